@@ -1,0 +1,83 @@
+"""Recurrent networks on small computers, one sample at a time.
+
+>>> import numpy as np, edge_rnn
+>>> model = edge_rnn.Model([edge_rnn.Elman([[1.0]], [[0.5]]), edge_rnn.Dense([[2.0]])])
+>>> stream = edge_rnn.Stream(model)
+>>> stream.step(np.ones(1, np.float32)).shape
+(1,)
+
+Names are loaded when they are first used: importing the package takes neither Numba nor compiled code.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from edge_rnn.errors import (
+        CompileError,
+        EdgeRnnError,
+        FileError,
+        InputError,
+        ModelError,
+        StateError,
+        UnsupportedError,
+    )
+    from edge_rnn.files import load, save
+    from edge_rnn.kernels.extension import step
+    from edge_rnn.model import GRU, LSTM, Add, Dense, Elman, Model, Standardize
+    from edge_rnn.stream import Stream
+
+__all__ = [
+    "GRU",
+    "LSTM",
+    "Add",
+    "CompileError",
+    "Dense",
+    "EdgeRnnError",
+    "Elman",
+    "FileError",
+    "InputError",
+    "Model",
+    "ModelError",
+    "Standardize",
+    "StateError",
+    "Stream",
+    "UnsupportedError",
+    "__version__",
+    "load",
+    "save",
+    "step",
+]
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "errors": (
+        "CompileError",
+        "EdgeRnnError",
+        "FileError",
+        "InputError",
+        "ModelError",
+        "StateError",
+        "UnsupportedError",
+    ),
+    "files": ("load", "save"),
+    "kernels.extension": ("step",),
+    "model": ("GRU", "LSTM", "Add", "Dense", "Elman", "Model", "Standardize"),
+    "stream": ("Stream",),
+}
+_MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'edge_rnn' has no attribute {name!r}")
+    value = getattr(import_module(f"edge_rnn.{_MODULE_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,37 @@
+"""The errors that edge_rnn raises: one tree, and each is also a built-in kind.
+
+A message names what is wrong in the user's own words, what it got, what it expected and what to do, in one or two
+sentences. ``except EdgeRnnError`` catches all of them; ``except ValueError`` goes on working for those who write that.
+"""
+
+from __future__ import annotations
+
+__all__ = ["CompileError", "EdgeRnnError", "FileError", "InputError", "ModelError", "StateError", "UnsupportedError"]
+
+
+class EdgeRnnError(Exception):
+    """Base of every error that edge_rnn and edge_rnn_export raise on purpose."""
+
+
+class ModelError(EdgeRnnError, ValueError):
+    """A layer or a model does not fit together: shapes, names, values."""
+
+
+class InputError(EdgeRnnError, ValueError):
+    """What was handed to a call is not what it takes: a sample, an option, a recording."""
+
+
+class StateError(EdgeRnnError, ValueError):
+    """A snapshot does not belong to this model, or is damaged."""
+
+
+class FileError(EdgeRnnError, ValueError):
+    """A file is not what it claims to be: damaged, of an unknown version, or hostile."""
+
+
+class UnsupportedError(EdgeRnnError, NotImplementedError):
+    """Something is well formed, but edge_rnn cannot run or convert it."""
+
+
+class CompileError(EdgeRnnError, RuntimeError):
+    """A kernel could not be compiled or loaded on this machine."""

@@ -1,0 +1,221 @@
+"""Every layer in plain NumPy, float64: the truth that kernels and exported graphs are compared with.
+
+One function per kind of layer, under the kind's name in lower case, written to be held against the paper that the
+layer's class in ``model.py`` cites. Slow on purpose: nothing here is clever.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from edge_rnn.errors import InputError, UnsupportedError
+from edge_rnn.model import Layer, Model
+
+__all__ = ["initial_state", "run", "step"]
+
+Array = NDArray[np.float64]
+State = dict[str, Array]
+Cell = Callable[[Any, Array, State], tuple[Array, State]]
+
+_CELLS: dict[str, Cell] = {}
+
+
+def _cell(function: Cell) -> Cell:
+    """Register ``function(layer, x, state) -> (y, state)`` for the kind of layer that it is named after.
+
+    ``layer`` has the fields of the layer's class, arrays as float64 and absent ones as 0; ``x`` is ``(I,)``; ``state``
+    holds the layer's own arrays, ``h`` and ``c``, each ``(H,)``.
+    """
+    _CELLS[function.__name__] = function
+    return function
+
+
+@_cell
+def elman(layer: Any, x: Array, state: State) -> tuple[Array, State]:
+    a = layer.weight_ih @ x + layer.bias_ih + layer.weight_hh @ state["h"] + layer.bias_hh
+    h = _ACTIVATIONS[layer.activation](a)
+    return h, {"h": h}
+
+
+@_cell
+def lstm(layer: Any, x: Array, state: State) -> tuple[Array, State]:
+    i, f, g, o = np.split(layer.weight_ih @ x + layer.bias_ih + layer.weight_hh @ state["h"] + layer.bias_hh, 4)
+    c = _sigmoid(f) * state["c"] + _sigmoid(i) * np.tanh(g)
+    h = _sigmoid(o) * np.tanh(c)
+    return h, {"h": h, "c": c}
+
+
+@_cell
+def gru(layer: Any, x: Array, state: State) -> tuple[Array, State]:
+    h = state["h"]
+    x_r, x_z, x_n = np.split(layer.weight_ih @ x + layer.bias_ih, 3)
+    h_r, h_z, h_n = np.split(layer.weight_hh @ h + layer.bias_hh, 3)
+    r = _sigmoid(x_r + h_r)
+    z = _sigmoid(x_z + h_z)
+    if layer.reset_after:
+        n = np.tanh(x_n + r * h_n)
+    else:
+        n = np.tanh(x_n + np.split(layer.weight_hh @ (r * h) + layer.bias_hh, 3)[2])
+    h = (1 - z) * n + z * h
+    return h, {"h": h}
+
+
+@_cell
+def dense(layer: Any, x: Array, state: State) -> tuple[Array, State]:
+    return _ACTIVATIONS[layer.activation](layer.weight @ x + layer.bias), state
+
+
+@_cell
+def standardize(layer: Any, x: Array, state: State) -> tuple[Array, State]:
+    return (x - layer.mean) / layer.scale, state
+
+
+@_cell
+def add(layer: Any, x: Array, state: State) -> tuple[Array, State]:
+    return x.reshape(len(layer.inputs), -1).sum(axis=0), state
+
+
+def _sigmoid(x: Array) -> Array:
+    """``1 / (1 + exp(-x))``; exp sees no positive number, so nothing overflows and small results stay exact."""
+    e = np.exp(-np.abs(x))
+    return np.where(x >= 0, 1.0, e) / (1.0 + e)
+
+
+def _softmax(x: Array) -> Array:
+    """``exp(x) / sum(exp(x))``; the largest exponent is 0, so nothing overflows and the sum is at least 1."""
+    e = np.exp(x - x.max())
+    return np.asarray(e / e.sum())
+
+
+_ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
+    "none": lambda x: x,
+    "tanh": np.tanh,
+    "relu": lambda x: np.maximum(x, 0.0),
+    "sigmoid": _sigmoid,
+    "softmax": _softmax,
+}
+
+
+def initial_state(model: Model) -> State:
+    """State at the start of a stream.
+
+    Returns
+    -------
+    dict
+        ``"layer.h"`` and ``"layer.c"`` -> float64 ``(H,)``, copies.
+    """
+    return {name: value.astype(np.float64) for name, value in model.initial_state.items()}
+
+
+def step(model: Model, x: ArrayLike, state: Mapping[str, ArrayLike]) -> tuple[Array, State]:
+    """One time step in float64.
+
+    Parameters
+    ----------
+    x
+        ``(input_size,)``, finite.
+    state
+        What :func:`initial_state` or the step before returned; not modified.
+
+    Returns
+    -------
+    y, state
+        ``(output_size,)`` float64, and the new state.
+
+    Raises
+    ------
+    InputError
+        The shape does not fit, a number is not finite, a state is missing, unknown or of the wrong length.
+    UnsupportedError
+        The model has a kind of layer that has no reference.
+    """
+    x = _numbers("reference.step", "x", x, (model.input_size,), "use reference.run for a (time, input_size) array")
+    return _advance(model, [_wide(layer) for layer in model.layers], x, _checked(model, state, "reference.step"))
+
+
+def run(model: Model, xs: ArrayLike, state: Mapping[str, ArrayLike] | None = None) -> tuple[Array, State]:
+    """Many time steps in float64.
+
+    Parameters
+    ----------
+    xs
+        ``(time, input_size)``, finite; time may be 0.
+    state
+        As for :func:`step`; the model's initial state if None.
+
+    Returns
+    -------
+    ys, state
+        ``(time, output_size)`` float64, and the state after the last step.
+
+    Raises
+    ------
+    InputError, UnsupportedError
+        As for :func:`step`.
+    """
+    xs = _numbers("reference.run", "xs", xs, (None, model.input_size), "use reference.step for one sample")
+    now = initial_state(model) if state is None else _checked(model, state, "reference.run")
+    layers = [_wide(layer) for layer in model.layers]
+    ys = np.empty((len(xs), model.output_size))
+    for t, x in enumerate(xs):
+        ys[t], now = _advance(model, layers, x, now)
+    return ys, now
+
+
+def _advance(model: Model, layers: list[SimpleNamespace], x: Array, state: State) -> tuple[Array, State]:
+    """Take one step: each layer reads outputs of those before it, concatenated."""
+    outputs: list[Array] = []
+    new: State = {}
+    for layer, sources in zip(layers, model.sources, strict=True):
+        reads = np.concatenate([x if i < 0 else outputs[i] for i in sources])
+        own = {key: state[f"{layer.name}.{key}"] for key in layer.state}
+        y, own = layer.cell(layer, reads, own)
+        outputs.append(y)
+        new |= {f"{layer.name}.{key}": value for key, value in own.items()}
+    return outputs[-1].copy(), new
+
+
+def _wide(layer: Layer) -> SimpleNamespace:
+    """Collect the layer's fields, arrays as float64 (0 where absent), its function and the names of its state."""
+    cell = _CELLS.get(layer.kind.lower())
+    if cell is None:
+        raise UnsupportedError(f"reference has no function for {layer.title}; expected one of {', '.join(_CELLS)}.")
+    values = {f.name: getattr(layer, f.name) for f in fields(layer)}
+    absent = {name: 0.0 for name, value in values.items() if value is None}
+    arrays = {name: array.astype(np.float64) for name, array in layer.arrays.items()}
+    return SimpleNamespace(**(values | absent | arrays), cell=cell, state=tuple(layer.initial_state))
+
+
+def _checked(model: Model, state: object, call: str) -> State:
+    """Copy the states as float64, in the model's order, once they have been found to be the model's."""
+    expected = model.initial_state
+    if not isinstance(state, Mapping) or set(state) != set(expected):
+        got = sorted(map(str, state)) if isinstance(state, Mapping) else type(state).__name__
+        raise InputError(f"{call} got the state {got}, expected {sorted(expected)} as reference.initial_state gives.")
+    hint = "start from reference.initial_state"
+    return {name: _numbers(call, f"state {name!r}", state[name], value.shape, hint) for name, value in expected.items()}
+
+
+def _numbers(call: str, what: str, value: ArrayLike, shape: tuple[int | None, ...], remedy: str) -> Array:
+    """Copy ``value`` as float64, once found finite and of the given shape; None stands for any length."""
+    expected = str(shape).replace("None", "time")
+    try:
+        given = np.asarray(value)
+    except ValueError:
+        raise InputError(f"{call} {what} is not an array; expected numbers of shape {expected}.") from None
+    if given.dtype.kind not in "fiu":
+        raise InputError(f"{call} {what} got dtype {given.dtype}, expected numbers of shape {expected}.")
+    fits = given.ndim == len(shape) and all(n in (m, None) for n, m in zip(shape, given.shape, strict=True))
+    if not fits:
+        raise InputError(f"{call} {what} got shape {given.shape}, expected {expected}; {remedy}.")
+    array = given.astype(np.float64)
+    if not np.isfinite(array).all():
+        place = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+        raise InputError(f"{call} {what} holds {array[place]} at {place}; expected finite numbers.")
+    return array

@@ -1,0 +1,106 @@
+"""Fixtures that every test may use: networks with ordinary weights, and the folder of recordings by others."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import settings
+
+from edge_rnn.model import GRU, LSTM, Dense, Elman, Layer, Model, Recurrent
+
+CELLS: dict[str, tuple[type[Recurrent], dict[str, Any]]] = {
+    "elman_tanh": (Elman, {"activation": "tanh"}),
+    "elman_relu": (Elman, {"activation": "relu"}),
+    "gru": (GRU, {"reset_after": True}),
+    "gru_reset_before": (GRU, {"reset_after": False}),
+    "lstm": (LSTM, {}),
+}
+
+# Compiled kernels of test runs stay with the checkout, not among the user's own.
+os.environ.setdefault("EDGE_RNN_CACHE_DIR", str(Path(__file__).resolve().parents[1] / ".pytest_cache" / "kernels"))
+
+# A test must not fail because the machine is busy.
+settings.register_profile("edge_rnn", deadline=None)
+settings.load_profile("edge_rnn")
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder of trained networks and recordings by others; the test is skipped without it.
+
+    It lies beside the repository, or where the environment variable ``EDGE_RNN_SHARED_DATA`` says.
+    """
+    beside = Path(__file__).resolve().parents[2] / "shared" / "data"
+    folder = Path(os.environ.get("EDGE_RNN_SHARED_DATA", beside))
+    if not folder.is_dir():
+        pytest.skip("the folder of recordings by others is not there")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def make_model() -> Callable[..., Model]:
+    """Function that builds a network with random weights; see :func:`build`."""
+    return build
+
+
+def build(
+    cell: str,
+    input_size: int,
+    hidden_size: int,
+    layers: int = 1,
+    head: int = 4,
+    seed: int = 0,
+    *,
+    bias: bool = True,
+    initial: bool = False,
+    activation: str = "none",
+    **options: Any,
+) -> Model:
+    """A network of one or more equal cells and a Dense head, weights uniform in +-1/sqrt(H) as PyTorch draws them.
+
+    Parameters
+    ----------
+    cell
+        A key of ``CELLS``.
+    layers
+        How many cells are stacked.
+    head
+        Outputs of the Dense layer at the end; 0 for none.
+    bias
+        Whether cells and head have biases.
+    initial
+        Whether the cells have trained initial states (uniform in +-1) rather than zeros.
+    activation
+        The head's.
+    options
+        Handed to Model: ``name``, ``labels``, ``sample_rate_hz``, ``input_names``, ``input_units``.
+    """
+    rng = np.random.default_rng(seed)
+    cls, cell_options = CELLS[cell]
+    bound = 1 / np.sqrt(hidden_size)
+
+    def uniform(*shape: int) -> np.ndarray:
+        return rng.uniform(-bound, bound, shape).astype(np.float32)
+
+    stack: list[Layer] = []
+    rows = len(cls.gates) * hidden_size
+    for place in range(layers):
+        arrays = {
+            "weight_ih": uniform(rows, hidden_size if place else input_size),
+            "weight_hh": uniform(rows, hidden_size),
+        }
+        if bias:
+            arrays |= {"bias_ih": uniform(rows), "bias_hh": uniform(rows)}
+        if initial:
+            names = ("h0", "c0") if cls is LSTM else ("h0",)
+            arrays |= {name: rng.uniform(-1, 1, hidden_size).astype(np.float32) for name in names}
+        stack.append(cls(**arrays, **cell_options))
+    if head:
+        bias_head = uniform(head) if bias else None
+        stack.append(Dense(uniform(head, hidden_size), bias_head, activation=activation))  # type: ignore[arg-type]
+    return Model(stack, **options)
