@@ -1,0 +1,32 @@
+"""Sum of several inputs, which lie one behind the other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from edge_rnn.kernels.record import Operation, Record
+
+__all__ = ["build", "pack"]
+
+
+def pack(fields: Mapping[str, Any], block: int) -> Operation:
+    """Operation for an Add layer; it has no weights."""
+    return Operation("add", np.empty(0, np.float32))
+
+
+def build(name: str, block: int) -> Any:
+    """The compiled step: ``out[i] = x[i] + x[i + n] + …``."""
+    x_at, n_in_at, n_out_at, out_at = int(Record.X), int(Record.N_IN), int(Record.N_OUT), int(Record.OUT)
+
+    def add(record, weights, arena):  # type: ignore[no-untyped-def]
+        x, out = record[x_at], record[out_at]
+        for i in range(record[n_out_at]):
+            total = arena[x + i]
+            for j in range(i + record[n_out_at], record[n_in_at], record[n_out_at]):
+                total += arena[x + j]
+            arena[out + i] = total
+
+    return add

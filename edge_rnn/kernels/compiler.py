@@ -1,0 +1,125 @@
+"""From a Python function over raw pointers to the object code of a CPU: Numba's front end, LLVM's back end.
+
+Numba types and lowers the function; its LLVM module is then stripped to what the function is, given a plain C entry,
+optimized for the target and emitted as a relocatable object. The object refers to nothing outside itself (checked), so
+it can be kept in a file and loaded by a process that never imports Numba.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import llvmlite.binding as llvm
+from numba.core import config, types
+from numba.core.compiler_lock import global_compiler_lock
+from numba.core.registry import CPUDispatcher
+
+from edge_rnn.errors import CompileError
+from edge_rnn.kernels.target import Target
+
+__all__ = ["FLOATS", "INT32S", "WORDS", "compile_object", "helper"]
+
+FLOATS = types.CPointer(types.float32)
+"""``float*``: weights, state, samples."""
+INT32S = types.CPointer(types.int32)
+"""``int32_t*``: records."""
+WORDS = types.CPointer(types.intp)
+"""``intptr_t*``: handles and tables of addresses."""
+
+# The numpy error model divides as C does; the default one turns every "/" into an early exit, and loops stop
+# vectorizing. Dispatchers are made directly since numba.njit returns the bare function under NUMBA_DISABLE_JIT=1.
+_OPTIONS = {"nopython": True, "nogil": True, "error_model": "numpy", "boundscheck": False}
+
+
+def helper(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function that kernels may call; it is inlined into them."""
+    return CPUDispatcher(function, targetoptions={**_OPTIONS, "forceinline": True})  # type: ignore[no-any-return]
+
+
+def compile_object(name: str, function: Callable[..., Any], signature: Any, target: Target) -> bytes:
+    """Relocatable object code of ``function`` with the one external symbol ``name``.
+
+    Parameters
+    ----------
+    name
+        C name of the entry.
+    function
+        Python function over pointers, numbers and vectors; no arrays, no exceptions, no allocation.
+    signature
+        Its Numba signature, for instance ``types.int32(WORDS, FLOATS, FLOATS)``.
+    target
+        CPU to compile for.
+
+    Raises
+    ------
+    CompileError
+        The code would need something from outside: the C library, Numba's runtime, an address of this process.
+    """
+    dispatcher = CPUDispatcher(
+        function, targetoptions={**_OPTIONS, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    )
+    with _front_end_only():
+        dispatcher.compile(signature)
+    result = dispatcher.overloads[tuple(signature.args)]
+    module = llvm.parse_assembly(
+        _with_entry(result.library.get_llvm_str(), result.fndesc.llvm_func_name, name, signature)
+    )
+    module.triple = target.triple
+    for function_ in module.functions:
+        if not function_.is_declaration and function_.name != name:
+            function_.linkage = llvm.Linkage.internal
+    machine = target.machine()
+    module.data_layout = str(machine.target_data)
+    tuning = llvm.create_pipeline_tuning_options(speed_level=3)
+    builder = llvm.create_pass_builder(machine, tuning)
+    builder.getModulePassManager().run(module, builder)
+    _check_self_contained(name, module)
+    return bytes(machine.emit_object(module))
+
+
+@contextmanager
+def _front_end_only() -> Iterator[None]:
+    """Numba without its optimizer, which would do for this process's CPU what is done for the target afterwards.
+
+    That takes a third off the time to compile.
+    """
+    with global_compiler_lock:
+        level = config.OPT
+        config.OPT = type(level)(0)
+        try:
+            yield
+        finally:
+            config.OPT = level
+
+
+_SCALARS = {types.void: "void", types.int32: "i32", types.int64: "i64"}
+
+
+def _with_entry(ir: str, native: str, name: str, signature: Any) -> str:
+    """The module's text with ``name`` as a C function around Numba's native one (which returns through a pointer)."""
+    kinds = [_SCALARS.get(type_, "ptr") for type_ in signature.args]
+    declared = ", ".join(f"{kind} %a{i}" for i, kind in enumerate(kinds))
+    passed = ", ".join(f"{kind} %a{i}" for i, kind in enumerate(kinds))
+    returned = _SCALARS.get(signature.return_type, "ptr")
+    slot = "ptr" if returned == "void" else returned
+    leave = "ret void" if returned == "void" else f"%r = load {slot}, ptr %result\n  ret {slot} %r"
+    entry = (
+        f"\ndefine {returned} @{name}({declared}) {{\n"
+        f"  %result = alloca {slot}\n  %exception = alloca ptr\n"
+        f"  %status = call i32 @{native}(ptr %result, ptr %exception, {passed})\n  {leave}\n}}\n"
+    )
+    # Numba inlines only what it was told to, and the entry wants its body inside. Without "no-builtins", LLVM would make
+    # calls of memcpy and memset out of loops.
+    body = re.escape(native)
+    ir = re.sub(rf"(?m)^(define [^\n]*@{body}\([^\n]*?\)[^\n{{]*)\{{", r"\1alwaysinline {", ir)
+    return re.sub(r"(?m)^(define [^\n]*?)\{$", r'\1"no-builtins" {', ir + entry)
+
+
+def _check_self_contained(name: str, module: Any) -> None:
+    outside = [f.name for f in module.functions if f.is_declaration and not f.name.startswith("llvm.")]
+    outside += [g.name for g in module.global_variables if g.is_declaration]
+    if outside:
+        raise CompileError(f"Kernel {name} needs {', '.join(sorted(outside))} from outside; a kernel may call nothing.")

@@ -1,0 +1,204 @@
+"""Compiled functions by name: compiled once, kept as object files, loaded without Numba ever after.
+
+An object file is named after a hash of all that went into it: the text of this package, the versions of Numba and
+llvmlite, the CPU. So an edited kernel cannot run stale code, two versions share a directory, and machines may share a
+disk. Files are written aside and renamed, and carry a checksum: a process that dies half-way, or two that compile at
+once, do no harm. Where the directory cannot be written, everything is compiled anew in each process.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from edge_rnn.errors import CompileError
+from edge_rnn.kernels import target
+
+__all__ = ["CACHE_VARIABLE", "CacheDirectory", "Loaded", "cache_directory", "host", "load"]
+
+CACHE_VARIABLE = "EDGE_RNN_CACHE_DIR"
+"""Environment variable that names the cache directory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A compiled function in this process.
+
+    Parameters
+    ----------
+    name
+        Which function.
+    address
+        Where it is.
+    cached
+        Whether its object file was there already.
+    seconds
+        How long it took to compile or load.
+    """
+
+    name: str
+    address: int
+    cached: bool
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class CacheDirectory:
+    """Where object files are kept.
+
+    Parameters
+    ----------
+    path
+        The directory; it need not exist.
+    writable
+        Whether new files can be kept there.
+    reason
+        Why not, in words; empty when writable.
+    """
+
+    path: Path
+    writable: bool
+    reason: str
+
+
+_MODULES = {"step": "driver", "run": "driver", "call": "driver"}
+_lock = threading.RLock()
+_loaded: dict[str, Loaded] = {}
+_engines: list[Any] = []  # an engine owns the code that it loaded
+
+
+def load(name: str) -> Loaded:
+    """The compiled function ``name`` (``"lstm"``, ``"dense_softmax"``, ``"step"``), compiled now if need be.
+
+    Raises
+    ------
+    CompileError
+        It cannot be compiled or loaded on this machine.
+    """
+    with _lock:
+        if name not in _loaded:
+            start = time.perf_counter()
+            path = cache_directory().path / f"{name}-{_key(name)}.o"
+            code = _read(path)
+            cached = code is not None
+            if code is None:
+                code = _compile(name)
+                _write(path, code)
+            _loaded[name] = Loaded(name, _address(name, code), cached, time.perf_counter() - start)
+        return _loaded[name]
+
+
+@cache
+def host() -> target.Target:
+    """The CPU that code is compiled for in this process."""
+    return target.host()
+
+
+def cache_directory() -> CacheDirectory:
+    """Where object files are kept: ``EDGE_RNN_CACHE_DIR``, else ``edge_rnn`` in the user's cache directory."""
+    given = os.environ.get(CACHE_VARIABLE)
+    if given:
+        path = Path(given)
+    else:
+        base = os.environ.get("XDG_CACHE_HOME")
+        path = (Path(base) if base else Path("~/.cache").expanduser()) / "edge_rnn"
+    existing = next((place for place in (path, *path.parents) if place.exists()), Path("/"))
+    if not existing.is_dir():
+        return CacheDirectory(path, False, f"{existing} is not a directory")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        return CacheDirectory(path, False, f"{existing} is not writable")
+    return CacheDirectory(path, True, "")
+
+
+@cache
+def _sources() -> bytes:
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.digest()
+
+
+def _key(name: str) -> str:
+    cpu = host()
+    parts = (
+        name,
+        version("numba"),
+        version("llvmlite"),
+        sys.implementation.cache_tag,
+        cpu.triple,
+        cpu.cpu,
+        cpu.features,
+    )
+    return hashlib.sha256(_sources() + "\0".join(map(str, parts)).encode()).hexdigest()[:32]
+
+
+def _compile(name: str) -> bytes:
+    try:
+        from edge_rnn.kernels.compiler import FLOATS, INT32S, WORDS, compile_object
+    except ImportError as error:
+        raise CompileError(
+            f"Kernel {name} has to be compiled, and Numba cannot be imported here ({error}); install numba, or run "
+            f"edge-rnn warm-up on a machine with this very CPU and copy its cache directory."
+        ) from error
+    from numba.core import types
+
+    signatures = {
+        "step": types.int32(WORDS, FLOATS, FLOATS),
+        "run": types.intp(WORDS, FLOATS, FLOATS, types.intp),
+        "call": types.intp(types.intp, types.intp),
+    }
+    signature = signatures.get(name, types.void(INT32S, FLOATS, FLOATS))
+    module = import_module(f"edge_rnn.kernels.{_MODULES.get(name, name.split('_')[0])}")
+    return compile_object(name, module.build(name, host().block), signature, host())
+
+
+def _address(name: str, code: bytes) -> int:
+    import llvmlite.binding as llvm
+
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), host().machine())
+    engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+    engine.finalize_object()
+    address = int(engine.get_function_address(name))
+    if not address:
+        raise CompileError(
+            f"Kernel {name} is missing from its object code; remove {cache_directory().path} and try again."
+        )
+    _engines.append(engine)
+    return address
+
+
+def _read(path: Path) -> bytes | None:
+    """Object code in the cache file ``path``: None if there is none, or if it is damaged."""
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return None
+    code, checksum = data[:-32], data[-32:]
+    return code if code and hashlib.sha256(code).digest() == checksum else None
+
+
+def _write(path: Path, code: bytes) -> None:
+    """Keep object code if that is possible; a cache that cannot be written is not an error."""
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handle, aside = tempfile.mkstemp(dir=path.parent, prefix=path.name)
+    except OSError:
+        return
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(code + hashlib.sha256(code).digest())
+        os.replace(aside, path)
+    except OSError:
+        Path(aside).unlink(missing_ok=True)

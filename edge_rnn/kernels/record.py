@@ -1,0 +1,125 @@
+"""The words that compiled code reads: records (one per operation of a step) and handles (one per stream).
+
+A step is a program: a table of function addresses and, beside each, a record of int32 that tells this function where
+its weights, inputs, outputs and states lie. Every state has two slots, old and new, which change places after each
+step: there are two records for each operation, for even and for odd steps, and a cell never asks which it is. A step
+that is not to count (a NaN came in) is undone by not changing places.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["RECORD_INTS", "Handle", "Operation", "Policy", "Python", "Record", "Status", "padded"]
+
+RECORD_INTS = 16
+"""int32 in a record."""
+
+
+class Record(IntEnum):
+    """Where a record keeps what; offsets count floats, weights from the weight block, all else from the arena."""
+
+    WEIGHTS = 0
+    X = 1
+    N_IN = 2
+    OUT = 3
+    N_OUT = 4
+    SCRATCH = 5
+    STATE = 6
+    """Old and new slot of the first state; the other states follow: 6 7, 8 9, …"""
+
+
+class Handle(IntEnum):
+    """Where a handle (an array of ``intptr_t``, one per stream) keeps what.
+
+    The first three never move: loops that users have compiled and cached read them.
+    """
+
+    STEP = 0
+    """Address of ``int32_t step(handle, x, y)``."""
+    INPUT_SIZE = 1
+    OUTPUT_SIZE = 2
+    FUNCTIONS = 3
+    """Address of the table of function addresses."""
+    OPERATIONS = 4
+    """How many operations a step has."""
+    RECORDS = 5
+    """Address of the records: all for even steps, then all for odd ones."""
+    WEIGHTS = 6
+    ARENA = 7
+    INPUT = 8
+    """Offset in the arena of the sample as it was used last."""
+    LAST_OUTPUT = 9
+    """Offset in the arena of the last output."""
+    OUTPUT_EVEN = 10
+    OUTPUT_ODD = 11
+    """Offsets in the arena of what an even and an odd step put out."""
+    PARITY = 12
+    POLICY = 13
+    REFUSED = 14
+    """How many samples were held or skipped."""
+    PYTHON = 15
+    """Address of the table that :class:`Python` describes; it and what follows serve calls from Python."""
+    Y = 16
+    """The Python object of the preallocated output."""
+    Y_DATA = 17
+    """Address of its floats."""
+    SLOW = 18
+    """The Python callable that takes what the fast path does not."""
+
+
+class Python(IntEnum):
+    """Addresses in this process that a call from Python needs."""
+
+    ARRAY_TYPE = 0
+    """``numpy.ndarray``."""
+    FLOAT32 = 1
+    """``numpy.dtype("float32")``."""
+    INCREF = 2
+    """``void Py_IncRef(PyObject *)``."""
+    CALL_ONE_ARG = 3
+    """``PyObject *PyObject_CallOneArg(PyObject *, PyObject *)``."""
+
+
+class Policy(IntEnum):
+    """What a step does with a sample that is not finite, or that makes the output so."""
+
+    RAISE = 0
+    HOLD = 1
+    SKIP = 2
+
+
+class Status(IntEnum):
+    """What a compiled step returns."""
+
+    DONE = 0
+    BAD_SAMPLE = 1
+    BAD_OUTPUT = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One compiled function of a step, and what it needs beside its inputs.
+
+    Parameters
+    ----------
+    name
+        Which compiled function.
+    weights
+        ``(n,)`` float32 as the function wants them; empty for none.
+    scratch
+        How many floats of the arena it writes to and forgets.
+    """
+
+    name: str
+    weights: NDArray[np.float32]
+    scratch: int = 0
+
+
+def padded(size: int) -> int:
+    """``size`` rounded up to the 8 floats that vectors are loaded and stored by."""
+    return -(-size // 8) * 8

@@ -1,0 +1,60 @@
+"""The CPU that code is compiled for, as LLVM spells it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["Target", "host"]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A CPU and what the kernels have to know about it.
+
+    Parameters
+    ----------
+    triple
+        Architecture and system: ``"aarch64-unknown-linux-gnu"``.
+    cpu
+        CPU name as LLVM spells it: ``"cortex-a72"``.
+    features
+        LLVM's feature string: ``"+neon,-sve"``.
+    """
+
+    triple: str
+    cpu: str
+    features: str
+
+    @property
+    def block(self) -> int:
+        """How many vectors of 8 floats a kernel accumulates in registers at a time.
+
+        16 registers of 4 floats (SSE, 32-bit NEON) hold 4 beside what the loop needs; 16 of 8 (AVX) or 32 of 4 (64-bit
+        NEON) hold 8.
+        """
+        wide = self.triple.startswith("aarch64") or "+avx2" in self.features.split(",")
+        return 8 if wide else 4
+
+    def machine(self) -> Any:
+        """An llvmlite target machine that optimizes for this CPU and emits position-independent code."""
+        import llvmlite.binding as llvm
+
+        llvm.initialize_all_targets()
+        llvm.initialize_all_asmprinters()
+        target = llvm.Target.from_triple(self.triple)
+        return target.create_target_machine(
+            cpu=self.cpu, features=self.features, opt=3, reloc="pic", codemodel="default"
+        )
+
+
+def host() -> Target:
+    """The CPU of this process; ``NUMBA_CPU_NAME`` and ``NUMBA_CPU_FEATURES`` are heeded, as Numba does."""
+    import llvmlite.binding as llvm
+
+    name = os.environ.get("NUMBA_CPU_NAME") or llvm.get_host_cpu_name()
+    features = os.environ.get("NUMBA_CPU_FEATURES")
+    if features is None:
+        features = "" if name == "generic" else llvm.get_host_cpu_features().flatten()
+    return Target(llvm.get_process_triple(), name, features)

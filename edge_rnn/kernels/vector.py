@@ -1,0 +1,316 @@
+"""Vectors of float32 as Numba values, so that a cell can be written over whole groups of units.
+
+LLVM does not keep the accumulators of a matrix-vector product in registers when they come from tuples, small arrays or
+constant-trip loops; with explicit vector values it does. ``float32x16`` is a Numba type whose LLVM type is
+``<16 x float>``; the back end splits it into the registers that the CPU has. Everything takes raw ``float*`` pointers:
+an array argument would bring reference counting along.
+
+Only what the kernels need is here: load, store, arithmetic, and :func:`fma_rows`, the loop where the time goes.
+"""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+from llvmlite import ir
+from numba.core import types
+from numba.core.cgutils import get_or_insert_function
+from numba.core.imputils import lower_builtin
+from numba.core.typing.templates import AbstractTemplate, infer_global, signature
+from numba.extending import intrinsic, models, register_model
+
+__all__ = [
+    "Vector",
+    "at",
+    "bits_shifted_left",
+    "fma",
+    "fma_rows",
+    "largest_lane",
+    "load",
+    "maximum",
+    "minimum",
+    "splat",
+    "store",
+    "sum_of_lanes",
+]
+
+_F32 = ir.FloatType()
+_I32 = ir.IntType(32)
+_REGISTER_LANES = 8
+"""Weights and state are padded to this many floats, and aligned to as many."""
+
+
+class Vector(types.Type):
+    """Numba type of ``lanes`` float32 values."""
+
+    def __init__(self, lanes: int) -> None:
+        self.lanes = lanes
+        super().__init__(name=f"float32x{lanes}")
+
+
+@register_model(Vector)
+class _VectorModel(models.PrimitiveModel):
+    def __init__(self, manager: Any, vector: Vector) -> None:
+        super().__init__(manager, vector, ir.VectorType(_F32, vector.lanes))
+
+
+# ---- arithmetic: + - * / between vectors, or a vector and a float32
+
+
+def _splat(builder: Any, scalar: Any, lanes: int) -> Any:
+    vector_type = ir.VectorType(_F32, lanes)
+    if isinstance(scalar, ir.Constant):
+        return ir.Constant(vector_type, [scalar.constant] * lanes)
+    single = builder.insert_element(ir.Constant(vector_type, ir.Undefined), scalar, _I32(0))
+    return builder.shuffle_vector(
+        single, ir.Constant(vector_type, ir.Undefined), ir.Constant(ir.VectorType(_I32, lanes), None)
+    )
+
+
+def _as_vector(context: Any, builder: Any, value: Any, given: types.Type, vector: Vector) -> Any:
+    if isinstance(given, Vector):
+        return value
+    return _splat(builder, context.cast(builder, value, given, types.float32), vector.lanes)
+
+
+def _vector_of(*given: types.Type) -> Vector | None:
+    """The vector type among ``given`` when the others are the same or plain numbers."""
+    vectors = {type_ for type_ in given if isinstance(type_, Vector)}
+    others_are_numbers = all(isinstance(type_, (Vector, types.Number)) for type_ in given)
+    return vectors.pop() if len(vectors) == 1 and others_are_numbers else None
+
+
+class _Arithmetic(AbstractTemplate):
+    def generic(self, args: Any, kws: Any) -> Any:
+        vector = _vector_of(*args) if len(args) == 2 and not kws else None
+        return vector and signature(vector, *args)
+
+
+def _define_arithmetic(symbol: Any, instruction: str) -> None:
+    infer_global(symbol)(type(f"_Vector_{instruction}", (_Arithmetic,), {"key": symbol}))
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        left, right = (_as_vector(context, builder, v, t, sig.return_type) for v, t in zip(args, sig.args, strict=True))
+        return getattr(builder, instruction)(left, right)
+
+    for pair in ((Vector, Vector), (Vector, types.Number), (types.Number, Vector)):
+        lower_builtin(symbol, *pair)(lower)
+
+
+for _symbol, _instruction in {
+    operator.add: "fadd",
+    operator.sub: "fsub",
+    operator.mul: "fmul",
+    operator.truediv: "fdiv",
+}.items():
+    _define_arithmetic(_symbol, _instruction)
+
+
+def _fmuladd(builder: Any, vector_type: Any) -> Any:
+    """``llvm.fmuladd``: one instruction where the CPU has it, multiply and add elsewhere, never a call to libm."""
+    return get_or_insert_function(
+        builder.module, ir.FunctionType(vector_type, [vector_type] * 3), f"llvm.fmuladd.v{vector_type.count}f32"
+    )
+
+
+@intrinsic
+def fma(typing_context: Any, a: Any, b: Any, c: Any) -> Any:
+    """``a * b + c``; each a vector or a float32, at least one a vector."""
+    vector = _vector_of(a, b, c)
+    if vector is None:
+        return None
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        values = [_as_vector(context, builder, v, t, vector) for v, t in zip(args, sig.args, strict=True)]
+        return builder.call(_fmuladd(builder, values[0].type), values)
+
+    return signature(vector, a, b, c), generate
+
+
+def _select(comparison: str) -> Any:
+    def typed(typing_context: Any, a: Any, b: Any) -> Any:
+        vector = _vector_of(a, b)
+        if vector is None:
+            return None
+
+        def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            left, right = (_as_vector(context, builder, v, t, vector) for v, t in zip(args, sig.args, strict=True))
+            return builder.select(builder.fcmp_ordered(comparison, left, right), left, right)
+
+        return signature(vector, a, b), generate
+
+    return typed
+
+
+minimum = intrinsic(_select("<"))
+"""Lane by lane ``a if a < b else b``: a NaN in ``b`` is kept, a NaN in ``a`` gives ``b``."""
+maximum = intrinsic(_select(">"))
+"""Lane by lane ``a if a > b else b``: a NaN in ``b`` is kept, a NaN in ``a`` gives ``b``."""
+
+
+@intrinsic(prefer_literal=True)
+def splat(typing_context: Any, lanes: Any, value: Any) -> Any:
+    """A vector with ``value`` in each of ``lanes`` (a literal) lanes."""
+    vector = Vector(lanes.literal_value)
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return _as_vector(context, builder, args[1], sig.args[1], vector)
+
+    return signature(vector, lanes, value), generate
+
+
+# ---- memory
+
+
+@intrinsic
+def at(typing_context: Any, pointer: Any, offset: Any) -> Any:
+    """``pointer + offset`` elements, as in C."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return builder.gep(args[0], [args[1]])
+
+    return signature(pointer, pointer, offset), generate
+
+
+@intrinsic(prefer_literal=True)
+def load(typing_context: Any, lanes: Any, pointer: Any, offset: Any) -> Any:
+    """Vector of ``lanes`` (a literal) floats at ``pointer + offset``, which is aligned to 8 floats."""
+    vector = Vector(lanes.literal_value)
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return _load(builder, builder.gep(args[1], [args[2]]), ir.VectorType(_F32, vector.lanes))
+
+    return signature(vector, lanes, pointer, offset), generate
+
+
+def _load(builder: Any, pointer: Any, vector_type: Any) -> Any:
+    return builder.load(builder.bitcast(pointer, vector_type.as_pointer()), align=4 * _REGISTER_LANES)
+
+
+@intrinsic
+def store(typing_context: Any, vector: Any, pointer: Any, offset: Any) -> Any:
+    """Write ``vector`` at ``pointer + offset``, which is aligned to 8 floats."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        target = builder.bitcast(builder.gep(args[1], [args[2]]), args[0].type.as_pointer())
+        builder.store(args[0], target, align=4 * _REGISTER_LANES)
+        return context.get_dummy_value()
+
+    return signature(types.void, vector, pointer, offset), generate
+
+
+@intrinsic(prefer_literal=True)
+def fma_rows(typing_context: Any, chains: Any, accumulators: Any, weights: Any, x: Any, rows: Any) -> Any:
+    """``accumulators[g] + sum over k of weights[k, g] * x[k]``: the hot loop of every cell.
+
+    Parameters
+    ----------
+    chains
+        Literal: how many independent sums each accumulator is split into. An FMA takes some four cycles and two start
+        in each, so some eight have to be under way at once.
+    accumulators
+        Tuple of ``n`` vectors of one length.
+    weights
+        ``float*`` to ``rows`` rows of ``n`` vectors each, one behind the other.
+    x
+        ``float*`` to ``rows`` values.
+    rows
+        Number of rows, int; zero is allowed.
+    """
+    count, lanes, split = len(accumulators), accumulators.dtype.lanes, chains.literal_value
+    vector_type = ir.VectorType(_F32, lanes)
+
+    def add_rows(builder: Any, sums: list[Any], weights: Any, x: Any, row: Any, how_many: int) -> list[Any]:
+        """The sums after ``how_many`` rows from ``row`` on, row ``j`` of them added to chain ``j``."""
+        sums = list(sums)
+        fmuladd = _fmuladd(builder, vector_type)
+        for j in range(how_many):
+            value = _splat(builder, builder.load(builder.gep(x, [builder.add(row, _I32(j))])), lanes)
+            start = builder.mul(builder.zext(row, ir.IntType(64)), ir.IntType(64)(count * lanes))
+            for g in range(count):
+                place = builder.gep(weights, [builder.add(start, ir.IntType(64)((j * count + g) * lanes))])
+                slot = j * count + g
+                sums[slot] = builder.call(fmuladd, [_load(builder, place, vector_type), value, sums[slot]])
+        return sums
+
+    def loop(builder: Any, sums: list[Any], weights: Any, x: Any, first: Any, stop: Any, step: int) -> list[Any]:
+        """The sums after the rows from ``first`` to ``stop``, ``step`` in each turn."""
+        before = builder.block
+        head, body, after = (builder.append_basic_block(f"rows{step}.{part}") for part in ("head", "body", "end"))
+        builder.branch(head)
+        builder.position_at_end(head)
+        row = builder.phi(_I32)
+        row.add_incoming(first, before)
+        carried = []
+        for value in sums:
+            phi = builder.phi(vector_type)
+            phi.add_incoming(value, before)
+            carried.append(phi)
+        builder.cbranch(builder.icmp_signed("<", row, stop), body, after)
+        builder.position_at_end(body)
+        for phi, value in zip(carried, add_rows(builder, carried, weights, x, row, step), strict=True):
+            phi.add_incoming(value, body)
+        row.add_incoming(builder.add(row, _I32(step)), body)
+        builder.branch(head)
+        builder.position_at_end(after)
+        return carried
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        _, given, weights, x, rows = args
+        rows = context.cast(builder, rows, sig.args[4], types.int32)
+        zero = ir.Constant(vector_type, None)
+        sums = [builder.extract_value(given, g) for g in range(count)] + [zero] * (count * (split - 1))
+        whole = builder.mul(builder.sdiv(rows, _I32(split)), _I32(split))
+        sums = loop(builder, sums, weights, x, _I32(0), whole, split)
+        if split > 1:
+            first = loop(builder, sums[:count], weights, x, whole, rows, 1)
+            sums = first + sums[count:]
+        while len(sums) > count:  # pairwise, to keep the chain short
+            half = (len(sums) // count + 1) // 2 * count
+            upper = sums[half:]
+            sums = [builder.fadd(a, b) for a, b in zip(sums, upper, strict=False)] + sums[len(upper) : half]
+        result = ir.Constant(given.type, ir.Undefined)
+        for g, value in enumerate(sums):
+            result = builder.insert_value(result, value, g)
+        return result
+
+    return signature(accumulators, chains, accumulators, weights, x, rows), generate
+
+
+# ---- single lanes and bits: what softmax needs
+
+
+def _fold(combine: Any) -> Any:
+    """An intrinsic that folds the lanes of a vector pairwise into one float32."""
+
+    def typed(typing_context: Any, vector: Any) -> Any:
+        def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            lanes = [builder.extract_element(args[0], _I32(i)) for i in range(vector.lanes)]
+            while len(lanes) > 1:
+                half = len(lanes) // 2
+                lanes = [combine(builder, lanes[i], lanes[i + half]) for i in range(half)]
+            return lanes[0]
+
+        return signature(types.float32, vector), generate
+
+    return typed
+
+
+largest_lane = intrinsic(_fold(lambda builder, a, b: builder.select(builder.fcmp_ordered(">", a, b), a, b)))
+"""The largest value of a vector, float32."""
+sum_of_lanes = intrinsic(_fold(lambda builder, a, b: builder.fadd(a, b)))
+"""The sum of a vector's values, float32."""
+
+
+@intrinsic(prefer_literal=True)
+def bits_shifted_left(typing_context: Any, vector: Any, shift: Any, addend: Any) -> Any:
+    """The floats whose bits are ``(bits of vector << shift) + bits of addend``: how ``2**k`` is multiplied in."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        integers = ir.VectorType(_I32, vector.lanes)
+        amount = ir.Constant(integers, [shift.literal_value] * vector.lanes)
+        shifted = builder.shl(builder.bitcast(args[0], integers), amount)
+        return builder.bitcast(builder.add(shifted, builder.bitcast(args[2], integers)), args[0].type)
+
+    return signature(vector, vector, shift, addend), generate

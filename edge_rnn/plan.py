@@ -1,0 +1,209 @@
+"""From a Model to what compiled code reads: packed weights, records, and the place of everything in memory.
+
+Two blocks of memory, both sized here: the weights, read-only and shared by every stream of a model, and the arena, one
+for each stream, with the sample, the outputs, both slots of each state, and scratch. Offsets count floats; all that
+vectors touch starts at a multiple of 8 floats.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from importlib import import_module
+from types import MappingProxyType
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_rnn.kernels import library
+from edge_rnn.kernels.record import RECORD_INTS, Operation, Record, padded
+from edge_rnn.model import Layer, Model
+
+__all__ = ["DRIVER", "Plan", "Slots", "aligned", "plan_of"]
+
+DRIVER = ("step", "run", "call")
+"""Compiled functions that every model needs beside those of its layers."""
+
+_ALIGNMENT_BYTES = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Slots:
+    """Where a value lies in the arena, in floats.
+
+    Parameters
+    ----------
+    even, odd
+        Offsets in an even and in an odd step. For a state: of the old value, which the other step wrote as its new one.
+    size
+        How many floats.
+    """
+
+    even: int
+    odd: int
+    size: int
+
+    @property
+    def swapped(self) -> Slots:
+        """The place of a state's new value, given that of its old one."""
+        return Slots(self.odd, self.even, self.size)
+
+
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
+class Plan:
+    """Everything about a model that compiled code and streams need.
+
+    Parameters
+    ----------
+    operations
+        Name of the compiled function of each operation of a step.
+    records
+        ``(2, operations, 16)`` int32: records for even and for odd steps, see :class:`edge_rnn.kernels.record.Record`.
+    weights
+        ``(n,)`` float32, packed, aligned to 64 bytes, read-only.
+    arena_floats
+        Length of a stream's arena.
+    sample, last_output, output
+        Places in the arena: of the sample, of the last output that counted, of what a step puts out.
+    states
+        Place of each state's old value by ``"layer.state"``.
+    """
+
+    operations: tuple[str, ...]
+    records: NDArray[np.int32]
+    weights: NDArray[np.float32]
+    arena_floats: int
+    sample: Slots
+    last_output: Slots
+    output: Slots
+    states: Mapping[str, Slots]
+
+    @property
+    def ops(self) -> tuple[str, ...]:
+        """Names of all compiled functions that the model needs, each once."""
+        return tuple(dict.fromkeys((*DRIVER, *self.operations)))
+
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of the weights as packed, shared by all streams of the model."""
+        return self.weights.nbytes
+
+    @property
+    def state_bytes(self) -> int:
+        """Bytes of one stream's arena."""
+        return 4 * self.arena_floats
+
+
+_plans: WeakKeyDictionary[Model, Plan] = WeakKeyDictionary()
+_lock = threading.Lock()
+
+
+def plan_of(model: Model) -> Plan:
+    """The plan of ``model`` for the CPU of this process; made once for each model object."""
+    with _lock:
+        if model not in _plans:
+            _plans[model] = _Builder(model, library.host().block).plan()
+        return _plans[model]
+
+
+def aligned(size: int) -> NDArray[np.float32]:
+    """``(size,)`` float32 zeros that start at a multiple of 64 bytes."""
+    extra = _ALIGNMENT_BYTES // 4
+    block = np.zeros(size + extra, np.float32)
+    start = -block.ctypes.data % _ALIGNMENT_BYTES // 4
+    return block[start : start + size]
+
+
+class _Builder:
+    """Lays a model out, operation by operation."""
+
+    def __init__(self, model: Model, block: int) -> None:
+        self.model = model
+        self.block = block
+        self.used = 0
+        self.weights: list[NDArray[np.float32]] = []
+        self.weights_used = 0
+        self.operations: list[str] = []
+        self.records: list[list[NDArray[np.int32]]] = [[], []]
+        self.states: dict[str, Slots] = {}
+
+    def plan(self) -> Plan:
+        model = self.model
+        sample = self._fixed(model.input_size)
+        last_output = self._fixed(model.output_size)
+        places: list[Slots] = []
+        for layer, reads, size in zip(model.layers, model.sources, model.output_sizes, strict=True):
+            x = self._gather([sample if i < 0 else places[i] for i in reads])
+            places.append(self._layer(layer, x, size))
+        weights = aligned(self.weights_used)
+        np.concatenate([*self.weights, np.empty(0, np.float32)], out=weights)
+        records = np.array(self.records, np.int32).reshape(2, len(self.operations), RECORD_INTS)
+        for array in (weights, records):
+            array.setflags(write=False)
+        return Plan(
+            operations=tuple(self.operations),
+            records=records,
+            weights=weights,
+            arena_floats=self.used,
+            sample=sample,
+            last_output=last_output,
+            output=places[-1],
+            states=MappingProxyType(self.states),
+        )
+
+    def _layer(self, layer: Layer, x: Slots, size: int) -> Slots:
+        """Lay out one layer that reads ``x``; the place of its output. A layer with states puts out the first."""
+        module = import_module(f"edge_rnn.kernels.{layer.kind.lower()}")
+        values = {field.name: getattr(layer, field.name) for field in fields(layer)}
+        states = []
+        for name, initial in layer.initial_state.items():
+            state = Slots(self._take(initial.size), self._take(initial.size), initial.size)
+            self.states[f"{layer.name}.{name}"] = state
+            states.append(state)
+        out = states[0].swapped if states else self._fixed(size)
+        self._operation(module.pack(values, self.block), x, out, states)
+        return out
+
+    def _gather(self, sources: list[Slots]) -> Slots:
+        """The place of several values one behind the other: copies, unless there is only one."""
+        if len(sources) == 1:
+            return sources[0]
+        whole = self._fixed(sum(source.size for source in sources))
+        start = whole.even
+        for source in sources:
+            copy = Operation("copy", np.empty(0, np.float32))
+            self._operation(copy, source, Slots(start, start, source.size), [])
+            start += source.size
+        return whole
+
+    def _operation(self, operation: Operation, x: Slots, out: Slots, states: list[Slots]) -> None:
+        scratch = self._take(operation.scratch)
+        for parity, records in enumerate(self.records):
+            record = np.zeros(RECORD_INTS, np.int32)
+            record[Record.WEIGHTS] = self.weights_used
+            record[Record.X], record[Record.OUT] = _at(x, parity), _at(out, parity)
+            record[Record.N_IN], record[Record.N_OUT] = x.size, out.size
+            record[Record.SCRATCH] = scratch
+            for i, state in enumerate(states):
+                record[Record.STATE + 2 * i] = _at(state, parity)
+                record[Record.STATE + 2 * i + 1] = _at(state.swapped, parity)
+            records.append(record)
+        self.operations.append(operation.name)
+        packed = operation.weights
+        self.weights.append(np.pad(packed, (0, padded(packed.size) - packed.size)))
+        self.weights_used += self.weights[-1].size
+
+    def _fixed(self, size: int) -> Slots:
+        offset = self._take(size)
+        return Slots(offset, offset, size)
+
+    def _take(self, size: int) -> int:
+        offset = self.used
+        self.used += padded(size)
+        return offset
+
+
+def _at(place: Slots, parity: int) -> int:
+    return place.odd if parity else place.even

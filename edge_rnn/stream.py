@@ -1,0 +1,315 @@
+"""Stream: a network at work on one sequence, the only mutable object."""
+
+from __future__ import annotations
+
+import ctypes
+import struct
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from edge_rnn.errors import InputError, StateError
+from edge_rnn.kernels import callable as fast
+from edge_rnn.kernels import library
+from edge_rnn.kernels.record import Handle, Policy, Status
+from edge_rnn.model import Model
+from edge_rnn.plan import Plan, Slots, aligned, plan_of
+
+__all__ = ["Bytes", "Stream"]
+
+Array = NDArray[np.float32]
+
+_SNAPSHOT = struct.Struct("<8s32sII")
+"""Head of a snapshot: magic, fingerprint of the model, number of floats, CRC-32 of these."""
+_MAGIC = b"ERNNst01"
+
+
+class Bytes(NamedTuple):
+    """Memory of a stream in bytes."""
+
+    weights: int
+    """Packed weights, shared by all streams of one model object."""
+    state: int
+    """What belongs to this stream alone: state, sample, outputs, scratch, handle."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Memory:
+    """What a handle holds addresses of; whoever uses the handle keeps this alive."""
+
+    plan: Plan
+    functions: NDArray[np.intp]
+    arena: Array
+    handle: NDArray[np.intp]
+    y: Array
+
+
+class Stream:
+    """A model at work on one sequence, sample by sample, in memory that is fixed here and now.
+
+    Streams of one model object share its packed weights; each has its own state. A stream is not for several threads at
+    once; different streams are.
+
+    Parameters
+    ----------
+    model
+        What to run.
+    on_nonfinite
+        What to do with a sample that holds a NaN or an infinity, or that makes the output so. ``"raise"``: an
+        InputError, state and output as before the sample. ``"hold"``: each such channel takes its last finite value
+        (zero if there was none). ``"skip"``: the last output once more (zeros if there was none), state untouched.
+        Under ``"hold"`` a sample whose output is not finite is skipped.
+
+    Attributes
+    ----------
+    step
+        ``step(x) -> y``: one time step. ``x`` is ``(input_size,)`` float32; the result is ``(output_size,)`` float32,
+        the same array each time: copy it to keep it. Other arrays, lists, and other number types are converted, which
+        takes a few microseconds. A plain attribute, so ``step = stream.step`` saves the look-up in a loop.
+
+    Raises
+    ------
+    InputError
+        ``on_nonfinite`` is none of the three, or ``model`` is not a Model.
+    CompileError
+        A kernel cannot be compiled on this machine.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from edge_rnn import Elman, Model, Stream
+    >>> stream = Stream(Model([Elman([[1.0]], [[0.5]])]))
+    >>> float(stream.step(np.zeros(1, np.float32))[0])
+    0.0
+    """
+
+    __slots__ = ("__weakref__", "_memory", "_on_nonfinite", "model", "step")
+
+    model: Model
+    step: Callable[[ArrayLike], Array]
+
+    def __init__(self, model: Model, *, on_nonfinite: Literal["raise", "hold", "skip"] = "raise") -> None:
+        if not isinstance(model, Model):
+            raise InputError(f"Stream got {type(model).__name__} as model, expected a Model; load(path) reads one.")
+        policies = {policy.name.lower(): policy for policy in Policy}
+        if on_nonfinite not in policies:
+            raise InputError(f"Stream on_nonfinite got {on_nonfinite!r}, expected 'raise', 'hold' or 'skip'.")
+        self.model = model
+        self._on_nonfinite = on_nonfinite
+        memory = self._memory = _memory(model, policies[on_nonfinite])
+        slow = partial(_convert_and_step, memory)
+        memory.handle[Handle.SLOW] = id(slow)
+        self.step = slow if fast.why_not() else fast.make_builtin(memory.handle, (memory, slow))
+        self.reset()
+
+    def __repr__(self) -> str:
+        return f"<Stream of {self.model!r}>"
+
+    @property
+    def input_size(self) -> int:
+        """Length of a sample."""
+        return self.model.input_size
+
+    @property
+    def output_size(self) -> int:
+        """Length of what a step returns."""
+        return self.model.output_size
+
+    @property
+    def handle(self) -> int:
+        """Address for ``edge_rnn.step`` in compiled loops; good for as long as the stream lives."""
+        return self._memory.handle.ctypes.data
+
+    @property
+    def nbytes(self) -> Bytes:
+        """Bytes of weights and of state; neither grows."""
+        memory = self._memory
+        own = memory.arena.nbytes + memory.handle.nbytes + memory.functions.nbytes + memory.y.nbytes
+        return Bytes(memory.plan.weight_bytes, own)
+
+    @property
+    def refused(self) -> int:
+        """How many samples so far were held or skipped."""
+        return int(self._memory.handle[Handle.REFUSED])
+
+    @property
+    def state(self) -> dict[str, Array]:
+        """A copy of each layer's state by ``"layer.state"``: ``{"gru1.h": (H,) float32}``."""
+        return {name: self._view(slots).copy() for name, slots in self._memory.plan.states.items()}
+
+    def run(self, xs: ArrayLike, out: Array | None = None) -> Array:
+        """Many time steps: ``stream.step`` for each row, without Python in between and with the GIL released.
+
+        Parameters
+        ----------
+        xs
+            ``(time, input_size)``; converted to float32 if it is not.
+        out
+            ``(time, output_size)`` float32, C-contiguous, to write to; made if None.
+
+        Returns
+        -------
+        ``out``.
+
+        Raises
+        ------
+        InputError
+            A shape does not fit; or, with ``on_nonfinite="raise"``, a sample is not finite: the samples before it are
+            done, and their outputs written.
+        """
+        given = _floats("stream.run", "xs", xs)
+        if given.ndim != 2 or given.shape[1] != self.input_size:
+            hint = " Use stream.step for a single sample." if given.ndim == 1 else ""
+            raise InputError(f"stream.run got shape {given.shape}, expected (time, {self.input_size}).{hint}")
+        shape = (given.shape[0], self.output_size)
+        if out is None:
+            out = np.empty(shape, np.float32)
+        elif not (isinstance(out, np.ndarray) and out.dtype == np.float32 and out.shape == shape and out.flags.carray):
+            got = f"{out.dtype} {out.shape}" if isinstance(out, np.ndarray) else type(out).__name__
+            raise InputError(f"stream.run got {got} as out, expected a writable, C-contiguous float32 array {shape}.")
+        done = _runner()(self.handle, given.ctypes.data, out.ctypes.data, given.shape[0])
+        if done < given.shape[0]:
+            raise InputError(_refusal(f"stream.run xs[{done}]", given[done]))
+        return out
+
+    def reset(self) -> None:
+        """Back to the start: initial states, no last output, nothing refused so far."""
+        self._memory.arena[:] = 0
+        self._memory.handle[Handle.PARITY] = 0
+        self._memory.handle[Handle.REFUSED] = 0
+        for name, initial in self.model.initial_state.items():
+            self._view(self._memory.plan.states[name])[:] = initial
+
+    def snapshot(self) -> bytes:
+        """The state of the stream, in bytes that name the model; :meth:`restore` takes them, on any machine."""
+        payload = np.concatenate(self._kept()).astype("<f4", copy=False).tobytes()
+        fingerprint = bytes.fromhex(self.model.fingerprint)
+        return _SNAPSHOT.pack(_MAGIC, fingerprint, len(payload) // 4, zlib.crc32(payload)) + payload
+
+    def restore(self, snapshot: bytes) -> None:
+        """Go on from where :meth:`snapshot` was taken, bit for bit.
+
+        Raises
+        ------
+        StateError
+            The bytes are damaged, of another version, or of another model; the stream is as it was.
+        """
+        kept = self._kept()
+        size = sum(part.size for part in kept)
+        expected = _SNAPSHOT.size + 4 * size
+        if not isinstance(snapshot, (bytes, bytearray, memoryview)):
+            raise StateError(f"restore got {type(snapshot).__name__}, expected the bytes of stream.snapshot().")
+        data = bytes(snapshot)
+        if not data.startswith(_MAGIC):
+            raise StateError("restore got bytes that are not a snapshot of this version; they begin otherwise.")
+        if data[8:40] != bytes.fromhex(self.model.fingerprint):
+            raise StateError(
+                f"restore got a snapshot of model {data[8:14].hex()}…, expected one of {self.model.fingerprint[:12]}…; "
+                f"load the model that it was taken from."
+            )
+        if len(data) != expected:
+            raise StateError(f"restore got {len(data)} bytes, expected {expected}; the snapshot is cut off or padded.")
+        _, _, count, checksum = _SNAPSHOT.unpack_from(data)
+        payload = data[_SNAPSHOT.size :]
+        values = np.frombuffer(payload, "<f4")
+        if count != size or checksum != zlib.crc32(payload) or not np.isfinite(values).all():
+            raise StateError("restore got a damaged snapshot: its checksum does not fit; use an older one, or reset.")
+        for part in kept:
+            part[:], values = values[: part.size], values[part.size :]
+
+    def clone(self) -> Stream:
+        """Another stream of the same model, at the same point, with a state of its own."""
+        other = Stream(self.model, on_nonfinite=self._on_nonfinite)
+        for mine, theirs in zip(self._kept(), other._kept(), strict=True):
+            theirs[:] = mine
+        return other
+
+    def _kept(self) -> list[Array]:
+        """Views of all that outlasts a step: the sample (for "hold"), the last output (for "skip"), the states."""
+        plan = self._memory.plan
+        return [self._view(slots) for slots in (plan.sample, plan.last_output, *plan.states.values())]
+
+    def _view(self, slots: Slots) -> Array:
+        start = slots.odd if self._memory.handle[Handle.PARITY] else slots.even
+        return self._memory.arena[start : start + slots.size]
+
+
+def _memory(model: Model, policy: Policy) -> _Memory:
+    """The memory of a new stream, its handle filled in but for ``SLOW``."""
+    plan = plan_of(model)
+    functions = np.array([library.load(name).address for name in plan.operations], np.intp)
+    handle = np.zeros(len(Handle), np.intp)
+    memory = _Memory(plan, functions, aligned(plan.arena_floats), handle, np.zeros(model.output_size, np.float32))
+    words = {
+        Handle.STEP: library.load("step").address,
+        Handle.FUNCTIONS: functions.ctypes.data,
+        Handle.OPERATIONS: functions.size,
+        Handle.RECORDS: plan.records.ctypes.data,
+        Handle.WEIGHTS: plan.weights.ctypes.data,
+        Handle.ARENA: memory.arena.ctypes.data,
+        Handle.INPUT_SIZE: model.input_size,
+        Handle.OUTPUT_SIZE: model.output_size,
+        Handle.INPUT: plan.sample.even,
+        Handle.LAST_OUTPUT: plan.last_output.even,
+        Handle.OUTPUT_EVEN: plan.output.even,
+        Handle.OUTPUT_ODD: plan.output.odd,
+        Handle.POLICY: policy,
+        Handle.PYTHON: fast.python_addresses().ctypes.data,
+        Handle.Y: id(memory.y),
+        Handle.Y_DATA: memory.y.ctypes.data,
+    }
+    for word, value in words.items():
+        handle[word] = value
+    return memory
+
+
+def _convert_and_step(memory: _Memory, x: ArrayLike) -> Array:
+    """One step for a sample that the fast path does not take; says what is wrong with it, or converts it."""
+    given = _floats("stream.step", "x", x)
+    expected = memory.plan.sample.size
+    if given.shape != (expected,):
+        hint = ""
+        if given.ndim == 2 and given.shape[1] == expected:
+            hint = f" One call is one time step; use stream.run for a {given.shape} array."
+        raise InputError(f"stream.step got shape {given.shape}, expected ({expected},) float32.{hint}")
+    status = _stepper()(memory.handle.ctypes.data, given.ctypes.data, memory.y.ctypes.data)
+    if status != Status.DONE:
+        raise InputError(_refusal("stream.step", given))
+    return memory.y
+
+
+def _refusal(where: str, sample: Array) -> str:
+    bad: Sequence[Any] = np.flatnonzero(~np.isfinite(sample)).tolist()
+    if bad:
+        what = f"{where} got {sample[bad[0]]} in channel {bad[0]}"
+    else:
+        what = f"{where} got a sample that makes the output overflow, its largest value {np.abs(sample).max():.3g}"
+    return f"{what}; the state is as before it. Use Stream(model, on_nonfinite='hold') or 'skip' to carry on."
+
+
+def _floats(where: str, name: str, value: ArrayLike) -> Array:
+    """``value`` as a C-contiguous, aligned float32 array, itself if it is one."""
+    try:
+        given = np.asarray(value)
+    except ValueError as error:
+        raise InputError(f"{where} got a {name} that is not an array: {error}.") from None
+    if given.dtype.kind not in "fiub":
+        raise InputError(f"{where} got dtype {given.dtype}, expected float32 or numbers that convert to it.")
+    with np.errstate(over="ignore"):
+        return np.require(given, np.float32, ["C", "A"])
+
+
+@cache
+def _stepper() -> Callable[[int, int, int], int]:
+    return ctypes.PYFUNCTYPE(ctypes.c_int32, *(ctypes.c_void_p,) * 3)(library.load("step").address)
+
+
+@cache
+def _runner() -> Callable[[int, int, int, int], int]:
+    """Through CFUNCTYPE, which releases the GIL."""
+    return ctypes.CFUNCTYPE(ctypes.c_ssize_t, *(ctypes.c_void_p,) * 3, ctypes.c_ssize_t)(library.load("run").address)

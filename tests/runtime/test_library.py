@@ -1,0 +1,125 @@
+"""The cache of compiled kernels: used when it can be, done without when not, and never stale or damaged."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+PROGRAM = r"""
+import json, sys
+import numpy as np
+from edge_rnn import Dense, Elman, Model, Stream
+from edge_rnn.kernels import library
+stream = Stream(Model([Elman(np.eye(2), np.eye(2) / 2), Dense([[1, 2]])]))
+y = stream.step(np.array([0.1, 0.2], np.float32)).tolist() + stream.run(np.array([[0.3, 0.4]], np.float32))[0].tolist()
+names = ("step", "run", "elman_tanh", "dense_none") + (() if type(stream.step).__name__ == "partial" else ("call",))
+json.dump({
+    "y": y,
+    "cached": [library.load(name).cached for name in names],
+    "writable": library.cache_directory().writable,
+    "numba": "numba" in sys.modules,
+}, sys.stdout)
+"""
+
+
+def start(cache: Path, source: Path = ROOT, **environment: str) -> subprocess.Popen[str]:
+    variables = os.environ | {"PYTHONPATH": str(source), "EDGE_RNN_CACHE_DIR": str(cache)} | environment
+    return subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", PROGRAM],
+        env=variables,
+        cwd=ROOT.parent,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def report(process: subprocess.Popen[str]) -> dict[str, object]:
+    out, err = process.communicate()
+    assert process.returncode == 0, err
+    return dict(json.loads(out))
+
+
+def test_two_processes_fill_one_cache_at_once_and_a_third_needs_no_numba(tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    both = [start(cache) for _ in range(2)]
+    first, second = (report(process) for process in both)
+    assert first["numba"] is True
+    third = report(start(cache))
+    assert third["numba"] is False
+    assert third["cached"] == [True] * 5
+    assert first["y"] == second["y"] == third["y"]
+    assert not [path for path in cache.iterdir() if path.suffix != ".o"]
+
+
+def test_a_damaged_file_is_compiled_anew(tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    good = report(start(cache))
+    files = sorted(cache.iterdir())
+    sizes = [path.stat().st_size for path in files]
+    for number, path in enumerate(files):
+        data = path.read_bytes()
+        path.write_bytes([b"", data[: len(data) // 2], data[:-1] + b"\0", b"\0" * len(data), data[40:]][number % 5])
+    again = report(start(cache))
+    assert again["cached"] == [False] * 5
+    assert again["y"] == good["y"]
+    assert [path.stat().st_size for path in files] == sizes
+
+
+def test_an_unusable_directory_stops_nothing(tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("in the way")
+    result = report(start(blocked / "cache"))
+    assert result["writable"] is False
+    assert result["cached"] == [False] * 5
+    assert blocked.read_text() == "in the way"
+
+
+def test_an_edited_kernel_never_runs_stale_code(tmp_path: Path) -> None:
+    source, cache = tmp_path / "source", tmp_path / "cache"
+    shutil.copytree(ROOT / "edge_rnn", source / "edge_rnn", ignore=shutil.ignore_patterns("__pycache__"))
+    before = report(start(cache, source))
+    kernel = source / "edge_rnn" / "kernels" / "elman.py"
+    text = kernel.read_text()
+    assert "store(activation(total)" in text
+    kernel.write_text(text.replace("store(activation(total)", "store(activation(total + total)"))
+    after = report(start(cache, source))
+    assert after["cached"] == [False] * 5
+    assert after["y"] != before["y"]
+
+
+def test_another_cpu_gets_code_of_its_own(tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    report(start(cache))
+    other = report(start(cache, NUMBA_CPU_NAME="generic", NUMBA_CPU_FEATURES=""))
+    assert other["cached"] == [False] * 5
+
+
+def test_works_with_jit_disabled(tmp_path: Path) -> None:
+    """``NUMBA_DISABLE_JIT=1`` is for debugging one's own functions; the kernels are compiled all the same."""
+    cache = tmp_path / "cache"
+    assert report(start(cache, NUMBA_DISABLE_JIT="1"))["y"] == report(start(cache))["y"]
+
+
+def test_a_kernel_that_needs_something_from_outside_is_refused() -> None:
+    import math
+
+    from numba.core import types
+
+    from edge_rnn.errors import CompileError
+    from edge_rnn.kernels.compiler import FLOATS, compile_object
+    from edge_rnn.kernels.library import host
+
+    def kernel(values):  # type: ignore[no-untyped-def]
+        values[0] = math.tanh(values[0])
+
+    with pytest.raises(CompileError, match="tanh"):
+        compile_object("kernel", kernel, types.void(FLOATS), host())

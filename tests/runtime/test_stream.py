@@ -1,0 +1,260 @@
+"""What a stream promises: the same results however it is driven, a state that can be taken away and brought back."""
+
+from __future__ import annotations
+
+import gc
+import sys
+import threading
+import weakref
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from edge_rnn import InputError, Model, StateError, Stream
+from edge_rnn.kernels import callable as fast
+from edge_rnn.plan import plan_of
+
+Build = Callable[..., Model]
+CELLS = ("elman_tanh", "elman_relu", "gru", "gru_reset_before", "lstm")
+
+
+@pytest.fixture(params=CELLS)
+def model(request: pytest.FixtureRequest, make_model: Build) -> Model:
+    return make_model(request.param, 3, 21, layers=2, initial=True)
+
+
+def noise(model: Model, steps: int, seed: int = 1) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal((steps, model.input_size)).astype(np.float32)
+
+
+def test_run_in_parts_is_run_as_a_whole(model: Model) -> None:
+    xs = noise(model, 101)
+    whole = Stream(model).run(xs)
+    stream = Stream(model)
+    parts = [stream.run(xs[:1]), stream.run(xs[1:1]), stream.run(xs[1:50]), stream.run(xs[50:])]
+    assert np.array_equal(np.concatenate(parts), whole)
+
+
+def test_step_is_run(model: Model) -> None:
+    xs = noise(model, 101)
+    stream = Stream(model)
+    assert np.array_equal(np.array([stream.step(x).copy() for x in xs]), Stream(model).run(xs))
+
+
+def test_plain_path_is_the_fast_path(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert fast.why_not() == ""
+    xs = noise(model, 50)
+    expected = Stream(model).run(xs)
+    monkeypatch.setattr(fast, "why_not", lambda: "a test says so")
+    stream = Stream(model)
+    assert type(stream.step) is not type(len)
+    assert np.array_equal(np.array([stream.step(x).copy() for x in xs]), expected)
+
+
+def test_step_returns_the_same_array(model: Model) -> None:
+    stream = Stream(model)
+    x = noise(model, 1)[0]
+    first = stream.step(x)
+    held = first.copy()
+    assert stream.step(x) is first
+    assert not np.array_equal(first, held)
+
+
+def test_step_converts_what_is_not_a_float32_array(model: Model) -> None:
+    x = noise(model, 1)[0]
+    expected = Stream(model).step(x).copy()
+    every_other = np.zeros(2 * x.size, np.float32)[::2]
+    every_other[:] = x
+    unaligned = np.frombuffer(b"\0" + x.tobytes(), np.uint8)[1:].view(np.float32)
+    kinds = (
+        x.tolist(),
+        tuple(x.tolist()),
+        x.astype(np.float64),
+        every_other,
+        unaligned,
+        x.astype(">f4"),
+        memoryview(x),
+    )
+    for given in kinds:
+        assert np.array_equal(Stream(model).step(given), expected)
+
+
+def test_snapshot_and_restore_are_as_if_never_stopped(model: Model) -> None:
+    xs = noise(model, 60)
+    stream = Stream(model)
+    for cut in (0, 1, 2, 31):
+        stream.reset()
+        stream.run(xs[:cut])
+        snapshot = stream.snapshot()
+        rest = stream.run(xs[cut:])
+        stream.restore(snapshot)
+        assert stream.snapshot() == snapshot
+        assert np.array_equal(stream.run(xs[cut:]), rest)
+        other = Stream(model)
+        other.restore(snapshot)
+        assert np.array_equal(other.run(xs[cut:]), rest)
+
+
+def test_clone_goes_its_own_way(model: Model) -> None:
+    xs = noise(model, 40)
+    stream = Stream(model, on_nonfinite="skip")
+    stream.run(xs[:7])
+    clone = stream.clone()
+    assert clone.snapshot() == stream.snapshot()
+    rest = stream.run(xs[7:])
+    assert np.array_equal(clone.run(xs[7:]), rest)
+    bad = np.full(model.input_size, np.nan, np.float32)
+    assert np.array_equal(clone.step(bad), rest[-1])
+
+
+def test_reset_is_a_new_stream(model: Model) -> None:
+    stream = Stream(model)
+    stream.run(noise(model, 9))
+    stream.reset()
+    assert stream.snapshot() == Stream(model).snapshot()
+
+
+def test_streams_of_one_model_share_weights_and_nothing_else(model: Model) -> None:
+    xs, zs = noise(model, 50, 1), noise(model, 50, 2)
+    expected = Stream(model).run(xs), Stream(model).run(zs)
+    one, two = Stream(model), Stream(model)
+    got = [(one.step(x).copy(), two.step(z).copy()) for x, z in zip(xs, zs, strict=True)]
+    assert np.array_equal([y for y, _ in got], expected[0])
+    assert np.array_equal([y for _, y in got], expected[1])
+    assert plan_of(model) is plan_of(model)
+    assert one.nbytes == two.nbytes
+    assert one.nbytes.weights == plan_of(model).weights.nbytes
+
+
+def test_state_by_name_starts_at_the_initial_state(model: Model) -> None:
+    stream = Stream(model)
+    assert stream.state.keys() == model.initial_state.keys()
+    for name, initial in model.initial_state.items():
+        assert np.array_equal(stream.state[name], initial)
+    stream.run(noise(model, 3))
+    for name, initial in model.initial_state.items():
+        assert not np.array_equal(stream.state[name], initial)
+
+
+def test_nbytes_of_a_known_layout(make_model: Build) -> None:
+    """GRU(3 → 8) + Dense(4): 24x(3+8) weights, 4x8 biases; 8 padded outputs of 8 weights and a bias each."""
+    stream = Stream(make_model("gru", 3, 8))
+    assert stream.nbytes.weights == 4 * (24 * 11 + 4 * 8 + 8 * 9)
+    assert stream.nbytes.state < 600
+
+
+def test_threads_with_a_stream_each(model: Model) -> None:
+    xs = noise(model, 3000)
+    expected = Stream(model).run(xs)
+    results: list[bool] = []
+
+    def work() -> None:
+        results.append(np.array_equal(Stream(model).run(xs), expected))
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results == [True] * 4
+
+
+def test_step_outlives_its_stream(model: Model) -> None:
+    """A loop may keep nothing but ``step = stream.step``."""
+    xs = noise(model, 20)
+    expected = Stream(model).run(xs)
+    stream = Stream(model)
+    gone = weakref.ref(stream)
+    step = stream.step
+    del stream
+    gc.collect()
+    assert gone() is None
+    garbage = [np.full(1000, np.nan) for _ in range(100)]
+    assert np.array_equal(np.array([step(x).copy() for x in xs]), expected)
+    del garbage
+
+
+def test_a_stream_is_freed_without_the_garbage_collector(model: Model) -> None:
+    gc.disable()
+    try:
+        stream = Stream(model)
+        gone = weakref.ref(stream)
+        del stream
+        assert gone() is None
+    finally:
+        gc.enable()
+
+
+def test_step_keeps_reference_counts(model: Model) -> None:
+    stream = Stream(model)
+    x = noise(model, 1)[0]
+    y = stream.step(x)
+    before = sys.getrefcount(x), sys.getrefcount(y)
+    for _ in range(1000):
+        stream.step(x)
+    assert (sys.getrefcount(x), sys.getrefcount(y)) == before
+
+
+ERRORS = {
+    "wrong model": (lambda m: Stream("gru.safetensors"), InputError, "load(path)"),
+    "unknown policy": (lambda m: Stream(m, on_nonfinite="ignore"), InputError, "'raise', 'hold' or 'skip'"),
+    "short sample": (
+        lambda m: Stream(m).step(np.zeros(2, np.float32)),
+        InputError,
+        r"shape (2,), expected (3,) float32",
+    ),
+    "two axes": (lambda m: Stream(m).step(np.zeros((9, 3))), InputError, "use stream.run for a (9, 3) array"),
+    "text": (lambda m: Stream(m).step("walk"), InputError, "dtype <U4"),
+    "ragged": (lambda m: Stream(m).step([[1], [2, 3]]), InputError, "not an array"),
+    "None": (lambda m: Stream(m).step(None), InputError, "dtype object"),
+    "complex": (lambda m: Stream(m).step(np.zeros(3, complex)), InputError, "dtype complex128"),
+    "overflow": (lambda m: Stream(m).step([1e300, 0, 0]), InputError, "inf in channel 0"),
+    "run of one sample": (lambda m: Stream(m).run(np.zeros(3)), InputError, "Use stream.step for a single sample"),
+    "run of wrong width": (lambda m: Stream(m).run(np.zeros((5, 4))), InputError, "expected (time, 3)"),
+    "out of wrong dtype": (
+        lambda m: Stream(m).run(np.zeros((5, 3)), np.zeros((5, 4))),
+        InputError,
+        "float64 (5, 4) as out",
+    ),
+    "out of wrong shape": (
+        lambda m: Stream(m).run(np.zeros((5, 3)), np.zeros((4, 4), np.float32)),
+        InputError,
+        "array (5, 4)",
+    ),
+    "out is a list": (lambda m: Stream(m).run(np.zeros((5, 3)), []), InputError, "got list as out"),
+    "snapshot of text": (lambda m: Stream(m).restore("state"), StateError, "expected the bytes of stream.snapshot()"),
+    "empty snapshot": (lambda m: Stream(m).restore(b""), StateError, "not a snapshot of this version"),
+    "cut snapshot": (lambda m: Stream(m).restore(Stream(m).snapshot()[:-1]), StateError, "cut off or padded"),
+    "padded snapshot": (lambda m: Stream(m).restore(Stream(m).snapshot() + b"\0"), StateError, "cut off or padded"),
+}
+
+
+@pytest.mark.parametrize("case", ERRORS)
+def test_errors(make_model: Build, case: str) -> None:
+    action, kind, words = ERRORS[case]
+    with pytest.raises(kind) as caught:
+        action(make_model("gru", 3, 8))  # type: ignore[no-untyped-call]
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_snapshot_of_another_model_is_refused(make_model: Build) -> None:
+    stream = Stream(make_model("gru", 3, 8, seed=1))
+    before = stream.snapshot()
+    with pytest.raises(StateError, match="load the model that it was taken from"):
+        stream.restore(Stream(make_model("gru", 3, 8, seed=2)).snapshot())
+    assert stream.snapshot() == before
+
+
+def test_every_flipped_bit_of_a_snapshot_is_noticed(make_model: Build) -> None:
+    stream = Stream(make_model("gru", 1, 3))
+    stream.run(np.ones((5, 1)))
+    good = stream.snapshot()
+    for place in range(len(good)):
+        for bit in range(8):
+            bad = bytearray(good)
+            bad[place] ^= 1 << bit
+            with pytest.raises(StateError):
+                stream.restore(bad)
+    assert stream.snapshot() == good
