@@ -1,0 +1,122 @@
+"""The subcommands ``import`` and ``export`` of the ``edge-rnn`` command."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from edge_rnn.errors import InputError
+
+__all__ = ["add_export", "add_import"]
+
+_IMPORT = """\
+examples:
+  edge-rnn import wrist.pt -o wrist.safetensors --labels stand,walk,run
+  edge-rnn import state.safetensors -o model.safetensors --modules rnn,fc1,fc2 --activation fc1=relu
+"""
+
+_EXPORT = """\
+example:
+  edge-rnn export wrist.safetensors -o wrist.onnx
+"""
+
+
+def add_import(subparsers: Any) -> None:
+    """Add ``import``: a PyTorch state_dict becomes a model file."""
+    parser = subparsers.add_parser(
+        "import",
+        help="turn a PyTorch state_dict into a model file",
+        description="Turn a PyTorch state_dict, saved as .safetensors, .pt or .pth, into a model file of edge_rnn.",
+        epilog=_IMPORT,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("file", metavar="FILE", help=".safetensors, .pt or .pth file with a state_dict")
+    parser.add_argument("-o", "--output", metavar="MODEL", required=True, help="model file to write, .safetensors")
+    parser.add_argument("--modules", metavar="A,B", help="modules in order of use; default: the order in the file")
+    parser.add_argument(
+        "--activation",
+        metavar="MODULE=KIND",
+        action="append",
+        default=[],
+        help="activation after a Linear (tanh, sigmoid, relu, softmax) or of an RNN (relu); may be repeated",
+    )
+    parser.add_argument("--ignore", metavar="A,B", help="parameters or modules that inference does not use")
+    parser.add_argument("--mean", metavar="V,V", help="mean of each input, to take samples in the sensor's own units")
+    parser.add_argument("--scale", metavar="V,V", help="scale of each input; goes with --mean")
+    parser.add_argument("--name", default="", help="what the network is called")
+    parser.add_argument("--labels", metavar="A,B", help="what the outputs stand for")
+    parser.add_argument("--sample-rate-hz", metavar="HZ", type=float, help="samples a second")
+    parser.add_argument("--input-names", metavar="A,B", help="what the inputs are called")
+    parser.add_argument("--input-units", metavar="A,B", help="units of the inputs")
+    parser.set_defaults(func=_import)
+
+
+def add_export(subparsers: Any) -> None:
+    """Add ``export``: a model file becomes an ONNX step graph, compared before it appears."""
+    parser = subparsers.add_parser(
+        "export",
+        help="write a model as an ONNX graph of one step",
+        description="Write a model as an ONNX graph of one step, with every state as an input and an output. "
+        "Reference, Stream and onnxruntime take the same steps first; the file appears only if they agree.",
+        epilog=_EXPORT,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("model", metavar="MODEL", help="model file of edge_rnn")
+    parser.add_argument("-o", "--output", metavar="FILE", help="default: MODEL with .onnx as its ending")
+    parser.add_argument("--steps", type=int, default=1000, help="steps to compare (default: 1000)")
+    parser.set_defaults(func=_export)
+
+
+def _import(args: argparse.Namespace) -> int:
+    from edge_rnn.files import save
+    from edge_rnn_export.torch_reader import from_torch
+
+    if Path(args.output).exists() and Path(args.output).samefile(args.file):
+        raise InputError(f"import would write {args.output} over what it reads; give -o another name.")
+    if (args.mean is None) != (args.scale is None):
+        raise InputError("import got one of --mean and --scale; expected both or neither.")
+    model = from_torch(
+        args.file,
+        modules=None if args.modules is None else _texts(args.modules),
+        activations=_pairs(args.activation),
+        ignore=_texts(args.ignore),
+        standardize=None if args.mean is None else (_numbers("--mean", args.mean), _numbers("--scale", args.scale)),
+        name=args.name,
+        labels=_texts(args.labels),
+        sample_rate_hz=args.sample_rate_hz,
+        input_names=_texts(args.input_names),
+        input_units=_texts(args.input_units),
+    )
+    save(model, args.output)
+    print(f"{model!r}\n{model.parameters} parameters, written to {args.output}")
+    return 0
+
+
+def _export(args: argparse.Namespace) -> int:
+    from edge_rnn.files import load
+    from edge_rnn_export.export import to_onnx
+
+    output = args.output or str(Path(args.model).with_suffix(".onnx"))
+    report = to_onnx(load(args.model), output, steps=args.steps)
+    print(f"{report}\n\nwritten to {output}")
+    return 0
+
+
+def _texts(text: str | None) -> list[str]:
+    return [part.strip() for part in text.split(",")] if text else []
+
+
+def _numbers(option: str, text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise InputError(f"import got {option} {text!r}, expected numbers with commas between them.") from None
+
+
+def _pairs(texts: list[str]) -> dict[str, str]:
+    pairs = dict(text.partition("=")[::2] for text in texts)
+    for name, kind in pairs.items():
+        if not name or not kind:
+            raise InputError(f"import got --activation {name or kind!r}, expected MODULE=KIND such as head=softmax.")
+    return pairs

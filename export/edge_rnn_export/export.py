@@ -1,0 +1,81 @@
+"""Models out to other runtimes, each file checked before it appears under its name."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from os import PathLike
+from pathlib import Path
+
+from numpy.typing import ArrayLike
+
+from edge_rnn.errors import FileError, ModelError, UnsupportedError
+from edge_rnn.model import Model
+from edge_rnn_export.report import Report
+from edge_rnn_export.verify import verify
+
+__all__ = ["to_onnx"]
+
+
+def to_onnx(
+    model: Model,
+    path: str | PathLike[str],
+    *,
+    steps: int = 1000,
+    xs: ArrayLike | None = None,
+    seed: int = 0,
+) -> Report:
+    """Write one step of the model as an ONNX graph, found equal to the model before the file appears.
+
+    The graph takes a sample ``x`` (1, 1, I) and every state (``gru1.h``, (1, 1, H)), and gives ``y`` (1, 1, O) and
+    every new state (``gru1.h_out``); all float32. Labels, sample rate, input names and units, trained initial states
+    and the model's fingerprint are JSON in the file's metadata under ``edge_rnn``.
+
+    Parameters
+    ----------
+    path
+        Where the file goes; one that is there is replaced, once the new one has passed.
+    steps, xs, seed
+        See :func:`~edge_rnn_export.verify`.
+
+    Returns
+    -------
+    Report
+        How far reference, Stream and onnxruntime are apart.
+
+    Raises
+    ------
+    ModelError
+        onnxruntime, Stream and reference disagree; there is no new file then, and an old one is as it was.
+    UnsupportedError
+        A layer has no ONNX form, or onnx or onnxruntime is not installed.
+    FileError
+        The file cannot be written.
+    InputError
+        See :func:`~edge_rnn_export.verify`.
+    """
+    try:
+        from edge_rnn_export.onnx_writer import build_step_graph
+    except ModuleNotFoundError as error:
+        raise UnsupportedError(f"to_onnx needs {error.name}: pip install 'edge-rnn[export]'.") from None
+    target = Path(path)
+    data = build_step_graph(model).SerializeToString(deterministic=True)
+    aside = target.with_name(f".{target.name}.{os.getpid()}.new")
+    try:
+        aside.write_bytes(data)
+        report = verify(model, aside, steps=steps, xs=xs, seed=seed)
+        if not report.passed:
+            raise ModelError(
+                f"to_onnx did not write {target}: over {report.steps} steps reference and Stream differ by "
+                f"{report.reference_vs_stream:.1e}, reference and onnxruntime by {report.reference_vs_onnx:.1e}, "
+                f"Stream and onnxruntime by {report.stream_vs_onnx:.1e}, with a tolerance of {report.tolerance:.0e}. "
+                f"Rounding the state to float32 alone moves the reference by {report.drift:.1e}; where that is much, "
+                f"compare on a recording (xs) or over fewer steps."
+            )
+        aside.replace(target)
+    except OSError as error:
+        raise FileError(f"{target} cannot be written: {error.strerror}.") from None
+    finally:
+        with suppress(OSError):
+            aside.unlink()
+    return report

@@ -1,0 +1,221 @@
+"""A model as an ONNX graph that takes one step: every state is a named input and a named output.
+
+The graph keeps to ONNX's own operators. Opset 17 and IR version 8 hold all of them, so that a runtime on a device may
+be some years old. Between layers a value is ``(time, batch, size)`` = ``(1, 1, size)``, as the recurrent operators take
+it, and as a last state it is ready for the next layer: no reshaping in between.
+
+Source: ONNX operators RNN-14, GRU-14, LSTM-14, https://onnx.ai/onnx/operators.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, checker, helper, numpy_helper
+
+import edge_rnn
+from edge_rnn.errors import UnsupportedError
+from edge_rnn.model import Model
+
+__all__ = ["METADATA_KEY", "OPSET", "build_step_graph"]
+
+Array = NDArray[np.float32]
+
+METADATA_KEY = "edge_rnn"
+"""Key of the JSON text in the file's ``metadata_props``; :func:`build_step_graph` says what it holds."""
+
+OPSET = 17
+_IR_VERSION = 8
+
+_ACTIVATIONS = {"tanh": "Tanh", "sigmoid": "Sigmoid", "relu": "Relu"}
+
+
+def build_step_graph(model: Model) -> ModelProto:
+    """One step of the model as an ONNX graph.
+
+    Returns
+    -------
+    onnx.ModelProto
+        Inputs: ``x`` float32 ``(1, 1, I)`` = (time, batch, input), and each state under its name in
+        ``model.initial_state`` (``gru1.h``), float32 ``(1, 1, H)`` = (direction, batch, unit). Outputs: ``y`` float32
+        ``(1, 1, O)``, and each state's new value as ``gru1.h_out``. Feed a state's output back as its input in the
+        next step; in the first one feed the initial state.
+
+        ``metadata_props["edge_rnn"]`` is JSON: ``format`` (1), ``version`` of edge_rnn, ``fingerprint`` of the model,
+        ``form`` (``"step"``), ``name``, ``labels``, ``sample_rate_hz`` (or null), ``input_names``, ``input_units``,
+        and ``initial_state``: state name to list of numbers, for the states that do not start at zero.
+
+    Raises
+    ------
+    UnsupportedError
+        The model has a kind of layer that has no ONNX form.
+    """
+    graph = _Graph()
+    graph.inputs.append(_value("x", model.input_size))
+    outputs = ["x"]  # of the input and of each layer, by place + 1
+    states: dict[str, str] = {}
+    for layer, sources in zip(model.layers, model.sources, strict=True):
+        if layer.kind not in _WRITERS:
+            raise UnsupportedError(
+                f"to_onnx has no ONNX form for {layer.title}; expected one of {', '.join(_WRITERS)}."
+            )
+        for key, value in layer.initial_state.items():
+            graph.inputs.append(_value(f"{layer.name}.{key}", len(value)))
+            states[f"{layer.name}.{key}_out"] = f"{layer.name}.{key}"
+        wanted = "y" if layer is model.layers[-1] else f"{layer.name}.y"
+        outputs.append(_WRITERS[layer.kind](graph, layer, [outputs[i + 1] for i in sources], wanted))
+    if outputs[-1] != "y":  # a graph cannot give one value under two names
+        graph.node("Identity", outputs[-1:], "y", name=f"{model.layers[-1].name}.y")
+    results = [_value("y", model.output_size)]
+    results += [_value(out, len(model.initial_state[name])) for out, name in states.items()]
+    proto = helper.make_model(
+        helper.make_graph(
+            graph.nodes,
+            model.name or "edge_rnn",
+            graph.inputs,
+            results,
+            [numpy_helper.from_array(array, name) for name, array in graph.constants.items()],
+        ),
+        producer_name="edge_rnn",
+        producer_version=edge_rnn.__version__,
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        ir_version=_IR_VERSION,
+    )
+    helper.set_model_props(proto, {METADATA_KEY: json.dumps(_metadata(model))})
+    checker.check_model(proto, full_check=True)
+    return proto
+
+
+@dataclass(frozen=True, slots=True)
+class _Graph:
+    """What the writers of layers add to: nodes in order, constants by name, inputs of the graph."""
+
+    nodes: list[NodeProto] = field(default_factory=list)
+    constants: dict[str, Array] = field(default_factory=dict)
+    inputs: list[ValueInfoProto] = field(default_factory=list)
+
+    def node(self, operator: str, inputs: Sequence[str], *outputs: str, name: str, **attributes: Any) -> None:
+        self.nodes.append(helper.make_node(operator, list(inputs), list(outputs), name=name, **attributes))
+
+    def constant(self, name: str, array: Array) -> str:
+        self.constants[name] = np.ascontiguousarray(array)
+        return name
+
+    def joined(self, layer: Any, reads: Sequence[str]) -> str:
+        """What the layer reads as one value, concatenated where there are several."""
+        if len(reads) == 1:
+            return reads[0]
+        self.node("Concat", reads, f"{layer.name}.x", name=f"{layer.name}.x", axis=2)
+        return f"{layer.name}.x"
+
+
+Writer = Callable[[_Graph, Any, Sequence[str], str], str]
+"""``writer(graph, layer, reads, wanted)`` adds a layer that reads the named values and returns its output's name.
+
+``wanted`` is the name to give the output, but for a layer whose output has a name already.
+"""
+
+
+def _elman(graph: _Graph, layer: Any, reads: Sequence[str], wanted: str) -> str:
+    return _recurrent(graph, layer, reads, "RNN", "h", activations=[_ACTIVATIONS[layer.activation]])
+
+
+def _lstm(graph: _Graph, layer: Any, reads: Sequence[str], wanted: str) -> str:
+    return _recurrent(graph, layer, reads, "LSTM", "iofg")  # the cell gate g is c in ONNX's words
+
+
+def _gru(graph: _Graph, layer: Any, reads: Sequence[str], wanted: str) -> str:
+    return _recurrent(graph, layer, reads, "GRU", "zrn", linear_before_reset=int(layer.reset_after))
+
+
+def _recurrent(graph: _Graph, layer: Any, reads: Sequence[str], operator: str, gates: str, **attributes: Any) -> str:
+    """One of ONNX's recurrent operators, given its order of gates; returns the name of its last hidden state."""
+    name = layer.name
+    order = [layer.gates.index(gate) for gate in gates]
+
+    def rearranged(array: Array) -> Array:
+        return np.concatenate([np.split(array, len(order))[gate] for gate in order])
+
+    inputs = [
+        graph.joined(layer, reads),
+        graph.constant(f"{name}.W", rearranged(layer.weight_ih)[None]),
+        graph.constant(f"{name}.R", rearranged(layer.weight_hh)[None]),
+    ]
+    zeros = np.zeros(len(order) * layer.hidden_size, np.float32)
+    if layer.bias_ih is None and layer.bias_hh is None:
+        inputs.append("")
+    else:
+        both = [zeros if bias is None else rearranged(bias) for bias in (layer.bias_ih, layer.bias_hh)]
+        inputs.append(graph.constant(f"{name}.B", np.concatenate(both)[None]))
+    inputs.append("")  # sequence_lens: the whole sequence, of one step
+    states = [f"{name}.{key}" for key in layer.initial_state]
+    inputs += states
+    # The output of all steps is left out: of one step it is the last state, in another shape.
+    outputs = ["", *(f"{state}_out" for state in states)]
+    graph.node(operator, inputs, *outputs, name=name, hidden_size=layer.hidden_size, **attributes)
+    return outputs[1]
+
+
+def _dense(graph: _Graph, layer: Any, reads: Sequence[str], wanted: str) -> str:
+    name = layer.name
+    stages: list[tuple[str, list[str], dict[str, Any]]] = [
+        ("MatMul", [graph.constant(f"{name}.weight", layer.weight.T)], {}),
+    ]
+    if layer.bias is not None:
+        stages.append(("Add", [graph.constant(f"{name}.bias", layer.bias)], {}))
+    if layer.activation == "softmax":
+        stages.append(("Softmax", [], {"axis": 2}))
+    elif layer.activation != "none":
+        stages.append((_ACTIVATIONS[layer.activation], [], {}))
+    value = graph.joined(layer, reads)
+    for place, (operator, constants, attributes) in enumerate(stages, start=1):
+        out = wanted if place == len(stages) else f"{name}.{operator.lower()}"
+        graph.node(operator, [value, *constants], out, name=f"{name}.{operator.lower()}", **attributes)
+        value = out
+    return value
+
+
+def _standardize(graph: _Graph, layer: Any, reads: Sequence[str], wanted: str) -> str:
+    name, x = layer.name, graph.joined(layer, reads)
+    graph.node("Sub", [x, graph.constant(f"{name}.mean", layer.mean)], f"{name}.sub", name=f"{name}.sub")
+    graph.node("Div", [f"{name}.sub", graph.constant(f"{name}.scale", layer.scale)], wanted, name=f"{name}.div")
+    return wanted
+
+
+def _add(graph: _Graph, layer: Any, reads: Sequence[str], wanted: str) -> str:
+    graph.node("Sum", reads, wanted, name=layer.name)
+    return wanted
+
+
+_WRITERS: Mapping[str, Writer] = {
+    "Elman": _elman,
+    "LSTM": _lstm,
+    "GRU": _gru,
+    "Dense": _dense,
+    "Standardize": _standardize,
+    "Add": _add,
+}
+
+
+def _value(name: str, size: int) -> ValueInfoProto:
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, (1, 1, size))
+
+
+def _metadata(model: Model) -> dict[str, Any]:
+    return {
+        "format": 1,
+        "version": edge_rnn.__version__,
+        "fingerprint": model.fingerprint,
+        "form": "step",
+        "name": model.name,
+        "labels": model.labels,
+        "sample_rate_hz": model.sample_rate_hz,
+        "input_names": model.input_names,
+        "input_units": model.input_units,
+        "initial_state": {name: value.tolist() for name, value in model.initial_state.items() if value.any()},
+    }

@@ -1,0 +1,182 @@
+"""That an exported graph computes what the model says: reference, Stream and onnxruntime on the same samples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from os import PathLike
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from edge_rnn import reference
+from edge_rnn.errors import InputError
+from edge_rnn.model import Model, Standardize
+from edge_rnn_export.ort import session
+from edge_rnn_export.report import Deviation, Report
+
+__all__ = ["DRIFT_FACTOR", "TOLERANCE", "TOLERANCE_LIMIT", "verify"]
+
+Array = NDArray[Any]
+
+TOLERANCE = 1e-5
+"""What any two of the three may differ by in an output or state, times its largest value where that is above 1.
+
+Float32 rounds by 6e-8 of a value, and what a step adds the loop of an ordinary network forgets again: such networks
+stay within 3e-6 of float64 for any number of steps. A gate in the wrong place, a bias left out or an option dropped is
+seen at 1e-3 and above. 1e-5 lies between.
+"""
+
+TOLERANCE_LIMIT = 1e-4
+"""As far as the tolerance is raised for a network that amplifies rounding.
+
+Trained networks of high gain drift by up to 6e-5 in PyTorch's own float32.
+"""
+
+DRIFT_FACTOR = 64
+"""How much further than a state's rounding alone a step in float32 may go.
+
+Beside the state the sums that lead to a gate are rounded, and tanh is approximated (3e-7). Measured: 3 times the drift
+at H = 8, 36 times at H = 256, the same for networks that forget fast and for those that amplify.
+"""
+
+
+def verify(
+    model: Model,
+    path: str | PathLike[str],
+    *,
+    steps: int = 1000,
+    xs: ArrayLike | None = None,
+    seed: int = 0,
+) -> Report:
+    """Compare reference (float64), Stream and onnxruntime on the same samples, state carried, every state compared.
+
+    Parameters
+    ----------
+    path
+        ``.onnx`` file that :func:`~edge_rnn_export.to_onnx` wrote for the model.
+    steps
+        How many steps at least.
+    xs
+        ``(time, input_size)`` recorded samples, repeated from the start where there are fewer than ``steps``. None:
+        normally distributed ones, around the mean and by the scale of the Standardize layer that reads the input.
+    seed
+        Of the random samples.
+
+    Returns
+    -------
+    Report
+        ``report.passed`` says whether the file may be used; ``print(report)`` shows a table.
+
+    Raises
+    ------
+    InputError
+        ``steps`` or ``xs`` do not fit, the model's values leave the range of float32 on these samples, or the graph's
+        inputs or outputs are not the model's.
+    FileError
+        The file cannot be read, or onnxruntime does not take it.
+    UnsupportedError
+        onnxruntime is not installed.
+
+    Notes
+    -----
+    The tolerance starts from what the network itself does with rounding: a second reference runs along whose state is
+    rounded to float32 after each step. See :data:`TOLERANCE`, :data:`TOLERANCE_LIMIT` and :data:`DRIFT_FACTOR`.
+    """
+    samples = _samples(model, steps, xs, seed)
+    graph = _OnnxSteps(model, path)
+    names = ["y", *model.initial_state]
+    # Largest absolute value, then largest differences: Stream, onnxruntime, the two, rounded reference.
+    most = {name: np.zeros(5) for name in names}
+    with np.errstate(over="ignore", invalid="ignore"):
+        for exact, stream, onnx, rounded in zip(
+            _reference_steps(model, samples, np.float64),
+            _stream_steps(model, samples),
+            graph.steps(samples),
+            _reference_steps(model, samples, np.float32),
+            strict=True,
+        ):
+            for name in names:
+                a, b, c, d = exact[name], stream[name], onnx[name], rounded[name]
+                found = [np.abs(values).max() for values in (a, a - b, a - c, b - c, a - d)]
+                most[name] = np.maximum(most[name], found)
+    scales = {name: max(1.0, peaks[0]) for name, peaks in most.items()}
+    drift = max(float(most[name][4] / scales[name]) for name in names)
+    tolerance = float(np.clip(DRIFT_FACTOR * drift, TOLERANCE, TOLERANCE_LIMIT))
+    deviations = []
+    for name in names:
+        peak, *differences = (float(value) for value in most[name][:4])
+        deviations.append(Deviation(name, peak, tolerance * scales[name], *differences))
+    return Report(len(samples), tuple(deviations), drift, tolerance)
+
+
+def _samples(model: Model, steps: int, xs: ArrayLike | None, seed: int) -> NDArray[np.float32]:
+    if steps < 1:
+        raise InputError(f"verify steps got {steps}, expected 1 or more.")
+    if xs is None:
+        random = np.random.default_rng(seed).standard_normal((steps, model.input_size))
+        for layer, sources in zip(model.layers, model.sources, strict=True):
+            if isinstance(layer, Standardize) and sources == (-1,):
+                random = layer.mean + layer.scale * random
+                break
+        return random.astype(np.float32)
+    try:
+        with np.errstate(over="ignore"):
+            recorded = np.asarray(xs, dtype=np.float32)
+    except (TypeError, ValueError):
+        raise InputError(f"verify xs is not an array of numbers; expected (time, {model.input_size}).") from None
+    if recorded.ndim != 2 or recorded.shape[1] != model.input_size or len(recorded) == 0:
+        raise InputError(f"verify xs got shape {recorded.shape}, expected (time, {model.input_size}), time 1 or more.")
+    if not np.isfinite(recorded).all():
+        raise InputError("verify xs holds values that are not finite in float32; leave those samples out.")
+    return np.tile(recorded, (-(-steps // len(recorded)), 1))
+
+
+def _reference_steps(model: Model, samples: Array, state_dtype: type) -> Iterator[dict[str, Array]]:
+    """Output and states of the reference after each step, the state carried in the given type."""
+    state = reference.initial_state(model)
+    for t, x in enumerate(samples):
+        y, state = reference.step(model, x, state)
+        if any(np.abs(values).max() > np.finfo(np.float32).max for values in (y, *state.values())):
+            raise InputError(
+                f"verify: the values of {model!r} leave the range of float32 at step {t} of these samples; hand a "
+                f"recording over as xs."
+            )
+        state = {name: values.astype(state_dtype).astype(np.float64) for name, values in state.items()}
+        yield {"y": y, **state}
+
+
+def _stream_steps(model: Model, samples: Array) -> Iterator[dict[str, Array]]:
+    from edge_rnn.stream import Stream
+
+    stream = Stream(model)
+    for x in samples:
+        y = stream.step(x)
+        yield {"y": y.astype(np.float64), **{name: h.astype(np.float64) for name, h in stream.state.items()}}
+
+
+class _OnnxSteps:
+    """A graph in onnxruntime, found to have the model's inputs and outputs."""
+
+    def __init__(self, model: Model, path: str | PathLike[str]) -> None:
+        self._session = session(path)
+        self._initial = {name: value[None, None] for name, value in model.initial_state.items()}
+        sizes = {name: len(value) for name, value in model.initial_state.items()}
+        self._check(path, "inputs", self._session.get_inputs(), {"x": model.input_size} | sizes)
+        outputs = {"y": model.output_size} | {f"{name}_out": size for name, size in sizes.items()}
+        self._check(path, "outputs", self._session.get_outputs(), outputs)
+        self._outputs = list(outputs)
+
+    @staticmethod
+    def _check(path: str | PathLike[str], what: str, nodes: Any, sizes: dict[str, int]) -> None:
+        got = {node.name: tuple(node.shape) for node in nodes}
+        expected = {name: (1, 1, size) for name, size in sizes.items()}
+        if got != expected:
+            raise InputError(f"verify: {path} has the {what} {got}, expected {expected} as the model has them.")
+
+    def steps(self, samples: Array) -> Iterator[dict[str, Array]]:
+        state = self._initial
+        for x in samples:
+            y, *states = self._session.run(self._outputs, {"x": x[None, None], **state})
+            state = dict(zip(state, states, strict=True))
+            yield {"y": y[0, 0].astype(np.float64), **{n: h[0, 0].astype(np.float64) for n, h in state.items()}}

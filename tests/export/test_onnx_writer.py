@@ -1,0 +1,189 @@
+"""ONNX step graphs: what stands in them, and that onnxruntime computes with them what the reference computes."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+
+from edge_rnn import reference
+from edge_rnn.errors import UnsupportedError
+from edge_rnn.model import GRU, INPUT, LSTM, Add, Dense, Elman, Layer, Model, Standardize
+from edge_rnn_export.onnx_writer import OPSET, build_step_graph
+from edge_rnn_export.ort import session
+
+CELLS = ["elman_tanh", "elman_relu", "gru", "gru_reset_before", "lstm"]
+STEPS = 200
+# onnxruntime rounds to float32 in every operator; what networks with ordinary weights are held to everywhere.
+TOLERANCE = 3e-6
+
+
+def graph_error(model: Model, steps: int = STEPS) -> float:
+    """Largest difference of outputs and states from the reference, relative to values above 1, state carried."""
+    run = session(build_step_graph(model).SerializeToString())
+    names = list(model.initial_state)
+    state = {name: value[None, None] for name, value in model.initial_state.items()}
+    exact = reference.initial_state(model)
+    worst = 0.0
+    for x in np.random.default_rng(5).standard_normal((steps, model.input_size)).astype(np.float32):
+        y, *values = run.run(["y", *(f"{name}_out" for name in names)], {"x": x[None, None], **state})
+        state = dict(zip(names, values, strict=True))
+        expected, exact = reference.step(model, x, exact)
+        assert y.shape == (1, 1, model.output_size)
+        for got, wanted in [(y, expected), *((state[name], exact[name]) for name in names)]:
+            worst = max(worst, float(np.abs(got[0, 0] - wanted).max() / max(1.0, np.abs(wanted).max())))
+    return worst
+
+
+@pytest.mark.parametrize(
+    ("cell", "layers", "bias", "initial"),
+    list(itertools.product(CELLS, [1, 3], [True, False], [True, False])),
+)
+def test_cells_and_their_options(
+    cell: str, layers: int, bias: bool, initial: bool, make_model: Callable[..., Model]
+) -> None:
+    assert graph_error(make_model(cell, 3, 7, layers, bias=bias, initial=initial)) <= TOLERANCE
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize(("input_size", "hidden_size"), [(1, 1), (1, 8), (13, 33), (40, 128)])
+def test_sizes(cell: str, input_size: int, hidden_size: int, make_model: Callable[..., Model]) -> None:
+    assert graph_error(make_model(cell, input_size, hidden_size, head=2), steps=60) <= TOLERANCE
+
+
+@pytest.mark.parametrize("only", ["bias_ih", "bias_hh"])
+@pytest.mark.parametrize("cls", [Elman, GRU, LSTM])
+def test_one_bias_of_two(cls: type[Any], only: str) -> None:
+    rng = np.random.default_rng(3)
+    rows = 4 * len(cls.gates)
+    cell = cls(rng.uniform(-1, 1, (rows, 2)), rng.uniform(-0.5, 0.5, (rows, 4)), **{only: rng.uniform(-1, 1, rows)})
+    assert graph_error(Model([cell])) <= TOLERANCE
+
+
+@pytest.mark.parametrize("activation", Dense.ACTIVATIONS)
+@pytest.mark.parametrize("bias", [True, False])
+def test_dense(activation: str, bias: bool) -> None:
+    rng = np.random.default_rng(4)
+    layers = [
+        Dense(rng.normal(size=(5, 3)), rng.normal(size=5) if bias else None, activation=activation),  # type: ignore[arg-type]
+        Dense(rng.normal(size=(2, 5)) / 2),
+    ]
+    assert graph_error(Model(layers)) <= TOLERANCE
+    assert graph_error(Model(layers[:1])) <= TOLERANCE
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_recurrent_layer_at_the_end_gives_y(cell: str, make_model: Callable[..., Model]) -> None:
+    assert graph_error(make_model(cell, 2, 5, 2, head=0)) <= TOLERANCE
+
+
+def test_skips_concatenation_and_scaling() -> None:
+    rng = np.random.default_rng(6)
+
+    def gru(reads: int, hidden: int, **options: Any) -> GRU:
+        shapes = [(3 * hidden, reads), (3 * hidden, hidden), (3 * hidden,), (3 * hidden,)]
+        return GRU(*(rng.uniform(-0.5, 0.5, shape) for shape in shapes), **options)
+
+    model = Model(
+        [
+            Standardize([1.0, -2.0, 0.5], [2.0, 0.5, -1.0], name="scaled"),
+            gru(3, 4, name="first"),
+            gru(7, 5, name="second", inputs=("scaled", "first"), h0=rng.uniform(-1, 1, 5)),
+            Dense(rng.uniform(-0.5, 0.5, (3, 12)), activation="tanh", inputs=("second", "first", INPUT), name="mix"),
+            Add(inputs=(INPUT, "mix", "scaled")),
+        ]
+    )
+    assert graph_error(model) <= TOLERANCE
+    assert {node.op_type for node in build_step_graph(model).graph.node} == {
+        "Sub", "Div", "GRU", "Concat", "MatMul", "Tanh", "Sum",
+    }  # fmt: skip
+
+
+def test_names_shapes_and_versions(make_model: Callable[..., Model]) -> None:
+    proto = build_step_graph(make_model("lstm", 3, 4, 2, head=2))
+
+    def shapes(values: Any) -> dict[str, list[int]]:
+        return {value.name: [d.dim_value for d in value.type.tensor_type.shape.dim] for value in values}
+
+    states = ["lstm1.h", "lstm1.c", "lstm2.h", "lstm2.c"]
+    assert shapes(proto.graph.input) == {"x": [1, 1, 3]} | {name: [1, 1, 4] for name in states}
+    assert shapes(proto.graph.output) == {"y": [1, 1, 2]} | {f"{name}_out": [1, 1, 4] for name in states}
+    assert [node.op_type for node in proto.graph.node] == ["LSTM", "LSTM", "MatMul", "Add"]
+    assert [(opset.domain, opset.version) for opset in proto.opset_import] == [("", OPSET)]
+    assert OPSET <= 22
+    assert proto.producer_name == "edge_rnn"
+
+
+@pytest.mark.parametrize(
+    ("cell", "operator", "attributes"),
+    [
+        ("elman_tanh", "RNN", {"hidden_size": 4, "activations": [b"Tanh"]}),
+        ("elman_relu", "RNN", {"hidden_size": 4, "activations": [b"Relu"]}),
+        ("gru", "GRU", {"hidden_size": 4, "linear_before_reset": 1}),
+        ("gru_reset_before", "GRU", {"hidden_size": 4, "linear_before_reset": 0}),
+        ("lstm", "LSTM", {"hidden_size": 4}),
+    ],
+)
+def test_attributes(cell: str, operator: str, attributes: dict[str, Any], make_model: Callable[..., Model]) -> None:
+    node = build_step_graph(make_model(cell, 3, 4)).graph.node[0]
+    assert node.op_type == operator
+    assert {given.name: onnx.helper.get_attribute_value(given) for given in node.attribute} == attributes
+
+
+def test_gates_stand_in_onnx_order() -> None:
+    def weights(cls: type[Any]) -> list[float]:
+        gates = np.repeat(np.arange(len(cls.gates)), 2).astype(np.float32)
+        proto = build_step_graph(Model([cls(np.tile(gates[:, None], 3), np.tile(gates[:, None], 2))]))
+        arrays = {array.name.partition(".")[2]: onnx.numpy_helper.to_array(array) for array in proto.graph.initializer}
+        assert np.array_equal(arrays["W"][0, :, 0], arrays["R"][0, :, 0])
+        assert "B" not in arrays
+        return arrays["W"][0, ::2, 0].tolist()
+
+    assert weights(LSTM) == [0, 3, 1, 2]  # i o f g out of i f g o
+    assert weights(GRU) == [1, 0, 2]  # z r n out of r z n
+
+
+def test_metadata_tells_what_a_deployment_needs(make_model: Callable[..., Model]) -> None:
+    model = make_model(
+        "gru", 2, 3, head=2, initial=True,
+        name="wrist", labels=("rest", "move"), sample_rate_hz=10, input_names=("ax", "ay"), input_units=("g", "g"),
+    )  # fmt: skip
+    properties = session(build_step_graph(model).SerializeToString()).get_modelmeta().custom_metadata_map
+    told = json.loads(properties["edge_rnn"])
+    assert told.pop("version")
+    start = told.pop("initial_state")
+    assert list(start) == ["gru1.h"]
+    assert np.array_equal(np.float32(start["gru1.h"]), model.initial_state["gru1.h"])
+    assert told == {
+        "format": 1, "form": "step", "fingerprint": model.fingerprint, "name": "wrist", "labels": ["rest", "move"],
+        "sample_rate_hz": 10.0, "input_names": ["ax", "ay"], "input_units": ["g", "g"],
+    }  # fmt: skip
+
+
+def test_states_that_start_at_zero_are_not_told(make_model: Callable[..., Model]) -> None:
+    (entry,) = build_step_graph(make_model("lstm", 2, 3)).metadata_props
+    assert json.loads(entry.value)["initial_state"] == {}
+
+
+def test_equal_models_give_equal_bytes(make_model: Callable[..., Model]) -> None:
+    first, second = (build_step_graph(make_model("gru", 2, 3)).SerializeToString(deterministic=True) for _ in range(2))
+    assert first == second
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Twice(Layer):
+    """A kind of layer that nobody has written an ONNX form for."""
+
+    def output_size(self, input_sizes: Any) -> int:
+        return int(sum(input_sizes))
+
+
+def test_layer_without_an_onnx_form_is_refused() -> None:
+    with pytest.raises(UnsupportedError, match=r"no ONNX form for Twice 'twice1'; expected one of Elman, LSTM, GRU"):
+        build_step_graph(Model([Twice()], input_size=2))

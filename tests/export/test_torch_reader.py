@@ -1,0 +1,316 @@
+"""from_torch on live modules: the reference computes what PyTorch computes, and nothing in a module is passed over."""
+
+from __future__ import annotations
+
+import itertools
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edge_rnn import reference
+from edge_rnn.errors import EdgeRnnError, FileError, InputError, UnsupportedError
+from edge_rnn.model import Dense, Elman, Model, Standardize
+from edge_rnn_export import from_torch
+
+torch = pytest.importorskip("torch")
+nn = torch.nn
+pytestmark = pytest.mark.torch
+
+# Both sides compute in float64 from the same float32 weights; values stay near 1, so 1e-12 is some thousand roundings.
+TOLERANCE = 1e-12
+I, H, O, T = 3, 5, 4, 60  # noqa: E741
+
+
+@pytest.fixture(autouse=True)
+def _one_thread_same_weights() -> None:
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+
+
+class Network(nn.Module):  # type: ignore[name-defined,misc]
+    """A user's own class: an rnn, then a head."""
+
+    def __init__(self, rnn: Any, head: Any, **others: Any) -> None:
+        super().__init__()
+        self.rnn = rnn
+        self.head = head
+        for name, module in others.items():
+            setattr(self, name, module)
+
+    def forward(self, xs: Any) -> Any:
+        return self.head(self.rnn(xs)[0])
+
+
+def samples(steps: int = T) -> np.ndarray:
+    return np.random.default_rng(1).standard_normal((steps, I)).astype(np.float32)
+
+
+def assert_equal_to_torch(model: Model, forward: Callable[[Any], Any]) -> None:
+    """``forward`` takes (T, I) float64 and gives (T, O); its modules must be in float64 by then."""
+    xs = samples()
+    with torch.no_grad():
+        expected = forward(torch.from_numpy(xs).double()).numpy()
+    np.testing.assert_allclose(reference.run(model, xs)[0], expected, rtol=0, atol=TOLERANCE)
+
+
+def stepped(cell: Any) -> Callable[[Any], Any]:
+    def forward(xs: Any) -> Any:
+        state, ys = None, []
+        for x in xs:
+            state = cell(x, state)
+            ys.append(state[0] if isinstance(state, tuple) else state)
+        return torch.stack(ys)
+
+    return forward
+
+
+KINDS: dict[str, Callable[..., Any]] = {
+    "tanh": lambda *sizes, **options: nn.RNN(*sizes, nonlinearity="tanh", **options),
+    "relu": lambda *sizes, **options: nn.RNN(*sizes, nonlinearity="relu", **options),
+    "gru": lambda *sizes, **options: nn.GRU(*sizes, **options),
+    "lstm": lambda *sizes, **options: nn.LSTM(*sizes, **options),
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "layers", "bias", "source"),
+    list(itertools.product(KINDS, [1, 2, 3], [True, False], ["module", "state_dict"])),
+)
+def test_recurrent_modules(kind: str, layers: int, bias: bool, source: str) -> None:
+    module = KINDS[kind](I, H, num_layers=layers, bias=bias)
+    if source == "module":
+        model = from_torch(module)
+    else:
+        model = from_torch(module.state_dict(), activations={"": "relu"} if kind == "relu" else None)
+    assert len(model.layers) == layers
+    assert_equal_to_torch(model, lambda xs: module.double()(xs)[0])
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda bias: nn.RNNCell(I, H, bias=bias),
+        lambda bias: nn.RNNCell(I, H, bias=bias, nonlinearity="relu"),
+        lambda bias: nn.GRUCell(I, H, bias=bias),
+        lambda bias: nn.LSTMCell(I, H, bias=bias),
+    ],
+)
+def test_cells(make: Callable[[bool], Any], bias: bool) -> None:
+    cell = make(bias)
+    assert_equal_to_torch(from_torch(cell), stepped(cell.double()))
+
+
+@pytest.mark.parametrize("activation", ["Tanh", "Sigmoid", "ReLU", "Softmax", "Identity"])
+@pytest.mark.parametrize("bias", [True, False])
+def test_linear_with_activation(activation: str, bias: bool) -> None:
+    options = {"dim": -1} if activation == "Softmax" else {}
+    module = nn.Sequential(nn.Linear(I, O, bias=bias), getattr(nn, activation)(**options))
+    model = from_torch(module)
+    assert [layer.kind for layer in model.layers] == ["Dense"]
+    assert_equal_to_torch(model, module.double())
+
+
+def test_activation_that_follows_no_linear_becomes_a_dense_of_ones() -> None:
+    network = Network(nn.LSTM(I, H), nn.Sequential(nn.ReLU(), nn.Linear(H, O), nn.Tanh(), nn.Sigmoid()))
+    model = from_torch(network)
+    assert [layer.kind for layer in model.layers] == ["LSTM", "Dense", "Dense", "Dense"]
+    assert_equal_to_torch(model, network.double())
+
+
+def test_own_class_with_nested_sequential_and_dropout() -> None:
+    head = nn.Sequential(nn.Dropout(0.5), nn.Sequential(nn.Linear(H, H), nn.ReLU()), nn.Identity(), nn.Linear(H, O))
+    network = Network(nn.GRU(I, H, 2, dropout=0.3, batch_first=True), head).eval()
+    model = from_torch(network, name="wrist", labels=list("abcd"), sample_rate_hz=10, input_units=["g"] * 3)
+    assert [layer.name for layer in model.layers] == ["rnn_l0", "rnn_l1", "head_1_0", "head_3"]
+    assert (model.name, model.labels, model.sample_rate_hz) == ("wrist", ("a", "b", "c", "d"), 10.0)
+    assert_equal_to_torch(model, lambda xs: network.double()(xs[None])[0])
+
+
+def test_shared_activation_counts_as_often_as_it_stands_there() -> None:
+    tanh = nn.Tanh()
+    module = nn.Sequential(nn.Linear(I, H), tanh, nn.Linear(H, O), tanh)
+    assert_equal_to_torch(from_torch(module), module.double())
+
+
+def test_module_list_and_flatten_of_a_single_step() -> None:
+    layers = nn.ModuleList([nn.GRU(I, H), nn.Flatten(start_dim=-1), nn.Linear(H, O)])
+    model = from_torch(layers)
+    layers.double()
+    assert_equal_to_torch(model, lambda xs: layers[2](layers[0](xs)[0]))
+
+
+def test_wrapped_module() -> None:
+    network = Network(nn.GRU(I, H), nn.Linear(H, O))
+    assert_equal_to_torch(from_torch(nn.DataParallel(network)), network.double())
+
+
+def test_order_of_use_by_argument() -> None:
+    class HeadFirst(nn.Module):  # type: ignore[name-defined,misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.head = nn.Linear(H, O)
+            self.rnn = nn.GRU(I, H)
+            self.act = nn.Sigmoid()
+
+    network = HeadFirst()
+    with pytest.raises(EdgeRnnError, match=r"GRU 'rnn' reads 4 values, expected 3"):
+        from_torch(network)
+    model = from_torch(network, modules=("rnn", "head", "act"))
+    assert_equal_to_torch(model, lambda xs: torch.sigmoid(network.double().head(network.rnn(xs)[0])))
+
+
+def test_functional_activation_by_argument() -> None:
+    network = Network(nn.RNN(I, H), nn.Linear(H, O))
+    model = from_torch(network, activations={"head": "relu"})
+    assert_equal_to_torch(model, lambda xs: torch.relu(network.double()(xs)))
+
+
+@pytest.mark.parametrize("as_layer", [True, False])
+def test_standardize_is_set_in_front(as_layer: bool) -> None:
+    network = Network(nn.GRU(I, H), nn.Linear(H, O))
+    mean, scale = np.float32([1, 2, 3]), np.float32([0.5, 2, 4])
+    model = from_torch(network, standardize=Standardize(mean, scale) if as_layer else (torch.tensor(mean), scale))
+    assert model.layers[0].kind == "Standardize"
+    wide = [torch.from_numpy(array).double() for array in (mean, scale)]
+    assert_equal_to_torch(model, lambda xs: network.double()((xs - wide[0]) / wide[1]))
+
+
+def test_buffers_that_inference_does_not_use() -> None:
+    network = Network(nn.GRU(I, H), nn.Linear(H, O), aux=nn.Linear(H, 1))
+    network.register_buffer("steps_seen", torch.zeros(1), persistent=False)
+    with pytest.raises(UnsupportedError, match=r"steps_seen \(1,\)"):
+        from_torch(network, modules=("rnn", "head", "aux"))
+    with pytest.raises(UnsupportedError, match=r"aux.weight \(1, 5\), aux.bias \(1,\)\. Name it in ignore="):
+        from_torch(network, modules=("rnn", "head"), ignore=("steps_seen",))
+    model = from_torch(network, modules=("rnn", "head"), ignore=("steps_seen", "aux"))
+    assert_equal_to_torch(model, network.double())
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float16", "bfloat16"])
+def test_other_floating_types_become_float32(dtype: str) -> None:
+    module = nn.GRU(I, H).to(getattr(torch, dtype))
+    model = from_torch(module)
+    for name, array in model.layers[0].arrays.items():
+        assert array.dtype == np.float32
+        assert np.array_equal(array, getattr(module, f"{name}_l0").detach().float().numpy())
+
+
+def test_rnn_keeps_its_nonlinearity() -> None:
+    model = from_torch(Network(nn.RNN(I, H, nonlinearity="relu"), nn.Linear(H, O)))
+    assert isinstance(model.layers[0], Elman)
+    assert model.layers[0].activation == "relu"
+    assert isinstance(model.layers[1], Dense)
+
+
+@pytest.mark.parametrize("nested", [False, True])
+@pytest.mark.parametrize("ending", [".pt", ".pth"])
+def test_pickled_state_dict(tmp_path: Path, ending: str, nested: bool) -> None:
+    network = Network(nn.LSTM(I, H, 2), nn.Linear(H, O))
+    path = tmp_path / f"state{ending}"
+    state = network.state_dict()
+    torch.save({"epoch": 3, "model_state_dict": state, "loss": 0.1} if nested else state, path)
+    assert_equal_to_torch(from_torch(path), network.double())
+    assert from_torch(str(path)).fingerprint == from_torch(path).fingerprint
+
+
+class Lookalike(nn.GRU):  # type: ignore[name-defined,misc]
+    pass
+
+
+class LastStep(nn.Module):  # type: ignore[name-defined,misc]
+    def forward(self, pair: Any) -> Any:
+        return pair[0][-1]
+
+
+def scripted(module: Any) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return torch.jit.script(module)
+
+
+REFUSED: list[tuple[Callable[[], Any], dict[str, Any], type[EdgeRnnError], str]] = [
+    (lambda: nn.GRU(I, H, bidirectional=True), {}, UnsupportedError, r"nn\.GRU: bidirectional=True"),
+    (lambda: nn.LSTM(I, H, proj_size=2), {}, UnsupportedError, r"nn\.LSTM: proj_size=2"),
+    (lambda: nn.GRU(I, H, 2, dropout=0.1), {}, UnsupportedError, r"dropout=0\.1 drops values while training"),
+    (
+        lambda: Network(nn.GRU(I, H), nn.Sequential(nn.Dropout(0.2), nn.Linear(H, O))),
+        {},
+        UnsupportedError,
+        r"nn\.Dropout 'head\.0': it drops values while training; call \.eval\(\)",
+    ),
+    (lambda: nn.Sequential(nn.Linear(I, O), nn.Softmax(dim=1)), {}, UnsupportedError, r"nn\.Softmax '1': dim=1"),
+    (lambda: nn.Sequential(nn.Linear(I, O), nn.Flatten()), {}, UnsupportedError, r"nn\.Flatten '1': start_dim=1"),
+    (
+        lambda: nn.Sequential(nn.Linear(I, H), nn.BatchNorm1d(H)),
+        {},
+        UnsupportedError,
+        r"nn\.BatchNorm1d '1': not one of RNN, GRU",
+    ),
+    (lambda: nn.Sequential(nn.Embedding(9, I), nn.GRU(I, H)), {}, UnsupportedError, r"nn\.Embedding '0'"),
+    (lambda: nn.MultiheadAttention(4, 2), {}, UnsupportedError, r"nn\.MultiheadAttention: not one of"),
+    (lambda: Network(Lookalike(I, H), nn.Linear(H, O)), {}, UnsupportedError, r"Lookalike 'rnn': not one of"),
+    (lambda: Network(nn.GRU(I, H), nn.Linear(H, O), last=LastStep()), {}, UnsupportedError, r"LastStep 'last'"),
+    (lambda: nn.Sequential(nn.Tanh(), nn.Linear(I, O)), {}, UnsupportedError, r"'0': an activation before the first"),
+    (lambda: scripted(nn.Sequential(nn.Linear(I, O))), {}, UnsupportedError, r"hand over its state_dict"),
+    (
+        lambda: nn.utils.parametrizations.weight_norm(nn.Linear(I, O)),
+        {},
+        UnsupportedError,
+        r"WeightNorm",
+    ),
+    (
+        lambda: {"a.weight_g": torch.ones(4, 1), "a.weight_v": torch.ones(4, 3)},
+        {},
+        UnsupportedError,
+        r"'a': it holds weight_g \(4, 1\), weight_v \(4, 3\); known are",
+    ),
+    (
+        lambda: Network(nn.GRU(I, H), nn.Linear(H, O)),
+        {"modules": ["rnn", "haed"]},
+        InputError,
+        r"'haed'.*'rnn', 'head'",
+    ),
+    (lambda: Network(nn.GRU(I, H), nn.Linear(H, O)), {"modules": "rnn"}, InputError, r"the text 'rnn'"),
+    (lambda: Network(nn.GRU(I, H), nn.Linear(H, O)), {"modules": []}, InputError, r"no names"),
+    (lambda: Network(nn.GRU(I, H), nn.Linear(H, O)), {"ignore": ["head"]}, InputError, r"'head\.bias' is used"),
+    (lambda: Network(nn.GRU(I, H), nn.Linear(H, O)), {"ignore": ["foot"]}, InputError, r"'foot', which is not there"),
+    (lambda: Network(nn.RNN(I, H), nn.Linear(H, O)), {"activations": {"rnn": "relu"}}, InputError, r"expected one of"),
+    (lambda: Network(nn.GRU(I, H), nn.Linear(H, O)), {"activations": {"head": "gelu"}}, InputError, r"got 'gelu'"),
+    (lambda: {"weight": torch.zeros(2, 3, dtype=torch.int32)}, {}, UnsupportedError, r"weight got dtype int32"),
+    (lambda: {"weight": torch.eye(3).to_sparse()}, {}, UnsupportedError, r"weight is not an array of numbers"),
+    (lambda: nn.LazyLinear(3), {}, UnsupportedError, r"weight is not an array of numbers"),
+    (lambda: 7, {}, InputError, r"got int, expected an nn\.Module"),
+]
+
+
+@pytest.mark.parametrize(("make", "options", "kind", "message"), REFUSED)
+def test_refused(make: Callable[[], Any], options: dict[str, Any], kind: type[EdgeRnnError], message: str) -> None:
+    with pytest.raises(kind, match=message):
+        from_torch(make(), **options)
+
+
+def test_pickled_module_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "module.pt"
+    torch.save(nn.GRU(I, H), path)
+    with pytest.raises(FileError, match=r"module\.pt holds more than tensors, most likely a whole pickled module"):
+        from_torch(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"not a zip file", b"PK\x03\x04 neither"])
+def test_damaged_pickle_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "damaged.pt"
+    path.write_bytes(content)
+    with pytest.raises(FileError, match=r"damaged\.pt"):
+        from_torch(path)
+
+
+def test_pickle_without_a_state_dict_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.pt"
+    torch.save({"epoch": 3, "loss": 0.5}, path)
+    with pytest.raises(FileError, match=r"holds a dict with 'epoch', 'loss'; expected a state_dict"):
+        from_torch(path)
