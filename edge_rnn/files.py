@@ -1,0 +1,365 @@
+"""Load and save: a model as one ``.safetensors`` file, weights as tensors, everything else as JSON in its metadata.
+
+Layout, version 1. Tensors are called ``<layer>.<field>``. The metadata has one key, ``edge_rnn`` (safetensors keeps no
+order among several, and equal models shall give equal files), whose value is a JSON object: ``version``; ``name``,
+``labels``, ``sample_rate_hz``, ``input_names``, ``input_units``, ``input_size`` of the model; ``layers``, each with
+``kind``, ``name``, ``inputs``, ``options`` and the names of its ``arrays``; and ``sha256`` over all of this and the
+tensors, so that a damaged weight is found out. What a layer may hold is read off its class, so that a further kind
+needs nothing here.
+
+A file is data from a stranger: its header is held against the length of the file before anything is allocated for what
+it claims, and every refusal is one FileError.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import math
+import os
+import reprlib
+import secrets
+import stat
+from collections.abc import Mapping
+from dataclasses import MISSING, fields
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, BinaryIO, Literal, NoReturn, Union, get_args, get_origin, get_type_hints
+
+import numpy as np
+import safetensors.numpy
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+
+from edge_rnn.errors import FileError, InputError, ModelError
+from edge_rnn.model import LAYER_TYPES, Layer, Model
+
+__all__ = ["MAX_FILE_BYTES", "MAX_HEADER_BYTES", "MAX_LAYERS", "MAX_VALUES", "VERSION", "load", "save"]
+
+VERSION = 1
+"""Version of the layout that is written, and the only one that is read."""
+
+MAX_FILE_BYTES = 2**30
+"""Largest file that is read or written."""
+
+MAX_HEADER_BYTES = 2**20
+"""Largest safetensors header: names, shapes and metadata."""
+
+MAX_LAYERS = 1000
+"""Most layers of a model in a file."""
+
+MAX_VALUES = 2**24
+"""Most numbers that the layers of a model may read and write in one step: Add has no weights that prove its length."""
+
+_DTYPES = {
+    code: np.dtype(name)
+    for code, name in {"F64": "f8", "F32": "f4", "F16": "f2", "I32": "i4", "I16": "i2", "I8": "i1", "U8": "u1"}.items()
+}
+
+_MODEL: dict[str, Any] = {
+    "version": int,
+    "sha256": str,
+    "name": str,
+    "labels": list[str],
+    "sample_rate_hz": float | None,
+    "input_names": list[str],
+    "input_units": list[str],
+    "input_size": int,
+    "layers": list[dict[str, Any]],
+}
+_LAYER: dict[str, Any] = {"kind": str, "name": str, "inputs": list[str], "options": dict[str, Any], "arrays": list[str]}
+_TENSOR: dict[str, Any] = {"dtype": str, "shape": list[int], "data_offsets": list[int]}
+
+
+def save(model: Model, path: str | os.PathLike[str]) -> None:
+    """Write ``model`` to ``path``, by custom ``*.safetensors``; equal models give equal bytes.
+
+    The file is written aside in the same folder and renamed, so that ``path`` never holds half a model; a file that is
+    there already is replaced at once or left as it was. What is written has been read back.
+
+    Raises
+    ------
+    InputError
+        Not a model or not a path; or the model is beyond what :func:`load` reads.
+    FileError
+        The folder is missing, not writable or full; the path is a folder or a device.
+    """
+    if not isinstance(model, Model):
+        raise InputError(f"save got {type(model).__name__}, expected a Model: save(model, path).")
+    target = _path(path, "save")
+    data = _encode(model)
+    try:
+        target = target.resolve()  # a link stays a link, to the new file
+        if not target.parent.is_dir():
+            raise FileError(f"{path}: cannot be written: there is no folder {str(target.parent)!r}; make it first.")
+        if target.exists() and not target.is_file():
+            raise FileError(f"{path}: cannot be written: it is a folder or a device; expected the name of a file.")
+        aside = target.with_name(f".edge_rnn-{secrets.token_hex(8)}.tmp")
+        try:
+            with aside.open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            aside.replace(target)
+        except BaseException:
+            aside.unlink(missing_ok=True)
+            raise
+    except FileError:
+        raise
+    except (OSError, RuntimeError, ValueError) as error:  # the last two: a loop of links, a zero byte in the name
+        raise FileError(f"{path}: cannot be written: {_reason(error)}.") from None
+
+
+def load(path: str | os.PathLike[str]) -> Model:
+    """Read a model that :func:`save` wrote.
+
+    Raises
+    ------
+    InputError
+        Not a path.
+    FileError
+        The file is missing, unreadable, not a safetensors file, truncated, damaged, of an unknown version, beyond the
+        bounds of this module, or does not describe a model.
+    """
+    source = _path(path, "load")
+    try:
+        if not stat.S_ISREG(source.stat().st_mode):
+            raise FileError("is a folder or a device; expected a .safetensors file")
+        with source.open("rb") as file:
+            return _decode(file, os.fstat(file.fileno()).st_size)
+    except (FileError, ModelError) as error:
+        detail = str(error).rstrip(".")
+        raise FileError(f"{path}: {detail if len(detail) < 500 else detail[:500] + ' …'}.") from None
+    except (OSError, ValueError) as error:  # the latter: a zero byte in the name
+        raise FileError(f"{path}: cannot be read: {_reason(error)}.") from None
+
+
+def _path(path: object, call: str) -> Path:
+    if not isinstance(path, str | os.PathLike) or not isinstance(os.fspath(path), str):
+        raise InputError(f"{call} got {type(path).__name__} as the path, expected a text or a pathlib.Path.")
+    return Path(path)
+
+
+def _reason(error: Exception) -> str:
+    """Say why the system refused, without its number and without the path again."""
+    return (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
+
+
+def _encode(model: Model) -> bytes:
+    for layer in model.layers:
+        if LAYER_TYPES.get(layer.kind) is not type(layer):
+            raise InputError(f"save cannot store {layer.title}; files hold layers of {', '.join(LAYER_TYPES)}.")
+    tensors = {f"{layer.name}.{key}": array for layer in model.layers for key, array in layer.arrays.items()}
+    description: dict[str, Any] = {key: getattr(model, key) for key in _MODEL if hasattr(model, key)}
+    description["version"] = VERSION
+    description["layers"] = [
+        {"kind": each.kind, "name": each.name, "inputs": each.inputs, "options": each.options, "arrays": [*each.arrays]}
+        for each in model.layers
+    ]
+    try:
+        description["sha256"] = _digest(description, tensors)
+        data = safetensors.numpy.save(tensors, {"edge_rnn": _canonical(description)})
+        _decode(io.BytesIO(data), len(data))
+    except (ValueError, TypeError, SafetensorError) as error:  # beyond a bound, not plain, not Unicode
+        raise InputError(f"save cannot store this model: {str(error).rstrip('.')}.") from None
+    return data
+
+
+def _decode(file: BinaryIO, size: int) -> Model:
+    if not 8 <= size <= MAX_FILE_BYTES:
+        raise FileError(f"is not a model: it has {size} bytes, expected 8 to {MAX_FILE_BYTES}")
+    header_bytes = int.from_bytes(file.read(8), "little")
+    if header_bytes > min(size - 8, MAX_HEADER_BYTES):
+        raise FileError(
+            f"is truncated or not a safetensors file: its header claims {header_bytes} bytes, expected at most "
+            f"{min(size - 8, MAX_HEADER_BYTES)}"
+        )
+    header = _json(file.read(header_bytes), "header")
+    stored = _extents(header, size - 8 - header_bytes)
+    description = _description(header)
+    layers = [_layer_fields(record) for record in description["layers"]]
+    _check_tensors({name: dtype for _, dtypes in layers for name, dtype in dtypes.items()}, stored)
+    file.seek(0)
+    try:
+        tensors = safetensors.numpy.load(file.read(size))
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise FileError(f"is not a safetensors file: {error}") from None
+    if _digest(description, tensors) != description["sha256"]:
+        raise FileError("is damaged: its sha256 does not fit its contents; get or save the file anew")
+    return _model(description, [cls for cls, _ in layers], tensors)
+
+
+def _json(text: bytes | str, what: str) -> Any:
+    """Parse JSON as strictly as its specification: no key twice, no NaN, no depth that needs a stack."""
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        if len(dict(pairs)) < len(pairs):
+            raise ValueError("a key occurs twice")
+        return dict(pairs)
+
+    def refuse(name: str) -> NoReturn:
+        raise ValueError(f"{name} is not a JSON number")
+
+    try:
+        text = text.decode() if isinstance(text, bytes) else text
+        value = json.loads(text, object_pairs_hook=unique, parse_constant=refuse)
+        _canonical(value).encode()  # half a surrogate pair is JSON, but not text
+    except (ValueError, RecursionError) as error:
+        raise FileError(f"is not a safetensors file of edge_rnn: its {what} is not JSON: {error}") from None
+    return value
+
+
+def _extents(header: object, data_bytes: int) -> dict[str, np.dtype[Any]]:
+    """Dtype of each tensor, once their places are known to fill the file's data without gap or overlap."""
+    if not isinstance(header, dict):
+        raise FileError(f"is not a safetensors file: its header is a {type(header).__name__}, expected an object")
+    dtypes, places = {}, []
+    for name, entry in header.items():
+        if name == "__metadata__":
+            continue
+        _check_record(f"tensor {reprlib.repr(name)}", entry, _TENSOR)
+        dtype, shape, offsets = _DTYPES.get(entry["dtype"]), entry["shape"], entry["data_offsets"]
+        if dtype is None:
+            raise FileError(f"tensor {name!r} has dtype {entry['dtype']!r}, expected one of {', '.join(_DTYPES)}")
+        if len(shape) > 8 or not all(0 <= n <= data_bytes for n in shape):
+            raise FileError(
+                f"tensor {name!r} has shape {reprlib.repr(shape)}, expected up to 8 lengths from 0 to {data_bytes}, "
+                f"the bytes of the file's data"
+            )
+        length = math.prod(shape) * dtype.itemsize
+        if len(offsets) != 2 or offsets[1] - offsets[0] != length:
+            raise FileError(f"tensor {name!r} has the place {reprlib.repr(offsets)}, expected {length} bytes")
+        dtypes[name] = dtype
+        places.append((*offsets, name))
+    filled = 0
+    for begin, end, name in sorted(places):
+        if begin != filled:
+            raise FileError(f"tensor {name!r} begins at byte {begin} of the data, expected {filled}")
+        filled = end
+    if filled != data_bytes:
+        raise FileError(f"is truncated or has a tail: its tensors take {filled} bytes, {data_bytes} are there")
+    return dtypes
+
+
+def _description(header: Mapping[str, Any]) -> dict[str, Any]:
+    metadata = header.get("__metadata__")
+    text = metadata.get("edge_rnn") if isinstance(metadata, dict) else None
+    if not isinstance(text, str):
+        raise FileError("holds tensors but no model: its metadata has no 'edge_rnn'; expected a file that save wrote")
+    description: dict[str, Any] = _json(text, "metadata")
+    version = description.get("version") if isinstance(description, dict) else None
+    if version != VERSION:
+        raise FileError(f"has version {reprlib.repr(version)}, expected {VERSION}; a later edge_rnn may read it")
+    _check_record("metadata", description, _MODEL)
+    if len(description["layers"]) > MAX_LAYERS:
+        raise FileError(f"has {len(description['layers'])} layers, expected at most {MAX_LAYERS}")
+    return description
+
+
+def _layer_fields(record: dict[str, Any]) -> tuple[type[Layer], dict[str, np.dtype[Any]]]:
+    """Class of a layer and the dtypes of its tensors by full name, once its record fits the fields of that class."""
+    _check_record("layer", record, _LAYER)
+    cls = LAYER_TYPES.get(record["kind"])
+    title = f"layer {record['name']!r}"
+    if cls is None:
+        raise FileError(f"{title} is of the kind {record['kind']!r}, expected one of {', '.join(LAYER_TYPES)}")
+    if not record["name"]:
+        raise FileError(f"has a {record['kind']} without a name, expected one")
+    hints = get_type_hints(cls)
+    own = {f.name: f for f in fields(cls) if f.name not in Layer.__dataclass_fields__}
+    dtypes = {name: dtype for name in own if (dtype := _array_dtype(hints[name])) is not None}
+    options = record["options"]
+    if unknown := [name for name in record["arrays"] if name not in dtypes]:
+        raise FileError(f"{title} has the unknown array {unknown[0]!r}, expected one of {', '.join(dtypes)}")
+    for name, value in options.items():
+        if name not in own or name in dtypes:
+            allowed = ", ".join(key for key in own if key not in dtypes) or "none"
+            raise FileError(f"{title} has the unknown option {name!r}, expected of {record['kind']}: {allowed}")
+        if not _fits(value, hints[name]):
+            raise FileError(f"{title} {name} got {reprlib.repr(value)}, expected {_say(hints[name])}")
+    for name, f in own.items():
+        given = name in record["arrays"] or name in options
+        if not given and f.default is MISSING and f.default_factory is MISSING:
+            raise FileError(f"{title} has no {name}, which every {record['kind']} has")
+    return cls, {f"{record['name']}.{name}": dtypes[name] for name in record["arrays"]}
+
+
+def _check_tensors(expected: Mapping[str, np.dtype[Any]], stored: Mapping[str, np.dtype[Any]]) -> None:
+    if missing := sorted(expected.keys() - stored.keys()):
+        raise FileError(f"has no tensor {missing[0]!r}, which its metadata names")
+    if extra := sorted(stored.keys() - expected.keys()):
+        raise FileError(f"has the tensor {extra[0]!r}, which its metadata does not name")
+    for name, dtype in expected.items():
+        if stored[name] != dtype:
+            raise FileError(f"tensor {name!r} has dtype {stored[name]}, expected {dtype}")
+
+
+def _model(description: dict[str, Any], classes: list[type[Layer]], tensors: Mapping[str, NDArray[Any]]) -> Model:
+    layers = []
+    for cls, record in zip(classes, description["layers"], strict=True):
+        arrays = {key: tensors[f"{record['name']}.{key}"] for key in record["arrays"]}
+        layers.append(cls(name=record["name"], inputs=tuple(record["inputs"]), **arrays, **record["options"]))
+    texts = {key: description[key] for key in ("name", "labels", "input_names", "input_units")}
+    size = description["input_size"]
+    if not 0 < size <= MAX_VALUES:
+        raise FileError(f"has input_size {size}, expected 1 to {MAX_VALUES}")
+    model = Model(layers, input_size=size, sample_rate_hz=description["sample_rate_hz"], **texts)
+    sizes = (*model.output_sizes, size)  # sources call the sample -1
+    values = sum(sizes) + sum(sizes[place] for reads in model.sources for place in reads)
+    if values > MAX_VALUES:
+        raise FileError(f"has layers that read and write {values} numbers in a step, expected at most {MAX_VALUES}")
+    return model
+
+
+def _canonical(value: object) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def _digest(description: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]]) -> str:
+    """SHA-256 in hex of the description, without its ``sha256``, and of the tensors as a file has them."""
+    digest = hashlib.sha256(_canonical({key: value for key, value in description.items() if key != "sha256"}).encode())
+    for name, array in sorted(tensors.items()):
+        digest.update(f"\0{name} {array.dtype} {array.shape}\0".encode())
+        digest.update(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).data)
+    return digest.hexdigest()
+
+
+def _check_record(what: str, value: object, hints: Mapping[str, Any]) -> None:
+    """Refuse what is not a JSON object with exactly these keys and types."""
+    if not isinstance(value, dict) or value.keys() != hints.keys():
+        got = sorted(value) if isinstance(value, dict) else value
+        raise FileError(f"{what} has {reprlib.repr(got)}, expected the keys {', '.join(hints)}")
+    for key, hint in hints.items():
+        if not _fits(value[key], hint):
+            raise FileError(f"{what} {key} got {reprlib.repr(value[key])}, expected {_say(hint)}")
+
+
+def _array_dtype(hint: Any) -> np.dtype[Any] | None:
+    """Dtype of a field annotated as an array, or an array or None; None for another field."""
+    for part in (hint, *get_args(hint)):
+        if get_origin(part) is np.ndarray:
+            dtype: np.dtype[Any] = np.dtype(get_args(get_args(part)[1])[0])
+            return dtype
+    return None
+
+
+def _fits(value: object, hint: Any) -> bool:
+    """Whether a JSON value is of the annotated type, as plain as those of options are."""
+    origin, parts = get_origin(hint), get_args(hint)
+    if origin in (Union, UnionType):
+        return any(_fits(value, part) for part in parts)
+    if origin is Literal:
+        return any(type(value) is type(part) and value == part for part in parts)
+    if origin is list:
+        return isinstance(value, list) and all(_fits(each, parts[0]) for each in value)
+    if hint is float:
+        return (type(value) is int and abs(value) < 2**63) or (type(value) is float and math.isfinite(value))
+    return type(value) is (NoneType if hint is None else origin or hint)
+
+
+def _say(hint: Any) -> str:
+    """Name a type to a user."""
+    if get_origin(hint) is Literal:
+        return "one of " + ", ".join(map(repr, get_args(hint)))
+    return str(hint) if get_args(hint) else str(hint.__name__)
