@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     )
     from edge_rnn.files import load, save
     from edge_rnn.kernels.extension import step
-    from edge_rnn.model import GRU, LSTM, Add, Dense, Elman, Model, Standardize
+    from edge_rnn.layers import GRU, LSTM, Add, Dense, Elman, Standardize
+    from edge_rnn.model import Model
     from edge_rnn.stream import Stream
 
 __all__ = [
@@ -65,7 +66,8 @@ _HOMES = {
     ),
     "files": ("load", "save"),
     "kernels.extension": ("step",),
-    "model": ("GRU", "LSTM", "Add", "Dense", "Elman", "Model", "Standardize"),
+    "layers": ("GRU", "LSTM", "Add", "Dense", "Elman", "Standardize"),
+    "model": ("Model",),
     "stream": ("Stream",),
 }
 _MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}

@@ -33,7 +33,8 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 
 from edge_rnn.errors import FileError, InputError, ModelError
-from edge_rnn.model import LAYER_TYPES, Layer, Model
+from edge_rnn.layers import LAYER_TYPES, Layer
+from edge_rnn.model import Model
 
 __all__ = ["MAX_FILE_BYTES", "MAX_HEADER_BYTES", "MAX_LAYERS", "MAX_VALUES", "VERSION", "load", "save"]
 

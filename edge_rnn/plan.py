@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from edge_rnn.kernels import library
 from edge_rnn.kernels.record import RECORD_INTS, Operation, Record, padded
-from edge_rnn.model import Layer, Model
+from edge_rnn.layers import Layer
+from edge_rnn.model import Model
 
 __all__ = ["DRIVER", "Plan", "Slots", "aligned", "plan_of"]
 
@@ -65,8 +66,9 @@ class Plan:
         ``(n,)`` float32, packed, aligned to 64 bytes, read-only.
     arena_floats
         Length of a stream's arena.
-    sample, last_output, output
-        Places in the arena: of the sample, of the last output that counted, of what a step puts out.
+    sample, held, last_output, output
+        Places in the arena: of the sample, of each channel's last finite value (for ``on_nonfinite="hold"``), of the
+        last output that counted, of what a step puts out.
     states
         Place of each state's old value by ``"layer.state"``.
     """
@@ -76,6 +78,7 @@ class Plan:
     weights: NDArray[np.float32]
     arena_floats: int
     sample: Slots
+    held: Slots
     last_output: Slots
     output: Slots
     states: Mapping[str, Slots]
@@ -131,7 +134,7 @@ class _Builder:
 
     def plan(self) -> Plan:
         model = self.model
-        sample = self._fixed(model.input_size)
+        sample, held = self._fixed(model.input_size), self._fixed(model.input_size)
         last_output = self._fixed(model.output_size)
         places: list[Slots] = []
         for layer, reads, size in zip(model.layers, model.sources, model.output_sizes, strict=True):
@@ -148,6 +151,7 @@ class _Builder:
             weights=weights,
             arena_floats=self.used,
             sample=sample,
+            held=held,
             last_output=last_output,
             output=places[-1],
             states=MappingProxyType(self.states),

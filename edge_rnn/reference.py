@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from edge_rnn.errors import InputError, UnsupportedError
-from edge_rnn.model import Layer, Model
+from edge_rnn.layers import Layer
+from edge_rnn.model import Model
 
 __all__ = ["initial_state", "run", "step"]
 

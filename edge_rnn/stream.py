@@ -230,9 +230,9 @@ class Stream:
         return other
 
     def _kept(self) -> list[Array]:
-        """Views of all that outlasts a step: the sample (for "hold"), the last output (for "skip"), the states."""
+        """Views of all that outlasts a step: what "hold" holds, what "skip" repeats, the states."""
         plan = self._memory.plan
-        return [self._view(slots) for slots in (plan.sample, plan.last_output, *plan.states.values())]
+        return [self._view(slots) for slots in (plan.held, plan.last_output, *plan.states.values())]
 
     def _view(self, slots: Slots) -> Array:
         start = slots.odd if self._memory.handle[Handle.PARITY] else slots.even
@@ -255,6 +255,7 @@ def _memory(model: Model, policy: Policy) -> _Memory:
         Handle.INPUT_SIZE: model.input_size,
         Handle.OUTPUT_SIZE: model.output_size,
         Handle.INPUT: plan.sample.even,
+        Handle.HELD: plan.held.even,
         Handle.LAST_OUTPUT: plan.last_output.even,
         Handle.OUTPUT_EVEN: plan.output.even,
         Handle.OUTPUT_ODD: plan.output.odd,

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from edge_rnn.model import GRU, LSTM, Dense, Elman, Layer, Model, Recurrent
+from edge_rnn.layers import GRU, LSTM, Dense, Elman, Layer, Recurrent
+from edge_rnn.model import Model
 
 CELLS: dict[str, tuple[type[Recurrent], dict[str, Any]]] = {
     "elman_tanh": (Elman, {"activation": "tanh"}),

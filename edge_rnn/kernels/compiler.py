@@ -74,6 +74,8 @@ def compile_object(name: str, function: Callable[..., Any], signature: Any, targ
     machine = target.machine()
     module.data_layout = str(machine.target_data)
     tuning = llvm.create_pipeline_tuning_options(speed_level=3)
+    # Kernels are written as vectors and unrolled as far as it helps: what LLVM would add is code that is rarely run.
+    tuning.loop_vectorization = tuning.slp_vectorization = tuning.loop_unrolling = False
     builder = llvm.create_pass_builder(machine, tuning)
     builder.getModulePassManager().run(module, builder)
     _check_self_contained(name, module)
@@ -111,7 +113,7 @@ def _with_entry(ir: str, native: str, name: str, signature: Any) -> str:
         f"  %result = alloca {slot}\n  %exception = alloca ptr\n"
         f"  %status = call i32 @{native}(ptr %result, ptr %exception, {passed})\n  {leave}\n}}\n"
     )
-    # Numba inlines only what it was told to, and the entry wants its body inside. Without "no-builtins", LLVM would make
+    # Numba inlines only what it was told to, and the entry wants its body inside. "no-builtins" keeps LLVM from making
     # calls of memcpy and memset out of loops.
     body = re.escape(native)
     ir = re.sub(rf"(?m)^(define [^\n]*@{body}\([^\n]*?\)[^\n{{]*)\{{", r"\1alwaysinline {", ir)

@@ -8,19 +8,17 @@ from edge_rnn.kernels.record import RECORD_INTS, Handle, Policy, Python, Status
 
 __all__ = ["build"]
 
-_STEP, _FUNCTIONS, _OPERATIONS, _RECORDS = map(int, (Handle.STEP, Handle.FUNCTIONS, Handle.OPERATIONS, Handle.RECORDS))
-_WEIGHTS, _ARENA, _INPUT_SIZE, _OUTPUT_SIZE = map(
-    int, (Handle.WEIGHTS, Handle.ARENA, Handle.INPUT_SIZE, Handle.OUTPUT_SIZE)
-)
-_INPUT, _LAST_OUTPUT, _OUTPUT, _PARITY = map(int, (Handle.INPUT, Handle.LAST_OUTPUT, Handle.OUTPUT_EVEN, Handle.PARITY))
-_POLICY, _REFUSED, _PYTHON, _Y, _Y_DATA, _SLOW = map(
-    int, (Handle.POLICY, Handle.REFUSED, Handle.PYTHON, Handle.Y, Handle.Y_DATA, Handle.SLOW)
-)
+# Numba takes no members of enumerations as indices.
+_STEP, _INPUT_SIZE, _OUTPUT_SIZE = int(Handle.STEP), int(Handle.INPUT_SIZE), int(Handle.OUTPUT_SIZE)
+_FUNCTIONS, _OPERATIONS, _RECORDS = int(Handle.FUNCTIONS), int(Handle.OPERATIONS), int(Handle.RECORDS)
+_WEIGHTS, _ARENA, _INPUT, _HELD = int(Handle.WEIGHTS), int(Handle.ARENA), int(Handle.INPUT), int(Handle.HELD)
+_LAST_OUTPUT, _OUTPUT, _PARITY = int(Handle.LAST_OUTPUT), int(Handle.OUTPUT_EVEN), int(Handle.PARITY)
+_POLICY, _REFUSED, _PYTHON = int(Handle.POLICY), int(Handle.REFUSED), int(Handle.PYTHON)
+_Y, _Y_DATA, _SLOW = int(Handle.Y), int(Handle.Y_DATA), int(Handle.SLOW)
 _RAISE, _HOLD = int(Policy.RAISE), int(Policy.HOLD)
 _DONE, _BAD_SAMPLE, _BAD_OUTPUT = int(Status.DONE), int(Status.BAD_SAMPLE), int(Status.BAD_OUTPUT)
-_ARRAY_TYPE, _FLOAT32, _INCREF, _CALL = map(
-    int, (Python.ARRAY_TYPE, Python.FLOAT32, Python.INCREF, Python.CALL_ONE_ARG)
-)
+_ARRAY_TYPE, _FLOAT32 = int(Python.ARRAY_TYPE), int(Python.FLOAT32)
+_INCREF, _CALL = int(Python.INCREF), int(Python.CALL_ONE_ARG)
 
 
 def build(name: str, block: int) -> Any:
@@ -32,51 +30,36 @@ def _step() -> Any:
     """``int32_t step(handle, const float *x, float *y)``: a :class:`Status`; ``y`` and state change only with DONE."""
     from edge_rnn.kernels.compiler import helper
     from edge_rnn.kernels.pointer import as_floats, as_int32s, as_words, call_kernel
+    from edge_rnn.kernels.samples import give, hold, take
     from edge_rnn.kernels.vector import at
 
     @helper
-    def all_finite(values, count):  # type: ignore[no-untyped-def]
-        bad = False
-        for i in range(count):
-            bad |= values[i] - values[i] != 0  # NaN for NaN and the infinities, 0 for all else
-        return not bad
-
-    @helper
-    def refuse(handle, arena, y, status):  # type: ignore[no-untyped-def]
+    def refuse(handle, last, y, status):  # type: ignore[no-untyped-def]
         """The sample does not count: an error, or the last output once more."""
         if handle[_POLICY] == _RAISE:
             return status
         handle[_REFUSED] += 1
         for i in range(handle[_OUTPUT_SIZE]):
-            y[i] = arena[handle[_LAST_OUTPUT] + i]
+            y[i] = last[i]
         return _DONE
 
     def step(handle, x, y):  # type: ignore[no-untyped-def]
         arena, parity = as_floats(handle[_ARENA]), handle[_PARITY]
         sample, last = at(arena, handle[_INPUT]), at(arena, handle[_LAST_OUTPUT])
-        n_in, n_out = handle[_INPUT_SIZE], handle[_OUTPUT_SIZE]
         held = 0
-        if all_finite(x, n_in):
-            for i in range(n_in):
-                sample[i] = x[i]
-        elif handle[_POLICY] == _HOLD:
-            held = 1
-            for i in range(n_in):
-                if x[i] - x[i] == 0:
-                    sample[i] = x[i]
-        else:
-            return refuse(handle, arena, y, _BAD_SAMPLE)
+        if handle[_POLICY] == _HOLD:
+            if not hold(sample, at(arena, handle[_HELD]), x, handle[_INPUT_SIZE]):
+                held = 1
+        elif not take(sample, x, handle[_INPUT_SIZE]):
+            return refuse(handle, last, y, _BAD_SAMPLE)
         functions, operations = as_words(handle[_FUNCTIONS]), handle[_OPERATIONS]
-        records, weights = as_int32s(handle[_RECORDS]), as_floats(handle[_WEIGHTS])
+        weights = as_floats(handle[_WEIGHTS])
+        record = at(as_int32s(handle[_RECORDS]), parity * operations * RECORD_INTS)
         for i in range(operations):
-            record = at(records, (parity * operations + i) * RECORD_INTS)
             call_kernel(functions[i], (record, weights, arena))
-        output = at(arena, handle[_OUTPUT + parity])
-        if not all_finite(output, n_out):
-            return refuse(handle, arena, y, _BAD_OUTPUT)
-        for i in range(n_out):
-            y[i] = output[i]
-            last[i] = output[i]
+            record = at(record, RECORD_INTS)
+        if not give(at(arena, handle[_OUTPUT + parity]), last, y, handle[_OUTPUT_SIZE]):
+            return refuse(handle, last, y, _BAD_OUTPUT)
         handle[_REFUSED] += held
         handle[_PARITY] = 1 - parity
         return _DONE

@@ -52,23 +52,26 @@ class Handle(IntEnum):
     WEIGHTS = 6
     ARENA = 7
     INPUT = 8
-    """Offset in the arena of the sample as it was used last."""
-    LAST_OUTPUT = 9
+    """Offset in the arena of the sample that the step works on."""
+    HELD = 9
+    """Offset in the arena of each channel's last finite value, under :attr:`Policy.HOLD`."""
+    LAST_OUTPUT = 10
     """Offset in the arena of the last output."""
-    OUTPUT_EVEN = 10
-    OUTPUT_ODD = 11
+    OUTPUT_EVEN = 11
+    OUTPUT_ODD = 12
     """Offsets in the arena of what an even and an odd step put out."""
-    PARITY = 12
-    POLICY = 13
-    REFUSED = 14
+    PARITY = 13
+    """0 before an even step, 1 before an odd one."""
+    POLICY = 14
+    REFUSED = 15
     """How many samples were held or skipped."""
-    PYTHON = 15
+    PYTHON = 16
     """Address of the table that :class:`Python` describes; it and what follows serve calls from Python."""
-    Y = 16
+    Y = 17
     """The Python object of the preallocated output."""
-    Y_DATA = 17
+    Y_DATA = 18
     """Address of its floats."""
-    SLOW = 18
+    SLOW = 19
     """The Python callable that takes what the fast path does not."""
 
 

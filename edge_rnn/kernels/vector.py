@@ -22,6 +22,7 @@ from numba.extending import intrinsic, models, register_model
 
 __all__ = [
     "Vector",
+    "all_zero",
     "at",
     "bits_shifted_left",
     "fma",
@@ -259,23 +260,37 @@ def fma_rows(typing_context: Any, chains: Any, accumulators: Any, weights: Any, 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         _, given, weights, x, rows = args
         rows = context.cast(builder, rows, sig.args[4], types.int32)
-        zero = ir.Constant(vector_type, None)
-        sums = [builder.extract_value(given, g) for g in range(count)] + [zero] * (count * (split - 1))
-        whole = builder.mul(builder.sdiv(rows, _I32(split)), _I32(split))
-        sums = loop(builder, sums, weights, x, _I32(0), whole, split)
-        if split > 1:
-            first = loop(builder, sums[:count], weights, x, whole, rows, 1)
-            sums = first + sums[count:]
-        while len(sums) > count:  # pairwise, to keep the chain short
-            half = (len(sums) // count + 1) // 2 * count
-            upper = sums[half:]
-            sums = [builder.fadd(a, b) for a, b in zip(sums, upper, strict=False)] + sums[len(upper) : half]
+        start = [builder.extract_value(given, g) for g in range(count)]
+        done = _I32(0)
+        if split > 1:  # the other chains are not worth their start and end for a few rows
+            before = builder.block
+            whole = builder.mul(builder.sdiv(rows, _I32(split)), _I32(split))
+            with builder.if_then(builder.icmp_signed(">=", rows, _I32(split))):
+                zeros = [ir.Constant(vector_type, None)] * (count * (split - 1))
+                sums = loop(builder, start + zeros, weights, x, done, whole, split)
+                while len(sums) > count:  # pairwise, to keep the chain short
+                    half = (len(sums) // count + 1) // 2 * count
+                    upper = sums[half:]
+                    sums = [builder.fadd(a, b) for a, b in zip(sums, upper, strict=False)] + sums[len(upper) : half]
+                many = builder.block
+            for g in range(count):
+                start[g] = _either(builder, start[g], before, sums[g], many)
+            done = _either(builder, done, before, whole, many)
+        sums = loop(builder, start, weights, x, done, rows, 1)
         result = ir.Constant(given.type, ir.Undefined)
         for g, value in enumerate(sums):
             result = builder.insert_value(result, value, g)
         return result
 
     return signature(accumulators, chains, accumulators, weights, x, rows), generate
+
+
+def _either(builder: Any, one: Any, one_block: Any, other: Any, other_block: Any) -> Any:
+    """``one`` when coming from ``one_block``, ``other`` from ``other_block``."""
+    phi = builder.phi(one.type)
+    phi.add_incoming(one, one_block)
+    phi.add_incoming(other, other_block)
+    return phi
 
 
 # ---- single lanes and bits: what softmax needs
@@ -301,6 +316,19 @@ largest_lane = intrinsic(_fold(lambda builder, a, b: builder.select(builder.fcmp
 """The largest value of a vector, float32."""
 sum_of_lanes = intrinsic(_fold(lambda builder, a, b: builder.fadd(a, b)))
 """The sum of a vector's values, float32."""
+
+
+@intrinsic
+def all_zero(typing_context: Any, vector: Any) -> Any:
+    """Whether every lane is zero; false where one is NaN."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        other = builder.fcmp_unordered("!=", args[0], ir.Constant(args[0].type, None))
+        return builder.icmp_unsigned(
+            "==", builder.bitcast(other, ir.IntType(vector.lanes)), ir.IntType(vector.lanes)(0)
+        )
+
+    return signature(types.boolean, vector), generate
 
 
 @intrinsic(prefer_literal=True)

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from edge_rnn.errors import InputError, UnsupportedError
-from edge_rnn.model import Dense, Model, Standardize
+from edge_rnn.layers import Dense, Standardize
+from edge_rnn.model import Model
 from edge_rnn_export.torch_files import as_array, read_pickle, read_safetensors
 from edge_rnn_export.torch_modules import parts_of_module
 from edge_rnn_export.torch_state import Part, chained, layers_of, parts_of

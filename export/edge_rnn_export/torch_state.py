@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_rnn.errors import InputError, ModelError, UnsupportedError
-from edge_rnn.model import GRU, LSTM, Dense, Elman, Layer, Recurrent
+from edge_rnn.layers import GRU, LSTM, Dense, Elman, Layer, Recurrent
 
 __all__ = ["Part", "chained", "layers_of", "parts_of"]
 

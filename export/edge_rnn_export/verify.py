@@ -11,7 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from edge_rnn import reference
 from edge_rnn.errors import InputError
-from edge_rnn.model import Model, Standardize
+from edge_rnn.layers import Standardize
+from edge_rnn.model import Model
 from edge_rnn_export.ort import session
 from edge_rnn_export.report import Deviation, Report
 

@@ -14,7 +14,8 @@ import pytest
 
 from edge_rnn import reference
 from edge_rnn.errors import UnsupportedError
-from edge_rnn.model import GRU, INPUT, LSTM, Add, Dense, Elman, Layer, Model, Standardize
+from edge_rnn.layers import GRU, INPUT, LSTM, Add, Dense, Elman, Layer, Standardize
+from edge_rnn.model import Model
 from edge_rnn_export.onnx_writer import OPSET, build_step_graph
 from edge_rnn_export.ort import session
 

@@ -13,7 +13,8 @@ import pytest
 
 from edge_rnn import reference
 from edge_rnn.errors import EdgeRnnError, FileError, InputError, UnsupportedError
-from edge_rnn.model import Dense, Elman, Model, Standardize
+from edge_rnn.layers import Dense, Elman, Standardize
+from edge_rnn.model import Model
 from edge_rnn_export import from_torch
 
 torch = pytest.importorskip("torch")

@@ -10,7 +10,8 @@ import onnx
 import pytest
 
 from edge_rnn.errors import EdgeRnnError, FileError, InputError, ModelError, UnsupportedError
-from edge_rnn.model import Dense, Elman, Model, Standardize
+from edge_rnn.layers import Dense, Elman, Standardize
+from edge_rnn.model import Model
 from edge_rnn_export import Report, onnx_writer, to_onnx, verify
 from edge_rnn_export.verify import TOLERANCE, TOLERANCE_LIMIT
 

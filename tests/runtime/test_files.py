@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 from edge_rnn import files
 from edge_rnn.errors import FileError, InputError
 from edge_rnn.files import load, save
-from edge_rnn.model import GRU, LAYER_TYPES, LSTM, Add, Dense, Elman, Layer, Model, Standardize
+from edge_rnn.layers import GRU, LAYER_TYPES, LSTM, Add, Dense, Elman, Layer, Standardize
+from edge_rnn.model import Model
 
 MakeModel = Callable[..., Model]
 

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-import edge_rnn.model
+import edge_rnn.layers
 from edge_rnn.errors import EdgeRnnError, ModelError
-from edge_rnn.model import GRU, INPUT, LAYER_TYPES, LSTM, Add, Dense, Elman, Layer, Model, Standardize
+from edge_rnn.layers import GRU, INPUT, LAYER_TYPES, LSTM, Add, Dense, Elman, Layer, Standardize
+from edge_rnn.model import Model
 
 MakeModel = Callable[..., Model]
 zeros = np.zeros
@@ -135,8 +136,16 @@ WRONG_MODELS: list[tuple[str, Callable[[], Model], str]] = [
     (
         "one label",
         lambda: Model([GRU_3_2], labels="ab"),
-        "Model labels got the text 'ab', expected a sequence of 2 texts",
+        "Model labels got 'ab', expected a sequence of 2 texts",
     ),
+    ("no labels", lambda: Model([GRU_3_2], labels=5), "Model labels got 5, expected a sequence of 2 texts"),  # type: ignore[arg-type]
+    ("one layer", lambda: Model(DENSE_4_2), "Model layers got Dense, expected a list of layers"),  # type: ignore[arg-type]
+    ("text rate", lambda: Model([GRU_3_2], sample_rate_hz="abc"), "sample_rate_hz got 'abc', expected"),  # type: ignore[arg-type]
+    ("negative", lambda: Model([GRU_3_2], input_size=-2), "Model input_size got -2, expected a positive int"),
+    ("fraction", lambda: Model([GRU_3_2], input_size=1.5), "Model input_size got 1.5, expected a positive int"),  # type: ignore[arg-type]
+    ("inputs", lambda: Add(inputs=3), "Add inputs got 3, expected names of layers"),  # type: ignore[arg-type]
+    ("nested inputs", lambda: Add(inputs=([], [])), "Add inputs got ([], []), expected names"),  # type: ignore[arg-type]
+    ("ragged", lambda: Elman([[1]], [[1], [1, 2]]), "Elman weight_hh is not an array"),  # type: ignore[arg-type,list-item]
     ("names", lambda: Model([GRU_3_2], input_names=("a", "b")), "Model input_names got 2 texts, expected 3"),
     ("units", lambda: Model([GRU_3_2], input_units=["g"]), "Model input_units got 1 texts, expected 3"),
     (
@@ -208,7 +217,7 @@ def test_arrays_and_options_follow_the_fields() -> None:
 
 def test_every_kind_is_listed_under_its_name() -> None:
     kinds = {
-        name for name, value in vars(edge_rnn.model).items() if isinstance(value, type) and issubclass(value, Layer)
+        name for name, value in vars(edge_rnn.layers).items() if isinstance(value, type) and issubclass(value, Layer)
     }
     assert kinds - {"Layer", "Recurrent"} == set(LAYER_TYPES)
     assert all(name == cls.__name__ for name, cls in LAYER_TYPES.items())

@@ -10,7 +10,8 @@ import pytest
 
 from edge_rnn import reference
 from edge_rnn.errors import InputError, UnsupportedError
-from edge_rnn.model import GRU, LSTM, Add, Dense, Elman, Layer, Model, Standardize
+from edge_rnn.layers import GRU, LSTM, Add, Dense, Elman, Layer, Standardize
+from edge_rnn.model import Model
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "torch_cells.npz"
 CELLS = ("elman_tanh", "elman_relu", "gru", "gru_reset_before", "lstm")
@@ -288,7 +289,7 @@ def test_layer_without_a_reference() -> None:
 
 
 def test_every_kind_of_layer_has_a_reference() -> None:
-    from edge_rnn.model import LAYER_TYPES
+    from edge_rnn.layers import LAYER_TYPES
 
     assert {kind.lower() for kind in LAYER_TYPES} == set(reference._CELLS)
 

@@ -1,0 +1,57 @@
+"""What goes in and out of a step: samples and outputs are copied and checked in one go.
+
+``v - v`` is 0 for every finite number and NaN for the others, and a sum keeps a NaN.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from edge_rnn.kernels.compiler import helper
+from edge_rnn.kernels.vector import all_zero, load, splat, store
+
+__all__ = ["give", "hold", "take"]
+
+_ZERO = np.float32(0)
+
+
+@helper
+def take(sample: Any, x: Any, count: Any) -> Any:
+    """Copy ``count`` values of ``x`` to ``sample``; whether all are finite."""
+    total = _ZERO
+    for i in range(count):
+        value = x[i]
+        sample[i] = value
+        total += value - value
+    return total == 0
+
+
+@helper
+def hold(sample: Any, held: Any, x: Any, count: Any) -> Any:
+    """Copy ``x`` to ``sample``, channels that are not finite as ``held`` has them; whether all are finite."""
+    finite = True
+    for i in range(count):
+        if x[i] - x[i] == 0:
+            held[i] = x[i]
+        else:
+            finite = False
+        sample[i] = held[i]
+    return finite
+
+
+@helper
+def give(output: Any, last: Any, y: Any, count: Any) -> Any:
+    """Copy ``output`` to ``last`` and ``y`` if all of it is finite; whether it is. The first two are padded to 8."""
+    total = splat(8, _ZERO)
+    for i in range(0, count, 8):
+        values = load(8, output, i)
+        total = total + (values - values)
+    if not all_zero(total):
+        return False
+    for i in range(0, count, 8):
+        store(load(8, output, i), last, i)
+    for i in range(count):
+        y[i] = output[i]
+    return True
