@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_rnn.kernels import library
-from edge_rnn.kernels.record import RECORD_INTS, Operation, Record, padded
+from edge_rnn.kernels.record import RECORD_INTS, Handle, Operation, Record, padded
 from edge_rnn.layers import Layer
 from edge_rnn.model import Model
 
@@ -95,8 +95,9 @@ class Plan:
 
     @property
     def state_bytes(self) -> int:
-        """Bytes of one stream's arena."""
-        return 4 * self.arena_floats
+        """Bytes of what belongs to one stream alone: arena, output, handle, table of functions."""
+        words = len(Handle) + len(self.operations)
+        return 4 * (self.arena_floats + self.last_output.size) + words * np.intp(0).itemsize
 
 
 _plans: WeakKeyDictionary[Model, Plan] = WeakKeyDictionary()

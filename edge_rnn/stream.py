@@ -128,9 +128,8 @@ class Stream:
     @property
     def nbytes(self) -> Bytes:
         """Bytes of weights and of state; neither grows."""
-        memory = self._memory
-        own = memory.arena.nbytes + memory.handle.nbytes + memory.functions.nbytes + memory.y.nbytes
-        return Bytes(memory.plan.weight_bytes, own)
+        plan = self._memory.plan
+        return Bytes(plan.weight_bytes, plan.state_bytes)
 
     @property
     def refused(self) -> int:

@@ -1,0 +1,131 @@
+"""The command ``edge-rnn``: one subcommand, one file.
+
+Modules here import NumPy, rich and the rest of the package inside functions, so that ``--help`` and a mistyped option
+answer at once, also on a small computer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import shutil
+import sys
+import textwrap
+import traceback
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any, NoReturn
+
+from edge_rnn.errors import EdgeRnnError, UnsupportedError
+
+__all__ = ["main"]
+
+_COMMANDS = ("demo", "inspect", "run", "bench", "warm-up", "doctor")
+_DEBUG_VARIABLE = "EDGE_RNN_DEBUG"
+_EPILOG = """\
+examples:
+  edge-rnn demo                                 a network follows a recording from a smart watch
+  edge-rnn import wrist.pt -o wrist.safetensors --labels stand,walk,run
+  sensor | edge-rnn run wrist.safetensors       one result for each sample, at once
+
+edge-rnn COMMAND --help tells more. Exit codes: 0 done, 1 failed, 2 wrong usage.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run ``edge-rnn`` with the given arguments, by default those of the process.
+
+    Returns
+    -------
+    The exit code: 0 done, 1 failed (one sentence on stderr says why), 2 wrong usage.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in arguments or os.environ.get(_DEBUG_VARIABLE, "0") not in ("", "0")
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError, ValueError):  # a test's or an embedder's own
+            stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # a terminal without µ gets a ?
+    try:
+        code = _dispatch(arguments)
+        sys.stdout.flush()
+        return code
+    except SystemExit as stop:  # from argparse, which has said why
+        return stop.code if isinstance(stop.code, int) else 1
+    except BrokenPipeError:
+        _leave_stdout()  # whoever read our output wants no more of it
+        return 0
+    except KeyboardInterrupt:
+        return _fail("interrupted.", debug=False)
+    except EdgeRnnError as error:
+        return _fail(str(error), debug)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return _fail(f"{where}{error.strerror or error}.", debug)
+    except Exception as error:
+        return _fail(f"unexpected {type(error).__name__}: {error} (a bug; --debug shows where).", debug)
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser that says in one sentence what is wrong; those of subcommands are of this class too."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # The formatter keeps lines as they are, for the sake of the examples below.
+        self.description = textwrap.fill(self.description or "", min(shutil.get_terminal_size().columns - 2, 110))
+        self.add_argument(
+            "--debug",
+            action="store_true",
+            default=argparse.SUPPRESS,
+            help=f"show the traceback of an error; so does {_DEBUG_VARIABLE}=1",
+        )
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help.\n")
+
+
+def _dispatch(arguments: list[str]) -> int:
+    parser = _Parser(
+        prog="edge-rnn",
+        description="Recurrent networks on small computers, one sample at a time.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"edge-rnn {_version()}")
+    subparsers = parser.add_subparsers(metavar="COMMAND", title="commands", dest="command")
+    command = next((argument for argument in arguments if not argument.startswith("-")), "")
+    for name in _COMMANDS:
+        import_module(f"edge_rnn.cli.{name.replace('-', '_')}").add(subparsers)
+    if command not in _COMMANDS:  # looking for what is installed beside us takes longer than all else here
+        from edge_rnn.cli import extensions
+
+        missing = extensions.add_commands(subparsers)
+        if command in missing:
+            raise UnsupportedError(missing[command])
+    args = parser.parse_args(arguments)
+    if not args.command:
+        parser.print_help(sys.stderr)
+        return 2
+    return int(args.func(args))
+
+
+def _version() -> str:
+    import edge_rnn
+
+    return edge_rnn.__version__
+
+
+def _fail(message: str, debug: bool) -> int:
+    with contextlib.suppress(OSError, ValueError):  # results come before the reason why there are no more
+        sys.stdout.flush()
+    if debug:
+        traceback.print_exc()
+    print(f"edge-rnn: {message}", file=sys.stderr)
+    return 1
+
+
+def _leave_stdout() -> None:
+    """Point stdout to nowhere, so that the interpreter does not complain when it closes it."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)

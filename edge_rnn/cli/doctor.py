@@ -1,0 +1,102 @@
+"""``edge-rnn doctor``: what this machine is, and what can be done on it."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = ["add"]
+
+_EPILOG = """\
+Exit code 1 if no model can be run here.
+
+examples:
+  edge-rnn doctor
+  edge-rnn doctor --json | jq .cache
+"""
+
+_RUN = "run models"
+_ABLE: tuple[tuple[str, tuple[str, ...], str], ...] = (
+    (_RUN, ("numpy", "safetensors", "llvmlite", "numba"), "edge-rnn"),
+    ("import from PyTorch .safetensors", ("numpy", "safetensors"), "edge-rnn"),
+    ("import from PyTorch .pt", ("torch",), "edge-rnn[train]"),
+    ("export to ONNX, and demo's comparison", ("onnx", "onnxruntime"), "edge-rnn[export]"),
+    ("draw pictures (demo --plot)", ("matplotlib",), "edge-rnn[plot]"),
+)
+
+
+def add(subparsers: Any) -> None:
+    """Add ``doctor``."""
+    parser = subparsers.add_parser(
+        "doctor",
+        help="tell what this machine is, and what is missing for what",
+        description="Tell processor, versions, the cache of compiled kernels, how Python reaches them, and what is "
+        "missing for what.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.set_defaults(func=_doctor)
+
+
+def _doctor(args: argparse.Namespace) -> int:
+    from edge_rnn.cli.console import print_json
+
+    found = _examination()
+    if args.json:
+        print_json(found)
+    else:
+        _print(found)
+    return 0 if found["able"][_RUN]["possible"] else 1
+
+
+def _examination() -> dict[str, Any]:
+    from edge_rnn import __version__
+    from edge_rnn.cli import machine
+
+    packages = machine.packages()
+    reason = machine.calls()
+    return {
+        "version": __version__,
+        "python": machine.python(),
+        "processor": machine.processor(),
+        "cores": machine.cores(),
+        "target": machine.target(),
+        "fast_calls": not reason,
+        "fast_calls_reason": reason,
+        "cache": machine.cache(),
+        "packages": packages,
+        "able": {what: _able(packages, needs, install) for what, needs, install in _ABLE},
+    }
+
+
+def _able(packages: Mapping[str, str | None], needs: tuple[str, ...], install: str) -> dict[str, Any]:
+    missing = [name for name in needs if packages[name] is None]
+    return {"possible": not missing, "missing": missing, "install": f"pip install '{install}'" if missing else ""}
+
+
+def _print(found: dict[str, Any]) -> None:
+    from edge_rnn.cli.console import make_console, print_facts, spell_bytes
+
+    target, cache = found["target"], found["cache"]
+    console = make_console()
+    facts = {
+        "edge-rnn": found["version"],
+        "Python": found["python"],
+        "processor": f"{found['processor']}, {found['cores']} usable",
+        "compiled for": target["reason"] or f"{target['triple']}, {target['cpu']}, blocks of {target['block']} vectors",
+        "features": " ".join(target["features"]) or "none told",
+        "step from Python": "fast path" if found["fast_calls"] else f"plain path: {found['fast_calls_reason']}",
+        "kernel cache": f"{cache['path']}, {cache['files']} files, {spell_bytes(cache['bytes'])}, "
+        + ("writable" if cache["writable"] else f"not writable: {cache['reason']}; each process compiles for itself"),
+        "packages": ", ".join(f"{name} {version}" for name, version in found["packages"].items() if version),
+        "not installed": ", ".join(name for name, version in found["packages"].items() if not version) or "nothing",
+    }
+    print_facts(console, facts)
+    console.print()
+    rows = []
+    for what, able in found["able"].items():
+        needed = f"missing {', '.join(able['missing'])}: {able['install']}"
+        rows.append((what, "yes" if able["possible"] else needed))
+    print_facts(console, rows)

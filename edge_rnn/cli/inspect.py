@@ -1,0 +1,143 @@
+"""``edge-rnn inspect``: what is in a model file."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from edge_rnn.layers import Layer
+    from edge_rnn.model import Model
+
+__all__ = ["add"]
+
+_EPILOG = """\
+examples:
+  edge-rnn inspect wrist.safetensors
+  edge-rnn inspect wrist.safetensors --json | jq .multiply_adds
+"""
+
+
+def add(subparsers: Any) -> None:
+    """Add ``inspect``."""
+    parser = subparsers.add_parser(
+        "inspect",
+        help="show a model's layers, sizes and metadata",
+        description="Show a model's layers, what each reads, shapes, parameters, multiply-adds and bytes.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("model", metavar="MODEL", help="model file, .safetensors")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.set_defaults(func=_inspect)
+
+
+def _inspect(args: argparse.Namespace) -> int:
+    from edge_rnn.cli.console import print_json
+    from edge_rnn.files import load
+
+    model = load(args.model)
+    found = _description(model, args.model)
+    if args.json:
+        print_json(found)
+    else:
+        _print(model, found)
+    return 0
+
+
+def _description(model: Model, path: str) -> dict[str, Any]:
+    from edge_rnn.plan import plan_of
+
+    plan = plan_of(model)
+    return {
+        "file": path,
+        "file_bytes": Path(path).stat().st_size,
+        "name": model.name,
+        "labels": list(model.labels),
+        "sample_rate_hz": model.sample_rate_hz,
+        "input_size": model.input_size,
+        "input_names": list(model.input_names),
+        "input_units": list(model.input_units),
+        "output_size": model.output_size,
+        "parameters": model.parameters,
+        "multiply_adds": model.multiply_adds,
+        "weight_bytes": plan.weight_bytes,
+        "state_bytes": plan.state_bytes,
+        "operations": list(plan.operations),
+        "fingerprint": model.fingerprint,
+        "layers": [_layer(model, place) for place in range(len(model.layers))],
+    }
+
+
+def _layer(model: Model, place: int) -> dict[str, Any]:
+    layer = model.layers[place]
+    reads = ["input" if source < 0 else model.layers[source].name for source in model.sources[place]]
+    sizes = [model.input_size if source < 0 else model.output_sizes[source] for source in model.sources[place]]
+    return {
+        "name": layer.name,
+        "kind": layer.kind,
+        "reads": reads,
+        "input_sizes": sizes,
+        "output_size": model.output_sizes[place],
+        "options": layer.options,
+        "arrays": {name: list(array.shape) for name, array in layer.arrays.items()},
+        "states": {name: len(value) for name, value in layer.initial_state.items()},
+        "parameters": layer.parameters,
+        "multiply_adds": layer.multiply_adds,
+    }
+
+
+def _print(model: Model, found: dict[str, Any]) -> None:
+    from rich.table import Table
+
+    from edge_rnn.cli.console import make_console, print_facts, print_table, spell_bytes
+
+    console = make_console()
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for name, justify in (("layer", "left"), ("kind", "left"), ("reads", "left"), ("values", "left"),
+                          ("arrays", "left"), ("parameters", "right"), ("multiply-adds", "right")):  # fmt: skip
+        table.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
+    for layer, each in zip(model.layers, found["layers"], strict=True):
+        table.add_row(
+            each["name"],
+            _kind(layer),
+            " + ".join(each["reads"]),
+            f"{' + '.join(map(str, each['input_sizes']))} → {each['output_size']}",
+            "  ".join(f"{name} {'×'.join(map(str, shape))}" for name, shape in each["arrays"].items()),
+            f"{each['parameters']:,}",
+            f"{each['multiply_adds']:,}",
+        )
+    rate = model.sample_rate_hz
+    facts = {
+        "model": model.name or "without a name",
+        "file": f"{found['file']}, {spell_bytes(found['file_bytes'])}",
+        "inputs": _inputs(model),
+        "outputs": f"{model.output_size}: {', '.join(model.labels)}" if model.labels else str(model.output_size),
+        "sample rate": f"{rate:g} Hz" if rate else "not told",
+        "parameters": f"{model.parameters:,}",
+        "multiply-adds": f"{model.multiply_adds:,} a step"
+        + (f", {model.multiply_adds * rate:,.0f} a second" if rate else ""),
+        "in memory": f"{spell_bytes(found['weight_bytes'])} of packed weights, {spell_bytes(found['state_bytes'])} for "
+        f"each stream",
+        "state": ", ".join(f"{name} {len(value)}" for name, value in model.initial_state.items()) or "none",
+        "fingerprint": model.fingerprint,
+    }
+    print_facts(console, facts)
+    console.print()
+    print_table(console, table)
+
+
+def _kind(layer: Layer) -> str:
+    """Kind and what sets it apart: ``GRU, reset_after``, ``Dense, softmax``."""
+    options = [f"{name}" if value is True else f"{name}={value}" for name, value in layer.options.items()]
+    return ", ".join([layer.kind, *(option.removeprefix("activation=") for option in options)])
+
+
+def _inputs(model: Model) -> str:
+    names = model.input_names or model.input_units
+    if not names:
+        return str(model.input_size)
+    units = model.input_units if model.input_names else ()
+    spelled = [f"{name} ({unit})" for name, unit in zip(names, units, strict=True)] if units else list(names)
+    return f"{model.input_size}: {', '.join(spelled)}"

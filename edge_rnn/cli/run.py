@@ -1,0 +1,157 @@
+"""``edge-rnn run``: samples in, results out, line by line."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from edge_rnn.cli.samples import FORMATS, read_samples
+from edge_rnn.errors import InputError
+
+if TYPE_CHECKING:
+    from edge_rnn.model import Model
+
+__all__ = ["add"]
+
+_EPILOG = """\
+input, one sample a line:
+  CSV          numbers separated by commas, semicolons, tabs or spaces. A first line without numbers is a header:
+               if it has all of the model's input names, columns are found by name and others are ignored
+  JSON lines   [0.1, 0.2], or {"x": [0.1, 0.2]}, or {"ax": 0.1, "ay": 0.2} with the model's input names
+  An empty field, null and NaN are missing values; --on-nonfinite says what becomes of them. Blank lines are ignored.
+
+output, one line for each sample, written at once:
+  csv          t,label,OUTPUT,…  with a header; the outputs are called after the model's labels, else y0, y1, …
+  json         {"t": 0, "label": "walking", "y": [0.02, 0.98]}
+  t counts the input's samples from 0, also those that were left out, so a gap in t shows them. label is the output
+  with the largest value; only models with two or more labels have it.
+
+examples:
+  edge-rnn run wrist.safetensors recording.csv > results.csv
+  sensor | edge-rnn run wrist.safetensors --on-bad skip --on-nonfinite hold --output json | dashboard
+"""
+
+
+def add(subparsers: Any) -> None:
+    """Add ``run``."""
+    parser = subparsers.add_parser(
+        "run",
+        help="follow samples from a file or a sensor's pipe",
+        description="Run a model over samples from a file or a pipe, one result line for each sample at once.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("model", metavar="MODEL", help="model file, .safetensors")
+    parser.add_argument("file", metavar="FILE", nargs="?", default="-", help="samples; - or nothing for stdin")
+    parser.add_argument("--format", choices=FORMATS, default="auto", help="of the input (default: by its first line)")
+    parser.add_argument("--output", choices=("csv", "json"), default="csv", help="format of the results (default: csv)")
+    parser.add_argument("--no-header", action="store_true", help="no header line before CSV results")
+    parser.add_argument(
+        "--on-bad",
+        choices=("raise", "skip"),
+        default="raise",
+        help="a malformed line ends the run (default), or is reported and left out",
+    )
+    parser.add_argument(
+        "--on-nonfinite",
+        choices=("raise", "hold", "skip"),
+        default="raise",
+        help="a missing or infinite value ends the run (default), is replaced by the channel's last one, or the last "
+        "result is repeated",
+    )
+    parser.set_defaults(func=_run)
+
+
+def _run(args: argparse.Namespace) -> int:
+    from edge_rnn.files import load
+
+    model = load(args.model)
+    with _opened(args.file) as (source, name):
+        return _follow(model, source, name, args)
+
+
+def _follow(model: Model, source: BinaryIO, name: str, args: argparse.Namespace) -> int:
+    import numpy as np
+
+    from edge_rnn.stream import Stream
+
+    stream = Stream(model, on_nonfinite=args.on_nonfinite)
+    write, flush = sys.stdout.write, sys.stdout.flush
+    if args.output == "csv" and not args.no_header:
+        write(_csv_header(model))
+        flush()
+    result = _csv_results(model) if args.output == "csv" else _json_results(model)
+    x = np.empty(model.input_size, np.float32)
+    left_out = 0
+    with np.errstate(over="ignore"):  # beyond float32 is infinite, which the policy is for
+        for t, sample in enumerate(read_samples(source, model.input_size, model.input_names, args.format)):
+            if sample.problem:
+                if args.on_bad == "raise":
+                    raise InputError(f"{name}, line {sample.line}: {sample.problem}. --on-bad skip leaves it out.")
+                print(f"edge-rnn: {name}, line {sample.line} left out: {sample.problem}.", file=sys.stderr)
+                left_out += 1
+                continue
+            x[:] = sample.values
+            try:
+                y = stream.step(x)
+            except InputError:
+                raise InputError(_refusal(f"{name}, line {sample.line}", model, x)) from None
+            write(result(t, y))
+            flush()
+    notes = [f"{left_out} left out as malformed"] * bool(left_out)
+    notes += [f"{stream.refused} not finite ({args.on_nonfinite})"] * bool(stream.refused)
+    if notes:
+        print(f"edge-rnn: {name}: samples {' and '.join(notes)}.", file=sys.stderr)
+    return 0
+
+
+def _refusal(where: str, model: Model, x: Any) -> str:
+    import numpy as np
+
+    bad = np.flatnonzero(~np.isfinite(x)).tolist()
+    if not bad:
+        return f"{where}: the output is not finite. --on-nonfinite skip repeats the last result instead."
+    channel = model.input_names[bad[0]] if model.input_names else f"channel {bad[0] + 1}"
+    what = "is missing or NaN" if np.isnan(x[bad[0]]) else "is infinite in float32"
+    return f"{where}: {channel} {what}. --on-nonfinite hold or skip carries on."
+
+
+def _named(model: Model) -> bool:
+    return len(model.labels) > 1
+
+
+def _csv_header(model: Model) -> str:
+    outputs = [_quoted(label) for label in model.labels] or [f"y{i}" for i in range(model.output_size)]
+    return ",".join(["t", *(["label"] if _named(model) else []), *outputs]) + "\n"
+
+
+def _csv_results(model: Model) -> Callable[[int, Any], str]:
+    labels = [f"{_quoted(label)}," if _named(model) else "" for label in model.labels] or [""] * model.output_size
+    return lambda t, y: f"{t},{labels[y.argmax()]}{','.join(map(str, y))}\n"
+
+
+def _json_results(model: Model) -> Callable[[int, Any], str]:
+    import json
+
+    labels = [""] * model.output_size
+    if _named(model):
+        labels = [f'"label": {json.dumps(label)}, ' for label in model.labels]
+    return lambda t, y: f'{{"t": {t}, {labels[y.argmax()]}"y": [{", ".join(map(str, y))}]}}\n'
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace('"', '""') + '"' if any(each in text for each in ',"\r\n') else text
+
+
+@contextmanager
+def _opened(file: str) -> Iterator[tuple[BinaryIO, str]]:
+    """The input, and what to call it."""
+    if file == "-":
+        yield sys.stdin.buffer, "stdin"
+    else:
+        with Path(file).open("rb") as source:
+            yield source, file

@@ -1,0 +1,117 @@
+"""``edge-rnn warm-up``: compile now what models will need later."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Iterator
+from functools import partial
+from itertools import product
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
+
+if TYPE_CHECKING:
+    from edge_rnn.layers import Layer
+    from edge_rnn.model import Model
+
+__all__ = ["add", "all_models"]
+
+_EPILOG = """\
+Compiled kernels are kept for this processor in the cache directory: EDGE_RNN_CACHE_DIR, else edge_rnn in the user's
+cache directory. Exit code 1 if something had to be compiled and cannot be kept.
+
+examples:
+  edge-rnn warm-up wrist.safetensors
+  EDGE_RNN_CACHE_DIR=/opt/edge_rnn edge-rnn warm-up --all
+"""
+
+
+def add(subparsers: Any) -> None:
+    """Add ``warm-up``."""
+    parser = subparsers.add_parser(
+        "warm-up",
+        help="compile and keep all kernels that models need",
+        description="Compile all kernels that models need and keep them, so that a later start takes no compiler.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("models", metavar="MODEL", nargs="*", help="model files, .safetensors")
+    parser.add_argument("--all", action="store_true", help="all kernels that there are")
+    parser.set_defaults(func=partial(_warm_up, parser))
+
+
+def _warm_up(parser: argparse.ArgumentParser, args: argparse.Namespace) -> int:
+    from edge_rnn.cli.console import spell_ns
+    from edge_rnn.files import load
+    from edge_rnn.kernels import library
+    from edge_rnn.plan import plan_of
+
+    if not args.models and not args.all:
+        parser.error("expected a MODEL or --all")
+    models = [load(path) for path in args.models]
+    models += all_models() if args.all else []
+    names = list(dict.fromkeys(name for model in models for name in plan_of(model).ops))
+    width = max(map(len, names))
+    start, compiled = time.perf_counter(), 0
+    for name in names:
+        loaded = library.load(name)
+        compiled += not loaded.cached
+        how = "cached" if loaded.cached else "compiled"
+        print(f"{name:{width}}  {how:8}  {spell_ns(loaded.seconds * 1e9)}", flush=True)
+    taken = spell_ns((time.perf_counter() - start) * 1e9)
+    cache = library.cache_directory()
+    print(f"{len(names)} kernels, {compiled} compiled, {taken}, in {cache.path}")
+    if compiled and not cache.writable:
+        print(f"edge-rnn: the compiled kernels cannot be kept: {cache.reason}.", file=sys.stderr)
+        return 1
+    return 0
+
+
+def all_models() -> list[Model]:
+    """Models of one unit that need, together, every kernel that there is."""
+    import numpy as np
+
+    from edge_rnn.layers import INPUT, LAYER_TYPES, Dense
+    from edge_rnn.model import Model
+
+    layers = [layer for kind in LAYER_TYPES.values() for layer in _smallest(kind)]
+    twice = Dense(np.ones((1, 2), np.float32), inputs=(INPUT, INPUT))  # several inputs are copied together
+    return [Model([layer], input_size=1) for layer in (*layers, twice)]
+
+
+def _smallest(kind: type[Layer]) -> Iterator[Layer]:
+    """The smallest layer of a kind, once for each combination of its options.
+
+    What its arrays are shaped like is found by trying, so that another kind of layer needs no entry here.
+    """
+    from edge_rnn.errors import ModelError
+
+    hints = get_type_hints(kind)
+    choices = {name: _choices(hint) for name, hint in hints.items() if _choices(hint)}
+    for values in product(*choices.values()):
+        options = dict(zip(choices, values, strict=True))
+        for build in _attempts(kind):
+            try:
+                layer = build(**options)
+                layer.output_size([1] * max(1, len(layer.inputs)))
+            except (ModelError, TypeError):
+                continue
+            yield layer
+            break
+
+
+def _choices(hint: Any) -> tuple[Any, ...]:
+    if hint is bool:
+        return (True, False)
+    return get_args(hint) if get_origin(hint) is Literal else ()
+
+
+def _attempts(kind: type[Layer]) -> Iterator[Any]:
+    import numpy as np
+
+    from edge_rnn.layers import INPUT
+
+    gates = len(getattr(kind, "gates", "h"))
+    yield partial(kind, inputs=(INPUT, INPUT))
+    for count, shape in product((1, 2), ((gates, 1), (1,))):
+        yield partial(kind, *[np.ones(shape, np.float32)] * count)

@@ -1,0 +1,99 @@
+"""The subcommands `import` and `export`, as the command line calls them."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+from safetensors.numpy import save_file
+
+import edge_rnn
+from edge_rnn.errors import EdgeRnnError
+from edge_rnn_export.cli import add_export, add_import
+
+
+def call(*words: str | Path) -> int:
+    parser = argparse.ArgumentParser(prog="edge-rnn")
+    subparsers = parser.add_subparsers(required=True)
+    add_import(subparsers)
+    add_export(subparsers)
+    args = parser.parse_args([str(word) for word in words])
+    return int(args.func(args))
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    shapes = {"rnn.weight_ih_l0": (4, 2), "rnn.weight_hh_l0": (4, 4), "head.weight": (3, 4), "head.bias": (3,)}
+    path = tmp_path / "state.safetensors"
+    save_file({name: rng.uniform(-0.5, 0.5, shape).astype(np.float32) for name, shape in shapes.items()}, path)
+    return path
+
+
+def test_import_then_export(state: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model_path = tmp_path / "model.safetensors"
+    options = "--activation rnn=relu --activation head=softmax --mean 1,-2.5 --scale 2,4 --name wrist"
+    more = "--labels rest,walk,run --sample-rate-hz 10 --input-names ax,ay --input-units g,g"
+    assert call("import", state, "-o", model_path, *options.split(), *more.split()) == 0
+    assert capsys.readouterr().out == (
+        f"<Model wrist: input(2) > standardize1(2) > rnn(4) > head(3)>\n43 parameters, written to {model_path}\n"
+    )
+    model = edge_rnn.load(model_path)
+    assert model.layers[0].arrays["mean"].tolist() == [1, -2.5]
+    assert [layer.options for layer in model.layers[1:]] == [{"activation": "relu"}, {"activation": "softmax"}]
+    assert (model.labels, model.sample_rate_hz) == (("rest", "walk", "run"), 10.0)
+    assert (model.input_names, model.input_units) == (("ax", "ay"), ("g", "g"))
+
+    assert call("export", model_path, "--steps", "20") == 0
+    told = capsys.readouterr().out
+    assert told.startswith("20 steps, largest absolute differences\n")
+    assert told.endswith(f"\nwritten to {tmp_path / 'model.onnx'}\n")
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
+    assert [value.name for value in session.get_inputs()] == ["x", "rnn.h"]
+
+    assert call("export", model_path, "-o", tmp_path / "other.onnx", "--steps", "5") == 0
+    assert (tmp_path / "other.onnx").read_bytes() == (tmp_path / "model.onnx").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["-o", "STATE"], r"would write .* over what it reads"),
+        (["-o", "LINK"], r"would write .* over what it reads"),
+        (["-o", "OUT", "--mean", "1,2"], r"one of --mean and --scale"),
+        (["-o", "OUT", "--mean", "1,x", "--scale", "1,2"], r"--mean '1,x', expected numbers"),
+        (["-o", "OUT", "--activation", "head"], r"--activation 'head', expected MODULE=KIND"),
+        (["-o", "OUT", "--activation", "=relu"], r"--activation 'relu', expected MODULE=KIND"),
+        (["-o", "OUT", "--activation", "foot=relu"], r"activations name 'foot'"),
+        (["-o", "OUT", "--modules", "rnn"], r"no layer for: head"),
+        (["-o", "OUT", "--ignore", "foot"], r"ignore names 'foot'"),
+        (["-o", "OUT", "--labels", "rest"], r"labels got 1 texts"),
+    ],
+)
+def test_import_says_what_is_wrong(words: list[str], message: str, state: Path, tmp_path: Path) -> None:
+    (tmp_path / "link.safetensors").symlink_to(state)
+    before = state.read_bytes()
+    places = {"STATE": state, "LINK": tmp_path / "link.safetensors", "OUT": tmp_path / "model.safetensors"}
+    with pytest.raises(EdgeRnnError, match=message):
+        call("import", state, *(places.get(word, word) for word in words))
+    assert state.read_bytes() == before
+    assert not (tmp_path / "model.safetensors").exists()
+
+
+def test_export_of_a_file_that_is_no_model(state: Path, tmp_path: Path) -> None:
+    copy = shutil.copy(state, tmp_path / "copy.safetensors")
+    with pytest.raises(EdgeRnnError, match=r"copy\.safetensors"):
+        call("export", copy)
+    assert not (tmp_path / "copy.onnx").exists()
+
+
+@pytest.mark.parametrize("command", ["import", "export"])
+def test_help_has_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        call(command, "--help")
+    assert stopped.value.code == 0
+    assert f"\n  edge-rnn {command} " in capsys.readouterr().out

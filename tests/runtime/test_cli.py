@@ -1,0 +1,297 @@
+"""The command ``edge-rnn``: help, exit codes, what is said on stderr, and the small subcommands."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import edge_rnn
+from edge_rnn import Model, Stream
+from edge_rnn.cli import extensions, main
+from edge_rnn.cli.console import spell_ns
+from edge_rnn.cli.warm_up import all_models
+from edge_rnn.kernels import library
+from edge_rnn.layers import LAYER_TYPES
+from edge_rnn.plan import plan_of
+
+ROOT = Path(__file__).parents[2]
+COMMANDS = ("demo", "inspect", "run", "bench", "warm-up", "doctor", "import", "export")
+LABELS = ("rest", "walk", "run [fast]", "jump")
+
+
+@pytest.fixture
+def model(make_model: Callable[..., Model]) -> Model:
+    return make_model("gru", 3, 5, labels=LABELS, sample_rate_hz=50.0, input_names=("ax", "ay", "az"), name="wrist")
+
+
+@pytest.fixture
+def path(model: Model, tmp_path: Path) -> str:
+    edge_rnn.save(model, tmp_path / "wrist.safetensors")
+    return str(tmp_path / "wrist.safetensors")
+
+
+def edge_rnn_command(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """The command in a process of its own, from the checkout."""
+    python_path = os.pathsep.join([str(ROOT), str(ROOT / "export")])
+    return subprocess.run(
+        [sys.executable, "-m", "edge_rnn", *arguments],
+        env={**os.environ, "PYTHONPATH": python_path, **environment},
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_has_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([command, "--help"]) == 0
+    out, err = capsys.readouterr()
+    assert "example" in out
+    assert f"  edge-rnn {command}" in out or f"| edge-rnn {command}" in out
+    assert err == ""
+
+
+def test_top_level_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    out = capsys.readouterr().out
+    assert all(f"\n    {command} " in out for command in COMMANDS)
+    assert main([]) == 2
+    assert capsys.readouterr() == ("", out)
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"edge-rnn {edge_rnn.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["fly"], 2, r"edge-rnn: .*invalid choice: 'fly'"),
+        (["inspect"], 2, r"edge-rnn inspect: .*required: MODEL; see edge-rnn inspect --help"),
+        (["run", "{model}", "--format", "xml"], 2, r"--format: invalid choice: 'xml'"),
+        (["run", "{model}", "--on-bad", "ignore"], 2, r"--on-bad: invalid choice: 'ignore'"),
+        (["bench", "{model}", "--steps", "0"], 2, r"--steps: got '0', expected a whole number of 1 or more"),
+        (["demo", "--samples", "many"], 2, r"--samples: got 'many', expected a whole number"),
+        (["demo", "--cell", "rnn"], 2, r"--cell: invalid choice: 'rnn'"),
+        (["warm-up"], 2, r"edge-rnn warm-up: expected a MODEL or --all"),
+        (["inspect", "{folder}/none.safetensors"], 1, r"none\.safetensors: cannot be read: No such file"),
+        (["run", "{folder}/none.safetensors"], 1, r"none\.safetensors: cannot be read: No such file"),
+        (["bench", "{folder}"], 1, r"is a folder or a device"),
+        (["warm-up", "{folder}/none.safetensors"], 1, r"none\.safetensors: cannot be read: No such file"),
+        (["run", "{model}", "{folder}/none.csv"], 1, r"none\.csv: No such file or directory"),
+        (["inspect", "{damaged}"], 1, r"damaged\.safetensors: is "),
+        (["run", "{damaged}"], 1, r"damaged\.safetensors: is "),
+        (["demo", "--plot", "{folder}/none/wrist.png"], 1, r"there is no folder|matplotlib"),
+        (["demo", "--plot", "{folder}/wrist.txt"], 1, r"expected a name that ends in .png|matplotlib"),
+    ],
+)
+def test_wrong_use_is_told_in_a_sentence(
+    arguments: list[str], code: int, message: str, path: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    damaged = tmp_path / "damaged.safetensors"
+    damaged.write_bytes(Path(path).read_bytes()[:-7])
+    names = {"model": path, "folder": str(tmp_path), "damaged": str(damaged)}
+    assert main([argument.format(**names) for argument in arguments]) == code
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("edge-rnn")
+    assert err.count("\n") == 1
+    assert re.search(message, err)
+
+
+def test_traceback_only_on_request(path: str, capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
+    for arguments in (["inspect", path + "x", "--debug"], ["--debug", "inspect", path + "x"]):
+        assert main(arguments) == 1
+        assert "Traceback" in capsys.readouterr().err
+    monkeypatch.setenv("EDGE_RNN_DEBUG", "1")
+    assert main(["inspect", path + "x"]) == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [
+        (KeyboardInterrupt(), 1, "edge-rnn: interrupted.\n"),
+        (BrokenPipeError(), 0, ""),
+        (PermissionError(13, "Permission denied", "x.csv"), 1, "edge-rnn: x.csv: Permission denied.\n"),
+        (TypeError("oh"), 1, "edge-rnn: unexpected TypeError: oh (a bug; --debug shows where).\n"),
+    ],
+)
+def test_what_ends_a_command(
+    error: BaseException, code: int, message: str, path: str, capsys: pytest.CaptureFixture[str], monkeypatch: Any
+) -> None:
+    def fail(path: str) -> Model:
+        raise error
+
+    monkeypatch.setattr("edge_rnn.files.load", fail)
+    monkeypatch.setattr("edge_rnn.cli._leave_stdout", lambda: None)  # it would be pytest's own
+    assert main(["inspect", path]) == code
+    assert capsys.readouterr() == ("", message)
+
+
+def test_host_commands_that_are_missing_say_what_to_install(
+    capsys: pytest.CaptureFixture[str], monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(extensions, "_entry_points", lambda group: {})
+    for command in ("import", "export"):
+        assert main([command, "x", "-o", "y"]) == 1
+        assert "pip install 'edge-rnn[export]'" in capsys.readouterr().err
+    assert main(["--help"]) == 0
+    assert "missing here: pip" in capsys.readouterr().out
+
+
+def test_device_side_loads_nothing_of_the_host_side(path: str) -> None:
+    code = f"""
+import sys
+from edge_rnn.cli import main
+assert main(["run", "--help"]) == 0 and main(["inspect", "nothing"]) == 1
+heavy = {{"numba", "llvmlite", "rich", "edge_rnn_export", "onnx", "onnxruntime", "torch", "matplotlib"}}
+assert not heavy & sys.modules.keys(), heavy & sys.modules.keys()
+sys.stdin = open({path!r})
+sys.stdin.buffer.seek(0, 2)
+assert main(["run", {path!r}]) == 0
+heavy.remove("llvmlite")
+heavy.remove("numba")  # only if something has to be compiled
+assert not heavy & sys.modules.keys(), heavy & sys.modules.keys()
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False, env={**os.environ}
+    )
+    assert result.returncode == 0, result.stderr
+
+
+def test_as_a_module(path: str) -> None:
+    result = edge_rnn_command("inspect", path, "--json")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert json.loads(result.stdout)["name"] == "wrist"
+    result = edge_rnn_command("inspect", path + "x")
+    assert (result.returncode, result.stdout) == (1, "")
+    assert edge_rnn_command("inspect").returncode == 2
+
+
+def test_output_survives_a_terminal_without_unicode(path: str) -> None:
+    result = edge_rnn_command("inspect", path, PYTHONIOENCODING="ascii")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "3 ? 5" in result.stdout  # the arrow
+
+
+def test_inspect(path: str, model: Model, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["inspect", path, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    plan = plan_of(model)
+    assert found["labels"] == list(LABELS)
+    assert (found["parameters"], found["multiply_adds"]) == (model.parameters, model.multiply_adds)
+    assert (found["weight_bytes"], found["state_bytes"]) == (plan.weight_bytes, plan.state_bytes)
+    assert found["fingerprint"] == model.fingerprint
+    assert found["file_bytes"] == Path(path).stat().st_size
+    gru, head = found["layers"]
+    assert (gru["kind"], gru["reads"], gru["input_sizes"], gru["output_size"]) == ("GRU", ["input"], [3], 5)
+    assert (gru["options"], gru["states"], gru["arrays"]["weight_ih"]) == ({"reset_after": True}, {"h": 5}, [15, 3])
+    assert (head["reads"], head["parameters"]) == (["gru1"], 4 * 5 + 4)
+
+    assert main(["inspect", path]) == 0
+    out = capsys.readouterr().out
+    for text in (*LABELS, "ax", "50 Hz", model.fingerprint, "gru1", "GRU, reset_after", "3 → 5", f"{model.parameters}"):
+        assert text in out
+    assert all(line == line.rstrip() for line in out.splitlines())
+
+
+def test_inspect_without_metadata(
+    make_model: Callable[..., Model], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    edge_rnn.save(make_model("lstm", 2, 3, head=0), tmp_path / "bare.safetensors")
+    assert main(["inspect", str(tmp_path / "bare.safetensors")]) == 0
+    out = capsys.readouterr().out
+    assert "without a name" in out
+    assert "not told" in out
+
+
+def test_bench(path: str, model: Model, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", path, "--steps", "1500", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["timed_steps"] == 2000  # whole passes over 1000 samples
+    quantiles = [found[f"step_ns_{name}"] for name in ("p50", "p99", "p999", "max")]
+    assert quantiles == sorted(quantiles)
+    assert quantiles[-1] > 0
+    assert 0 < found["loop_ns_min"] <= found["loop_ns_p50"]
+    assert found["times_real_time"] == pytest.approx(1e9 / 50 / found["loop_ns_p50"], rel=0.01)
+    assert (found["weight_bytes"], found["state_bytes"]) == tuple(Stream(model).nbytes)
+    assert main(["bench", path, "--steps", "100"]) == 0
+    out = capsys.readouterr().out
+    assert "from Python" in out
+    assert "at 50 samples a second" in out
+
+
+def test_warm_up(path: str, model: Model, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["warm-up", path]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[:-1]] == list(plan_of(model).ops)
+    assert all(line.split()[1] in ("cached", "compiled") for line in lines[:-1])
+    assert str(library.cache_directory().path) in lines[-1]
+
+
+def test_warm_up_of_all_covers_every_layer_and_option() -> None:
+    models = all_models()
+    assert {model.layers[0].kind for model in models} == LAYER_TYPES.keys()
+    options = [(model.layers[0].kind, *model.layers[0].options.values()) for model in models]
+    assert {("GRU", True), ("GRU", False), ("Elman", "relu"), ("Elman", "tanh"), ("LSTM",)} <= set(options)
+    assert {("Dense", name) for name in LAYER_TYPES["Dense"].ACTIVATIONS} <= set(options)  # type: ignore[attr-defined]
+    assert "copy" in {name for model in models for name in plan_of(model).ops}
+
+
+def test_warm_up_fails_where_nothing_can_be_kept(
+    path: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any
+) -> None:
+    place = library.CacheDirectory(tmp_path, False, f"{tmp_path} is not writable")
+    for cached, code in ((True, 0), (False, 1)):
+        loaded = library.Loaded("gru", 1, cached, 0.5)
+        monkeypatch.setattr(library, "load", lambda name, loaded=loaded: loaded)
+        monkeypatch.setattr(library, "cache_directory", lambda: place)
+        assert main(["warm-up", path]) == code
+        assert ("cannot be kept" in capsys.readouterr().err) == (code == 1)
+
+
+def test_doctor(capsys: pytest.CaptureFixture[str], monkeypatch: Any, tmp_path: Path) -> None:
+    monkeypatch.setenv("EDGE_RNN_CACHE_DIR", str(tmp_path))
+    assert main(["doctor", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["target"]["triple"] == library.host().triple
+    assert found["cache"] == {"path": str(tmp_path), "writable": True, "reason": "", "files": 0, "bytes": 0}
+    assert found["packages"]["numpy"] == sys.modules["numpy"].__version__
+    assert found["fast_calls"] == (found["fast_calls_reason"] == "")
+    assert found["able"]["run models"] == {"possible": True, "missing": [], "install": ""}
+
+    monkeypatch.setenv("EDGE_RNN_CACHE_DIR", str(Path(__file__) / "below"))
+    assert main(["doctor"]) == 0
+    out = capsys.readouterr().out
+    assert "is not a directory" in out
+    assert library.host().triple in out
+
+
+def test_doctor_tells_what_is_missing(capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
+    versions = dict.fromkeys(("numpy", "safetensors", "llvmlite", "torch", "matplotlib"), "1.0")
+    versions |= dict.fromkeys(("numba", "onnx", "onnxruntime"))  # type: ignore[arg-type]
+    monkeypatch.setattr("edge_rnn.cli.machine.packages", lambda: versions)
+    assert main(["doctor"]) == 1
+    out = capsys.readouterr().out
+    assert "missing numba: pip install 'edge-rnn'" in out
+    assert "missing onnx, onnxruntime: pip install 'edge-rnn[export]'" in out
+
+
+@pytest.mark.parametrize(
+    ("nanoseconds", "text"),
+    [(0, "0 ns"), (62.4, "62 ns"), (999.4, "999 ns"), (999.6, "1.00 µs"), (9420, "9.42 µs"), (15_040, "15.0 µs"),
+     (999_600, "1.00 ms"), (412e6, "412 ms"), (2.63e9, "2.63 s"), (75e9, "75.0 s")],
+)  # fmt: skip
+def test_times_have_three_digits(nanoseconds: float, text: str) -> None:
+    assert spell_ns(nanoseconds) == text
