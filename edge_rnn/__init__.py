@@ -70,10 +70,13 @@ _HOMES = {
     "model": ("Model",),
     "stream": ("Stream",),
 }
+_PUBLIC_MODULES = ("device", "reference")
 _MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
+    if name in _PUBLIC_MODULES:
+        return import_module(f"edge_rnn.{name}")
     if name not in _MODULE_OF:
         raise AttributeError(f"module 'edge_rnn' has no attribute {name!r}")
     value = getattr(import_module(f"edge_rnn.{_MODULE_OF[name]}"), name)
