@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from edge_rnn.layers import GRU, LSTM, Add, Dense, Elman, Standardize
     from edge_rnn.model import Model
     from edge_rnn.stream import Stream
+    from edge_rnn.stream_bank import StreamBank
 
 __all__ = [
     "GRU",
@@ -45,6 +46,7 @@ __all__ = [
     "Standardize",
     "StateError",
     "Stream",
+    "StreamBank",
     "UnsupportedError",
     "__version__",
     "load",
@@ -69,6 +71,7 @@ _HOMES = {
     "layers": ("GRU", "LSTM", "Add", "Dense", "Elman", "Standardize"),
     "model": ("Model",),
     "stream": ("Stream",),
+    "stream_bank": ("StreamBank",),
 }
 _PUBLIC_MODULES = ("device", "reference")
 _MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}

@@ -168,7 +168,9 @@ class _Builder:
             self.states[f"{layer.name}.{name}"] = state
             states.append(state)
         out = states[0].swapped if states else self._fixed(size)
-        self._operation(module.pack(values, self.block), x, out, states)
+        for operation in module.pack(values, self.block):
+            self._operation(operation, x, out, states)
+            x = out
         return out
 
     def _gather(self, sources: list[Slots]) -> Slots:

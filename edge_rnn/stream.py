@@ -20,7 +20,7 @@ from edge_rnn.kernels.record import Handle, Policy, Status
 from edge_rnn.model import Model
 from edge_rnn.plan import Plan, Slots, aligned, plan_of
 
-__all__ = ["Bytes", "Stream"]
+__all__ = ["Bytes", "Stream", "float32_array", "refusal"]
 
 Array = NDArray[np.float32]
 
@@ -69,8 +69,10 @@ class Stream:
     ----------
     step
         ``step(x) -> y``: one time step. ``x`` is ``(input_size,)`` float32; the result is ``(output_size,)`` float32,
-        the same array each time: copy it to keep it. Other arrays, lists, and other number types are converted, which
-        takes a few microseconds. A plain attribute, so ``step = stream.step`` saves the look-up in a loop.
+        the same array each time: copy it to keep it. With one channel a plain number will do for ``x``, and with one
+        output too, a float is returned. Lists, arrays of other number types and arrays that are not contiguous are
+        converted, which takes a few microseconds. A plain attribute, so ``step = stream.step`` saves the look-up in a
+        loop.
 
     Raises
     ------
@@ -91,7 +93,7 @@ class Stream:
     __slots__ = ("__weakref__", "_memory", "_on_nonfinite", "model", "step")
 
     model: Model
-    step: Callable[[ArrayLike], Array]
+    step: Callable[[ArrayLike], Any]
 
     def __init__(self, model: Model, *, on_nonfinite: Literal["raise", "hold", "skip"] = "raise") -> None:
         if not isinstance(model, Model):
@@ -103,8 +105,7 @@ class Stream:
         self._on_nonfinite = on_nonfinite
         memory = self._memory = _memory(model, policies[on_nonfinite])
         slow = partial(_convert_and_step, memory)
-        memory.handle[Handle.SLOW] = id(slow)
-        self.step = slow if fast.why_not() else fast.make_builtin(memory.handle, (memory, slow))
+        self.step = fast.make_callable("step", memory.handle, (model.input_size,), memory.y, slow)
         self.reset()
 
     def __repr__(self) -> str:
@@ -161,7 +162,7 @@ class Stream:
             A shape does not fit; or, with ``on_nonfinite="raise"``, a sample is not finite: the samples before it are
             done, and their outputs written.
         """
-        given = _floats("stream.run", "xs", xs)
+        given = float32_array("stream.run", "xs", xs)
         if given.ndim != 2 or given.shape[1] != self.input_size:
             hint = " Use stream.step for a single sample." if given.ndim == 1 else ""
             raise InputError(f"stream.run got shape {given.shape}, expected (time, {self.input_size}).{hint}")
@@ -173,7 +174,7 @@ class Stream:
             raise InputError(f"stream.run got {got} as out, expected a writable, C-contiguous float32 array {shape}.")
         done = _runner()(self.handle, given.ctypes.data, out.ctypes.data, given.shape[0])
         if done < given.shape[0]:
-            raise InputError(_refusal(f"stream.run xs[{done}]", given[done]))
+            raise InputError(refusal(f"stream.run xs[{done}]", given[done]))
         return out
 
     def reset(self) -> None:
@@ -239,7 +240,7 @@ class Stream:
 
 
 def _memory(model: Model, policy: Policy) -> _Memory:
-    """The memory of a new stream, its handle filled in but for ``SLOW``."""
+    """The memory of a new stream, its handle filled in."""
     plan = plan_of(model)
     functions = np.array([library.load(name).address for name in plan.operations], np.intp)
     handle = np.zeros(len(Handle), np.intp)
@@ -259,19 +260,19 @@ def _memory(model: Model, policy: Policy) -> _Memory:
         Handle.OUTPUT_EVEN: plan.output.even,
         Handle.OUTPUT_ODD: plan.output.odd,
         Handle.POLICY: policy,
-        Handle.PYTHON: fast.python_addresses().ctypes.data,
-        Handle.Y: id(memory.y),
-        Handle.Y_DATA: memory.y.ctypes.data,
     }
     for word, value in words.items():
         handle[word] = value
     return memory
 
 
-def _convert_and_step(memory: _Memory, x: ArrayLike) -> Array:
+def _convert_and_step(memory: _Memory, x: ArrayLike) -> Any:
     """One step for a sample that the fast path does not take; says what is wrong with it, or converts it."""
-    given = _floats("stream.step", "x", x)
+    given = float32_array("stream.step", "x", x)
     expected = memory.plan.sample.size
+    scalar = given.ndim == 0 and expected == 1
+    if scalar:
+        given = given[None]
     if given.shape != (expected,):
         hint = ""
         if given.ndim == 2 and given.shape[1] == expected:
@@ -279,11 +280,12 @@ def _convert_and_step(memory: _Memory, x: ArrayLike) -> Array:
         raise InputError(f"stream.step got shape {given.shape}, expected ({expected},) float32.{hint}")
     status = _stepper()(memory.handle.ctypes.data, given.ctypes.data, memory.y.ctypes.data)
     if status != Status.DONE:
-        raise InputError(_refusal("stream.step", given))
-    return memory.y
+        raise InputError(refusal("stream.step", given))
+    return float(memory.y[0]) if scalar and memory.y.size == 1 else memory.y
 
 
-def _refusal(where: str, sample: Array) -> str:
+def refusal(where: str, sample: Array) -> str:
+    """What to say of a sample that was refused, ``where`` being the user's name for it."""
     bad: Sequence[Any] = np.flatnonzero(~np.isfinite(sample)).tolist()
     if bad:
         what = f"{where} got {sample[bad[0]]} in channel {bad[0]}"
@@ -292,7 +294,7 @@ def _refusal(where: str, sample: Array) -> str:
     return f"{what}; the state is as before it. Use Stream(model, on_nonfinite='hold') or 'skip' to carry on."
 
 
-def _floats(where: str, name: str, value: ArrayLike) -> Array:
+def float32_array(where: str, name: str, value: ArrayLike) -> Array:
     """``value`` as a C-contiguous, aligned float32 array, itself if it is one."""
     try:
         given = np.asarray(value)

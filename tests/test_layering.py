@@ -16,6 +16,7 @@ LAYERS = {
     "edge_rnn": [
         {"cli", "__main__"},
         {"__init__"},
+        {"stream_bank"},
         {"stream"},
         {"plan", "kernels"},
         {"quantize", "files", "reference", "sampling", "device"},

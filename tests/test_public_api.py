@@ -17,7 +17,7 @@ import edge_rnn_export
 ROOT = Path(__file__).parents[1]
 ERRORS = {"CompileError", "EdgeRnnError", "FileError", "InputError", "ModelError", "StateError", "UnsupportedError"}
 LAYERS = {"Add", "Dense", "Elman", "GRU", "LSTM", "Standardize"}
-PUBLIC = ERRORS | LAYERS | {"Model", "Stream", "__version__", "load", "save", "step"}
+PUBLIC = ERRORS | LAYERS | {"Model", "Stream", "StreamBank", "__version__", "load", "save", "step"}
 HEAVY = ("numba", "llvmlite", "onnx", "onnxruntime", "torch")
 
 

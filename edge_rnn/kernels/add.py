@@ -12,12 +12,12 @@ from edge_rnn.kernels.record import Operation, Record
 __all__ = ["build", "pack"]
 
 
-def pack(fields: Mapping[str, Any], block: int) -> Operation:
-    """Operation for an Add layer; it has no weights."""
-    return Operation("add", np.empty(0, np.float32))
+def pack(fields: Mapping[str, Any], block: int) -> tuple[Operation, ...]:
+    """Operations for an Add layer; it has no weights."""
+    return (Operation("add", np.empty(0, np.float32)),)
 
 
-def build(name: str, block: int) -> Any:
+def build(name: str, block: int, streams: int) -> Any:
     """The compiled step: ``out[i] = x[i] + x[i + n] + …``."""
     x_at, n_in_at, n_out_at, out_at = int(Record.X), int(Record.N_IN), int(Record.N_OUT), int(Record.OUT)
 

@@ -1,7 +1,7 @@
 """A compiled step as a Python function: a builtin made of machine code, with no wrapper in between.
 
-``PyCFunction_NewEx`` makes a builtin of any C function; its self is the stream's handle (a NumPy array of words), and
-its module argument keeps alive what the handle only holds addresses of. The compiled function reads the sample array's
+``PyCFunction_NewEx`` makes a builtin of any C function; its self is a NumPy array of words that say what to call, and
+its module argument keeps alive what these are only addresses of. The compiled function reads the sample array's
 fields in place, so it has to know where CPython and NumPy keep them: that is looked up in a live array first, and where
 anything is not as expected (another interpreter, a free-threaded or debug build, a NumPy of another layout), there is
 no fast path and the caller uses its plain one.
@@ -20,9 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_rnn.kernels import library
-from edge_rnn.kernels.record import Handle, Python
+from edge_rnn.kernels.record import Call, Python
 
-__all__ = ["make_builtin", "python_addresses", "why_not"]
+__all__ = ["make_callable", "why_not"]
 
 _METH_O = 0x0008
 
@@ -53,30 +53,35 @@ def why_not() -> str:
 
 
 def _layout_problem() -> str:
-    """What is not where :mod:`edge_rnn.kernels.driver` reads it, found by looking at a live array."""
-    probe = np.zeros(3, np.float32)
+    """What is not where :mod:`edge_rnn.kernels.call` reads it, found by looking at live objects."""
+    probe = np.zeros((3, 5), np.float32)
     words = (ctypes.c_ssize_t * 9).from_address(id(probe))
-    dimensions = ctypes.c_ssize_t.from_address(words[4]).value if words[4] else None
+    dimensions = (ctypes.c_ssize_t * 2).from_address(words[4])[:] if words[4] else None
+    number = 0.1
     expected = {
-        "type": (words[1], id(np.ndarray)),
-        "data": (words[2], probe.ctypes.data),
-        "nd": (words[3] & 0xFFFFFFFF, probe.ndim),
-        "dimensions": (dimensions, probe.size),
-        "descr": (words[7], id(np.dtype(np.float32))),
-        "flags": (words[8] & 0xFFFFFFFF, probe.flags.num),
+        "the type of an array": (words[1], id(np.ndarray)),
+        "its data": (words[2], probe.ctypes.data),
+        "its nd": (words[3] & 0xFFFFFFFF, probe.ndim),
+        "its dimensions": (dimensions, [*probe.shape]),
+        "its descr": (words[7], id(np.dtype(np.float32))),
+        "its flags": (words[8] & 0xFFFFFFFF, probe.flags.num),
+        "the type of a float": (ctypes.c_ssize_t.from_address(id(number) + 8).value, id(float)),
+        "its value": (ctypes.c_double.from_address(id(number) + 16).value, number),
     }
     wrong = [name for name, (got, want) in expected.items() if got != want]
-    return f"NumPy {np.__version__} keeps {', '.join(wrong)} of an array elsewhere" if wrong else ""
+    return f"this Python or NumPy {np.__version__} keeps {', '.join(wrong)} elsewhere" if wrong else ""
 
 
 @cache
-def python_addresses() -> NDArray[np.intp]:
-    """The table that ``Handle.PYTHON`` points to; see :class:`edge_rnn.kernels.record.Python`."""
+def _python_addresses() -> NDArray[np.intp]:
+    """The table that ``Call.PYTHON`` points to; see :class:`edge_rnn.kernels.record.Python`."""
     table = np.zeros(len(Python), np.intp)
     table[Python.ARRAY_TYPE] = id(np.ndarray)
     table[Python.FLOAT32] = id(np.dtype(np.float32))
     table[Python.INCREF] = _address_of("Py_IncRef")
     table[Python.CALL_ONE_ARG] = _address_of("PyObject_CallOneArg")
+    table[Python.FLOAT_TYPE] = id(float)
+    table[Python.FLOAT_FROM_DOUBLE] = _address_of("PyFloat_FromDouble")
     table.setflags(write=False)
     return table
 
@@ -99,19 +104,34 @@ class _Owner(tuple[Any, ...]):
         return "edge_rnn.Stream"
 
 
-def make_builtin(handle: NDArray[np.intp], keep_alive: tuple[Any, ...]) -> Callable[[Any], Any]:
-    """A builtin ``step(x)`` for a stream.
+def make_callable(
+    function: str, target: NDArray[np.intp], shape: tuple[int, ...], y: NDArray[np.float32], slow: Callable[[Any], Any]
+) -> Callable[[Any], Any]:
+    """What users call for a step: a builtin, or ``slow`` where that cannot be.
 
     Parameters
     ----------
-    handle
-        ``(len(Handle),)`` intp, filled in.
-    keep_alive
-        What owns all that the handle holds addresses of; it lives as long as the builtin.
+    function
+        Name of the compiled function ``int32_t function(target, x, y)``.
+    target
+        The handle or table that it takes.
+    shape
+        Shape that an array has to have for it.
+    y
+        What it writes to, and what the builtin returns.
+    slow
+        Takes what the builtin does not take; owns all that ``target`` holds addresses of. It is also handed what the
+        function did not return 0 for, and then says what was wrong with it.
     """
-    if handle.dtype != np.intp or handle.shape != (len(Handle),):
-        raise TypeError(f"handle got {handle.dtype} {handle.shape}, expected intp ({len(Handle)},)")
+    if why_not():
+        return slow
+    words = np.zeros(len(Call), np.intp)
+    words[Call.FUNCTION], words[Call.TARGET] = library.load(function).address, target.ctypes.data
+    words[Call.NDIM], words[Call.ROWS], words[Call.COLUMNS] = len(shape), shape[0], shape[-1]
+    words[Call.SCALAR] = shape == (1,) and y.shape == (1,)
+    words[Call.Y], words[Call.Y_DATA], words[Call.SLOW] = id(y), y.ctypes.data, id(slow)
+    words[Call.PYTHON] = _python_addresses().ctypes.data
     new = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.POINTER(_MethodDefinition), ctypes.py_object, ctypes.py_object)(
         ("PyCFunction_NewEx", ctypes.pythonapi)
     )
-    return new(ctypes.byref(_definition()), handle, _Owner(keep_alive))  # type: ignore[no-any-return]
+    return new(ctypes.byref(_definition()), words, _Owner((target, y, slow)))  # type: ignore[no-any-return]

@@ -9,7 +9,7 @@ from edge_rnn.kernels.record import Record
 __all__ = ["build"]
 
 
-def build(name: str, block: int) -> Any:
+def build(name: str, block: int, streams: int) -> Any:
     """The compiled step: ``out[i] = x[i]``."""
     x_at, n_in_at, out_at = int(Record.X), int(Record.N_IN), int(Record.OUT)
 

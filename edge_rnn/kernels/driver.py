@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from edge_rnn.kernels.record import RECORD_INTS, Handle, Policy, Python, Status
+from edge_rnn.kernels.record import RECORD_INTS, Handle, Policy, Status
 
 __all__ = ["build"]
 
@@ -13,24 +13,21 @@ _STEP, _INPUT_SIZE, _OUTPUT_SIZE = int(Handle.STEP), int(Handle.INPUT_SIZE), int
 _FUNCTIONS, _OPERATIONS, _RECORDS = int(Handle.FUNCTIONS), int(Handle.OPERATIONS), int(Handle.RECORDS)
 _WEIGHTS, _ARENA, _INPUT, _HELD = int(Handle.WEIGHTS), int(Handle.ARENA), int(Handle.INPUT), int(Handle.HELD)
 _LAST_OUTPUT, _OUTPUT, _PARITY = int(Handle.LAST_OUTPUT), int(Handle.OUTPUT_EVEN), int(Handle.PARITY)
-_POLICY, _REFUSED, _PYTHON = int(Handle.POLICY), int(Handle.REFUSED), int(Handle.PYTHON)
-_Y, _Y_DATA, _SLOW = int(Handle.Y), int(Handle.Y_DATA), int(Handle.SLOW)
+_POLICY, _REFUSED = int(Handle.POLICY), int(Handle.REFUSED)
 _RAISE, _HOLD = int(Policy.RAISE), int(Policy.HOLD)
 _DONE, _BAD_SAMPLE, _BAD_OUTPUT = int(Status.DONE), int(Status.BAD_SAMPLE), int(Status.BAD_OUTPUT)
-_ARRAY_TYPE, _FLOAT32 = int(Python.ARRAY_TYPE), int(Python.FLOAT32)
-_INCREF, _CALL = int(Python.INCREF), int(Python.CALL_ONE_ARG)
 
 
-def build(name: str, block: int) -> Any:
-    """The compiled function ``step``, ``run`` or ``call``."""
-    return {"step": _step, "run": _run, "call": _call}[name]()
+def build(name: str, block: int, streams: int) -> Any:
+    """The compiled function ``step`` or ``run``."""
+    return {"step": _step, "run": _run}[name]()
 
 
 def _step() -> Any:
     """``int32_t step(handle, const float *x, float *y)``: a :class:`Status`; ``y`` and state change only with DONE."""
     from edge_rnn.kernels.compiler import helper
     from edge_rnn.kernels.pointer import as_floats, as_int32s, as_words, call_kernel
-    from edge_rnn.kernels.samples import give, hold, take
+    from edge_rnn.kernels.samples import all_finite, give, hold, take
     from edge_rnn.kernels.vector import at
 
     @helper
@@ -58,8 +55,10 @@ def _step() -> Any:
         for i in range(operations):
             call_kernel(functions[i], (record, weights, arena))
             record = at(record, RECORD_INTS)
-        if not give(at(arena, handle[_OUTPUT + parity]), last, y, handle[_OUTPUT_SIZE]):
+        output = at(arena, handle[_OUTPUT + parity])
+        if not all_finite(output, handle[_OUTPUT_SIZE]):
             return refuse(handle, last, y, _BAD_OUTPUT)
+        give(output, last, y, handle[_OUTPUT_SIZE])
         handle[_REFUSED] += held
         handle[_PARITY] = 1 - parity
         return _DONE
@@ -80,38 +79,3 @@ def _run() -> Any:
         return count
 
     return run
-
-
-# Where CPython and NumPy keep things on a 64-bit machine, in words: PyObject {refcount, type}, then PyArrayObject
-# {data, int nd, dimensions, strides, base, descr, int flags}. `callable` looks at a live array before it relies on it.
-_OB_TYPE, _DATA, _ND, _DIMENSIONS, _DESCR, _FLAGS = 1, 2, 3, 4, 7, 8
-_C_CONTIGUOUS_ALIGNED = 0x0001 | 0x0100
-_INT = 0xFFFFFFFF
-
-
-def _call() -> Any:
-    """``PyObject *call(PyObject *self, PyObject *x)``: one step, called as a builtin whose self is the handle's array.
-
-    A float32 array of the right shape goes straight into the step; all else, and a sample that was refused, to
-    ``SLOW``, which converts or says what is wrong.
-    """
-    from edge_rnn.kernels.pointer import as_floats, as_words, call_for_status, call_for_word, call_kernel
-
-    def call(self, x):  # type: ignore[no-untyped-def]
-        handle = as_words(as_words(self)[_DATA])
-        python = as_words(handle[_PYTHON])
-        array = as_words(x)
-        if (
-            array[_OB_TYPE] == python[_ARRAY_TYPE]
-            and array[_ND] & _INT == 1
-            and array[_DESCR] == python[_FLOAT32]
-            and array[_FLAGS] & _C_CONTIGUOUS_ALIGNED == _C_CONTIGUOUS_ALIGNED
-            and as_words(array[_DIMENSIONS])[0] == handle[_INPUT_SIZE]
-        ):
-            y = as_floats(handle[_Y_DATA])
-            if call_for_status(handle[_STEP], (handle, as_floats(array[_DATA]), y)) == _DONE:
-                call_kernel(python[_INCREF], (handle[_Y],))
-                return handle[_Y]
-        return call_for_word(python[_CALL], (handle[_SLOW], x))
-
-    return call

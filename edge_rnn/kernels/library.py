@@ -71,7 +71,7 @@ class CacheDirectory:
     reason: str
 
 
-_MODULES = {"step": "driver", "run": "driver", "call": "driver"}
+_MODULES = {"step": "driver", "run": "driver"}
 _lock = threading.RLock()
 _loaded: dict[str, Loaded] = {}
 _engines: list[Any] = []  # an engine owns the code that it loaded
@@ -156,10 +156,14 @@ def _compile(name: str) -> bytes:
         "step": types.int32(WORDS, FLOATS, FLOATS),
         "run": types.intp(WORDS, FLOATS, FLOATS, types.intp),
         "call": types.intp(types.intp, types.intp),
+        "bank": types.int32(WORDS, FLOATS, FLOATS),
     }
-    signature = signatures.get(name, types.void(INT32S, FLOATS, FLOATS))
-    module = import_module(f"edge_rnn.kernels.{_MODULES.get(name, name.split('_')[0])}")
-    return compile_object(name, module.build(name, host().block), signature, host())
+    stem, _, count = name.partition("_x")
+    streams = int(count or 1)
+    kernel = types.void(WORDS, FLOATS, WORDS) if count else types.void(INT32S, FLOATS, FLOATS)
+    module = import_module(f"edge_rnn.kernels.{_MODULES.get(stem, stem.split('_')[0])}")
+    function = module.build(stem, host().block, streams)
+    return compile_object(name, function, signatures.get(name, kernel), host())
 
 
 def _address(name: str, code: bytes) -> int:

@@ -10,7 +10,18 @@ from numba.extending import intrinsic
 
 from edge_rnn.kernels.compiler import FLOATS, INT32S, WORDS
 
-__all__ = ["as_floats", "as_int32s", "as_words", "call_for_status", "call_for_word", "call_kernel"]
+__all__ = [
+    "as_doubles",
+    "as_floats",
+    "as_int32s",
+    "as_words",
+    "call_for_status",
+    "call_for_word",
+    "call_kernel",
+    "floats_from",
+    "int32s_from",
+    "to_word",
+]
 
 
 def _pointer_from_word(pointer: types.CPointer) -> Any:
@@ -25,10 +36,44 @@ def _pointer_from_word(pointer: types.CPointer) -> Any:
 
 as_floats = intrinsic(_pointer_from_word(FLOATS))
 """The address in a word as ``float*``."""
+as_doubles = intrinsic(_pointer_from_word(types.CPointer(types.float64)))
+"""The address in a word as ``double*``."""
 as_int32s = intrinsic(_pointer_from_word(INT32S))
 """The address in a word as ``int32_t*``."""
 as_words = intrinsic(_pointer_from_word(WORDS))
 """The address in a word as ``intptr_t*``."""
+
+
+@intrinsic
+def to_word(typing_context: Any, pointer: Any) -> Any:
+    """A pointer as a word."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return builder.ptrtoint(args[0], context.get_value_type(types.intp))
+
+    return types.intp(pointer), generate
+
+
+def _typed_pointers(pointer: types.CPointer) -> Any:
+    def typed(typing_context: Any, count: Any, table: Any) -> Any:
+        result = types.UniTuple(pointer, count.literal_value)
+
+        def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            values = ir.Constant(context.get_value_type(result), ir.Undefined)
+            for i in range(count.literal_value):
+                word = builder.load(builder.gep(args[1], [ir.IntType(32)(i)]))
+                values = builder.insert_value(values, builder.inttoptr(word, context.get_value_type(pointer)), i)
+            return values
+
+        return result(count, table), generate
+
+    return typed
+
+
+floats_from = intrinsic(prefer_literal=True)(_typed_pointers(FLOATS))
+"""``(count, table)``: tuple of the first ``count`` (a literal) addresses of a table, as ``float*``."""
+int32s_from = intrinsic(prefer_literal=True)(_typed_pointers(INT32S))
+"""``(count, table)``: tuple of the first ``count`` (a literal) addresses of a table, as ``int32_t*``."""
 
 
 def _call(returns: types.Type) -> Any:

@@ -14,7 +14,7 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["RECORD_INTS", "Handle", "Operation", "Policy", "Python", "Record", "Status", "padded"]
+__all__ = ["RECORD_INTS", "Bank", "Call", "Handle", "Operation", "Policy", "Python", "Record", "Status", "padded"]
 
 RECORD_INTS = 16
 """int32 in a record."""
@@ -65,14 +65,31 @@ class Handle(IntEnum):
     POLICY = 14
     REFUSED = 15
     """How many samples were held or skipped."""
-    PYTHON = 16
-    """Address of the table that :class:`Python` describes; it and what follows serve calls from Python."""
-    Y = 17
+
+
+class Call(IntEnum):
+    """Where the self of a Python builtin (an array of ``intptr_t``) keeps what."""
+
+    FUNCTION = 0
+    """Address of ``int32_t function(target, x, y)``, which returns 0 when all is well."""
+    TARGET = 1
+    """Address of the handle or table that the function takes."""
+    NDIM = 2
+    ROWS = 3
+    COLUMNS = 4
+    """Shape that an array has to have: ``(rows,)`` or ``(rows, columns)``."""
+    SCALAR = 5
+    """1 if a Python float is taken for ``x`` and given for ``y``."""
+    ROOM = 6
+    """Room for a float."""
+    Y = 7
     """The Python object of the preallocated output."""
-    Y_DATA = 18
+    Y_DATA = 8
     """Address of its floats."""
-    SLOW = 19
-    """The Python callable that takes what the fast path does not."""
+    SLOW = 9
+    """The Python callable that takes what the fast path does not, and says what is wrong."""
+    PYTHON = 10
+    """Address of the table that :class:`Python` describes."""
 
 
 class Python(IntEnum):
@@ -86,6 +103,31 @@ class Python(IntEnum):
     """``void Py_IncRef(PyObject *)``."""
     CALL_ONE_ARG = 3
     """``PyObject *PyObject_CallOneArg(PyObject *, PyObject *)``."""
+    FLOAT_TYPE = 4
+    """``float``."""
+    FLOAT_FROM_DOUBLE = 5
+    """``PyObject *PyFloat_FromDouble(double)``."""
+
+
+class Bank(IntEnum):
+    """Where the table of a bank of streams (an array of ``intptr_t``) keeps what."""
+
+    COUNT = 0
+    """How many streams."""
+    HANDLES = 1
+    """Address of the streams' handles, an address each."""
+    PRESENT = 2
+    """Address of a word for each stream: 0 if it takes no part."""
+    GROUP = 3
+    """How many streams the functions in GROUPED take at once."""
+    GROUPED = 4
+    """Address of a function for each operation, 0 where there is none for several streams."""
+    WHO = 5
+    """Address of room for a word a stream: which ones take part in this step."""
+    RECORDS = 6
+    """Address of room for a word a stream: the record that each is at."""
+    ARENAS = 7
+    """Address of room for a word a stream: its arena."""
 
 
 class Policy(IntEnum):

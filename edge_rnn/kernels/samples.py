@@ -12,7 +12,7 @@ import numpy as np
 from edge_rnn.kernels.compiler import helper
 from edge_rnn.kernels.vector import all_zero, load, splat, store
 
-__all__ = ["give", "hold", "take"]
+__all__ = ["all_finite", "give", "hold", "take"]
 
 _ZERO = np.float32(0)
 
@@ -42,16 +42,19 @@ def hold(sample: Any, held: Any, x: Any, count: Any) -> Any:
 
 
 @helper
-def give(output: Any, last: Any, y: Any, count: Any) -> Any:
-    """Copy ``output`` to ``last`` and ``y`` if all of it is finite; whether it is. The first two are padded to 8."""
+def all_finite(output: Any, count: Any) -> Any:
+    """Whether ``count`` values are finite; they are padded to 8 with finite ones."""
     total = splat(8, _ZERO)
     for i in range(0, count, 8):
         values = load(8, output, i)
         total = total + (values - values)
-    if not all_zero(total):
-        return False
+    return all_zero(total)
+
+
+@helper
+def give(output: Any, last: Any, y: Any, count: Any) -> Any:
+    """Copy ``output`` to ``last``, which is padded to 8 as it is, and to ``y``."""
     for i in range(0, count, 8):
         store(load(8, output, i), last, i)
     for i in range(count):
         y[i] = output[i]
-    return True

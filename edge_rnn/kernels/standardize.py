@@ -11,13 +11,13 @@ from edge_rnn.kernels.record import Operation, Record
 __all__ = ["build", "pack"]
 
 
-def pack(fields: Mapping[str, Any], block: int) -> Operation:
-    """Operation for the fields of a Standardize layer: 8 scales and 8 means in turn; 1 and 0 in the padding."""
+def pack(fields: Mapping[str, Any], block: int) -> tuple[Operation, ...]:
+    """Operations for the fields of a Standardize layer: 8 scales and 8 means in turn; 1 and 0 in the padding."""
     scale, mean = (fields[name].reshape(1, -1, 1) for name in ("scale", "mean"))
-    return Operation("standardize", pack_panels((scale, mean), 1, 1, pad=1.0))
+    return (Operation("standardize", pack_panels((scale, mean), 1, 1, pad=1.0)),)
 
 
-def build(name: str, block: int) -> Any:
+def build(name: str, block: int, streams: int) -> Any:
     """The compiled step: ``y = (x - mean) / scale``, subtracting first, so that a large mean costs no digits."""
     from edge_rnn.kernels.vector import at, load, store
 

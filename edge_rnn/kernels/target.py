@@ -37,6 +37,13 @@ class Target:
         wide = self.triple.startswith("aarch64") or "+avx2" in self.features.split(",")
         return 8 if wide else 4
 
+    @property
+    def group(self) -> int:
+        """How many streams a kernel does at once in a bank; 1 where the registers hold no more than one."""
+        if "+avx512vl" in self.features.split(","):  # 32 registers of 8 or 16 floats
+            return 4
+        return 2 if self.block == 8 else 1
+
     def machine(self) -> Any:
         """An llvmlite target machine that optimizes for this CPU and emits position-independent code."""
         import llvmlite.binding as llvm

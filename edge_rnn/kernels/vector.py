@@ -162,6 +162,10 @@ def splat(typing_context: Any, lanes: Any, value: Any) -> Any:
 
 
 # ---- memory
+#
+# A kernel may do the same unit of several streams at once. Weights are then loaded once and repeated, so that a vector
+# holds `lanes` values of the first stream, as many of the second, and so on; what is a stream's own comes from a tuple
+# of pointers, one a stream.
 
 
 @intrinsic
@@ -177,16 +181,11 @@ def at(typing_context: Any, pointer: Any, offset: Any) -> Any:
 @intrinsic(prefer_literal=True)
 def load(typing_context: Any, lanes: Any, pointer: Any, offset: Any) -> Any:
     """Vector of ``lanes`` (a literal) floats at ``pointer + offset``, which is aligned to 8 floats."""
-    vector = Vector(lanes.literal_value)
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        return _load(builder, builder.gep(args[1], [args[2]]), ir.VectorType(_F32, vector.lanes))
+        return _load(builder, builder.gep(args[1], [args[2]]), lanes.literal_value)
 
-    return signature(vector, lanes, pointer, offset), generate
-
-
-def _load(builder: Any, pointer: Any, vector_type: Any) -> Any:
-    return builder.load(builder.bitcast(pointer, vector_type.as_pointer()), align=4 * _REGISTER_LANES)
+    return signature(Vector(lanes.literal_value), lanes, pointer, offset), generate
 
 
 @intrinsic
@@ -194,15 +193,90 @@ def store(typing_context: Any, vector: Any, pointer: Any, offset: Any) -> Any:
     """Write ``vector`` at ``pointer + offset``, which is aligned to 8 floats."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        target = builder.bitcast(builder.gep(args[1], [args[2]]), args[0].type.as_pointer())
-        builder.store(args[0], target, align=4 * _REGISTER_LANES)
+        _store(builder, args[0], builder.gep(args[1], [args[2]]))
         return context.get_dummy_value()
 
     return signature(types.void, vector, pointer, offset), generate
 
 
 @intrinsic(prefer_literal=True)
-def fma_rows(typing_context: Any, chains: Any, accumulators: Any, weights: Any, x: Any, rows: Any) -> Any:
+def load_shared(typing_context: Any, lanes: Any, streams: Any, pointer: Any, offset: Any) -> Any:
+    """Vector of ``lanes`` floats at ``pointer + offset``, repeated ``streams`` times (both literals)."""
+    width, count = lanes.literal_value, streams.literal_value
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return _join(builder, [_load(builder, builder.gep(args[2], [args[3]]), width)] * count)
+
+    return signature(Vector(width * count), lanes, streams, pointer, offset), generate
+
+
+@intrinsic(prefer_literal=True)
+def load_each(typing_context: Any, lanes: Any, pointers: Any) -> Any:
+    """Vector of ``lanes`` (a literal) floats from each of a tuple of pointers, aligned to 8 floats."""
+    width, count = lanes.literal_value, len(pointers)
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return _join(builder, [_load(builder, builder.extract_value(args[1], s), width) for s in range(count)])
+
+    return signature(Vector(width * count), lanes, pointers), generate
+
+
+@intrinsic
+def store_each(typing_context: Any, vector: Any, pointers: Any) -> Any:
+    """Write each stream's part of ``vector`` to its pointer, aligned to 8 floats."""
+    count = len(pointers)
+    width = vector.lanes // count
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        for s in range(count):
+            part = _lanes(builder, args[0], range(s * width, (s + 1) * width))
+            _store(builder, part, builder.extract_value(args[1], s))
+        return context.get_dummy_value()
+
+    return signature(types.void, vector, pointers), generate
+
+
+@intrinsic(prefer_literal=True)
+def each(typing_context: Any, records: Any, arenas: Any, slot: Any, unit: Any) -> Any:
+    """For each stream ``arena + record[slot] + unit``: tuple of ``float*`` from tuples of records and arenas."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        pointers = ir.Constant(args[1].type, ir.Undefined)
+        for s in range(len(records)):
+            record, arena = builder.extract_value(args[0], s), builder.extract_value(args[1], s)
+            offset = builder.load(builder.gep(record, [_I32(slot.literal_value)]))
+            place = builder.gep(builder.gep(arena, [offset]), [args[3]])
+            pointers = builder.insert_value(pointers, place, s)
+        return pointers
+
+    return signature(arenas, records, arenas, slot, unit), generate
+
+
+def _load(builder: Any, pointer: Any, lanes: int) -> Any:
+    vector_type = ir.VectorType(_F32, lanes)
+    return builder.load(builder.bitcast(pointer, vector_type.as_pointer()), align=4 * _REGISTER_LANES)
+
+
+def _store(builder: Any, value: Any, pointer: Any) -> None:
+    builder.store(value, builder.bitcast(pointer, value.type.as_pointer()), align=4 * _REGISTER_LANES)
+
+
+def _lanes(builder: Any, value: Any, which: Any) -> Any:
+    chosen = ir.Constant(ir.VectorType(_I32, len(which)), list(which))
+    return builder.shuffle_vector(value, ir.Constant(value.type, ir.Undefined), chosen)
+
+
+def _join(builder: Any, parts: list[Any]) -> Any:
+    """Vectors of one length, a power of two of them, one behind the other."""
+    while len(parts) > 1:
+        width = parts[0].type.count
+        order = ir.Constant(ir.VectorType(_I32, 2 * width), list(range(2 * width)))
+        parts = [builder.shuffle_vector(parts[i], parts[i + 1], order) for i in range(0, len(parts), 2)]
+    return parts[0]
+
+
+@intrinsic(prefer_literal=True)
+def fma_rows(typing_context: Any, chains: Any, accumulators: Any, weights: Any, pitch: Any, xs: Any, rows: Any) -> Any:
     """``accumulators[g] + sum over k of weights[k, g] * x[k]``: the hot loop of every cell.
 
     Parameters
@@ -211,31 +285,38 @@ def fma_rows(typing_context: Any, chains: Any, accumulators: Any, weights: Any, 
         Literal: how many independent sums each accumulator is split into. An FMA takes some four cycles and two start
         in each, so some eight have to be under way at once.
     accumulators
-        Tuple of ``n`` vectors of one length.
+        Tuple of ``n`` vectors of one length, ``lanes`` for each stream.
     weights
-        ``float*`` to ``rows`` rows of ``n`` vectors each, one behind the other.
-    x
-        ``float*`` to ``rows`` values.
+        ``float*`` to rows of ``n * pitch`` floats, one behind the other; the vector for ``g`` begins at ``g * pitch``.
+    pitch
+        Literal: floats from one vector of a row to the next, ``lanes`` or more.
+    xs
+        For each stream a ``float*`` to ``rows`` values.
     rows
         Number of rows, int; zero is allowed.
     """
-    count, lanes, split = len(accumulators), accumulators.dtype.lanes, chains.literal_value
-    vector_type = ir.VectorType(_F32, lanes)
+    count, streams, split = len(accumulators), len(xs), chains.literal_value
+    lanes, step = accumulators.dtype.lanes // streams, pitch.literal_value
+    vector_type = ir.VectorType(_F32, accumulators.dtype.lanes)
+    word = ir.IntType(64)
 
-    def add_rows(builder: Any, sums: list[Any], weights: Any, x: Any, row: Any, how_many: int) -> list[Any]:
+    def add_rows(builder: Any, sums: list[Any], weights: Any, xs: Any, row: Any, how_many: int) -> list[Any]:
         """The sums after ``how_many`` rows from ``row`` on, row ``j`` of them added to chain ``j``."""
         sums = list(sums)
         fmuladd = _fmuladd(builder, vector_type)
+        start = builder.mul(builder.zext(row, word), word(count * step))
         for j in range(how_many):
-            value = _splat(builder, builder.load(builder.gep(x, [builder.add(row, _I32(j))])), lanes)
-            start = builder.mul(builder.zext(row, ir.IntType(64)), ir.IntType(64)(count * lanes))
+            place = builder.add(row, _I32(j))
+            values = [builder.load(builder.gep(builder.extract_value(xs, s), [place])) for s in range(streams)]
+            x = _join(builder, [_splat(builder, value, lanes) for value in values])
             for g in range(count):
-                place = builder.gep(weights, [builder.add(start, ir.IntType(64)((j * count + g) * lanes))])
+                pointer = builder.gep(weights, [builder.add(start, word((j * count + g) * step))])
+                w = _join(builder, [_load(builder, pointer, lanes)] * streams)
                 slot = j * count + g
-                sums[slot] = builder.call(fmuladd, [_load(builder, place, vector_type), value, sums[slot]])
+                sums[slot] = builder.call(fmuladd, [w, x, sums[slot]])
         return sums
 
-    def loop(builder: Any, sums: list[Any], weights: Any, x: Any, first: Any, stop: Any, step: int) -> list[Any]:
+    def loop(builder: Any, sums: list[Any], weights: Any, xs: Any, first: Any, stop: Any, step: int) -> list[Any]:
         """The sums after the rows from ``first`` to ``stop``, ``step`` in each turn."""
         before = builder.block
         head, body, after = (builder.append_basic_block(f"rows{step}.{part}") for part in ("head", "body", "end"))
@@ -250,7 +331,7 @@ def fma_rows(typing_context: Any, chains: Any, accumulators: Any, weights: Any, 
             carried.append(phi)
         builder.cbranch(builder.icmp_signed("<", row, stop), body, after)
         builder.position_at_end(body)
-        for phi, value in zip(carried, add_rows(builder, carried, weights, x, row, step), strict=True):
+        for phi, value in zip(carried, add_rows(builder, carried, weights, xs, row, step), strict=True):
             phi.add_incoming(value, body)
         row.add_incoming(builder.add(row, _I32(step)), body)
         builder.branch(head)
@@ -258,8 +339,8 @@ def fma_rows(typing_context: Any, chains: Any, accumulators: Any, weights: Any, 
         return carried
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        _, given, weights, x, rows = args
-        rows = context.cast(builder, rows, sig.args[4], types.int32)
+        _, given, weights, _, xs, rows = args
+        rows = context.cast(builder, rows, sig.args[5], types.int32)
         start = [builder.extract_value(given, g) for g in range(count)]
         done = _I32(0)
         if split > 1:  # the other chains are not worth their start and end for a few rows
@@ -267,7 +348,7 @@ def fma_rows(typing_context: Any, chains: Any, accumulators: Any, weights: Any, 
             whole = builder.mul(builder.sdiv(rows, _I32(split)), _I32(split))
             with builder.if_then(builder.icmp_signed(">=", rows, _I32(split))):
                 zeros = [ir.Constant(vector_type, None)] * (count * (split - 1))
-                sums = loop(builder, start + zeros, weights, x, done, whole, split)
+                sums = loop(builder, start + zeros, weights, xs, done, whole, split)
                 while len(sums) > count:  # pairwise, to keep the chain short
                     half = (len(sums) // count + 1) // 2 * count
                     upper = sums[half:]
@@ -276,13 +357,13 @@ def fma_rows(typing_context: Any, chains: Any, accumulators: Any, weights: Any, 
             for g in range(count):
                 start[g] = _either(builder, start[g], before, sums[g], many)
             done = _either(builder, done, before, whole, many)
-        sums = loop(builder, start, weights, x, done, rows, 1)
+        sums = loop(builder, start, weights, xs, done, rows, 1)
         result = ir.Constant(given.type, ir.Undefined)
         for g, value in enumerate(sums):
             result = builder.insert_value(result, value, g)
         return result
 
-    return signature(accumulators, chains, accumulators, weights, x, rows), generate
+    return signature(accumulators, chains, accumulators, weights, pitch, xs, rows), generate
 
 
 def _either(builder: Any, one: Any, one_block: Any, other: Any, other_block: Any) -> Any:

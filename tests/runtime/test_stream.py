@@ -80,6 +80,31 @@ def test_step_converts_what_is_not_a_float32_array(model: Model) -> None:
         assert np.array_equal(Stream(model).step(given), expected)
 
 
+@pytest.mark.parametrize("plain", [False, True])
+def test_float_in_float_out(make_model: Build, monkeypatch: pytest.MonkeyPatch, plain: bool) -> None:
+    if plain:
+        monkeypatch.setattr(fast, "why_not", lambda: "a test says so")
+    one_channel = make_model("gru", 1, 8, head=1)
+    values = [0.25, -1.0, 1e-3]
+    expected = Stream(one_channel).run(np.array(values)[:, None])[:, 0].tolist()
+    stream = Stream(one_channel)
+    assert [stream.step(value) for value in values] == expected
+    assert type(stream.step(0.5)) is float
+    for number in (1, np.float32(1), np.float64(1), np.array(1.0)):
+        stream.reset()
+        assert stream.step(number) == Stream(one_channel).step(1.0)
+    assert stream.step(np.ones(1, np.float32)).shape == (1,)
+    before = stream.snapshot()
+    with pytest.raises(InputError, match="got nan in channel 0"):
+        stream.step(float("nan"))
+    with pytest.raises(InputError, match="got inf in channel 0"):
+        stream.step(1e300)
+    assert stream.snapshot() == before
+    assert Stream(make_model("gru", 1, 8, head=3)).step(0.5).shape == (3,)
+    with pytest.raises(InputError, match=r"shape \(\), expected \(3,\)"):
+        Stream(make_model("gru", 3, 8, head=1)).step(0.5)
+
+
 def test_snapshot_and_restore_are_as_if_never_stopped(model: Model) -> None:
     xs = noise(model, 60)
     stream = Stream(model)

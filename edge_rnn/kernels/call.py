@@ -1,0 +1,76 @@
+"""A step as CPython calls it: the sample's array is looked at in place, and nothing is made.
+
+Where CPython and NumPy keep things on a 64-bit machine, in words: PyObject is {refcount, type}; PyArrayObject goes on
+with {data, int nd, dimensions, strides, base, descr, int flags}; PyFloatObject with {double}.
+:mod:`edge_rnn.kernels.callable` looks at live objects before it relies on it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from edge_rnn.kernels.record import Call, Python
+
+__all__ = ["build"]
+
+_OB_TYPE, _DATA, _ND, _DIMENSIONS, _DESCR, _FLAGS = 1, 2, 3, 4, 7, 8
+_FLOAT_VALUE = 2
+_C_CONTIGUOUS_ALIGNED = 0x0001 | 0x0100
+_INT = 0xFFFFFFFF
+
+_FUNCTION, _TARGET, _NDIM = int(Call.FUNCTION), int(Call.TARGET), int(Call.NDIM)
+_ROWS, _COLUMNS, _SCALAR, _ROOM = int(Call.ROWS), int(Call.COLUMNS), int(Call.SCALAR), int(Call.ROOM)
+_Y, _Y_DATA, _SLOW, _PYTHON = int(Call.Y), int(Call.Y_DATA), int(Call.SLOW), int(Call.PYTHON)
+_ARRAY_TYPE, _FLOAT32 = int(Python.ARRAY_TYPE), int(Python.FLOAT32)
+_INCREF, _CALL_ONE_ARG = int(Python.INCREF), int(Python.CALL_ONE_ARG)
+_FLOAT_TYPE, _FLOAT_FROM_DOUBLE = int(Python.FLOAT_TYPE), int(Python.FLOAT_FROM_DOUBLE)
+
+
+def build(name: str, block: int, streams: int) -> Any:
+    """``PyObject *call(PyObject *self, PyObject *x)``: one call of the function in self, an array of :class:`Call`.
+
+    A float32 array of the right shape goes straight in, and so does a float where there is one channel in and out; all
+    else, and what was refused, goes to ``SLOW``, which converts it or says what is wrong.
+    """
+    from edge_rnn.kernels.compiler import helper
+    from edge_rnn.kernels.pointer import (
+        as_doubles,
+        as_floats,
+        as_words,
+        call_for_status,
+        call_for_word,
+        call_kernel,
+        to_word,
+    )
+    from edge_rnn.kernels.vector import at
+
+    @helper
+    def fits(words, python, x):  # type: ignore[no-untyped-def]
+        """Whether ``x`` is a contiguous float32 array of the shape that is wanted."""
+        if (
+            x[_OB_TYPE] != python[_ARRAY_TYPE]
+            or x[_ND] & _INT != words[_NDIM]
+            or x[_DESCR] != python[_FLOAT32]
+            or x[_FLAGS] & _C_CONTIGUOUS_ALIGNED != _C_CONTIGUOUS_ALIGNED
+        ):
+            return False
+        dimensions = as_words(x[_DIMENSIONS])
+        return dimensions[0] == words[_ROWS] and (words[_NDIM] == 1 or dimensions[1] == words[_COLUMNS])
+
+    def call(self, x):  # type: ignore[no-untyped-def]
+        words = as_words(as_words(self)[_DATA])
+        python, given, y = as_words(words[_PYTHON]), as_words(x), as_floats(words[_Y_DATA])
+        if fits(words, python, given):
+            if call_for_status(words[_FUNCTION], (words[_TARGET], as_floats(given[_DATA]), y)) == 0:
+                call_kernel(python[_INCREF], (words[_Y],))
+                return words[_Y]
+        elif words[_SCALAR] and given[_OB_TYPE] == python[_FLOAT_TYPE]:
+            room = as_floats(to_word(at(words, _ROOM)))
+            room[0] = as_doubles(x)[_FLOAT_VALUE]
+            if call_for_status(words[_FUNCTION], (words[_TARGET], room, y)) == 0:
+                return call_for_word(python[_FLOAT_FROM_DOUBLE], (np.float64(y[0]),))
+        return call_for_word(python[_CALL_ONE_ARG], (words[_SLOW], x))
+
+    return call
