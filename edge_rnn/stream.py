@@ -28,6 +28,8 @@ _SNAPSHOT = struct.Struct("<8s32sII")
 """Head of a snapshot: magic, fingerprint of the model, number of floats, CRC-32 of these."""
 _MAGIC = b"ERNNst01"
 
+_FLOAT32 = np.dtype(np.float32)
+
 
 class Bytes(NamedTuple):
     """Memory of a stream in bytes."""
@@ -46,6 +48,7 @@ class _Memory:
     functions: NDArray[np.intp]
     arena: Array
     handle: NDArray[np.intp]
+    address: int
     y: Array
 
 
@@ -124,7 +127,7 @@ class Stream:
     @property
     def handle(self) -> int:
         """Address for ``edge_rnn.step`` in compiled loops; good for as long as the stream lives."""
-        return self._memory.handle.ctypes.data
+        return self._memory.address
 
     @property
     def nbytes(self) -> Bytes:
@@ -172,7 +175,7 @@ class Stream:
         elif not (isinstance(out, np.ndarray) and out.dtype == np.float32 and out.shape == shape and out.flags.carray):
             got = f"{out.dtype} {out.shape}" if isinstance(out, np.ndarray) else type(out).__name__
             raise InputError(f"stream.run got {got} as out, expected a writable, C-contiguous float32 array {shape}.")
-        done = _runner()(self.handle, given.ctypes.data, out.ctypes.data, given.shape[0])
+        done = _runner()(self._memory.address, fast.data_address(given), fast.data_address(out), given.shape[0])
         if done < given.shape[0]:
             raise InputError(refusal(f"stream.run xs[{done}]", given[done]))
         return out
@@ -244,7 +247,8 @@ def _memory(model: Model, policy: Policy) -> _Memory:
     plan = plan_of(model)
     functions = np.array([library.load(name).address for name in plan.operations], np.intp)
     handle = np.zeros(len(Handle), np.intp)
-    memory = _Memory(plan, functions, aligned(plan.arena_floats), handle, np.zeros(model.output_size, np.float32))
+    y = np.zeros(model.output_size, np.float32)
+    memory = _Memory(plan, functions, aligned(plan.arena_floats), handle, handle.ctypes.data, y)
     words = {
         Handle.STEP: library.load("step").address,
         Handle.FUNCTIONS: functions.ctypes.data,
@@ -278,7 +282,7 @@ def _convert_and_step(memory: _Memory, x: ArrayLike) -> Any:
         if given.ndim == 2 and given.shape[1] == expected:
             hint = f" One call is one time step; use stream.run for a {given.shape} array."
         raise InputError(f"stream.step got shape {given.shape}, expected ({expected},) float32.{hint}")
-    status = _stepper()(memory.handle.ctypes.data, given.ctypes.data, memory.y.ctypes.data)
+    status = _stepper()(memory.address, given.ctypes.data, memory.y.ctypes.data)
     if status != Status.DONE:
         raise InputError(refusal("stream.step", given))
     return float(memory.y[0]) if scalar and memory.y.size == 1 else memory.y
@@ -296,6 +300,8 @@ def refusal(where: str, sample: Array) -> str:
 
 def float32_array(where: str, name: str, value: ArrayLike) -> Array:
     """``value`` as a C-contiguous, aligned float32 array, itself if it is one."""
+    if type(value) is np.ndarray and value.dtype is _FLOAT32 and value.flags.carray:
+        return value
     try:
         given = np.asarray(value)
     except ValueError as error:

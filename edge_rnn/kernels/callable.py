@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from edge_rnn.kernels import library
 from edge_rnn.kernels.record import Call, Python
 
-__all__ = ["make_callable", "why_not"]
+__all__ = ["data_address", "make_callable", "why_not"]
 
 _METH_O = 0x0008
 
@@ -84,6 +84,11 @@ def _python_addresses() -> NDArray[np.intp]:
     table[Python.FLOAT_FROM_DOUBLE] = _address_of("PyFloat_FromDouble")
     table.setflags(write=False)
     return table
+
+
+def data_address(array: NDArray[np.float32]) -> int:
+    """``array.ctypes.data``, but where it can be had ten times faster."""
+    return array.ctypes.data if why_not() else ctypes.c_ssize_t.from_address(id(array) + 16).value
 
 
 def _address_of(name: str) -> int:

@@ -20,7 +20,7 @@ from numba.core.registry import CPUDispatcher
 from edge_rnn.errors import CompileError
 from edge_rnn.kernels.target import Target
 
-__all__ = ["FLOATS", "INT32S", "WORDS", "compile_object", "helper"]
+__all__ = ["FLOATS", "INT32S", "WORDS", "compile_assembly", "compile_object", "helper"]
 
 FLOATS = types.CPointer(types.float32)
 """``float*``: weights, state, samples."""
@@ -58,28 +58,37 @@ def compile_object(name: str, function: Callable[..., Any], signature: Any, targ
     CompileError
         The code would need something from outside: the C library, Numba's runtime, an address of this process.
     """
+    machine = target.machine()
+    return bytes(machine.emit_object(_optimized(name, function, signature, target, machine)))
+
+
+def compile_assembly(name: str, function: Callable[..., Any], signature: Any, target: Target) -> str:
+    """What :func:`compile_object` gives as assembly text, to be read by people and tests."""
+    machine = target.machine()
+    return str(machine.emit_assembly(_optimized(name, function, signature, target, machine)))
+
+
+def _optimized(name: str, function: Callable[..., Any], signature: Any, target: Target, machine: Any) -> Any:
+    """LLVM module of ``function``, optimized for the target and found to be self-contained."""
     dispatcher = CPUDispatcher(
         function, targetoptions={**_OPTIONS, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
     )
     with _front_end_only():
         dispatcher.compile(signature)
     result = dispatcher.overloads[tuple(signature.args)]
-    module = llvm.parse_assembly(
-        _with_entry(result.library.get_llvm_str(), result.fndesc.llvm_func_name, name, signature)
-    )
-    module.triple = target.triple
+    text = _with_entry(result.library.get_llvm_str(), result.fndesc.llvm_func_name, name, signature)
+    module = llvm.parse_assembly(text)
+    module.triple, module.data_layout = target.triple, str(machine.target_data)
     for function_ in module.functions:
         if not function_.is_declaration and function_.name != name:
             function_.linkage = llvm.Linkage.internal
-    machine = target.machine()
-    module.data_layout = str(machine.target_data)
     tuning = llvm.create_pipeline_tuning_options(speed_level=3)
     # Kernels are written as vectors and unrolled as far as it helps: what LLVM would add is code that is rarely run.
     tuning.loop_vectorization = tuning.slp_vectorization = tuning.loop_unrolling = False
     builder = llvm.create_pass_builder(machine, tuning)
     builder.getModulePassManager().run(module, builder)
     _check_self_contained(name, module)
-    return bytes(machine.emit_object(module))
+    return module
 
 
 @contextmanager

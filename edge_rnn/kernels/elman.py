@@ -23,7 +23,7 @@ def build(name: str, block: int, streams: int) -> Any:
     from edge_rnn.kernels import activations
     from edge_rnn.kernels.compiler import helper
     from edge_rnn.kernels.sweep import sweep
-    from edge_rnn.kernels.vector import at, each, fma_rows, load_shared, store_each
+    from edge_rnn.kernels.vector import at, each, flush_tiny, fma_rows, load_shared, store_each
 
     activation = getattr(activations, name.removeprefix("elman_"))
     x_at, n_in_at, n_out_at = int(Record.X), int(Record.N_IN), int(Record.N_OUT)
@@ -40,7 +40,7 @@ def build(name: str, block: int, streams: int) -> Any:
             total = fma_rows(split, total, w, width, each(records, arenas, x_at, 0), n_in)
             w = at(w, width * n_in)
             (total,) = fma_rows(split, total, w, width, each(records, arenas, h_old, 0), n_out)
-            store_each(activation(total), each(records, arenas, h_new, unit))
+            store_each(flush_tiny(activation(total)), each(records, arenas, h_new, unit))
             return at(w, width * n_out)
 
         return panel

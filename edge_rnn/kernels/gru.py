@@ -48,7 +48,7 @@ def _reset_after(block: int, streams: int) -> Any:
     from edge_rnn.kernels.activations import sigmoid_of_twice, tanh
     from edge_rnn.kernels.compiler import helper
     from edge_rnn.kernels.sweep import sweep
-    from edge_rnn.kernels.vector import at, each, fma, fma_rows, load_each, load_shared, store_each
+    from edge_rnn.kernels.vector import at, each, flush_tiny, fma, fma_rows, load_each, load_shared, store_each
 
     def panel(width: int, lanes: int) -> Any:
         split = chains(block, _GATES, lanes * streams)
@@ -64,7 +64,7 @@ def _reset_after(block: int, streams: int) -> Any:
             r, z, nh = fma_rows(split, (r, z, nh), w, width, each(records, arenas, _H_OLD, 0), n_out)
             n = tanh(fma(sigmoid_of_twice(r), nh, nx))
             h = load_each(lanes, each(records, arenas, _H_OLD, unit))
-            store_each(fma(sigmoid_of_twice(z), h - n, n), each(records, arenas, _H_NEW, unit))
+            store_each(flush_tiny(fma(sigmoid_of_twice(z), h - n, n)), each(records, arenas, _H_NEW, unit))
             return at(w, 3 * width * n_out)
 
         return panel
@@ -76,7 +76,7 @@ def _reset_before(block: int, streams: int) -> Any:
     from edge_rnn.kernels.activations import sigmoid_of_twice, tanh
     from edge_rnn.kernels.compiler import helper
     from edge_rnn.kernels.sweep import sweep
-    from edge_rnn.kernels.vector import at, each, fma, fma_rows, load_each, load_shared, store_each
+    from edge_rnn.kernels.vector import at, each, flush_tiny, fma, fma_rows, load_each, load_shared, store_each
 
     def gates_panel(width: int, lanes: int) -> Any:
         split = chains(block, 2, lanes * streams)
@@ -110,7 +110,7 @@ def _reset_before(block: int, streams: int) -> Any:
             n = tanh(total)
             z = load_each(lanes, each(records, arenas, _SCRATCH, (n_out + 7) // 8 * 8 + unit))
             h = load_each(lanes, each(records, arenas, _H_OLD, unit))
-            store_each(fma(z, h - n, n), each(records, arenas, _H_NEW, unit))
+            store_each(flush_tiny(fma(z, h - n, n)), each(records, arenas, _H_NEW, unit))
             return at(w, width * n_out)
 
         return panel

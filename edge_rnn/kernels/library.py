@@ -19,12 +19,12 @@ from functools import cache
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from edge_rnn.errors import CompileError
 from edge_rnn.kernels import target
 
-__all__ = ["CACHE_VARIABLE", "CacheDirectory", "Loaded", "cache_directory", "host", "load"]
+__all__ = ["CACHE_VARIABLE", "CacheDirectory", "Loaded", "cache_directory", "compile_for", "host", "load"]
 
 CACHE_VARIABLE = "EDGE_RNN_CACHE_DIR"
 """Environment variable that names the cache directory."""
@@ -92,7 +92,7 @@ def load(name: str) -> Loaded:
             code = _read(path)
             cached = code is not None
             if code is None:
-                code = _compile(name)
+                code = bytes(compile_for(name, host()))
                 _write(path, code)
             _loaded[name] = Loaded(name, _address(name, code), cached, time.perf_counter() - start)
         return _loaded[name]
@@ -142,9 +142,16 @@ def _key(name: str) -> str:
     return hashlib.sha256(_sources() + "\0".join(map(str, parts)).encode()).hexdigest()[:32]
 
 
-def _compile(name: str) -> bytes:
+def compile_for(name: str, cpu: target.Target, form: Literal["object", "assembly"] = "object") -> Any:
+    """Compiled function ``name`` for any CPU, neither kept nor loaded: an object file, or assembly text to look at.
+
+    Raises
+    ------
+    CompileError
+        Numba is not there, or the code is not self-contained.
+    """
     try:
-        from edge_rnn.kernels.compiler import FLOATS, INT32S, WORDS, compile_object
+        from edge_rnn.kernels.compiler import FLOATS, INT32S, WORDS, compile_assembly, compile_object
     except ImportError as error:
         raise CompileError(
             f"Kernel {name} has to be compiled, and Numba cannot be imported here ({error}); install numba, or run "
@@ -159,11 +166,11 @@ def _compile(name: str) -> bytes:
         "bank": types.int32(WORDS, FLOATS, FLOATS),
     }
     stem, _, count = name.partition("_x")
-    streams = int(count or 1)
     kernel = types.void(WORDS, FLOATS, WORDS) if count else types.void(INT32S, FLOATS, FLOATS)
     module = import_module(f"edge_rnn.kernels.{_MODULES.get(stem, stem.split('_')[0])}")
-    function = module.build(stem, host().block, streams)
-    return compile_object(name, function, signatures.get(name, kernel), host())
+    function = module.build(stem, cpu.block, int(count or 1))
+    emit = compile_object if form == "object" else compile_assembly
+    return emit(name, function, signatures.get(name, kernel), cpu)
 
 
 def _address(name: str, code: bytes) -> int:

@@ -29,7 +29,7 @@ def build(name: str, block: int, streams: int) -> Any:
     from edge_rnn.kernels.activations import sigmoid_of_twice, tanh
     from edge_rnn.kernels.compiler import helper
     from edge_rnn.kernels.sweep import sweep
-    from edge_rnn.kernels.vector import at, each, fma, fma_rows, load_each, load_shared, store_each
+    from edge_rnn.kernels.vector import at, each, flush_tiny, fma, fma_rows, load_each, load_shared, store_each
 
     x_at, n_in_at, n_out_at = int(Record.X), int(Record.N_IN), int(Record.N_OUT)
     h_old, h_new, c_old, c_new = (int(Record.STATE) + slot for slot in range(4))
@@ -47,7 +47,7 @@ def build(name: str, block: int, streams: int) -> Any:
             w = at(w, 4 * width * n_in)
             i, f, g, o = fma_rows(split, gates, w, width, each(records, arenas, h_old, 0), n_out)
             c = load_each(lanes, each(records, arenas, c_old, unit))
-            c = fma(sigmoid_of_twice(f), c, sigmoid_of_twice(i) * tanh(g))
+            c = flush_tiny(fma(sigmoid_of_twice(f), c, sigmoid_of_twice(i) * tanh(g)))
             store_each(c, each(records, arenas, c_new, unit))
             store_each(sigmoid_of_twice(o) * tanh(c), each(records, arenas, h_new, unit))
             return at(w, 4 * width * n_out)

@@ -25,6 +25,7 @@ __all__ = [
     "all_zero",
     "at",
     "bits_shifted_left",
+    "flush_tiny",
     "fma",
     "fma_rows",
     "largest_lane",
@@ -148,6 +149,24 @@ minimum = intrinsic(_select("<"))
 """Lane by lane ``a if a < b else b``: a NaN in ``b`` is kept, a NaN in ``a`` gives ``b``."""
 maximum = intrinsic(_select(">"))
 """Lane by lane ``a if a > b else b``: a NaN in ``b`` is kept, a NaN in ``a`` gives ``b``."""
+
+
+@intrinsic
+def flush_tiny(typing_context: Any, vector: Any) -> Any:
+    """Lane by lane zero for what is smaller than 2^-80 in size; NaN kept.
+
+    A state that decays would otherwise end among the subnormal numbers, which many CPUs compute with several times more
+    slowly; so far above them that products with weights stay clear of them too.
+    """
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        value = args[0]
+        limit, zero = ir.Constant(value.type, [2.0**-80] * vector.lanes), ir.Constant(value.type, None)
+        name = f"llvm.fabs.v{vector.lanes}f32"
+        fabs = get_or_insert_function(builder.module, ir.FunctionType(value.type, [value.type]), name)
+        return builder.select(builder.fcmp_ordered("<", builder.call(fabs, [value]), limit), zero, value)
+
+    return signature(vector, vector), generate
 
 
 @intrinsic(prefer_literal=True)

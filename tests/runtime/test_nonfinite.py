@@ -108,3 +108,19 @@ def test_a_finite_sample_that_overflows_inside_is_refused_too() -> None:
         assert np.array_equal(patient.step(bad), last)
         assert patient.refused == 1
         assert np.isfinite(patient.step(good)).all()
+
+
+@pytest.mark.parametrize("cell", ["elman_tanh", "gru", "lstm"])
+def test_a_state_that_decays_ends_at_zero_and_not_among_the_subnormal_numbers(make_model: Build, cell: str) -> None:
+    """Those are computed with several times more slowly on many CPUs."""
+    layer = make_model(cell, 1, 9, bias=False, head=0).layers[0]
+    decaying = {name: np.abs(array) * np.float32(0.3) for name, array in layer.arrays.items()}
+    stream = Stream(Model([type(layer)(**decaying, **layer.options)]))  # type: ignore[arg-type]
+    stream.step(1.0)
+    sizes = []
+    for _ in range(600):
+        stream.step(0.0)
+        sizes += [np.abs(values).max() for values in stream.state.values()]
+    positive = [size for size in sizes if size > 0]
+    assert min(positive) >= 2.0**-105  # c at 2^-80 or above, times an output gate of 2^-24 or above
+    assert sizes[-1] == 0

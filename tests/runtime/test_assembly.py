@@ -1,0 +1,96 @@
+"""Machine code for CPUs that are not at hand: sums stay in registers in the hot loops, no instruction is too new."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+
+import pytest
+
+from edge_rnn.kernels import library
+from edge_rnn.kernels.target import Target
+
+ARM, X86 = "aarch64-unknown-linux-gnu", "x86_64-unknown-linux-gnu"
+TARGETS = {
+    "cortex-a53": Target(ARM, "cortex-a53", ""),
+    "cortex-a72": Target(ARM, "cortex-a72", ""),
+    "cortex-a76": Target(ARM, "cortex-a76", ""),
+    "x86-64": Target(X86, "x86-64", ""),
+    "haswell": Target(X86, "haswell", "+avx2,+fma"),
+}
+MULTIPLY_ADD = {"cortex": r"\bfmla\b", "x86-64": r"\bmulps\b", "haswell": r"\bvfmadd\d+ps\b"}
+SPILL = {ARM: r"\b[qv]\d+\b.*\[sp\b", X86: r"%[xyz]mm\d+.*\(%rsp|\(%rsp.*%[xyz]mm\d+"}
+TOO_NEW = {
+    "cortex": r"\bz\d+\.[bhsd]\b|\b[su]dot\b|\bfmlal\b|\bbfdot\b",  # SVE, and what Armv8.0 lacks
+    "x86-64": r"%[yz]mm|\bv\w+ps\b|\bpinsr[bdq]\b|\bblendv?ps\b|\bdpps\b|\broundps\b",  # AVX, SSE4.1
+    "haswell": r"%zmm|%k[0-7]\b|%[xy]mm(1[6-9]|2\d|3[01])\b",  # AVX-512
+}
+
+# Multiply-adds of one turn of the widest loop: gates x vectors x chains. 16 registers of 4 floats hold half as much.
+PER_TURN = {"lstm": 4 * 2, "gru": 3 * 2 * 2, "elman_tanh": 8, "dense_none": 8}
+REGISTERS = {"cortex": 2, "haswell": 1, "x86-64": 1}  # of a vector of 8 floats, times how many fit beside each other
+
+
+def family(cpu: str) -> str:
+    return "cortex" if cpu.startswith("cortex") else cpu
+
+
+@cache
+def assembly(kernel: str, cpu: str) -> str:
+    return str(library.compile_for(kernel, TARGETS[cpu], "assembly"))
+
+
+def loops(text: str) -> list[str]:
+    """Bodies of the innermost loops: basic blocks that end in a jump to their own label."""
+    blocks = re.split(r"^(\.LBB\d+_\d+):", text, flags=re.MULTILINE)
+    found = []
+    for label, body in zip(blocks[1::2], blocks[2::2], strict=True):
+        jump = re.search(rf"^\s+(?:j\w+|b\.\w+|cbn?z|tbn?z)\b.*{re.escape(label)}\b", body, flags=re.MULTILINE)
+        if jump:
+            found.append(body[: jump.end()])
+    return found
+
+
+def count(pattern: str, text: str) -> int:
+    return sum(bool(re.search(pattern, line)) for line in text.splitlines())
+
+
+@pytest.mark.parametrize("kernel", PER_TURN)
+@pytest.mark.parametrize("cpu", TARGETS)
+def test_sums_stay_in_registers(kernel: str, cpu: str) -> None:
+    target, pattern = TARGETS[cpu], MULTIPLY_ADD[family(cpu)]
+    hot = [body for body in loops(assembly(kernel, cpu)) if count(pattern, body)]
+    assert max(count(pattern, body) for body in hot) == PER_TURN[kernel] * REGISTERS[family(cpu)]
+    for body in hot:
+        assert count(SPILL[target.triple], body) == 0, body
+
+
+@pytest.mark.parametrize("kernel", ["lstm", "elman_tanh"])
+@pytest.mark.parametrize("cpu", ["cortex-a72", "haswell"])
+def test_few_spills_outside_the_loops(kernel: str, cpu: str) -> None:
+    """Between the loops, where activations are computed: a few values each panel."""
+    assert count(SPILL[TARGETS[cpu].triple], assembly(kernel, cpu)) <= 32
+
+
+@pytest.mark.parametrize("kernel", [*PER_TURN, "softmax", "standardize", "add", "copy", "step", "run", "bank"])
+@pytest.mark.parametrize("cpu", TARGETS)
+def test_no_instruction_beyond_the_cpu(kernel: str, cpu: str) -> None:
+    found = [line for line in assembly(kernel, cpu).splitlines() if re.search(TOO_NEW[family(cpu)], line)]
+    assert not found
+
+
+@pytest.mark.parametrize("kernel", ["lstm", "gru", "elman_tanh", "dense_none"])
+@pytest.mark.parametrize("cpu", ["cortex-a72", "haswell"])
+def test_a_group_of_streams_stays_in_registers(kernel: str, cpu: str) -> None:
+    target = TARGETS[cpu]
+    text = assembly(f"{kernel}_x{target.group}", cpu)
+    hot = [body for body in loops(text) if count(MULTIPLY_ADD[family(cpu)], body)]
+    assert hot
+    for body in hot:
+        assert count(SPILL[target.triple], body) == 0, body
+
+
+def test_no_call_leaves_a_kernel() -> None:
+    for cpu in TARGETS:
+        for kernel in PER_TURN:
+            assert not re.search(r"^\s+(?:call\w*|bl)\s+\w", assembly(kernel, cpu), flags=re.MULTILINE), (cpu, kernel)
