@@ -6,12 +6,13 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-__all__ = ["make_console", "print_facts", "print_json", "print_table", "spell_bytes", "spell_ns", "waiting"]
+__all__ = ["make_console", "print_facts", "print_json", "print_table", "reading", "spell_bytes", "spell_ns", "waiting"]
 
 _PIPE_WIDTH = 120
 
@@ -34,6 +35,22 @@ def waiting(what: str) -> Iterator[None]:
         return
     with make_console(stderr=True).status(what):
         yield
+
+
+@contextmanager
+def reading(source: BinaryIO, path: Path) -> Iterator[BinaryIO]:
+    """``source``, which is ``path`` opened, with a bar on stderr of how much has been read and how long the rest takes.
+
+    Only where a person looks at it and at nothing else: stderr is a terminal, stdout is not, and the file has an end.
+    """
+    if not sys.stderr.isatty() or sys.stdout.isatty() or not path.is_file():
+        yield source
+        return
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=make_console(stderr=True), redirect_stdout=False) as progress:
+        yield progress.wrap_file(source, path.stat().st_size, description=path.name)
 
 
 def print_facts(console: Console, facts: Mapping[str, str] | Iterable[tuple[str, str]]) -> None:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from edge_rnn.cli.console import reading
 from edge_rnn.cli.samples import FORMATS, read_samples
 from edge_rnn.errors import InputError
 
@@ -153,5 +154,6 @@ def _opened(file: str) -> Iterator[tuple[BinaryIO, str]]:
     if file == "-":
         yield sys.stdin.buffer, "stdin"
     else:
-        with Path(file).open("rb") as source:
-            yield source, file
+        path = Path(file)
+        with path.open("rb") as source, reading(source, path) as shown:
+            yield shown, file

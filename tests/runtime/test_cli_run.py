@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import os
+import pty
 import subprocess
 import sys
 import threading
@@ -285,3 +286,21 @@ def test_cache_that_cannot_be_made_does_not_stop_a_run(tmp_path: Path) -> None:
     )
     assert (result.returncode, result.stderr) == (0, "")
     assert result.stdout == f"t,y0\n0,{Stream(model).step(np.array([0.5], np.float32))[0]!s}\n"
+
+
+def test_progress_goes_to_the_terminal_and_results_to_the_file(model: Model, tmp_path: Path) -> None:
+    """A person who sends the results to a file sees on stderr how far the run is; nobody else does."""
+    edge_rnn.save(model, tmp_path / "m.safetensors")
+    (tmp_path / "xs.csv").write_text(CSV)
+    command = [sys.executable, "-m", "edge_rnn", "run", "m.safetensors", "xs.csv"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "TERM": "xterm", "COLUMNS": "80"}
+    quiet = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, check=True)
+    assert quiet.stderr == b""
+    ours, theirs = pty.openpty()
+    with (tmp_path / "results.csv").open("wb") as results:
+        subprocess.run(command, cwd=tmp_path, env=environment, stdout=results, stderr=theirs, check=True)
+    os.close(theirs)
+    shown = os.read(ours, 65536)
+    os.close(ours)
+    assert b"xs.csv" in shown
+    assert (tmp_path / "results.csv").read_bytes() == quiet.stdout
