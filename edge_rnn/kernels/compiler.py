@@ -31,7 +31,14 @@ WORDS = types.CPointer(types.intp)
 
 # The numpy error model divides as C does; the default one turns every "/" into an early exit, and loops stop
 # vectorizing. Dispatchers are made directly since numba.njit returns the bare function under NUMBA_DISABLE_JIT=1.
-_OPTIONS = {"nopython": True, "nogil": True, "error_model": "numpy", "boundscheck": False}
+_OPTIONS = {
+    "nopython": True,
+    "nogil": True,
+    "error_model": "numpy",
+    "boundscheck": False,
+    "no_cpython_wrapper": True,
+    "no_cfunc_wrapper": True,
+}
 
 
 def helper(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -70,9 +77,7 @@ def compile_assembly(name: str, function: Callable[..., Any], signature: Any, ta
 
 def _optimized(name: str, function: Callable[..., Any], signature: Any, target: Target, machine: Any) -> Any:
     """LLVM module of ``function``, optimized for the target and found to be self-contained."""
-    dispatcher = CPUDispatcher(
-        function, targetoptions={**_OPTIONS, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-    )
+    dispatcher = CPUDispatcher(function, targetoptions=_OPTIONS)
     with _front_end_only():
         dispatcher.compile(signature)
     result = dispatcher.overloads[tuple(signature.args)]
