@@ -15,8 +15,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
-import math
 import os
 import reprlib
 import secrets
@@ -24,8 +22,7 @@ import stat
 from collections.abc import Mapping
 from dataclasses import MISSING, fields
 from pathlib import Path
-from types import NoneType, UnionType
-from typing import Any, BinaryIO, Literal, NoReturn, Union, get_args, get_origin, get_type_hints
+from typing import Any, BinaryIO, get_args, get_origin, get_type_hints
 
 import numpy as np
 import safetensors.numpy
@@ -33,6 +30,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 
 from edge_rnn.errors import FileError, InputError, ModelError
+from edge_rnn.header import canonical_json, check_record, fits, parse_json, spell_type, tensor_dtypes
 from edge_rnn.layers import LAYER_TYPES, Layer
 from edge_rnn.model import Model
 
@@ -53,11 +51,6 @@ MAX_LAYERS = 1000
 MAX_VALUES = 2**24
 """Most numbers that the layers of a model may read and write in one step: Add has no weights that prove its length."""
 
-_DTYPES = {
-    code: np.dtype(name)
-    for code, name in {"F64": "f8", "F32": "f4", "F16": "f2", "I32": "i4", "I16": "i2", "I8": "i1", "U8": "u1"}.items()
-}
-
 _MODEL: dict[str, Any] = {
     "version": int,
     "sha256": str,
@@ -70,7 +63,6 @@ _MODEL: dict[str, Any] = {
     "layers": list[dict[str, Any]],
 }
 _LAYER: dict[str, Any] = {"kind": str, "name": str, "inputs": list[str], "options": dict[str, Any], "arrays": list[str]}
-_TENSOR: dict[str, Any] = {"dtype": str, "shape": list[int], "data_offsets": list[int]}
 
 
 def save(model: Model, path: str | os.PathLike[str]) -> None:
@@ -160,7 +152,7 @@ def _encode(model: Model) -> bytes:
     ]
     try:
         description["sha256"] = _digest(description, tensors)
-        data = safetensors.numpy.save(tensors, {"edge_rnn": _canonical(description)})
+        data = safetensors.numpy.save(tensors, {"edge_rnn": canonical_json(description)})
         _decode(io.BytesIO(data), len(data))
     except (ValueError, TypeError, SafetensorError) as error:  # beyond a bound, not plain, not Unicode
         raise InputError(f"save cannot store this model: {str(error).rstrip('.')}.") from None
@@ -176,8 +168,8 @@ def _decode(file: BinaryIO, size: int) -> Model:
             f"is truncated or not a safetensors file: its header claims {header_bytes} bytes, expected at most "
             f"{min(size - 8, MAX_HEADER_BYTES)}"
         )
-    header = _json(file.read(header_bytes), "header")
-    stored = _extents(header, size - 8 - header_bytes)
+    header = parse_json(file.read(header_bytes), "header")
+    stored = tensor_dtypes(header, size - 8 - header_bytes)
     description = _description(header)
     layers = [_layer_fields(record) for record in description["layers"]]
     _check_tensors({name: dtype for _, dtypes in layers for name, dtype in dtypes.items()}, stored)
@@ -191,68 +183,16 @@ def _decode(file: BinaryIO, size: int) -> Model:
     return _model(description, [cls for cls, _ in layers], tensors)
 
 
-def _json(text: bytes | str, what: str) -> Any:
-    """Parse JSON as strictly as its specification: no key twice, no NaN, no depth that needs a stack."""
-
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        if len(dict(pairs)) < len(pairs):
-            raise ValueError("a key occurs twice")
-        return dict(pairs)
-
-    def refuse(name: str) -> NoReturn:
-        raise ValueError(f"{name} is not a JSON number")
-
-    try:
-        text = text.decode() if isinstance(text, bytes) else text
-        value = json.loads(text, object_pairs_hook=unique, parse_constant=refuse)
-        _canonical(value).encode()  # half a surrogate pair is JSON, but not text
-    except (ValueError, RecursionError) as error:
-        raise FileError(f"is not a safetensors file of edge_rnn: its {what} is not JSON: {error}") from None
-    return value
-
-
-def _extents(header: object, data_bytes: int) -> dict[str, np.dtype[Any]]:
-    """Dtype of each tensor, once their places are known to fill the file's data without gap or overlap."""
-    if not isinstance(header, dict):
-        raise FileError(f"is not a safetensors file: its header is a {type(header).__name__}, expected an object")
-    dtypes, places = {}, []
-    for name, entry in header.items():
-        if name == "__metadata__":
-            continue
-        _check_record(f"tensor {reprlib.repr(name)}", entry, _TENSOR)
-        dtype, shape, offsets = _DTYPES.get(entry["dtype"]), entry["shape"], entry["data_offsets"]
-        if dtype is None:
-            raise FileError(f"tensor {name!r} has dtype {entry['dtype']!r}, expected one of {', '.join(_DTYPES)}")
-        if len(shape) > 8 or not all(0 <= n <= data_bytes for n in shape):
-            raise FileError(
-                f"tensor {name!r} has shape {reprlib.repr(shape)}, expected up to 8 lengths from 0 to {data_bytes}, "
-                f"the bytes of the file's data"
-            )
-        length = math.prod(shape) * dtype.itemsize
-        if len(offsets) != 2 or offsets[1] - offsets[0] != length:
-            raise FileError(f"tensor {name!r} has the place {reprlib.repr(offsets)}, expected {length} bytes")
-        dtypes[name] = dtype
-        places.append((*offsets, name))
-    filled = 0
-    for begin, end, name in sorted(places):
-        if begin != filled:
-            raise FileError(f"tensor {name!r} begins at byte {begin} of the data, expected {filled}")
-        filled = end
-    if filled != data_bytes:
-        raise FileError(f"is truncated or has a tail: its tensors take {filled} bytes, {data_bytes} are there")
-    return dtypes
-
-
 def _description(header: Mapping[str, Any]) -> dict[str, Any]:
     metadata = header.get("__metadata__")
     text = metadata.get("edge_rnn") if isinstance(metadata, dict) else None
     if not isinstance(text, str):
         raise FileError("holds tensors but no model: its metadata has no 'edge_rnn'; expected a file that save wrote")
-    description: dict[str, Any] = _json(text, "metadata")
+    description: dict[str, Any] = parse_json(text, "metadata")
     version = description.get("version") if isinstance(description, dict) else None
     if version != VERSION:
         raise FileError(f"has version {reprlib.repr(version)}, expected {VERSION}; a later edge_rnn may read it")
-    _check_record("metadata", description, _MODEL)
+    check_record("metadata", description, _MODEL)
     if len(description["layers"]) > MAX_LAYERS:
         raise FileError(f"has {len(description['layers'])} layers, expected at most {MAX_LAYERS}")
     return description
@@ -260,7 +200,7 @@ def _description(header: Mapping[str, Any]) -> dict[str, Any]:
 
 def _layer_fields(record: dict[str, Any]) -> tuple[type[Layer], dict[str, np.dtype[Any]]]:
     """Class of a layer and the dtypes of its tensors by full name, once its record fits the fields of that class."""
-    _check_record("layer", record, _LAYER)
+    check_record("layer", record, _LAYER)
     cls = LAYER_TYPES.get(record["kind"])
     title = f"layer {record['name']!r}"
     if cls is None:
@@ -277,8 +217,8 @@ def _layer_fields(record: dict[str, Any]) -> tuple[type[Layer], dict[str, np.dty
         if name not in own or name in dtypes:
             allowed = ", ".join(key for key in own if key not in dtypes) or "none"
             raise FileError(f"{title} has the unknown option {name!r}, expected of {record['kind']}: {allowed}")
-        if not _fits(value, hints[name]):
-            raise FileError(f"{title} {name} got {reprlib.repr(value)}, expected {_say(hints[name])}")
+        if not fits(value, hints[name]):
+            raise FileError(f"{title} {name} got {reprlib.repr(value)}, expected {spell_type(hints[name])}")
     for name, f in own.items():
         given = name in record["arrays"] or name in options
         if not given and f.default is MISSING and f.default_factory is MISSING:
@@ -313,27 +253,15 @@ def _model(description: dict[str, Any], classes: list[type[Layer]], tensors: Map
     return model
 
 
-def _canonical(value: object) -> str:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-
-
 def _digest(description: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]]) -> str:
     """SHA-256 in hex of the description, without its ``sha256``, and of the tensors as a file has them."""
-    digest = hashlib.sha256(_canonical({key: value for key, value in description.items() if key != "sha256"}).encode())
+    digest = hashlib.sha256(
+        canonical_json({key: value for key, value in description.items() if key != "sha256"}).encode()
+    )
     for name, array in sorted(tensors.items()):
         digest.update(f"\0{name} {array.dtype} {array.shape}\0".encode())
         digest.update(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).data)
     return digest.hexdigest()
-
-
-def _check_record(what: str, value: object, hints: Mapping[str, Any]) -> None:
-    """Refuse what is not a JSON object with exactly these keys and types."""
-    if not isinstance(value, dict) or value.keys() != hints.keys():
-        got = sorted(value) if isinstance(value, dict) else value
-        raise FileError(f"{what} has {reprlib.repr(got)}, expected the keys {', '.join(hints)}")
-    for key, hint in hints.items():
-        if not _fits(value[key], hint):
-            raise FileError(f"{what} {key} got {reprlib.repr(value[key])}, expected {_say(hint)}")
 
 
 def _array_dtype(hint: Any) -> np.dtype[Any] | None:
@@ -343,24 +271,3 @@ def _array_dtype(hint: Any) -> np.dtype[Any] | None:
             dtype: np.dtype[Any] = np.dtype(get_args(get_args(part)[1])[0])
             return dtype
     return None
-
-
-def _fits(value: object, hint: Any) -> bool:
-    """Whether a JSON value is of the annotated type, as plain as those of options are."""
-    origin, parts = get_origin(hint), get_args(hint)
-    if origin in (Union, UnionType):
-        return any(_fits(value, part) for part in parts)
-    if origin is Literal:
-        return any(type(value) is type(part) and value == part for part in parts)
-    if origin is list:
-        return isinstance(value, list) and all(_fits(each, parts[0]) for each in value)
-    if hint is float:
-        return (type(value) is int and abs(value) < 2**63) or (type(value) is float and math.isfinite(value))
-    return type(value) is (NoneType if hint is None else origin or hint)
-
-
-def _say(hint: Any) -> str:
-    """Name a type to a user."""
-    if get_origin(hint) is Literal:
-        return "one of " + ", ".join(map(repr, get_args(hint)))
-    return str(hint) if get_args(hint) else str(hint.__name__)

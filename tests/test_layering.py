@@ -15,17 +15,19 @@ SOURCES = {"edge_rnn": ROOT / "edge_rnn", "edge_rnn_export": ROOT / "export" / "
 LAYERS = {
     "edge_rnn": [
         {"cli", "__main__"},
+        {"timing"},
         {"__init__"},
         {"stream_bank"},
         {"stream"},
         {"plan", "kernels"},
         {"quantize", "files", "reference", "sampling", "device"},
+        {"header"},
         {"model"},
         {"layers"},
         {"errors"},
     ],
     "edge_rnn_export": [
-        {"cli", "demo"},
+        {"cli", "demo", "rivals"},
         {"__init__"},
         {"verify", "build", "export"},
         {"torch_reader", "onnx_writer"},

@@ -31,9 +31,9 @@ def build(name: str, block: int, streams: int) -> Any:
     ``xs`` and ``ys`` have a row for each stream. With an error, no stream has moved.
     """
     from edge_rnn.kernels.compiler import helper
+    from edge_rnn.kernels.memory import at
     from edge_rnn.kernels.pointer import as_floats, as_words
     from edge_rnn.kernels.samples import all_finite, give
-    from edge_rnn.kernels.vector import at
 
     repeat_last = _repeat_last()
     take_all, run_program = _take_all(repeat_last), _run_program()
@@ -68,9 +68,9 @@ def build(name: str, block: int, streams: int) -> Any:
 def _repeat_last() -> Any:
     """The last output of a stream once more, for a sample that does not count."""
     from edge_rnn.kernels.compiler import helper
+    from edge_rnn.kernels.memory import at
     from edge_rnn.kernels.pointer import as_floats
     from edge_rnn.kernels.samples import give
-    from edge_rnn.kernels.vector import at
 
     @helper
     def repeat_last(handle, y):  # type: ignore[no-untyped-def]
@@ -84,9 +84,9 @@ def _repeat_last() -> Any:
 def _take_all(repeat_last: Any) -> Any:
     """The samples of all streams that are present."""
     from edge_rnn.kernels.compiler import helper
+    from edge_rnn.kernels.memory import at
     from edge_rnn.kernels.pointer import as_floats, as_words
     from edge_rnn.kernels.samples import hold, take
-    from edge_rnn.kernels.vector import at
 
     @helper
     def take_all(table, xs, ys):  # type: ignore[no-untyped-def]
@@ -119,8 +119,8 @@ def _take_all(repeat_last: Any) -> Any:
 def _run_program() -> Any:
     """All operations, each for all streams that take part."""
     from edge_rnn.kernels.compiler import helper
+    from edge_rnn.kernels.memory import at
     from edge_rnn.kernels.pointer import as_floats, as_int32s, as_words, call_kernel
-    from edge_rnn.kernels.vector import at
 
     @helper
     def run_program(table, part):  # type: ignore[no-untyped-def]

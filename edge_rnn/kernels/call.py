@@ -35,6 +35,7 @@ def build(name: str, block: int, streams: int) -> Any:
     else, and what was refused, goes to ``SLOW``, which converts it or says what is wrong.
     """
     from edge_rnn.kernels.compiler import helper
+    from edge_rnn.kernels.memory import at
     from edge_rnn.kernels.pointer import (
         as_doubles,
         as_floats,
@@ -44,7 +45,6 @@ def build(name: str, block: int, streams: int) -> Any:
         call_kernel,
         to_word,
     )
-    from edge_rnn.kernels.vector import at
 
     @helper
     def fits(words, python, x):  # type: ignore[no-untyped-def]

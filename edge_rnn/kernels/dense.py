@@ -31,8 +31,9 @@ def build(name: str, block: int, streams: int) -> Any:
     """The compiled step: ``y = activation(b + W x)``, activation as the name says."""
     from edge_rnn.kernels import activations
     from edge_rnn.kernels.compiler import helper
+    from edge_rnn.kernels.memory import at, each, load_shared, store_each
+    from edge_rnn.kernels.rows import fma_rows
     from edge_rnn.kernels.sweep import sweep
-    from edge_rnn.kernels.vector import at, each, fma_rows, load_shared, store_each
 
     by_name = {
         "dense_none": activations.identity,

@@ -26,9 +26,9 @@ def build(name: str, block: int, streams: int) -> Any:
 def _step() -> Any:
     """``int32_t step(handle, const float *x, float *y)``: a :class:`Status`; ``y`` and state change only with DONE."""
     from edge_rnn.kernels.compiler import helper
+    from edge_rnn.kernels.memory import at
     from edge_rnn.kernels.pointer import as_floats, as_int32s, as_words, call_kernel
     from edge_rnn.kernels.samples import all_finite, give, hold, take
-    from edge_rnn.kernels.vector import at
 
     @helper
     def refuse(handle, last, y, status):  # type: ignore[no-untyped-def]
@@ -68,8 +68,8 @@ def _step() -> Any:
 
 def _run() -> Any:
     """``intptr_t run(handle, const float *xs, float *ys, intptr_t count)``: steps done before one was refused."""
+    from edge_rnn.kernels.memory import at
     from edge_rnn.kernels.pointer import call_for_status
-    from edge_rnn.kernels.vector import at
 
     def run(handle, xs, ys, count):  # type: ignore[no-untyped-def]
         step, n_in, n_out = handle[_STEP], handle[_INPUT_SIZE], handle[_OUTPUT_SIZE]

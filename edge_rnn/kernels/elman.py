@@ -22,8 +22,10 @@ def build(name: str, block: int, streams: int) -> Any:
     """The compiled step: ``h' = activation(b + W x + U h)``, activation as the name says."""
     from edge_rnn.kernels import activations
     from edge_rnn.kernels.compiler import helper
+    from edge_rnn.kernels.memory import at, each, load_shared, store_each
+    from edge_rnn.kernels.rows import fma_rows
     from edge_rnn.kernels.sweep import sweep
-    from edge_rnn.kernels.vector import at, each, flush_tiny, fma_rows, load_shared, store_each
+    from edge_rnn.kernels.vector import flush_tiny
 
     activation = getattr(activations, name.removeprefix("elman_"))
     x_at, n_in_at, n_out_at = int(Record.X), int(Record.N_IN), int(Record.N_OUT)

@@ -47,8 +47,10 @@ _H_OLD, _H_NEW = int(Record.STATE), int(Record.STATE) + 1
 def _reset_after(block: int, streams: int) -> Any:
     from edge_rnn.kernels.activations import sigmoid_of_twice, tanh
     from edge_rnn.kernels.compiler import helper
+    from edge_rnn.kernels.memory import at, each, load_each, load_shared, store_each
+    from edge_rnn.kernels.rows import fma_rows
     from edge_rnn.kernels.sweep import sweep
-    from edge_rnn.kernels.vector import at, each, flush_tiny, fma, fma_rows, load_each, load_shared, store_each
+    from edge_rnn.kernels.vector import flush_tiny, fma
 
     def panel(width: int, lanes: int) -> Any:
         split = chains(block, _GATES, lanes * streams)
@@ -75,8 +77,10 @@ def _reset_after(block: int, streams: int) -> Any:
 def _reset_before(block: int, streams: int) -> Any:
     from edge_rnn.kernels.activations import sigmoid_of_twice, tanh
     from edge_rnn.kernels.compiler import helper
+    from edge_rnn.kernels.memory import at, each, load_each, load_shared, store_each
+    from edge_rnn.kernels.rows import fma_rows
     from edge_rnn.kernels.sweep import sweep
-    from edge_rnn.kernels.vector import at, each, flush_tiny, fma, fma_rows, load_each, load_shared, store_each
+    from edge_rnn.kernels.vector import flush_tiny, fma
 
     def gates_panel(width: int, lanes: int) -> Any:
         split = chains(block, 2, lanes * streams)

@@ -28,8 +28,10 @@ def build(name: str, block: int, streams: int) -> Any:
     """The compiled step: ``c' = f c + i g``, ``h' = o tanh(c')``."""
     from edge_rnn.kernels.activations import sigmoid_of_twice, tanh
     from edge_rnn.kernels.compiler import helper
+    from edge_rnn.kernels.memory import at, each, load_each, load_shared, store_each
+    from edge_rnn.kernels.rows import fma_rows
     from edge_rnn.kernels.sweep import sweep
-    from edge_rnn.kernels.vector import at, each, flush_tiny, fma, fma_rows, load_each, load_shared, store_each
+    from edge_rnn.kernels.vector import flush_tiny, fma
 
     x_at, n_in_at, n_out_at = int(Record.X), int(Record.N_IN), int(Record.N_OUT)
     h_old, h_new, c_old, c_new = (int(Record.STATE) + slot for slot in range(4))

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from edge_rnn.kernels.compiler import helper
-from edge_rnn.kernels.vector import all_zero, load, splat, store
+from edge_rnn.kernels.memory import load, store
+from edge_rnn.kernels.vector import all_zero, splat
 
 __all__ = ["all_finite", "give", "hold", "take"]
 

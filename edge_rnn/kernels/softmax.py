@@ -14,7 +14,8 @@ __all__ = ["build"]
 def build(name: str, block: int, streams: int) -> Any:
     """The compiled step: ``y = exp(y - max y) / sum``, over outputs whose padding holds -inf."""
     from edge_rnn.kernels.activations import exp
-    from edge_rnn.kernels.vector import at, largest_lane, load, maximum, splat, store, sum_of_lanes
+    from edge_rnn.kernels.memory import at, load, store
+    from edge_rnn.kernels.vector import largest_lane, maximum, splat, sum_of_lanes
 
     n_out_at, out_at = int(Record.N_OUT), int(Record.OUT)
 

@@ -19,7 +19,7 @@ def pack(fields: Mapping[str, Any], block: int) -> tuple[Operation, ...]:
 
 def build(name: str, block: int, streams: int) -> Any:
     """The compiled step: ``y = (x - mean) / scale``, subtracting first, so that a large mean costs no digits."""
-    from edge_rnn.kernels.vector import at, load, store
+    from edge_rnn.kernels.memory import at, load, store
 
     weights_at, x_at, n_out_at, out_at = int(Record.WEIGHTS), int(Record.X), int(Record.N_OUT), int(Record.OUT)
 

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from edge_rnn.kernels.compiler import helper
+from edge_rnn.kernels.memory import at
 from edge_rnn.kernels.pointer import floats_from, int32s_from
 from edge_rnn.kernels.record import Record
-from edge_rnn.kernels.vector import at
 
 __all__ = ["sweep"]
 
