@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from edge_rnn.cli.demo_play import Recording
-    from edge_rnn.cli.latency import Latency
     from edge_rnn.model import Model
     from edge_rnn.stream import Stream
+    from edge_rnn.timing import Latency
 
 __all__ = ["add"]
 
@@ -57,10 +57,10 @@ def _demo(args: argparse.Namespace) -> int:
 
     from edge_rnn.cli.console import waiting
     from edge_rnn.cli.demo_play import load_recording, score
-    from edge_rnn.cli.latency import time_steps
     from edge_rnn.device import files
     from edge_rnn.files import load
     from edge_rnn.stream import Stream
+    from edge_rnn.timing import time_steps
 
     if args.plot:
         from edge_rnn.cli.demo_plot import check_target

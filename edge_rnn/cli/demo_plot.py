@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from edge_rnn.cli.demo_play import Recording
     from edge_rnn.model import Model
 
-__all__ = ["check_target", "draw"]
+__all__ = ["STYLE", "check_target", "draw", "write_figure"]
 
 _KINDS = (".png", ".svg", ".pdf")
 _INK, _FAINT = "#222222", "#8a8a8a"
 _TRACES = ("#1b2a41", "#5f83ab", "#a3b4c8")
-_STYLE: dict[Any, Any] = {
+STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 9,
     "text.color": _INK,
@@ -71,7 +71,7 @@ def draw(target: str, model: Model, recording: Recording, outputs: NDArray[np.fl
     seconds = np.arange(len(recording)) / rate_hz
     end = len(recording) / rate_hz
     colours = [COLOURS[i % len(COLOURS)] for i in range(len(model.labels))]
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(12, 5.6), dpi=160, facecolor="white")
         axes = figure.subplots(4, 1, sharex=True, height_ratios=(3.0, 0.55, 0.55, 1.9), gridspec_kw={"hspace": 0.14})
         figure.subplots_adjust(left=0.085, right=0.985, top=0.84, bottom=0.09)
@@ -94,7 +94,7 @@ def draw(target: str, model: Model, recording: Recording, outputs: NDArray[np.fl
             each.set_xlim(0, end)
         figure.align_ylabels((sensor, shares))
         _title(figure, model, colours, result)
-        _write(figure, target)
+        write_figure(figure, target)
 
 
 def _bands(axes: Any, labels: NDArray[np.intp], rate_hz: float, colours: list[str], name: str) -> None:
@@ -127,7 +127,8 @@ def _title(figure: Any, model: Model, colours: list[str], result: dict[str, Any]
     )  # fmt: skip
 
 
-def _write(figure: Any, target: str) -> None:
+def write_figure(figure: Any, target: str) -> None:
+    """Write a figure aside, and then give it its name."""
     path = Path(target)
     aside = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     try:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from os import PathLike, fspath
 from typing import Any
 
-from edge_rnn.errors import FileError, UnsupportedError
+import numpy as np
+from numpy.typing import NDArray
 
-__all__ = ["session"]
+from edge_rnn.errors import FileError, UnsupportedError
+from edge_rnn.model import Model
+
+__all__ = ["bound_step", "session"]
+
+Array = NDArray[np.float32]
 
 
 def session(source: str | PathLike[str] | bytes) -> Any:
@@ -45,3 +52,46 @@ def session(source: str | PathLike[str] | bytes) -> Any:
     except Exception as error:  # onnxruntime's own kinds share no base but this
         what = "the graph" if isinstance(given, bytes) else given
         raise FileError(f"onnxruntime does not take {what}: {str(error).strip().splitlines()[-1]}.") from None
+
+
+def bound_step(loaded: Any, model: Model) -> Callable[[Array], Array]:
+    """A step through I/O binding, the quickest documented way from Python.
+
+    All values lie in arrays that are bound once. States have two places each, and two bindings change theirs over, so
+    nothing but the sample is copied.
+
+    Parameters
+    ----------
+    loaded
+        A session of the model's step graph.
+
+    Returns
+    -------
+    A function from a sample ``(input_size,)`` to the output ``(output_size,)``, the same array each time, that begins
+    with the model's initial state and keeps it.
+    """
+    x = np.zeros((1, 1, model.input_size), np.float32)
+    y = np.zeros((1, 1, model.output_size), np.float32)
+    states = {name: np.stack([value, value])[:, None, None] for name, value in model.initial_state.items()}
+    bindings = []
+    for parity in (0, 1):
+        binding = loaded.io_binding()
+        inputs = {"x": x} | {name: places[parity] for name, places in states.items()}
+        outputs = {"y": y} | {f"{name}_out": places[1 - parity] for name, places in states.items()}
+        for bind, arrays in ((binding.bind_input, inputs), (binding.bind_output, outputs)):
+            for name, array in arrays.items():
+                bind(name, "cpu", 0, np.float32, array.shape, array.ctypes.data)
+        bindings.append(binding)
+    run = loaded.run_with_iobinding
+    sample: Array = x[0, 0]
+    output: Array = y[0, 0]
+    current, other = bindings
+
+    def step(values: Array, keep_alive: Any = (x, y, states)) -> Array:
+        nonlocal current, other
+        sample[:] = values
+        run(current)
+        current, other = other, current
+        return output
+
+    return step

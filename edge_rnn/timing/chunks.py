@@ -1,0 +1,222 @@
+"""Chunks of many steps between calibrations, those that something disturbed left out.
+
+A chunk is some 0.4 ms of steps. A calibration, some 15 µs, stands before and after each: the compiled read loop
+(:mod:`edge_rnn.kernels.read`) over 8 kB, which the nearest cache holds. It slows down both with the clock and with a
+neighbour on the same core, who takes load slots away; a chain of dependent additions would miss the neighbour. A chunk
+that stands beside a calibration slower than the quickest of the run by more than 5 % does not count. What is to be
+compared takes turns within one run.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from itertools import chain, islice, repeat
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_rnn.timing.latency import collector_off
+
+if TYPE_CHECKING:
+    from edge_rnn.stream import Stream
+
+__all__ = ["Chunks", "Make", "calls", "reads", "runs", "time_chunks", "turns"]
+
+Array = NDArray[np.float32]
+
+Make = Callable[[int], Callable[[], Any]]
+"""``make(n)`` gives something to call that does ``n`` steps, also for ``n = 0``."""
+
+_CHUNK_NS = 400_000
+_MAX_STEPS = 20_000
+_MIN_STEPS = 16  # what surrounds a chunk is fetched anew after weights that fill the caches
+_CALIBRATION_BYTES = 8192
+_CALIBRATION_PASSES = 400
+_DISTURBED = 1.05
+_LEAST_ROUNDS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Chunks:
+    """Time of a step over chunks of many, in ns; what a chunk of no steps takes is taken off.
+
+    Parameters
+    ----------
+    ns, p50
+        Least and median over the chunks that count.
+    steps
+        In a chunk.
+    kept, taken
+        Chunks that count, and all. Where no chunk was left alone, ``kept`` is 0 and all count.
+    """
+
+    ns: float
+    p50: float
+    steps: int
+    kept: int
+    taken: int
+
+
+def time_chunks(makes: Mapping[str, Make], *, seconds: float = 0.3, enough: int = 25) -> dict[str, Chunks]:
+    """Time steps of several kinds, chunk by chunk in turn; each chunk follows a shorter one that does not count.
+
+    Parameters
+    ----------
+    makes
+        What makes a chunk of so many steps, by name.
+    seconds
+        Time for each of them. A machine that is left alone takes less.
+    enough
+        After so many chunks that count of each, no more are taken.
+
+    Notes
+    -----
+    The garbage collector is off meanwhile.
+    """
+    chunks = {name: _sized(make) for name, make in makes.items()}
+    taken: dict[str, list[tuple[int, int]]] = {name: [] for name in makes}
+    quickest = min(_calibrate() for _ in range(20))
+    now = time.perf_counter_ns
+    end = now() + 1e9 * seconds * len(makes)
+    with collector_off():
+        while True:
+            for name, (warm, call, _, _) in chunks.items():
+                warm()
+                before = _calibrate()
+                start = now()
+                call()
+                ns = now() - start
+                worst = max(before, _calibrate())
+                quickest = min(quickest, before, worst)
+                taken[name].append((ns, worst))
+            counts = [sum(worst <= quickest * _DISTURBED for _, worst in each) for each in taken.values()]
+            rounds = max((len(each) for each in taken.values()), default=0)
+            if min(counts, default=enough) >= enough or (now() > end and rounds >= _LEAST_ROUNDS):
+                break
+    return {
+        name: _chunks(taken[name], quickest * _DISTURBED, steps, idle) for name, (_, _, steps, idle) in chunks.items()
+    }
+
+
+def runs(stream: Stream, xs: Array) -> Make:
+    """Steps inside ``stream.run``, over as many rows of ``xs`` (again and again) as asked for."""
+
+    def make(count: int) -> Callable[[], Any]:
+        rows = np.ascontiguousarray(np.resize(xs, (count, xs.shape[1])))
+        out = np.zeros((count, stream.output_size), np.float32)
+        return lambda: stream.run(rows, out)
+
+    return make
+
+
+def calls(step: Callable[[Any], Any] | None, xs: Array) -> Make:
+    """Calls of ``step(x)`` in a Python loop over the rows of ``xs``, again and again; with None, the loop alone."""
+    few = list(xs)
+
+    def make(count: int) -> Callable[[], Any]:
+        rows = list(islice(chain.from_iterable(repeat(few)), count))
+
+        def loop() -> None:
+            for _ in rows:
+                pass
+
+        def loop_of_calls(step: Any = step) -> None:
+            for x in rows:
+                step(x)
+
+        return loop if step is None else loop_of_calls
+
+    return make
+
+
+def turns(call: Callable[[], Any]) -> Make:
+    """Calls without arguments."""
+
+    def make(count: int) -> Callable[[], Any]:
+        def loop() -> None:
+            for _ in range(count):
+                call()
+
+        return loop
+
+    return make
+
+
+def reads(block: Array) -> Make:
+    """Passes through a block of memory ``(n,)`` with vector loads, in a compiled loop.
+
+    ``block`` is aligned to 8 floats, and ``n`` a multiple of 8. It has to have been written to: memory that the system
+    has not handed out yet is one page of zeros, in the nearest cache.
+    """
+    from edge_rnn.kernels.read import ReadRecord
+    from edge_rnn.plan import aligned
+
+    sums, read = aligned(8), _reader()
+
+    def make(count: int) -> Callable[[], Any]:
+        record = np.zeros(len(ReadRecord), np.int32)
+        record[ReadRecord.FLOATS], record[ReadRecord.TIMES] = block.size, count
+        addresses = (record.ctypes.data, block.ctypes.data, sums.ctypes.data)
+
+        def loop(keep_alive: Any = (record, block, sums)) -> None:
+            read(*addresses)
+
+        return loop
+
+    return make
+
+
+def _sized(make: Make) -> tuple[Callable[[], Any], Callable[[], Any], int, float]:
+    """A warm-up, a chunk of the right length, its steps, and what a chunk of none takes in ns."""
+    steps, ns = 1, 0.0
+    while True:
+        call = make(steps)
+        ns = min(_once(call) for _ in range(2))
+        if ns >= _CHUNK_NS / 4 or steps >= _MAX_STEPS:
+            break
+        steps *= 2 if ns > _CHUNK_NS / 64 else 8
+    least = _MIN_STEPS if ns / steps < _CHUNK_NS / 4 else 1
+    steps = max(least, min(_MAX_STEPS, round(steps * _CHUNK_NS / max(ns, 1.0))))
+    nothing = make(0)
+    return make(max(2, steps // 4)), make(steps), steps, min(_once(nothing) for _ in range(50))
+
+
+def _once(call: Callable[[], Any]) -> int:
+    start = time.perf_counter_ns()
+    call()
+    return time.perf_counter_ns() - start
+
+
+def _chunks(taken: list[tuple[int, int]], limit: float, steps: int, idle: float) -> Chunks:
+    quiet = [ns for ns, worst in taken if worst <= limit]
+    per_step = np.maximum(np.array(quiet or [ns for ns, _ in taken]) - idle, 0.0) / steps
+    return Chunks(float(per_step.min()), float(np.median(per_step)), steps, len(quiet), len(taken))
+
+
+def _calibrate() -> int:
+    """How long the calibration takes just now, in ns; a pass that fetches its block comes first."""
+    fetch, calibration = _calibration()
+    fetch()
+    return _once(calibration)
+
+
+@cache
+def _calibration() -> tuple[Callable[[], Any], Callable[[], Any]]:
+    from edge_rnn.plan import aligned
+
+    block = aligned(_CALIBRATION_BYTES // 4)
+    block.fill(1)
+    make = reads(block)
+    return make(2), make(_CALIBRATION_PASSES)
+
+
+@cache
+def _reader() -> Callable[..., None]:
+    from edge_rnn.kernels import library
+
+    return ctypes.CFUNCTYPE(None, *(ctypes.c_void_p,) * 3)(library.load("read").address)

@@ -1,0 +1,143 @@
+"""Single calls, one by one: the distribution of what they take, with all that disturbs the machine in it."""
+
+from __future__ import annotations
+
+import gc
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Histogram", "Latency", "collector_off", "latency_of", "time_steps"]
+
+Array = NDArray[np.float32]
+
+_BINS_PER_DECADE = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    """How many calls took how long: ``counts[i]`` from ``edges_ns[i]`` up to ``edges_ns[i + 1]``, ten to a decade."""
+
+    edges_ns: tuple[float, ...]
+    counts: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Distribution of the time that one call takes, in ns, the clock's own cost taken off.
+
+    Parameters
+    ----------
+    steps
+        How many calls were timed.
+    p50, p99, p999, max
+        Quantiles.
+    clock
+        What was taken off each: the median of two looks at the clock with nothing in between.
+    tick
+        What the clock's differences are multiples of.
+    histogram
+        The whole distribution.
+    """
+
+    steps: int
+    p50: float
+    p99: float
+    p999: float
+    max: float
+    clock: float
+    tick: int
+    histogram: Histogram
+
+    def as_json(self, prefix: str) -> dict[str, float]:
+        """Quantiles by ``PREFIX_p50`` and so on, rounded to 0.1 ns."""
+        return {f"{prefix}_{name}": round(getattr(self, name), 1) for name in ("p50", "p99", "p999", "max")}
+
+
+def time_steps(
+    steps: Mapping[str, Callable[[Any], Any]], xs: Array | Sequence[Array], passes: int
+) -> dict[str, Latency]:
+    """Time each call of functions that take one sample, the functions in turn within each pass over the samples.
+
+    Parameters
+    ----------
+    steps
+        Functions ``step(x)`` by name.
+    xs
+        ``(time, input_size)`` float32, or its rows.
+    passes
+        How often to go over ``xs``; one more comes first and does not count.
+
+    Notes
+    -----
+    Taken with ``time.perf_counter_ns`` and with the garbage collector off. Nothing is left out: what disturbs the
+    machine is part of the distribution.
+    """
+    rows = list(xs)
+    taken: dict[str, list[int]] = {name: [] for name in steps}
+    clock: list[int] = []
+    with collector_off():
+        for number in range(passes + 1):
+            looks = _looks(len(rows))
+            for name, step in steps.items():
+                nanoseconds = _each(step, rows)
+                if number:
+                    taken[name] += nanoseconds
+            if number:
+                clock += looks
+    return {name: latency_of(nanoseconds, clock) for name, nanoseconds in taken.items()}
+
+
+def latency_of(nanoseconds: Sequence[int], clock: Sequence[int]) -> Latency:
+    """The distribution of times as taken, given what looks at the clock took with nothing in between."""
+    cost = float(np.median(clock))
+    values = np.maximum(np.array(nanoseconds, float) - cost, 0.0)
+    p50, p99, p999 = (float(value) for value in np.quantile(values, (0.5, 0.99, 0.999)))
+    tick = max(1, math.gcd(*nanoseconds, *clock))
+    return Latency(len(values), p50, p99, p999, float(values.max()), cost, tick, _histogram(values))
+
+
+@contextmanager
+def collector_off() -> Iterator[None]:
+    """Collect garbage now rather than in the middle of a measurement."""
+    gc.collect()
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+def _histogram(values: NDArray[np.float64]) -> Histogram:
+    bins = np.floor(np.log10(np.maximum(values, 1.0)) * _BINS_PER_DECADE).astype(int)
+    first = int(bins.min())
+    counts = np.bincount(bins - first)
+    edges = 10 ** (np.arange(first, first + len(counts) + 1) / _BINS_PER_DECADE)
+    return Histogram(tuple(edges.round(1).tolist()), tuple(counts.tolist()))
+
+
+def _each(step: Callable[[Any], Any], rows: list[Any]) -> list[int]:
+    now = time.perf_counter_ns
+    taken = [0] * len(rows)
+    for i, x in enumerate(rows):
+        start = now()
+        step(x)
+        taken[i] = now() - start
+    return taken
+
+
+def _looks(count: int) -> list[int]:
+    now = time.perf_counter_ns
+    taken = [0] * count
+    for i in range(count):
+        start = now()
+        taken[i] = now() - start
+    return taken

@@ -1,0 +1,74 @@
+"""onnxruntime: the step graph by ``run`` and by I/O binding, and the same graph over whole sequences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from edge_rnn.model import Model
+from edge_rnn_export.ort import bound_step, session
+from edge_rnn_export.rivals.rival import Array, Rival, Step
+
+__all__ = ["onnxruntime_rivals"]
+
+_AXIS = "edge_rnn.axis"
+
+
+def onnxruntime_rivals(model: Model) -> Iterator[Rival]:
+    """Two rivals: the documented call, which also has a form for whole sequences, and I/O binding."""
+    import onnxruntime
+
+    from edge_rnn_export.onnx_writer import build_step_graph
+
+    graph = build_step_graph(model)
+    stepping = session(graph.SerializeToString())
+    sequence = session(_over_time(graph).SerializeToString())
+    names = ["y", *(f"{name}_out" for name in model.initial_state)]
+    initial = {name: value[None, None] for name, value in model.initial_state.items()}
+
+    def start() -> Step:
+        feeds = {"x": np.zeros((1, 1, model.input_size), np.float32), **initial}
+        sample = feeds["x"][0, 0]
+
+        def step(x: Array) -> Array:
+            sample[:] = x
+            y, *states = stepping.run(names, feeds)
+            feeds.update(zip(initial, states, strict=True))
+            return y[0, 0]  # type: ignore[no-any-return]
+
+        return step
+
+    def run(xs: Array) -> Array:
+        return sequence.run(["y"], {"x": xs[:, None], **initial})[0][:, 0]  # type: ignore[no-any-return]
+
+    version, how = onnxruntime.__version__, "one thread, no spinning"
+    yield Rival("onnxruntime", version, f"{how}; sequences in one call", start, run)
+    yield Rival("onnxruntime, I/O binding", version, how, partial(bound_step, stepping, model))
+
+
+def _over_time(graph: Any) -> Any:
+    """The step graph turned into one over whole sequences: layers read all steps of a state instead of the last one."""
+    from onnx import ModelProto, TensorProto, helper
+
+    whole = ModelProto()
+    whole.CopyFrom(graph)
+    del whole.graph.node[:]
+    instead: dict[str, str] = {}
+    for given in graph.graph.node:
+        node = whole.graph.node.add()
+        node.CopyFrom(given)
+        del node.input[:]
+        node.input.extend(instead.get(name, name) for name in given.input)
+        if node.op_type in ("RNN", "GRU", "LSTM"):
+            node.output[0] = f"{node.name}.every"  # (time, direction, batch, unit)
+            instead[node.output[1]] = f"{node.name}.steps"
+            squeeze = helper.make_node("Squeeze", [node.output[0], _AXIS], [instead[node.output[1]]])
+            whole.graph.node.append(squeeze)
+    whole.graph.initializer.append(helper.make_tensor(_AXIS, TensorProto.INT64, [1], [1]))
+    for value in (*whole.graph.input, *whole.graph.output):
+        if value.name in ("x", "y"):
+            value.type.tensor_type.shape.dim[0].dim_param = "time"
+    return whole

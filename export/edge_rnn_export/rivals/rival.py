@@ -1,0 +1,57 @@
+"""What a rival is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_rnn.errors import UnsupportedError
+from edge_rnn.model import Model
+
+__all__ = ["Array", "Rival", "Step", "chain"]
+
+Array = NDArray[np.float32]
+Step = Callable[[Array], Array]
+
+
+@dataclass(frozen=True, slots=True)
+class Rival:
+    """A network ready to run elsewhere.
+
+    Parameters
+    ----------
+    name, version
+        Of the runtime, and of the way into it.
+    how
+        Settings, in words.
+    start
+        Gives a ``step(x) -> y`` at the initial state: ``(I,)`` to ``(O,)`` float32.
+    run
+        ``run(xs) -> ys`` from the initial state: ``(time, I)`` to ``(time, O)`` float32. None where there is none.
+    """
+
+    name: str
+    version: str
+    how: str
+    start: Callable[[], Step]
+    run: Callable[[Array], Array] | None = None
+
+
+def chain(model: Model, *kinds: str) -> tuple[Any, ...]:
+    """The layers of a model in which each reads the one before, all of the given kinds.
+
+    Raises
+    ------
+    UnsupportedError
+        The model is not like that.
+    """
+    if model.sources != tuple((place - 1,) for place in range(len(model.layers))):
+        raise UnsupportedError("only networks in which each layer reads the one before are set up there")
+    other = next((layer for layer in model.layers if layer.kind not in kinds), None)
+    if other is not None:
+        raise UnsupportedError(f"{other.title} is not set up there")
+    return model.layers
