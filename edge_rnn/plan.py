@@ -180,8 +180,7 @@ class _Builder:
         whole = self._fixed(sum(source.size for source in sources))
         start = whole.even
         for source in sources:
-            copy = Operation("copy", np.empty(0, np.float32))
-            self._operation(copy, source, Slots(start, start, source.size), [])
+            self._operation(Operation("copy"), source, Slots(start, start, source.size), [])
             start += source.size
         return whole
 
@@ -192,15 +191,16 @@ class _Builder:
             record[Record.WEIGHTS] = self.weights_used
             record[Record.X], record[Record.OUT] = _at(x, parity), _at(out, parity)
             record[Record.N_IN], record[Record.N_OUT] = x.size, out.size
-            record[Record.SCRATCH] = scratch
+            record[Record.SCRATCH], record[Record.BACKWARDS] = scratch, parity
+            for i, weights in enumerate(operation.weights):
+                record[Record.UNIT_FLOATS + i] = weights.size // padded(out.size)
             for i, state in enumerate(states):
                 record[Record.STATE + 2 * i] = _at(state, parity)
                 record[Record.STATE + 2 * i + 1] = _at(state.swapped, parity)
             records.append(record)
         self.operations.append(operation.name)
-        packed = operation.weights
-        self.weights.append(np.pad(packed, (0, padded(packed.size) - packed.size)))
-        self.weights_used += self.weights[-1].size
+        self.weights += operation.weights
+        self.weights_used += sum(weights.size for weights in operation.weights)
 
     def _fixed(self, size: int) -> Slots:
         offset = self._take(size)

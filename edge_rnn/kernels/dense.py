@@ -23,8 +23,8 @@ def pack(fields: Mapping[str, Any], block: int) -> tuple[Operation, ...]:
     segments = gates_of(bias_of(fields, "bias"), scale), gates_of(fields["weight"], scale)
     if activation == "softmax":
         packed = pack_panels(segments, block, 1, pad=-np.inf)
-        return Operation("dense_none", packed), Operation("softmax", np.empty(0, np.float32))
-    return (Operation(f"dense_{activation}", pack_panels(segments, block, 1)),)
+        return Operation("dense_none", (packed,)), Operation("softmax")
+    return (Operation(f"dense_{activation}", (pack_panels(segments, block, 1),)),)
 
 
 def build(name: str, block: int, streams: int) -> Any:
@@ -54,7 +54,6 @@ def build(name: str, block: int, streams: int) -> Any:
             w = at(w, width)
             (total,) = fma_rows(split, total, w, width, each(records, arenas, x_at, 0), n_in)
             store_each(activation(total), each(records, arenas, out_at, unit))
-            return at(w, width * n_in)
 
         return panel
 

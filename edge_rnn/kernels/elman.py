@@ -15,7 +15,7 @@ def pack(fields: Mapping[str, Any], block: int) -> tuple[Operation, ...]:
     """Operations for the fields of an Elman layer: panels of [bias | input | recurrent]."""
     bias = bias_of(fields, "bias_ih") + bias_of(fields, "bias_hh")
     segments = (gates_of(part, (1.0,)) for part in (bias, fields["weight_ih"], fields["weight_hh"]))
-    return (Operation(f"elman_{fields['activation']}", pack_panels(tuple(segments), block, 1)),)
+    return (Operation(f"elman_{fields['activation']}", (pack_panels(tuple(segments), block, 1),)),)
 
 
 def build(name: str, block: int, streams: int) -> Any:
@@ -43,7 +43,6 @@ def build(name: str, block: int, streams: int) -> Any:
             w = at(w, width * n_in)
             (total,) = fma_rows(split, total, w, width, each(records, arenas, h_old, 0), n_out)
             store_each(flush_tiny(activation(total)), each(records, arenas, h_new, unit))
-            return at(w, width * n_out)
 
         return panel
 

@@ -41,10 +41,10 @@ def fabs(builder: Any, vector_type: Any) -> Any:
     )
 
 
-def load(builder: Any, pointer: Any, count: int) -> Any:
-    """Vector of ``count`` floats at ``pointer``, aligned to 8 floats."""
+def load(builder: Any, pointer: Any, count: int, align: int = 4 * _REGISTER_LANES) -> Any:
+    """Vector of ``count`` floats at ``pointer``, aligned to 8 floats unless ``align`` (bytes) says otherwise."""
     vector_type = ir.VectorType(F32, count)
-    return builder.load(builder.bitcast(pointer, vector_type.as_pointer()), align=4 * _REGISTER_LANES)
+    return builder.load(builder.bitcast(pointer, vector_type.as_pointer()), align=align)
 
 
 def store(builder: Any, value: Any, pointer: Any) -> None:

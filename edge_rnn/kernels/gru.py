@@ -28,11 +28,11 @@ def pack(fields: Mapping[str, Any], block: int) -> tuple[Operation, ...]:
     both = bias_ih + bias_hh
     if fields["reset_after"]:
         bias = np.concatenate([both[:2], bias_ih[2:], bias_hh[2:]])
-        return (Operation("gru", pack_panels((bias, weight_ih, weight_hh), block, _GATES)),)
+        return (Operation("gru", (pack_panels((bias, weight_ih, weight_hh), block, _GATES),)),)
     gates = pack_panels((both[:2], weight_ih[:2], weight_hh[:2]), block, 2)
     candidate = pack_panels((both[2:], weight_ih[2:], weight_hh[2:]), block, 1)
     scratch = 2 * padded(weight_hh.shape[1])  # r * h and z
-    return (Operation("gru_reset_before", np.concatenate([gates, candidate]), scratch),)
+    return (Operation("gru_reset_before", (gates, candidate), scratch),)
 
 
 def build(name: str, block: int, streams: int) -> Any:
@@ -67,7 +67,6 @@ def _reset_after(block: int, streams: int) -> Any:
             n = tanh(fma(sigmoid_of_twice(r), nh, nx))
             h = load_each(lanes, each(records, arenas, _H_OLD, unit))
             store_each(flush_tiny(fma(sigmoid_of_twice(z), h - n, n)), each(records, arenas, _H_NEW, unit))
-            return at(w, 3 * width * n_out)
 
         return panel
 
@@ -96,7 +95,6 @@ def _reset_before(block: int, streams: int) -> Any:
             h = load_each(lanes, each(records, arenas, _H_OLD, unit))
             store_each(sigmoid_of_twice(r) * h, each(records, arenas, _SCRATCH, unit))
             store_each(sigmoid_of_twice(z), each(records, arenas, _SCRATCH, (n_out + 7) // 8 * 8 + unit))
-            return at(w, 2 * width * n_out)
 
         return panel
 
@@ -115,7 +113,6 @@ def _reset_before(block: int, streams: int) -> Any:
             z = load_each(lanes, each(records, arenas, _SCRATCH, (n_out + 7) // 8 * 8 + unit))
             h = load_each(lanes, each(records, arenas, _H_OLD, unit))
             store_each(flush_tiny(fma(z, h - n, n)), each(records, arenas, _H_NEW, unit))
-            return at(w, width * n_out)
 
         return panel
 

@@ -21,7 +21,7 @@ def pack(fields: Mapping[str, Any], block: int) -> tuple[Operation, ...]:
     half = (0.5, 0.5, 1.0, 0.5)
     bias = bias_of(fields, "bias_ih") + bias_of(fields, "bias_hh")
     segments = (gates_of(part, half) for part in (bias, fields["weight_ih"], fields["weight_hh"]))
-    return (Operation("lstm", pack_panels(tuple(segments), block, _GATES)),)
+    return (Operation("lstm", (pack_panels(tuple(segments), block, _GATES),)),)
 
 
 def build(name: str, block: int, streams: int) -> Any:
@@ -52,7 +52,6 @@ def build(name: str, block: int, streams: int) -> Any:
             c = flush_tiny(fma(sigmoid_of_twice(f), c, sigmoid_of_twice(i) * tanh(g)))
             store_each(c, each(records, arenas, c_new, unit))
             store_each(sigmoid_of_twice(o) * tanh(c), each(records, arenas, h_new, unit))
-            return at(w, 4 * width * n_out)
 
         return panel
 

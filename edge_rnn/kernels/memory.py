@@ -2,7 +2,7 @@
 
 A kernel may do the same unit of several streams at once. Weights are then loaded once and repeated, so that a vector
 holds ``lanes`` values of the first stream, as many of the second, and so on; what is a stream's own comes from a tuple
-of pointers, one a stream. All that is loaded and stored here is aligned to 8 floats.
+of pointers, one a stream. All but what users hand over is aligned to 8 floats.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numba.extending import intrinsic
 from edge_rnn.kernels import emit
 from edge_rnn.kernels.vector import Vector
 
-__all__ = ["at", "each", "load", "load_each", "load_shared", "store", "store_each"]
+__all__ = ["at", "each", "load", "load_anywhere", "load_each", "load_shared", "store", "store_each"]
 
 
 @intrinsic
@@ -36,6 +36,16 @@ def load(typing_context: Any, lanes: Any, pointer: Any, offset: Any) -> Any:
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         return emit.load(builder, builder.gep(args[1], [args[2]]), lanes.literal_value)
+
+    return signature(Vector(lanes.literal_value), lanes, pointer, offset), generate
+
+
+@intrinsic(prefer_literal=True)
+def load_anywhere(typing_context: Any, lanes: Any, pointer: Any, offset: Any) -> Any:
+    """Vector of ``lanes`` (a literal) floats at ``pointer + offset``, aligned to a float: a user's array."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return emit.load(builder, builder.gep(args[1], [args[2]]), lanes.literal_value, align=4)
 
     return signature(Vector(lanes.literal_value), lanes, pointer, offset), generate
 

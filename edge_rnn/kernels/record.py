@@ -29,8 +29,12 @@ class Record(IntEnum):
     OUT = 3
     N_OUT = 4
     SCRATCH = 5
-    STATE = 6
-    """Old and new slot of the first state; the other states follow: 6 7, 8 9, …"""
+    BACKWARDS = 6
+    """1 if panels are to be read from the last to the first: every other step, see :mod:`edge_rnn.kernels.sweep`."""
+    UNIT_FLOATS = 7
+    """Floats of weights for each unit, in each of up to two passes: 7 8."""
+    STATE = 9
+    """Old and new slot of the first state; the other states follow: 9 10, 11 12, …"""
 
 
 class Handle(IntEnum):
@@ -155,13 +159,13 @@ class Operation:
     name
         Which compiled function.
     weights
-        ``(n,)`` float32 as the function wants them; empty for none.
+        For each pass over the units ``(n,)`` float32 as the function wants them; none for a function without weights.
     scratch
         How many floats of the arena it writes to and forgets.
     """
 
     name: str
-    weights: NDArray[np.float32]
+    weights: tuple[NDArray[np.float32], ...] = ()
     scratch: int = 0
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from edge_rnn.kernels.compiler import helper
-from edge_rnn.kernels.memory import load, store
+from edge_rnn.kernels.memory import load, load_anywhere, store
 from edge_rnn.kernels.vector import all_zero, splat
 
 __all__ = ["all_finite", "give", "hold", "take"]
@@ -21,12 +21,18 @@ _ZERO = np.float32(0)
 @helper
 def take(sample: Any, x: Any, count: Any) -> Any:
     """Copy ``count`` values of ``x`` to ``sample``; whether all are finite."""
-    total = _ZERO
-    for i in range(count):
+    totals, total, i = splat(8, _ZERO), _ZERO, 0
+    while i + 8 <= count:
+        values = load_anywhere(8, x, i)
+        store(values, sample, i)
+        totals = totals + (values - values)
+        i += 8
+    while i < count:
         value = x[i]
         sample[i] = value
         total += value - value
-    return total == 0
+        i += 1
+    return all_zero(totals) and total == 0
 
 
 @helper

@@ -14,7 +14,7 @@ __all__ = ["build", "pack"]
 def pack(fields: Mapping[str, Any], block: int) -> tuple[Operation, ...]:
     """Operations for the fields of a Standardize layer: 8 scales and 8 means in turn; 1 and 0 in the padding."""
     scale, mean = (fields[name].reshape(1, -1, 1) for name in ("scale", "mean"))
-    return (Operation("standardize", pack_panels((scale, mean), 1, 1, pad=1.0)),)
+    return (Operation("standardize", (pack_panels((scale, mean), 1, 1, pad=1.0),)),)
 
 
 def build(name: str, block: int, streams: int) -> Any:

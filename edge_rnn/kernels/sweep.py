@@ -1,4 +1,10 @@
-"""The loop over panels that all cells share, for one stream or for several at once."""
+"""The loop over panels that all cells share, for one stream or for several at once.
+
+Every other step reads the panels backwards: what a step has read last is then what the next one reads first, and of
+weights that are a little larger than a cache most are still found there. Always forwards, the line that is thrown out
+would always be the next one wanted, and the cache of no use at all. (Zen 4, ns a step, forwards : to and fro, one run:
+GRU (16,64) 611 : 530 with 32 KiB of L1, LSTM (64,256) 14567 : 13519 with 1 MiB of L2.)
+"""
 
 from __future__ import annotations
 
@@ -14,26 +20,29 @@ __all__ = ["sweep"]
 
 Panel = Callable[..., Any]
 
-_WEIGHTS, _UNITS = int(Record.WEIGHTS), int(Record.N_OUT)
+_WEIGHTS, _UNITS, _BACKWARDS = int(Record.WEIGHTS), int(Record.N_OUT), int(Record.BACKWARDS)
+_UNIT_FLOATS = int(Record.UNIT_FLOATS)
 
 
 def sweep(streams: int, *passes: tuple[Callable[[int, int], Panel], tuple[int, ...]]) -> Panel:
     """A kernel that runs ``panel(width, lanes)`` over all units, the widest panels first, for each pair.
 
-    ``panel(width, lanes)`` gives a helper ``(records, weights, arenas, unit) -> weights`` that does the ``lanes`` units
-    from ``unit`` on, out of a panel that holds ``width``, and returns where the next panel's weights begin. Of several
-    streams a narrower part of a panel is done at a time, so that the registers hold it.
+    ``panel(width, lanes)`` gives a helper ``(records, weights, arenas, unit)`` that does the ``lanes`` units from
+    ``unit`` on, out of a panel that holds ``width``. Of several streams a narrower part of a panel is done at a time,
+    so that the registers hold it.
 
     Returns
     -------
     For one stream ``(record, weights, arena)``. For several ``(records, weights, arenas)``: tables of addresses.
     """
     run: Panel = _finish
-    for panel, widths in reversed(passes):
-        run = _from_first_unit(run)
+    for place, (panel, widths) in reversed(list(enumerate(passes))):
+        if place + 1 < len(passes):
+            run = _next_pass(place, run)
         for width in reversed(widths):
             lanes = width if streams == 1 else max(8, width // 2)
-            run = _while_enough_units(panel(width, lanes), width, lanes, run)
+            add = _widest_panels if width == widths[0] else _narrow_panel
+            run = add(place, panel(width, lanes), width, lanes, run)
     first = run
 
     def one(record: Any, weights: Any, arena: Any) -> None:
@@ -49,27 +58,54 @@ def sweep(streams: int, *passes: tuple[Callable[[int, int], Panel], tuple[int, .
 
 
 @helper
-def _finish(records: Any, weights: Any, arenas: Any, unit: Any, units: Any) -> None:
+def _finish(records: Any, weights: Any, arenas: Any, start: Any, units: Any) -> None:
     pass
 
 
-def _from_first_unit(rest: Panel) -> Panel:
+def _next_pass(place: int, rest: Panel) -> Panel:
+    """From the first unit again, with the weights that come after those of pass ``place``."""
+    slot = _UNIT_FLOATS + place
+
     @helper
-    def run(records: Any, weights: Any, arenas: Any, unit: Any, units: Any) -> None:
-        rest(records, weights, arenas, 0, units)
+    def run(records: Any, weights: Any, arenas: Any, start: Any, units: Any) -> None:
+        rest(records, at(weights, units * records[0][slot]), arenas, 0, units)
 
     return run
 
 
-def _while_enough_units(panel: Panel, width: int, lanes: int, rest: Panel) -> Panel:
+def _widest_panels(place: int, panel: Panel, width: int, lanes: int, rest: Panel) -> Panel:
+    """As many panels of ``width`` as there are units for, and then the ``rest``."""
+    slot, shift = _UNIT_FLOATS + place, width.bit_length() - 1
+
     @helper
-    def run(records: Any, weights: Any, arenas: Any, unit: Any, units: Any) -> None:
-        while unit + width <= units:
-            after = weights
+    def run(records: Any, weights: Any, arenas: Any, start: Any, units: Any) -> None:
+        if width <= units:
+            count, step, pitch = units >> shift, width, records[0][slot] << shift
+            unit, w = 0, weights
+            if records[0][_BACKWARDS]:
+                unit, w = (count - 1) << shift, at(weights, (count - 1) * pitch)
+                step, pitch = -step, -pitch
+            for _ in range(count):
+                for part in range(0, width, lanes):
+                    panel(records, at(w, part), arenas, unit + part)
+                unit, w = unit + step, at(w, pitch)
+            start = count << shift
+        rest(records, weights, arenas, start, units)
+
+    return run
+
+
+def _narrow_panel(place: int, panel: Panel, width: int, lanes: int, rest: Panel) -> Panel:
+    """One panel of ``width`` if there are units left for it, and then the ``rest``."""
+    slot = _UNIT_FLOATS + place
+
+    @helper
+    def run(records: Any, weights: Any, arenas: Any, start: Any, units: Any) -> None:
+        if start + width <= units:
+            w = at(weights, start * records[0][slot])
             for part in range(0, width, lanes):
-                after = at(panel(records, at(weights, part), arenas, unit + part), -part)
-            weights = after
-            unit += width
-        rest(records, weights, arenas, unit, units)
+                panel(records, at(w, part), arenas, start + part)
+            start += width
+        rest(records, weights, arenas, start, units)
 
     return run
