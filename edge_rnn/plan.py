@@ -24,7 +24,7 @@ from edge_rnn.model import Model
 
 __all__ = ["DRIVER", "Plan", "Slots", "aligned", "plan_of"]
 
-DRIVER = ("step", "run", "call")
+DRIVER = ("step", "run", "call", "call_run")
 """Compiled functions that every model needs beside those of its layers."""
 
 _ALIGNMENT_BYTES = 64

@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -93,7 +93,7 @@ class Stream:
     0.0
     """
 
-    __slots__ = ("__weakref__", "_memory", "_on_nonfinite", "model", "step")
+    __slots__ = ("__weakref__", "_memory", "_on_nonfinite", "_run", "model", "step")
 
     model: Model
     step: Callable[[ArrayLike], Any]
@@ -108,6 +108,7 @@ class Stream:
         self._on_nonfinite = on_nonfinite
         memory = self._memory = _memory(model, policies[on_nonfinite])
         slow = partial(_convert_and_step, memory)
+        self._run: Callable[[ArrayLike], Array] | None = None
         self.step = fast.make_callable("step", memory.handle, (model.input_size,), memory.y, slow)
         self.reset()
 
@@ -165,20 +166,13 @@ class Stream:
             A shape does not fit; or, with ``on_nonfinite="raise"``, a sample is not finite: the samples before it are
             done, and their outputs written.
         """
-        given = float32_array("stream.run", "xs", xs)
-        if given.ndim != 2 or given.shape[1] != self.input_size:
-            hint = " Use stream.step for a single sample." if given.ndim == 1 else ""
-            raise InputError(f"stream.run got shape {given.shape}, expected (time, {self.input_size}).{hint}")
-        shape = (given.shape[0], self.output_size)
-        if out is None:
-            out = np.empty(shape, np.float32)
-        elif not (isinstance(out, np.ndarray) and out.dtype == np.float32 and out.shape == shape and out.flags.carray):
-            got = f"{out.dtype} {out.shape}" if isinstance(out, np.ndarray) else type(out).__name__
-            raise InputError(f"stream.run got {got} as out, expected a writable, C-contiguous float32 array {shape}.")
-        done = _runner()(self._memory.address, fast.data_address(given), fast.data_address(out), given.shape[0])
-        if done < given.shape[0]:
-            raise InputError(refusal(f"stream.run xs[{done}]", given[done]))
-        return out
+        if out is not None:
+            return _convert_and_run(self._memory, xs, out)
+        if self._run is None:
+            memory = self._memory
+            sizes = self.input_size, self.output_size
+            self._run = fast.make_runner(memory.handle, sizes, partial(_convert_and_run, memory), _refuse_row)
+        return self._run(xs)
 
     def reset(self) -> None:
         """Back to the start: initial states, no last output, nothing refused so far."""
@@ -286,6 +280,29 @@ def _convert_and_step(memory: _Memory, x: ArrayLike) -> Any:
     if status != Status.DONE:
         raise InputError(refusal("stream.step", given))
     return float(memory.y[0]) if scalar and memory.y.size == 1 else memory.y
+
+
+def _convert_and_run(memory: _Memory, xs: ArrayLike, out: Array | None = None) -> Array:
+    """Many steps for samples that the fast path does not take, or into a given array."""
+    given = float32_array("stream.run", "xs", xs)
+    inputs, outputs = memory.plan.sample.size, memory.plan.last_output.size
+    if given.ndim != 2 or given.shape[1] != inputs:
+        hint = " Use stream.step for a single sample." if given.ndim == 1 else ""
+        raise InputError(f"stream.run got shape {given.shape}, expected (time, {inputs}).{hint}")
+    shape = (given.shape[0], outputs)
+    if out is None:
+        out = np.empty(shape, np.float32)
+    elif not (isinstance(out, np.ndarray) and out.dtype == np.float32 and out.shape == shape and out.flags.carray):
+        got = f"{out.dtype} {out.shape}" if isinstance(out, np.ndarray) else type(out).__name__
+        raise InputError(f"stream.run got {got} as out, expected a writable, C-contiguous float32 array {shape}.")
+    done = _runner()(memory.address, fast.data_address(given), fast.data_address(out), given.shape[0])
+    if done < given.shape[0]:
+        _refuse_row(given, done)
+    return out
+
+
+def _refuse_row(xs: Array, row: int) -> NoReturn:
+    raise InputError(refusal(f"stream.run xs[{row}]", xs[row]))
 
 
 def refusal(where: str, sample: Array) -> str:

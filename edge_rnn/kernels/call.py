@@ -26,9 +26,59 @@ _Y, _Y_DATA, _SLOW, _PYTHON = int(Call.Y), int(Call.Y_DATA), int(Call.SLOW), int
 _ARRAY_TYPE, _FLOAT32 = int(Python.ARRAY_TYPE), int(Python.FLOAT32)
 _INCREF, _CALL_ONE_ARG = int(Python.INCREF), int(Python.CALL_ONE_ARG)
 _FLOAT_TYPE, _FLOAT_FROM_DOUBLE = int(Python.FLOAT_TYPE), int(Python.FLOAT_FROM_DOUBLE)
+_MAKE, _REFUSED, _DECREF = int(Call.MAKE), int(Call.REFUSED), int(Python.DECREF)
+_SAVE_THREAD, _RESTORE_THREAD = int(Python.SAVE_THREAD), int(Python.RESTORE_THREAD)
 
 
 def build(name: str, block: int, streams: int) -> Any:
+    """The compiled function ``call`` or ``call_run``."""
+    return {"call": _call, "call_run": _call_run}[name]()
+
+
+def _is_float32() -> Any:
+    """Whether ``x`` is a contiguous, aligned float32 array of as many axes as are wanted."""
+    from edge_rnn.kernels.compiler import helper
+
+    @helper
+    def is_float32(words, python, x):  # type: ignore[no-untyped-def]
+        return (
+            x[_OB_TYPE] == python[_ARRAY_TYPE]
+            and x[_ND] & _INT == words[_NDIM]
+            and x[_DESCR] == python[_FLOAT32]
+            and x[_FLAGS] & _C_CONTIGUOUS_ALIGNED == _C_CONTIGUOUS_ALIGNED
+        )
+
+    return is_float32
+
+
+def _call_run() -> Any:
+    """``PyObject *call_run(PyObject *self, PyObject *xs)``: the function in self over rows, without the GIL."""
+    from edge_rnn.kernels.pointer import as_floats, as_words, call_for_word, call_kernel
+
+    is_float32 = _is_float32()
+
+    def call_run(self, xs):  # type: ignore[no-untyped-def]
+        words = as_words(as_words(self)[_DATA])
+        python, given = as_words(words[_PYTHON]), as_words(xs)
+        if not is_float32(words, python, given) or as_words(given[_DIMENSIONS])[1] != words[_COLUMNS]:
+            return call_for_word(python[_CALL_ONE_ARG], (words[_SLOW], xs))
+        ys = call_for_word(python[_CALL_ONE_ARG], (words[_MAKE], xs))
+        if ys == 0:
+            return ys
+        rows, x, y = as_words(given[_DIMENSIONS])[0], as_floats(given[_DATA]), as_floats(as_words(ys)[_DATA])
+        thread = call_for_word(python[_SAVE_THREAD], ())
+        done = call_for_word(words[_FUNCTION], (words[_TARGET], x, y, rows))
+        call_kernel(python[_RESTORE_THREAD], (thread,))
+        if done == rows:
+            return ys
+        call_kernel(python[_DECREF], (ys,))
+        words[_ROOM] = done
+        return call_for_word(python[_CALL_ONE_ARG], (words[_REFUSED], xs))
+
+    return call_run
+
+
+def _call() -> Any:
     """``PyObject *call(PyObject *self, PyObject *x)``: one call of the function in self, an array of :class:`Call`.
 
     A float32 array of the right shape goes straight in, and so does a float where there is one channel in and out; all
@@ -46,15 +96,12 @@ def build(name: str, block: int, streams: int) -> Any:
         to_word,
     )
 
+    is_float32 = _is_float32()
+
     @helper
     def fits(words, python, x):  # type: ignore[no-untyped-def]
-        """Whether ``x`` is a contiguous float32 array of the shape that is wanted."""
-        if (
-            x[_OB_TYPE] != python[_ARRAY_TYPE]
-            or x[_ND] & _INT != words[_NDIM]
-            or x[_DESCR] != python[_FLOAT32]
-            or x[_FLAGS] & _C_CONTIGUOUS_ALIGNED != _C_CONTIGUOUS_ALIGNED
-        ):
+        """Whether ``x`` is such an array, of the shape that is wanted."""
+        if not is_float32(words, python, x):
             return False
         dimensions = as_words(x[_DIMENSIONS])
         return dimensions[0] == words[_ROWS] and (words[_NDIM] == 1 or dimensions[1] == words[_COLUMNS])

@@ -14,7 +14,7 @@ import sys
 import sysconfig
 from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from edge_rnn.kernels import library
 from edge_rnn.kernels.record import Call, Python
 
-__all__ = ["data_address", "make_callable", "why_not"]
+__all__ = ["data_address", "make_callable", "make_runner", "why_not"]
 
 _METH_O = 0x0008
 
@@ -82,6 +82,9 @@ def _python_addresses() -> NDArray[np.intp]:
     table[Python.CALL_ONE_ARG] = _address_of("PyObject_CallOneArg")
     table[Python.FLOAT_TYPE] = id(float)
     table[Python.FLOAT_FROM_DOUBLE] = _address_of("PyFloat_FromDouble")
+    table[Python.DECREF] = _address_of("Py_DecRef")
+    table[Python.SAVE_THREAD] = _address_of("PyEval_SaveThread")
+    table[Python.RESTORE_THREAD] = _address_of("PyEval_RestoreThread")
     table.setflags(write=False)
     return table
 
@@ -96,8 +99,10 @@ def _address_of(name: str) -> int:
 
 
 @cache
-def _definition() -> _MethodDefinition:
-    return _MethodDefinition(b"step", library.load("call").address, _METH_O, b"step(x, /)\n--\n\nOne time step.")
+def _definition(name: str) -> _MethodDefinition:
+    """CPython keeps the address of it: one for each, for ever."""
+    doc = {"call": b"step(x, /)\n--\n\nOne time step.", "call_run": b"run(xs, /)\n--\n\nMany time steps."}[name]
+    return _MethodDefinition(doc.partition(b"(")[0], library.load(name).address, _METH_O, doc)
 
 
 class _Owner(tuple[Any, ...]):
@@ -130,13 +135,57 @@ def make_callable(
     """
     if why_not():
         return slow
+    words = _words(function, target, shape, slow)
+    words[Call.SCALAR] = shape == (1,) and y.shape == (1,)
+    words[Call.Y], words[Call.Y_DATA] = id(y), y.ctypes.data
+    return _builtin("call", words, (target, y, slow))
+
+
+def make_runner(
+    target: NDArray[np.intp],
+    sizes: tuple[int, int],
+    slow: Callable[[Any], NDArray[np.float32]],
+    refused: Callable[[Any, int], NoReturn],
+) -> Callable[[Any], NDArray[np.float32]]:
+    """What takes many samples and gives as many outputs in a new array: a builtin, or ``slow`` where that cannot be.
+
+    Parameters
+    ----------
+    target
+        The handle.
+    sizes
+        Length of a sample and of an output.
+    slow
+        Takes what the builtin does not take; owns all that ``target`` holds addresses of.
+    refused
+        Is called with the samples and the number of the one that was refused, and raises.
+    """
+    if why_not():
+        return slow
+    columns = sizes[1]
+
+    def make(xs: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.empty((xs.shape[0], columns), np.float32)
+
+    def tell(xs: NDArray[np.float32]) -> NoReturn:
+        refused(xs, int(words[Call.ROOM]))
+
+    words = _words("run", target, (0, sizes[0]), slow)
+    words[Call.MAKE], words[Call.REFUSED] = id(make), id(tell)
+    return _builtin("call_run", words, (target, slow, make, tell))
+
+
+def _words(function: str, target: NDArray[np.intp], shape: tuple[int, ...], slow: Callable[[Any], Any]) -> Any:
+    """The self of a builtin, filled in but for what is special."""
     words = np.zeros(len(Call), np.intp)
     words[Call.FUNCTION], words[Call.TARGET] = library.load(function).address, target.ctypes.data
     words[Call.NDIM], words[Call.ROWS], words[Call.COLUMNS] = len(shape), shape[0], shape[-1]
-    words[Call.SCALAR] = shape == (1,) and y.shape == (1,)
-    words[Call.Y], words[Call.Y_DATA], words[Call.SLOW] = id(y), y.ctypes.data, id(slow)
-    words[Call.PYTHON] = _python_addresses().ctypes.data
+    words[Call.SLOW], words[Call.PYTHON] = id(slow), _python_addresses().ctypes.data
+    return words
+
+
+def _builtin(name: str, words: NDArray[np.intp], keep_alive: tuple[Any, ...]) -> Callable[[Any], Any]:
     new = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.POINTER(_MethodDefinition), ctypes.py_object, ctypes.py_object)(
         ("PyCFunction_NewEx", ctypes.pythonapi)
     )
-    return new(ctypes.byref(_definition()), words, _Owner((target, y, slow)))  # type: ignore[no-any-return]
+    return new(ctypes.byref(_definition(name)), words, _Owner(keep_alive))  # type: ignore[no-any-return]

@@ -85,7 +85,7 @@ class Call(IntEnum):
     SCALAR = 5
     """1 if a Python float is taken for ``x`` and given for ``y``."""
     ROOM = 6
-    """Room for a float."""
+    """Room for a float, or for the number of a row."""
     Y = 7
     """The Python object of the preallocated output."""
     Y_DATA = 8
@@ -94,6 +94,10 @@ class Call(IntEnum):
     """The Python callable that takes what the fast path does not, and says what is wrong."""
     PYTHON = 10
     """Address of the table that :class:`Python` describes."""
+    MAKE = 11
+    """For many steps: the Python callable that makes the output for an ``xs``."""
+    REFUSED = 12
+    """For many steps: the Python callable that says of an ``xs`` what was wrong with the row in ROOM."""
 
 
 class Python(IntEnum):
@@ -111,6 +115,12 @@ class Python(IntEnum):
     """``float``."""
     FLOAT_FROM_DOUBLE = 5
     """``PyObject *PyFloat_FromDouble(double)``."""
+    DECREF = 6
+    """``void Py_DecRef(PyObject *)``."""
+    SAVE_THREAD = 7
+    """``PyThreadState *PyEval_SaveThread(void)``: lets go of the GIL."""
+    RESTORE_THREAD = 8
+    """``void PyEval_RestoreThread(PyThreadState *)``: takes the GIL again."""
 
 
 class Bank(IntEnum):
