@@ -97,6 +97,11 @@ class Layer:
         """State at the start of a stream, by name; each float32 ``(size,)``. Empty for a layer without memory."""
         return {}
 
+    @property
+    def bounded_state(self) -> bool:
+        """Whether the state stays finite as long as what the layer reads is finite."""
+        return True
+
     def output_size(self, input_sizes: Sequence[int]) -> int:
         """Length of the layer's output, given the lengths of what it reads; ModelError where they do not fit."""
         raise NotImplementedError
@@ -216,6 +221,10 @@ class Elman(Recurrent):
     def __post_init__(self) -> None:
         Recurrent.__post_init__(self)
         self._check_option("activation", ("tanh", "relu"))
+
+    @property
+    def bounded_state(self) -> bool:
+        return self.activation != "relu"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -72,6 +72,7 @@ class Model:
     input_size: int = field(default=0, kw_only=True)
     sources: tuple[tuple[int, ...], ...] = field(init=False)
     output_sizes: tuple[int, ...] = field(init=False)
+    _fingerprint: list[str] = field(init=False, repr=False)
 
     def __init__(
         self,
@@ -92,7 +93,7 @@ class Model:
             output_sizes.append(layer.output_size([size if i < 0 else output_sizes[i] for i in reads]))
         if sample_rate_hz is not None and not (isinstance(sample_rate_hz, Real) and 0 < sample_rate_hz < float("inf")):
             raise ModelError(f"Model sample_rate_hz got {sample_rate_hz!r}, expected a positive number or None.")
-        values = {
+        values: dict[str, object] = {
             "layers": named,
             "name": str(name),
             "labels": _texts("labels", labels, output_sizes[-1], "outputs"),
@@ -102,6 +103,7 @@ class Model:
             "input_size": size,
             "sources": sources,
             "output_sizes": tuple(output_sizes),
+            "_fingerprint": [],
         }
         for key, value in values.items():
             object.__setattr__(self, key, value)
@@ -133,7 +135,9 @@ class Model:
     @property
     def fingerprint(self) -> str:
         """SHA-256 in hex of what the model computes: layers, options, wiring and weights; not of labels and units."""
-        digest = hashlib.sha256(b"edge_rnn model 1")
+        if self._fingerprint:
+            return self._fingerprint[0]
+        digest = hashlib.sha256(f"edge_rnn model 2, input {self.input_size}".encode())
         for layer, reads in zip(self.layers, self.sources, strict=True):
             header = {
                 "kind": layer.kind,
@@ -145,7 +149,8 @@ class Model:
             digest.update(json.dumps(header, sort_keys=True).encode())
             for array in layer.arrays.values():
                 digest.update(array.astype("<f4", copy=False).data)
-        return digest.hexdigest()
+        self._fingerprint.append(digest.hexdigest())
+        return self._fingerprint[0]
 
 
 def _named(layers: Sequence[Layer]) -> tuple[Layer, ...]:

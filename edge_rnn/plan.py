@@ -7,6 +7,7 @@ vectors touch starts at a multiple of 8 floats.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -17,6 +18,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_rnn.errors import UnsupportedError
 from edge_rnn.kernels import library
 from edge_rnn.kernels.record import RECORD_INTS, Handle, Operation, Record, padded
 from edge_rnn.layers import Layer
@@ -69,8 +71,10 @@ class Plan:
     sample, held, last_output, output
         Places in the arena: of the sample, of each channel's last finite value (for ``on_nonfinite="hold"``), of the
         last output that counted, of what a step puts out.
+    checks_states
+        Whether a step has to look at the new states beside the output, to see that all is finite.
     states
-        Place of each state's old value by ``"layer.state"``.
+        Place of each state's old value by ``"layer.state"``; all of a step's new ones lie one behind the other.
     """
 
     operations: tuple[str, ...]
@@ -82,6 +86,12 @@ class Plan:
     last_output: Slots
     output: Slots
     states: Mapping[str, Slots]
+    checks_states: bool
+
+    @property
+    def state_floats(self) -> int:
+        """Length of all states together, padding included; the even slots start at 0, the odd ones at this."""
+        return sum(padded(slots.size) for slots in self.states.values())
 
     @property
     def ops(self) -> tuple[str, ...]:
@@ -102,6 +112,7 @@ class Plan:
 
 _plans: WeakKeyDictionary[Model, Plan] = WeakKeyDictionary()
 _lock = threading.Lock()
+os.register_at_fork(after_in_child=lambda: globals().update(_lock=threading.Lock()))
 
 
 def plan_of(model: Model) -> Plan:
@@ -135,6 +146,7 @@ class _Builder:
 
     def plan(self) -> Plan:
         model = self.model
+        self._place_states()
         sample, held = self._fixed(model.input_size), self._fixed(model.input_size)
         last_output = self._fixed(model.output_size)
         places: list[Slots] = []
@@ -156,17 +168,26 @@ class _Builder:
             last_output=last_output,
             output=places[-1],
             states=MappingProxyType(self.states),
+            checks_states=_may_hide_overflow(model),
         )
+
+    def _place_states(self) -> None:
+        """Both slots of every state, at the start of the arena: all even ones, then all odd ones."""
+        sizes = {name: initial.size for name, initial in self.model.initial_state.items()}
+        half = sum(map(padded, sizes.values()))
+        for name, size in sizes.items():
+            even = self._take(size)
+            self.states[name] = Slots(even, even + half, size)
+        self._take(half)
 
     def _layer(self, layer: Layer, x: Slots, size: int) -> Slots:
         """Lay out one layer that reads ``x``; the place of its output. A layer with states puts out the first."""
-        module = import_module(f"edge_rnn.kernels.{layer.kind.lower()}")
+        try:
+            module = import_module(f"edge_rnn.kernels.{layer.kind.lower()}")
+        except ModuleNotFoundError:
+            raise UnsupportedError(f"{layer.title} cannot be run: edge_rnn has no kernel for {layer.kind}.") from None
         values = {field.name: getattr(layer, field.name) for field in fields(layer)}
-        states = []
-        for name, initial in layer.initial_state.items():
-            state = Slots(self._take(initial.size), self._take(initial.size), initial.size)
-            self.states[f"{layer.name}.{name}"] = state
-            states.append(state)
+        states = [self.states[f"{layer.name}.{name}"] for name in layer.initial_state]
         out = states[0].swapped if states else self._fixed(size)
         for operation in module.pack(values, self.block):
             self._operation(operation, x, out, states)
@@ -186,6 +207,10 @@ class _Builder:
 
     def _operation(self, operation: Operation, x: Slots, out: Slots, states: list[Slots]) -> None:
         scratch = self._take(operation.scratch)
+        if max(self.used, self.weights_used) > np.iinfo(np.int32).max:
+            raise UnsupportedError(
+                f"{self.model!r} has more than 8 GiB of weights or state, which offsets cannot reach."
+            )
         for parity, records in enumerate(self.records):
             record = np.zeros(RECORD_INTS, np.int32)
             record[Record.WEIGHTS] = self.weights_used
@@ -210,6 +235,22 @@ class _Builder:
         offset = self.used
         self.used += padded(size)
         return offset
+
+
+def _may_hide_overflow(model: Model) -> bool:
+    """Whether a state may become infinite or NaN with nothing to be seen of it in the output.
+
+    A NaN passes through every layer that reads it, and bounded states become nothing worse; an infinity ends in an
+    activation that saturates, and what the output does not depend on shows nothing at all.
+    """
+    seen, waiting = set(), [len(model.layers) - 1]
+    while waiting:
+        place = waiting.pop()
+        if place >= 0 and place not in seen:
+            seen.add(place)
+            waiting += model.sources[place]
+    with_state = [place for place, layer in enumerate(model.layers) if layer.initial_state]
+    return any(place not in seen or not model.layers[place].bounded_state for place in with_state)
 
 
 def _at(place: Slots, parity: int) -> int:

@@ -219,6 +219,15 @@ class Stream:
         for part in kept:
             part[:], values = values[: part.size], values[part.size :]
 
+    def __copy__(self) -> Stream:
+        return self.clone()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Stream:
+        return self.clone()
+
+    def __reduce__(self) -> NoReturn:
+        raise StateError("A stream cannot be pickled; save the model to a file, and take the snapshot along.")
+
     def clone(self) -> Stream:
         """Another stream of the same model, at the same point, with a state of its own."""
         other = Stream(self.model, on_nonfinite=self._on_nonfinite)
@@ -241,7 +250,7 @@ def _memory(model: Model, policy: Policy) -> _Memory:
     plan = plan_of(model)
     functions = np.array([library.load(name).address for name in plan.operations], np.intp)
     handle = np.zeros(len(Handle), np.intp)
-    y = np.zeros(model.output_size, np.float32)
+    y = np.zeros(model.output_size, np.float32)[:]  # a view, whose memory nobody can resize away
     memory = _Memory(plan, functions, aligned(plan.arena_floats), handle, handle.ctypes.data, y)
     words = {
         Handle.STEP: library.load("step").address,
@@ -257,6 +266,9 @@ def _memory(model: Model, policy: Policy) -> _Memory:
         Handle.LAST_OUTPUT: plan.last_output.even,
         Handle.OUTPUT_EVEN: plan.output.even,
         Handle.OUTPUT_ODD: plan.output.odd,
+        Handle.STATES_EVEN: plan.state_floats,
+        Handle.STATES_ODD: 0,
+        Handle.STATE_FLOATS: plan.state_floats if plan.checks_states else 0,
         Handle.POLICY: policy,
     }
     for word, value in words.items():
@@ -295,6 +307,10 @@ def _convert_and_run(memory: _Memory, xs: ArrayLike, out: Array | None = None) -
     elif not (isinstance(out, np.ndarray) and out.dtype == np.float32 and out.shape == shape and out.flags.carray):
         got = f"{out.dtype} {out.shape}" if isinstance(out, np.ndarray) else type(out).__name__
         raise InputError(f"stream.run got {got} as out, expected a writable, C-contiguous float32 array {shape}.")
+    if np.may_share_memory(given, out) and not (
+        inputs == outputs and fast.data_address(given) == fast.data_address(out)
+    ):
+        given = given.copy()  # outputs would overwrite samples that are still to come
     done = _runner()(memory.address, fast.data_address(given), fast.data_address(out), given.shape[0])
     if done < given.shape[0]:
         _refuse_row(given, done)
@@ -311,7 +327,9 @@ def refusal(where: str, sample: Array) -> str:
     if bad:
         what = f"{where} got {sample[bad[0]]} in channel {bad[0]}"
     else:
-        what = f"{where} got a sample that makes the output overflow, its largest value {np.abs(sample).max():.3g}"
+        what = (
+            f"{where} got a sample, its largest value {np.abs(sample).max():.3g}, that makes output or state overflow"
+        )
     return f"{what}; the state is as before it. Use Stream(model, on_nonfinite='hold') or 'skip' to carry on."
 
 

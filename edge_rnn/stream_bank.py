@@ -22,9 +22,6 @@ __all__ = ["StreamBank"]
 
 Array = NDArray[np.float32]
 
-_GROUPED = ("lstm", "gru", "elman", "dense")
-"""Kernels that have a form for several streams at once; the others cost little."""
-
 
 class StreamBank:
     """``n`` independent streams of one model that step together, each weight loaded once for several of them.
@@ -66,7 +63,7 @@ class StreamBank:
     (3, 1)
     """
 
-    __slots__ = ("_arrays", "_streams", "_table", "_ys", "model", "step")
+    __slots__ = ("__weakref__", "_arrays", "_streams", "_table", "_ys", "model", "step")
 
     model: Model
     step: Callable[[ArrayLike], Array]
@@ -76,7 +73,7 @@ class StreamBank:
             raise InputError(f"StreamBank got n = {n!r}, expected how many streams there are, 1 or more.")
         self._streams = tuple(Stream(model, on_nonfinite=on_nonfinite) for _ in range(n))
         self.model = model
-        self._ys = np.zeros((n, model.output_size), np.float32)
+        self._ys = np.zeros((n, model.output_size), np.float32)[:]  # a view, whose memory nobody can resize away
         group = library.host().group
         grouped = [_grouped(name, group) if n >= group > 1 else 0 for name in plan_of(model).operations]
         self._arrays = {
@@ -135,14 +132,14 @@ class StreamBank:
             stream.reset()
 
     def _place(self, i: int) -> int:
-        if not -len(self) <= i < len(self):
-            raise InputError(f"StreamBank got stream {i}, expected 0 to {len(self) - 1}.")
-        return i
+        if not isinstance(i, (int, np.integer)) or not -len(self) <= i < len(self):
+            raise InputError(f"StreamBank got stream {i!r}, expected 0 to {len(self) - 1}.")
+        return int(i)
 
 
 def _grouped(name: str, group: int) -> int:
     """Address of the kernel ``name`` for a group of streams, 0 if there is none."""
-    return library.load(f"{name}_x{group}").address if name.startswith(_GROUPED) else 0
+    return library.load(f"{name}_x{group}").address if library.for_groups(name) else 0
 
 
 def _convert_and_step(

@@ -21,6 +21,7 @@ _FUNCTIONS, _OPERATIONS, _RECORDS = int(Handle.FUNCTIONS), int(Handle.OPERATIONS
 _WEIGHTS, _ARENA, _INPUT, _HELD = int(Handle.WEIGHTS), int(Handle.ARENA), int(Handle.INPUT), int(Handle.HELD)
 _LAST_OUTPUT, _OUTPUT, _PARITY = int(Handle.LAST_OUTPUT), int(Handle.OUTPUT_EVEN), int(Handle.PARITY)
 _POLICY, _REFUSED = int(Handle.POLICY), int(Handle.REFUSED)
+_STATES, _STATE_FLOATS = int(Handle.STATES_EVEN), int(Handle.STATE_FLOATS)
 _RAISE, _HOLD = int(Policy.RAISE), int(Policy.HOLD)
 _RECORD_BYTES = 4 * RECORD_INTS
 
@@ -42,6 +43,12 @@ def build(name: str, block: int, streams: int) -> Any:
     def output_of(handle):  # type: ignore[no-untyped-def]
         return at(as_floats(handle[_ARENA]), handle[_OUTPUT + handle[_PARITY]])
 
+    @helper
+    def moved(handle):  # type: ignore[no-untyped-def]
+        """Whether output and new states are finite."""
+        states = at(as_floats(handle[_ARENA]), handle[_STATES + handle[_PARITY]])
+        return all_finite(output_of(handle), handle[_OUTPUT_SIZE]) and all_finite(states, handle[_STATE_FLOATS])
+
     def bank(table, xs, ys):  # type: ignore[no-untyped-def]
         part = take_all(table, xs, ys)
         if part < 0:
@@ -49,13 +56,14 @@ def build(name: str, block: int, streams: int) -> Any:
         run_program(table, part)
         handles, who = as_words(table[_HANDLES]), as_words(table[_WHO])
         for k in range(part):
-            handle = as_words(handles[who[k]])
-            if handle[_POLICY] == _RAISE and not all_finite(output_of(handle), handle[_OUTPUT_SIZE]):
-                return 1 + who[k]
+            handle = as_words(handles[who[k] >> 1])
+            if handle[_POLICY] == _RAISE and not moved(handle):
+                return 1 + (who[k] >> 1)
         for k in range(part):
-            handle = as_words(handles[who[k]])
-            y = at(ys, who[k] * handle[_OUTPUT_SIZE])
-            if all_finite(output_of(handle), handle[_OUTPUT_SIZE]):
+            handle = as_words(handles[who[k] >> 1])
+            y = at(ys, (who[k] >> 1) * handle[_OUTPUT_SIZE])
+            if moved(handle):
+                handle[_REFUSED] += who[k] & 1
                 give(output_of(handle), at(as_floats(handle[_ARENA]), handle[_LAST_OUTPUT]), y, handle[_OUTPUT_SIZE])
                 handle[_PARITY] = 1 - handle[_PARITY]
             else:
@@ -99,15 +107,16 @@ def _take_all(repeat_last: Any) -> Any:
                 continue
             handle = as_words(handles[s])
             arena, x, count = as_floats(handle[_ARENA]), at(xs, s * handle[_INPUT_SIZE]), handle[_INPUT_SIZE]
+            held = 0
             if handle[_POLICY] == _HOLD:
                 if not hold(at(arena, handle[_INPUT]), at(arena, handle[_HELD]), x, count):
-                    handle[_REFUSED] += 1
+                    held = 1
             elif not take(at(arena, handle[_INPUT]), x, count):
                 if handle[_POLICY] == _RAISE:
                     return -1 - s
                 repeat_last(handle, at(ys, s * handle[_OUTPUT_SIZE]))
                 continue
-            who[part] = s
+            who[part] = 2 * s + held
             arenas[part] = handle[_ARENA]
             records[part] = handle[_RECORDS] + handle[_PARITY] * handle[_OPERATIONS] * _RECORD_BYTES
             part += 1

@@ -1,7 +1,8 @@
 """A step as CPython calls it: the sample's array is looked at in place, and nothing is made.
 
 Where CPython and NumPy keep things on a 64-bit machine, in words: PyObject is {refcount, type}; PyArrayObject goes on
-with {data, int nd, dimensions, strides, base, descr, int flags}; PyFloatObject with {double}.
+with {data, int nd, dimensions, strides, base, descr, int flags}, PyArray_Descr with {typeobj, char kind, char type,
+char byteorder, char flags, int type_num}, PyFloatObject with {double}.
 :mod:`edge_rnn.kernels.callable` looks at live objects before it relies on it.
 """
 
@@ -17,6 +18,7 @@ __all__ = ["build"]
 
 _OB_TYPE, _DATA, _ND, _DIMENSIONS, _DESCR, _FLAGS = 1, 2, 3, 4, 7, 8
 _FLOAT_VALUE = 2
+_DESCR_KIND, _FLOAT32_NUMBER, _NATIVE = 3, np.dtype(np.float32).num, ord("=")
 _C_CONTIGUOUS_ALIGNED = 0x0001 | 0x0100
 _INT = 0xFFFFFFFF
 
@@ -38,15 +40,20 @@ def build(name: str, block: int, streams: int) -> Any:
 def _is_float32() -> Any:
     """Whether ``x`` is a contiguous, aligned float32 array of as many axes as are wanted."""
     from edge_rnn.kernels.compiler import helper
+    from edge_rnn.kernels.pointer import as_words
 
     @helper
     def is_float32(words, python, x):  # type: ignore[no-untyped-def]
-        return (
-            x[_OB_TYPE] == python[_ARRAY_TYPE]
-            and x[_ND] & _INT == words[_NDIM]
-            and x[_DESCR] == python[_FLOAT32]
-            and x[_FLAGS] & _C_CONTIGUOUS_ALIGNED == _C_CONTIGUOUS_ALIGNED
-        )
+        if (
+            x[_OB_TYPE] != python[_ARRAY_TYPE]
+            or x[_ND] & _INT != words[_NDIM]
+            or x[_FLAGS] & _C_CONTIGUOUS_ALIGNED != _C_CONTIGUOUS_ALIGNED
+        ):
+            return False
+        if x[_DESCR] == python[_FLOAT32]:
+            return True
+        kind = as_words(x[_DESCR])[_DESCR_KIND]  # an array that was pickled has a dtype of its own
+        return kind >> 32 == _FLOAT32_NUMBER and (kind >> 16) & 0xFF == _NATIVE
 
     return is_float32
 

@@ -10,8 +10,10 @@ no fast path and the caller uses its plain one.
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
 import sysconfig
+import threading
 from collections.abc import Callable
 from functools import cache
 from typing import Any, NoReturn
@@ -58,12 +60,15 @@ def _layout_problem() -> str:
     words = (ctypes.c_ssize_t * 9).from_address(id(probe))
     dimensions = (ctypes.c_ssize_t * 2).from_address(words[4])[:] if words[4] else None
     number = 0.1
+    descr = (ctypes.c_ssize_t * 4).from_address(words[7])[3] if words[7] else 0
     expected = {
         "the type of an array": (words[1], id(np.ndarray)),
         "its data": (words[2], probe.ctypes.data),
         "its nd": (words[3] & 0xFFFFFFFF, probe.ndim),
         "its dimensions": (dimensions, [*probe.shape]),
         "its descr": (words[7], id(np.dtype(np.float32))),
+        "the byte order of a dtype": ((descr >> 16) & 0xFF, ord("=")),
+        "its number": (descr >> 32, probe.dtype.num),
         "its flags": (words[8] & 0xFFFFFFFF, probe.flags.num),
         "the type of a float": (ctypes.c_ssize_t.from_address(id(number) + 8).value, id(float)),
         "its value": (ctypes.c_double.from_address(id(number) + 16).value, number),
@@ -72,21 +77,29 @@ def _layout_problem() -> str:
     return f"this Python or NumPy {np.__version__} keeps {', '.join(wrong)} elsewhere" if wrong else ""
 
 
-@cache
+_lock = threading.Lock()
+_definitions: dict[str, _MethodDefinition] = {}
+_tables: list[NDArray[np.intp]] = []
+os.register_at_fork(after_in_child=lambda: globals().update(_lock=threading.Lock()))
+
+
 def _python_addresses() -> NDArray[np.intp]:
-    """The table that ``Call.PYTHON`` points to; see :class:`edge_rnn.kernels.record.Python`."""
-    table = np.zeros(len(Python), np.intp)
-    table[Python.ARRAY_TYPE] = id(np.ndarray)
-    table[Python.FLOAT32] = id(np.dtype(np.float32))
-    table[Python.INCREF] = _address_of("Py_IncRef")
-    table[Python.CALL_ONE_ARG] = _address_of("PyObject_CallOneArg")
-    table[Python.FLOAT_TYPE] = id(float)
-    table[Python.FLOAT_FROM_DOUBLE] = _address_of("PyFloat_FromDouble")
-    table[Python.DECREF] = _address_of("Py_DecRef")
-    table[Python.SAVE_THREAD] = _address_of("PyEval_SaveThread")
-    table[Python.RESTORE_THREAD] = _address_of("PyEval_RestoreThread")
-    table.setflags(write=False)
-    return table
+    """The table that ``Call.PYTHON`` points to, one for the process; see :class:`edge_rnn.kernels.record.Python`."""
+    with _lock:
+        if not _tables:
+            table = np.zeros(len(Python), np.intp)
+            table[Python.ARRAY_TYPE] = id(np.ndarray)
+            table[Python.FLOAT32] = id(np.dtype(np.float32))
+            table[Python.INCREF] = _address_of("Py_IncRef")
+            table[Python.CALL_ONE_ARG] = _address_of("PyObject_CallOneArg")
+            table[Python.FLOAT_TYPE] = id(float)
+            table[Python.FLOAT_FROM_DOUBLE] = _address_of("PyFloat_FromDouble")
+            table[Python.DECREF] = _address_of("Py_DecRef")
+            table[Python.SAVE_THREAD] = _address_of("PyEval_SaveThread")
+            table[Python.RESTORE_THREAD] = _address_of("PyEval_RestoreThread")
+            table.setflags(write=False)
+            _tables.append(table)
+        return _tables[0]
 
 
 def data_address(array: NDArray[np.float32]) -> int:
@@ -98,20 +111,26 @@ def _address_of(name: str) -> int:
     return ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value or 0
 
 
-@cache
 def _definition(name: str) -> _MethodDefinition:
-    """CPython keeps the address of it: one for each, for ever."""
-    doc = {"call": b"step(x, /)\n--\n\nOne time step.", "call_run": b"run(xs, /)\n--\n\nMany time steps."}[name]
-    return _MethodDefinition(doc.partition(b"(")[0], library.load(name).address, _METH_O, doc)
+    """The definition of a builtin, one for the process."""
+    address = library.load(name).address
+    with _lock:
+        if name not in _definitions:
+            doc = {"call": b"step(x, /)\n--\n\nOne time step.", "call_run": b"run(xs, /)\n--\n\nMany time steps."}[name]
+            _definitions[name] = _MethodDefinition(doc.partition(b"(")[0], address, _METH_O, doc)
+        return _definitions[name]
 
 
 class _Owner(tuple[Any, ...]):
-    """What a builtin keeps alive; CPython shows it as the builtin's module, so it is called after what users know."""
+    """What a builtin keeps alive, at the end of the process too, when modules have let go of what they hold.
+
+    CPython shows it as the builtin's module, so it is called after what users know.
+    """
 
     __slots__ = ()
 
     def __repr__(self) -> str:
-        return "edge_rnn.Stream"
+        return "edge_rnn"
 
 
 def make_callable(
@@ -188,4 +207,6 @@ def _builtin(name: str, words: NDArray[np.intp], keep_alive: tuple[Any, ...]) ->
     new = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.POINTER(_MethodDefinition), ctypes.py_object, ctypes.py_object)(
         ("PyCFunction_NewEx", ctypes.pythonapi)
     )
-    return new(ctypes.byref(_definition(name)), words, _Owner(keep_alive))  # type: ignore[no-any-return]
+    definition = _definition(name)
+    owner = _Owner((*keep_alive, definition, _python_addresses(), library.engines()))
+    return new(ctypes.byref(definition), words, owner)  # type: ignore[no-any-return]

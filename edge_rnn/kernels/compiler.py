@@ -13,8 +13,10 @@ from contextlib import contextmanager
 from typing import Any
 
 import llvmlite.binding as llvm
+from numba import __version__ as numba_version
 from numba.core import config, types
 from numba.core.compiler_lock import global_compiler_lock
+from numba.core.errors import NumbaError
 from numba.core.registry import CPUDispatcher
 
 from edge_rnn.errors import CompileError
@@ -36,6 +38,7 @@ _OPTIONS = {
     "nogil": True,
     "error_model": "numpy",
     "boundscheck": False,
+    "debug": False,
     "no_cpython_wrapper": True,
     "no_cfunc_wrapper": True,
 }
@@ -78,8 +81,12 @@ def compile_assembly(name: str, function: Callable[..., Any], signature: Any, ta
 def _optimized(name: str, function: Callable[..., Any], signature: Any, target: Target, machine: Any) -> Any:
     """LLVM module of ``function``, optimized for the target and found to be self-contained."""
     dispatcher = CPUDispatcher(function, targetoptions=_OPTIONS)
-    with _front_end_only():
-        dispatcher.compile(signature)
+    try:
+        with _front_end_only():
+            dispatcher.compile(signature)
+    except NumbaError as error:
+        lines = " ".join(str(error).split())
+        raise CompileError(f"Numba {numba_version} cannot compile kernel {name}: {lines[:300]}") from error
     result = dispatcher.overloads[tuple(signature.args)]
     text = _with_entry(result.library.get_llvm_str(), result.fndesc.llvm_func_name, name, signature)
     module = llvm.parse_assembly(text)

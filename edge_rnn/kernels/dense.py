@@ -10,13 +10,15 @@ import numpy as np
 from edge_rnn.kernels.panels import bias_of, chains, gates_of, pack_panels, widths
 from edge_rnn.kernels.record import Operation, Record
 
-__all__ = ["build", "pack"]
+__all__ = ["FOR_GROUPS", "build", "pack"]
+
+FOR_GROUPS = True
 
 
 def pack(fields: Mapping[str, Any], block: int) -> tuple[Operation, ...]:
     """Operations for the fields of a Dense layer: panels of [bias | weight]; softmax is an operation of its own.
 
-    For softmax, outputs that only exist as padding have the bias -inf and so no share in the sum.
+    For softmax, outputs that only exist as padding have the bias -inf: a share of e^-87 in the sum.
     """
     activation = fields["activation"]
     scale = (0.5 if activation == "sigmoid" else 1.0,)  # sigmoid(z) is computed as tanh(z / 2) / 2 + 1 / 2

@@ -14,6 +14,7 @@ _FUNCTIONS, _OPERATIONS, _RECORDS = int(Handle.FUNCTIONS), int(Handle.OPERATIONS
 _WEIGHTS, _ARENA, _INPUT, _HELD = int(Handle.WEIGHTS), int(Handle.ARENA), int(Handle.INPUT), int(Handle.HELD)
 _LAST_OUTPUT, _OUTPUT, _PARITY = int(Handle.LAST_OUTPUT), int(Handle.OUTPUT_EVEN), int(Handle.PARITY)
 _POLICY, _REFUSED = int(Handle.POLICY), int(Handle.REFUSED)
+_STATES, _STATE_FLOATS = int(Handle.STATES_EVEN), int(Handle.STATE_FLOATS)
 _RAISE, _HOLD = int(Policy.RAISE), int(Policy.HOLD)
 _DONE, _BAD_SAMPLE, _BAD_OUTPUT = int(Status.DONE), int(Status.BAD_SAMPLE), int(Status.BAD_OUTPUT)
 
@@ -56,7 +57,8 @@ def _step() -> Any:
             call_kernel(functions[i], (record, weights, arena))
             record = at(record, RECORD_INTS)
         output = at(arena, handle[_OUTPUT + parity])
-        if not all_finite(output, handle[_OUTPUT_SIZE]):
+        states = at(arena, handle[_STATES + parity])
+        if not (all_finite(output, handle[_OUTPUT_SIZE]) and all_finite(states, handle[_STATE_FLOATS])):
             return refuse(handle, last, y, _BAD_OUTPUT)
         give(output, last, y, handle[_OUTPUT_SIZE])
         handle[_REFUSED] += held

@@ -10,7 +10,9 @@ import numpy as np
 from edge_rnn.kernels.panels import bias_of, chains, gates_of, pack_panels, widths
 from edge_rnn.kernels.record import Operation, Record, padded
 
-__all__ = ["build", "pack"]
+__all__ = ["FOR_GROUPS", "build", "pack"]
+
+FOR_GROUPS = True
 
 _GATES = 3
 _HALF = (0.5, 0.5, 1.0)  # sigmoid(z) is computed as tanh(z / 2) / 2 + 1 / 2

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import sys
 import tempfile
 import threading
 import time
@@ -19,12 +18,23 @@ from functools import cache
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Literal
 
 from edge_rnn.errors import CompileError
 from edge_rnn.kernels import target
 
-__all__ = ["CACHE_VARIABLE", "CacheDirectory", "Loaded", "cache_directory", "compile_for", "host", "load"]
+__all__ = [
+    "CACHE_VARIABLE",
+    "CacheDirectory",
+    "Loaded",
+    "cache_directory",
+    "compile_for",
+    "engines",
+    "for_groups",
+    "host",
+    "load",
+]
 
 CACHE_VARIABLE = "EDGE_RNN_CACHE_DIR"
 """Environment variable that names the cache directory."""
@@ -71,8 +81,9 @@ class CacheDirectory:
     reason: str
 
 
-_MODULES = {"step": "driver", "run": "driver"}
+_MODULES = {"step": "driver", "run": "driver", "call_run": "call"}
 _lock = threading.RLock()
+os.register_at_fork(after_in_child=lambda: globals().update(_lock=threading.RLock()))
 _loaded: dict[str, Loaded] = {}
 _engines: list[Any] = []  # an engine owns the code that it loaded
 
@@ -98,6 +109,11 @@ def load(name: str) -> Loaded:
         return _loaded[name]
 
 
+def engines() -> list[Any]:
+    """What owns the code of all loaded functions; whoever may call one after this module is gone keeps this."""
+    return _engines
+
+
 @cache
 def host() -> target.Target:
     """The CPU that code is compiled for in this process."""
@@ -107,16 +123,18 @@ def host() -> target.Target:
 def cache_directory() -> CacheDirectory:
     """Where object files are kept: ``EDGE_RNN_CACHE_DIR``, else ``edge_rnn`` in the user's cache directory."""
     given = os.environ.get(CACHE_VARIABLE)
-    if given:
-        path = Path(given)
-    else:
-        base = os.environ.get("XDG_CACHE_HOME")
-        path = (Path(base) if base else Path("~/.cache").expanduser()) / "edge_rnn"
-    existing = next((place for place in (path, *path.parents) if place.exists()), Path("/"))
-    if not existing.is_dir():
-        return CacheDirectory(path, False, f"{existing} is not a directory")
-    if not os.access(existing, os.W_OK | os.X_OK):
-        return CacheDirectory(path, False, f"{existing} is not writable")
+    path = Path(given or "edge_rnn")
+    try:
+        if not given:
+            base = os.environ.get("XDG_CACHE_HOME")
+            path = (Path(base) if base else Path("~/.cache").expanduser()) / "edge_rnn"
+        existing = next((place for place in (path, *path.parents) if place.exists()), Path("/"))
+        if not existing.is_dir():
+            return CacheDirectory(path, False, f"{existing} is not a directory")
+        if not os.access(existing, os.W_OK | os.X_OK):
+            return CacheDirectory(path, False, f"{existing} is not writable")
+    except (OSError, RuntimeError) as error:  # not searchable, a name too long; no home directory
+        return CacheDirectory(path, False, str(error))
     return CacheDirectory(path, True, "")
 
 
@@ -130,15 +148,8 @@ def _sources() -> bytes:
 
 def _key(name: str) -> str:
     cpu = host()
-    parts = (
-        name,
-        version("numba"),
-        version("llvmlite"),
-        sys.implementation.cache_tag,
-        cpu.triple,
-        cpu.cpu,
-        cpu.features,
-    )
+    # Not Numba's version: where the file is there, Numba need not be. llvmlite's goes with it.
+    parts = (name, version("llvmlite"), cpu.triple, cpu.cpu, cpu.features)
     return hashlib.sha256(_sources() + "\0".join(map(str, parts)).encode()).hexdigest()[:32]
 
 
@@ -168,10 +179,18 @@ def compile_for(name: str, cpu: target.Target, form: Literal["object", "assembly
     }
     stem, _, count = name.partition("_x")
     kernel = types.void(WORDS, FLOATS, WORDS) if count else types.void(INT32S, FLOATS, FLOATS)
-    module = import_module(f"edge_rnn.kernels.{_MODULES.get(stem, stem.split('_')[0])}")
-    function = module.build(stem, cpu.block, int(count or 1))
+    function = _module(stem).build(stem, cpu.block, int(count or 1))
     emit = compile_object if form == "object" else compile_assembly
     return emit(name, function, signatures.get(name, kernel), cpu)
+
+
+def for_groups(name: str) -> bool:
+    """Whether the function ``name`` has a form for several streams at once: ``name_x4``."""
+    return bool(getattr(_module(name), "FOR_GROUPS", False))
+
+
+def _module(name: str) -> ModuleType:
+    return import_module(f"edge_rnn.kernels.{_MODULES.get(name, name.split('_')[0])}")
 
 
 def _address(name: str, code: bytes) -> int:

@@ -8,7 +8,9 @@ from typing import Any
 from edge_rnn.kernels.panels import bias_of, chains, gates_of, pack_panels, widths
 from edge_rnn.kernels.record import Operation, Record
 
-__all__ = ["build", "pack"]
+__all__ = ["FOR_GROUPS", "build", "pack"]
+
+FOR_GROUPS = True
 
 _GATES = 4
 

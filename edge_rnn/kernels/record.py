@@ -64,10 +64,15 @@ class Handle(IntEnum):
     OUTPUT_EVEN = 11
     OUTPUT_ODD = 12
     """Offsets in the arena of what an even and an odd step put out."""
-    PARITY = 13
+    STATES_EVEN = 13
+    STATES_ODD = 14
+    """Offsets in the arena of the states that an even and an odd step make, one behind the other."""
+    STATE_FLOATS = 15
+    """How many floats these are, padding included; 0 if they need not be looked at."""
+    PARITY = 16
     """0 before an even step, 1 before an odd one."""
-    POLICY = 14
-    REFUSED = 15
+    POLICY = 17
+    REFUSED = 18
     """How many samples were held or skipped."""
 
 
@@ -137,7 +142,7 @@ class Bank(IntEnum):
     GROUPED = 4
     """Address of a function for each operation, 0 where there is none for several streams."""
     WHO = 5
-    """Address of room for a word a stream: which ones take part in this step."""
+    """Address of room for a word a stream: who takes part in this step, times 2, and 1 more if values were held."""
     RECORDS = 6
     """Address of room for a word a stream: the record that each is at."""
     ARENAS = 7

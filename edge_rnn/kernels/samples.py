@@ -11,7 +11,7 @@ import numpy as np
 
 from edge_rnn.kernels.compiler import helper
 from edge_rnn.kernels.memory import load, load_anywhere, store
-from edge_rnn.kernels.vector import all_zero, splat
+from edge_rnn.kernels.vector import all_zero, first_lanes, splat
 
 __all__ = ["all_finite", "give", "hold", "take"]
 
@@ -50,10 +50,14 @@ def hold(sample: Any, held: Any, x: Any, count: Any) -> Any:
 
 @helper
 def all_finite(output: Any, count: Any) -> Any:
-    """Whether ``count`` values are finite; they are padded to 8 with finite ones."""
-    total = splat(8, _ZERO)
-    for i in range(0, count, 8):
+    """Whether ``count`` values are finite, whatever follows them up to a multiple of 8."""
+    total, i = splat(8, _ZERO), 0
+    while i + 8 <= count:
         values = load(8, output, i)
+        total = total + (values - values)
+        i += 8
+    if i < count:
+        values = first_lanes(load(8, output, i), count - i)
         total = total + (values - values)
     return all_zero(total)
 

@@ -24,6 +24,7 @@ __all__ = [
     "Vector",
     "all_zero",
     "bits_shifted_left",
+    "first_lanes",
     "flush_tiny",
     "fma",
     "largest_lane",
@@ -189,6 +190,21 @@ def all_zero(typing_context: Any, vector: Any) -> Any:
         )
 
     return signature(types.boolean, vector), generate
+
+
+@intrinsic
+def first_lanes(typing_context: Any, vector: Any, count: Any) -> Any:
+    """The vector with zero in all but the first ``count`` lanes."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        integers = ir.VectorType(emit.I32, vector.lanes)
+        many = context.cast(builder, args[1], sig.args[1], types.int32)
+        limit = builder.insert_element(ir.Constant(integers, ir.Undefined), many, emit.I32(0))
+        limit = builder.shuffle_vector(limit, limit, ir.Constant(integers, None))
+        within = builder.icmp_signed("<", ir.Constant(integers, list(range(vector.lanes))), limit)
+        return builder.select(within, args[0], ir.Constant(args[0].type, None))
+
+    return signature(vector, vector, count), generate
 
 
 @intrinsic(prefer_literal=True)

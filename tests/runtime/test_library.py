@@ -83,6 +83,64 @@ def test_an_unusable_directory_stops_nothing(tmp_path: Path) -> None:
     assert blocked.read_text() == "in the way"
 
 
+@pytest.mark.parametrize("place", ["searched", "x" * 300])
+def test_impossible_directories_stop_nothing(tmp_path: Path, place: str) -> None:
+    if place == "searched":  # (root may search it all the same)
+        closed = tmp_path / "closed"
+        closed.mkdir(mode=0o000)
+        assert report(start(closed / "cache"))["y"]
+        closed.chmod(0o700)
+    else:
+        assert report(start(tmp_path / place))["writable"] in (True, False)
+
+
+def test_no_home_directory_stops_nothing(tmp_path: Path) -> None:
+    code = (
+        "import os; [os.environ.pop(k, None) for k in ('HOME', 'XDG_CACHE_HOME', 'EDGE_RNN_CACHE_DIR')]\n"
+        "import pathlib\n"
+        "def nobody(self): raise RuntimeError('Could not determine home directory.')\n"
+        "pathlib.Path.expanduser = nobody\n" + PROGRAM
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["writable"] is False
+
+
+@pytest.mark.parametrize("variable", ["NUMBA_DEBUGINFO", "NUMBA_ENABLE_PROFILING", "NUMBA_BOUNDSCHECK"])
+def test_settings_for_debugging_change_nothing(tmp_path: Path, variable: str) -> None:
+    assert len(report(start(tmp_path / "cache", **{variable: "1"}))["y"]) == 2  # type: ignore[arg-type]
+
+
+def test_without_numba_a_full_cache_will_do_and_an_empty_one_says_what_to_install(tmp_path: Path) -> None:
+    """Numba hidden, metadata and all."""
+    hidden = (
+        "import sys, importlib.metadata as metadata\n"
+        "sys.modules['numba'] = None\n"
+        "real = metadata.version\n"
+        "def version(name):\n"
+        "    if name == 'numba': raise metadata.PackageNotFoundError(name)\n"
+        "    return real(name)\n"
+        "metadata.version = version\n"
+    )
+    expected = report(start(tmp_path / "full"))["y"]
+    for cache, wanted in (("full", ""), ("empty", "install numba")):
+        environment = os.environ | {"PYTHONPATH": str(ROOT), "EDGE_RNN_CACHE_DIR": str(tmp_path / cache)}
+        done = subprocess.run(
+            [sys.executable, "-c", hidden + PROGRAM], env=environment, capture_output=True, text=True, check=False
+        )
+        if wanted:
+            assert "CompileError" in done.stderr
+            assert wanted in done.stderr
+        else:
+            assert json.loads(done.stdout)["y"] == expected
+
+
 def test_an_edited_kernel_never_runs_stale_code(tmp_path: Path) -> None:
     source, cache = tmp_path / "source", tmp_path / "cache"
     shutil.copytree(ROOT / "edge_rnn", source / "edge_rnn", ignore=shutil.ignore_patterns("__pycache__"))

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from edge_rnn import Dense, Elman, InputError, Model, Stream
+from edge_rnn import Dense, Elman, InputError, Model, Standardize, Stream
 
 Build = Callable[..., Model]
 BAD = (np.nan, np.inf, -np.inf)
@@ -99,7 +99,7 @@ def test_a_finite_sample_that_overflows_inside_is_refused_too() -> None:
     stream = Stream(model)
     stream.step(good)
     before = stream.state
-    with pytest.raises(InputError, match="makes the output overflow"):
+    with pytest.raises(InputError, match="makes output or state overflow"):
         stream.step(bad)
     assert all(np.array_equal(stream.state[name], before[name]) for name in before)
     for policy in ("hold", "skip"):
@@ -124,3 +124,31 @@ def test_a_state_that_decays_ends_at_zero_and_not_among_the_subnormal_numbers(ma
     positive = [size for size in sizes if size > 0]
     assert min(positive) >= 2.0**-105  # c at 2^-80 or above, times an output gate of 2^-24 or above
     assert sizes[-1] == 0
+
+
+@pytest.mark.parametrize("outputs", [7, 8])
+def test_an_overflow_behind_a_saturating_head_is_refused_too(outputs: int) -> None:
+    """A rectified state that doubles in each step reaches infinity, and tanh makes 1 of that."""
+    doubling = Elman([[1.0]], [[2.0]], activation="relu")
+    stream = Stream(Model([doubling, Dense(np.ones((outputs, 1)), activation="tanh")]))
+    with pytest.raises(InputError, match="makes output or state overflow"):
+        stream.run(np.ones((140, 1)))
+    assert np.isfinite(stream.state["elman1.h"]).all()
+    stream.restore(stream.snapshot())
+
+
+def test_an_overflow_in_a_branch_that_ends_nowhere_is_refused_too() -> None:
+    doubling = Elman([[1.0]], [[2.0]], activation="relu")
+    for policy in ("hold", "skip"):
+        stream = Stream(Model([doubling, Dense([[1.0]], inputs=("input",))]), on_nonfinite=policy)  # type: ignore[arg-type]
+        for _ in range(200):
+            stream.step(1.0)
+        assert stream.refused > 0
+        assert np.isfinite(stream.state["elman1.h"]).all()
+
+
+def test_what_saturates_on_the_way_is_finite_whatever_the_size() -> None:
+    """An infinity between two layers that tanh turns into 1 is no reason to refuse: not with 3 outputs, not with 8."""
+    for outputs in (3, 8):
+        model = Model([Standardize([0.0], [1e-30]), Dense(np.ones((outputs, 1)), activation="tanh")])
+        assert np.array_equal(Stream(model).step(np.full(1, 1e10, np.float32)), np.ones(outputs, np.float32))

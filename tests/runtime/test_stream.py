@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import gc
+import os
+import pickle
+import subprocess
 import sys
 import threading
 import weakref
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +21,7 @@ from edge_rnn.kernels import callable as fast
 from edge_rnn.plan import plan_of
 
 Build = Callable[..., Model]
+ROOT = Path(__file__).resolve().parents[2]
 CELLS = ("elman_tanh", "elman_relu", "gru", "gru_reset_before", "lstm")
 
 
@@ -219,6 +225,102 @@ def test_step_keeps_reference_counts(model: Model) -> None:
     for _ in range(1000):
         stream.step(x)
     assert (sys.getrefcount(x), sys.getrefcount(y)) == before
+
+
+def test_copies_are_clones_and_pickles_are_refused(model: Model) -> None:
+    stream = Stream(model)
+    x = noise(model, 1)[0]
+    stream.step(x)
+    for other in (copy.copy(stream), copy.deepcopy(stream)):
+        before = stream.snapshot()
+        assert other.snapshot() == before
+        other.step(x)
+        assert stream.snapshot() == before
+    with pytest.raises(StateError, match="take the snapshot along"):
+        pickle.dumps(stream)
+
+
+def test_an_array_that_was_pickled_takes_the_fast_path(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its dtype is an object of its own; samples that come from another process are such arrays."""
+    x = noise(model, 1)[0]
+    sent = pickle.loads(pickle.dumps(x))
+    assert sent.dtype is not x.dtype
+    expected = Stream(model).step(x).copy()
+    monkeypatch.setattr("edge_rnn.stream._convert_and_step", lambda memory, x: "converted")
+    assert np.array_equal(Stream(model).step(sent), expected)
+    for other in (x.astype(">f4"), x.view(np.int32)):
+        assert Stream(model).step(other) == "converted"
+
+
+def test_the_output_cannot_be_resized_away(model: Model) -> None:
+    y = Stream(model).step(noise(model, 1)[0])
+    with pytest.raises(ValueError, match="does not own"):
+        y.resize((10_000,), refcheck=False)
+
+
+def test_run_into_the_memory_of_the_samples(make_model: Build) -> None:
+    wide = make_model("gru", 2, 5, head=4)
+    xs = noise(wide, 6)
+    shared = np.zeros(24, np.float32)
+    shared[:12] = xs.ravel()
+    assert np.array_equal(Stream(wide).run(shared[:12].reshape(6, 2), shared.reshape(6, 4)), Stream(wide).run(xs))
+    square = make_model("gru", 3, 5, head=3)
+    xs = noise(square, 6)
+    expected = Stream(square).run(xs)
+    same, shifted = xs.copy(), np.concatenate([xs, xs[:1]])
+    assert np.array_equal(Stream(square).run(same, same), expected)
+    assert np.array_equal(Stream(square).run(shifted[:6], shifted[1:]), expected)
+
+
+PROCESSES = {
+    "eight threads make the first streams of a process at once": """
+import sys, threading
+sys.setswitchinterval(1e-6)
+streams, gate = [], threading.Barrier(8)
+def work():
+    gate.wait()
+    streams.append(Stream(model))
+threads = [threading.Thread(target=work) for _ in range(8)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+junk = [bytes(48) for _ in range(100_000)]
+for stream in streams:
+    stream.step(x)
+    repr(stream.step), stream.step.__name__
+""",
+    "a step is called when modules have let go of what they hold": """
+import sys
+class Late:
+    def __init__(self): self.step, self.x = Stream(model).step, x
+    def __del__(self): self.step(self.x)
+sys.late = Late()
+""",
+    "a process forks while another thread compiles": """
+import os, threading
+Stream(model)
+thread = threading.Thread(target=lambda: Stream(Model([Elman(np.eye(3), np.eye(3), activation="relu")])))
+thread.start()
+child = os.fork()
+if child == 0:
+    Stream(model).step(x)
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+thread.join()
+""",
+}
+
+
+@pytest.mark.parametrize("case", PROCESSES)
+def test_whole_processes(case: str) -> None:
+    start = """
+import numpy as np
+from edge_rnn import Elman, Model, Stream
+model, x = Model([Elman(np.eye(2), np.eye(2) / 2)]), np.ones(2, np.float32)
+"""
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONMALLOC": "debug"}
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", start + PROCESSES[case]]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 ERRORS = {
