@@ -123,7 +123,7 @@ def host() -> target.Target:
 def cache_directory() -> CacheDirectory:
     """Where object files are kept: ``EDGE_RNN_CACHE_DIR``, else ``edge_rnn`` in the user's cache directory."""
     given = os.environ.get(CACHE_VARIABLE)
-    path = Path(given or "edge_rnn")
+    path = Path(given) if given else Path(os.devnull, "edge_rnn")  # code is never looked for where one happens to be
     try:
         if not given:
             base = os.environ.get("XDG_CACHE_HOME")

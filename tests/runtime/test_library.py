@@ -103,6 +103,7 @@ def test_no_home_directory_stops_nothing(tmp_path: Path) -> None:
     )
     done = subprocess.run(
         [sys.executable, "-c", code],
+        cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
@@ -110,6 +111,7 @@ def test_no_home_directory_stops_nothing(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["writable"] is False
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("variable", ["NUMBA_DEBUGINFO", "NUMBA_ENABLE_PROFILING", "NUMBA_BOUNDSCHECK"])
