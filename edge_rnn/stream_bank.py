@@ -18,9 +18,12 @@ from edge_rnn.model import Model
 from edge_rnn.plan import plan_of
 from edge_rnn.stream import Bytes, Stream, float32_array, refusal
 
-__all__ = ["StreamBank"]
+__all__ = ["MAX_STREAMS", "StreamBank"]
 
 Array = NDArray[np.float32]
+
+MAX_STREAMS = 65_536
+"""Most streams of one bank."""
 
 
 class StreamBank:
@@ -35,7 +38,7 @@ class StreamBank:
     model
         What to run.
     n
-        How many streams, 1 or more; memory for all of them is fixed here and now.
+        How many streams, 1 to 65536; memory for all of them is fixed here and now.
     on_nonfinite
         See :class:`~edge_rnn.Stream`; with ``"raise"``, an error leaves every stream of the bank as it was.
 
@@ -71,6 +74,8 @@ class StreamBank:
     def __init__(self, model: Model, n: int, *, on_nonfinite: Literal["raise", "hold", "skip"] = "raise") -> None:
         if not isinstance(n, (int, np.integer)) or isinstance(n, bool) or n < 1:
             raise InputError(f"StreamBank got n = {n!r}, expected how many streams there are, 1 or more.")
+        if n > MAX_STREAMS:
+            raise InputError(f"StreamBank got n = {n}, expected {MAX_STREAMS} at most; use several banks.")
         self._streams = tuple(Stream(model, on_nonfinite=on_nonfinite) for _ in range(n))
         self.model = model
         self._ys = np.zeros((n, model.output_size), np.float32)[:]  # a view, whose memory nobody can resize away

@@ -158,6 +158,7 @@ def test_memory_is_told(make_model: Build) -> None:
 
 ERRORS = {
     "no streams": (lambda m: StreamBank(m, 0), "n = 0, expected how many"),
+    "far too many": (lambda m: StreamBank(m, 10**9), "n = 1000000000, expected 65536 at most"),
     "a fraction": (lambda m: StreamBank(m, 1.5), "n = 1.5"),
     "policy": (lambda m: StreamBank(m, 2, on_nonfinite="no"), "'raise', 'hold' or 'skip'"),
     "one sample": (lambda m: StreamBank(m, 2).step(np.zeros(3)), "shape (3,), expected (2, 3) float32: a row for each"),
