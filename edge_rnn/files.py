@@ -17,7 +17,6 @@ import hashlib
 import io
 import os
 import reprlib
-import secrets
 import stat
 from collections.abc import Mapping
 from dataclasses import MISSING, fields
@@ -29,6 +28,7 @@ import safetensors.numpy
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 
+from edge_rnn.atomic import write
 from edge_rnn.errors import FileError, InputError, ModelError
 from edge_rnn.header import canonical_json, check_record, fits, parse_json, spell_type, tensor_dtypes
 from edge_rnn.layers import LAYER_TYPES, Layer
@@ -80,28 +80,8 @@ def save(model: Model, path: str | os.PathLike[str]) -> None:
     """
     if not isinstance(model, Model):
         raise InputError(f"save got {type(model).__name__}, expected a Model: save(model, path).")
-    target = _path(path, "save")
-    data = _encode(model)
-    try:
-        target = target.resolve()  # a link stays a link, to the new file
-        if not target.parent.is_dir():
-            raise FileError(f"{path}: cannot be written: there is no folder {str(target.parent)!r}; make it first.")
-        if target.exists() and not target.is_file():
-            raise FileError(f"{path}: cannot be written: it is a folder or a device; expected the name of a file.")
-        aside = target.with_name(f".edge_rnn-{secrets.token_hex(8)}.tmp")
-        try:
-            with aside.open("xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            aside.replace(target)
-        except BaseException:
-            aside.unlink(missing_ok=True)
-            raise
-    except FileError:
-        raise
-    except (OSError, RuntimeError, ValueError) as error:  # the last two: a loop of links, a zero byte in the name
-        raise FileError(f"{path}: cannot be written: {_reason(error)}.") from None
+    _path(path, "save")
+    write(path, _encode(model))
 
 
 def load(path: str | os.PathLike[str]) -> Model:

@@ -24,15 +24,15 @@ LAYERS = {
         {"header"},
         {"model"},
         {"layers"},
-        {"errors"},
+        {"atomic", "errors"},
     ],
     "edge_rnn_export": [
         {"cli", "demo", "rivals"},
         {"__init__"},
         {"verify", "build", "export"},
         {"torch_reader", "onnx_writer"},
-        {"torch_files", "torch_modules"},
-        {"torch_state", "ort", "report"},
+        {"torch_files", "torch_modules", "torch_forward"},
+        {"torch_state", "ort", "report", "magnitudes", "onnx_metadata"},
     ],
 }
 # Beyond the order: who never imports what.

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 import threading
 import time
 from dataclasses import dataclass
@@ -21,7 +20,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
 
-from edge_rnn.errors import CompileError
+from edge_rnn import atomic
+from edge_rnn.errors import CompileError, FileError
 from edge_rnn.kernels import target
 
 __all__ = [
@@ -224,12 +224,6 @@ def _write(path: Path, code: bytes) -> None:
     """Keep object code if that is possible; a cache that cannot be written is not an error."""
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle, aside = tempfile.mkstemp(dir=path.parent, prefix=path.name)
-    except OSError:
+        atomic.write(path, code + hashlib.sha256(code).digest())
+    except (OSError, FileError):
         return
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(code + hashlib.sha256(code).digest())
-        os.replace(aside, path)
-    except OSError:
-        Path(aside).unlink(missing_ok=True)

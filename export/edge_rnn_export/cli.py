@@ -39,7 +39,7 @@ def add_import(subparsers: Any) -> None:
         metavar="MODULE=KIND",
         action="append",
         default=[],
-        help="activation after a Linear (tanh, sigmoid, relu, softmax) or of an RNN (relu); may be repeated",
+        help="activation after a Linear (tanh, sigmoid, relu, softmax, none) or of an RNN (relu); may be repeated",
     )
     parser.add_argument("--ignore", metavar="A,B", help="parameters or modules that inference does not use")
     parser.add_argument("--mean", metavar="V,V", help="mean of each input, to take samples in the sensor's own units")

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-from contextlib import suppress
 from os import PathLike
-from pathlib import Path
 
 from numpy.typing import ArrayLike
 
-from edge_rnn.errors import FileError, ModelError, UnsupportedError
+from edge_rnn.atomic import written_aside
+from edge_rnn.errors import ModelError, UnsupportedError
 from edge_rnn.model import Model
 from edge_rnn_export.report import Report
 from edge_rnn_export.verify import verify
@@ -58,24 +56,22 @@ def to_onnx(
         from edge_rnn_export.onnx_writer import build_step_graph
     except ModuleNotFoundError as error:
         raise UnsupportedError(f"to_onnx needs {error.name}: pip install 'edge-rnn[export]'.") from None
-    target = Path(path)
     data = build_step_graph(model).SerializeToString(deterministic=True)
-    aside = target.with_name(f".{target.name}.{os.getpid()}.new")
-    try:
-        aside.write_bytes(data)
+    with written_aside(path, data) as aside:
         report = verify(model, aside, steps=steps, xs=xs, seed=seed)
         if not report.passed:
-            raise ModelError(
-                f"to_onnx did not write {target}: over {report.steps} steps reference and Stream differ by "
-                f"{report.reference_vs_stream:.1e}, reference and onnxruntime by {report.reference_vs_onnx:.1e}, "
-                f"Stream and onnxruntime by {report.stream_vs_onnx:.1e}, with a tolerance of {report.tolerance:.0e}. "
-                f"Rounding the state to float32 alone moves the reference by {report.drift:.1e}; where that is much, "
-                f"compare on a recording (xs) or over fewer steps."
-            )
-        aside.replace(target)
-    except OSError as error:
-        raise FileError(f"{target} cannot be written: {error.strerror}.") from None
-    finally:
-        with suppress(OSError):
-            aside.unlink()
+            raise ModelError(f"to_onnx did not write {path}: {_why(report)}")
     return report
+
+
+def _why(report: Report) -> str:
+    """What failed in a report."""
+    worst = max(report.deviations, key=lambda each: (not each.passed, each.share))
+    figures = (
+        f"over {report.steps} steps reference and Stream differ by {report.reference_vs_stream:.1e}, reference and "
+        f"onnxruntime by {report.reference_vs_onnx:.1e}, Stream and onnxruntime by {report.stream_vs_onnx:.1e}, with a "
+        f"tolerance of {report.tolerance:.0e} of what each value is made of; the furthest off is {worst.name!r} at "
+        f"index {worst.channel}. Rounding the state to float32 alone moves the reference by {report.drift:.1e}; where "
+        f"that is much, compare on a recording (xs) or over fewer steps."
+    )
+    return " ".join([figures, *report.mismatches])

@@ -9,7 +9,6 @@ Source: ONNX operators RNN-14, GRU-14, LSTM-14, https://onnx.ai/onnx/operators.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,14 +19,13 @@ from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, checker, he
 
 import edge_rnn
 from edge_rnn.errors import UnsupportedError
+from edge_rnn.layers import LAYER_TYPES
 from edge_rnn.model import Model
+from edge_rnn_export.onnx_metadata import metadata
 
-__all__ = ["METADATA_KEY", "OPSET", "build_step_graph"]
+__all__ = ["OPSET", "build_step_graph"]
 
 Array = NDArray[np.float32]
-
-METADATA_KEY = "edge_rnn"
-"""Key of the JSON text in the file's ``metadata_props``; :func:`build_step_graph` says what it holds."""
 
 OPSET = 17
 _IR_VERSION = 8
@@ -46,9 +44,7 @@ def build_step_graph(model: Model) -> ModelProto:
         ``(1, 1, O)``, and each state's new value as ``gru1.h_out``. Feed a state's output back as its input in the
         next step; in the first one feed the initial state.
 
-        ``metadata_props["edge_rnn"]`` is JSON: ``format`` (1), ``version`` of edge_rnn, ``fingerprint`` of the model,
-        ``form`` (``"step"``), ``name``, ``labels``, ``sample_rate_hz`` (or null), ``input_names``, ``input_units``,
-        and ``initial_state``: state name to list of numbers, for the states that do not start at zero.
+        ``metadata_props``: see :func:`edge_rnn_export.onnx_metadata.metadata`.
 
     Raises
     ------
@@ -60,7 +56,7 @@ def build_step_graph(model: Model) -> ModelProto:
     outputs = ["x"]  # of the input and of each layer, by place + 1
     states: dict[str, str] = {}
     for layer, sources in zip(model.layers, model.sources, strict=True):
-        if layer.kind not in _WRITERS:
+        if layer.kind not in _WRITERS or LAYER_TYPES.get(layer.kind) is not type(layer):  # not a class of that name
             raise UnsupportedError(
                 f"to_onnx has no ONNX form for {layer.title}; expected one of {', '.join(_WRITERS)}."
             )
@@ -86,7 +82,7 @@ def build_step_graph(model: Model) -> ModelProto:
         opset_imports=[helper.make_opsetid("", OPSET)],
         ir_version=_IR_VERSION,
     )
-    helper.set_model_props(proto, {METADATA_KEY: json.dumps(_metadata(model))})
+    helper.set_model_props(proto, metadata(model))
     checker.check_model(proto, full_check=True)
     return proto
 
@@ -204,18 +200,3 @@ _WRITERS: Mapping[str, Writer] = {
 
 def _value(name: str, size: int) -> ValueInfoProto:
     return helper.make_tensor_value_info(name, TensorProto.FLOAT, (1, 1, size))
-
-
-def _metadata(model: Model) -> dict[str, Any]:
-    return {
-        "format": 1,
-        "version": edge_rnn.__version__,
-        "fingerprint": model.fingerprint,
-        "form": "step",
-        "name": model.name,
-        "labels": model.labels,
-        "sample_rate_hz": model.sample_rate_hz,
-        "input_names": model.input_names,
-        "input_units": model.input_units,
-        "initial_state": {name: value.tolist() for name, value in model.initial_state.items() if value.any()},
-    }

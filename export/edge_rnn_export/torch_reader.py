@@ -15,8 +15,9 @@ from edge_rnn.errors import InputError, UnsupportedError
 from edge_rnn.layers import Dense, Standardize
 from edge_rnn.model import Model
 from edge_rnn_export.torch_files import as_array, read_pickle, read_safetensors
+from edge_rnn_export.torch_forward import check_forward
 from edge_rnn_export.torch_modules import parts_of_module
-from edge_rnn_export.torch_state import Part, chained, layers_of, parts_of
+from edge_rnn_export.torch_state import Part, chained, check_numbers, layers_of, parts_of
 
 __all__ = ["from_torch"]
 
@@ -35,6 +36,7 @@ def from_torch(
     sample_rate_hz: float | None = None,
     input_names: Sequence[str] = (),
     input_units: Sequence[str] = (),
+    check: bool = True,
 ) -> Model:
     """Read a PyTorch network: a module, a state_dict, or a file with a state_dict.
 
@@ -47,13 +49,15 @@ def from_torch(
         tensors, arrays or lists by name. Or the path of a ``.safetensors``, ``.pt`` or ``.pth`` file that holds one
         (``.pt`` and ``.pth`` are loaded with ``weights_only=True`` and need torch).
     modules
-        Names in order of use, ``("rnn", "head")``, dotted for nested ones. What ``forward`` does cannot be seen from
-        outside: without this argument the order of definition is taken as the order of use. (A ``.safetensors`` file
+        Names in order of use, ``("rnn", "head")``, dotted for nested ones. Without this argument the order of
+        definition is taken as the order of use. (A ``.safetensors`` file
         does not keep the order of definition; there the sizes must leave one order only.)
     activations
         By a module's name what is not a module: ``{"fc1": "relu"}`` where ``forward`` calls ``F.relu(self.fc1(x))``,
         and what a state_dict does not tell: the activations after a Linear (default ``"none"``) and of an ``nn.RNN``
-        (default ``"tanh"``).
+        (default ``"tanh"``). In a state_dict with numbered names, ``0.weight`` and ``2.weight``, something without
+        parameters stood between: say what by the name before it, ``{"0": "tanh"}``, or ``{"0": "none"}`` for Dropout
+        and the like. An activation of the last layer may be one that the loss function had inside.
     ignore
         Parameters and buffers, or modules that hold them, which inference does not use. Every other one must have
         gone into a layer, else it is an error. (A trained initial state is named here too, and given to its layer
@@ -63,6 +67,12 @@ def from_torch(
         the stream takes samples as the sensor gives them.
     name, labels, sample_rate_hz, input_names, input_units
         See :class:`~edge_rnn.model.Model`.
+    check
+        Whether to run a module's ``forward``, on a copy in eval mode, and compare it with the layers on random
+        sequences of 16 steps. What ``forward`` does is seen in no other way: a skip connection, a module used twice,
+        ``F.relu``, a hook. It may take ``(time, I)``, ``(time, 1, I)`` or ``(1, time, I)``, and give all steps or the
+        last one, alone or first in a tuple; states that it asks for are None. A module without a ``forward`` and a
+        state_dict cannot be checked.
 
     Returns
     -------
@@ -74,9 +84,11 @@ def from_torch(
     ------
     UnsupportedError
         A module, an option or a parameter cannot be converted (bidirectional, ``proj_size``, dropout while training,
-        layers not listed above); the message names it. Or torch is needed and not installed.
+        layers not listed above); the message names it. Or ``forward`` does something else than the layers one after
+        another. Or torch is needed and not installed.
     InputError
-        An argument names a module that is not there, or the order cannot be told.
+        An argument names a module that is not there, the order cannot be told, something stood between numbered
+        modules, or ``forward`` cannot be called with samples alone.
     ModelError
         Parameters are missing or do not fit together.
     FileError
@@ -94,8 +106,13 @@ def from_torch(
     used_parts = _selected(parts, modules) if modules is not None else parts if ordered else chained(parts, arrays)
     chosen = dict(activations or {})
     _check_activations(chosen, used_parts)
+    live = _is_module(source)
+    if not live:
+        check_numbers(parts, used_parts, chosen, named=modules is not None)
     layers, used = layers_of(used_parts, arrays, chosen)
     _check_all_used(arrays, used, ignore)
+    if live and check and layers:
+        check_forward(sys.modules["torch"], source, layers, used_parts, chosen)
     if standardize is not None:
         layers.insert(0, standardize if isinstance(standardize, Standardize) else _standardize(*standardize))
     return Model(
@@ -123,12 +140,11 @@ def _opened(source: Any) -> tuple[list[Part], dict[str, Array], bool]:
         else:
             raise InputError(f"from_torch got the file {str(path)!r}, expected one in .safetensors, .pt or .pth.")
         return parts_of(arrays), arrays, ordered
-    torch = sys.modules.get("torch")  # without it nobody can hold a module
-    if torch is not None and isinstance(source, torch.nn.Module):
+    if _is_module(source):
         found = dict(source.named_parameters(remove_duplicate=False))
         found |= dict(source.named_buffers(remove_duplicate=False))
         arrays = {key: as_array(f"from_torch: {key}", value) for key, value in found.items()}
-        return list(parts_of_module(torch.nn, source)), arrays, True
+        return list(parts_of_module(sys.modules["torch"].nn, source)), arrays, True
     if isinstance(source, Mapping) and all(isinstance(key, str) for key in source):
         arrays = {key: as_array(f"from_torch: {key}", value) for key, value in source.items()}
         return parts_of(arrays), arrays, True
@@ -136,6 +152,11 @@ def _opened(source: Any) -> tuple[list[Part], dict[str, Array], bool]:
         f"from_torch got {type(source).__name__}, expected an nn.Module, a state_dict (tensors or arrays by name) or "
         f"the path of a .safetensors, .pt or .pth file."
     )
+
+
+def _is_module(source: Any) -> bool:
+    torch = sys.modules.get("torch")  # without it nobody can hold a module
+    return torch is not None and isinstance(source, torch.nn.Module)
 
 
 def _selected(parts: Sequence[Part], modules: Sequence[str]) -> list[Part]:

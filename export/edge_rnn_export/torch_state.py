@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, pairwise
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from edge_rnn.errors import InputError, ModelError, UnsupportedError
 from edge_rnn.layers import GRU, LSTM, Dense, Elman, Layer, Recurrent
 
-__all__ = ["Part", "chained", "layers_of", "parts_of"]
+__all__ = ["Part", "chained", "check_numbers", "layers_of", "parts_of"]
 
 Array = NDArray[Any]
 
@@ -142,6 +142,50 @@ def _sizes(part: Part, arrays: Mapping[str, Array]) -> tuple[int, int]:
     return (first or (0,))[-1], (last or (0,))[-1]
 
 
+def check_numbers(parts: Sequence[Part], used: Sequence[Part], activations: Mapping[str, str], *, named: bool) -> None:
+    """See that nothing is passed over between numbered modules: ``0.weight``, ``2.weight`` had something at 1.
+
+    Parameters
+    ----------
+    parts, used
+        All that the state_dict holds, and those of them that become layers.
+    activations
+        By the path of the module before the gap: resolves it.
+    named
+        Whether the caller named the modules in order of use, which resolves a gap that follows no Linear.
+
+    Raises
+    ------
+    InputError
+        Something without parameters stood in a gap, and nobody says what.
+    """
+    numbered: dict[str, dict[int, Part]] = {}
+    for part in parts:
+        head, _, last = part.path.rpartition(".")
+        if last.isdecimal():
+            numbered.setdefault(head, {})[int(last)] = part
+    for head, members in numbered.items():
+        for before, number in pairwise((-1, *sorted(members))):
+            previous, part = members.get(before), members[number]
+            if number - before == 1 or part not in used or (previous is not None and previous not in used):
+                continue
+            takes = previous is not None and previous.kind == "Linear"
+            if (previous is not None and previous.path in activations) or (named and not takes):
+                continue
+            place = f"{head}.{number - 1}" if head else str(number - 1)
+            if takes and previous is not None:
+                remedy = (
+                    f"say what in activations={{{previous.path!r}: 'relu'}} (or tanh, sigmoid, softmax; none for "
+                    f"Dropout and the like)"
+                )
+            else:
+                remedy = "if it computes nothing (Dropout, Flatten), name the modules in order of use in modules="
+            raise InputError(
+                f"from_torch: something without parameters stood at {place!r}, before {part.path!r}, and a state_dict "
+                f"does not tell what; {remedy}, or hand over the module itself."
+            )
+
+
 def layers_of(
     parts: Sequence[Part], arrays: Mapping[str, Array], activations: Mapping[str, str]
 ) -> tuple[list[Layer], set[str]]:
@@ -192,7 +236,14 @@ def layers_of(
                 stacked = suffix if len(part.suffixes) > 1 else ""
                 name = _layer_name(part.path + stacked if part.path else "", layers)
                 weights = [take(part, f"{role}{suffix}") for role in ("weight_ih", "weight_hh")]
-                biases = [take(part, f"{role}{suffix}", required=False) for role in ("bias_ih", "bias_hh")]
+                roles = [f"{role}{suffix}" for role in ("bias_ih", "bias_hh")]
+                biases = [take(part, role, required=False) for role in roles]
+                if (biases[0] is None) != (biases[1] is None):
+                    there, lost = roles if biases[1] is None else reversed(roles)
+                    raise ModelError(
+                        f"from_torch found {part.parameter(there)!r} but no {part.parameter(lost)!r}; PyTorch has "
+                        f"both or neither, so one has been lost."
+                    )
                 layers.append(_made(RECURRENT[part.kind], name, *weights, *biases, **options))
     return layers, used
 

@@ -13,6 +13,8 @@ from edge_rnn import reference
 from edge_rnn.errors import InputError
 from edge_rnn.layers import Standardize
 from edge_rnn.model import Model
+from edge_rnn_export.magnitudes import magnitudes
+from edge_rnn_export.onnx_metadata import mismatches
 from edge_rnn_export.ort import session
 from edge_rnn_export.report import Deviation, Report
 
@@ -21,7 +23,9 @@ __all__ = ["DRIFT_FACTOR", "TOLERANCE", "TOLERANCE_LIMIT", "verify"]
 Array = NDArray[Any]
 
 TOLERANCE = 1e-5
-"""What any two of the three may differ by in an output or state, times its largest value where that is above 1.
+"""What any two of the three may differ by in an output or unit, times what its values are made of.
+
+What that is says :mod:`edge_rnn_export.magnitudes`: at least the channel's own largest value; of a sum, its terms.
 
 Float32 rounds by 6e-8 of a value, and what a step adds the loop of an ordinary network forgets again: such networks
 stay within 3e-6 of float64 for any number of steps. A gate in the wrong place, a bias left out or an option dropped is
@@ -67,7 +71,8 @@ def verify(
     Returns
     -------
     Report
-        ``report.passed`` says whether the file may be used; ``print(report)`` shows a table.
+        ``report.passed`` says whether the file may be used; ``print(report)`` shows a table. A file that says that it
+        was written for another model, or for other initial states, has not passed whatever the figures are.
 
     Raises
     ------
@@ -82,13 +87,14 @@ def verify(
     Notes
     -----
     The tolerance starts from what the network itself does with rounding: a second reference runs along whose state is
-    rounded to float32 after each step. See :data:`TOLERANCE`, :data:`TOLERANCE_LIMIT` and :data:`DRIFT_FACTOR`.
+    rounded to float32 after each step. It is relative to each output and unit alone, so that large ones do not hide
+    small ones. See :data:`TOLERANCE`, :data:`TOLERANCE_LIMIT` and :data:`DRIFT_FACTOR`.
     """
     samples = _samples(model, steps, xs, seed)
     graph = _OnnxSteps(model, path)
     names = ["y", *model.initial_state]
-    # Largest absolute value, then largest differences: Stream, onnxruntime, the two, rounded reference.
-    most = {name: np.zeros(5) for name in names}
+    # Per channel: largest absolute value, then largest differences: Stream, onnxruntime, the two, rounded reference.
+    most = {name: np.zeros((5, 1)) for name in names}
     with np.errstate(over="ignore", invalid="ignore"):
         for exact, stream, onnx, rounded in zip(
             _reference_steps(model, samples, np.float64),
@@ -99,16 +105,20 @@ def verify(
         ):
             for name in names:
                 a, b, c, d = exact[name], stream[name], onnx[name], rounded[name]
-                found = [np.abs(values).max() for values in (a, a - b, a - c, b - c, a - d)]
-                most[name] = np.maximum(most[name], found)
-    scales = {name: max(1.0, peaks[0]) for name, peaks in most.items()}
-    drift = max(float(most[name][4] / scales[name]) for name in names)
+                most[name] = np.maximum(most[name], np.abs([a, a - b, a - c, b - c, a - d]))
+    scales = magnitudes(model, samples, {name: peaks[0] for name, peaks in most.items()})
+    drift = max(float((most[name][4] / scales[name]).max()) for name in names)
     tolerance = float(np.clip(DRIFT_FACTOR * drift, TOLERANCE, TOLERANCE_LIMIT))
-    deviations = []
-    for name in names:
-        peak, *differences = (float(value) for value in most[name][:4])
-        deviations.append(Deviation(name, peak, tolerance * scales[name], *differences))
-    return Report(len(samples), tuple(deviations), drift, tolerance)
+    deviations = tuple(_deviation(name, most[name], tolerance * scales[name]) for name in names)
+    return Report(len(samples), deviations, drift, tolerance, *mismatches(model, graph.metadata))
+
+
+def _deviation(name: str, most: Array, allowed: Array) -> Deviation:
+    """What was found in one output or state, given what each of its channels may differ by."""
+    shares = most[1:4].max(axis=0) / allowed
+    worst = int(np.argmax(shares))  # a NaN counts as the largest
+    peak, stream, onnx, both = (float(values.max()) for values in most[:4])
+    return Deviation(name, peak, float(allowed[worst]), stream, onnx, both, float(shares[worst]), worst)
 
 
 def _samples(model: Model, steps: int, xs: ArrayLike | None, seed: int) -> NDArray[np.float32]:
@@ -161,6 +171,7 @@ class _OnnxSteps:
 
     def __init__(self, model: Model, path: str | PathLike[str]) -> None:
         self._session = session(path)
+        self.metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
         self._initial = {name: value[None, None] for name, value in model.initial_state.items()}
         sizes = {name: len(value) for name, value in model.initial_state.items()}
         self._check(path, "inputs", self._session.get_inputs(), {"x": model.input_size} | sizes)

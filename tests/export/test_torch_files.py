@@ -94,6 +94,20 @@ def test_numbered_modules_go_by_number_not_by_alphabet(tmp_path: Path) -> None:
     assert [layer.name for layer in model.layers] == [f"net_{k}" for k in range(12)]
 
 
+@pytest.mark.parametrize("activation", ["tanh", "none"])
+def test_gap_between_numbers_is_resolved_by_the_activation_before_it(activation: str) -> None:
+    model = from_torch(numbered(0, 2), activations={"0": activation})
+    assert [layer.options["activation"] for layer in model.layers] == [activation, "none"]
+
+
+def test_gap_that_follows_no_linear_is_resolved_by_naming_the_modules() -> None:
+    state = {f"rnn.{key}": value for key, value in rnn(hidden=3).items()} | numbered(1, head="head")
+    assert len(from_torch(state, modules=["rnn", "head.1"]).layers) == 2
+    gru = {f"0.{key}": value for key, value in rnn(hidden=3).items()} | numbered(2)
+    assert len(from_torch(gru, modules=["0", "2"]).layers) == 2
+    assert len(from_torch(numbered(0, 2), modules=["0"], ignore=["2"]).layers) == 1
+
+
 def test_order_that_the_sizes_do_not_tell_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "state.safetensors"
     save_file({"b.weight": np.ones((3, 3), np.float32), "a.weight": np.zeros((3, 3), np.float32)}, path)
@@ -132,6 +146,10 @@ def without(state: dict[str, Any], name: str) -> dict[str, Any]:
     return {key: value for key, value in state.items() if key != name}
 
 
+def numbered(*numbers: int, head: str = "") -> dict[str, Any]:
+    return {f"{head}.{number}.weight".lstrip("."): np.zeros((3, 3)) for number in numbers}
+
+
 BATCH_NORM = {name: np.zeros(4) for name in ("bn.weight", "bn.bias", "bn.running_mean", "bn.running_var")}
 REFUSED: list[tuple[Any, dict[str, Any], type[EdgeRnnError], str]] = [
     (rnn() | rnn(suffix="_l0_reverse"), {}, UnsupportedError, r"the state_dict: it is bidirectional"),
@@ -146,7 +164,19 @@ REFUSED: list[tuple[Any, dict[str, Any], type[EdgeRnnError], str]] = [
     (rnn() | rnn(suffix="_l2"), {}, UnsupportedError, r"layers _l0, _l2 are there, expected _l0, _l1"),
     (without(rnn(), "weight_ih_l0"), {}, ModelError, r"found no 'weight_ih_l0'"),
     (without(rnn(), "weight_hh_l0"), {}, UnsupportedError, r"there is no weight_hh_l0, only weight_ih_l0"),
-    (rnn() | {"bias_ih_l0": np.zeros(11)}, {}, ModelError, r"GRU bias_ih got shape \(11,\), expected \(12,\)"),
+    (rnn() | {"bias_ih_l0": np.zeros(12)}, {}, ModelError, r"found 'bias_ih_l0' but no 'bias_hh_l0'; PyTorch has both"),
+    (rnn() | {"bias_hh_l0": np.zeros(12)}, {}, ModelError, r"found 'bias_hh_l0' but no 'bias_ih_l0'"),
+    (numbered(0, 2), {}, InputError, r"stood at '1', before '2', .*activations={'0': 'relu'} \(or tanh.*none for Drop"),
+    (numbered(0, 1, 3, head="net"), {}, InputError, r"stood at 'net\.2', before 'net\.3', .*{'net\.1': 'relu'}"),
+    (numbered(0, 2), {"modules": ["0", "2"]}, InputError, r"stood at '1'"),
+    (numbered(0, 2, 5), {"activations": {"0": "tanh"}}, InputError, r"stood at '4'"),
+    (numbered(1), {}, InputError, r"stood at '0', before '1', .*name the modules in order of use in modules="),
+    (
+        rnn() | {"bias_ih_l0": np.zeros(11), "bias_hh_l0": np.zeros(12)},
+        {},
+        ModelError,
+        r"GRU bias_ih got shape \(11,\), expected \(12,\)",
+    ),
     (rnn() | {"h0": np.zeros(4)}, {}, UnsupportedError, r"no layer for: h0 \(4,\). Name it in ignore="),
     (BATCH_NORM, {}, UnsupportedError, r"'bn': it holds weight \(4,\), bias \(4,\), running_mean"),
     ({"conv.weight": np.zeros((4, 3, 5))}, {}, UnsupportedError, r"'conv': it holds weight \(4, 3, 5\)"),

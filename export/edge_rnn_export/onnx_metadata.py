@@ -1,0 +1,80 @@
+"""What an exported graph says of its model beside the computation, and whether that is so."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+import edge_rnn
+from edge_rnn.model import Model
+
+__all__ = ["METADATA_KEY", "metadata", "mismatches"]
+
+METADATA_KEY = "edge_rnn"
+"""Key of the JSON text in the file's ``metadata_props``; :func:`metadata` says what it holds."""
+
+_FORMAT = 1
+
+
+def metadata(model: Model) -> dict[str, str]:
+    """What goes into a graph's ``metadata_props``.
+
+    Returns
+    -------
+    dict
+        ``{"edge_rnn": JSON}``: ``format`` (1), ``version`` of edge_rnn, ``fingerprint`` of the model, ``form``
+        (``"step"``), ``name``, ``labels``, ``sample_rate_hz`` (or null), ``input_names``, ``input_units``, and
+        ``initial_state``: state name to list of numbers, for the states that do not start at zero.
+    """
+    description = {
+        "format": _FORMAT,
+        "version": edge_rnn.__version__,
+        "fingerprint": model.fingerprint,
+        "form": "step",
+        "name": model.name,
+        "labels": model.labels,
+        "sample_rate_hz": model.sample_rate_hz,
+        "input_names": model.input_names,
+        "input_units": model.input_units,
+        "initial_state": _initial_state(model),
+    }
+    return {METADATA_KEY: json.dumps(description)}
+
+
+def mismatches(model: Model, found: Mapping[str, str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Hold a graph's metadata against the model.
+
+    Returns
+    -------
+    mismatches, notes
+        What is not as the model has it, and what the graph does not say; a sentence each.
+    """
+    if METADATA_KEY not in found:
+        note = "The graph does not say which initial states it is for; those of the model were taken."
+        return (), (note,)
+    try:
+        description = json.loads(found[METADATA_KEY])
+    except ValueError:
+        description = None
+    got = description.get("format") if isinstance(description, dict) else None
+    if not isinstance(description, dict) or got != _FORMAT:
+        return (f"The graph has metadata of the format {got!r}, expected {_FORMAT}; export the model anew.",), ()
+    wrong = []
+    if description.get("fingerprint") != model.fingerprint:
+        wrong.append(
+            f"The graph says that it was written for another model: its fingerprint is "
+            f"{str(description.get('fingerprint'))[:12]}, expected {model.fingerprint[:12]}; export the model anew."
+        )
+    if description.get("initial_state") != _initial_state(model):
+        wrong.append(
+            "The graph says that it begins with other initial states than the model; a program that goes by it would "
+            "give other outputs. Export the model anew."
+        )
+    return tuple(wrong), ()
+
+
+def _initial_state(model: Model) -> dict[str, Any]:
+    return {name: np.asarray(value).tolist() for name, value in model.initial_state.items() if value.any()}

@@ -1,0 +1,223 @@
+"""from_torch runs a module's forward: what the modules alone do not tell is refused, whatever the layout is taken."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from edge_rnn.errors import InputError, UnsupportedError
+from edge_rnn.model import Model
+from edge_rnn_export import from_torch
+
+torch = pytest.importorskip("torch")
+nn = torch.nn
+pytestmark = pytest.mark.torch
+
+Forward = Callable[..., Any]
+
+
+@pytest.fixture(autouse=True)
+def _one_thread_same_weights() -> None:
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+
+
+def network(forward: Forward, **modules: Any) -> Any:
+    """A user's own class with this forward and these modules."""
+    made = type("Net", (nn.Module,), {"forward": forward})()
+    for name, module in modules.items():
+        setattr(made, name, module)
+    return made.eval()
+
+
+def in_order(self: Any, x: Any) -> Any:
+    return self.out(self.rnn(x)[0])
+
+
+def hooked() -> Any:
+    module = nn.Sequential(nn.Linear(3, 4))
+    module[0].register_forward_hook(lambda module, inputs, output: 3 * output)
+    return module
+
+
+def aliased() -> Any:
+    rnn = nn.GRU(4, 4)
+    return network(in_order, rnn=rnn, layers=nn.ModuleList([rnn]), out=nn.Linear(4, 2))
+
+
+class Negative(nn.Sequential):  # type: ignore[name-defined,misc]
+    def forward(self, x: Any) -> Any:
+        return -super().forward(x)
+
+
+def two_relus(self: Any, x: Any) -> Any:
+    return self.c(self.act(self.b(self.act(self.a(x)))))
+
+
+OTHERWISE: dict[str, Callable[[], Any]] = {
+    "skip": lambda: network(lambda self, x: self.out(x + self.rnn(x)[0]), rnn=nn.GRU(3, 3), out=nn.Linear(3, 2)),
+    "gated": lambda: network(
+        lambda self, x: self.a(self.rnn(x)[0]) * torch.sigmoid(self.b(self.rnn(x)[0])),
+        rnn=nn.GRU(3, 8),
+        a=nn.Linear(8, 8),
+        b=nn.Linear(8, 8),
+    ),
+    "used twice": lambda: network(lambda self, x: self.rnn(self.rnn(x)[0])[0], rnn=nn.GRU(4, 4)),
+    "other order": lambda: network(lambda self, x: self.a(self.b(x)[0]), a=nn.Linear(8, 8), b=nn.GRU(8, 8)),
+    "one relu twice": lambda: network(
+        two_relus, a=nn.Linear(3, 4), act=nn.ReLU(), b=nn.Linear(4, 4), c=nn.Linear(4, 2)
+    ),
+    "alias": aliased,
+    "hook": hooked,
+    "sequential": lambda: Negative(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2)),
+    "tiny": lambda: network(lambda self, x: -self.out(x), out=nn.Linear(3, 1)).apply(
+        lambda module: [parameter.detach().mul_(1e-7) for parameter in module.parameters(recurse=False)]
+    ),
+    "alternatives": lambda: network(
+        lambda self, x: self.heads["b"](x), heads=nn.ModuleDict({"a": nn.Linear(3, 3), "b": nn.Linear(3, 3)})
+    ),
+    "other shape": lambda: network(lambda self, x: self.a(x), a=nn.Linear(3, 3), b=nn.Linear(3, 2)),
+}
+
+
+@pytest.mark.parametrize("name", OTHERWISE)
+def test_forward_that_does_something_else_is_refused(name: str) -> None:
+    module = OTHERWISE[name]()
+    message = r"forward does something else than <Model .*(differ by up to|it gives the shape) .*Pass modules= in order"
+    with pytest.raises(UnsupportedError, match=message):
+        from_torch(module)
+    assert isinstance(from_torch(module, check=False), Model)
+
+
+@pytest.mark.parametrize(
+    ("name", "modules"),
+    [
+        ("used twice", ("rnn", "rnn")),
+        ("other order", ("b", "a")),
+        ("one relu twice", ("a", "act", "b", "act", "c")),
+        ("alias", ("rnn", "out")),
+    ],
+)
+def test_modules_in_order_of_use_are_taken(name: str, modules: tuple[str, ...]) -> None:
+    ignore = ("layers",) if name == "alias" else ()
+    assert len(from_torch(OTHERWISE[name](), modules=modules, ignore=ignore).layers) >= 2
+
+
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid", "relu", "tanh"])
+def test_functional_activation_is_found_and_said(activation: str) -> None:
+    functions = {"softmax": lambda x: torch.softmax(x, -1)}
+    function = functions.get(activation, getattr(torch, activation))
+    module = network(lambda self, x: function(in_order(self, x)), rnn=nn.GRU(3, 4), out=nn.Linear(4, 3))
+    with pytest.raises(UnsupportedError, match=rf"Pass activations={{'out': '{activation}'}}, or build"):
+        from_torch(module)
+    model = from_torch(module, activations={"out": activation})
+    assert model.layers[-1].options == {"activation": activation}
+
+
+def test_activation_inside_the_loss_function_is_taken() -> None:
+    module = network(in_order, rnn=nn.GRU(3, 4), out=nn.Linear(4, 3))
+    assert from_torch(module, activations={"out": "softmax"}).layers[-1].options == {"activation": "softmax"}
+
+
+def states_asked_for(self: Any, x: Any, state: Any) -> Any:
+    h, state = self.rnn(x, state)
+    return self.out(h), state
+
+
+def states_made(self: Any, x: Any) -> Any:
+    return self.out(self.rnn(x, torch.zeros(1, x.size(0), 4))[0])  # float32, whatever x is
+
+
+def step_of_a_cell(self: Any, x: Any, h: Any = None) -> Any:
+    h = self.cell(x, h)
+    return self.out(h), h
+
+
+def sequence_of_a_cell(self: Any, xs: Any) -> Any:
+    h, ys = None, []
+    for x in xs:
+        h = self.cell(x, h)
+        ys.append(self.out(h))
+    return torch.stack(ys)
+
+
+def noisy(self: Any, x: Any) -> Any:
+    import warnings
+
+    warnings.warn("look", stacklevel=1)
+    self.seen = getattr(self, "seen", 0) + 1
+    return in_order(self, x)
+
+
+TAKEN: dict[str, tuple[Forward, dict[str, Callable[[], Any]]]] = {
+    "time first": (in_order, {"rnn": lambda: nn.GRU(3, 4)}),
+    "batch first": (in_order, {"rnn": lambda: nn.LSTM(3, 4, 2, batch_first=True)}),
+    "last step": (lambda self, x: self.out(self.rnn(x)[0])[:, -1], {"rnn": lambda: nn.GRU(3, 4, batch_first=True)}),
+    "last step of time first": (lambda self, x: self.out(self.rnn(x)[0][-1]), {"rnn": lambda: nn.GRU(3, 4)}),
+    "last state": (lambda self, x: self.out(self.rnn(x)[1][-1]), {"rnn": lambda: nn.GRU(3, 4)}),
+    "with states": (lambda self, x: (in_order(self, x), self.rnn(x)[1]), {"rnn": lambda: nn.RNN(3, 4)}),
+    "nested tuple": (lambda self, x: ((None, in_order(self, x)), 0), {"rnn": lambda: nn.RNN(3, 4)}),
+    "states asked for": (states_asked_for, {"rnn": lambda: nn.LSTM(3, 4, batch_first=True)}),
+    "states made": (states_made, {"rnn": lambda: nn.GRU(3, 4, batch_first=True)}),
+    "unbatched": (lambda self, x: in_order(self, x + torch.zeros(16, 1)), {"rnn": lambda: nn.GRU(3, 4)}),
+    "cell, one step": (step_of_a_cell, {"cell": lambda: nn.GRUCell(3, 4)}),
+    "cell, sequence": (sequence_of_a_cell, {"cell": lambda: nn.GRUCell(3, 4)}),
+    "with a warning": (noisy, {"rnn": lambda: nn.GRU(3, 4)}),
+}
+
+
+@pytest.mark.parametrize("name", TAKEN)
+@pytest.mark.parametrize("outputs", [1, 2])
+def test_layouts(name: str, outputs: int) -> None:
+    forward, modules = TAKEN[name]
+    module = network(forward, **{key: make() for key, make in modules.items()}, out=nn.Linear(4, outputs))
+    assert from_torch(module).output_size == outputs
+    assert not hasattr(module, "seen")
+
+
+@pytest.mark.parametrize("axes", [(), (-1,)])
+def test_single_output_without_its_axis(axes: tuple[int, ...]) -> None:
+    module = network(lambda self, x: in_order(self, x).squeeze(*axes), rnn=nn.GRU(3, 4), out=nn.Linear(4, 1))
+    assert from_torch(module).output_size == 1
+
+
+def test_module_is_left_as_it_is() -> None:
+    module = network(in_order, rnn=nn.GRU(3, 4, 2, dropout=0.0), out=nn.Linear(4, 2)).train()
+    module.out.weight.requires_grad_(False)
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    random = torch.get_rng_state()
+    from_torch(module)
+    assert module.training
+    assert module.rnn.training
+    assert torch.equal(torch.get_rng_state(), random)
+    for name, value in module.state_dict().items():
+        assert value.dtype == torch.float32
+        assert torch.equal(value, before[name])
+    assert [parameter.grad for parameter in module.parameters()] == [None] * 10
+
+
+def test_forward_that_cannot_be_called_is_named() -> None:
+    def demanding(self: Any, x: Any, mask: Any) -> Any:
+        return in_order(self, x * mask.float())
+
+    module = network(demanding, rnn=nn.GRU(3, 4), out=nn.Linear(4, 2))
+    with pytest.raises(InputError, match=r"could not run Net\.forward .*'NoneType' .* check=False"):
+        from_torch(module)
+    assert len(from_torch(module, check=False).layers) == 2
+
+
+@pytest.mark.parametrize("make", [nn.RNNCell, nn.GRUCell, nn.LSTMCell, nn.RNN, nn.GRU, nn.LSTM, nn.Linear])
+def test_plain_modules(make: Callable[..., Any]) -> None:
+
+    module = make(3, 4)
+    assert from_torch(module).fingerprint == from_torch(module, check=False).fingerprint
+
+
+def test_sequential_that_pytorch_cannot_run_is_taken_unless_it_was_changed() -> None:
+    module = nn.Sequential(nn.GRU(3, 4), nn.Linear(4, 2))  # the GRU hands a tuple on
+    assert [layer.kind for layer in from_torch(module).layers] == ["GRU", "Dense"]
+    module[0].register_forward_pre_hook(lambda module, inputs: inputs)
+    with pytest.raises(InputError, match=r"could not run Sequential\.forward .*check=False"):
+        from_torch(module)
