@@ -142,7 +142,10 @@ def _encode(model: Model) -> bytes:
 def _decode(file: BinaryIO, size: int) -> Model:
     if not 8 <= size <= MAX_FILE_BYTES:
         raise FileError(f"is not a model: it has {size} bytes, expected 8 to {MAX_FILE_BYTES}")
-    header_bytes = int.from_bytes(file.read(8), "little")
+    start = file.read(8)
+    if start[:4] == b"PK\x03\x04":
+        raise FileError("is a zip archive, as torch.save and Keras write them; edge-rnn import reads PyTorch's")
+    header_bytes = int.from_bytes(start, "little")
     if header_bytes > min(size - 8, MAX_HEADER_BYTES):
         raise FileError(
             f"is truncated or not a safetensors file: its header claims {header_bytes} bytes, expected at most "

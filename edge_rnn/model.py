@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from numbers import Integral, Real
@@ -85,6 +86,8 @@ class Model:
         input_units: Sequence[str] = (),
         input_size: int = 0,
     ) -> None:
+        if not _is_plain(str(name)):
+            raise ModelError(f"Model name got {name!r}, expected a text without control characters.")
         named = _named(layers)
         sources = _wire(named)
         size = _input_size(named, sources, input_size)
@@ -207,10 +210,18 @@ def _input_size(layers: Sequence[Layer], sources: Sequence[tuple[int, ...]], giv
     raise ModelError("Model input_size cannot be told from the layers; give it, for instance Model(..., input_size=1).")
 
 
+def _is_plain(text: str) -> bool:
+    """Whether a text can be printed and stored: no control characters, which steer terminals, no half surrogates."""
+    return not any(unicodedata.category(character) in ("Cc", "Cs") for character in text)
+
+
 def _texts(name: str, values: Sequence[str], length: int, what: str) -> tuple[str, ...]:
     if isinstance(values, str) or not isinstance(values, Sequence):
         raise ModelError(f"Model {name} got {values!r}, expected a sequence of {length} texts.")
     texts = tuple(str(value) for value in values)
+    for text in texts:
+        if not _is_plain(text):
+            raise ModelError(f"Model {name} got {text!r}, expected a text without control characters.")
     if texts and len(texts) != length:
         raise ModelError(f"Model {name} got {len(texts)} texts, expected {length}, one for each of the model's {what}.")
     return texts

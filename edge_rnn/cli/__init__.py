@@ -42,6 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments or os.environ.get(_DEBUG_VARIABLE, "0") not in ("", "0")
+    _open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(AttributeError, ValueError):  # a test's or an embedder's own
             stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # a terminal without µ gets a ?
@@ -121,6 +122,13 @@ def _fail(message: str, debug: bool) -> int:
         traceback.print_exc()
     print(f"edge-rnn: {message}", file=sys.stderr)
     return 1
+
+
+def _open_closed_streams() -> None:
+    """Give a process that was started with a standard stream closed (``>&-``) one that leads nowhere."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115
 
 
 def _leave_stdout() -> None:

@@ -104,7 +104,7 @@ class _Csv:
         if self._columns is None:
             text = text.lstrip("# ")  # as numpy.savetxt begins a header
         fields = _fields(text)
-        if self._columns is None and not any(_is_number(field) for field in fields):
+        if self._columns is None and _is_header(fields):
             self._read_header(fields)
             return None
         if len(fields) != self._width:
@@ -117,8 +117,13 @@ class _Csv:
 
     def _read_header(self, fields: list[str]) -> None:
         given = [field.casefold() for field in fields]
-        if self._names and all(given.count(name) == 1 for name in self._names):
+        missing = [name for name in self._names if given.count(name) != 1]
+        if self._names and not missing:
             self._columns = [given.index(name) for name in self._names]
+        elif len(missing) < len(self._names):
+            raise _LineError(
+                f"it is a header that does not have {', '.join(missing)} once each, expected the columns{self._spelled}"
+            )
         elif len(fields) == self._size and all(fields):
             self._columns = list(range(self._size))
         else:
@@ -139,6 +144,14 @@ def _fields(text: str) -> list[str]:
     except (csv.Error, ValueError) as error:
         raise _LineError(f"it is not CSV: {error}") from None
     return [field.strip() for field in fields]
+
+
+def _is_header(fields: list[str]) -> bool:
+    """Whether a line holds names: no number, nothing that stands for a missing one, and no digit in front."""
+    return not any(
+        _is_number(field) or field.casefold() in _MISSING or field[:1].isdigit() or field[:1] in "+-."
+        for field in fields
+    )
 
 
 def _is_number(field: str) -> bool:

@@ -98,6 +98,8 @@ def _export(args: argparse.Namespace) -> int:
     from edge_rnn_export.export import to_onnx
 
     output = args.output or str(Path(args.model).with_suffix(".onnx"))
+    if Path(output).exists() and Path(output).samefile(args.model):
+        raise InputError(f"export would put the graph in place of the model {args.model}; give another name after -o.")
     report = to_onnx(load(args.model), output, steps=args.steps)
     print(f"{report}\n\nwritten to {output}")
     return 0

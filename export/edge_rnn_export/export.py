@@ -7,7 +7,7 @@ from os import PathLike
 from numpy.typing import ArrayLike
 
 from edge_rnn.atomic import written_aside
-from edge_rnn.errors import ModelError, UnsupportedError
+from edge_rnn.errors import InputError, ModelError, UnsupportedError
 from edge_rnn.model import Model
 from edge_rnn_export.report import Report
 from edge_rnn_export.verify import verify
@@ -52,6 +52,10 @@ def to_onnx(
     InputError
         See :func:`~edge_rnn_export.verify`.
     """
+    if not isinstance(model, Model):
+        raise InputError(f"to_onnx got {type(model).__name__}, expected a Model: edge_rnn.load(path) reads one.")
+    if not isinstance(path, str | PathLike):
+        raise InputError(f"to_onnx got {type(path).__name__} as the path, expected a text or a pathlib.Path.")
     try:
         from edge_rnn_export.onnx_writer import build_step_graph
     except ModuleNotFoundError as error:

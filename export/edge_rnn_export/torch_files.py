@@ -5,6 +5,9 @@ from __future__ import annotations
 import importlib
 import json
 import pickle
+import stat
+import warnings
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -69,16 +72,19 @@ def read_pickle(path: Path) -> dict[str, Array]:
             f"{path} can only be read by PyTorch, which is not installed: pip install torch, or save the state_dict "
             f"where PyTorch is with safetensors.torch.save_file and read that file."
         ) from None
-    _read(path, limit=1)
+    _check_archive(path)
     try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of torch, about what becomes an error below
+            loaded = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         raise FileError(
-            f"{path} holds more than tensors, most likely a whole pickled module, which would run code of its own when "
-            f"opened. Where its class is at hand, torch.save(module.state_dict(), path) and read that file."
+            f"{path} holds more than tensors (a whole module, TorchScript) or is damaged. Where the module is at "
+            f"hand, torch.save(module.state_dict(), path) and read that file."
         ) from None
     except Exception as error:  # torch raises whatever its zip and pickle readers come upon
-        raise FileError(f"{path} cannot be read by torch.load: {str(error).splitlines()[:1]}.") from None
+        reason = (str(error) or type(error).__name__).splitlines()[0].partition(". ")[0].rstrip(".")[:200]
+        raise FileError(f"{path} is not a file of torch.save, or is damaged: torch.load says {reason!r}.") from None
     state = _state_dict(torch, loaded)
     if state is None:
         holds = f"a dict with {', '.join(map(repr, loaded))}" if isinstance(loaded, Mapping) else type(loaded).__name__
@@ -104,16 +110,31 @@ def as_array(owner: str, value: Any) -> Array:
     try:
         if hasattr(value, "detach"):
             tensor = value.detach().cpu()
+            if tensor.numel() * 4 > MAX_FILE_BYTES:  # a small file can claim it, by repeating one number
+                raise OverflowError(f"{tensor.numel()} values, of which {MAX_FILE_BYTES // 4} at most are taken")
             # NumPy has no bfloat16 and no 8-bit floats; their values all fit float32.
             narrow = tensor.is_floating_point() and tensor.element_size() < 4
             return np.asarray(tensor.float() if narrow else tensor)
         return np.asarray(value, dtype=np.float64) if isinstance(value, list | tuple) else np.asarray(value)
-    except (RuntimeError, TypeError, ValueError) as error:
+    except (RuntimeError, TypeError, ValueError, OverflowError) as error:
         raise UnsupportedError(f"{owner} is not an array of numbers: {str(error).splitlines()[0]}.") from None
+
+
+def _check_archive(path: Path) -> None:
+    """Refuse what is no file, is too long, or would become so when it is unpacked."""
+    _read(path, limit=1)
+    size = path.stat().st_size
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            size = sum(entry.file_size for entry in archive.infolist())
+    if size > MAX_FILE_BYTES:
+        raise FileError(f"{path} unpacks to {size} bytes, expected the weights of a recurrent network.")
 
 
 def _read(path: Path, limit: int = MAX_FILE_BYTES + 1) -> bytes:
     try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise FileError(f"{path} is a folder or a device; expected a file.")
         with path.open("rb") as file:
             data = file.read(limit)
     except OSError as error:

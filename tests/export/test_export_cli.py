@@ -97,3 +97,17 @@ def test_help_has_an_example(command: str, capsys: pytest.CaptureFixture[str]) -
         call(command, "--help")
     assert stopped.value.code == 0
     assert f"\n  edge-rnn {command} " in capsys.readouterr().out
+
+
+def test_export_never_replaces_the_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from edge_rnn.cli import main
+
+    path = tmp_path / "m.safetensors"
+    edge_rnn.save(edge_rnn.Model([edge_rnn.Elman([[1.0]], [[0.5]])]), path)
+    before = path.read_bytes()
+    link = tmp_path / "link.onnx"
+    link.symlink_to(path)
+    for output in (path, link):
+        assert main(["export", str(path), "-o", str(output)]) == 1
+        assert "in place of the model" in capsys.readouterr().err
+    assert path.read_bytes() == before

@@ -304,3 +304,35 @@ def test_progress_goes_to_the_terminal_and_results_to_the_file(model: Model, tmp
     os.close(ours)
     assert b"xs.csv" in shown
     assert (tmp_path / "results.csv").read_bytes() == quiet.stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("time,ax,ay\n1,2,3\n", "line 1: it is a header that does not have az once each"),
+        ("ax,ay,ay\n1,2,3\n", "line 1: it is a header that does not have ay, az once each"),
+        ("0,1;0,2;0,3\n", "line 1: '0,1' in column 1 is not a number"),
+    ],
+)
+def test_a_first_line_is_never_taken_for_what_it_is_not(run: Callable[..., Any], text: str, words: str) -> None:
+    code, out, err = run(text)
+    assert (code, words in err) == (1, True), err
+    assert out.count("\n") == 1  # our own header
+
+
+def test_a_first_line_of_missing_values_is_a_sample(run: Callable[..., Any]) -> None:
+    code, out, _ = run("NA;NA;NA\n1;2;3\n", "--on-nonfinite", "skip", "--no-header")
+    assert code == 0
+    assert [line.partition(",")[0] for line in out.splitlines()] == ["0", "1"]
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-"])
+def test_standard_streams_that_are_closed(model: Model, tmp_path: Path, closed: str) -> None:
+    edge_rnn.save(model, tmp_path / "m.safetensors")
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    for command in ("run m.safetensors", "inspect m.safetensors"):
+        line = f"{sys.executable} -m edge_rnn {command} {closed}"
+        done = subprocess.run(
+            ["bash", "-c", line], cwd=tmp_path, env=environment, capture_output=True, input=b"", check=False
+        )
+        assert (done.returncode, done.stderr) == (0, b""), (command, done.stderr)

@@ -138,6 +138,13 @@ WRONG_MODELS: list[tuple[str, Callable[[], Model], str]] = [
         lambda: Model([GRU_3_2], labels="ab"),
         "Model labels got 'ab', expected a sequence of 2 texts",
     ),
+    (
+        "escape codes",
+        lambda: Model([GRU_3_2], labels=("a", "\x1b[31m")),
+        "Model labels got '\\x1b[31m', expected a text",
+    ),
+    ("escaped name", lambda: Model([GRU_3_2], name="a\nb"), "Model name got 'a\\nb', expected a text"),
+    ("half a surrogate", lambda: Model([GRU_3_2], name="\ud800"), "Model name got '\\ud800', expected a text"),
     ("no labels", lambda: Model([GRU_3_2], labels=5), "Model labels got 5, expected a sequence of 2 texts"),  # type: ignore[arg-type]
     ("one layer", lambda: Model(DENSE_4_2), "Model layers got Dense, expected a list of layers"),  # type: ignore[arg-type]
     ("text rate", lambda: Model([GRU_3_2], sample_rate_hz="abc"), "sample_rate_hz got 'abc', expected"),  # type: ignore[arg-type]
