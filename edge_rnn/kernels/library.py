@@ -125,6 +125,7 @@ def cache_directory() -> CacheDirectory:
     given = os.environ.get(CACHE_VARIABLE)
     path = Path(given) if given else Path(os.devnull, "edge_rnn")  # code is never looked for where one happens to be
     try:
+        path = path.expanduser()
         if not given:
             base = os.environ.get("XDG_CACHE_HOME")
             path = (Path(base) if base else Path("~/.cache").expanduser()) / "edge_rnn"
