@@ -5,30 +5,29 @@ from __future__ import annotations
 import ctypes
 import struct
 import zlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import cache, partial
 from typing import Any, Literal, NamedTuple, NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from edge_rnn.arrays import float32_array, refusal
 from edge_rnn.errors import InputError, StateError
 from edge_rnn.kernels import callable as fast
 from edge_rnn.kernels import library
 from edge_rnn.kernels.record import Handle, Policy, Status
 from edge_rnn.model import Model
-from edge_rnn.plan import Plan, Slots, aligned, plan_of
+from edge_rnn.plan import Slots
+from edge_rnn.stream_memory import StreamMemory, stream_memory
 
-__all__ = ["Bytes", "Stream", "float32_array", "refusal"]
+__all__ = ["Bytes", "Stream"]
 
 Array = NDArray[np.float32]
 
 _SNAPSHOT = struct.Struct("<8s32sII")
 """Head of a snapshot: magic, fingerprint of the model, number of floats, CRC-32 of these."""
 _MAGIC = b"ERNNst01"
-
-_FLOAT32 = np.dtype(np.float32)
 
 
 class Bytes(NamedTuple):
@@ -38,18 +37,6 @@ class Bytes(NamedTuple):
     """Packed weights, shared by all streams of one model object."""
     state: int
     """What belongs to this stream alone: state, sample, outputs, scratch, handle."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Memory:
-    """What a handle holds addresses of; whoever uses the handle keeps this alive."""
-
-    plan: Plan
-    functions: NDArray[np.intp]
-    arena: Array
-    handle: NDArray[np.intp]
-    address: int
-    y: Array
 
 
 class Stream:
@@ -106,7 +93,7 @@ class Stream:
             raise InputError(f"Stream on_nonfinite got {on_nonfinite!r}, expected 'raise', 'hold' or 'skip'.")
         self.model = model
         self._on_nonfinite = on_nonfinite
-        memory = self._memory = _memory(model, policies[on_nonfinite])
+        memory = self._memory = stream_memory(model, policies[on_nonfinite])
         slow = partial(_convert_and_step, memory)
         self._run: Callable[[ArrayLike], Array] | None = None
         self.step = fast.make_callable("step", memory.handle, (model.input_size,), memory.y, slow)
@@ -245,38 +232,7 @@ class Stream:
         return self._memory.arena[start : start + slots.size]
 
 
-def _memory(model: Model, policy: Policy) -> _Memory:
-    """The memory of a new stream, its handle filled in."""
-    plan = plan_of(model)
-    functions = np.array([library.load(name).address for name in plan.operations], np.intp)
-    handle = np.zeros(len(Handle), np.intp)
-    y = np.zeros(model.output_size, np.float32)[:]  # a view, whose memory nobody can resize away
-    memory = _Memory(plan, functions, aligned(plan.arena_floats), handle, handle.ctypes.data, y)
-    words = {
-        Handle.STEP: library.load("step").address,
-        Handle.FUNCTIONS: functions.ctypes.data,
-        Handle.OPERATIONS: functions.size,
-        Handle.RECORDS: plan.records.ctypes.data,
-        Handle.WEIGHTS: plan.weights.ctypes.data,
-        Handle.ARENA: memory.arena.ctypes.data,
-        Handle.INPUT_SIZE: model.input_size,
-        Handle.OUTPUT_SIZE: model.output_size,
-        Handle.INPUT: plan.sample.even,
-        Handle.HELD: plan.held.even,
-        Handle.LAST_OUTPUT: plan.last_output.even,
-        Handle.OUTPUT_EVEN: plan.output.even,
-        Handle.OUTPUT_ODD: plan.output.odd,
-        Handle.STATES_EVEN: plan.state_floats,
-        Handle.STATES_ODD: 0,
-        Handle.STATE_FLOATS: plan.state_floats if plan.checks_states else 0,
-        Handle.POLICY: policy,
-    }
-    for word, value in words.items():
-        handle[word] = value
-    return memory
-
-
-def _convert_and_step(memory: _Memory, x: ArrayLike) -> Any:
+def _convert_and_step(memory: StreamMemory, x: ArrayLike) -> Any:
     """One step for a sample that the fast path does not take; says what is wrong with it, or converts it."""
     given = float32_array("stream.step", "x", x)
     expected = memory.plan.sample.size
@@ -294,7 +250,7 @@ def _convert_and_step(memory: _Memory, x: ArrayLike) -> Any:
     return float(memory.y[0]) if scalar and memory.y.size == 1 else memory.y
 
 
-def _convert_and_run(memory: _Memory, xs: ArrayLike, out: Array | None = None) -> Array:
+def _convert_and_run(memory: StreamMemory, xs: ArrayLike, out: Array | None = None) -> Array:
     """Many steps for samples that the fast path does not take, or into a given array."""
     given = float32_array("stream.run", "xs", xs)
     inputs, outputs = memory.plan.sample.size, memory.plan.last_output.size
@@ -319,32 +275,6 @@ def _convert_and_run(memory: _Memory, xs: ArrayLike, out: Array | None = None) -
 
 def _refuse_row(xs: Array, row: int) -> NoReturn:
     raise InputError(refusal(f"stream.run xs[{row}]", xs[row]))
-
-
-def refusal(where: str, sample: Array) -> str:
-    """What to say of a sample that was refused, ``where`` being the user's name for it."""
-    bad: Sequence[Any] = np.flatnonzero(~np.isfinite(sample)).tolist()
-    if bad:
-        what = f"{where} got {sample[bad[0]]} in channel {bad[0]}"
-    else:
-        what = (
-            f"{where} got a sample, its largest value {np.abs(sample).max():.3g}, that makes output or state overflow"
-        )
-    return f"{what}; the state is as before it. Use Stream(model, on_nonfinite='hold') or 'skip' to carry on."
-
-
-def float32_array(where: str, name: str, value: ArrayLike) -> Array:
-    """``value`` as a C-contiguous, aligned float32 array, itself if it is one."""
-    if type(value) is np.ndarray and value.dtype is _FLOAT32 and value.flags.carray:
-        return value
-    try:
-        given = np.asarray(value)
-    except ValueError as error:
-        raise InputError(f"{where} got a {name} that is not an array: {error}.") from None
-    if given.dtype.kind not in "fiub":
-        raise InputError(f"{where} got dtype {given.dtype}, expected float32 or numbers that convert to it.")
-    with np.errstate(over="ignore"):
-        return np.require(given, np.float32, ["C", "A"])
 
 
 @cache

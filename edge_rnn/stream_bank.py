@@ -10,13 +10,14 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from edge_rnn.arrays import float32_array, refusal
 from edge_rnn.errors import InputError
 from edge_rnn.kernels import callable as fast
 from edge_rnn.kernels import library
 from edge_rnn.kernels.record import Bank
 from edge_rnn.model import Model
 from edge_rnn.plan import plan_of
-from edge_rnn.stream import Bytes, Stream, float32_array, refusal
+from edge_rnn.stream import Bytes, Stream
 
 __all__ = ["MAX_STREAMS", "StreamBank"]
 

@@ -1,0 +1,60 @@
+"""The memory of a stream, laid out as compiled code wants it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_rnn.kernels import library
+from edge_rnn.kernels.record import Handle, Policy
+from edge_rnn.model import Model
+from edge_rnn.plan import Plan, aligned, plan_of
+
+__all__ = ["StreamMemory", "stream_memory"]
+
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StreamMemory:
+    """What a handle holds addresses of; whoever uses the handle keeps this alive."""
+
+    plan: Plan
+    functions: NDArray[np.intp]
+    arena: Array
+    handle: NDArray[np.intp]
+    address: int
+    y: Array
+
+
+def stream_memory(model: Model, policy: Policy) -> StreamMemory:
+    """The memory of a new stream, its handle filled in."""
+    plan = plan_of(model)
+    functions = np.array([library.load(name).address for name in plan.operations], np.intp)
+    handle = np.zeros(len(Handle), np.intp)
+    y = np.zeros(model.output_size, np.float32)[:]  # a view, whose memory nobody can resize away
+    memory = StreamMemory(plan, functions, aligned(plan.arena_floats), handle, handle.ctypes.data, y)
+    words = {
+        Handle.STEP: library.load("step").address,
+        Handle.FUNCTIONS: functions.ctypes.data,
+        Handle.OPERATIONS: functions.size,
+        Handle.RECORDS: plan.records.ctypes.data,
+        Handle.WEIGHTS: plan.weights.ctypes.data,
+        Handle.ARENA: memory.arena.ctypes.data,
+        Handle.INPUT_SIZE: model.input_size,
+        Handle.OUTPUT_SIZE: model.output_size,
+        Handle.INPUT: plan.sample.even,
+        Handle.HELD: plan.held.even,
+        Handle.LAST_OUTPUT: plan.last_output.even,
+        Handle.OUTPUT_EVEN: plan.output.even,
+        Handle.OUTPUT_ODD: plan.output.odd,
+        Handle.STATES_EVEN: plan.state_floats,
+        Handle.STATES_ODD: 0,
+        Handle.STATE_FLOATS: plan.state_floats if plan.checks_states else 0,
+        Handle.POLICY: policy,
+    }
+    for word, value in words.items():
+        handle[word] = value
+    return memory
