@@ -81,6 +81,7 @@ def _follow(model: Model, source: BinaryIO, name: str, args: argparse.Namespace)
     from edge_rnn.stream import Stream
 
     stream = Stream(model, on_nonfinite=args.on_nonfinite)
+    _tell_unkept(model)
     write, flush = sys.stdout.write, sys.stdout.flush
     if args.output == "csv" and not args.no_header:
         write(_csv_header(model))
@@ -108,6 +109,21 @@ def _follow(model: Model, source: BinaryIO, name: str, args: argparse.Namespace)
     if notes:
         print(f"edge-rnn: {name}: samples {' and '.join(notes)}.", file=sys.stderr)
     return 0
+
+
+def _tell_unkept(model: Model) -> None:
+    """Say it where every start compiles anew, since nothing can be kept: a service would do so unseen."""
+    from edge_rnn.kernels import library
+    from edge_rnn.plan import plan_of
+
+    directory = library.cache_directory()
+    if directory.writable or all(library.load(name).cached for name in plan_of(model).operations):
+        return
+    print(
+        f"edge-rnn: kernels were compiled and cannot be kept: {directory.reason}. {library.CACHE_VARIABLE} names "
+        f"another folder.",
+        file=sys.stderr,
+    )
 
 
 def _refusal(where: str, model: Model, x: Any) -> str:
