@@ -16,13 +16,9 @@ __all__ = ["build"]
 _COUNT, _HANDLES, _PRESENT = int(Bank.COUNT), int(Bank.HANDLES), int(Bank.PRESENT)
 _GROUP, _GROUPED = int(Bank.GROUP), int(Bank.GROUPED)
 _WHO, _CURRENT, _ARENAS = int(Bank.WHO), int(Bank.RECORDS), int(Bank.ARENAS)
-_INPUT_SIZE, _OUTPUT_SIZE = int(Handle.INPUT_SIZE), int(Handle.OUTPUT_SIZE)
+_INPUT_SIZE, _OUTPUT_SIZE, _POLICY = int(Handle.INPUT_SIZE), int(Handle.OUTPUT_SIZE), int(Handle.POLICY)
 _FUNCTIONS, _OPERATIONS, _RECORDS = int(Handle.FUNCTIONS), int(Handle.OPERATIONS), int(Handle.RECORDS)
-_WEIGHTS, _ARENA, _INPUT, _HELD = int(Handle.WEIGHTS), int(Handle.ARENA), int(Handle.INPUT), int(Handle.HELD)
-_LAST_OUTPUT, _OUTPUT, _PARITY = int(Handle.LAST_OUTPUT), int(Handle.OUTPUT_EVEN), int(Handle.PARITY)
-_POLICY, _REFUSED = int(Handle.POLICY), int(Handle.REFUSED)
-_STATES, _STATE_FLOATS = int(Handle.STATES_EVEN), int(Handle.STATE_FLOATS)
-_RAISE, _HOLD = int(Policy.RAISE), int(Policy.HOLD)
+_WEIGHTS, _ARENA, _PARITY, _RAISE = int(Handle.WEIGHTS), int(Handle.ARENA), int(Handle.PARITY), int(Policy.RAISE)
 _RECORD_BYTES = 4 * RECORD_INTS
 
 
@@ -31,23 +27,11 @@ def build(name: str, block: int, streams: int) -> Any:
 
     ``xs`` and ``ys`` have a row for each stream. With an error, no stream has moved.
     """
-    from edge_rnn.kernels.compiler import helper
     from edge_rnn.kernels.memory import at
-    from edge_rnn.kernels.pointer import as_floats, as_words
-    from edge_rnn.kernels.samples import all_finite, give
+    from edge_rnn.kernels.pointer import as_words
+    from edge_rnn.kernels.samples import hand_over, is_finite, repeat_last
 
-    repeat_last = _repeat_last()
-    take_all, run_program = _take_all(repeat_last), _run_program()
-
-    @helper
-    def output_of(handle):  # type: ignore[no-untyped-def]
-        return at(as_floats(handle[_ARENA]), handle[_OUTPUT + handle[_PARITY]])
-
-    @helper
-    def moved(handle):  # type: ignore[no-untyped-def]
-        """Whether output and new states are finite."""
-        states = at(as_floats(handle[_ARENA]), handle[_STATES + handle[_PARITY]])
-        return all_finite(output_of(handle), handle[_OUTPUT_SIZE]) and all_finite(states, handle[_STATE_FLOATS])
+    take_all, run_program = _take_all(), _run_program()
 
     def bank(table, xs, ys):  # type: ignore[no-untyped-def]
         part = take_all(table, xs, ys)
@@ -57,15 +41,13 @@ def build(name: str, block: int, streams: int) -> Any:
         handles, who = as_words(table[_HANDLES]), as_words(table[_WHO])
         for k in range(part):
             handle = as_words(handles[who[k] >> 1])
-            if handle[_POLICY] == _RAISE and not moved(handle):
+            if handle[_POLICY] == _RAISE and not is_finite(handle):
                 return 1 + (who[k] >> 1)
         for k in range(part):
             handle = as_words(handles[who[k] >> 1])
             y = at(ys, (who[k] >> 1) * handle[_OUTPUT_SIZE])
-            if moved(handle):
-                handle[_REFUSED] += who[k] & 1
-                give(output_of(handle), at(as_floats(handle[_ARENA]), handle[_LAST_OUTPUT]), y, handle[_OUTPUT_SIZE])
-                handle[_PARITY] = 1 - handle[_PARITY]
+            if is_finite(handle):
+                hand_over(handle, y, who[k] & 1)
             else:
                 repeat_last(handle, y)
         return 0
@@ -73,28 +55,12 @@ def build(name: str, block: int, streams: int) -> Any:
     return bank
 
 
-def _repeat_last() -> Any:
-    """The last output of a stream once more, for a sample that does not count."""
-    from edge_rnn.kernels.compiler import helper
-    from edge_rnn.kernels.memory import at
-    from edge_rnn.kernels.pointer import as_floats
-    from edge_rnn.kernels.samples import give
-
-    @helper
-    def repeat_last(handle, y):  # type: ignore[no-untyped-def]
-        last = at(as_floats(handle[_ARENA]), handle[_LAST_OUTPUT])
-        handle[_REFUSED] += 1
-        give(last, last, y, handle[_OUTPUT_SIZE])
-
-    return repeat_last
-
-
-def _take_all(repeat_last: Any) -> Any:
+def _take_all() -> Any:
     """The samples of all streams that are present."""
     from edge_rnn.kernels.compiler import helper
     from edge_rnn.kernels.memory import at
-    from edge_rnn.kernels.pointer import as_floats, as_words
-    from edge_rnn.kernels.samples import hold, take
+    from edge_rnn.kernels.pointer import as_words
+    from edge_rnn.kernels.samples import REFUSED, repeat_last, take
 
     @helper
     def take_all(table, xs, ys):  # type: ignore[no-untyped-def]
@@ -106,12 +72,8 @@ def _take_all(repeat_last: Any) -> Any:
             if not present[s]:
                 continue
             handle = as_words(handles[s])
-            arena, x, count = as_floats(handle[_ARENA]), at(xs, s * handle[_INPUT_SIZE]), handle[_INPUT_SIZE]
-            held = 0
-            if handle[_POLICY] == _HOLD:
-                if not hold(at(arena, handle[_INPUT]), at(arena, handle[_HELD]), x, count):
-                    held = 1
-            elif not take(at(arena, handle[_INPUT]), x, count):
+            held = take(handle, at(xs, s * handle[_INPUT_SIZE]))
+            if held == REFUSED:
                 if handle[_POLICY] == _RAISE:
                     return -1 - s
                 repeat_last(handle, at(ys, s * handle[_OUTPUT_SIZE]))

@@ -124,15 +124,14 @@ _SCALARS = {types.void: "void", types.int32: "i32", types.int64: "i64"}
 def _with_entry(ir: str, native: str, name: str, signature: Any) -> str:
     """The module's text with ``name`` as a C function around Numba's native one (which returns through a pointer)."""
     kinds = [_SCALARS.get(type_, "ptr") for type_ in signature.args]
-    declared = ", ".join(f"{kind} %a{i}" for i, kind in enumerate(kinds))
-    passed = ", ".join(f"{kind} %a{i}" for i, kind in enumerate(kinds))
+    arguments = ", ".join(f"{kind} %a{i}" for i, kind in enumerate(kinds))
     returned = _SCALARS.get(signature.return_type, "ptr")
     slot = "ptr" if returned == "void" else returned
     leave = "ret void" if returned == "void" else f"%r = load {slot}, ptr %result\n  ret {slot} %r"
     entry = (
-        f"\ndefine {returned} @{name}({declared}) {{\n"
+        f"\ndefine {returned} @{name}({arguments}) {{\n"
         f"  %result = alloca {slot}\n  %exception = alloca ptr\n"
-        f"  %status = call i32 @{native}(ptr %result, ptr %exception, {passed})\n  {leave}\n}}\n"
+        f"  %status = call i32 @{native}(ptr %result, ptr %exception, {arguments})\n  {leave}\n}}\n"
     )
     # Numba inlines only what it was told to, and the entry wants its body inside. "no-builtins" keeps LLVM from making
     # calls of memcpy and memset out of loops. Registers of 512 bits are left alone: putting them together for several

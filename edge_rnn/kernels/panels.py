@@ -29,7 +29,7 @@ def widths(block: int, gates: int) -> tuple[int, ...]:
 
 
 def chains(block: int, gates: int, width: int) -> int:
-    """Into how many independent sums :func:`edge_rnn.kernels.vector.fma_rows` splits each of ``gates`` accumulators."""
+    """Into how many independent sums :func:`edge_rnn.kernels.rows.fma_rows` splits each of ``gates`` accumulators."""
     return -(-block // (gates * width // 8))
 
 

@@ -1,4 +1,4 @@
-"""What goes in and out of a step: samples and outputs are copied and checked in one go.
+"""What goes in and out of a step, by the policy of the stream: one set of rules for single streams and for banks.
 
 ``v - v`` is 0 for every finite number and NaN for the others, and a sum keeps a NaN.
 """
@@ -10,16 +10,68 @@ from typing import Any
 import numpy as np
 
 from edge_rnn.kernels.compiler import helper
-from edge_rnn.kernels.memory import load, load_anywhere, store
+from edge_rnn.kernels.memory import at, load, load_anywhere, store
+from edge_rnn.kernels.pointer import as_floats
+from edge_rnn.kernels.record import Handle, Policy
 from edge_rnn.kernels.vector import all_zero, first_lanes, splat
 
-__all__ = ["all_finite", "give", "hold", "take"]
+__all__ = ["REFUSED", "hand_over", "is_finite", "repeat_last", "take"]
+
+# Numba takes no members of enumerations as indices.
+_INPUT_SIZE, _OUTPUT_SIZE = int(Handle.INPUT_SIZE), int(Handle.OUTPUT_SIZE)
+_ARENA, _INPUT, _HELD = int(Handle.ARENA), int(Handle.INPUT), int(Handle.HELD)
+_LAST_OUTPUT, _OUTPUT, _PARITY = int(Handle.LAST_OUTPUT), int(Handle.OUTPUT_EVEN), int(Handle.PARITY)
+_STATES, _STATE_FLOATS = int(Handle.STATES_EVEN), int(Handle.STATE_FLOATS)
+_POLICY, _REFUSED, _HOLD = int(Handle.POLICY), int(Handle.REFUSED), int(Policy.HOLD)
+
+REFUSED = -1
+"""What :func:`take` returns for a sample that does not count."""
 
 _ZERO = np.float32(0)
 
 
 @helper
-def take(sample: Any, x: Any, count: Any) -> Any:
+def take(handle: Any, x: Any) -> Any:
+    """Copy the sample to where the step reads it; 0, or 1 if channels were held, or REFUSED."""
+    arena, count = as_floats(handle[_ARENA]), handle[_INPUT_SIZE]
+    sample = at(arena, handle[_INPUT])
+    if handle[_POLICY] == _HOLD:
+        return 0 if _copy_or_hold(sample, at(arena, handle[_HELD]), x, count) else 1
+    return 0 if _copy(sample, x, count) else REFUSED
+
+
+@helper
+def is_finite(handle: Any) -> Any:
+    """Whether what the step has made is finite: the output, and the states where these have to be looked at."""
+    arena, parity = as_floats(handle[_ARENA]), handle[_PARITY]
+    output, states = at(arena, handle[_OUTPUT + parity]), at(arena, handle[_STATES + parity])
+    return _all_finite(output, handle[_OUTPUT_SIZE]) and _all_finite(states, handle[_STATE_FLOATS])
+
+
+@helper
+def hand_over(handle: Any, y: Any, held: Any) -> None:
+    """The step counts: its output is kept and goes to ``y``, old and new states change places."""
+    arena, parity, count = as_floats(handle[_ARENA]), handle[_PARITY], handle[_OUTPUT_SIZE]
+    output, last = at(arena, handle[_OUTPUT + parity]), at(arena, handle[_LAST_OUTPUT])
+    for i in range(0, count, 8):
+        store(load(8, output, i), last, i)
+    for i in range(count):
+        y[i] = output[i]
+    handle[_REFUSED] += held
+    handle[_PARITY] = 1 - parity
+
+
+@helper
+def repeat_last(handle: Any, y: Any) -> None:
+    """The sample does not count: the last output once more."""
+    last = at(as_floats(handle[_ARENA]), handle[_LAST_OUTPUT])
+    for i in range(handle[_OUTPUT_SIZE]):
+        y[i] = last[i]
+    handle[_REFUSED] += 1
+
+
+@helper
+def _copy(sample: Any, x: Any, count: Any) -> Any:
     """Copy ``count`` values of ``x`` to ``sample``; whether all are finite."""
     totals, total, i = splat(8, _ZERO), _ZERO, 0
     while i + 8 <= count:
@@ -36,7 +88,7 @@ def take(sample: Any, x: Any, count: Any) -> Any:
 
 
 @helper
-def hold(sample: Any, held: Any, x: Any, count: Any) -> Any:
+def _copy_or_hold(sample: Any, held: Any, x: Any, count: Any) -> Any:
     """Copy ``x`` to ``sample``, channels that are not finite as ``held`` has them; whether all are finite."""
     finite = True
     for i in range(count):
@@ -49,7 +101,7 @@ def hold(sample: Any, held: Any, x: Any, count: Any) -> Any:
 
 
 @helper
-def all_finite(output: Any, count: Any) -> Any:
+def _all_finite(output: Any, count: Any) -> Any:
     """Whether ``count`` values are finite, whatever follows them up to a multiple of 8."""
     total, i = splat(8, _ZERO), 0
     while i + 8 <= count:
@@ -60,12 +112,3 @@ def all_finite(output: Any, count: Any) -> Any:
         values = first_lanes(load(8, output, i), count - i)
         total = total + (values - values)
     return all_zero(total)
-
-
-@helper
-def give(output: Any, last: Any, y: Any, count: Any) -> Any:
-    """Copy ``output`` to ``last``, which is padded to 8 as it is, and to ``y``."""
-    for i in range(0, count, 8):
-        store(load(8, output, i), last, i)
-    for i in range(count):
-        y[i] = output[i]
