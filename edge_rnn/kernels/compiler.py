@@ -88,7 +88,7 @@ def _optimized(name: str, function: Callable[..., Any], signature: Any, target: 
         lines = " ".join(str(error).split())
         raise CompileError(f"Numba {numba_version} cannot compile kernel {name}: {lines[:300]}") from error
     result = dispatcher.overloads[tuple(signature.args)]
-    text = _with_entry(result.library.get_llvm_str(), result.fndesc.llvm_func_name, name, signature)
+    text = _with_entry(result.library.get_llvm_str(), result.fndesc.llvm_func_name, name, signature, target)
     module = llvm.parse_assembly(text)
     module.triple, module.data_layout = target.triple, str(machine.target_data)
     for function_ in module.functions:
@@ -121,7 +121,7 @@ def _front_end_only() -> Iterator[None]:
 _SCALARS = {types.void: "void", types.int32: "i32", types.int64: "i64"}
 
 
-def _with_entry(ir: str, native: str, name: str, signature: Any) -> str:
+def _with_entry(ir: str, native: str, name: str, signature: Any, target: Target) -> str:
     """The module's text with ``name`` as a C function around Numba's native one (which returns through a pointer)."""
     kinds = [_SCALARS.get(type_, "ptr") for type_ in signature.args]
     arguments = ", ".join(f"{kind} %a{i}" for i, kind in enumerate(kinds))
@@ -134,10 +134,9 @@ def _with_entry(ir: str, native: str, name: str, signature: Any) -> str:
         f"  %status = call i32 @{native}(ptr %result, ptr %exception, {arguments})\n  {leave}\n}}\n"
     )
     # Numba inlines only what it was told to, and the entry wants its body inside. "no-builtins" keeps LLVM from making
-    # calls of memcpy and memset out of loops. Registers of 512 bits are left alone: putting them together for several
-    # streams costs more than they save (Zen 4: LSTM (64,256) in a bank of 16 takes 8.1 us a stream without, 10.1 with).
+    # calls of memcpy and memset out of loops.
     body = re.escape(native)
-    attributes = '"no-builtins" "prefer-vector-width"="256" "min-legal-vector-width"="0"'
+    attributes = f'"no-builtins" "prefer-vector-width"="{target.register_bits}" "min-legal-vector-width"="0"'
     ir = re.sub(rf"(?m)^(define [^\n]*@{body}\([^\n]*?\)[^\n{{]*)\{{", r"\1alwaysinline {", ir)
     return re.sub(r"(?m)^(define [^\n]*?)\{$", rf"\1{attributes} {{", ir + entry)
 

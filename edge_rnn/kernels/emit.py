@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
 from numba.core.cgutils import get_or_insert_function
 
-__all__ = ["F32", "I32", "fabs", "fmuladd", "join", "lanes", "load", "splat", "store"]
+__all__ = ["ALIGNED", "F32", "I32", "fabs", "fmuladd", "join", "lanes", "load", "loop", "splat", "store"]
 
 F32 = ir.FloatType()
 I32 = ir.IntType(32)
 
-_REGISTER_LANES = 8
-"""Weights and state are padded to this many floats, and aligned to as many."""
+ALIGNED = 4 * 8
+"""Bytes: weights and state are padded to 8 floats, and aligned to as many."""
 
 
 def splat(builder: Any, scalar: Any, count: int) -> Any:
@@ -41,15 +42,15 @@ def fabs(builder: Any, vector_type: Any) -> Any:
     )
 
 
-def load(builder: Any, pointer: Any, count: int, align: int = 4 * _REGISTER_LANES) -> Any:
+def load(builder: Any, pointer: Any, count: int, align: int = ALIGNED) -> Any:
     """Vector of ``count`` floats at ``pointer``, aligned to 8 floats unless ``align`` (bytes) says otherwise."""
     vector_type = ir.VectorType(F32, count)
     return builder.load(builder.bitcast(pointer, vector_type.as_pointer()), align=align)
 
 
-def store(builder: Any, value: Any, pointer: Any) -> None:
-    """Write a vector to ``pointer``, aligned to 8 floats."""
-    builder.store(value, builder.bitcast(pointer, value.type.as_pointer()), align=4 * _REGISTER_LANES)
+def store(builder: Any, value: Any, pointer: Any, align: int = ALIGNED) -> None:
+    """Write a vector to ``pointer``, aligned to 8 floats unless ``align`` (bytes) says otherwise."""
+    builder.store(value, builder.bitcast(pointer, value.type.as_pointer()), align=align)
 
 
 def lanes(builder: Any, value: Any, which: Any) -> Any:
@@ -65,3 +66,33 @@ def join(builder: Any, parts: list[Any]) -> Any:
         order = ir.Constant(ir.VectorType(I32, 2 * width), list(range(2 * width)))
         parts = [builder.shuffle_vector(parts[i], parts[i + 1], order) for i in range(0, len(parts), 2)]
     return parts[0]
+
+
+def loop(
+    builder: Any, values: list[Any], first: Any, stop: Any, step: int, turn: Callable[[list[Any], Any], list[Any]]
+) -> tuple[list[Any], Any]:
+    """``for i in range(first, stop, step): values = turn(values, i)``, the values kept in registers.
+
+    Returns
+    -------
+    The values, and the first ``i`` that was not done; int32 as ``first`` and ``stop`` are.
+    """
+    before = builder.block
+    head, body, after = (builder.append_basic_block(f"loop{step}.{part}") for part in ("head", "body", "end"))
+    builder.branch(head)
+    builder.position_at_end(head)
+    i = builder.phi(I32)
+    i.add_incoming(first, before)
+    carried = []
+    for value in values:
+        phi = builder.phi(value.type)
+        phi.add_incoming(value, before)
+        carried.append(phi)
+    builder.cbranch(builder.icmp_signed("<", i, stop), body, after)
+    builder.position_at_end(body)
+    for phi, value in zip(carried, turn(carried, i), strict=True):
+        phi.add_incoming(value, builder.block)
+    i.add_incoming(builder.add(i, I32(step)), builder.block)
+    builder.branch(head)
+    builder.position_at_end(after)
+    return carried, i

@@ -17,7 +17,7 @@ from numba.extending import intrinsic
 from edge_rnn.kernels import emit
 from edge_rnn.kernels.vector import Vector
 
-__all__ = ["at", "each", "load", "load_anywhere", "load_each", "load_shared", "store", "store_each"]
+__all__ = ["at", "each", "load", "load_anywhere", "load_each", "load_shared", "store", "store_anywhere", "store_each"]
 
 
 @intrinsic
@@ -50,15 +50,21 @@ def load_anywhere(typing_context: Any, lanes: Any, pointer: Any, offset: Any) ->
     return signature(Vector(lanes.literal_value), lanes, pointer, offset), generate
 
 
-@intrinsic
-def store(typing_context: Any, vector: Any, pointer: Any, offset: Any) -> Any:
-    """Write ``vector`` at ``pointer + offset``, which is aligned to 8 floats."""
+def _store(align: int) -> Any:
+    def typed(typing_context: Any, vector: Any, pointer: Any, offset: Any) -> Any:
+        def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            emit.store(builder, args[0], builder.gep(args[1], [args[2]]), align)
+            return context.get_dummy_value()
 
-    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        emit.store(builder, args[0], builder.gep(args[1], [args[2]]))
-        return context.get_dummy_value()
+        return signature(types.void, vector, pointer, offset), generate
 
-    return signature(types.void, vector, pointer, offset), generate
+    return typed
+
+
+store = intrinsic(_store(emit.ALIGNED))
+"""``(vector, pointer, offset)``: write ``vector`` at ``pointer + offset``, which is aligned to 8 floats."""
+store_anywhere = intrinsic(_store(4))
+"""``(vector, pointer, offset)``: write ``vector`` at ``pointer + offset``, aligned to a float: a user's array."""
 
 
 @intrinsic(prefer_literal=True)

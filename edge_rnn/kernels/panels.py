@@ -29,8 +29,12 @@ def widths(block: int, gates: int) -> tuple[int, ...]:
 
 
 def chains(block: int, gates: int, width: int) -> int:
-    """Into how many independent sums :func:`edge_rnn.kernels.rows.fma_rows` splits each of ``gates`` accumulators."""
-    return -(-block // (gates * width // 8))
+    """Into how many independent sums :func:`edge_rnn.kernels.rows.fma_rows` splits each of ``gates`` accumulators.
+
+    Enough for 8 registers of sums, or as many as there are. Blocks of 16 are for registers of 16 floats.
+    """
+    registers = gates * max(width // (16 if block == 16 else 8), 1)
+    return -(-min(block, 8) // registers)
 
 
 def bias_of(fields: Mapping[str, Any], name: str) -> NDArray[np.float64]:

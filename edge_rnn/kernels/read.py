@@ -24,8 +24,9 @@ _FLOATS, _TIMES = int(ReadRecord.FLOATS), int(ReadRecord.TIMES)
 
 
 def build(name: str, block: int, streams: int = 1) -> Any:
-    """The compiled loop: adds ``floats`` values up ``times`` over, as vectors of 8; the 8 sums go to ``arena[:8]``.
+    """The compiled loop: adds ``floats`` values up ``times`` over; the sums go to ``arena[:24]``.
 
+    The vectors are of 8, or of 16 where a register holds as many.
     Eight sums are under way at once, so that loads are what it waits for and not the additions. The sums of one pass
     are carried into the next: no pass can be left out.
     """
@@ -35,23 +36,27 @@ def build(name: str, block: int, streams: int = 1) -> Any:
     from edge_rnn.kernels.vector import splat
 
     zero = np.float32(0)
+    lanes = 16 if block == 16 else 8
+    turn = 8 * lanes
 
     def read(record, weights, arena):  # type: ignore[no-untyped-def]
         floats = record[_FLOATS]
-        whole = floats // 64 * 64
-        a = b = c = d = e = f = g = h = splat(8, zero)
+        whole = floats // turn * turn
+        a = b = c = d = e = f = g = h = splat(lanes, zero)
+        rest = splat(8, zero)
         for _ in range(record[_TIMES]):
-            for i in range(0, whole, 64):
-                a = a + load(8, weights, i)
-                b = b + load(8, weights, i + 8)
-                c = c + load(8, weights, i + 16)
-                d = d + load(8, weights, i + 24)
-                e = e + load(8, weights, i + 32)
-                f = f + load(8, weights, i + 40)
-                g = g + load(8, weights, i + 48)
-                h = h + load(8, weights, i + 56)
+            for i in range(0, whole, turn):
+                a = a + load(lanes, weights, i)
+                b = b + load(lanes, weights, i + lanes)
+                c = c + load(lanes, weights, i + 2 * lanes)
+                d = d + load(lanes, weights, i + 3 * lanes)
+                e = e + load(lanes, weights, i + 4 * lanes)
+                f = f + load(lanes, weights, i + 5 * lanes)
+                g = g + load(lanes, weights, i + 6 * lanes)
+                h = h + load(lanes, weights, i + 7 * lanes)
             for i in range(whole, floats, 8):
-                a = a + load(8, weights, i)
+                rest = rest + load(8, weights, i)
         store((a + b) + (c + d) + ((e + f) + (g + h)), arena, 0)
+        store(rest, arena, 16)
 
     return read

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from llvmlite import ir
@@ -39,7 +40,7 @@ def fma_rows(typing_context: Any, chains: Any, accumulators: Any, weights: Any, 
     vector_type = ir.VectorType(emit.F32, accumulators.dtype.lanes)
     word = ir.IntType(64)
 
-    def add_rows(builder: Any, sums: list[Any], weights: Any, xs: Any, row: Any, how_many: int) -> list[Any]:
+    def add_rows(builder: Any, weights: Any, xs: Any, how_many: int, sums: list[Any], row: Any) -> list[Any]:
         """The sums after ``how_many`` rows from ``row`` on, row ``j`` of them added to chain ``j``."""
         sums = list(sums)
         fmuladd = emit.fmuladd(builder, vector_type)
@@ -55,39 +56,18 @@ def fma_rows(typing_context: Any, chains: Any, accumulators: Any, weights: Any, 
                 sums[slot] = builder.call(fmuladd, [w, x, sums[slot]])
         return sums
 
-    def loop(builder: Any, sums: list[Any], weights: Any, xs: Any, first: Any, stop: Any, step: int) -> list[Any]:
-        """The sums after the rows from ``first`` to ``stop``, ``step`` in each turn."""
-        before = builder.block
-        head, body, after = (builder.append_basic_block(f"rows{step}.{part}") for part in ("head", "body", "end"))
-        builder.branch(head)
-        builder.position_at_end(head)
-        row = builder.phi(emit.I32)
-        row.add_incoming(first, before)
-        carried = []
-        for value in sums:
-            phi = builder.phi(vector_type)
-            phi.add_incoming(value, before)
-            carried.append(phi)
-        builder.cbranch(builder.icmp_signed("<", row, stop), body, after)
-        builder.position_at_end(body)
-        for phi, value in zip(carried, add_rows(builder, carried, weights, xs, row, step), strict=True):
-            phi.add_incoming(value, body)
-        row.add_incoming(builder.add(row, emit.I32(step)), body)
-        builder.branch(head)
-        builder.position_at_end(after)
-        return carried
-
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         _, given, weights, _, xs, rows = args
         rows = context.cast(builder, rows, sig.args[5], types.int32)
         start = [builder.extract_value(given, g) for g in range(count)]
+        add = partial(add_rows, builder, weights, xs)
         done = emit.I32(0)
         if split > 1:  # the other chains are not worth their start and end for a few rows
             before = builder.block
             whole = builder.mul(builder.sdiv(rows, emit.I32(split)), emit.I32(split))
             with builder.if_then(builder.icmp_signed(">=", rows, emit.I32(split))):
                 zeros = [ir.Constant(vector_type, None)] * (count * (split - 1))
-                sums = loop(builder, start + zeros, weights, xs, done, whole, split)
+                sums, _ = emit.loop(builder, start + zeros, done, whole, split, partial(add, split))
                 while len(sums) > count:  # pairwise, to keep the chain short
                     half = (len(sums) // count + 1) // 2 * count
                     upper = sums[half:]
@@ -96,7 +76,7 @@ def fma_rows(typing_context: Any, chains: Any, accumulators: Any, weights: Any, 
             for g in range(count):
                 start[g] = _either(builder, start[g], before, sums[g], many)
             done = _either(builder, done, before, whole, many)
-        sums = loop(builder, start, weights, xs, done, rows, 1)
+        sums, _ = emit.loop(builder, start, done, rows, 1, partial(add, 1))
         result = ir.Constant(given.type, ir.Undefined)
         for g, value in enumerate(sums):
             result = builder.insert_value(result, value, g)

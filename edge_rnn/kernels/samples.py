@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from edge_rnn.kernels.compiler import helper
-from edge_rnn.kernels.memory import at, load, load_anywhere, store
+from edge_rnn.kernels.memory import at, load, load_anywhere, store, store_anywhere
 from edge_rnn.kernels.pointer import as_floats
 from edge_rnn.kernels.record import Handle, Policy
 from edge_rnn.kernels.vector import all_zero, first_lanes, splat
@@ -55,7 +55,10 @@ def hand_over(handle: Any, y: Any, held: Any) -> None:
     output, last = at(arena, handle[_OUTPUT + parity]), at(arena, handle[_LAST_OUTPUT])
     for i in range(0, count, 8):
         store(load(8, output, i), last, i)
-    for i in range(count):
+    whole = count // 8 * 8
+    for i in range(0, whole, 8):
+        store_anywhere(load(8, output, i), y, i)
+    for i in range(whole, count):
         y[i] = output[i]
     handle[_REFUSED] += held
     handle[_PARITY] = 1 - parity

@@ -28,14 +28,25 @@ class Target:
     features: str
 
     @property
+    def register_bits(self) -> int:
+        """Widest vector register that kernels use.
+
+        512 where the CPU has units of that width and does not slow down for them: Intel from Ice Lake on. Zen 4 does
+        them in two halves.
+        """
+        features = self.features.split(",")
+        if "+avx512vbmi2" in features and self.cpu != "znver4":
+            return 512
+        return 256 if "+avx2" in features else 128
+
+    @property
     def block(self) -> int:
         """How many vectors of 8 floats a kernel accumulates in registers at a time.
 
         16 registers of 4 floats (SSE, 32-bit NEON) hold 4 beside what the loop needs; 16 of 8 (AVX) or 32 of 4 (64-bit
-        NEON) hold 8.
+        NEON) hold 8; 32 of 16 hold 16 and more, and 8 sums have to be under way at once.
         """
-        wide = self.triple.startswith("aarch64") or "+avx2" in self.features.split(",")
-        return 8 if wide else 4
+        return {512: 16, 256: 8}.get(self.register_bits, 8 if self.triple.startswith("aarch64") else 4)
 
     @property
     def group(self) -> int:

@@ -27,6 +27,7 @@ __all__ = [
     "first_lanes",
     "flush_tiny",
     "fma",
+    "join",
     "largest_lane",
     "maximum",
     "minimum",
@@ -205,6 +206,16 @@ def first_lanes(typing_context: Any, vector: Any, count: Any) -> Any:
         return builder.select(within, args[0], ir.Constant(args[0].type, None))
 
     return signature(vector, vector, count), generate
+
+
+@intrinsic
+def join(typing_context: Any, low: Any, high: Any) -> Any:
+    """Two vectors of one length as one of twice the length."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return emit.join(builder, list(args))
+
+    return signature(Vector(2 * low.lanes), low, high), generate
 
 
 @intrinsic(prefer_literal=True)

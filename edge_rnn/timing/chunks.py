@@ -156,7 +156,7 @@ def reads(block: Array) -> Make:
     from edge_rnn.kernels.read import ReadRecord
     from edge_rnn.plan import aligned
 
-    sums, read = aligned(8), _reader()
+    sums, read = aligned(24), _reader()
 
     def make(count: int) -> Callable[[], Any]:
         record = np.zeros(len(ReadRecord), np.int32)

@@ -18,16 +18,16 @@ from edge_rnn.plan import aligned
 from edge_rnn.timing import calls, chunks, latency_of, reads, runs, time_chunks, time_steps, turns
 
 
-@pytest.mark.parametrize("floats", [0, 8, 56, 64, 72, 1024, 1096])
+@pytest.mark.parametrize("floats", [0, 8, 56, 64, 72, 128, 1024, 1096])
 @pytest.mark.parametrize("times", [0, 1, 3])
 def test_read_loop_reads_every_value(floats: int, times: int) -> None:
-    block, sums = aligned(floats + 8), aligned(8)
+    block, sums = aligned(floats + 8), aligned(24)
     block[:] = np.random.default_rng(floats).integers(-50, 50, floats + 8)  # sums of these are exact
     record = np.zeros(len(ReadRecord), np.int32)
     record[ReadRecord.FLOATS], record[ReadRecord.TIMES] = floats, times
     read = ctypes.CFUNCTYPE(None, *(ctypes.c_void_p,) * 3)(library.load("read").address)
     read(record.ctypes.data, block.ctypes.data, sums.ctypes.data)
-    np.testing.assert_array_equal(sums, times * block[:floats].reshape(-1, 8).sum(0))
+    np.testing.assert_array_equal(sums.reshape(3, 8).sum(0), times * block[:floats].reshape(-1, 8).sum(0))
 
 
 def test_makers_do_as_many_steps_as_asked_for(make_model: Callable[..., Model]) -> None:
