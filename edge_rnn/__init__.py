@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from edge_rnn.kernels.extension import step
     from edge_rnn.layers import GRU, LSTM, Add, Dense, Elman, Standardize
     from edge_rnn.model import Model
+    from edge_rnn.quantization import dequantize, quantize
     from edge_rnn.stream import Stream
     from edge_rnn.stream_bank import StreamBank
 
@@ -49,7 +50,9 @@ __all__ = [
     "StreamBank",
     "UnsupportedError",
     "__version__",
+    "dequantize",
     "load",
+    "quantize",
     "save",
     "step",
 ]
@@ -70,10 +73,11 @@ _HOMES = {
     "kernels.extension": ("step",),
     "layers": ("GRU", "LSTM", "Add", "Dense", "Elman", "Standardize"),
     "model": ("Model",),
+    "quantization": ("dequantize", "quantize"),
     "stream": ("Stream",),
     "stream_bank": ("StreamBank",),
 }
-_PUBLIC_MODULES = ("device", "reference")
+_PUBLIC_MODULES = ("device", "formats", "reference")
 _MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 

@@ -1,11 +1,15 @@
 """Load and save: a model as one ``.safetensors`` file, weights as tensors, everything else as JSON in its metadata.
 
-Layout, version 1. Tensors are called ``<layer>.<field>``. The metadata has one key, ``edge_rnn`` (safetensors keeps no
+Layout. Tensors are called ``<layer>.<field>``. The metadata has one key, ``edge_rnn`` (safetensors keeps no
 order among several, and equal models shall give equal files), whose value is a JSON object: ``version``; ``name``,
 ``labels``, ``sample_rate_hz``, ``input_names``, ``input_units``, ``input_size`` of the model; ``layers``, each with
 ``kind``, ``name``, ``inputs``, ``options`` and the names of its ``arrays``; and ``sha256`` over all of this and the
 tensors, so that a damaged weight is found out. What a layer may hold is read off its class, so that a further kind
 needs nothing here.
+
+This is version 1. Version 2 has matrices in other formats than float32: each of ``layers`` also has ``formats``, by
+field the ``format`` and its ``options``; the format's arrays are tensors ``<layer>.<field>.<array>``. Version 2 is
+written only where it is needed.
 
 A file is data from a stranger: its header is held against the length of the file before anything is allocated for what
 it claims, and every refusal is one FileError.
@@ -21,7 +25,7 @@ import stat
 from collections.abc import Mapping
 from dataclasses import MISSING, fields
 from pathlib import Path
-from typing import Any, BinaryIO, get_args, get_origin, get_type_hints
+from typing import Any, BinaryIO, ClassVar, get_args, get_origin, get_type_hints
 
 import numpy as np
 import safetensors.numpy
@@ -30,14 +34,15 @@ from safetensors import SafetensorError
 
 from edge_rnn.atomic import write
 from edge_rnn.errors import FileError, InputError, ModelError
+from edge_rnn.formats import FORMATS
 from edge_rnn.header import canonical_json, check_record, fits, parse_json, spell_type, tensor_dtypes
 from edge_rnn.layers import LAYER_TYPES, Layer
 from edge_rnn.model import Model
 
 __all__ = ["MAX_FILE_BYTES", "MAX_HEADER_BYTES", "MAX_LAYERS", "MAX_VALUES", "VERSION", "load", "save"]
 
-VERSION = 1
-"""Version of the layout that is written, and the only one that is read."""
+VERSION = 2
+"""Latest version of the layout; both are read."""
 
 MAX_FILE_BYTES = 2**30
 """Largest file that is read or written."""
@@ -63,6 +68,8 @@ _MODEL: dict[str, Any] = {
     "layers": list[dict[str, Any]],
 }
 _LAYER: dict[str, Any] = {"kind": str, "name": str, "inputs": list[str], "options": dict[str, Any], "arrays": list[str]}
+_LAYER_2 = _LAYER | {"formats": dict[str, Any]}
+_FORMAT: dict[str, Any] = {"format": str, "options": dict[str, Any]}
 
 
 def save(model: Model, path: str | os.PathLike[str]) -> None:
@@ -124,12 +131,20 @@ def _encode(model: Model) -> bytes:
         if LAYER_TYPES.get(layer.kind) is not type(layer):
             raise InputError(f"save cannot store {layer.title}; files hold layers of {', '.join(LAYER_TYPES)}.")
     tensors = {f"{layer.name}.{key}": array for layer in model.layers for key, array in layer.arrays.items()}
+    formats = {layer.name: layer.formats for layer in model.layers if layer.formats}
+    for name, own in formats.items():
+        tensors |= {f"{name}.{key}.{part}": array for key, m in own.items() for part, array in m.arrays.items()}
     description: dict[str, Any] = {key: getattr(model, key) for key in _MODEL if hasattr(model, key)}
-    description["version"] = VERSION
+    description["version"] = VERSION if formats else 1
     description["layers"] = [
         {"kind": each.kind, "name": each.name, "inputs": each.inputs, "options": each.options, "arrays": [*each.arrays]}
         for each in model.layers
     ]
+    if formats:
+        for record, layer in zip(description["layers"], model.layers, strict=True):
+            record["formats"] = {
+                name: {"format": matrix.format, "options": matrix.options} for name, matrix in layer.formats.items()
+            }
     try:
         description["sha256"] = _digest(description, tensors)
         data = safetensors.numpy.save(tensors, {"edge_rnn": canonical_json(description)})
@@ -154,7 +169,8 @@ def _decode(file: BinaryIO, size: int) -> Model:
     header = parse_json(file.read(header_bytes), "header")
     stored = tensor_dtypes(header, size - 8 - header_bytes)
     description = _description(header)
-    layers = [_layer_fields(record) for record in description["layers"]]
+    expected = _LAYER_2 if description["version"] > 1 else _LAYER
+    layers = [_layer_fields(record, expected) for record in description["layers"]]
     _check_tensors({name: dtype for _, dtypes in layers for name, dtype in dtypes.items()}, stored)
     file.seek(0)
     try:
@@ -173,17 +189,17 @@ def _description(header: Mapping[str, Any]) -> dict[str, Any]:
         raise FileError("holds tensors but no model: its metadata has no 'edge_rnn'; expected a file that save wrote")
     description: dict[str, Any] = parse_json(text, "metadata")
     version = description.get("version") if isinstance(description, dict) else None
-    if version != VERSION:
-        raise FileError(f"has version {reprlib.repr(version)}, expected {VERSION}; a later edge_rnn may read it")
+    if type(version) is not int or not 1 <= version <= VERSION:
+        raise FileError(f"has version {reprlib.repr(version)}, expected 1 to {VERSION}; a later edge_rnn may read it")
     check_record("metadata", description, _MODEL)
     if len(description["layers"]) > MAX_LAYERS:
         raise FileError(f"has {len(description['layers'])} layers, expected at most {MAX_LAYERS}")
     return description
 
 
-def _layer_fields(record: dict[str, Any]) -> tuple[type[Layer], dict[str, np.dtype[Any]]]:
+def _layer_fields(record: dict[str, Any], expected: Mapping[str, Any]) -> tuple[type[Layer], dict[str, np.dtype[Any]]]:
     """Class of a layer and the dtypes of its tensors by full name, once its record fits the fields of that class."""
-    check_record("layer", record, _LAYER)
+    check_record("layer", record, expected)
     cls = LAYER_TYPES.get(record["kind"])
     title = f"layer {record['name']!r}"
     if cls is None:
@@ -202,11 +218,31 @@ def _layer_fields(record: dict[str, Any]) -> tuple[type[Layer], dict[str, np.dty
             raise FileError(f"{title} has the unknown option {name!r}, expected of {record['kind']}: {allowed}")
         if not fits(value, hints[name]):
             raise FileError(f"{title} {name} got {reprlib.repr(value)}, expected {spell_type(hints[name])}")
+    formatted = _format_fields(cls, title, record)
     for name, f in own.items():
-        given = name in record["arrays"] or name in options
+        given = name in record["arrays"] or name in options or name in record.get("formats", {})
         if not given and f.default is MISSING and f.default_factory is MISSING:
             raise FileError(f"{title} has no {name}, which every {record['kind']} has")
-    return cls, {f"{record['name']}.{name}": dtypes[name] for name in record["arrays"]}
+    return cls, {f"{record['name']}.{name}": dtypes[name] for name in record["arrays"]} | formatted
+
+
+def _format_fields(cls: type[Layer], title: str, record: dict[str, Any]) -> dict[str, np.dtype[Any]]:
+    """Dtypes by full name of the tensors of matrices that are not float32, once their records fit their formats."""
+    dtypes: dict[str, np.dtype[Any]] = {}
+    for name, entry in record.get("formats", {}).items():
+        if name not in cls.matrices or name in record["arrays"]:
+            raise FileError(f"{title} has a format for {name!r}, expected one of {', '.join(cls.matrices) or 'none'}")
+        check_record(f"{title} {name}", entry, _FORMAT)
+        matrix = FORMATS.get(entry["format"])
+        if matrix is None:
+            raise FileError(
+                f"{title} {name} has the format {reprlib.repr(entry['format'])}, expected one of {', '.join(FORMATS)}"
+            )
+        hints = {key: hint for key, hint in get_type_hints(matrix).items() if get_origin(hint) is not ClassVar}
+        options = {key: hint for key, hint in hints.items() if key not in matrix.dtypes}
+        check_record(f"{title} {name} options", entry["options"], options)
+        dtypes |= {f"{record['name']}.{name}.{part}": np.dtype(dtype) for part, dtype in matrix.dtypes.items()}
+    return dtypes
 
 
 def _check_tensors(expected: Mapping[str, np.dtype[Any]], stored: Mapping[str, np.dtype[Any]]) -> None:
@@ -222,7 +258,11 @@ def _check_tensors(expected: Mapping[str, np.dtype[Any]], stored: Mapping[str, n
 def _model(description: dict[str, Any], classes: list[type[Layer]], tensors: Mapping[str, NDArray[Any]]) -> Model:
     layers = []
     for cls, record in zip(classes, description["layers"], strict=True):
-        arrays = {key: tensors[f"{record['name']}.{key}"] for key in record["arrays"]}
+        arrays: dict[str, Any] = {key: tensors[f"{record['name']}.{key}"] for key in record["arrays"]}
+        for key, entry in record.get("formats", {}).items():
+            matrix = FORMATS[entry["format"]]
+            parts = {part: tensors[f"{record['name']}.{key}.{part}"] for part in matrix.dtypes}
+            arrays[key] = matrix(**parts, **entry["options"])
         layers.append(cls(name=record["name"], inputs=tuple(record["inputs"]), **arrays, **record["options"]))
     texts = {key: description[key] for key in ("name", "labels", "input_names", "input_units")}
     size = description["input_size"]
@@ -233,6 +273,9 @@ def _model(description: dict[str, Any], classes: list[type[Layer]], tensors: Map
     values = sum(sizes) + sum(sizes[place] for reads in model.sources for place in reads)
     if values > MAX_VALUES:
         raise FileError(f"has layers that read and write {values} numbers in a step, expected at most {MAX_VALUES}")
+    stands_for = sum(matrix.size for layer in layers for matrix in layer.formats.values())
+    if stands_for > MAX_FILE_BYTES // 4:
+        raise FileError(f"has matrices that stand for {stands_for} numbers, expected at most {MAX_FILE_BYTES // 4}")
     return model
 
 

@@ -16,10 +16,26 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from edge_rnn.errors import ModelError
+from edge_rnn.formats import Matrix, Sparse
 
-__all__ = ["GRU", "INPUT", "LAYER_TYPES", "LSTM", "Add", "Dense", "Elman", "Layer", "Recurrent", "Standardize"]
+__all__ = [
+    "GRU",
+    "INPUT",
+    "LAYER_TYPES",
+    "LSTM",
+    "Add",
+    "Dense",
+    "Elman",
+    "Layer",
+    "Recurrent",
+    "Standardize",
+    "Weight",
+]
 
 Array = NDArray[np.float32]
+
+Weight = Array | Matrix
+"""A layer's matrix: float32, or in a format of :mod:`edge_rnn.formats`."""
 
 INPUT = "input"
 """The name by which a layer's ``inputs`` refer to the model's own input."""
@@ -44,6 +60,9 @@ class Layer:
     A further kind of layer is a frozen dataclass with array fields and plain options (str, bool, int, float). Files,
     fingerprints and parameter counts follow from its fields; reference, kernel and ONNX form are found by its name.
     """
+
+    matrices: ClassVar[tuple[str, ...]] = ()
+    """Fields that may be in another format than float32."""
 
     name: str = ""
     inputs: tuple[str, ...] = ()
@@ -76,16 +95,22 @@ class Layer:
         return {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
 
     @property
+    def formats(self) -> dict[str, Matrix]:
+        """Matrices in another format than float32, by field name, in the order of definition."""
+        values = {name: getattr(self, name) for name in self.matrices}
+        return {name: value for name, value in values.items() if isinstance(value, Matrix)}
+
+    @property
     def options(self) -> dict[str, Any]:
         """The other fields that are set, but for ``name`` and ``inputs``: plain values."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
-        skip = {"name", "inputs", *self.arrays}
+        skip = {"name", "inputs", *self.arrays, *self.formats}
         return {name: value for name, value in values.items() if name not in skip and value is not None}
 
     @property
     def parameters(self) -> int:
-        """How many numbers the arrays hold."""
-        return sum(array.size for array in self.arrays.values())
+        """How many numbers the arrays and matrices hold."""
+        return sum(a.size for a in self.arrays.values()) + sum(m.size for m in self.formats.values())
 
     @property
     def multiply_adds(self) -> int:
@@ -102,21 +127,35 @@ class Layer:
         """Whether the state stays finite as long as what the layer reads is finite."""
         return True
 
+    @property
+    def output_bound(self) -> float | None:
+        """What no output is larger than in size, whatever the layer reads; None where there is no such number."""
+        return None
+
     def output_size(self, input_sizes: Sequence[int]) -> int:
         """Length of the layer's output, given the lengths of what it reads; ModelError where they do not fit."""
         raise NotImplementedError
 
-    def _set_array(self, name: str, value: ArrayLike, shape: tuple[int | str, ...]) -> tuple[int, ...]:
+    def _set_array(self, name: str, value: ArrayLike | Matrix, shape: tuple[int | str, ...]) -> tuple[int, ...]:
         """Store ``value`` as a checked float32 copy; ``shape`` holds lengths, or a letter where any length will do."""
-        array = _float32(self.title, name, value)
+        array = self._checked(name, value)
         expected = "(" + ", ".join(map(str, shape)) + ("," if len(shape) == 1 else "") + ")"
-        fits = len(shape) == array.ndim and all(
+        fits = len(shape) == len(array.shape) and all(
             got > 0 if isinstance(want, str) else got == want for got, want in zip(array.shape, shape, strict=True)
         )
         if not fits:
             raise ModelError(f"{self.title} {name} got shape {array.shape}, expected {expected}.")
         object.__setattr__(self, name, array)
         return array.shape
+
+    def _checked(self, name: str, value: ArrayLike | Matrix) -> Weight:
+        """A read-only float32 copy of ``value``; itself if it is in another format and may be."""
+        if isinstance(value, Matrix) and name in self.matrices:
+            gates = len(getattr(self, "gates", "y"))
+            if isinstance(value, Sparse) and value.values.shape[2] != gates:
+                raise ModelError(f"{self.title} {name} got blocks of {value.values.shape[2]} gates, expected {gates}.")
+            return value
+        return _float32(self.title, name, value)
 
     def _check_option(self, name: str, allowed: Sequence[Any]) -> None:
         value = getattr(self, name)
@@ -137,9 +176,10 @@ class Recurrent(Layer):
     Parameters
     ----------
     weight_ih
-        ``(G*H, I)`` from the input, gates in PyTorch's order.
+        ``(G*H, I)`` from the input, gates in PyTorch's order; float32, or in another format of
+        :mod:`edge_rnn.formats`.
     weight_hh
-        ``(G*H, H)`` from the hidden state.
+        ``(G*H, H)`` from the hidden state, likewise.
     bias_ih, bias_hh
         ``(G*H,)`` each, or None for none.
     h0
@@ -153,8 +193,10 @@ class Recurrent(Layer):
 
     gates: ClassVar[str]
 
-    weight_ih: Array
-    weight_hh: Array
+    matrices: ClassVar[tuple[str, ...]] = ("weight_ih", "weight_hh")
+
+    weight_ih: Weight
+    weight_hh: Weight
     bias_ih: Array | None = None
     bias_hh: Array | None = None
     h0: Array | None = field(default=None, kw_only=True)
@@ -162,7 +204,7 @@ class Recurrent(Layer):
     def __post_init__(self) -> None:
         Layer.__post_init__(self)
         gates = len(self.gates)
-        shape = _float32(self.title, "weight_hh", self.weight_hh).shape
+        shape = self._checked("weight_hh", self.weight_hh).shape
         if len(shape) != 2 or shape[1] == 0 or shape[0] != gates * shape[1]:
             wanted = "(H, H)" if gates == 1 else f"({gates}*H, H), {gates} gates of H units each"
             raise ModelError(f"{self.title} weight_hh got shape {shape}, expected {wanted}.")
@@ -187,7 +229,12 @@ class Recurrent(Layer):
 
     @property
     def multiply_adds(self) -> int:
-        return self.weight_ih.size + self.weight_hh.size
+        return _products(self.weight_ih) + _products(self.weight_hh)
+
+    @property
+    def output_bound(self) -> float | None:
+        """1, or the largest initial state: the new state is a mean of the old one and a tanh, or less."""
+        return max(1.0, float(np.abs(self.initial_state["h"]).max()))
 
     @property
     def initial_state(self) -> dict[str, Array]:
@@ -225,6 +272,10 @@ class Elman(Recurrent):
     @property
     def bounded_state(self) -> bool:
         return self.activation != "relu"
+
+    @property
+    def output_bound(self) -> float | None:
+        return Recurrent.output_bound.__get__(self) if self.bounded_state else None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -292,7 +343,7 @@ class Dense(Layer):
     Parameters
     ----------
     weight
-        ``(O, I)``.
+        ``(O, I)``; float32, or in another format of :mod:`edge_rnn.formats`.
     bias
         ``(O,)``, or None for none.
     activation
@@ -306,7 +357,9 @@ class Dense(Layer):
 
     ACTIVATIONS: ClassVar[tuple[str, ...]] = ("none", "tanh", "sigmoid", "relu", "softmax")
 
-    weight: Array
+    matrices: ClassVar[tuple[str, ...]] = ("weight",)
+
+    weight: Weight
     bias: Array | None = None
     activation: Literal["none", "tanh", "sigmoid", "relu", "softmax"] = field(default="none", kw_only=True)
 
@@ -324,7 +377,11 @@ class Dense(Layer):
 
     @property
     def multiply_adds(self) -> int:
-        return self.weight.size
+        return _products(self.weight)
+
+    @property
+    def output_bound(self) -> float | None:
+        return None if self.activation in ("none", "relu") else 1.0
 
     def output_size(self, input_sizes: Sequence[int]) -> int:
         self._check_input_size(self.input_size, input_sizes)
@@ -411,6 +468,11 @@ def _float32(owner: str, name: str, value: ArrayLike) -> Array:
         raise ModelError(f"{owner} {name} holds {given[place]} at {place}; expected finite float32 values.")
     array.setflags(write=False)
     return array
+
+
+def _products(weight: Weight) -> int:
+    """Multiply-adds of a product with a vector."""
+    return weight.multiply_adds if isinstance(weight, Matrix) else weight.size
 
 
 def _or_zeros(array: Array | None, size: int) -> Array:

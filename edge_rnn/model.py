@@ -149,9 +149,15 @@ class Model:
                 "options": layer.options,
                 "arrays": {name: array.shape for name, array in layer.arrays.items()},
             }
+            if layer.formats:
+                header["formats"] = {
+                    name: [matrix.format, matrix.options, {key: array.shape for key, array in matrix.arrays.items()}]
+                    for name, matrix in layer.formats.items()
+                }
             digest.update(json.dumps(header, sort_keys=True).encode())
-            for array in layer.arrays.values():
-                digest.update(array.astype("<f4", copy=False).data)
+            stored = [array for matrix in layer.formats.values() for array in matrix.arrays.values()]
+            for array in (*layer.arrays.values(), *stored):
+                digest.update(array.astype(array.dtype.newbyteorder("<"), copy=False).data)
         self._fingerprint.append(digest.hexdigest())
         return self._fingerprint[0]
 

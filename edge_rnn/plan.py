@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from importlib import import_module
 from types import MappingProxyType
@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from edge_rnn.errors import UnsupportedError
 from edge_rnn.kernels import library
-from edge_rnn.kernels.record import RECORD_INTS, Handle, Operation, Record, padded
+from edge_rnn.kernels.record import RECORD_INTS, Handle, Operand, Operation, Record, Site, padded
+from edge_rnn.kernels.target import Target
 from edge_rnn.layers import Layer
 from edge_rnn.model import Model
 
@@ -30,6 +31,7 @@ DRIVER = ("step", "run", "call", "call_run")
 """Compiled functions that every model needs beside those of its layers."""
 
 _ALIGNMENT_BYTES = 64
+_LINE_FLOATS = _ALIGNMENT_BYTES // 4  # every operation's weights begin at a cache line: no wide register spans two
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +121,7 @@ def plan_of(model: Model) -> Plan:
     """The plan of ``model`` for the CPU of this process; made once for each model object."""
     with _lock:
         if model not in _plans:
-            _plans[model] = _Builder(model, library.host().block).plan()
+            _plans[model] = _Builder(model, library.host()).plan()
         return _plans[model]
 
 
@@ -134,15 +136,16 @@ def aligned(size: int) -> NDArray[np.float32]:
 class _Builder:
     """Lays a model out, operation by operation."""
 
-    def __init__(self, model: Model, block: int) -> None:
+    def __init__(self, model: Model, target: Target) -> None:
         self.model = model
-        self.block = block
+        self.target = target
         self.used = 0
         self.weights: list[NDArray[np.float32]] = []
         self.weights_used = 0
         self.operations: list[str] = []
         self.records: list[list[NDArray[np.int32]]] = [[], []]
         self.states: dict[str, Slots] = {}
+        self.prepared: dict[tuple[str, bytes, Slots], Slots] = {}
 
     def plan(self) -> Plan:
         model = self.model
@@ -152,7 +155,9 @@ class _Builder:
         places: list[Slots] = []
         for layer, reads, size in zip(model.layers, model.sources, model.output_sizes, strict=True):
             x = self._gather([sample if i < 0 else places[i] for i in reads])
-            places.append(self._layer(layer, x, size))
+            bounds = [None if i < 0 else model.layers[i].output_bound for i in reads]
+            x_bound = None if None in bounds else max(bound for bound in bounds if bound is not None)
+            places.append(self._layer(layer, x, size, Site(self.target, x_bound, layer.output_bound)))
         weights = aligned(self.weights_used)
         np.concatenate([*self.weights, np.empty(0, np.float32)], out=weights)
         records = np.array(self.records, np.int32).reshape(2, len(self.operations), RECORD_INTS)
@@ -180,7 +185,7 @@ class _Builder:
             self.states[name] = Slots(even, even + half, size)
         self._take(half)
 
-    def _layer(self, layer: Layer, x: Slots, size: int) -> Slots:
+    def _layer(self, layer: Layer, x: Slots, size: int, site: Site) -> Slots:
         """Lay out one layer that reads ``x``; the place of its output. A layer with states puts out the first."""
         try:
             module = import_module(f"edge_rnn.kernels.{layer.kind.lower()}")
@@ -189,10 +194,26 @@ class _Builder:
         values = {field.name: getattr(layer, field.name) for field in fields(layer)}
         states = [self.states[f"{layer.name}.{name}"] for name in layer.initial_state]
         out = states[0].swapped if states else self._fixed(size)
-        for operation in module.pack(values, self.block):
-            self._operation(operation, x, out, states)
-            x = out
+        operations = module.pack(values, site)
+        scratch = self._take(max(operation.scratch for operation in operations))
+        for operation in operations:
+            vectors = [self._made_of(x, operation.x)]
+            if states:
+                h = Slots(scratch, scratch, states[0].size) if operation.h_from_scratch else states[0]
+                vectors.append(self._made_of(h, operation.h))
+            self._operation(operation, vectors, out, states, scratch)
         return out
+
+    def _made_of(self, source: Slots, operand: Operand | None) -> Slots:
+        """The place of what is made of a vector before a matrix is multiplied with it; made once for all."""
+        if operand is None:
+            return source
+        key = (operand.name, operand.weights.floats.tobytes(), source)
+        if key not in self.prepared:
+            place = self._take(operand.floats)
+            self._operation(Operation(operand.name, operand.weights), [source], Slots(place, place, operand.size))
+            self.prepared[key] = Slots(place, place, operand.size)
+        return self.prepared[key]
 
     def _gather(self, sources: list[Slots]) -> Slots:
         """The place of several values one behind the other: copies, unless there is only one."""
@@ -201,31 +222,36 @@ class _Builder:
         whole = self._fixed(sum(source.size for source in sources))
         start = whole.even
         for source in sources:
-            self._operation(Operation("copy"), source, Slots(start, start, source.size), [])
+            self._operation(Operation("copy"), [source], Slots(start, start, source.size))
             start += source.size
         return whole
 
-    def _operation(self, operation: Operation, x: Slots, out: Slots, states: list[Slots]) -> None:
-        scratch = self._take(operation.scratch)
+    def _operation(
+        self, operation: Operation, vectors: Sequence[Slots], out: Slots, states: Sequence[Slots] = (), scratch: int = 0
+    ) -> None:
+        """Add an operation that reads one vector, or a second one too: what its recurrent matrix is multiplied with."""
         if max(self.used, self.weights_used) > np.iinfo(np.int32).max:
             raise UnsupportedError(
                 f"{self.model!r} has more than 8 GiB of weights or state, which offsets cannot reach."
             )
+        x, *h = vectors
         for parity, records in enumerate(self.records):
             record = np.zeros(RECORD_INTS, np.int32)
             record[Record.WEIGHTS] = self.weights_used
             record[Record.X], record[Record.OUT] = _at(x, parity), _at(out, parity)
             record[Record.N_IN], record[Record.N_OUT] = x.size, out.size
             record[Record.SCRATCH], record[Record.BACKWARDS] = scratch, parity
-            for i, weights in enumerate(operation.weights):
-                record[Record.UNIT_FLOATS + i] = weights.size // padded(out.size)
+            record[Record.UNIT_FLOATS] = operation.weights.unit_floats
+            for place in h:
+                record[Record.H], record[Record.N_H] = _at(place, parity), place.size
             for i, state in enumerate(states):
                 record[Record.STATE + 2 * i] = _at(state, parity)
                 record[Record.STATE + 2 * i + 1] = _at(state.swapped, parity)
             records.append(record)
         self.operations.append(operation.name)
-        self.weights += operation.weights
-        self.weights_used += sum(weights.size for weights in operation.weights)
+        floats = operation.weights.floats
+        self.weights += [floats, np.zeros(-floats.size % _LINE_FLOATS, np.float32)]
+        self.weights_used += floats.size + -floats.size % _LINE_FLOATS
 
     def _fixed(self, size: int) -> Slots:
         offset = self._take(size)

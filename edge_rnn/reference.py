@@ -18,7 +18,7 @@ from edge_rnn.errors import InputError, UnsupportedError
 from edge_rnn.layers import Layer
 from edge_rnn.model import Model
 
-__all__ = ["initial_state", "run", "step"]
+__all__ = ["initial_state", "run", "step", "trace"]
 
 Array = NDArray[np.float64]
 State = dict[str, Array]
@@ -169,8 +169,35 @@ def run(model: Model, xs: ArrayLike, state: Mapping[str, ArrayLike] | None = Non
     return ys, now
 
 
-def _advance(model: Model, layers: list[SimpleNamespace], x: Array, state: State) -> tuple[Array, State]:
-    """Take one step: each layer reads outputs of those before it, concatenated."""
+def trace(model: Model, xs: ArrayLike) -> list[tuple[Array, Array]]:
+    """What each layer reads and puts out in each step of a run from the start.
+
+    Returns
+    -------
+    list
+        For each layer, in order, ``(time, values read)`` and ``(time, values put out)``, float64.
+
+    Raises
+    ------
+    InputError, UnsupportedError
+        As for :func:`step`.
+    """
+    xs = _numbers("reference.trace", "xs", xs, (None, model.input_size), "give samples as rows")
+    layers, now = [_wide(layer) for layer in model.layers], initial_state(model)
+    sizes = [sum(model.input_size if i < 0 else model.output_sizes[i] for i in reads) for reads in model.sources]
+    found = [(np.empty((len(xs), n)), np.empty((len(xs), m))) for n, m in zip(sizes, model.output_sizes, strict=True)]
+    for t, x in enumerate(xs):
+        seen: list[tuple[Array, Array]] = []
+        _, now = _advance(model, layers, x, now, seen)
+        for (reads, puts), (read, put) in zip(found, seen, strict=True):
+            reads[t], puts[t] = read, put
+    return found
+
+
+def _advance(
+    model: Model, layers: list[SimpleNamespace], x: Array, state: State, seen: list[tuple[Array, Array]] | None = None
+) -> tuple[Array, State]:
+    """Take one step: each layer reads outputs of those before it, concatenated; ``seen`` gets both for each layer."""
     outputs: list[Array] = []
     new: State = {}
     for layer, sources in zip(layers, model.sources, strict=True):
@@ -178,6 +205,8 @@ def _advance(model: Model, layers: list[SimpleNamespace], x: Array, state: State
         own = {key: state[f"{layer.name}.{key}"] for key in layer.state}
         y, own = layer.cell(layer, reads, own)
         outputs.append(y)
+        if seen is not None:
+            seen.append((reads, y))
         new |= {f"{layer.name}.{key}": value for key, value in own.items()}
     return outputs[-1].copy(), new
 
@@ -189,7 +218,7 @@ def _wide(layer: Layer) -> SimpleNamespace:
         raise UnsupportedError(f"reference has no function for {layer.title}; expected one of {', '.join(_CELLS)}.")
     values = {f.name: getattr(layer, f.name) for f in fields(layer)}
     absent = {name: 0.0 for name, value in values.items() if value is None}
-    arrays = {name: array.astype(np.float64) for name, array in layer.arrays.items()}
+    arrays = {name: np.asarray(array, np.float64) for name, array in (layer.arrays | layer.formats).items()}
     return SimpleNamespace(**(values | absent | arrays), cell=cell, state=tuple(layer.initial_state))
 
 

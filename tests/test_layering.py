@@ -15,8 +15,11 @@ SOURCES = {"edge_rnn": ROOT / "edge_rnn", "edge_rnn_export": ROOT / "export" / "
 LAYERS = {
     "edge_rnn": [
         {"cli", "__main__"},
-        {"timing"},
         {"__init__"},
+        {"shrinking"},
+        {"timing"},
+        {"quantization"},
+        {"rounding"},
         {"stream_bank"},
         {"stream"},
         {"stream_memory"},
@@ -25,6 +28,7 @@ LAYERS = {
         {"header"},
         {"model"},
         {"layers"},
+        {"formats"},
         {"arrays"},
         {"atomic", "errors"},
     ],

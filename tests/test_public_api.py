@@ -17,7 +17,8 @@ import edge_rnn_export
 ROOT = Path(__file__).parents[1]
 ERRORS = {"CompileError", "EdgeRnnError", "FileError", "InputError", "ModelError", "StateError", "UnsupportedError"}
 LAYERS = {"Add", "Dense", "Elman", "GRU", "LSTM", "Standardize"}
-PUBLIC = ERRORS | LAYERS | {"Model", "Stream", "StreamBank", "__version__", "load", "save", "step"}
+FUNCTIONS = {"dequantize", "load", "quantize", "save", "step"}
+PUBLIC = ERRORS | LAYERS | FUNCTIONS | {"Model", "Stream", "StreamBank", "__version__"}
 HEAVY = ("numba", "llvmlite", "onnx", "onnxruntime", "torch")
 
 

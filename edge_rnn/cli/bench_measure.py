@@ -45,11 +45,13 @@ def samples(model: Model, count: int) -> NDArray[np.float32]:
 
 
 def set_up_rivals(model: Model, litert: str | None) -> Rivals:
-    """The same model in other runtimes, and why some are not there, by name."""
+    """The same model in other runtimes, and why some are not there, by name; matrices as float32."""
+    from edge_rnn.quantization import dequantize
+
     rivals, missing = extensions.load_first(RIVALS)
     if rivals is None:
         return [], {"rivals": missing}
-    found, reasons = rivals(model, litert=litert)
+    found, reasons = rivals(dequantize(model), litert=litert)
     return list(found), dict(reasons)
 
 
@@ -158,9 +160,10 @@ def _compared(model: Model, xs: NDArray[np.float32], rivals: Rivals) -> tuple[di
     """Largest error of the rivals that compute the same, and why the others are not compared, by name."""
     import numpy as np
 
+    from edge_rnn.quantization import dequantize
     from edge_rnn.stream import Stream
 
-    ours = Stream(model).run(xs)
+    ours = Stream(dequantize(model)).run(xs)
     errors, not_compared = {}, dict(rivals[1])
     for rival in rivals[0]:
         step = rival.start()

@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from edge_rnn.kernels.record import Operation, Record
+from edge_rnn.kernels.record import Operation, Record, Site
+from edge_rnn.kernels.target import Target
 
 __all__ = ["build", "pack"]
 
 
-def pack(fields: Mapping[str, Any], block: int) -> tuple[Operation, ...]:
+def pack(fields: Mapping[str, Any], site: Site) -> tuple[Operation, ...]:
     """Operations for an Add layer; it has no weights."""
     return (Operation("add"),)
 
 
-def build(name: str, block: int, streams: int) -> Any:
+def build(name: str, target: Target, streams: int) -> Any:
     """The compiled step: ``out[i] = x[i] + x[i + n] + …``."""
     x_at, n_in_at, n_out_at, out_at = int(Record.X), int(Record.N_IN), int(Record.N_OUT), int(Record.OUT)
 

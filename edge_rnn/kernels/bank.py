@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from edge_rnn.kernels.record import RECORD_INTS, Bank, Handle, Policy
+from edge_rnn.kernels.target import Target
 
 __all__ = ["build"]
 
@@ -22,7 +23,7 @@ _WEIGHTS, _ARENA, _PARITY, _RAISE = int(Handle.WEIGHTS), int(Handle.ARENA), int(
 _RECORD_BYTES = 4 * RECORD_INTS
 
 
-def build(name: str, block: int, streams: int) -> Any:
+def build(name: str, target: Target, streams: int) -> Any:
     """``int32_t bank(table, const float *xs, float *ys)``: 0, or 1 + which stream's sample was refused with an error.
 
     ``xs`` and ``ys`` have a row for each stream. With an error, no stream has moved.

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from edge_rnn.kernels.record import Call, Python
+from edge_rnn.kernels.target import Target
 
 __all__ = ["build"]
 
@@ -32,7 +33,7 @@ _MAKE, _REFUSED, _DECREF = int(Call.MAKE), int(Call.REFUSED), int(Python.DECREF)
 _SAVE_THREAD, _RESTORE_THREAD = int(Python.SAVE_THREAD), int(Python.RESTORE_THREAD)
 
 
-def build(name: str, block: int, streams: int) -> Any:
+def build(name: str, target: Target, streams: int) -> Any:
     """The compiled function ``call`` or ``call_run``."""
     return {"call": _call, "call_run": _call_run}[name]()
 

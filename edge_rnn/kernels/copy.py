@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from edge_rnn.kernels.record import Record
+from edge_rnn.kernels.target import Target
 
 __all__ = ["build"]
 
 
-def build(name: str, block: int, streams: int) -> Any:
+def build(name: str, target: Target, streams: int) -> Any:
     """The compiled step: ``out[i] = x[i]``."""
     x_at, n_in_at, out_at = int(Record.X), int(Record.N_IN), int(Record.OUT)
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_rnn.kernels.panels import bias_of, chains, gates_of, pack_panels, widths
-from edge_rnn.kernels.record import Operation, Record, padded
+from edge_rnn.kernels.layout import operation
+from edge_rnn.kernels.panels import bias_of, gates_of
+from edge_rnn.kernels.record import Operation, Packed, Record, Site
+from edge_rnn.kernels.segments import Segment, formats_in, formats_of, named, segment, widths_for
+from edge_rnn.kernels.target import Target
 
 __all__ = ["FOR_GROUPS", "build", "pack"]
 
@@ -22,40 +24,48 @@ FEW = 8
 DOTS = 4
 """How many dot products are done at a time."""
 
+_FEW_FORMATS = ("float32", "float16", "int8")
+"""Formats that dot products read; int8 as the floats they stand for, which so few rows are not too slow for."""
+
 _WEIGHTS, _X, _N_IN = int(Record.WEIGHTS), int(Record.X), int(Record.N_IN)
 _OUT, _N_OUT = int(Record.OUT), int(Record.N_OUT)
 
 
-def pack(fields: Mapping[str, Any], block: int) -> tuple[Operation, ...]:
+def pack(fields: Mapping[str, Any], site: Site) -> tuple[Operation, ...]:
     """Operations for the fields of a Dense layer: panels of [bias | weight]; softmax is an operation of its own.
 
     For softmax, outputs that only exist as padding have the bias -inf: a share of e^-87 in the sum.
     """
-    activation, few = fields["activation"], fields["weight"].shape[0] <= FEW
+    activation, weight = fields["activation"], fields["weight"]
+    softmax = activation == "softmax"
+    kind, pad = ("none", -np.inf) if softmax else (activation, 0.0)
     scale = (0.5 if activation == "sigmoid" else 1.0,)  # sigmoid(z) is computed as tanh(z / 2) / 2 + 1 / 2
-    segments = gates_of(bias_of(fields, "bias"), scale), gates_of(fields["weight"], scale)
-    packed = _pack_dots if few else partial(pack_panels, block=block, gates=1)
-    name = "dense_few" if few else "dense"
-    if activation == "softmax":
-        return Operation(f"{name}_none", (packed(segments, pad=-np.inf),)), Operation("softmax")
-    return (Operation(f"{name}_{activation}", (packed(segments),)),)
+    bias, matrix = gates_of(bias_of(fields, "bias"), scale), segment(weight, scale, site.target)
+    formats = formats_of(matrix)
+    if len(bias[0]) <= FEW and formats[0] in _FEW_FORMATS:
+        operand = None if formats[0] == "int8" else matrix.operand(site.x_bound)
+        first = Operation(named(f"dense_few_{kind}", formats), Packed(_pack_dots(bias[0], matrix, pad)), x=operand)
+    else:
+        first = operation(f"dense_{kind}", bias, (matrix,), site, pad)
+    return (first, Operation("softmax")) if softmax else (first,)
 
 
-def _pack_dots(segments: Sequence[NDArray[Any]], pad: float = 0.0) -> NDArray[np.float32]:
-    """``(n,)`` float32: 8 biases, then for 4 outputs or twice 4 what :func:`edge_rnn.kernels.dots.dots` reads."""
-    (bias,), (weight,) = segments
-    outputs, inputs = weight.shape
-    biases = np.pad(bias[:, 0], (0, FEW - outputs), constant_values=pad)
-    rows = np.pad(weight, ((0, -outputs % DOTS), (0, padded(inputs) - inputs)))
-    return np.concatenate(
-        [biases, rows.reshape(-1, DOTS, padded(inputs) // 8, 8).transpose(0, 2, 1, 3).ravel()], dtype=np.float32
-    )
+def _pack_dots(bias: NDArray[Any], matrix: Segment, pad: float) -> NDArray[np.float32]:
+    """8 biases, 8 scales of rows, then for 4 outputs or twice 4 what :func:`edge_rnn.kernels.dots.dots` reads."""
+    rows, scales = matrix.stored()
+    outputs, inputs = rows.shape
+    whole = np.pad(rows, ((0, -outputs % DOTS), (0, -inputs % 8)))
+    blocks = whole.reshape(-1, DOTS, whole.shape[1] // 8, 8).transpose(0, 2, 1, 3)
+    room = (0, FEW - outputs)
+    head = np.stack([np.pad(bias, room, constant_values=pad), np.pad(scales, room)]).astype(np.float32)
+    return np.concatenate([head.ravel(), np.frombuffer(blocks.tobytes(), np.float32)])
 
 
-def build(name: str, block: int, streams: int) -> Any:
+def build(name: str, target: Target, streams: int) -> Any:
     """The compiled step: ``y = activation(b + W x)``, activation as the name says."""
-    *_, kind = name.split("_")
-    return _few(kind, block, streams) if name.startswith("dense_few") else _many(kind, block, streams)
+    bare, (kind,) = formats_in(name, 1)
+    make = _few if bare.startswith("dense_few") else _many
+    return make(bare.split("_")[-1], kind, target, streams)
 
 
 def _activation(kind: str) -> Any:
@@ -70,26 +80,30 @@ def _activation(kind: str) -> Any:
     return by_name[kind]
 
 
-def _few(kind: str, block: int, streams: int) -> Any:
+def _few(function: str, kind: str, target: Target, streams: int) -> Any:
     """Up to 8 outputs, by dot products; several streams one after the other."""
+    from edge_rnn.kernels import loads
     from edge_rnn.kernels.compiler import helper
     from edge_rnn.kernels.dots import dots
     from edge_rnn.kernels.memory import at, load, store
     from edge_rnn.kernels.pointer import floats_from, int32s_from
-    from edge_rnn.kernels.vector import join, splat
+    from edge_rnn.kernels.vector import fma, join, splat
 
-    activation, zero = _activation(kind), np.float32(0)
-    split = 2 if block > 4 else 1
+    activation, zero = _activation(function), np.float32(0)
+    split, per_float = 2 if target.block > 4 else 1, {"float32": 1, "float16": 2, "int8": 4}[kind]
+    halves = loads.halves if target.converts_half else loads.soft_halves
+    products = dots({"float32": loads.floats, "float16": halves, "int8": loads.int8s}[kind])
 
     @helper
     def one(record, weights, arena):  # type: ignore[no-untyped-def]
         x, n_in = at(arena, record[_X]), record[_N_IN]
         bias = at(weights, record[_WEIGHTS])
-        w = at(bias, FEW)
-        low, high = dots(split, w, x, n_in), splat(DOTS, zero)
+        w = at(bias, 2 * FEW)
+        low, high = products(split, w, x, n_in), splat(DOTS, zero)
         if record[_N_OUT] > DOTS:
-            high = dots(split, at(w, DOTS * ((n_in + 7) // 8 * 8)), x, n_in)
-        store(activation(join(low, high) + load(8, bias, 0)), arena, record[_OUT])
+            high = products(split, at(w, DOTS * ((n_in + 7) // 8 * 8) // per_float), x, n_in)
+        total = fma(join(low, high), load(8, bias, FEW), load(8, bias, 0))
+        store(activation(total), arena, record[_OUT])
 
     def several(records, weights, arenas):  # type: ignore[no-untyped-def]
         of_each, arena_of_each = int32s_from(streams, records), floats_from(streams, arenas)
@@ -99,26 +113,24 @@ def _few(kind: str, block: int, streams: int) -> Any:
     return one if streams == 1 else several
 
 
-def _many(kind: str, block: int, streams: int) -> Any:
+def _many(function: str, kind: str, target: Target, streams: int) -> Any:
     """Any number of outputs, panel by panel."""
     from edge_rnn.kernels.compiler import helper
     from edge_rnn.kernels.memory import at, each, load_shared, store_each
-    from edge_rnn.kernels.rows import fma_rows
+    from edge_rnn.kernels.multiply import multiply
     from edge_rnn.kernels.sweep import sweep
 
-    activation = _activation(kind)
+    activation = _activation(function)
 
     def panel(width: int, lanes: int) -> Any:
-        split = chains(block, 1, lanes * streams)
+        add = multiply(kind, 1, width, lanes * streams, target)
 
         @helper
         def panel(records, w, arenas, unit):  # type: ignore[no-untyped-def]
-            n_in = records[0][_N_IN]
             total = (load_shared(lanes, streams, w, 0),)
-            w = at(w, width)
-            (total,) = fma_rows(split, total, w, width, each(records, arenas, _X, 0), n_in)
+            (total,), w = add(total, at(w, width), each(records, arenas, _X, 0), records[0][_N_IN])
             store_each(activation(total), each(records, arenas, _OUT, unit))
 
         return panel
 
-    return sweep(streams, (panel, widths(block, 1)))
+    return sweep(streams, panel, widths_for(target, 1, (kind,)))

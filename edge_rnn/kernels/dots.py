@@ -14,7 +14,7 @@ from numba.core import types
 from numba.core.typing.templates import signature
 from numba.extending import intrinsic
 
-from edge_rnn.kernels import emit
+from edge_rnn.kernels import emit, loads
 from edge_rnn.kernels.dense import DOTS
 from edge_rnn.kernels.vector import Vector
 
@@ -23,49 +23,52 @@ __all__ = ["dots"]
 _LANES = 8
 
 
-@intrinsic(prefer_literal=True)
-def dots(typing_context: Any, chains: Any, weights: Any, x: Any, count: Any) -> Any:
-    """Four dot products of ``count`` values, as a vector of 4.
+def dots(load: loads.Load) -> Any:
+    """An intrinsic ``(chains, weights, x, count)``: four dot products of ``count`` values, as a vector of 4.
 
     Parameters
     ----------
-    chains
-        Literal, 1 or 2: how many independent sums each product is split into.
-    weights
-        ``float*``: for each 8 inputs 8 weights of the first output, of the second, third and fourth.
-    x
-        ``float*``, aligned to 8 floats; beyond ``count`` finite up to a multiple of 8, where weights are 0.
-    count
-        How many inputs, int; 1 or more.
+    load
+        Reads weights: one of :mod:`edge_rnn.kernels.loads`.
+
+    Notes
+    -----
+    ``chains`` (literal, 1 or 2) says how many independent sums each product is split into. ``weights`` is a ``float*``
+    to 8 weights of the first output, of the second, third and fourth, for each 8 inputs in turn. ``x`` is a ``float*``,
+    aligned to 8 floats; beyond ``count`` (1 or more) finite up to a multiple of 8, where weights are 0.
     """
-    vector_type = ir.VectorType(emit.F32, _LANES)
-    split = chains.literal_value
 
-    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        _, weights, x, count = args
-        stop = context.cast(builder, count, sig.args[3], types.int32)
-        fmuladd = emit.fmuladd(builder, vector_type)
+    def typed(typing_context: Any, chains: Any, weights: Any, x: Any, count: Any) -> Any:
+        vector_type = ir.VectorType(emit.F32, _LANES)
+        split = chains.literal_value
 
-        def add(how_many: int, sums: list[Any], start: Any) -> list[Any]:
-            sums = list(sums)
-            for j in range(how_many):
-                place = builder.add(start, emit.I32(j * _LANES))
-                value = emit.load(builder, builder.gep(x, [place]), _LANES)
-                row = builder.gep(weights, [builder.mul(place, emit.I32(DOTS))])
-                for o in range(DOTS):
-                    w = emit.load(builder, builder.gep(row, [emit.I32(o * _LANES)]), _LANES)
-                    sums[j * DOTS + o] = builder.call(fmuladd, [w, value, sums[j * DOTS + o]])
-            return sums
+        def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            _, weights, x, count = args
+            stop = context.cast(builder, count, sig.args[3], types.int32)
+            fmuladd = emit.fmuladd(builder, vector_type)
 
-        sums, done = [ir.Constant(vector_type, None)] * (split * DOTS), emit.I32(0)
-        if split > 1:
-            last = builder.sub(stop, emit.I32(_LANES))
-            sums, done = emit.loop(builder, sums, done, last, split * _LANES, partial(add, split))
-            sums = [builder.fadd(a, b) for a, b in zip(sums[:DOTS], sums[DOTS:], strict=True)]
-        sums, _ = emit.loop(builder, sums, done, stop, _LANES, partial(add, 1))
-        return _sums_of_lanes(builder, sums)
+            def add(how_many: int, sums: list[Any], start: Any) -> list[Any]:
+                sums = list(sums)
+                for j in range(how_many):
+                    place = builder.add(start, emit.I32(j * _LANES))
+                    value = emit.load(builder, builder.gep(x, [place]), _LANES)
+                    row = builder.mul(place, emit.I32(DOTS))
+                    for o in range(DOTS):
+                        w = load(builder, weights, builder.add(row, emit.I32(o * _LANES)), _LANES)
+                        sums[j * DOTS + o] = builder.call(fmuladd, [w, value, sums[j * DOTS + o]])
+                return sums
 
-    return signature(Vector(DOTS), chains, weights, x, count), generate
+            sums, done = [ir.Constant(vector_type, None)] * (split * DOTS), emit.I32(0)
+            if split > 1:
+                last = builder.sub(stop, emit.I32(_LANES))
+                sums, done = emit.loop(builder, sums, done, last, split * _LANES, partial(add, split))
+                sums = [builder.fadd(a, b) for a, b in zip(sums[:DOTS], sums[DOTS:], strict=True)]
+            sums, _ = emit.loop(builder, sums, done, stop, _LANES, partial(add, 1))
+            return _sums_of_lanes(builder, sums)
+
+        return signature(Vector(DOTS), chains, weights, x, count), generate
+
+    return intrinsic(prefer_literal=True)(typed)
 
 
 def _sums_of_lanes(builder: Any, vectors: list[Any]) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from edge_rnn.kernels.record import RECORD_INTS, Handle, Policy, Status
+from edge_rnn.kernels.target import Target
 
 __all__ = ["build"]
 
@@ -16,7 +17,7 @@ _RAISE, _DONE = int(Policy.RAISE), int(Status.DONE)
 _BAD_SAMPLE, _BAD_OUTPUT = int(Status.BAD_SAMPLE), int(Status.BAD_OUTPUT)
 
 
-def build(name: str, block: int, streams: int) -> Any:
+def build(name: str, target: Target, streams: int) -> Any:
     """The compiled function ``step`` or ``run``."""
     return {"step": _step, "run": _run}[name]()
 

@@ -5,47 +5,48 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from edge_rnn.kernels.panels import bias_of, chains, gates_of, pack_panels, widths
-from edge_rnn.kernels.record import Operation, Record
+from edge_rnn.kernels.layout import matrices, operation
+from edge_rnn.kernels.panels import bias_of, gates_of
+from edge_rnn.kernels.record import Operation, Record, Site
+from edge_rnn.kernels.segments import formats_in, widths_for
+from edge_rnn.kernels.target import Target
 
 __all__ = ["FOR_GROUPS", "build", "pack"]
 
 FOR_GROUPS = True
 
 
-def pack(fields: Mapping[str, Any], block: int) -> tuple[Operation, ...]:
+def pack(fields: Mapping[str, Any], site: Site) -> tuple[Operation, ...]:
     """Operations for the fields of an Elman layer: panels of [bias | input | recurrent]."""
-    bias = bias_of(fields, "bias_ih") + bias_of(fields, "bias_hh")
-    segments = (gates_of(part, (1.0,)) for part in (bias, fields["weight_ih"], fields["weight_hh"]))
-    return (Operation(f"elman_{fields['activation']}", (pack_panels(tuple(segments), block, 1),)),)
+    bias = gates_of(bias_of(fields, "bias_ih") + bias_of(fields, "bias_hh"), (1.0,))
+    return (operation(f"elman_{fields['activation']}", bias, matrices(fields, (1.0,), site), site),)
 
 
-def build(name: str, block: int, streams: int) -> Any:
+def build(name: str, target: Target, streams: int) -> Any:
     """The compiled step: ``h' = activation(b + W x + U h)``, activation as the name says."""
     from edge_rnn.kernels import activations
     from edge_rnn.kernels.compiler import helper
     from edge_rnn.kernels.memory import at, each, load_shared, store_each
-    from edge_rnn.kernels.rows import fma_rows
+    from edge_rnn.kernels.multiply import multiply
     from edge_rnn.kernels.sweep import sweep
     from edge_rnn.kernels.vector import flush_tiny
 
-    activation = getattr(activations, name.removeprefix("elman_"))
-    x_at, n_in_at, n_out_at = int(Record.X), int(Record.N_IN), int(Record.N_OUT)
-    h_old, h_new = int(Record.STATE), int(Record.STATE) + 1
+    bare, formats = formats_in(name, 2)
+    activation = getattr(activations, bare.removeprefix("elman_"))
+    x_at, n_in_at, h_at, n_h_at = int(Record.X), int(Record.N_IN), int(Record.H), int(Record.N_H)
+    h_new = int(Record.STATE) + 1
 
     def panel(width: int, lanes: int) -> Any:
-        split = chains(block, 1, lanes * streams)
+        add_input, add_recurrent = (multiply(kind, 1, width, lanes * streams, target) for kind in formats)
 
         @helper
         def panel(records, w, arenas, unit):  # type: ignore[no-untyped-def]
-            n_in, n_out = records[0][n_in_at], records[0][n_out_at]
+            n_in, n_h = records[0][n_in_at], records[0][n_h_at]
             total = (load_shared(lanes, streams, w, 0),)
-            w = at(w, width)
-            total = fma_rows(split, total, w, width, each(records, arenas, x_at, 0), n_in)
-            w = at(w, width * n_in)
-            (total,) = fma_rows(split, total, w, width, each(records, arenas, h_old, 0), n_out)
+            total, w = add_input(total, at(w, width), each(records, arenas, x_at, 0), n_in)
+            (total,), w = add_recurrent(total, w, each(records, arenas, h_at, 0), n_h)
             store_each(flush_tiny(activation(total)), each(records, arenas, h_new, unit))
 
         return panel
 
-    return sweep(streams, (panel, widths(block, 1)))
+    return sweep(streams, panel, widths_for(target, 1, formats))

@@ -81,7 +81,13 @@ class CacheDirectory:
     reason: str
 
 
-_MODULES = {"step": "driver", "run": "driver", "call_run": "call"}
+_MODULES = {
+    "step": "driver",
+    "run": "driver",
+    "call_run": "call",
+    "quantize8": "quantize",
+    "quantize16": "quantize",
+}
 _lock = threading.RLock()
 os.register_at_fork(after_in_child=lambda: globals().update(_lock=threading.RLock()))
 _loaded: dict[str, Loaded] = {}
@@ -180,14 +186,14 @@ def compile_for(name: str, cpu: target.Target, form: Literal["object", "assembly
     }
     stem, _, count = name.partition("_x")
     kernel = types.void(WORDS, FLOATS, WORDS) if count else types.void(INT32S, FLOATS, FLOATS)
-    function = _module(stem).build(stem, cpu.block, int(count or 1))
+    function = _module(stem).build(stem, cpu, int(count or 1))
     emit = compile_object if form == "object" else compile_assembly
     return emit(name, function, signatures.get(name, kernel), cpu)
 
 
 def for_groups(name: str) -> bool:
-    """Whether the function ``name`` has a form for several streams at once: ``name_x4``."""
-    return bool(getattr(_module(name), "FOR_GROUPS", False))
+    """Whether the function ``name`` has a form for several streams at once: ``name_x4``; float32 weights alone do."""
+    return "__" not in name and bool(getattr(_module(name), "FOR_GROUPS", False))
 
 
 def _module(name: str) -> ModuleType:

@@ -2,29 +2,33 @@
 
 A panel holds all that a group of units needs: for each segment (bias, input weights, recurrent weights) its rows, and
 in a row the gates of these units side by side. So the gates of a unit meet in registers: there is no gate buffer and no
-second pass. The last groups are narrower; units are padded to 8 with zeros.
+second pass. The last groups are narrower; units are padded to 8 with zeros. ``segments`` says what a matrix has in a
+panel.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_rnn.kernels.record import padded
+from edge_rnn.kernels.record import Packed, padded
+
+if TYPE_CHECKING:
+    from edge_rnn.kernels.segments import Segment
 
 __all__ = ["bias_of", "chains", "gates_of", "pack_panels", "widths"]
 
 
-def widths(block: int, gates: int) -> tuple[int, ...]:
+def widths(block: int, gates: int, widest: int = 1 << 16) -> tuple[int, ...]:
     """Units in a panel, widest first, for cells that accumulate ``gates`` sums a unit in ``block`` vectors of 8.
 
-    >>> widths(8, 4), widths(8, 3), widths(8, 1), widths(4, 4)
-    ((16, 8), (16, 8), (64, 32, 16, 8), (8,))
+    >>> widths(8, 4), widths(8, 3), widths(8, 1), widths(4, 4), widths(8, 1, 16)
+    ((16, 8), (16, 8), (64, 32, 16, 8), (8,), (16, 8))
     """
-    most = max(block // gates, 1)
+    most = max(min(block // gates, widest // 8), 1)
     return tuple(8 << power for power in range(most.bit_length() - 1, -1, -1))
 
 
@@ -45,38 +49,33 @@ def bias_of(fields: Mapping[str, Any], name: str) -> NDArray[np.float64]:
 
 
 def gates_of(rows: NDArray[Any], scales: Sequence[float]) -> NDArray[Any]:
-    """``(G*H, K)`` or ``(G*H,)`` as ``(G, H, K)`` or ``(G, H, 1)``, each gate times its scale, a power of two."""
-    gates: NDArray[Any] = rows.reshape(len(scales), rows.shape[0] // len(scales), -1)
-    scaled: NDArray[Any] = gates * np.array(scales, rows.dtype)[:, None, None]
-    return scaled
+    """A bias ``(G*H,)`` as ``(G, H)``, each gate times its scale, a power of two."""
+    gates: NDArray[Any] = rows.reshape(len(scales), -1)
+    return np.asarray(gates * np.array(scales, rows.dtype)[:, None])
 
 
-def pack_panels(segments: Sequence[NDArray[Any]], block: int, gates: int, pad: float = 0.0) -> NDArray[np.float32]:
+def pack_panels(bias: NDArray[Any], segments: Sequence[Segment], widths: Sequence[int], pad: float = 0.0) -> Packed:
     """Weights of one layer, panel after panel.
 
     Parameters
     ----------
+    bias
+        ``(sums, units)``: where the sums of each unit start.
     segments
-        Each ``(gates of this segment, units, rows)``: for a bias there is one row.
-    block, gates
+        The matrices, for the same units.
+    widths
         See :func:`widths`.
     pad
-        What the first segment, the bias, holds for units that do not exist.
-
-    Returns
-    -------
-    ``(n,)`` float32.
+        What the bias holds for units that do not exist.
     """
-    units = segments[0].shape[1]
-    missing = padded(units) - units
-    filled = []
-    for place, segment in enumerate(segments):
-        value = pad if place == 0 else 0.0
-        filled.append(np.pad(segment, ((0, 0), (0, missing), (0, 0)), constant_values=value))
-    pieces = []
-    start = 0
-    for width in widths(block, gates):
-        while units + missing - start >= width:
-            pieces += [segment[:, start : start + width].transpose(2, 0, 1).ravel() for segment in filled]
+    units = bias.shape[1]
+    whole = np.pad(bias, ((0, 0), (0, padded(units) - units)), constant_values=pad).astype(np.float32)
+    pieces: list[NDArray[np.float32]] = []
+    start, unit_floats = 0, 0
+    for width in widths:
+        while padded(units) - start >= width:
+            panel = [whole[:, start : start + width].ravel(), *(s.panel(start, width) for s in segments)]
+            unit_floats = unit_floats or sum(piece.size for piece in panel) // width
+            pieces += panel
             start += width
-    return np.concatenate(pieces).astype(np.float32, copy=False)
+    return Packed(np.concatenate(pieces), unit_floats)

@@ -14,6 +14,7 @@ __all__ = [
     "as_doubles",
     "as_floats",
     "as_int32s",
+    "as_int32s_at",
     "as_words",
     "call_for_status",
     "call_for_word",
@@ -42,6 +43,16 @@ as_int32s = intrinsic(_pointer_from_word(INT32S))
 """The address in a word as ``int32_t*``."""
 as_words = intrinsic(_pointer_from_word(WORDS))
 """The address in a word as ``intptr_t*``."""
+
+
+@intrinsic
+def as_int32s_at(typing_context: Any, floats: Any, offset: Any) -> Any:
+    """``floats + offset`` as ``int32_t*``: whole numbers that lie among weights."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return builder.bitcast(builder.gep(args[0], [args[1]]), context.get_value_type(INT32S))
+
+    return INT32S(floats, offset), generate
 
 
 @intrinsic

@@ -8,6 +8,8 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Any
 
+from edge_rnn.kernels.target import Target
+
 __all__ = ["ReadRecord", "build"]
 
 
@@ -23,7 +25,7 @@ class ReadRecord(IntEnum):
 _FLOATS, _TIMES = int(ReadRecord.FLOATS), int(ReadRecord.TIMES)
 
 
-def build(name: str, block: int, streams: int = 1) -> Any:
+def build(name: str, target: Target, streams: int = 1) -> Any:
     """The compiled loop: adds ``floats`` values up ``times`` over; the sums go to ``arena[:24]``.
 
     The vectors are of 8, or of 16 where a register holds as many.
@@ -36,7 +38,7 @@ def build(name: str, block: int, streams: int = 1) -> Any:
     from edge_rnn.kernels.vector import splat
 
     zero = np.float32(0)
-    lanes = 16 if block == 16 else 8
+    lanes = 16 if target.register_bits == 512 else 8
     turn = 8 * lanes
 
     def read(record, weights, arena):  # type: ignore[no-untyped-def]

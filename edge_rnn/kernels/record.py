@@ -14,7 +14,24 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["RECORD_INTS", "Bank", "Call", "Handle", "Operation", "Policy", "Python", "Record", "Status", "padded"]
+from edge_rnn.kernels.target import Target
+
+__all__ = [
+    "NO_WEIGHTS",
+    "RECORD_INTS",
+    "Bank",
+    "Call",
+    "Handle",
+    "Operand",
+    "Operation",
+    "Packed",
+    "Policy",
+    "Python",
+    "Record",
+    "Site",
+    "Status",
+    "padded",
+]
 
 RECORD_INTS = 16
 """int32 in a record."""
@@ -32,9 +49,13 @@ class Record(IntEnum):
     BACKWARDS = 6
     """1 if panels are to be read from the last to the first: every other step, see :mod:`edge_rnn.kernels.sweep`."""
     UNIT_FLOATS = 7
-    """Floats of weights for each unit, in each of up to two passes: 7 8."""
-    STATE = 9
-    """Old and new slot of the first state; the other states follow: 9 10, 11 12, …"""
+    """Floats of weights for each unit."""
+    H = 8
+    N_H = 9
+    """What the recurrent matrix is multiplied with, and how many values that are: the old hidden state, or what was
+    made of it."""
+    STATE = 10
+    """Old and new slot of the first state; the other states follow: 10 11, 12 13, …"""
 
 
 class Handle(IntEnum):
@@ -166,6 +187,47 @@ class Status(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Packed:
+    """Weights of one compiled function, in the order in which it reads them.
+
+    Parameters
+    ----------
+    floats
+        ``(n,)`` float32: numbers of any kind, their bytes seen as float32.
+    unit_floats
+        How many of them belong to one unit; 0 where the function does not ask.
+    """
+
+    floats: NDArray[np.float32]
+    unit_floats: int = 0
+
+
+NO_WEIGHTS = Packed(np.empty(0, np.float32))
+
+
+@dataclass(frozen=True, slots=True)
+class Operand:
+    """What a compiled function makes of a vector before a matrix is multiplied with it.
+
+    Parameters
+    ----------
+    name
+        Which compiled function.
+    weights
+        Its weights.
+    floats
+        Length in the arena of what it makes.
+    size
+        How many values that are, for the function that reads them.
+    """
+
+    name: str
+    weights: Packed
+    floats: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class Operation:
     """One compiled function of a step, and what it needs beside its inputs.
 
@@ -174,14 +236,39 @@ class Operation:
     name
         Which compiled function.
     weights
-        For each pass over the units ``(n,)`` float32 as the function wants them; none for a function without weights.
+        As the function wants them; none for a function without weights.
     scratch
-        How many floats of the arena it writes to and forgets.
+        How many floats of the arena it writes to, for itself and for the operations of the same layer after it.
+    x, h
+        What is made first of the layer's input, and of its old hidden state; None for nothing.
+    h_from_scratch
+        Whether the recurrent matrix is multiplied with what an operation before it left at the start of the scratch,
+        not with the old hidden state.
     """
 
     name: str
-    weights: tuple[NDArray[np.float32], ...] = ()
+    weights: Packed = NO_WEIGHTS
     scratch: int = 0
+    x: Operand | None = None
+    h: Operand | None = None
+    h_from_scratch: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where a layer is going to run.
+
+    Parameters
+    ----------
+    target
+        For which CPU.
+    x_bound, h_bound
+        What the layer's input and its hidden state are never larger than in size; None where there is no such number.
+    """
+
+    target: Target
+    x_bound: float | None
+    h_bound: float | None
 
 
 def padded(size: int) -> int:

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 
 from edge_rnn.kernels.record import Record
+from edge_rnn.kernels.target import Target
 
 __all__ = ["build"]
 
 
-def build(name: str, block: int, streams: int) -> Any:
+def build(name: str, target: Target, streams: int) -> Any:
     """The compiled step: ``y = exp(y - max y) / sum``, over outputs whose padding holds -inf."""
     from edge_rnn.kernels.activations import exp
     from edge_rnn.kernels.memory import at, load, store

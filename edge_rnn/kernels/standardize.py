@@ -5,19 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from edge_rnn.kernels.panels import pack_panels
-from edge_rnn.kernels.record import Operation, Record
+import numpy as np
+
+from edge_rnn.kernels.record import Operation, Packed, Record, Site
+from edge_rnn.kernels.target import Target
 
 __all__ = ["build", "pack"]
 
+_PADDING = (("scale", 1.0), ("mean", 0.0))
 
-def pack(fields: Mapping[str, Any], block: int) -> tuple[Operation, ...]:
+
+def pack(fields: Mapping[str, Any], site: Site) -> tuple[Operation, ...]:
     """Operations for the fields of a Standardize layer: 8 scales and 8 means in turn; 1 and 0 in the padding."""
-    scale, mean = (fields[name].reshape(1, -1, 1) for name in ("scale", "mean"))
-    return (Operation("standardize", (pack_panels((scale, mean), 1, 1, pad=1.0),)),)
+    scale, mean = (np.pad(fields[name], (0, -len(fields[name]) % 8), constant_values=pad) for name, pad in _PADDING)
+    return (Operation("standardize", Packed(np.stack([scale.reshape(-1, 8), mean.reshape(-1, 8)], axis=1).ravel())),)
 
 
-def build(name: str, block: int, streams: int) -> Any:
+def build(name: str, target: Target, streams: int) -> Any:
     """The compiled step: ``y = (x - mean) / scale``, subtracting first, so that a large mean costs no digits."""
     from edge_rnn.kernels.memory import at, load, store
 

@@ -24,8 +24,8 @@ _WEIGHTS, _UNITS, _BACKWARDS = int(Record.WEIGHTS), int(Record.N_OUT), int(Recor
 _UNIT_FLOATS = int(Record.UNIT_FLOATS)
 
 
-def sweep(streams: int, *passes: tuple[Callable[[int, int], Panel], tuple[int, ...]]) -> Panel:
-    """A kernel that runs ``panel(width, lanes)`` over all units, the widest panels first, for each pair.
+def sweep(streams: int, panel: Callable[[int, int], Panel], widths: tuple[int, ...]) -> Panel:
+    """A kernel that runs ``panel(width, lanes)`` over all units, the widest panels first.
 
     ``panel(width, lanes)`` gives a helper ``(records, weights, arenas, unit)`` that does the ``lanes`` units from
     ``unit`` on, out of a panel that holds ``width``. Of several streams a narrower part of a panel is done at a time,
@@ -36,13 +36,10 @@ def sweep(streams: int, *passes: tuple[Callable[[int, int], Panel], tuple[int, .
     For one stream ``(record, weights, arena)``. For several ``(records, weights, arenas)``: tables of addresses.
     """
     run: Panel = _finish
-    for place, (panel, widths) in reversed(list(enumerate(passes))):
-        if place + 1 < len(passes):
-            run = _next_pass(place, run)
-        for width in reversed(widths):
-            lanes = width if streams == 1 else max(8, width // 2)
-            add = _widest_panels if width == widths[0] else _narrow_panel
-            run = add(place, panel(width, lanes), width, lanes, run)
+    for width in reversed(widths):
+        lanes = width if streams == 1 else max(8, width // 2)
+        add = _widest_panels if width == widths[0] else _narrow_panel
+        run = add(panel(width, lanes), width, lanes, run)
     first = run
 
     def one(record: Any, weights: Any, arena: Any) -> None:
@@ -62,25 +59,14 @@ def _finish(records: Any, weights: Any, arenas: Any, start: Any, units: Any) -> 
     pass
 
 
-def _next_pass(place: int, rest: Panel) -> Panel:
-    """From the first unit again, with the weights that come after those of pass ``place``."""
-    slot = _UNIT_FLOATS + place
-
-    @helper
-    def run(records: Any, weights: Any, arenas: Any, start: Any, units: Any) -> None:
-        rest(records, at(weights, units * records[0][slot]), arenas, 0, units)
-
-    return run
-
-
-def _widest_panels(place: int, panel: Panel, width: int, lanes: int, rest: Panel) -> Panel:
+def _widest_panels(panel: Panel, width: int, lanes: int, rest: Panel) -> Panel:
     """As many panels of ``width`` as there are units for, and then the ``rest``."""
-    slot, shift = _UNIT_FLOATS + place, width.bit_length() - 1
+    shift = width.bit_length() - 1
 
     @helper
     def run(records: Any, weights: Any, arenas: Any, start: Any, units: Any) -> None:
         if width <= units:
-            count, step, pitch = units >> shift, width, records[0][slot] << shift
+            count, step, pitch = units >> shift, width, records[0][_UNIT_FLOATS] << shift
             unit, w = 0, weights
             if records[0][_BACKWARDS]:
                 unit, w = (count - 1) << shift, at(weights, (count - 1) * pitch)
@@ -95,14 +81,13 @@ def _widest_panels(place: int, panel: Panel, width: int, lanes: int, rest: Panel
     return run
 
 
-def _narrow_panel(place: int, panel: Panel, width: int, lanes: int, rest: Panel) -> Panel:
+def _narrow_panel(panel: Panel, width: int, lanes: int, rest: Panel) -> Panel:
     """One panel of ``width`` if there are units left for it, and then the ``rest``."""
-    slot = _UNIT_FLOATS + place
 
     @helper
     def run(records: Any, weights: Any, arenas: Any, start: Any, units: Any) -> None:
         if start + width <= units:
-            w = at(weights, start * records[0][slot])
+            w = at(weights, start * records[0][_UNIT_FLOATS])
             for part in range(0, width, lanes):
                 panel(records, at(w, part), arenas, start + part)
             start += width

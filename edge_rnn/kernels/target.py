@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 __all__ = ["Target", "host"]
 
@@ -47,6 +47,25 @@ class Target:
         NEON) hold 8; 32 of 16 hold 16 and more, and 8 sums have to be under way at once.
         """
         return {512: 16, 256: 8}.get(self.register_bits, 8 if self.triple.startswith("aarch64") else 4)
+
+    @property
+    def dot(self) -> Literal["vnni", "pmaddwd", "sdot", "mla"]:
+        """How the CPU multiplies small integers: the instruction that a sum of products is made of.
+
+        ``vnni`` and ``sdot`` add 4 products of 8 bits to a sum of 32, ``pmaddwd`` 2 of 16 bits; ``mla`` is a
+        multiply-add of single values (``smlal`` on ARM). AVX-VNNI without AVX-512 does not count: 16 registers do not
+        hold the sums.
+        """
+        features = self.features.split(",")
+        if not self.triple.startswith(("x86_64", "i")):
+            return "sdot" if "+dotprod" in features and self.triple.startswith("aarch64") else "mla"
+        return "vnni" if {"+avx512vnni", "+avx512vl"} <= {*features} else "pmaddwd"
+
+    @property
+    def converts_half(self) -> bool:
+        """Whether there is an instruction from float16 to float32."""
+        features = self.features.split(",")
+        return self.triple.startswith("aarch64") or "+f16c" in features or "+avx512f" in features
 
     @property
     def group(self) -> int:

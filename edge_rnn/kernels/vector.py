@@ -22,6 +22,7 @@ from edge_rnn.kernels import emit
 
 __all__ = [
     "Vector",
+    "absolute",
     "all_zero",
     "bits_shifted_left",
     "first_lanes",
@@ -128,6 +129,16 @@ maximum = intrinsic(_select(">"))
 
 
 @intrinsic
+def absolute(typing_context: Any, vector: Any) -> Any:
+    """Lane by lane the size, without the sign."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return builder.call(emit.fabs(builder, args[0].type), [args[0]])
+
+    return signature(vector, vector), generate
+
+
+@intrinsic
 def flush_tiny(typing_context: Any, vector: Any) -> Any:
     """Lane by lane zero for what is smaller than 2^-80 in size; NaN kept.
 
@@ -159,15 +170,16 @@ def splat(typing_context: Any, lanes: Any, value: Any) -> Any:
 
 
 def _fold(combine: Any) -> Any:
-    """An intrinsic that folds the lanes of a vector pairwise into one float32."""
+    """An intrinsic that folds the lanes of a vector, half onto half, into one float32."""
 
     def typed(typing_context: Any, vector: Any) -> Any:
         def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-            lanes = [builder.extract_element(args[0], emit.I32(i)) for i in range(vector.lanes)]
-            while len(lanes) > 1:
-                half = len(lanes) // 2
-                lanes = [combine(builder, lanes[i], lanes[i + half]) for i in range(half)]
-            return lanes[0]
+            folded, count = args[0], vector.lanes
+            while count > 1:
+                count //= 2
+                low, high = (emit.lanes(builder, folded, range(start, start + count)) for start in (0, count))
+                folded = combine(builder, low, high)
+            return builder.extract_element(folded, emit.I32(0))
 
         return signature(types.float32, vector), generate
 

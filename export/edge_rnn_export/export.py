@@ -56,6 +56,12 @@ def to_onnx(
         raise InputError(f"to_onnx got {type(model).__name__}, expected a Model: edge_rnn.load(path) reads one.")
     if not isinstance(path, str | PathLike):
         raise InputError(f"to_onnx got {type(path).__name__} as the path, expected a text or a pathlib.Path.")
+    formats = [f"{layer.name}.{name} ({m.format})" for layer in model.layers for name, m in layer.formats.items()]
+    if formats:
+        raise UnsupportedError(
+            f"to_onnx got {', '.join(formats)}, expected float32 matrices; export the model that it was made from, or "
+            f"edge_rnn.dequantize(model)."
+        )
     try:
         from edge_rnn_export.onnx_writer import build_step_graph
     except ModuleNotFoundError as error:

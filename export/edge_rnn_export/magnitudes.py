@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from edge_rnn.layers import Add, Dense, Layer, Recurrent, Standardize
 from edge_rnn.model import Model
@@ -89,8 +89,8 @@ def _of_layer(
     return np.ones(layer.output_size([len(low)])), measures
 
 
-def _matrix(weight: Array, values: Array, bias: Array | None) -> Array:
-    terms = np.abs(weight).astype(np.float64) @ values
+def _matrix(weight: ArrayLike, values: Array, bias: Array | None) -> Array:
+    terms = np.abs(np.asarray(weight)).astype(np.float64) @ values
     return np.asarray(terms if bias is None else terms + np.abs(bias))
 
 

@@ -256,7 +256,7 @@ def _activate(layers: list[Layer], part: Part) -> None:
     """Give the last layer the activation, or where it cannot have it add a Dense that multiplies by one."""
     last = layers[-1] if layers else None
     if isinstance(last, Dense) and last.activation == "none":
-        layers[-1] = _made(Dense, last.name, last.weight, last.bias, activation=part.activation)
+        layers[-1] = _made(Dense, last.name, np.asarray(last.weight), last.bias, activation=part.activation)
     elif isinstance(last, Dense | Recurrent):
         size = last.weight.shape[0] if isinstance(last, Dense) else last.hidden_size
         name = _layer_name(part.path, layers)

@@ -169,9 +169,9 @@ def test_state_by_name_starts_at_the_initial_state(model: Model) -> None:
 
 
 def test_nbytes_of_a_known_layout(make_model: Build) -> None:
-    """GRU(3 → 8) + Dense(4): 24x(3+8) weights, 4x8 biases; 8 biases, 4 rows of 8 weights."""
+    """GRU(3 → 8) + Dense(4): 24x(3+8) weights, 4x8 biases; 8 biases, 8 scales, 4 rows of 8 weights; whole lines."""
     stream = Stream(make_model("gru", 3, 8))
-    assert stream.nbytes.weights == 4 * (24 * 11 + 4 * 8 + 8 + 4 * 8)
+    assert stream.nbytes.weights == 4 * (24 * 11 + 4 * 8 + 8 + 2 * 8 + 4 * 8)
     assert stream.nbytes.state < 600
 
 

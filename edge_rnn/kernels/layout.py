@@ -1,0 +1,33 @@
+"""From a layer's fields to the operations of a step: what the ``pack`` of every cell has in common."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from numpy.typing import NDArray
+
+from edge_rnn.kernels.panels import pack_panels
+from edge_rnn.kernels.record import Operation, Site
+from edge_rnn.kernels.segments import Segment, formats_of, named, segment, widths_for
+
+__all__ = ["matrices", "operation"]
+
+
+def matrices(
+    fields: Mapping[str, Any], scales: Sequence[float], site: Site, gates: tuple[int, int] | None = None
+) -> tuple[Segment, ...]:
+    """The input matrix and the recurrent one of a cell, each gate times its scale; only some ``gates`` if given."""
+    both = (segment(fields[name], scales, site.target) for name in ("weight_ih", "weight_hh"))
+    return tuple(each if gates is None else each.part(*gates) for each in both)
+
+
+def operation(
+    name: str, bias: NDArray[Any], segments: Sequence[Segment], site: Site, pad: float = 0.0, **options: Any
+) -> Operation:
+    """An operation whose panels hold a bias and the segments of an input matrix and perhaps a recurrent one."""
+    formats = formats_of(*segments)
+    packed = pack_panels(bias, segments, widths_for(site.target, len(segments[0].chosen), formats), pad)
+    bounds = (site.x_bound, site.h_bound)
+    x, h, *_ = [*(each.operand(bound) for each, bound in zip(segments, bounds, strict=False)), None]
+    return Operation(named(name, formats), packed, x=x, h=h, **options)

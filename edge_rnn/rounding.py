@@ -1,0 +1,191 @@
+"""How a float32 matrix becomes one in a smaller format: which numbers stand for it best.
+
+Best is what changes least of the products with the vectors that the matrix meets: for an error ``D (R, K)`` of the
+matrix and second moments ``M = mean of x x^T (K, K)`` of the vectors, row ``r`` is off by ``D[r] M D[r]^T`` on average.
+Without a recording ``M`` is the identity.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_rnn.errors import InputError
+from edge_rnn.formats import GROUP, PANEL, W8A8, Float16, Int4, Int8, LowRank, Sparse
+
+__all__ = ["float16", "input_range", "int4", "int8", "low_rank", "sparse", "w8a8"]
+
+Array = NDArray[np.float32]
+Wide = NDArray[np.float64]
+Moments = Wide | None
+
+_CLIPS = np.linspace(1.0, 0.5, 26)
+"""Shares of a row's largest weight that are tried as the largest that a format holds."""
+
+_DAMPING = 0.01
+"""Of the mean of the diagonal of ``M``, added to it: a recording never shows all that comes."""
+
+
+def float16(matrix: Array) -> Float16:
+    """Rounded to the nearest float16.
+
+    Raises
+    ------
+    InputError
+        A weight is beyond 65504.
+    """
+    largest = float(np.abs(matrix).max())
+    if largest > float(np.finfo(np.float16).max):
+        raise InputError(f"float16 does not hold the weight {largest:.4g}, expected 65504 at most; use int8.")
+    return Float16(matrix.astype(np.float16))
+
+
+def int8(matrix: Array, moments: Moments = None, *, feedback: bool = True) -> Int8:
+    """8 bits with a scale a row.
+
+    Parameters
+    ----------
+    matrix
+        ``(R, K)``.
+    moments
+        ``(K, K)``, or None for the identity.
+    feedback
+        With moments: whether what rounding takes from one column is given to those after it (optimal brain
+        quantization [1]_ in the order of columns [2]_), instead of rounding each to the nearest.
+
+    References
+    ----------
+    .. [1] E. Frantar, D. Alistarh, "Optimal brain compression", NeurIPS 2022, arXiv:2208.11580.
+    .. [2] E. Frantar et al., "GPTQ: Accurate post-training quantization for generative pre-trained transformers",
+       ICLR 2023, arXiv:2210.17323.
+    """
+    values, scale = _rounded(matrix, moments, 127, feedback, matrix.shape[1])
+    return Int8(values, scale[:, 0])
+
+
+def w8a8(matrix: Array, moments: Moments = None, *, feedback: bool = True) -> W8A8:
+    """As :func:`int8`."""
+    made = int8(matrix, moments, feedback=feedback)
+    return W8A8(made.values, made.scale)
+
+
+def int4(matrix: Array, moments: Moments = None, *, feedback: bool = True) -> Int4:
+    """4 bits with a scale for each 32 columns of a row; see :func:`int8`."""
+    values, scale = _rounded(matrix, moments, 7, feedback, GROUP)
+    return Int4.of(values, scale)
+
+
+def sparse(matrix: Array, gates: int, zeros: float, moments: Moments = None) -> Sparse:
+    """Of each 16 units the columns that matter most, by their weights' size times that of what they meet.
+
+    Parameters
+    ----------
+    gates
+        G; ``matrix`` has ``G * H`` rows.
+    zeros
+        Share of columns that are dropped, 0 to 1; at least one stays.
+    """
+    columns = matrix.shape[1]
+    keep = max(1, round(columns * (1 - zeros)))
+    units = len(matrix) // gates
+    panels = -(-units // PANEL)
+    whole = np.zeros((gates, panels * PANEL, columns), np.float32)
+    whole[:, :units] = matrix.reshape(gates, units, columns)
+    blocks = whole.reshape(gates, panels, PANEL, columns).transpose(1, 3, 0, 2)  # (P, K, G, 16)
+    meets = np.ones(columns) if moments is None else np.diag(moments)
+    energy = np.square(blocks.astype(np.float64)).sum(axis=(2, 3)) * meets
+    index = np.sort(np.argsort(-energy, axis=1, kind="stable")[:, :keep], axis=1).astype(np.int32)
+    return Sparse(np.take_along_axis(blocks, index[:, :, None, None], axis=1), index, units, columns)
+
+
+def low_rank(matrix: Array, rank: int, moments: Moments = None) -> LowRank:
+    """The best product of two matrices of ``rank``, by singular values [1]_ of the matrix times the root of ``M``.
+
+    References
+    ----------
+    .. [1] C. Eckart, G. Young, "The approximation of one matrix by another of lower rank", Psychometrika 1 (1936),
+       doi:10.1007/BF02288367.
+    """
+    if moments is None:
+        root = inverse = np.eye(matrix.shape[1])
+    else:
+        values, vectors = np.linalg.eigh(_damped(moments))
+        root, inverse = (vectors * np.sqrt(values)) @ vectors.T, (vectors / np.sqrt(values)) @ vectors.T
+    u, s, v = np.linalg.svd(matrix.astype(np.float64) @ root, full_matrices=False)
+    share = np.sqrt(s[:rank])  # both halves of one size
+    left, right = u[:, :rank] * share, (share[:, None] * v[:rank]) @ inverse
+    return LowRank(left.astype(np.float32), right.astype(np.float32))
+
+
+def input_range(vectors: Wide, steps: int) -> float | None:
+    """Largest size to give vectors ``(T, K)`` that are rounded to ``2 * steps + 1`` numbers, by the squared error.
+
+    None where all are zero.
+    """
+    largest = float(np.abs(vectors).max())
+    if largest == 0:
+        return None
+
+    def error(limit: float) -> float:
+        rounded = np.round(np.clip(vectors, -limit, limit) * (steps / limit)) * (limit / steps)
+        return float(np.square(rounded - vectors).mean())
+
+    return float(min((largest * clip for clip in _CLIPS), key=error))
+
+
+def _damped(moments: Wide) -> Wide:
+    mean = float(np.diag(moments).mean())
+    return moments + np.eye(len(moments)) * (_DAMPING * mean if mean > 0 else 1.0)
+
+
+def _rounded(
+    matrix: Array, moments: Moments, most: int, feedback: bool, group: int
+) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """Values ``(R, K)`` from ``-most`` to ``most``, and scales ``(R, groups)`` of ``group`` columns each."""
+    rows, columns = matrix.shape
+    wide = matrix.astype(np.float64)
+    m = None if moments is None else _damped(moments)
+    starts = range(0, columns, group)
+    scale = np.stack([_scales(wide, m, most, slice(start, start + group)) for start in starts], axis=1)
+    of_column = np.repeat(scale, group, axis=1)[:, :columns]
+    if m is None or not feedback:
+        return _nearest(wide, of_column, most).astype(np.int8), scale.astype(np.float32)
+    # Column by column: the rest of the row makes up for what rounding took, as far as the vectors are correlated.
+    factor = np.linalg.cholesky(np.linalg.inv(m)).T
+    values, left = np.zeros((rows, columns)), wide.copy()
+    for k in range(columns):
+        values[:, k] = _nearest(left[:, k], of_column[:, k], most)
+        taken = (left[:, k] - values[:, k] * of_column[:, k]) / factor[k, k]
+        left[:, k:] -= np.outer(taken, factor[k, k:])
+    return values.astype(np.int8), scale.astype(np.float32)
+
+
+def _scales(wide: Wide, moments: Moments, most: int, columns: slice) -> Wide:
+    """For each row the scale of some columns, clipped where the error of the whole says so; 0 for rows of zeros."""
+    part = wide[:, columns]
+    full = np.abs(part).max(axis=1) / most
+    full = np.where(full < np.finfo(np.float32).tiny, 0.0, full).astype(np.float32).astype(np.float64)
+    square = None if moments is None else moments[columns, columns]
+
+    def error(scale: Wide) -> Wide:
+        off = _nearest(part, scale[:, None], most) * scale[:, None] - part
+        return np.asarray(np.einsum("rk,rk->r", off if square is None else off @ square, off))
+
+    return _least(full, error)
+
+
+def _least(full: Wide, error: Callable[[Wide], Wide]) -> Wide:
+    """Row by row the share of ``full`` with the least error; the larger one where two are equal."""
+    best, least = full, error(full)
+    for clip in _CLIPS[1:]:
+        scale = (full * clip).astype(np.float32).astype(np.float64)
+        found = error(scale)
+        better = found < least
+        best, least = np.where(better, scale, best), np.where(better, found, least)
+    return best
+
+
+def _nearest(values: Wide, scale: Wide, most: int) -> Wide:
+    return np.clip(np.round(values / np.where(scale > 0, scale, np.inf)), -most, most)
