@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from edge_rnn.layers import GRU, LSTM, Add, Dense, Elman, Standardize
     from edge_rnn.model import Model
     from edge_rnn.quantization import dequantize, quantize
+    from edge_rnn.shrinking import shrink
     from edge_rnn.stream import Stream
     from edge_rnn.stream_bank import StreamBank
 
@@ -54,6 +55,7 @@ __all__ = [
     "load",
     "quantize",
     "save",
+    "shrink",
     "step",
 ]
 
@@ -74,6 +76,7 @@ _HOMES = {
     "layers": ("GRU", "LSTM", "Add", "Dense", "Elman", "Standardize"),
     "model": ("Model",),
     "quantization": ("dequantize", "quantize"),
+    "shrinking": ("shrink",),
     "stream": ("Stream",),
     "stream_bank": ("StreamBank",),
 }
