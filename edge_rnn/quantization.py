@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import product
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -33,7 +35,6 @@ _TRACED_STEPS = 20_000
 """Steps at most from which second moments are taken; that is enough for some hundred columns."""
 
 _SPELLING = re.compile(r"(?P<name>float32|float16|int8|w8a8|int4)|sparse:(?P<zeros>0?\.\d+)|rank:(?P<rank>[1-9]\d*)")
-_ROUNDED = ("int8", "w8a8", "int4")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,13 +47,10 @@ class Calibration:
         ``(time, input_size)`` float32: the recording.
     vectors
         ``(time, K)`` float64 for each matrix by ``"layer.field"``: what it is multiplied with.
-    moments
-        ``(K, K)`` for each: the mean of ``x x^T``.
     """
 
     xs: Array
     vectors: Mapping[str, NDArray[np.float64]]
-    moments: Mapping[str, NDArray[np.float64]]
 
 
 def matrices(model: Model) -> dict[str, Weight]:
@@ -100,7 +98,7 @@ def calibrate(model: Model, recording: ArrayLike) -> Calibration:
             vectors[f"{layer.name}.{name}"] = reads
         if isinstance(layer, Recurrent):
             vectors[f"{layer.name}.weight_hh"] = np.vstack([layer.initial_state["h"], puts[:-1]])
-    return Calibration(xs, vectors, {name: x.T @ x / len(x) for name, x in vectors.items()})
+    return Calibration(xs, vectors)
 
 
 def quantize(
@@ -114,15 +112,15 @@ def quantize(
         One format for all matrices, or formats by matrix (``"gru1.weight_hh"``) or layer (``"gru1"``); what is not
         named stays as it is.
     calibration
-        ``(time, input_size)``: a recording, in the sensor's units, from which weights are rounded so that what they
-        meet there comes out best, the better of two ways of rounding being found over 10,000 steps with state carried;
-        and from which ``w8a8`` takes how large its vectors become. Without one, weights are rounded for their own sake.
-        What :func:`calibrate` made will do too.
+        ``(time, input_size)``: a recording, in the sensor's units, by which weights are rounded so that what they meet
+        there comes out best: of several ways the one that is nearest to the model over 10,000 steps with state carried.
+        Without one, weights are rounded for their own sake. What :func:`calibrate` made will do too.
 
     Returns
     -------
     Model
-        Everything else as before. The same arguments give the same bytes.
+        Everything else as before, but that a recording may change biases, which stay float32. The same arguments give
+        the same bytes.
 
     Raises
     ------
@@ -135,18 +133,22 @@ def quantize(
     wanted = _wanted(model, formats)
     if calibration is not None and not isinstance(calibration, Calibration):
         calibration = calibrate(model, calibration)
-    to_nearest = _quantized(model, wanted, calibration, feedback=False)
-    if calibration is None or not any(format_.startswith(_ROUNDED) for format_ in wanted.values()):
-        return to_nearest
-    with_feedback = _quantized(model, wanted, calibration, feedback=True)
-    return min((to_nearest, with_feedback), key=lambda made: drift(model, made, calibration.xs))
+    if calibration is None:
+        return _quantized(model, wanted, None, _Way())
+    ways = [way for way in _WAYS if "w8a8" in wanted.values() or not way.ranges]
+    made = [_quantized(model, wanted, calibration, way) for way in ways]
+    return min(made, key=lambda each: drift(model, each, calibration.xs))
 
 
 def dequantize(model: Model) -> Model:
     """The model with every matrix as the float32 array that it stands for; itself where all are."""
     if not any(layer.formats for layer in model.layers):
         return model
-    return _with_matrices(model, {name: np.asarray(matrix) for name, matrix in matrices(model).items()})
+    layers: list[Layer] = []
+    for layer in model.layers:
+        dense: dict[str, Any] = {name: matrix.dense() for name, matrix in layer.formats.items()}
+        layers.append(replace(layer, **dense) if dense else layer)
+    return replace_layers(model, layers)
 
 
 def drift(model: Model, other: Model, xs: Array, steps: int = JUDGED_STEPS) -> float:
@@ -186,43 +188,95 @@ def _wanted(model: Model, formats: str | Mapping[str, str]) -> dict[str, str]:
     return wanted
 
 
-def _quantized(model: Model, wanted: Mapping[str, str], calibration: Calibration | None, *, feedback: bool) -> Model:
-    known = matrices(model)
-    gates = {layer.name: len(getattr(layer, "gates", "y")) for layer in model.layers}
-    made = {}
-    for name, format_ in wanted.items():
-        if isinstance(known[name], Matrix):
-            if spelled(known[name]) != format_:
-                raise InputError(
-                    f"quantize got {name} as {spelled(known[name])} already, expected float32; quantize the model that "
-                    f"it was made from, or dequantize(model) first."
-                )
-            continue
-        if format_ != "float32":
-            made[name] = _made(name, np.asarray(known[name]), format_, gates[name.split(".")[0]], calibration, feedback)
-    return _with_matrices(model, made)
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """How a recording is made use of.
+
+    Parameters
+    ----------
+    feedback
+        See :func:`edge_rnn.rounding.int8`.
+    biases
+        Whether what rounding changes on average is taken back by the bias [1]_; what is left to mind is how vectors
+        vary.
+    ranges
+        Whether hidden states of ``w8a8`` are given the range that they have in the recording.
+
+    References
+    ----------
+    .. [1] M. Nagel et al., "Data-free quantization through weight equalization and bias correction", ICCV 2019,
+       arXiv:1906.04721, section 4.2.
+    """
+
+    feedback: bool = False
+    biases: bool = False
+    ranges: bool = False
+
+
+_WAYS = tuple(_Way(*choice) for choice in product((False, True), repeat=3))
+
+
+def _quantized(model: Model, wanted: Mapping[str, str], calibration: Calibration | None, way: _Way) -> Model:
+    layers: list[Layer] = []
+    for layer in model.layers:
+        made: dict[str, Any] = {}
+        for name in layer.matrices:
+            full, matrix = f"{layer.name}.{name}", getattr(layer, name)
+            format_ = wanted.get(full, "float32")
+            if isinstance(matrix, Matrix):
+                if full in wanted and spelled(matrix) != format_:
+                    raise InputError(
+                        f"quantize got {full} as {spelled(matrix)} already, expected float32; quantize the model that "
+                        f"it was made from, or dequantize(model) first."
+                    )
+            elif format_ != "float32":
+                vectors = None if calibration is None else calibration.vectors[full]
+                made |= _formatted(layer, name, format_, vectors, way)
+        layers.append(replace(layer, **made) if made else layer)
+    return replace_layers(model, layers)
+
+
+def _formatted(
+    layer: Layer, name: str, format_: str, vectors: NDArray[np.float64] | None, way: _Way
+) -> dict[str, Weight]:
+    """A layer's matrix in a format, and the bias that goes with it where that changes; by field name."""
+    matrix, bias_name = np.asarray(getattr(layer, name)), name.replace("weight", "bias")
+    bias = getattr(layer, bias_name) if way.biases else None
+    mean = None if vectors is None or bias is None else vectors.mean(axis=0)
+    moments = None
+    if vectors is not None:
+        moving = vectors if mean is None else vectors - mean
+        moments = moving.T @ moving / len(moving)
+    limit = None
+    if way.ranges and name == "weight_hh" and vectors is not None:
+        limit = rounding.input_range(vectors, 127)
+    try:
+        made = _made(matrix, format_, len(getattr(layer, "gates", "y")), moments, way.feedback, limit)
+    except InputError as error:
+        raise InputError(f"quantize of {layer.name}.{name}: {error}") from None
+    if bias is None or mean is None:
+        return {name: made}
+    change = (matrix.astype(np.float64) - made.dense()) @ mean
+    if name == "weight_hh" and getattr(layer, "reset_after", True) is False:
+        change[-matrix.shape[1] :] = 0  # the candidate sees r * h instead
+    return {name: made, bias_name: (bias + change).astype(np.float32)}
 
 
 def _made(
-    name: str, matrix: Array, format_: str, gates: int, calibration: Calibration | None, feedback: bool
+    matrix: Array, format_: str, gates: int, moments: NDArray[np.float64] | None, feedback: bool, limit: float | None
 ) -> Matrix:
-    moments = None if calibration is None else calibration.moments[name]
-    try:
-        if format_ == "float16":
-            return rounding.float16(matrix)
-        if format_ == "int8":
-            return rounding.int8(matrix, moments, feedback=feedback)
-        if format_ == "w8a8":
-            made = rounding.w8a8(matrix, moments, feedback=feedback)
-            limit = None if calibration is None else rounding.input_range(calibration.vectors[name], 127)
-            return W8A8(made.values, made.scale, limit)
-        if format_ == "int4":
-            return rounding.int4(matrix, moments, feedback=feedback)
-        if format_.startswith("sparse"):
-            return rounding.sparse(matrix, gates, float(format_.removeprefix("sparse:")), moments)
-        return _low_rank(matrix, int(format_.removeprefix("rank:")), moments)
-    except InputError as error:
-        raise InputError(f"quantize of {name}: {error}") from None
+    if format_ == "float16":
+        return rounding.float16(matrix)
+    if format_ == "int8":
+        return rounding.int8(matrix, moments, feedback=feedback)
+    if format_ == "w8a8":
+        made = rounding.int8(matrix, moments, feedback=feedback)
+        return W8A8(made.values, made.scale, limit)
+    if format_ == "int4":
+        return rounding.int4(matrix, moments, feedback=feedback)
+    if format_.startswith("sparse"):
+        return rounding.sparse(matrix, gates, float(format_.removeprefix("sparse:")), moments)
+    return _low_rank(matrix, int(format_.removeprefix("rank:")), moments)
 
 
 def _low_rank(matrix: Array, rank: int, moments: NDArray[np.float64] | None) -> Matrix:
@@ -231,14 +285,6 @@ def _low_rank(matrix: Array, rank: int, moments: NDArray[np.float64] | None) -> 
         most = (rows * columns - 1) // (rows + columns)
         raise InputError(f"rank:{rank} saves nothing for {rows} x {columns}, expected {most} at most.")
     return rounding.low_rank(matrix, rank, moments)
-
-
-def _with_matrices(model: Model, made: Mapping[str, Weight]) -> Model:
-    layers: list[Layer] = []
-    for layer in model.layers:
-        own = {name: made[f"{layer.name}.{name}"] for name in layer.matrices if f"{layer.name}.{name}" in made}
-        layers.append(replace(layer, **own) if own else layer)  # type: ignore[arg-type]  # fields of its class
-    return replace_layers(model, layers)
 
 
 def replace_layers(model: Model, layers: list[Layer]) -> Model:

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_rnn.errors import InputError
-from edge_rnn.formats import GROUP, PANEL, W8A8, Float16, Int4, Int8, LowRank, Sparse
+from edge_rnn.formats import GROUP, PANEL, Float16, Int4, Int8, LowRank, Sparse
 
-__all__ = ["float16", "input_range", "int4", "int8", "low_rank", "sparse", "w8a8"]
+__all__ = ["float16", "input_range", "int4", "int8", "low_rank", "sparse"]
 
 Array = NDArray[np.float32]
 Wide = NDArray[np.float64]
@@ -63,12 +63,6 @@ def int8(matrix: Array, moments: Moments = None, *, feedback: bool = True) -> In
     """
     values, scale = _rounded(matrix, moments, 127, feedback, matrix.shape[1])
     return Int8(values, scale[:, 0])
-
-
-def w8a8(matrix: Array, moments: Moments = None, *, feedback: bool = True) -> W8A8:
-    """As :func:`int8`."""
-    made = int8(matrix, moments, feedback=feedback)
-    return W8A8(made.values, made.scale)
 
 
 def int4(matrix: Array, moments: Moments = None, *, feedback: bool = True) -> Int4:

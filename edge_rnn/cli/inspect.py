@@ -71,6 +71,8 @@ def _description(model: Model, path: str) -> dict[str, Any]:
 
 
 def _layer(model: Model, place: int) -> dict[str, Any]:
+    from edge_rnn.quantization import spelled
+
     layer = model.layers[place]
     reads = ["input" if source < 0 else model.layers[source].name for source in model.sources[place]]
     sizes = [model.input_size if source < 0 else model.output_sizes[source] for source in model.sources[place]]
@@ -81,7 +83,8 @@ def _layer(model: Model, place: int) -> dict[str, Any]:
         "input_sizes": sizes,
         "output_size": model.output_sizes[place],
         "options": layer.options,
-        "arrays": {name: list(array.shape) for name, array in layer.arrays.items()},
+        "arrays": {name: list(array.shape) for name, array in (layer.formats | layer.arrays).items()},
+        "formats": {name: spelled(matrix) for name, matrix in layer.formats.items()},
         "states": {name: len(value) for name, value in layer.initial_state.items()},
         "parameters": layer.parameters,
         "multiply_adds": layer.multiply_adds,
@@ -104,7 +107,7 @@ def _print(model: Model, found: dict[str, Any]) -> None:
             _kind(layer),
             " + ".join(each["reads"]),
             f"{' + '.join(map(str, each['input_sizes']))} → {each['output_size']}",
-            "  ".join(f"{name} {'×'.join(map(str, shape))}" for name, shape in each["arrays"].items()),
+            "  ".join(_array(name, shape, each["formats"].get(name)) for name, shape in each["arrays"].items()),
             f"{each['parameters']:,}",
             f"{each['multiply_adds']:,}",
         )
@@ -126,6 +129,11 @@ def _print(model: Model, found: dict[str, Any]) -> None:
     print_facts(console, facts)
     console.print()
     print_table(console, table)
+
+
+def _array(name: str, shape: list[int], format_: str | None) -> str:
+    """``weight_hh 48×16 int8``."""
+    return " ".join([name, "×".join(map(str, shape)), *([format_] if format_ else [])])
 
 
 def _kind(layer: Layer) -> str:
