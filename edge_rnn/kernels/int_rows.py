@@ -159,6 +159,8 @@ class _Loop:
 
     def inner(self, builder: Any, sums: list[Any], values: Any, x: Any, first: Any, row: Any, end: Any) -> list[Any]:
         """Integer sums after the rows from ``row`` to ``end`` of a group that begins at row ``first`` of the vector."""
+        if self.depth == 1:
+            return self.by_element(builder, sums, values, x, first, row, end)
         per_load = 2 if self.kind == "int4" else 1
         dot = _DOTS[self.target.dot](builder, self.target.register_bits // 32)
         nbytes, step, count = self.lanes * self.depth, per_load * self.depth, len(sums)
@@ -170,8 +172,9 @@ class _Loop:
                 now = builder.add(at, emit.I32(chain * step))
                 place = builder.mul(now, emit.I32(self.gates * self.lanes // per_load))
                 xs = [self.values_of_x(builder, x, builder.add(first, now), half) for half in range(per_load)]
+                base = builder.gep(values, [place])
                 for g in range(self.gates):
-                    w = _load(builder, values, builder.add(place, emit.I32(g * nbytes)), nbytes)
+                    w = _load(builder, base, emit.I32(g * nbytes), nbytes)
                     for half, part in enumerate(_nibbles(builder, w) if per_load == 2 else [w]):
                         for plane in range(self.planes):
                             slot = chain * count + plane * self.gates + g
@@ -184,6 +187,33 @@ class _Loop:
             both, row = emit.loop(builder, sums + zeros, row, before_last, 2 * step, partial(turn, 2))
             sums = [builder.add(a, b) for a, b in zip(both[:count], both[count:], strict=True)]
         return emit.loop(builder, sums, row, end, step, partial(turn, 1))[0]
+
+    def by_element(
+        self, builder: Any, sums: list[Any], values: Any, x: Any, first: Any, row: Any, end: Any
+    ) -> list[Any]:
+        """The same for CPUs that multiply single values: ARM takes them out of a register that holds several.
+
+        So many of the vector are loaded at once, and so many rows are there always.
+        """
+        per_load = 2 if self.kind == "int4" else 1
+        many = 4 * per_load
+        vector_type = ir.VectorType(I16, many)
+
+        def turn(sums: list[Any], at: Any) -> list[Any]:
+            sums = list(sums)
+            base = builder.gep(values, [builder.mul(at, emit.I32(self.gates * self.lanes // per_load))])
+            place = builder.gep(builder.bitcast(x, I16.as_pointer()), [builder.add(first, at)])
+            xs = builder.load(builder.bitcast(place, vector_type.as_pointer()), align=2 * many)
+            for k in range(many // per_load):
+                for g in range(self.gates):
+                    w = _load(builder, base, emit.I32((k * self.gates + g) * self.lanes), self.lanes)
+                    for half, part in enumerate(_nibbles(builder, w) if per_load == 2 else [w]):
+                        value = emit.lanes(builder, xs, [k * per_load + half] * self.lanes)
+                        product = builder.mul(builder.sext(part, sums[g].type), builder.sext(value, sums[g].type))
+                        sums[g] = builder.add(sums[g], product)
+            return sums
+
+        return emit.loop(builder, sums, row, end, many, turn)[0]
 
     def values_of_x(self, builder: Any, x: Any, row: Any, half: int) -> list[Any]:
         """What ``depth`` rows are multiplied with, by plane: an integer of as many bits as that takes."""
@@ -270,14 +300,4 @@ def _sdot(builder: Any, lanes: int) -> _Dot:
     return _Dot(4, add)
 
 
-def _mla(builder: Any, lanes: int) -> _Dot:
-    def add(total: Any, w: Any, x: Any) -> Any:
-        count = total.type.count
-        wide = builder.sext(builder.sext(w, ir.VectorType(I16, count)), total.type)
-        product = builder.mul(wide, builder.sext(_splat(builder, x, count), total.type))
-        return builder.add(total, product)
-
-    return _Dot(1 << 16, add)
-
-
-_DOTS: dict[str, Callable[[Any, int], _Dot]] = {"vnni": _vnni, "pmaddwd": _pmaddwd, "sdot": _sdot, "mla": _mla}
+_DOTS: dict[str, Callable[[Any, int], _Dot]] = {"vnni": _vnni, "pmaddwd": _pmaddwd, "sdot": _sdot}

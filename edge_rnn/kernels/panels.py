@@ -35,10 +35,12 @@ def widths(block: int, gates: int, widest: int = 1 << 16) -> tuple[int, ...]:
 def chains(block: int, gates: int, width: int) -> int:
     """Into how many independent sums :func:`edge_rnn.kernels.rows.fma_rows` splits each of ``gates`` accumulators.
 
-    Enough for 8 registers of sums, or as many as there are. Blocks of 16 are for registers of 16 floats.
+    Enough for 8 registers of sums, or as many as there are. Blocks of 16 are for registers of 16 floats; there no more
+    than 8 (Sapphire Rapids: GRU (1,20) with 2 chains for each of 3 gates 69 ns, with 3 chains 94 ns).
     """
-    registers = gates * max(width // (16 if block == 16 else 8), 1)
-    return -(-min(block, 8) // registers)
+    if block == 16:
+        return max(8 // (gates * max(width // 16, 1)), 1)
+    return -(-min(block, 8) // (gates * width // 8))
 
 
 def bias_of(fields: Mapping[str, Any], name: str) -> NDArray[np.float64]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 __all__ = ["Target", "host"]
@@ -93,5 +94,15 @@ def host() -> Target:
     name = os.environ.get("NUMBA_CPU_NAME") or llvm.get_host_cpu_name()
     features = os.environ.get("NUMBA_CPU_FEATURES")
     if features is None:
-        features = "" if name == "generic" else llvm.get_host_cpu_features().flatten()
+        features = "" if name == "generic" else llvm.get_host_cpu_features().flatten() + _unnoticed()
     return Target(llvm.get_process_triple(), name, features)
+
+
+def _unnoticed() -> str:
+    """Features that LLVM does not look for where it names an ARM CPU; Linux tells them: ``",+dotprod"``."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return ""
+    told = [line.partition(":")[2].split() for line in text.splitlines() if line.startswith("Features")]
+    return ",+dotprod" if told and all("asimddp" in words for words in told) else ""
