@@ -168,15 +168,15 @@ def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str
         yield "| " + " | ".join(row) + " |"
 
 
-def insert(path: Path, text: str) -> None:
+def insert(path: Path, text: str, begin: str = BEGIN, end: str = END) -> None:
     """Put ``text`` between the markers of a file, written aside first."""
-    before, _, rest = path.read_text(encoding="utf-8").partition(BEGIN)
-    _, marker, after = rest.partition(END)
-    if not marker:
-        raise SystemExit(f"{path} has {BEGIN}, but no {END} after it")
+    before, opened, rest = path.read_text(encoding="utf-8").partition(begin)
+    _, closed, after = rest.partition(end)
+    if not (opened and closed):
+        raise SystemExit(f"{path} has no {begin} with {end} after it")
     aside = path.with_name(f".{path.name}.{os.getpid()}.new")
     try:
-        aside.write_text(f"{before}{BEGIN}\n{text}{END}{after}", encoding="utf-8")
+        aside.write_text(f"{before}{begin}\n{text}{end}{after}", encoding="utf-8")
         os.replace(aside, path)
     finally:
         aside.unlink(missing_ok=True)

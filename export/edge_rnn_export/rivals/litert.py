@@ -32,14 +32,18 @@ def _unsaid() -> Iterator[None]:
         os.close(nowhere)
 
 
-def litert_rivals(model: Model, folder: str | PathLike[str] | None) -> Iterator[Rival]:
-    """One rival, if the folder has a file for the network's cell and sizes; steps alone."""
+def litert_rivals(model: Model, folder: str | PathLike[str] | None, kind: str = "") -> Iterator[Rival]:
+    """One rival, if the folder has a file for the network's cell and sizes; steps alone.
+
+    ``kind`` is ``"int8"`` for a file that was quantized: ``lstm_16_64_int8.tflite``.
+    """
     from ai_edge_litert import interpreter as runtime
 
     if folder is None:
         raise UnsupportedError("it takes .tflite files: --litert DIR")
     (cell, *_), sizes = chain(model, "GRU", "LSTM", "Dense"), model.output_sizes
-    path = Path(folder) / f"{cell.kind.lower()}_{model.input_size}_{sizes[0]}.tflite"
+    stem = f"{cell.kind.lower()}_{model.input_size}_{sizes[0]}"
+    path = Path(folder) / f"{stem}_{kind}.tflite" if kind else Path(folder) / f"{stem}.tflite"
     if [layer.kind for layer in model.layers] not in (["GRU", "Dense"], ["LSTM", "Dense"]) or not path.is_file():
         raise UnsupportedError(f"there is no {path.name} for this network in the folder")
 
@@ -74,4 +78,5 @@ def litert_rivals(model: Model, folder: str | PathLike[str] | None) -> Iterator[
 
         return step_h if c is None else step_hc
 
-    yield Rival("LiteRT", version("ai-edge-litert"), "one thread, views of its tensors through private calls", start)
+    name = f"LiteRT {kind}" if kind else "LiteRT"
+    yield Rival(name, version("ai-edge-litert"), "one thread, views of its tensors through private calls", start)

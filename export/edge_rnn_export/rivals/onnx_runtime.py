@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -17,15 +17,20 @@ __all__ = ["onnxruntime_rivals"]
 _AXIS = "edge_rnn.axis"
 
 
-def onnxruntime_rivals(model: Model) -> Iterator[Rival]:
-    """Two rivals: the documented call, which also has a form for whole sequences, and I/O binding."""
+def onnxruntime_rivals(
+    model: Model, prepare: Callable[[Any], Any] = lambda graph: graph, kind: str = ""
+) -> Iterator[Rival]:
+    """Two rivals: the documented call, which also has a form for whole sequences, and I/O binding.
+
+    ``prepare`` makes of each graph the one that runs; ``kind`` says in a word what that is.
+    """
     import onnxruntime
 
     from edge_rnn_export.onnx_writer import build_step_graph
 
     graph = build_step_graph(model)
-    stepping = session(graph.SerializeToString())
-    sequence = session(_over_time(graph).SerializeToString())
+    stepping = session(prepare(graph).SerializeToString())
+    sequence = session(prepare(_over_time(graph)).SerializeToString())
     names = ["y", *(f"{name}_out" for name in model.initial_state)]
     initial = {name: value[None, None] for name, value in model.initial_state.items()}
 
@@ -45,8 +50,9 @@ def onnxruntime_rivals(model: Model) -> Iterator[Rival]:
         return sequence.run(["y"], {"x": xs[:, None], **initial})[0][:, 0]  # type: ignore[no-any-return]
 
     version, how = onnxruntime.__version__, "one thread, no spinning"
-    yield Rival("onnxruntime", version, f"{how}; sequences in one call", start, run)
-    yield Rival("onnxruntime, I/O binding", version, how, partial(bound_step, stepping, model))
+    name = f"onnxruntime {kind}" if kind else "onnxruntime"
+    yield Rival(name, version, f"{how}; sequences in one call", start, run)
+    yield Rival(f"{name}, I/O binding", version, how, partial(bound_step, stepping, model))
 
 
 def _over_time(graph: Any) -> Any:
