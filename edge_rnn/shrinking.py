@@ -33,6 +33,9 @@ FORMATS = ("float16", "int8", "w8a8", "int4", "sparse:0.5", "sparse:0.75", "rank
 _PRICES = np.logspace(-8, 8, 33)
 """Bytes that a relative squared error of 1 is worth, over those of the float32 model: from error hardly matters on."""
 
+_ALIKE = 1.03
+"""Times that are no further apart than this are the same: they were measured."""
+
 _REFINED = 24
 """Trials at most that make the best candidate smaller, matrix by matrix."""
 
@@ -275,8 +278,10 @@ def stored_bytes(model: Model) -> int:
 
 def _betters(one: Trial, other: Trial) -> bool:
     """Whether a timed trial is as good as another one in everything, and better in something."""
-    mine, theirs = ((each.nbytes, each.error, 1 / (each.speedup or 1.0)) for each in (one, other))
-    return all(a <= b for a, b in zip(mine, theirs, strict=True)) and mine != theirs
+    quicker = (one.speedup or 1.0) / (other.speedup or 1.0)
+    if one.nbytes > other.nbytes or one.error > other.error or quicker < 1 / _ALIKE:
+        return False
+    return one.nbytes < other.nbytes or one.error < other.error or quicker > _ALIKE
 
 
 @dataclass(slots=True, eq=False)

@@ -113,13 +113,13 @@ def _front_end_only() -> Iterator[None]:
     CPU in the module, and ends the process where this CPU lacks an instruction that the kernel asks for by name.
     """
     with global_compiler_lock:
-        before = config.OPT, CPUContext.get_executable, JITCodeLibrary._finalize_specific
+        before = config.OPT, CPUContext.get_executable, JITCodeLibrary._finalize_final_module
         config.OPT = type(before[0])(0)
-        CPUContext.get_executable, JITCodeLibrary._finalize_specific = _no_executable, _no_machine_code
+        CPUContext.get_executable, JITCodeLibrary._finalize_final_module = _no_executable, _no_machine_code
         try:
             yield
         finally:
-            config.OPT, CPUContext.get_executable, JITCodeLibrary._finalize_specific = before
+            config.OPT, CPUContext.get_executable, JITCodeLibrary._finalize_final_module = before
 
 
 def _no_executable(context: Any, library: Any, fndesc: Any, env: Any) -> Any:
@@ -128,7 +128,8 @@ def _no_executable(context: Any, library: Any, fndesc: Any, env: Any) -> Any:
 
 
 def _no_machine_code(library: Any) -> None:
-    """What ``JITCodeLibrary`` would hand to the execution engine stays a module."""
+    """What ``JITCodeLibrary`` would hand to the execution engine stays a module, for others to link."""
+    library._finalized = True
 
 
 _SCALARS = {types.void: "void", types.int32: "i32", types.int64: "i64"}
