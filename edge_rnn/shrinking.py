@@ -8,7 +8,7 @@ long as the bound holds. Nothing is predicted in what is returned: each trial wa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -16,13 +16,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from edge_rnn.errors import InputError
+from edge_rnn.judging import Bound, Judge, make_judge
 from edge_rnn.layers import Weight
 from edge_rnn.model import Model
 from edge_rnn.plan import plan_of
-from edge_rnn.quantization import JUDGED_STEPS, Calibration, calibrate, matrices, quantize
+from edge_rnn.quantization import Calibration, calibrate, matrices, quantize
 from edge_rnn.stream import Stream
+from edge_rnn.trials import Shrunk, Trial, stored_bytes
 
-__all__ = ["FORMATS", "Shrunk", "Trial", "shrink", "stored_bytes"]
+__all__ = ["FORMATS", "shrink"]
 
 Array = NDArray[np.float32]
 Formats = dict[str, str]
@@ -33,79 +35,8 @@ FORMATS = ("float16", "int8", "w8a8", "int4", "sparse:0.5", "sparse:0.75", "rank
 _PRICES = np.logspace(-8, 8, 33)
 """Bytes that a relative squared error of 1 is worth, over those of the float32 model: from error hardly matters on."""
 
-_ALIKE = 1.03
-"""Times that are no further apart than this are the same: they were measured."""
-
 _REFINED = 24
 """Trials at most that make the best candidate smaller, matrix by matrix."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Trial:
-    """One choice of formats, measured.
-
-    Parameters
-    ----------
-    formats
-        By ``"layer.field"``.
-    nbytes
-        Of all arrays as a file stores them.
-    memory_bytes
-        Of the weights as a stream has them.
-    error
-        Root mean square of how far the output is from the float32 model's, over that of the model's own; over 10,000
-        steps or more, state carried.
-    accuracy
-        Share of samples whose largest output is their label, or what ``metric`` says; None without either.
-    step_ns
-        Least time of a step in a compiled loop, and ``baseline_ns`` that of the float32 model in the same run; None
-        where it was not timed.
-    """
-
-    formats: Mapping[str, str]
-    nbytes: int
-    memory_bytes: int
-    error: float
-    accuracy: float | None
-    step_ns: float | None = None
-    baseline_ns: float | None = None
-
-    @property
-    def speedup(self) -> float | None:
-        """How many times as quick as the float32 model a step is."""
-        return self.baseline_ns / self.step_ns if self.step_ns and self.baseline_ns else None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Shrunk:
-    """What :func:`shrink` found.
-
-    Parameters
-    ----------
-    model
-        The best model.
-    best
-        Its trial.
-    trials
-        All that was tried, the float32 model first.
-    sensitivity
-        ``{matrix: {format: trial}}``: each matrix in each format, all others float32.
-    stopped
-        Whether the search was stopped before its end.
-    """
-
-    model: Model
-    best: Trial
-    trials: tuple[Trial, ...]
-    sensitivity: Mapping[str, Mapping[str, Trial]]
-    stopped: bool = False
-
-    @property
-    def front(self) -> tuple[Trial, ...]:
-        """Trials that no other one betters in size, error and time at once, the smallest first."""
-        timed = [trial for trial in self.trials if trial.step_ns is not None]
-        kept = [trial for trial in timed if not any(_betters(other, trial) for other in timed)]
-        return tuple(sorted(kept, key=lambda trial: (trial.nbytes, trial.error)))
 
 
 def shrink(
@@ -159,80 +90,11 @@ def shrink(
     if any(layer.formats for layer in model.layers):
         raise InputError("shrink got a model with quantized matrices, expected the float32 model it was made from.")
     calibration = calibrate(model, recording)
-    bound = _Bound(max_error, min_accuracy, max_bytes)
-    judge = _judge(model, calibration, labels, metric)
+    bound = Bound(max_error, min_accuracy, max_bytes)
+    judge = make_judge(model, calibration, labels, metric)
     bound.check(judge.accuracy_of is not None)
     search = _Search(model, calibration, judge, bound, _allowed(model, formats), prefer, progress or (lambda *_: None))
     return search.run()
-
-
-@dataclass(frozen=True, slots=True)
-class _Bound:
-    """What a trial has to keep."""
-
-    max_error: float | None
-    min_accuracy: float | None
-    max_bytes: int | None
-
-    def check(self, has_accuracy: bool) -> None:
-        given = {"max_error": self.max_error, "min_accuracy": self.min_accuracy, "max_bytes": self.max_bytes}
-        if all(value is None for value in given.values()):
-            raise InputError("shrink got no bound, expected max_error, min_accuracy or max_bytes.")
-        for name, value in given.items():
-            if value is not None and not (isinstance(value, (int, float, np.number)) and 0 <= value < float("inf")):
-                raise InputError(f"shrink got {name} = {value!r}, expected a number, zero or more.")
-        if self.min_accuracy is not None and not has_accuracy:
-            raise InputError("shrink got min_accuracy without labels or a metric, which it is measured by.")
-
-    def kept_by(self, trial: Trial) -> bool:
-        return (
-            (self.max_error is None or trial.error <= self.max_error)
-            and (self.min_accuracy is None or (trial.accuracy is not None and trial.accuracy >= self.min_accuracy))
-            and (self.max_bytes is None or trial.nbytes <= self.max_bytes)
-        )
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Judge:
-    """How far a model is from the float32 one, and how right it is."""
-
-    xs: Array
-    repeated: Array
-    ys: NDArray[np.float64]
-    accuracy_of: Callable[[Array], float] | None
-
-    def error(self, model: Model) -> float:
-        off = Stream(model).run(self.repeated).astype(np.float64) - self.ys
-        own = float(np.square(self.ys).sum())
-        return float(np.sqrt(np.square(off).sum() / own)) if own > 0 else float(np.sqrt(np.square(off).mean()))
-
-    def accuracy(self, model: Model) -> float | None:
-        return None if self.accuracy_of is None else float(self.accuracy_of(Stream(model).run(self.xs)))
-
-
-def _judge(
-    model: Model, calibration: Calibration, labels: ArrayLike | None, metric: Callable[[Array], float] | None
-) -> _Judge:
-    xs = calibration.xs
-    repeated = np.ascontiguousarray(np.resize(xs, (max(JUDGED_STEPS, len(xs)), xs.shape[1])))
-    if labels is not None and metric is not None:
-        raise InputError("shrink got labels and a metric, expected one of them.")
-    accuracy_of = metric
-    if labels is not None:
-        truth = np.asarray(labels)
-        if truth.shape != (len(xs),) or truth.dtype.kind not in "iu":
-            raise InputError(f"shrink got labels {truth.dtype} {truth.shape}, expected ({len(xs)},) int, one a sample.")
-        if len(truth) and not (truth.min() >= 0 and truth.max() < model.output_size):
-            raise InputError(
-                f"shrink got labels from {truth.min()} to {truth.max()}, expected 0 to {model.output_size - 1}, the "
-                f"places of the model's outputs."
-            )
-
-        def share(ys: Array) -> float:
-            return float(np.mean(ys.argmax(axis=1) == truth))
-
-        accuracy_of = share
-    return _Judge(xs, repeated, Stream(model).run(repeated).astype(np.float64), accuracy_of)
 
 
 def _allowed(model: Model, formats: Sequence[str]) -> dict[str, list[str]]:
@@ -270,28 +132,14 @@ def _takes(model: Model, name: str, format_: str) -> bool:
     return stored_bytes(made) < stored_bytes(model)
 
 
-def stored_bytes(model: Model) -> int:
-    """Bytes of all of a model's arrays, as a file stores them."""
-    arrays = sum(array.nbytes for layer in model.layers for array in layer.arrays.values())
-    return arrays + sum(matrix.nbytes for layer in model.layers for matrix in layer.formats.values())
-
-
-def _betters(one: Trial, other: Trial) -> bool:
-    """Whether a timed trial is as good as another one in everything, and better in something."""
-    quicker = (one.speedup or 1.0) / (other.speedup or 1.0)
-    if one.nbytes > other.nbytes or one.error > other.error or quicker < 1 / _ALIKE:
-        return False
-    return one.nbytes < other.nbytes or one.error < other.error or quicker > _ALIKE
-
-
 @dataclass(slots=True, eq=False)
 class _Search:
     """The state of a search: what has been tried."""
 
     model: Model
     calibration: Calibration
-    judge: _Judge
-    bound: _Bound
+    judge: Judge
+    bound: Bound
     allowed: dict[str, list[str]]
     prefer: Literal["size", "speed"]
     progress: Callable[[str, int, int], None]

@@ -28,7 +28,7 @@ from edge_rnn.errors import InputError, UnsupportedError
 
 if TYPE_CHECKING:
     from edge_rnn.model import Model
-    from edge_rnn.shrinking import Shrunk, Trial
+    from edge_rnn.trials import Shrunk, Trial
 
 __all__ = ["check_target", "write_page"]
 

@@ -13,7 +13,7 @@ from edge_rnn.errors import InputError
 
 if TYPE_CHECKING:
     from edge_rnn.model import Model
-    from edge_rnn.shrinking import Shrunk
+    from edge_rnn.trials import Shrunk
 
 __all__ = ["confusion", "draw_confusion", "draw_drift", "draw_front", "draw_sensitivity", "drifts", "spell_error"]
 

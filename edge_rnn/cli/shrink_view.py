@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from edge_rnn.cli.console import make_console, print_table, spell_bytes, spell_ns
 
 if TYPE_CHECKING:
-    from edge_rnn.shrinking import Shrunk, Trial
+    from edge_rnn.trials import Shrunk, Trial
 
 __all__ = ["as_json", "show", "spell_bound", "verdict"]
 
@@ -17,6 +17,8 @@ __all__ = ["as_json", "show", "spell_bound", "verdict"]
 def show(found: Shrunk, bound: Mapping[str, Any], output: str | None, report: str | None) -> None:
     """The front as a table, the best marked, and what it comes to in words."""
     from rich.table import Table
+
+    from edge_rnn.judging import Bound
 
     console = make_console()
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -33,7 +35,7 @@ def show(found: Shrunk, bound: Mapping[str, Any], output: str | None, report: st
     console.print()
     lines = [*verdict(found), f"Asked for: {spell_bound(bound)}."]
     if found.stopped:
-        kept = "" if _keeps(found.best, bound) else ", and it does not keep the bound"
+        kept = "" if Bound(**bound).kept_by(found.best) else ", and it does not keep the bound"
         lines.append(f"The search was stopped; this is the best that had been found{kept}.")
     lines += [f"Written: {output}."] * bool(output) + [f"Report: {report}."] * bool(report)
     for line in lines:
@@ -106,10 +108,3 @@ def spell_bound(bound: Mapping[str, Any]) -> str:
     words = {"max_error": "an error of {:.2g} at most", "min_accuracy": "an accuracy of {:.2%} at least"}
     words["max_bytes"] = "{:,} bytes at most"
     return ", ".join(words[name].format(value) for name, value in bound.items() if value)
-
-
-def _keeps(trial: Trial, bound: Mapping[str, Any]) -> bool:
-    """Whether a trial holds a bound: a search that was stopped may have none that does."""
-    most = {"max_error": trial.error, "max_bytes": trial.nbytes}
-    within = all(value <= bound[name] for name, value in most.items() if bound[name])
-    return within and (not bound["min_accuracy"] or (trial.accuracy or 0.0) >= bound["min_accuracy"])

@@ -15,7 +15,8 @@ from edge_rnn import Model
 from edge_rnn.cli import shrink_page
 from edge_rnn.cli.shrink_page import check_target, write_page
 from edge_rnn.errors import FileError, InputError, UnsupportedError
-from edge_rnn.shrinking import Shrunk, shrink
+from edge_rnn.shrinking import shrink
+from edge_rnn.trials import Shrunk
 
 pytest.importorskip("matplotlib")
 

@@ -12,7 +12,7 @@ import edge_rnn
 from edge_rnn import Dense, InputError, Model, Stream, rounding
 from edge_rnn.formats import Int4, Int8
 from edge_rnn.quantization import calibrate, drift, matrices, spelled
-from edge_rnn.shrinking import stored_bytes
+from edge_rnn.trials import stored_bytes
 
 Build = Callable[..., Model]
 CELLS = ("elman_tanh", "gru", "gru_reset_before", "lstm")

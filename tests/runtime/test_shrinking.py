@@ -10,7 +10,8 @@ import pytest
 
 import edge_rnn
 from edge_rnn import InputError, Model, Stream
-from edge_rnn.shrinking import Shrunk, Trial, shrink, stored_bytes
+from edge_rnn.shrinking import shrink
+from edge_rnn.trials import Shrunk, Trial, stored_bytes
 
 FORMATS = ("float16", "int8", "int4", "sparse:0.5", "rank:25%")
 
