@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from edge_rnn import reference, rounding
 from edge_rnn.arrays import float32_array
 from edge_rnn.errors import InputError
-from edge_rnn.formats import W8A8, Matrix, format_of
+from edge_rnn.formats import W8A8, Matrix, Sparse, format_of
 from edge_rnn.layers import Layer, Recurrent, Weight
 from edge_rnn.model import Model
 from edge_rnn.stream import Stream
@@ -62,7 +62,7 @@ def spelled(matrix: Weight) -> str:
     """A matrix's format as :func:`quantize` takes it."""
     name = format_of(matrix)
     if name == "sparse":
-        return f"sparse:{1 - matrix.multiply_adds / matrix.size:.2g}"  # type: ignore[union-attr]
+        return f"sparse:{1 - matrix.multiply_adds / matrix.size:.6g}"  # type: ignore[union-attr]
     return f"rank:{matrix.left.shape[1]}" if name == "rank" else name  # type: ignore[union-attr]
 
 
@@ -224,7 +224,7 @@ def _quantized(model: Model, wanted: Mapping[str, str], calibration: Calibration
             full, matrix = f"{layer.name}.{name}", getattr(layer, name)
             format_ = wanted.get(full, "float32")
             if isinstance(matrix, Matrix):
-                if full in wanted and spelled(matrix) != format_:
+                if full in wanted and not _is_in(matrix, format_):
                     raise InputError(
                         f"quantize got {full} as {spelled(matrix)} already, expected float32; quantize the model that "
                         f"it was made from, or dequantize(model) first."
@@ -275,8 +275,23 @@ def _made(
     if format_ == "int4":
         return rounding.int4(matrix, moments, feedback=feedback)
     if format_.startswith("sparse"):
-        return rounding.sparse(matrix, gates, float(format_.removeprefix("sparse:")), moments)
+        columns, share = matrix.shape[1], float(format_.removeprefix("sparse:"))
+        if kept_columns(columns, share) == columns:
+            raise InputError(f"{format_} leaves out none of {columns} columns, expected a larger share.")
+        return rounding.sparse(matrix, gates, kept_columns(columns, share), moments)
     return _low_rank(matrix, int(format_.removeprefix("rank:")), moments)
+
+
+def _is_in(matrix: Matrix, format_: str) -> bool:
+    """Whether a matrix is what quantizing to a format would make of its like."""
+    if isinstance(matrix, Sparse) and format_.startswith("sparse"):
+        return int(matrix.index.shape[1]) == kept_columns(matrix.columns, float(format_.removeprefix("sparse:")))
+    return spelled(matrix) == format_
+
+
+def kept_columns(columns: int, share: float) -> int:
+    """How many columns are left when a share is left out; at least one."""
+    return max(1, round(columns * (1 - share)))
 
 
 def _low_rank(matrix: Array, rank: int, moments: NDArray[np.float64] | None) -> Matrix:

@@ -71,18 +71,17 @@ def int4(matrix: Array, moments: Moments = None, *, feedback: bool = True) -> In
     return Int4.of(values, scale)
 
 
-def sparse(matrix: Array, gates: int, zeros: float, moments: Moments = None) -> Sparse:
+def sparse(matrix: Array, gates: int, keep: int, moments: Moments = None) -> Sparse:
     """Of each 16 units the columns that matter most, by their weights' size times that of what they meet.
 
     Parameters
     ----------
     gates
         G; ``matrix`` has ``G * H`` rows.
-    zeros
-        Share of columns that are dropped, 0 to 1; at least one stays.
+    keep
+        How many columns.
     """
     columns = matrix.shape[1]
-    keep = max(1, round(columns * (1 - zeros)))
     units = len(matrix) // gates
     panels = -(-units // PANEL)
     whole = np.zeros((gates, panels * PANEL, columns), np.float32)

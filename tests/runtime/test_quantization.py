@@ -125,7 +125,7 @@ def _to_nearest(matrix: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
 def test_sparse_keeps_the_largest_blocks() -> None:
     rng = np.random.default_rng(2)
     matrix = rng.standard_normal((3 * 20, 12)).astype(np.float32)
-    made = rounding.sparse(matrix, 3, 0.75)
+    made = rounding.sparse(matrix, 3, 3)
     assert made.index.shape == (2, 3)
     dense = made.dense()
     kept = dense != 0
@@ -133,10 +133,10 @@ def test_sparse_keeps_the_largest_blocks() -> None:
     for panel, units in enumerate((slice(0, 16), slice(16, 20))):
         energy = np.square(matrix.reshape(3, 20, 12)[:, units]).sum(axis=(0, 1))
         assert set(made.index[panel]) == set(np.argsort(-energy)[:3])
-    again = rounding.sparse(dense, 3, 0.75)
+    again = rounding.sparse(dense, 3, 3)
     np.testing.assert_array_equal(again.dense(), dense)
     weighed = np.diag(np.where(np.arange(12) == 5, 1e6, 1.0))
-    assert (rounding.sparse(matrix, 3, 0.75, weighed).index == 5).any(axis=1).all()
+    assert (rounding.sparse(matrix, 3, 3, weighed).index == 5).any(axis=1).all()
 
 
 def test_low_rank_is_the_best_of_its_rank() -> None:
@@ -169,6 +169,10 @@ def test_what_is_not_named_stays(make_model: Build) -> None:
     assert made.layers[1].name == "gru2"
     again = edge_rnn.quantize(made, {"gru1.weight_hh": "int8"})
     assert again.fingerprint == made.fingerprint
+    pruned = edge_rnn.quantize(model, {"gru1.weight_hh": "sparse:0.7"})
+    assert spelled(matrices(pruned)["gru1.weight_hh"]) == "sparse:0.6875"  # 11 of 16 columns
+    for share in ("0.7", "0.6875"):
+        assert edge_rnn.quantize(pruned, {"gru1.weight_hh": f"sparse:{share}"}).fingerprint == pruned.fingerprint
     whole = edge_rnn.dequantize(made)
     assert not any(layer.formats for layer in whole.layers)
     np.testing.assert_array_equal(whole.layers[0].arrays["weight_hh"], np.asarray(matrices(made)["gru1.weight_hh"]))
