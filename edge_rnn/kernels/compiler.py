@@ -109,8 +109,9 @@ def _optimized(name: str, function: Callable[..., Any], signature: Any, target: 
 def _front_end_only() -> Iterator[None]:
     """Numba without its optimizer and without machine code for this process's CPU.
 
-    What Numba would do is done for the target afterwards. It takes half of the time to compile, leaves traces of this
-    CPU in the module, and ends the process where this CPU lacks an instruction that the kernel asks for by name.
+    What Numba would do is done for the target afterwards. It takes long (a GRU and Dense from nothing to the first
+    result 1.8 s, without 1.2 s), leaves traces of this CPU in the module, and ends the process where this CPU lacks an
+    instruction that the kernel asks for by name.
     """
     with global_compiler_lock:
         before = config.OPT, CPUContext.get_executable, JITCodeLibrary._finalize_final_module

@@ -17,6 +17,7 @@ from edge_rnn.cli.bench_conditions import conditions
 from edge_rnn.cli.bench_measure import samples
 from edge_rnn.cli.bench_table import CELLS, SHAPES, table
 from edge_rnn.cli.console import spell_ns
+from edge_rnn.quantization import matrices
 from edge_rnn.timing import calls, runs, time_chunks, turns
 from edge_rnn_export.rivals.int8 import int8_rivals
 
@@ -52,7 +53,7 @@ def measure(litert: str | None) -> dict[str, Any]:
 def _row(entry: Any, litert: str | None) -> dict[str, Any]:
     """Steps in a compiled loop, all formats in turn; then int8 against the rivals, from Python and over a sequence."""
     xs = samples(entry.model, STEPS)
-    models = {format_: edge_rnn.quantize(entry.model, format_) for format_ in FORMATS}
+    models = {format_: _in_format(entry.model, format_) for format_ in FORMATS}
     streams = {"float32": edge_rnn.Stream(entry.model)} | {name: edge_rnn.Stream(m) for name, m in models.items()}
     loops = time_chunks({name: runs(stream, xs) for name, stream in streams.items()}, seconds=0.5)
 
@@ -86,6 +87,14 @@ def _row(entry: Any, litert: str | None) -> dict[str, Any]:
             for rival in rivals
         },
     }
+
+
+def _in_format(model: edge_rnn.Model, format_: str) -> edge_rnn.Model:
+    """The model with all matrices in a format; of a matrix with one column nothing can be left out."""
+    if not format_.startswith("sparse"):
+        return edge_rnn.quantize(model, format_)
+    names = [name for name, matrix in matrices(model).items() if matrix.shape[1] > 1]
+    return edge_rnn.quantize(model, dict.fromkeys(names, format_))
 
 
 def report(found: dict[str, Any]) -> Iterator[str]:

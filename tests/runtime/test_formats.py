@@ -42,7 +42,7 @@ def samples(model: Model, count: int, seed: int = 3) -> np.ndarray:
 
 
 def in_format(model: Model, format_: str) -> Model:
-    """The model with every matrix that takes it in a format: rank 2 saves nothing in a small one."""
+    """The model with every matrix that takes it in a format: nothing can be left out of one column."""
     for name in matrices(model):
         try:
             model = edge_rnn.quantize(model, {name: format_})
