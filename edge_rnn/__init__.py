@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     )
     from edge_rnn.files import load, save
     from edge_rnn.kernels.extension import step
-    from edge_rnn.layers import GRU, LSTM, Add, Dense, Elman, Standardize
+    from edge_rnn.layers import GRU, LSTM, Add, Dense, Elman, Embedding, Standardize
     from edge_rnn.model import Model
     from edge_rnn.quantization import dequantize, quantize
     from edge_rnn.shrinking import shrink
@@ -41,6 +41,7 @@ __all__ = [
     "Dense",
     "EdgeRnnError",
     "Elman",
+    "Embedding",
     "FileError",
     "InputError",
     "Model",
@@ -73,7 +74,7 @@ _HOMES = {
     ),
     "files": ("load", "save"),
     "kernels.extension": ("step",),
-    "layers": ("GRU", "LSTM", "Add", "Dense", "Elman", "Standardize"),
+    "layers": ("GRU", "LSTM", "Add", "Dense", "Elman", "Embedding", "Standardize"),
     "model": ("Model",),
     "quantization": ("dequantize", "quantize"),
     "shrinking": ("shrink",),

@@ -197,11 +197,12 @@ class _Builder:
         operations = module.pack(values, site)
         scratch = self._take(max(operation.scratch for operation in operations))
         for operation in operations:
-            vectors = [self._made_of(x, operation.x)]
+            x_, h = operation.x_from_scratch, operation.h_from_scratch
+            vectors = [self._made_of(Slots(scratch, scratch, x_) if x_ else x, operation.x)]
             if states:
-                h = Slots(scratch, scratch, states[0].size) if operation.h_from_scratch else states[0]
-                vectors.append(self._made_of(h, operation.h))
-            self._operation(operation, vectors, out, states, scratch)
+                vectors.append(self._made_of(Slots(scratch, scratch, h) if h else states[0], operation.h))
+            put = Slots(scratch, scratch, operation.to_scratch) if operation.to_scratch else out
+            self._operation(operation, vectors, put, states, scratch)
         return out
 
     def _made_of(self, source: Slots, operand: Operand | None) -> Slots:
@@ -235,9 +236,10 @@ class _Builder:
                 f"{self.model!r} has more than 8 GiB of weights or state, which offsets cannot reach."
             )
         x, *h = vectors
+        weights = self._weights(operation.weights.floats)
         for parity, records in enumerate(self.records):
             record = np.zeros(RECORD_INTS, np.int32)
-            record[Record.WEIGHTS] = self.weights_used
+            record[Record.WEIGHTS] = weights
             record[Record.X], record[Record.OUT] = _at(x, parity), _at(out, parity)
             record[Record.N_IN], record[Record.N_OUT] = x.size, out.size
             record[Record.SCRATCH], record[Record.BACKWARDS] = scratch, parity
@@ -249,9 +251,13 @@ class _Builder:
                 record[Record.STATE + 2 * i + 1] = _at(state.swapped, parity)
             records.append(record)
         self.operations.append(operation.name)
-        floats = operation.weights.floats
+
+    def _weights(self, floats: NDArray[np.float32]) -> int:
+        """Add to the weights; where they begin."""
+        start = self.weights_used
         self.weights += [floats, np.zeros(-floats.size % _LINE_FLOATS, np.float32)]
         self.weights_used += floats.size + -floats.size % _LINE_FLOATS
+        return start
 
     def _fixed(self, size: int) -> Slots:
         offset = self._take(size)

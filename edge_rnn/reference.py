@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from edge_rnn.activation import parse
 from edge_rnn.errors import InputError, UnsupportedError
 from edge_rnn.layers import Layer
 from edge_rnn.model import Model
@@ -40,15 +41,26 @@ def _cell(function: Cell) -> Cell:
 @_cell
 def elman(layer: Any, x: Array, state: State) -> tuple[Array, State]:
     a = layer.weight_ih @ x + layer.bias_ih + layer.weight_hh @ state["h"] + layer.bias_hh
-    h = _ACTIVATIONS[layer.activation](a)
+    h = _activated(layer.activation, _clipped(a, layer.gate_clip))
     return h, {"h": h}
 
 
 @_cell
 def lstm(layer: Any, x: Array, state: State) -> tuple[Array, State]:
     i, f, g, o = np.split(layer.weight_ih @ x + layer.bias_ih + layer.weight_hh @ state["h"] + layer.bias_hh, 4)
-    c = _sigmoid(f) * state["c"] + _sigmoid(i) * np.tanh(g)
-    h = _sigmoid(o) * np.tanh(c)
+    p_i, p_f, p_o = np.split(layer.peephole, 3) if np.ndim(layer.peephole) else (0.0, 0.0, 0.0)
+    i = _activated(layer.gate_activation, _clipped(i + p_i * state["c"], layer.gate_clip))
+    f = _activated(layer.gate_activation, _clipped(f + p_f * state["c"], layer.gate_clip))
+    if layer.coupled == "input":
+        i = 1 - f
+    elif layer.coupled == "forget":
+        f = 1 - i
+    c = f * state["c"] + i * _activated(layer.cell_activation, _clipped(g, layer.gate_clip))
+    c = _clipped(c, layer.cell_clip)
+    o = _activated(layer.gate_activation, _clipped(o + p_o * c, layer.gate_clip))
+    h = o * _activated(layer.output_activation, c)
+    if np.ndim(layer.weight_hr):
+        h = _clipped(layer.weight_hr @ h, layer.projection_clip)
     return h, {"h": h, "c": c}
 
 
@@ -57,19 +69,25 @@ def gru(layer: Any, x: Array, state: State) -> tuple[Array, State]:
     h = state["h"]
     x_r, x_z, x_n = np.split(layer.weight_ih @ x + layer.bias_ih, 3)
     h_r, h_z, h_n = np.split(layer.weight_hh @ h + layer.bias_hh, 3)
-    r = _sigmoid(x_r + h_r)
-    z = _sigmoid(x_z + h_z)
-    if layer.reset_after:
-        n = np.tanh(x_n + r * h_n)
-    else:
-        n = np.tanh(x_n + np.split(layer.weight_hh @ (r * h) + layer.bias_hh, 3)[2])
+    r = _activated(layer.gate_activation, _clipped(x_r + h_r, layer.gate_clip))
+    z = _activated(layer.gate_activation, _clipped(x_z + h_z, layer.gate_clip))
+    candidate = r * h_n if layer.reset_after else np.split(layer.weight_hh @ (r * h) + layer.bias_hh, 3)[2]
+    n = x_n + candidate
+    n = _activated(layer.candidate_activation, _clipped(n, layer.gate_clip))
     h = (1 - z) * n + z * h
     return h, {"h": h}
 
 
 @_cell
 def dense(layer: Any, x: Array, state: State) -> tuple[Array, State]:
-    return _ACTIVATIONS[layer.activation](layer.weight @ x + layer.bias), state
+    a = layer.weight @ x + layer.bias
+    return _softmax(a) if layer.activation == "softmax" else _activated(layer.activation, a), state
+
+
+@_cell
+def embedding(layer: Any, x: Array, state: State) -> tuple[Array, State]:
+    place = int(np.clip(np.rint(x[0]), 0, len(layer.weight) - 1))
+    return layer.weight[place], state
 
 
 @_cell
@@ -94,13 +112,31 @@ def _softmax(x: Array) -> Array:
     return np.asarray(e / e.sum())
 
 
-_ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
+_ACTIVATIONS: dict[str, Callable[..., Array]] = {
     "none": lambda x: x,
     "tanh": np.tanh,
-    "relu": lambda x: np.maximum(x, 0.0),
     "sigmoid": _sigmoid,
-    "softmax": _softmax,
+    "relu": lambda x: np.maximum(x, 0.0),
+    "hard_sigmoid": lambda x, alpha, beta: np.clip(alpha * x + beta, 0.0, 1.0),
+    "leaky_relu": lambda x, alpha: np.where(x >= 0, x, alpha * x),
+    "elu": lambda x, alpha: np.where(x >= 0, x, alpha * np.expm1(np.minimum(x, 0.0))),
+    "softsign": lambda x: x / (1.0 + np.abs(x)),
+    "softplus": lambda x: np.maximum(x, 0.0) + np.log1p(np.exp(-np.abs(x))),
+    "scaled_tanh": lambda x, alpha, beta: alpha * np.tanh(beta * x),
+    "affine": lambda x, alpha, beta: alpha * x + beta,
+    "thresholded_relu": lambda x, alpha: np.where(x > alpha, x, 0.0),
 }
+
+
+def _activated(text: str, x: Array) -> Array:
+    """An activation, spelled as in :mod:`edge_rnn.activation`."""
+    activation = parse(text)
+    return _ACTIVATIONS[activation.name](x, *activation.parameters)
+
+
+def _clipped(x: Array, limit: float) -> Array:
+    """``x`` within ``limit`` either side of zero; 0 stands for no limit."""
+    return np.clip(x, -limit, limit) if limit else x
 
 
 def initial_state(model: Model) -> State:

@@ -29,7 +29,7 @@ LAYERS = {
         {"header"},
         {"model"},
         {"layers"},
-        {"formats"},
+        {"formats", "activation"},
         {"arrays"},
         {"atomic", "errors"},
     ],

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from functools import partial
 from itertools import product
-from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from edge_rnn.layers import Layer
@@ -80,16 +80,14 @@ def all_models() -> list[Model]:
 
 
 def _smallest(kind: type[Layer]) -> Iterator[Layer]:
-    """The smallest layer of a kind, once for each combination of its options.
+    """The smallest layer of a kind, once for each combination of the usual options.
 
     What its arrays are shaped like is found by trying, so that another kind of layer needs no entry here.
     """
     from edge_rnn.errors import ModelError
 
-    hints = get_type_hints(kind)
-    choices = {name: _choices(hint) for name, hint in hints.items() if _choices(hint)}
-    for values in product(*choices.values()):
-        options = dict(zip(choices, values, strict=True))
+    for values in product(*kind.usual.values()):
+        options = dict(zip(kind.usual, values, strict=True))
         for build in _attempts(kind):
             try:
                 layer = build(**options)
@@ -98,12 +96,6 @@ def _smallest(kind: type[Layer]) -> Iterator[Layer]:
                 continue
             yield layer
             break
-
-
-def _choices(hint: Any) -> tuple[Any, ...]:
-    if hint is bool:
-        return (True, False)
-    return get_args(hint) if get_origin(hint) is Literal else ()
 
 
 def _attempts(kind: type[Layer]) -> Iterator[Any]:

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from edge_rnn.kernels.compiler import helper
-from edge_rnn.kernels.vector import bits_shifted_left, fma, maximum, minimum
+from edge_rnn.kernels.vector import absolute, bits_shifted_left, fma, keep_above, maximum, minimum
 
-__all__ = ["exp", "identity", "relu", "sigmoid_of_twice", "tanh"]
+__all__ = ["BY_NAME", "clip", "exp", "identity", "relu", "sigmoid_of_twice", "tanh"]
 
 # tanh(x) = x P(x^2) / Q(x^2): minimax rational of degree 9/8 for |x| <= 7.7 (relative error 4.5e-9 before rounding),
 # used up to 8.02, where it rounds to exactly 1 with fused multiply-add and to 1 - 2^-23 without.
@@ -69,3 +69,106 @@ def exp(x: Any) -> Any:
     p = fma(p, r, np.float32(1.6666665459e-1))
     p = fma(p, r, _HALF)
     return bits_shifted_left(shifted, 23, fma(p, r * r, r) + _ONE)
+
+
+# ---- with parameters: (x, alpha, beta), vectors, of which each takes what it has
+
+
+@helper
+def clip(x: Any, limit: Any) -> Any:
+    """``x`` within ``limit`` either side of zero, NaN kept."""
+    return maximum(_ZERO - limit, minimum(limit, x))
+
+
+@helper
+def _none(x: Any, alpha: Any, beta: Any) -> Any:
+    return x
+
+
+@helper
+def _tanh(x: Any, alpha: Any, beta: Any) -> Any:
+    return tanh(x)
+
+
+@helper
+def _sigmoid(x: Any, alpha: Any, beta: Any) -> Any:
+    return sigmoid_of_twice(x * _HALF)
+
+
+@helper
+def _relu(x: Any, alpha: Any, beta: Any) -> Any:
+    return relu(x)
+
+
+@helper
+def _hard_sigmoid(x: Any, alpha: Any, beta: Any) -> Any:
+    return maximum(_ZERO, minimum(_ONE, x * alpha + beta))
+
+
+@helper
+def _leaky_relu(x: Any, alpha: Any, beta: Any) -> Any:
+    return maximum(_ZERO, x) + alpha * minimum(_ZERO, x)
+
+
+@helper
+def _elu(x: Any, alpha: Any, beta: Any) -> Any:
+    return maximum(_ZERO, x) + alpha * (exp(minimum(_ZERO, x)) - _ONE)
+
+
+@helper
+def _softsign(x: Any, alpha: Any, beta: Any) -> Any:
+    return x / (absolute(x) + _ONE)
+
+
+@helper
+def _softplus(x: Any, alpha: Any, beta: Any) -> Any:
+    """``max(x, 0) + log(1 + u)``, u = exp(-|x|), by ``log(1 + u) = 2 artanh(s)`` with s = u / (2 + u) up to 1/3."""
+    u = exp(_ZERO - absolute(x))
+    s = u / (u + np.float32(2))
+    q = s * s
+    p = fma(q, np.float32(2 / 15), np.float32(2 / 13))
+    p = fma(p, q, np.float32(2 / 11))
+    p = fma(p, q, np.float32(2 / 9))
+    p = fma(p, q, np.float32(2 / 7))
+    p = fma(p, q, np.float32(2 / 5))
+    p = fma(p, q, np.float32(2 / 3))
+    p = fma(p, q, np.float32(2))
+    return maximum(_ZERO, x) + p * s
+
+
+@helper
+def _scaled_tanh(x: Any, alpha: Any, beta: Any) -> Any:
+    return alpha * tanh(x * beta)
+
+
+@helper
+def _affine(x: Any, alpha: Any, beta: Any) -> Any:
+    return x * alpha + beta
+
+
+@helper
+def _thresholded_relu(x: Any, alpha: Any, beta: Any) -> Any:
+    return keep_above(x, alpha)
+
+
+@helper
+def _clip(x: Any, alpha: Any, beta: Any) -> Any:
+    return clip(x, alpha)
+
+
+BY_NAME = {
+    "none": _none,
+    "tanh": _tanh,
+    "sigmoid": _sigmoid,
+    "relu": _relu,
+    "hardsigmoid": _hard_sigmoid,
+    "leakyrelu": _leaky_relu,
+    "elu": _elu,
+    "softsign": _softsign,
+    "softplus": _softplus,
+    "scaledtanh": _scaled_tanh,
+    "affine": _affine,
+    "thresholdedrelu": _thresholded_relu,
+    "clip": _clip,
+}
+"""Activations ``(x, alpha, beta)`` by name; beside those of layers ``clip``, to ``alpha`` either side of zero."""

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_rnn.kernels.layout import operation
+from edge_rnn.kernels.layout import coded, operation, with_parameters
 from edge_rnn.kernels.panels import bias_of, gates_of
 from edge_rnn.kernels.record import Operation, Packed, Record, Site
 from edge_rnn.kernels.segments import Segment, formats_in, formats_of, named, segment, widths_for
 from edge_rnn.kernels.target import Target
 
-__all__ = ["FOR_GROUPS", "build", "pack"]
+__all__ = ["FOR_GROUPS", "build", "linear", "pack"]
 
 FOR_GROUPS = True
 
@@ -24,6 +24,7 @@ FEW = 8
 DOTS = 4
 """How many dot products are done at a time."""
 
+_PLAIN = ("none", "tanh", "sigmoid", "relu")
 _FEW_FORMATS = ("float32", "float16", "int8")
 """Formats that dot products read; int8 as the floats they stand for, which so few rows are not too slow for."""
 
@@ -36,18 +37,27 @@ def pack(fields: Mapping[str, Any], site: Site) -> tuple[Operation, ...]:
 
     For softmax, outputs that only exist as padding have the bias -inf: a share of e^-87 in the sum.
     """
-    activation, weight = fields["activation"], fields["weight"]
-    softmax = activation == "softmax"
-    kind, pad = ("none", -np.inf) if softmax else (activation, 0.0)
-    scale = (0.5 if activation == "sigmoid" else 1.0,)  # sigmoid(z) is computed as tanh(z / 2) / 2 + 1 / 2
-    bias, matrix = gates_of(bias_of(fields, "bias"), scale), segment(weight, scale, site.target)
+    if fields["activation"] == "softmax":
+        return linear(fields, "none", (), site, pad=-np.inf), Operation("softmax")
+    return (linear(fields, *coded(fields["activation"]), site),)
+
+
+def linear(
+    fields: Mapping[str, Any], kind: str, parameters: tuple[float, ...], site: Site, pad: float = 0.0
+) -> Operation:
+    """``activation(b + W x)``, the activation by its name among those of kernels; ``pad`` is the bias of padding.
+
+    A variant has two more rows behind its bias: alpha and beta of its activation.
+    """
+    scale = (0.5 if kind == "sigmoid" else 1.0,)  # sigmoid(z) is computed as tanh(z / 2) / 2 + 1 / 2
+    bias, matrix = gates_of(bias_of(fields, "bias"), scale), segment(fields["weight"], scale, site.target)
     formats = formats_of(matrix)
+    if kind not in _PLAIN:
+        return operation(f"dense_variant_{kind}", with_parameters(bias, *parameters), (matrix,), site)
     if len(bias[0]) <= FEW and formats[0] in _FEW_FORMATS:
         operand = None if formats[0] == "int8" else matrix.operand(site.x_bound)
-        first = Operation(named(f"dense_few_{kind}", formats), Packed(_pack_dots(bias[0], matrix, pad)), x=operand)
-    else:
-        first = operation(f"dense_{kind}", bias, (matrix,), site, pad)
-    return (first, Operation("softmax")) if softmax else (first,)
+        return Operation(named(f"dense_few_{kind}", formats), Packed(_pack_dots(bias[0], matrix, pad)), x=operand)
+    return operation(f"dense_{kind}", bias, (matrix,), site, pad)
 
 
 def _pack_dots(bias: NDArray[Any], matrix: Segment, pad: float) -> NDArray[np.float32]:
@@ -64,8 +74,10 @@ def _pack_dots(bias: NDArray[Any], matrix: Segment, pad: float) -> NDArray[np.fl
 def build(name: str, target: Target, streams: int) -> Any:
     """The compiled step: ``y = activation(b + W x)``, activation as the name says."""
     bare, (kind,) = formats_in(name, 1)
-    make = _few if bare.startswith("dense_few") else _many
-    return make(bare.split("_")[-1], kind, target, streams)
+    _, *variant, function = bare.split("_")
+    if variant == ["few"]:
+        return _few(function, kind, target, streams)
+    return _many("".join(variant), function, kind, target, streams)
 
 
 def _activation(kind: str) -> Any:
@@ -113,23 +125,31 @@ def _few(function: str, kind: str, target: Target, streams: int) -> Any:
     return one if streams == 1 else several
 
 
-def _many(function: str, kind: str, target: Target, streams: int) -> Any:
+def _many(variant: str, function: str, kind: str, target: Target, streams: int) -> Any:
     """Any number of outputs, panel by panel."""
+    from edge_rnn.kernels.activations import BY_NAME
     from edge_rnn.kernels.compiler import helper
     from edge_rnn.kernels.memory import at, each, load_shared, store_each
     from edge_rnn.kernels.multiply import multiply
     from edge_rnn.kernels.sweep import sweep
 
-    activation = _activation(function)
+    is_variant = variant == "variant"
+    activation = BY_NAME[function] if is_variant else _activation(function)
+    rows = 3 if is_variant else 1
 
     def panel(width: int, lanes: int) -> Any:
         add = multiply(kind, 1, width, lanes * streams, target)
 
         @helper
         def panel(records, w, arenas, unit):  # type: ignore[no-untyped-def]
-            total = (load_shared(lanes, streams, w, 0),)
-            (total,), w = add(total, at(w, width), each(records, arenas, _X, 0), records[0][_N_IN])
-            store_each(activation(total), each(records, arenas, _OUT, unit))
+            total, x = (load_shared(lanes, streams, w, 0),), each(records, arenas, _X, 0)
+            (total,), _ = add(total, at(w, rows * width), x, records[0][_N_IN])
+            if is_variant:
+                alpha = load_shared(lanes, streams, w, width)
+                y = activation(total, alpha, load_shared(lanes, streams, w, 2 * width))
+            else:
+                y = activation(total)
+            store_each(y, each(records, arenas, _OUT, unit))
 
         return panel
 

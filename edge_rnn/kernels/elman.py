@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from edge_rnn.kernels.layout import matrices, operation
+from edge_rnn.kernels.layout import coded, matrices, operation, with_parameters
 from edge_rnn.kernels.panels import bias_of, gates_of
 from edge_rnn.kernels.record import Operation, Record, Site
 from edge_rnn.kernels.segments import formats_in, widths_for
@@ -15,16 +15,27 @@ __all__ = ["FOR_GROUPS", "build", "pack"]
 
 FOR_GROUPS = True
 
+_PLAIN = ("tanh", "relu")
+
 
 def pack(fields: Mapping[str, Any], site: Site) -> tuple[Operation, ...]:
-    """Operations for the fields of an Elman layer: panels of [bias | input | recurrent]."""
+    """Operations for the fields of an Elman layer: panels of [bias | input | recurrent].
+
+    A variant has three more rows behind its bias: alpha and beta of the activation, and the clip.
+    """
     bias = gates_of(bias_of(fields, "bias_ih") + bias_of(fields, "bias_hh"), (1.0,))
-    return (operation(f"elman_{fields['activation']}", bias, matrices(fields, (1.0,), site), site),)
+    clip = fields["gate_clip"]
+    name, parameters = coded(fields["activation"])
+    if name not in _PLAIN or clip:
+        bias = with_parameters(bias, *parameters, clip or 0.0)
+        name = f"variant_{name}" + ("_clip" if clip else "")
+    return (operation(f"elman_{name}", bias, matrices(fields, (1.0,), site), site),)
 
 
 def build(name: str, target: Target, streams: int) -> Any:
     """The compiled step: ``h' = activation(b + W x + U h)``, activation as the name says."""
     from edge_rnn.kernels import activations
+    from edge_rnn.kernels.activations import BY_NAME, clip
     from edge_rnn.kernels.compiler import helper
     from edge_rnn.kernels.memory import at, each, load_shared, store_each
     from edge_rnn.kernels.multiply import multiply
@@ -32,7 +43,10 @@ def build(name: str, target: Target, streams: int) -> Any:
     from edge_rnn.kernels.vector import flush_tiny
 
     bare, formats = formats_in(name, 2)
-    activation = getattr(activations, bare.removeprefix("elman_"))
+    _, *words = bare.split("_")
+    is_variant, is_clipped = words[0] == "variant", words[-1] == "clip"
+    rows = 4 if is_variant else 1
+    activation = BY_NAME[words[1]] if is_variant else getattr(activations, words[0])
     x_at, n_in_at, h_at, n_h_at = int(Record.X), int(Record.N_IN), int(Record.H), int(Record.N_H)
     h_new = int(Record.STATE) + 1
 
@@ -43,9 +57,17 @@ def build(name: str, target: Target, streams: int) -> Any:
         def panel(records, w, arenas, unit):  # type: ignore[no-untyped-def]
             n_in, n_h = records[0][n_in_at], records[0][n_h_at]
             total = (load_shared(lanes, streams, w, 0),)
-            total, w = add_input(total, at(w, width), each(records, arenas, x_at, 0), n_in)
+            parameters, w = at(w, width), at(w, rows * width)
+            total, w = add_input(total, w, each(records, arenas, x_at, 0), n_in)
             (total,), w = add_recurrent(total, w, each(records, arenas, h_at, 0), n_h)
-            store_each(flush_tiny(activation(total)), each(records, arenas, h_new, unit))
+            if is_clipped:
+                total = clip(total, load_shared(lanes, streams, parameters, 2 * width))
+            if is_variant:
+                alpha = load_shared(lanes, streams, parameters, 0)
+                h = activation(total, alpha, load_shared(lanes, streams, parameters, width))
+            else:
+                h = activation(total)
+            store_each(flush_tiny(h), each(records, arenas, h_new, unit))
 
         return panel
 

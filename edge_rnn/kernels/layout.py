@@ -5,13 +5,28 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
+from edge_rnn.activation import parse
 from edge_rnn.kernels.panels import pack_panels
 from edge_rnn.kernels.record import Operation, Site
 from edge_rnn.kernels.segments import Segment, formats_of, named, segment, widths_for
 
-__all__ = ["matrices", "operation"]
+__all__ = ["coded", "matrices", "operation", "with_parameters"]
+
+
+def coded(*activations: str) -> tuple[str, tuple[float, ...]]:
+    """Activations as a kernel's name spells them, and alpha and beta of each: ``"hardsigmoid_tanh"``."""
+    parsed = [parse(text) for text in activations]
+    parameters = [value for each in parsed for value in (*each.parameters, 0.0, 0.0)[:2]]
+    return "_".join(each.name.replace("_", "") for each in parsed), tuple(parameters)
+
+
+def with_parameters(bias: NDArray[Any], *parameters: float) -> NDArray[Any]:
+    """``(sums, units)`` and a row for each parameter: kernels of variants find them as vectors in every panel."""
+    rows = np.repeat(np.array(parameters, np.float64)[:, None], bias.shape[1], axis=1)
+    return np.vstack([bias, rows])
 
 
 def matrices(

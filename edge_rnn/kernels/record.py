@@ -55,7 +55,7 @@ class Record(IntEnum):
     """What the recurrent matrix is multiplied with, and how many values that are: the old hidden state, or what was
     made of it."""
     STATE = 10
-    """Old and new slot of the first state; the other states follow: 10 11, 12 13, …"""
+    """Old and new slot of the first state; the other states follow: 10 11, 12 13."""
 
 
 class Handle(IntEnum):
@@ -195,7 +195,7 @@ class Packed:
     floats
         ``(n,)`` float32: numbers of any kind, their bytes seen as float32.
     unit_floats
-        How many of them belong to one unit; 0 where the function does not ask.
+        How many of them belong to one unit, or what else a function counts by; 0 where it does not ask.
     """
 
     floats: NDArray[np.float32]
@@ -241,9 +241,11 @@ class Operation:
         How many floats of the arena it writes to, for itself and for the operations of the same layer after it.
     x, h
         What is made first of the layer's input, and of its old hidden state; None for nothing.
-    h_from_scratch
-        Whether the recurrent matrix is multiplied with what an operation before it left at the start of the scratch,
-        not with the old hidden state.
+    x_from_scratch, h_from_scratch
+        How many values an operation before it left at the start of the scratch, to be read instead of the layer's
+        input, or by the recurrent matrix instead of the old hidden state; 0 for none.
+    to_scratch
+        How many values it leaves at the start of the scratch instead of putting out; 0 for none.
     """
 
     name: str
@@ -251,7 +253,9 @@ class Operation:
     scratch: int = 0
     x: Operand | None = None
     h: Operand | None = None
-    h_from_scratch: bool = False
+    x_from_scratch: int = 0
+    h_from_scratch: int = 0
+    to_scratch: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ __all__ = [
     "flush_tiny",
     "fma",
     "join",
+    "keep_above",
     "largest_lane",
     "maximum",
     "minimum",
@@ -136,6 +137,17 @@ def absolute(typing_context: Any, vector: Any) -> Any:
         return builder.call(emit.fabs(builder, args[0].type), [args[0]])
 
     return signature(vector, vector), generate
+
+
+@intrinsic
+def keep_above(typing_context: Any, vector: Any, limit: Any) -> Any:
+    """Lane by lane the value if it is above ``limit``, else 0; NaN kept."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        bound = _as_vector(context, builder, args[1], sig.args[1], vector)
+        return builder.select(builder.fcmp_unordered(">", args[0], bound), args[0], ir.Constant(args[0].type, None))
+
+    return signature(vector, vector, limit), generate
 
 
 @intrinsic

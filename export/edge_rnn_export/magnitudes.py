@@ -74,7 +74,7 @@ def _of_layer(
         started = np.maximum(states["h"], np.abs(layer.initial_state["h"]))
         terms = _matrix(layer.weight_ih, largest, layer.bias_ih) + _matrix(layer.weight_hh, started, layer.bias_hh)
         sums = terms.reshape(len(layer.gates), -1).max(axis=0)
-        if layer.options.get("activation") != "relu":
+        if layer.output_bound is not None:
             sums = np.clip(sums, _ACTIVATION_FLOOR, 1.0)
         measures = {key: np.maximum(sums, value) for key, value in states.items()}
         return measures["h"], measures

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, checker, helper, numpy_helper
 
 import edge_rnn
+from edge_rnn.activation import Activation, parse
 from edge_rnn.errors import UnsupportedError
 from edge_rnn.layers import LAYER_TYPES
 from edge_rnn.model import Model
@@ -30,7 +31,21 @@ Array = NDArray[np.float32]
 OPSET = 17
 _IR_VERSION = 8
 
-_ACTIVATIONS = {"tanh": "Tanh", "sigmoid": "Sigmoid", "relu": "Relu"}
+_ACTIVATIONS = {
+    "none": "Affine",
+    "tanh": "Tanh",
+    "sigmoid": "Sigmoid",
+    "relu": "Relu",
+    "hard_sigmoid": "HardSigmoid",
+    "leaky_relu": "LeakyRelu",
+    "elu": "Elu",
+    "softsign": "Softsign",
+    "softplus": "Softplus",
+    "scaled_tanh": "ScaledTanh",
+    "affine": "Affine",
+    "thresholded_relu": "ThresholdedRelu",
+}
+"""As recurrent operators call them. ScaledTanh and Affine are nothing else; the others are operators too."""
 
 
 def build_step_graph(model: Model) -> ModelProto:
@@ -92,14 +107,14 @@ class _Graph:
     """What the writers of layers add to: nodes in order, constants by name, inputs of the graph."""
 
     nodes: list[NodeProto] = field(default_factory=list)
-    constants: dict[str, Array] = field(default_factory=dict)
+    constants: dict[str, NDArray[Any]] = field(default_factory=dict)
     inputs: list[ValueInfoProto] = field(default_factory=list)
 
     def node(self, operator: str, inputs: Sequence[str], *outputs: str, name: str, **attributes: Any) -> None:
         self.nodes.append(helper.make_node(operator, list(inputs), list(outputs), name=name, **attributes))
 
-    def constant(self, name: str, array: Array) -> str:
-        self.constants[name] = np.ascontiguousarray(array)
+    def constant(self, name: str, array: NDArray[Any]) -> str:
+        self.constants[name] = np.asarray(array, order="C")
         return name
 
     def joined(self, layer: Any, reads: Sequence[str]) -> str:
@@ -110,6 +125,9 @@ class _Graph:
         return f"{layer.name}.x"
 
 
+_Stage = tuple[str, list[str], dict[str, Any]]
+"""An operator with one value in and out, its constants and attributes."""
+
 Writer = Callable[[_Graph, Any, Sequence[str], str], str]
 """``writer(graph, layer, reads, wanted)`` adds a layer that reads the named values and returns its output's name.
 
@@ -118,18 +136,59 @@ Writer = Callable[[_Graph, Any, Sequence[str], str], str]
 
 
 def _elman(graph: _Graph, layer: Any, reads: Sequence[str], wanted: str) -> str:
-    return _recurrent(graph, layer, reads, "RNN", "h", activations=[_ACTIVATIONS[layer.activation]])
+    return _recurrent(graph, layer, reads, "RNN", "h", **_activations(layer.activation))
 
 
 def _lstm(graph: _Graph, layer: Any, reads: Sequence[str], wanted: str) -> str:
-    return _recurrent(graph, layer, reads, "LSTM", "iofg")  # the cell gate g is c in ONNX's words
+    lacking = {
+        "a projection": layer.weight_hr is not None,
+        "a cell_clip": layer.cell_clip is not None,
+        "coupled='input'": layer.coupled == "input",
+    }
+    if any(lacking.values()):
+        what = " and ".join(name for name, is_set in lacking.items() if is_set)
+        raise UnsupportedError(
+            f"to_onnx has no ONNX form for {layer.title} with {what}; ONNX's LSTM has no such option."
+        )
+    used = (layer.gate_activation, layer.cell_activation, layer.output_activation)
+    attributes = {} if used == ("sigmoid", "tanh", "tanh") else _activations(*used)
+    if layer.coupled == "forget":
+        attributes["input_forget"] = 1
+    extra = []
+    if layer.peephole is not None:
+        i, f, o = np.split(layer.peephole, 3)
+        extra = [graph.constant(f"{layer.name}.P", np.concatenate([i, o, f])[None])]
+    return _recurrent(graph, layer, reads, "LSTM", "iofg", extra, **attributes)  # the cell gate g is c in ONNX's words
 
 
 def _gru(graph: _Graph, layer: Any, reads: Sequence[str], wanted: str) -> str:
-    return _recurrent(graph, layer, reads, "GRU", "zrn", linear_before_reset=int(layer.reset_after))
+    used = (layer.gate_activation, layer.candidate_activation)
+    attributes = {} if used == ("sigmoid", "tanh") else _activations(*used)
+    return _recurrent(graph, layer, reads, "GRU", "zrn", linear_before_reset=int(layer.reset_after), **attributes)
 
 
-def _recurrent(graph: _Graph, layer: Any, reads: Sequence[str], operator: str, gates: str, **attributes: Any) -> str:
+def _activations(*texts: str) -> dict[str, Any]:
+    """Attributes of a recurrent operator; alpha and beta are listed for those activations alone that have them."""
+    parsed = [parse(text) for text in texts]
+    alphas: list[float] = []
+    betas: list[float] = []
+    for each in parsed:
+        parameters = (1.0, 0.0) if each.name == "none" else each.parameters
+        alphas += parameters[:1]
+        betas += parameters[1:]
+    attributes: dict[str, Any] = {"activations": [_ACTIVATIONS[each.name] for each in parsed]}
+    return attributes | ({"activation_alpha": alphas} if alphas else {}) | ({"activation_beta": betas} if betas else {})
+
+
+def _recurrent(
+    graph: _Graph,
+    layer: Any,
+    reads: Sequence[str],
+    operator: str,
+    gates: str,
+    extra: Sequence[str] = (),
+    **attributes: Any,
+) -> str:
     """One of ONNX's recurrent operators, given its order of gates; returns the name of its last hidden state."""
     name = layer.name
     order = [layer.gates.index(gate) for gate in gates]
@@ -139,8 +198,8 @@ def _recurrent(graph: _Graph, layer: Any, reads: Sequence[str], operator: str, g
 
     inputs = [
         graph.joined(layer, reads),
-        graph.constant(f"{name}.W", rearranged(layer.weight_ih)[None]),
-        graph.constant(f"{name}.R", rearranged(layer.weight_hh)[None]),
+        graph.constant(f"{name}.W", rearranged(np.asarray(layer.weight_ih))[None]),
+        graph.constant(f"{name}.R", rearranged(np.asarray(layer.weight_hh))[None]),
     ]
     zeros = np.zeros(len(order) * layer.hidden_size, np.float32)
     if layer.bias_ih is None and layer.bias_hh is None:
@@ -150,7 +209,9 @@ def _recurrent(graph: _Graph, layer: Any, reads: Sequence[str], operator: str, g
         inputs.append(graph.constant(f"{name}.B", np.concatenate(both)[None]))
     inputs.append("")  # sequence_lens: the whole sequence, of one step
     states = [f"{name}.{key}" for key in layer.initial_state]
-    inputs += states
+    inputs += [*states, *extra]
+    if layer.gate_clip is not None:
+        attributes["clip"] = layer.gate_clip
     # The output of all steps is left out: of one step it is the last state, in another shape.
     outputs = ["", *(f"{state}_out" for state in states)]
     graph.node(operator, inputs, *outputs, name=name, hidden_size=layer.hidden_size, **attributes)
@@ -159,21 +220,62 @@ def _recurrent(graph: _Graph, layer: Any, reads: Sequence[str], operator: str, g
 
 def _dense(graph: _Graph, layer: Any, reads: Sequence[str], wanted: str) -> str:
     name = layer.name
-    stages: list[tuple[str, list[str], dict[str, Any]]] = [
-        ("MatMul", [graph.constant(f"{name}.weight", layer.weight.T)], {}),
+    stages: list[_Stage] = [
+        ("MatMul", [graph.constant(f"{name}.weight", np.asarray(layer.weight).T)], {}),
     ]
     if layer.bias is not None:
         stages.append(("Add", [graph.constant(f"{name}.bias", layer.bias)], {}))
     if layer.activation == "softmax":
         stages.append(("Softmax", [], {"axis": 2}))
-    elif layer.activation != "none":
-        stages.append((_ACTIVATIONS[layer.activation], [], {}))
+    else:
+        stages += _activation_stages(graph, name, parse(layer.activation))
     value = graph.joined(layer, reads)
     for place, (operator, constants, attributes) in enumerate(stages, start=1):
-        out = wanted if place == len(stages) else f"{name}.{operator.lower()}"
-        graph.node(operator, [value, *constants], out, name=f"{name}.{operator.lower()}", **attributes)
+        label = f"{name}.{operator.lower()}" + (f"{place}" if place > 3 else "")
+        out = wanted if place == len(stages) else label
+        graph.node(operator, [value, *constants], out, name=label, **attributes)
         value = out
     return value
+
+
+def _activation_stages(graph: _Graph, name: str, activation: Activation) -> list[_Stage]:
+    """Operators that an activation is made of, with their constants and attributes."""
+
+    def number(key: str, value: float) -> list[str]:
+        return [graph.constant(f"{name}.{key}", np.array(value, np.float32))]
+
+    if activation.name == "none":
+        return []
+    if activation.name == "scaled_tanh":
+        alpha, beta = activation.parameters
+        return [("Mul", number("beta", beta), {}), ("Tanh", [], {}), ("Mul", number("alpha", alpha), {})]
+    if activation.name == "affine":
+        alpha, beta = activation.parameters
+        return [("Mul", number("alpha", alpha), {}), ("Add", number("beta", beta), {})]
+    attributes = dict(zip(("alpha", "beta"), activation.parameters, strict=False))
+    return [(_ACTIVATIONS[activation.name], [], attributes)]
+
+
+def _embedding(graph: _Graph, layer: Any, reads: Sequence[str], wanted: str) -> str:
+    """The nearest row of the table: a whole number of ONNX rounds as ours do, half to even."""
+    name, value = layer.name, graph.joined(layer, reads)
+    bounds = [
+        graph.constant(f"{name}.{k}", np.array(v, np.float32))
+        for k, v in (("first", 0), ("last", len(layer.weight) - 1))
+    ]
+    axis = graph.constant(f"{name}.axis", np.array([2], np.int64))
+    stages: list[_Stage] = [
+        ("Round", [], {}),
+        ("Clip", bounds, {}),
+        ("Cast", [], {"to": TensorProto.INT64}),
+        ("Squeeze", [axis], {}),
+    ]
+    for operator, constants, attributes in stages:
+        out = f"{name}.{operator.lower()}"
+        graph.node(operator, [value, *constants], out, name=out, **attributes)
+        value = out
+    graph.node("Gather", [graph.constant(f"{name}.weight", layer.weight), value], wanted, name=f"{name}.gather")
+    return wanted
 
 
 def _standardize(graph: _Graph, layer: Any, reads: Sequence[str], wanted: str) -> str:
@@ -195,6 +297,7 @@ _WRITERS: Mapping[str, Writer] = {
     "Dense": _dense,
     "Standardize": _standardize,
     "Add": _add,
+    "Embedding": _embedding,
 }
 
 

@@ -185,7 +185,7 @@ def _other_activations(model: Model, parts: Sequence[Part]) -> Iterator[tuple[st
     if isinstance(last, Dense) and part.kind == "Linear":
         for activation in Dense.ACTIVATIONS:
             if activation != last.activation:
-                head = replace(last, activation=activation)  # type: ignore[arg-type]
+                head = replace(last, activation=activation)
                 yield part.path, Model([*model.layers[:-1], head])
 
 

@@ -13,8 +13,9 @@ import onnx
 import pytest
 
 from edge_rnn import reference
+from edge_rnn.activation import ACTIVATIONS
 from edge_rnn.errors import UnsupportedError
-from edge_rnn.layers import GRU, INPUT, LSTM, Add, Dense, Elman, Layer, Standardize
+from edge_rnn.layers import GRU, INPUT, LSTM, Add, Dense, Elman, Embedding, Layer, Standardize
 from edge_rnn.model import Model
 from edge_rnn_export.onnx_writer import OPSET, build_step_graph
 from edge_rnn_export.ort import session
@@ -188,3 +189,58 @@ class Twice(Layer):
 def test_layer_without_an_onnx_form_is_refused() -> None:
     with pytest.raises(UnsupportedError, match=r"no ONNX form for Twice 'twice1'; expected one of Elman, LSTM, GRU"):
         build_step_graph(Model([Twice()], input_size=2))
+
+
+def weights(gates: int, inputs: int, hidden: int) -> dict[str, Any]:
+    rng = np.random.default_rng([gates, inputs, hidden])
+
+    def uniform(*shape: int) -> np.ndarray:
+        return rng.uniform(-0.3, 0.3, shape).astype(np.float32)
+
+    shapes = {
+        "weight_ih": (gates * hidden, inputs),
+        "weight_hh": (gates * hidden, hidden),
+        "bias_ih": (gates * hidden,),
+    }
+    return {name: uniform(*shape) for name, shape in shapes.items()} | {"bias_hh": uniform(gates * hidden)}
+
+
+OPTIONS: list[tuple[str, Layer]] = [
+    ("peephole", LSTM(**weights(4, 3, 7), peephole=np.linspace(-0.5, 0.5, 21))),
+    ("forget coupled", LSTM(**weights(4, 3, 7), coupled="forget")),
+    ("gate clip", LSTM(**weights(4, 3, 7), gate_clip=0.2)),
+    ("hard sigmoid", LSTM(**weights(4, 3, 7), gate_activation="hard_sigmoid:0.16:0.5", cell_activation="softsign")),
+    ("two parameters", LSTM(**weights(4, 3, 7), cell_activation="scaled_tanh:1.2:0.7", output_activation="elu:0.3")),
+    ("gru", GRU(**weights(3, 3, 7), gate_activation="hard_sigmoid", candidate_activation="leaky_relu:0.1")),
+    ("gru clip", GRU(**weights(3, 3, 7), gate_clip=0.3, reset_after=False)),
+    *((f"elman {name}", Elman(**weights(1, 3, 7), activation=name)) for name in ACTIVATIONS),
+    ("elman clip", Elman(**weights(1, 3, 7), gate_clip=0.1)),
+]
+
+
+@pytest.mark.parametrize("layer", [row[1] for row in OPTIONS], ids=[row[0] for row in OPTIONS])
+def test_options_of_cells(layer: Layer) -> None:
+    assert graph_error(Model([layer, Dense(np.ones((2, 7)) / 7)])) <= TOLERANCE
+
+
+@pytest.mark.parametrize("activation", [*ACTIVATIONS, "leaky_relu:0.2", "affine:0.5:0.25", "scaled_tanh:2:0.5"])
+def test_activations_of_dense(activation: str) -> None:
+    assert graph_error(Model([Dense(weights(1, 3, 7)["weight_ih"], activation=activation)])) <= TOLERANCE
+
+
+def test_embedding() -> None:
+    table = weights(1, 4, 9)["weight_ih"]
+    assert graph_error(Model([Embedding(table), GRU(**weights(3, 4, 7))])) <= TOLERANCE
+
+
+@pytest.mark.parametrize(
+    ("options", "what"),
+    [
+        ({"weight_hr": np.ones((7, 7))}, "a projection"),
+        ({"cell_clip": 1.0}, "a cell_clip"),
+        ({"coupled": "input"}, "coupled='input'"),
+    ],
+)
+def test_what_onnx_lacks_is_refused(options: dict[str, Any], what: str) -> None:
+    with pytest.raises(UnsupportedError, match=what):
+        build_step_graph(Model([LSTM(**weights(4, 3, 7), **options)]))

@@ -245,7 +245,7 @@ def test_warm_up_of_all_covers_every_layer_and_option() -> None:
     assert {model.layers[0].kind for model in models} == LAYER_TYPES.keys()
     options = [(model.layers[0].kind, *model.layers[0].options.values()) for model in models]
     assert {("GRU", True), ("GRU", False), ("Elman", "relu"), ("Elman", "tanh"), ("LSTM",)} <= set(options)
-    assert {("Dense", name) for name in LAYER_TYPES["Dense"].ACTIVATIONS} <= set(options)  # type: ignore[attr-defined]
+    assert {("Dense", name) for name in LAYER_TYPES["Dense"].usual["activation"]} <= set(options)
     assert "copy" in {name for model in models for name in plan_of(model).ops}
 
 

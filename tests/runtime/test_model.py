@@ -39,8 +39,38 @@ WRONG_LAYERS: list[tuple[str, Callable[[], Layer], str]] = [
     ("c0", lambda: LSTM(zeros((8, 3)), zeros((8, 2)), c0=zeros((1, 2))), "LSTM c0 got shape (1, 2), expected (2,)"),
     (
         "activation",
-        lambda: Elman(zeros((2, 3)), zeros((2, 2)), activation="sigmoid"),  # type: ignore[arg-type]
-        "Elman activation got 'sigmoid', expected one of 'tanh', 'relu'",
+        lambda: Elman(zeros((2, 3)), zeros((2, 2)), activation="swish"),
+        "Elman activation got 'swish', expected one of 'none', 'tanh', 'sigmoid', 'relu', 'hard_sigmoid'",
+    ),
+    (
+        "parameters",
+        lambda: Elman(zeros((2, 3)), zeros((2, 2)), activation="elu:1:2"),
+        "Elman activation got 'elu:1:2', elu has 1 parameters",
+    ),
+    (
+        "gate clip",
+        lambda: LSTM(zeros((8, 3)), zeros((8, 2)), gate_clip=0),
+        "LSTM gate_clip got 0, expected a positive number or None",
+    ),
+    (
+        "coupled",
+        lambda: LSTM(zeros((8, 3)), zeros((8, 2)), coupled="both"),  # type: ignore[arg-type]
+        "LSTM coupled got 'both', expected one of 'none', 'input', 'forget'",
+    ),
+    (
+        "peephole",
+        lambda: LSTM(zeros((8, 3)), zeros((8, 2)), peephole=zeros(8)),
+        "LSTM peephole got shape (8,), expected (6,)",
+    ),
+    (
+        "projection",
+        lambda: LSTM(zeros((8, 3)), zeros((8, 2)), weight_hr=zeros((3, 2))),
+        "LSTM weight_hh got shape (8, 2), expected (8, 3)",
+    ),
+    (
+        "projection clip",
+        lambda: LSTM(zeros((8, 3)), zeros((8, 2)), projection_clip=1.0),
+        "LSTM has a projection_clip, but no projection weight_hr",
     ),
     (
         "reset_after",
@@ -60,7 +90,7 @@ WRONG_LAYERS: list[tuple[str, Callable[[], Layer], str]] = [
     (
         "dense activation",
         lambda: Dense([[1]], activation=["relu"]),  # type: ignore[arg-type]
-        "Dense activation got ['relu'], expected one of 'none', 'tanh', 'sigmoid', 'relu', 'softmax'",
+        "Dense activation got ['relu'], expected one of 'none', 'tanh', 'sigmoid', 'relu', 'hard_sigmoid'",
     ),
     ("mean", lambda: Standardize([[1]], [1]), "Standardize mean got shape (1, 1), expected (I,)"),
     ("scale", lambda: Standardize([1, 2], [1]), "Standardize scale got shape (1,), expected (2,)"),

@@ -54,4 +54,12 @@ def chain(model: Model, *kinds: str) -> tuple[Any, ...]:
     other = next((layer for layer in model.layers if layer.kind not in kinds), None)
     if other is not None:
         raise UnsupportedError(f"{other.title} is not set up there")
+    for layer in model.layers:
+        seldom = {*layer.options, *layer.arrays} & {"gate_clip", "coupled", "cell_clip", "weight_hr", "peephole"}
+        seldom |= {name for name in layer.options if name.endswith("_activation")}
+        usual = ("none", "tanh", "sigmoid", "relu", "softmax")
+        if seldom or layer.options.get("activation", "none") not in usual:
+            raise UnsupportedError(
+                f"{layer.title} with its {', '.join(sorted(seldom)) or 'activation'} is not set up there"
+            )
     return model.layers

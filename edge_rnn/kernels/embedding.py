@@ -1,0 +1,40 @@
+"""Rows of a table: packing and step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from edge_rnn.kernels.record import Operation, Packed, Record, Site, padded
+from edge_rnn.kernels.target import Target
+
+__all__ = ["build", "pack"]
+
+_WEIGHTS, _ROWS, _X = int(Record.WEIGHTS), int(Record.UNIT_FLOATS), int(Record.X)
+_OUT, _N_OUT = int(Record.OUT), int(Record.N_OUT)
+
+
+def pack(fields: Mapping[str, Any], site: Site) -> tuple[Operation, ...]:
+    """Operations for the fields of an Embedding layer: rows padded to 8 floats, and how many there are."""
+    weight = fields["weight"]
+    rows = np.pad(weight, ((0, 0), (0, padded(weight.shape[1]) - weight.shape[1])))
+    return (Operation("embedding", Packed(rows.ravel(), len(rows))),)
+
+
+def build(name: str, target: Target, streams: int) -> Any:
+    """The compiled step: ``y = weight[x]``, x rounded to the nearest whole number and kept within the table."""
+    from edge_rnn.kernels.memory import at, load, store
+
+    zero, rounding = np.float32(0), np.float32(12582912.0)  # 1.5 * 2^23: adding it leaves a whole number
+
+    def embedding(record, weights, arena):  # type: ignore[no-untyped-def]
+        last = np.float32(record[_ROWS] - 1)
+        wanted = min(max(arena[record[_X]], zero), last)
+        place = np.int32((wanted + rounding) - rounding)
+        row = at(weights, record[_WEIGHTS] + place * ((record[_N_OUT] + 7) // 8 * 8))
+        for i in range(0, record[_N_OUT], 8):
+            store(load(8, row, i), arena, record[_OUT] + i)
+
+    return embedding

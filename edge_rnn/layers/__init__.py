@@ -1,0 +1,34 @@
+"""The layers of a model: frozen dataclasses that check their shapes and say what is wrong.
+
+Weights carry PyTorch's names and shapes; every other convention is converted once, in its reader. Arrays are float32,
+C-contiguous, finite and read-only copies of what was given; matrices may be in a format of :mod:`edge_rnn.formats`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from edge_rnn.layers.dense import Add, Dense, Embedding, Standardize
+from edge_rnn.layers.layer import INPUT, Layer, Weight
+from edge_rnn.layers.recurrent import GRU, LSTM, Elman, Recurrent
+
+__all__ = [
+    "GRU",
+    "INPUT",
+    "LAYER_TYPES",
+    "LSTM",
+    "Add",
+    "Dense",
+    "Elman",
+    "Embedding",
+    "Layer",
+    "Recurrent",
+    "Standardize",
+    "Weight",
+]
+
+LAYER_TYPES: Mapping[str, type[Layer]] = MappingProxyType(
+    {cls.__name__: cls for cls in (Elman, LSTM, GRU, Dense, Standardize, Add, Embedding)}
+)
+"""Layer classes by name, as files and other formats refer to them."""

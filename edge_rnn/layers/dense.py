@@ -1,0 +1,173 @@
+"""Layers without memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, ClassVar
+
+import numpy as np
+
+from edge_rnn.activation import ACTIVATIONS, bound_of
+from edge_rnn.errors import ModelError
+from edge_rnn.layers.layer import Array, Layer, Weight, products
+
+__all__ = ["Add", "Dense", "Embedding", "Standardize"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Dense(Layer):
+    """Fully connected layer, PyTorch's ``nn.Linear`` and an activation: ``y = activation(W x + b)``.
+
+    Parameters
+    ----------
+    weight
+        ``(O, I)``; float32, or in another format of :mod:`edge_rnn.formats`.
+    bias
+        ``(O,)``, or None for none.
+    activation
+        ``"none"``, ``"tanh"``, ``"sigmoid"``, ``"relu"``, ``"softmax"`` or another of
+        :mod:`edge_rnn.activation`.
+
+    Raises
+    ------
+    ModelError
+        A shape does not fit, a value is not finite, the activation is unknown.
+    """
+
+    ACTIVATIONS: ClassVar[tuple[str, ...]] = (*ACTIVATIONS, "softmax")
+    """Names of activations; parameters may follow."""
+    usual: ClassVar[Mapping[str, tuple[Any, ...]]] = MappingProxyType(
+        {"activation": ("none", "tanh", "sigmoid", "relu", "softmax")}
+    )
+
+    matrices: ClassVar[tuple[str, ...]] = ("weight",)
+
+    weight: Weight
+    bias: Array | None = None
+    activation: str = field(default="none", kw_only=True)
+
+    def __post_init__(self) -> None:
+        Layer.__post_init__(self)
+        shape = self._set_array("weight", self.weight, ("O", "I"))
+        if self.bias is not None:
+            self._set_array("bias", self.bias, shape[:1])
+        self._check_activation("activation", "softmax")
+
+    @property
+    def input_size(self) -> int:
+        """Number of values that one step reads, I."""
+        return int(self.weight.shape[1])
+
+    @property
+    def multiply_adds(self) -> int:
+        return products(self.weight)
+
+    @property
+    def output_bound(self) -> float | None:
+        return 1.0 if self.activation == "softmax" else bound_of(self.activation)
+
+    def output_size(self, input_sizes: Sequence[int]) -> int:
+        self._check_input_size(self.input_size, input_sizes)
+        return int(self.weight.shape[0])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Standardize(Layer):
+    """Scaling per channel, ``y = (x - mean) / scale``, so that a sensor's own units go in.
+
+    Parameters
+    ----------
+    mean
+        ``(I,)`` in the sensor's units.
+    scale
+        ``(I,)`` in the sensor's units, for instance the standard deviation; no zeros.
+
+    Raises
+    ------
+    ModelError
+        A shape does not fit, a value is not finite, a scale is zero or too small for float32.
+    """
+
+    mean: Array
+    scale: Array
+
+    def __post_init__(self) -> None:
+        Layer.__post_init__(self)
+        shape = self._set_array("mean", self.mean, ("I",))
+        self._set_array("scale", self.scale, shape)
+        if not np.all(np.abs(self.scale) >= np.finfo(np.float32).tiny):
+            raise ModelError(
+                f"{self.title} scale holds a zero or a value below {np.finfo(np.float32).tiny:.3g}; use 1 for a "
+                f"channel that never changes."
+            )
+
+    @property
+    def input_size(self) -> int:
+        """Number of channels, I."""
+        return int(self.mean.shape[0])
+
+    @property
+    def multiply_adds(self) -> int:
+        return self.mean.size
+
+    def output_size(self, input_sizes: Sequence[int]) -> int:
+        self._check_input_size(self.input_size, input_sizes)
+        return self.input_size
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Add(Layer):
+    """Sum of two or more equally long inputs, for skip connections: ``Add(inputs=("input", "dense3"))``."""
+
+    def __post_init__(self) -> None:
+        Layer.__post_init__(self)
+        if len(self.inputs) < 2:
+            raise ModelError(f"{self.title} inputs got {self.inputs!r}, expected the names of two or more layers.")
+
+    def output_size(self, input_sizes: Sequence[int]) -> int:
+        if len(set(input_sizes)) != 1:
+            raise ModelError(f"{self.title} reads {' and '.join(map(str, input_sizes))} values; all must be as long.")
+        return input_sizes[0]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Embedding(Layer):
+    """Row of a table, PyTorch's ``nn.Embedding``: ``y = weight[x]``, where ``x`` is one whole number.
+
+    Numbers are rounded to the nearest whole one, and those beyond the table to its nearest row.
+
+    Parameters
+    ----------
+    weight
+        ``(N, E)``: a row for each symbol.
+
+    Raises
+    ------
+    ModelError
+        The shape does not fit, a value is not finite, or there are more symbols than float32 counts.
+    """
+
+    weight: Array
+
+    def __post_init__(self) -> None:
+        Layer.__post_init__(self)
+        count, _ = self._set_array("weight", self.weight, ("N", "E"))
+        if count > 2**22:
+            raise ModelError(
+                f"{self.title} has {count} rows, expected {2**22} at most: float32 counts not much further."
+            )
+
+    @property
+    def input_size(self) -> int:
+        """1: the number of a symbol."""
+        return 1
+
+    @property
+    def output_bound(self) -> float | None:
+        return float(np.abs(self.weight).max())
+
+    def output_size(self, input_sizes: Sequence[int]) -> int:
+        self._check_input_size(1, input_sizes)
+        return int(self.weight.shape[1])

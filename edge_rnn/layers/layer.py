@@ -1,0 +1,205 @@
+"""What every layer has, and how what it is given is checked."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from types import MappingProxyType
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from edge_rnn.activation import parse
+from edge_rnn.errors import ModelError
+from edge_rnn.formats import Matrix, Sparse
+
+__all__ = ["INPUT", "SELDOM", "Array", "Layer", "Weight", "float32_copy", "products"]
+
+Array = NDArray[np.float32]
+
+Weight = Array | Matrix
+"""A layer's matrix: float32, or in a format of :mod:`edge_rnn.formats`."""
+
+SELDOM = {"seldom": True}
+"""Metadata of fields that are left out of :attr:`Layer.options` while they are what they are by default."""
+
+INPUT = "input"
+"""The name by which a layer's ``inputs`` refer to the model's own input."""
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Layer:
+    """What every layer has: a name, and the names of the layers that it reads.
+
+    Parameters
+    ----------
+    name
+        Unique in the model: a letter or ``_``, then up to 63 letters, digits, ``_`` or ``-``. Left empty, the model
+        calls it after its kind and place: ``gru1``.
+    inputs
+        Names of earlier layers, or ``"input"``. Empty: the layer before this one.
+
+    Notes
+    -----
+    A further kind of layer is a frozen dataclass with array fields and plain options (str, bool, int, float). Files,
+    fingerprints and parameter counts follow from its fields; reference, kernel and ONNX form are found by its name.
+    """
+
+    matrices: ClassVar[tuple[str, ...]] = ()
+    """Fields that may be in another format than float32."""
+
+    usual: ClassVar[Mapping[str, tuple[Any, ...]]] = MappingProxyType({})
+    """Values of options, by field, whose kernels are worth having before they are asked for."""
+
+    name: str = ""
+    inputs: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or (self.name and not _NAME.fullmatch(self.name)) or self.name == INPUT:
+            raise ModelError(
+                f"{self.kind} got the name {self.name!r}; expected a letter or _ followed by up to 63 letters, digits, "
+                f"_ or -, and not {INPUT!r}."
+            )
+        inputs = (self.inputs,) if isinstance(self.inputs, str) else self.inputs
+        if not isinstance(inputs, Sequence) or not all(isinstance(name, str) for name in inputs):
+            raise ModelError(f"{self.title} inputs got {self.inputs!r}, expected names of layers.")
+        object.__setattr__(self, "inputs", tuple(inputs))
+
+    @property
+    def kind(self) -> str:
+        """Name of the class: ``"LSTM"``."""
+        return type(self).__name__
+
+    @property
+    def title(self) -> str:
+        """Kind and name, for messages: ``LSTM 'rnn'``."""
+        return f"{self.kind} {self.name!r}" if self.name else self.kind
+
+    @property
+    def arrays(self) -> dict[str, Array]:
+        """Arrays that are set, by field name, in the order of definition."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
+
+    @property
+    def formats(self) -> dict[str, Matrix]:
+        """Matrices in another format than float32, by field name, in the order of definition."""
+        values = {name: getattr(self, name) for name in self.matrices}
+        return {name: value for name, value in values.items() if isinstance(value, Matrix)}
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The other fields that are set, but for ``name`` and ``inputs``: plain values.
+
+        Those that are marked as :data:`SELDOM` count as set where they are not what they are by default.
+        """
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        skip = {"name", "inputs", *self.arrays, *self.formats}
+        skip |= {f.name for f in fields(self) if f.metadata == SELDOM and values[f.name] == f.default}
+        return {name: value for name, value in values.items() if name not in skip and value is not None}
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers the arrays and matrices hold."""
+        return sum(a.size for a in self.arrays.values()) + sum(m.size for m in self.formats.values())
+
+    @property
+    def multiply_adds(self) -> int:
+        """Multiply-adds of one step in the layer's matrices and scalings (activations are not counted)."""
+        return 0
+
+    @property
+    def initial_state(self) -> dict[str, Array]:
+        """State at the start of a stream, by name; each float32 ``(size,)``. Empty for a layer without memory."""
+        return {}
+
+    @property
+    def bounded_state(self) -> bool:
+        """Whether the state stays finite as long as what the layer reads is finite."""
+        return True
+
+    @property
+    def output_bound(self) -> float | None:
+        """What no output is larger than in size, whatever the layer reads; None where there is no such number."""
+        return None
+
+    def output_size(self, input_sizes: Sequence[int]) -> int:
+        """Length of the layer's output, given the lengths of what it reads; ModelError where they do not fit."""
+        raise NotImplementedError
+
+    def _set_array(self, name: str, value: ArrayLike | Matrix, shape: tuple[int | str, ...]) -> tuple[int, ...]:
+        """Store ``value`` as a checked float32 copy; ``shape`` holds lengths, or a letter where any length will do."""
+        array = self._checked(name, value)
+        expected = "(" + ", ".join(map(str, shape)) + ("," if len(shape) == 1 else "") + ")"
+        fits = len(shape) == len(array.shape) and all(
+            got > 0 if isinstance(want, str) else got == want for got, want in zip(array.shape, shape, strict=True)
+        )
+        if not fits:
+            raise ModelError(f"{self.title} {name} got shape {array.shape}, expected {expected}.")
+        object.__setattr__(self, name, array)
+        return array.shape
+
+    def _checked(self, name: str, value: ArrayLike | Matrix) -> Weight:
+        """A read-only float32 copy of ``value``; itself if it is in another format and may be."""
+        if isinstance(value, Matrix) and name in self.matrices:
+            gates = len(getattr(self, "gates", "y"))
+            if isinstance(value, Sparse) and value.values.shape[2] != gates:
+                raise ModelError(f"{self.title} {name} got blocks of {value.values.shape[2]} gates, expected {gates}.")
+            return value
+        return float32_copy(self.title, name, value)
+
+    def _check_option(self, name: str, allowed: Sequence[Any]) -> None:
+        value = getattr(self, name)
+        if not any(value is option or (isinstance(option, str) and value == option) for option in allowed):
+            raise ModelError(f"{self.title} {name} got {value!r}, expected one of {', '.join(map(repr, allowed))}.")
+
+    def _check_activation(self, name: str, *others: str) -> None:
+        """Check an activation, and store it as it is spelled shortest."""
+        text = getattr(self, name)
+        if text in others:
+            return
+        try:
+            object.__setattr__(self, name, str(parse(text)) if isinstance(text, str) else parse(repr(text)))
+        except ValueError as error:
+            more = "".join(f", or {other!r}" for other in others)
+            raise ModelError(f"{self.title} {name} got {text!r}, {error}{more}.") from None
+
+    def _check_clip(self, name: str) -> None:
+        value = getattr(self, name)
+        if value is None:
+            return
+        if isinstance(value, bool) or not (isinstance(value, (int, float, np.number)) and 0 < value < float("inf")):
+            raise ModelError(f"{self.title} {name} got {value!r}, expected a positive number or None.")
+        object.__setattr__(self, name, float(value))
+
+    def _check_input_size(self, expected: int, input_sizes: Sequence[int]) -> None:
+        got = sum(input_sizes)
+        if got != expected:
+            parts = " + ".join(map(str, input_sizes)) + " = " if len(input_sizes) > 1 else ""
+            raise ModelError(f"{self.title} reads {parts}{got} values, expected {expected}, as its weights say.")
+
+
+def float32_copy(owner: str, name: str, value: ArrayLike) -> Array:
+    """A read-only float32 copy of ``value``, every number finite."""
+    try:
+        given = np.asarray(value)
+    except ValueError as error:
+        raise ModelError(f"{owner} {name} is not an array: {error}.") from None
+    if given.dtype.kind not in "fiu":
+        raise ModelError(f"{owner} {name} got dtype {given.dtype}, expected numbers that fit float32.")
+    with np.errstate(over="ignore"):
+        array = np.array(given, dtype=np.float32, order="C")
+    if not np.isfinite(array).all():
+        place = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+        raise ModelError(f"{owner} {name} holds {given[place]} at {place}; expected finite float32 values.")
+    array.setflags(write=False)
+    return array
+
+
+def products(weight: Weight) -> int:
+    """Multiply-adds of a product with a vector."""
+    return weight.multiply_adds if isinstance(weight, Matrix) else weight.size
