@@ -82,8 +82,6 @@ def _refused_option(module: Any) -> str:
     """Why an RNN, GRU or LSTM cannot be converted; empty where it can."""
     if module.bidirectional:
         return "bidirectional=True, and the backward half needs samples that a stream has not seen yet."
-    if module.proj_size:
-        return f"proj_size={module.proj_size}, which edge_rnn does not have."
     if module.training and module.dropout > 0 and module.num_layers > 1:
         return f"dropout={module.dropout} drops values while training; call .eval() on the module first."
     return ""

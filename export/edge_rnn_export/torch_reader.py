@@ -83,7 +83,7 @@ def from_torch(
     Raises
     ------
     UnsupportedError
-        A module, an option or a parameter cannot be converted (bidirectional, ``proj_size``, dropout while training,
+        A module, an option or a parameter cannot be converted (bidirectional, dropout while training,
         layers not listed above); the message names it. Or ``forward`` does something else than the layers one after
         another. Or torch is needed and not installed.
     InputError

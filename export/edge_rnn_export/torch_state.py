@@ -22,7 +22,7 @@ RECURRENT: Mapping[str, type[Recurrent]] = {"RNN": Elman, "GRU": GRU, "LSTM": LS
 """Layer classes by PyTorch's names; with ``Cell`` behind it the parameters have no ``_l0``."""
 
 _KINDS = {len(cls.gates): kind for kind, cls in RECURRENT.items()}
-_PARAMETER = re.compile(r"(?P<role>weight_ih|weight_hh|bias_ih|bias_hh)(?P<suffix>_l\d+)?")
+_PARAMETER = re.compile(r"(?P<role>weight_ih|weight_hh|weight_hr|bias_ih|bias_hh)(?P<suffix>_l\d+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +71,6 @@ def _part_of(path: str, group: Mapping[str, Array]) -> Part:
 
     if any(name.endswith("_reverse") for name in group):
         return refuse("it is bidirectional, and the backward half needs samples that a stream has not seen yet.")
-    if any(name.startswith("weight_hr") for name in group):
-        return refuse("it is an LSTM with proj_size, which edge_rnn does not have.")
     suffixes: dict[str, None] = {}
     for name in group:
         match = _PARAMETER.fullmatch(name)
@@ -86,6 +84,8 @@ def _part_of(path: str, group: Mapping[str, Array]) -> Part:
             return refuse(f"there is no weight_hh{expected[0]}, only {', '.join(group)}.")
         shape = np.shape(group[f"weight_hh{expected[0]}"])
         gates = shape[0] // shape[1] if len(shape) == 2 and shape[1] and shape[0] % shape[1] == 0 else 0
+        if f"weight_hr{expected[0]}" in group:  # proj_size, which only an LSTM has
+            gates = 4
         if gates not in _KINDS:
             return refuse(f"weight_hh{expected[0]} got shape {shape}, expected (H, H), (3*H, H) or (4*H, H).")
         return Part(path, _KINDS[gates], expected)
@@ -229,7 +229,7 @@ def layers_of(
         elif part.kind == "Activation":
             _activate(layers, part)
         elif part.kind in RECURRENT:
-            options = {}
+            options: dict[str, Any] = {}
             if part.kind == "RNN":
                 options["activation"] = part.activation or activations.get(part.path, "tanh")
             for suffix in part.suffixes:
@@ -244,7 +244,9 @@ def layers_of(
                         f"from_torch found {part.parameter(there)!r} but no {part.parameter(lost)!r}; PyTorch has "
                         f"both or neither, so one has been lost."
                     )
-                layers.append(_made(RECURRENT[part.kind], name, *weights, *biases, **options))
+                projection = take(part, f"weight_hr{suffix}", required=False)
+                more = options if projection is None else {**options, "weight_hr": projection}
+                layers.append(_made(RECURRENT[part.kind], name, *weights, *biases, **more))
     return layers, used
 
 
@@ -258,7 +260,7 @@ def _activate(layers: list[Layer], part: Part) -> None:
     if isinstance(last, Dense) and last.activation == "none":
         layers[-1] = _made(Dense, last.name, np.asarray(last.weight), last.bias, activation=part.activation)
     elif isinstance(last, Dense | Recurrent):
-        size = last.weight.shape[0] if isinstance(last, Dense) else last.hidden_size
+        size = last.weight.shape[0] if isinstance(last, Dense) else last.weight_hh.shape[1]
         name = _layer_name(part.path, layers)
         layers.append(_made(Dense, name, np.eye(size, dtype=np.float32), None, activation=part.activation))
     else:

@@ -234,9 +234,19 @@ def scripted(module: Any) -> Any:
         return torch.jit.script(module)
 
 
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("whole", [True, False])
+def test_lstm_with_a_projection(layers: int, bias: bool, whole: bool) -> None:
+    module = nn.LSTM(I, H, layers, bias=bias, proj_size=2)
+    model = from_torch(module if whole else module.state_dict())
+    assert model.output_size == 2
+    assert_equal_to_torch(model, lambda xs: module.double()(xs)[0])
+
+
+
 REFUSED: list[tuple[Callable[[], Any], dict[str, Any], type[EdgeRnnError], str]] = [
     (lambda: nn.GRU(I, H, bidirectional=True), {}, UnsupportedError, r"nn\.GRU: bidirectional=True"),
-    (lambda: nn.LSTM(I, H, proj_size=2), {}, UnsupportedError, r"nn\.LSTM: proj_size=2"),
     (lambda: nn.GRU(I, H, 2, dropout=0.1), {}, UnsupportedError, r"dropout=0\.1 drops values while training"),
     (
         lambda: Network(nn.GRU(I, H), nn.Sequential(nn.Dropout(0.2), nn.Linear(H, O))),
