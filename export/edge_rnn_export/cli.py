@@ -17,8 +17,9 @@ examples:
 """
 
 _EXPORT = """\
-example:
+examples:
   edge-rnn export wrist.safetensors -o wrist.onnx
+  edge-rnn export wrist.safetensors -o whole.onnx --form sequence
 """
 
 
@@ -56,14 +57,18 @@ def add_export(subparsers: Any) -> None:
     """Add ``export``: a model file becomes an ONNX step graph, compared before it appears."""
     parser = subparsers.add_parser(
         "export",
-        help="write a model as an ONNX graph of one step",
-        description="Write a model as an ONNX graph of one step, with every state as an input and an output. "
+        help="write a model as an ONNX graph",
+        description="Write a model as an ONNX graph of one step or of whole sequences, any batch, with every state as "
+        "an input and an output. "
         "Reference, Stream and onnxruntime take the same steps first; the file appears only if they agree.",
         epilog=_EXPORT,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("model", metavar="MODEL", help="model file of edge_rnn")
     parser.add_argument("-o", "--output", metavar="FILE", help="default: MODEL with .onnx as its ending")
+    parser.add_argument(
+        "--form", choices=("step", "sequence"), default="step", help="a graph of one step (default), or of many"
+    )
     parser.add_argument("--steps", type=int, default=1000, help="steps to compare (default: 1000)")
     parser.set_defaults(func=_export)
 
@@ -100,7 +105,7 @@ def _export(args: argparse.Namespace) -> int:
     output = args.output or str(Path(args.model).with_suffix(".onnx"))
     if Path(output).exists() and Path(output).samefile(args.model):
         raise InputError(f"export would put the graph in place of the model {args.model}; give another name after -o.")
-    report = to_onnx(load(args.model), output, steps=args.steps)
+    report = to_onnx(load(args.model), output, form=args.form, steps=args.steps)
     print(f"{report}\n\nwritten to {output}")
     return 0
 

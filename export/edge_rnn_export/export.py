@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from os import PathLike
+from typing import Literal
 
 from numpy.typing import ArrayLike
 
@@ -19,20 +20,23 @@ def to_onnx(
     model: Model,
     path: str | PathLike[str],
     *,
+    form: Literal["step", "sequence"] = "step",
     steps: int = 1000,
     xs: ArrayLike | None = None,
     seed: int = 0,
 ) -> Report:
-    """Write one step of the model as an ONNX graph, found equal to the model before the file appears.
+    """Write the model as an ONNX graph, found equal to the model before the file appears.
 
-    The graph takes a sample ``x`` (1, 1, I) and every state (``gru1.h``, (1, 1, H)), and gives ``y`` (1, 1, O) and
-    every new state (``gru1.h_out``); all float32. Labels, sample rate, input names and units, trained initial states
-    and the model's fingerprint are JSON in the file's metadata under ``edge_rnn``.
+    The graph takes samples ``x`` (time, batch, I) and every state (``gru1.h``, (1, batch, H)), and gives ``y``
+    (time, batch, O) and every new state (``gru1.h_out``); all float32, any batch. Labels, sample rate, input names and
+    units, trained initial states and the model's fingerprint are JSON in the file's metadata under ``edge_rnn``.
 
     Parameters
     ----------
     path
         Where the file goes; one that is there is replaced, once the new one has passed.
+    form
+        ``"step"``: a graph of one step, time is 1. ``"sequence"``: of as many as the samples are.
     steps, xs, seed
         See :func:`~edge_rnn_export.verify`.
 
@@ -56,6 +60,8 @@ def to_onnx(
         raise InputError(f"to_onnx got {type(model).__name__}, expected a Model: edge_rnn.load(path) reads one.")
     if not isinstance(path, str | PathLike):
         raise InputError(f"to_onnx got {type(path).__name__} as the path, expected a text or a pathlib.Path.")
+    if form not in ("step", "sequence"):
+        raise InputError(f"to_onnx got the form {form!r}, expected 'step' or 'sequence'.")
     formats = [f"{layer.name}.{name} ({m.format})" for layer in model.layers for name, m in layer.formats.items()]
     if formats:
         raise UnsupportedError(
@@ -63,10 +69,10 @@ def to_onnx(
             f"edge_rnn.dequantize(model)."
         )
     try:
-        from edge_rnn_export.onnx_writer import build_step_graph
+        from edge_rnn_export.onnx_writer import build_graph
     except ModuleNotFoundError as error:
         raise UnsupportedError(f"to_onnx needs {error.name}: pip install 'edge-rnn[export]'.") from None
-    data = build_step_graph(model).SerializeToString(deterministic=True)
+    data = build_graph(model, form).SerializeToString(deterministic=True)
     with written_aside(path, data) as aside:
         report = verify(model, aside, steps=steps, xs=xs, seed=seed)
         if not report.passed:

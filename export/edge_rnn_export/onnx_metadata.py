@@ -19,21 +19,21 @@ METADATA_KEY = "edge_rnn"
 _FORMAT = 1
 
 
-def metadata(model: Model) -> dict[str, str]:
+def metadata(model: Model, form: str = "step") -> dict[str, str]:
     """What goes into a graph's ``metadata_props``.
 
     Returns
     -------
     dict
         ``{"edge_rnn": JSON}``: ``format`` (1), ``version`` of edge_rnn, ``fingerprint`` of the model, ``form``
-        (``"step"``), ``name``, ``labels``, ``sample_rate_hz`` (or null), ``input_names``, ``input_units``, and
-        ``initial_state``: state name to list of numbers, for the states that do not start at zero.
+        (``"step"`` or ``"sequence"``), ``name``, ``labels``, ``sample_rate_hz`` (or null), ``input_names``,
+        ``input_units``, and ``initial_state``: state name to list of numbers, for the states that do not start at zero.
     """
     description = {
         "format": _FORMAT,
         "version": edge_rnn.__version__,
         "fingerprint": model.fingerprint,
-        "form": "step",
+        "form": form,
         "name": model.name,
         "labels": model.labels,
         "sample_rate_hz": model.sample_rate_hz,

@@ -1,8 +1,8 @@
-"""A model as an ONNX graph that takes one step: every state is a named input and a named output.
+"""A model as an ONNX graph of one step or of whole sequences: every state is a named input and a named output.
 
 The graph keeps to ONNX's own operators. Opset 17 and IR version 8 hold all of them, so that a runtime on a device may
-be some years old. Between layers a value is ``(time, batch, size)`` = ``(1, 1, size)``, as the recurrent operators take
-it, and as a last state it is ready for the next layer: no reshaping in between.
+be some years old. Between layers a value is ``(time, batch, size)``, as the recurrent operators take it. Of one step
+the last state has that shape and is ready for the next layer; of a sequence what each step puts out takes a Squeeze.
 
 Source: ONNX operators RNN-14, GRU-14, LSTM-14, https://onnx.ai/onnx/operators.
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,9 +24,10 @@ from edge_rnn.layers import LAYER_TYPES
 from edge_rnn.model import Model
 from edge_rnn_export.onnx_metadata import metadata
 
-__all__ = ["OPSET", "build_step_graph"]
+__all__ = ["OPSET", "Form", "build_graph"]
 
 Array = NDArray[np.float32]
+Form = Literal["step", "sequence"]
 
 OPSET = 17
 _IR_VERSION = 8
@@ -48,26 +49,32 @@ _ACTIVATIONS = {
 """As recurrent operators call them. ScaledTanh and Affine are nothing else; the others are operators too."""
 
 
-def build_step_graph(model: Model) -> ModelProto:
-    """One step of the model as an ONNX graph.
+def build_graph(model: Model, form: Form = "step") -> ModelProto:
+    """A model as an ONNX graph.
+
+    Parameters
+    ----------
+    form
+        ``"step"``: one step. ``"sequence"``: as many as the samples are.
 
     Returns
     -------
     onnx.ModelProto
-        Inputs: ``x`` float32 ``(1, 1, I)`` = (time, batch, input), and each state under its name in
-        ``model.initial_state`` (``gru1.h``), float32 ``(1, 1, H)`` = (direction, batch, unit). Outputs: ``y`` float32
-        ``(1, 1, O)``, and each state's new value as ``gru1.h_out``. Feed a state's output back as its input in the
-        next step; in the first one feed the initial state.
+        Inputs: ``x`` float32 ``(time, batch, I)``, time 1 for a step, and each state under its name in
+        ``model.initial_state`` (``gru1.h``), float32 ``(1, batch, H)`` = (direction, batch, unit). Outputs: ``y``
+        float32 ``(time, batch, O)``, and each state's last value as ``gru1.h_out``. Feed a state's output back as its
+        input in the next call; in the first one feed the initial state, once for each of a batch.
 
         ``metadata_props``: see :func:`edge_rnn_export.onnx_metadata.metadata`.
 
     Raises
     ------
     UnsupportedError
-        The model has a kind of layer that has no ONNX form.
+        The model has a kind of layer, or an option, that has no ONNX form.
     """
-    graph = _Graph()
-    graph.inputs.append(_value("x", model.input_size))
+    graph = _Graph(form)
+    time = 1 if form == "step" else "time"
+    graph.inputs.append(_value("x", time, model.input_size))
     outputs = ["x"]  # of the input and of each layer, by place + 1
     states: dict[str, str] = {}
     for layer, sources in zip(model.layers, model.sources, strict=True):
@@ -76,14 +83,14 @@ def build_step_graph(model: Model) -> ModelProto:
                 f"to_onnx has no ONNX form for {layer.title}; expected one of {', '.join(_WRITERS)}."
             )
         for key, value in layer.initial_state.items():
-            graph.inputs.append(_value(f"{layer.name}.{key}", len(value)))
+            graph.inputs.append(_value(f"{layer.name}.{key}", 1, len(value)))
             states[f"{layer.name}.{key}_out"] = f"{layer.name}.{key}"
         wanted = "y" if layer is model.layers[-1] else f"{layer.name}.y"
         outputs.append(_WRITERS[layer.kind](graph, layer, [outputs[i + 1] for i in sources], wanted))
     if outputs[-1] != "y":  # a graph cannot give one value under two names
         graph.node("Identity", outputs[-1:], "y", name=f"{model.layers[-1].name}.y")
-    results = [_value("y", model.output_size)]
-    results += [_value(out, len(model.initial_state[name])) for out, name in states.items()]
+    results = [_value("y", time, model.output_size)]
+    results += [_value(out, 1, len(model.initial_state[name])) for out, name in states.items()]
     proto = helper.make_model(
         helper.make_graph(
             graph.nodes,
@@ -97,7 +104,7 @@ def build_step_graph(model: Model) -> ModelProto:
         opset_imports=[helper.make_opsetid("", OPSET)],
         ir_version=_IR_VERSION,
     )
-    helper.set_model_props(proto, metadata(model))
+    helper.set_model_props(proto, metadata(model, form))
     checker.check_model(proto, full_check=True)
     return proto
 
@@ -106,6 +113,7 @@ def build_step_graph(model: Model) -> ModelProto:
 class _Graph:
     """What the writers of layers add to: nodes in order, constants by name, inputs of the graph."""
 
+    form: Form
     nodes: list[NodeProto] = field(default_factory=list)
     constants: dict[str, NDArray[Any]] = field(default_factory=dict)
     inputs: list[ValueInfoProto] = field(default_factory=list)
@@ -136,7 +144,7 @@ Writer = Callable[[_Graph, Any, Sequence[str], str], str]
 
 
 def _elman(graph: _Graph, layer: Any, reads: Sequence[str], wanted: str) -> str:
-    return _recurrent(graph, layer, reads, "RNN", "h", **_activations(layer.activation))
+    return _recurrent(graph, layer, reads, wanted, "RNN", "h", **_activations(layer.activation))
 
 
 def _lstm(graph: _Graph, layer: Any, reads: Sequence[str], wanted: str) -> str:
@@ -158,13 +166,17 @@ def _lstm(graph: _Graph, layer: Any, reads: Sequence[str], wanted: str) -> str:
     if layer.peephole is not None:
         i, f, o = np.split(layer.peephole, 3)
         extra = [graph.constant(f"{layer.name}.P", np.concatenate([i, o, f])[None])]
-    return _recurrent(graph, layer, reads, "LSTM", "iofg", extra, **attributes)  # the cell gate g is c in ONNX's words
+    return _recurrent(
+        graph, layer, reads, wanted, "LSTM", "iofg", extra, **attributes
+    )  # the cell gate g is c in ONNX's words
 
 
 def _gru(graph: _Graph, layer: Any, reads: Sequence[str], wanted: str) -> str:
     used = (layer.gate_activation, layer.candidate_activation)
     attributes = {} if used == ("sigmoid", "tanh") else _activations(*used)
-    return _recurrent(graph, layer, reads, "GRU", "zrn", linear_before_reset=int(layer.reset_after), **attributes)
+    return _recurrent(
+        graph, layer, reads, wanted, "GRU", "zrn", linear_before_reset=int(layer.reset_after), **attributes
+    )
 
 
 def _activations(*texts: str) -> dict[str, Any]:
@@ -184,12 +196,13 @@ def _recurrent(
     graph: _Graph,
     layer: Any,
     reads: Sequence[str],
+    wanted: str,
     operator: str,
     gates: str,
     extra: Sequence[str] = (),
     **attributes: Any,
 ) -> str:
-    """One of ONNX's recurrent operators, given its order of gates; returns the name of its last hidden state."""
+    """One of ONNX's recurrent operators, given its order of gates; returns the name of what it puts out."""
     name = layer.name
     order = [layer.gates.index(gate) for gate in gates]
 
@@ -212,10 +225,15 @@ def _recurrent(
     inputs += [*states, *extra]
     if layer.gate_clip is not None:
         attributes["clip"] = layer.gate_clip
-    # The output of all steps is left out: of one step it is the last state, in another shape.
-    outputs = ["", *(f"{state}_out" for state in states)]
-    graph.node(operator, inputs, *outputs, name=name, hidden_size=layer.hidden_size, **attributes)
-    return outputs[1]
+    last = [f"{state}_out" for state in states]
+    # What every step puts out is left out of one step: it is the last state, in another shape.
+    every = "" if graph.form == "step" else f"{name}.every"
+    graph.node(operator, inputs, every, *last, name=name, hidden_size=layer.hidden_size, **attributes)
+    if not every:
+        return last[0]
+    axis = graph.constant(f"{name}.direction", np.array([1], np.int64))
+    graph.node("Squeeze", [every, axis], wanted, name=f"{name}.squeeze")
+    return wanted
 
 
 def _dense(graph: _Graph, layer: Any, reads: Sequence[str], wanted: str) -> str:
@@ -301,5 +319,5 @@ _WRITERS: Mapping[str, Writer] = {
 }
 
 
-def _value(name: str, size: int) -> ValueInfoProto:
-    return helper.make_tensor_value_info(name, TensorProto.FLOAT, (1, 1, size))
+def _value(name: str, first: int | str, size: int) -> ValueInfoProto:
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, (first, "batch", size))

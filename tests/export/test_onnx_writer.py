@@ -17,7 +17,7 @@ from edge_rnn.activation import ACTIVATIONS
 from edge_rnn.errors import UnsupportedError
 from edge_rnn.layers import GRU, INPUT, LSTM, Add, Dense, Elman, Embedding, Layer, Standardize
 from edge_rnn.model import Model
-from edge_rnn_export.onnx_writer import OPSET, build_step_graph
+from edge_rnn_export.onnx_writer import OPSET, build_graph
 from edge_rnn_export.ort import session
 
 CELLS = ["elman_tanh", "elman_relu", "gru", "gru_reset_before", "lstm"]
@@ -28,7 +28,7 @@ TOLERANCE = 3e-6
 
 def graph_error(model: Model, steps: int = STEPS) -> float:
     """Largest difference of outputs and states from the reference, relative to values above 1, state carried."""
-    run = session(build_step_graph(model).SerializeToString())
+    run = session(build_graph(model).SerializeToString())
     names = list(model.initial_state)
     state = {name: value[None, None] for name, value in model.initial_state.items()}
     exact = reference.initial_state(model)
@@ -102,20 +102,23 @@ def test_skips_concatenation_and_scaling() -> None:
         ]
     )
     assert graph_error(model) <= TOLERANCE
-    assert {node.op_type for node in build_step_graph(model).graph.node} == {
+    assert {node.op_type for node in build_graph(model).graph.node} == {
         "Sub", "Div", "GRU", "Concat", "MatMul", "Tanh", "Sum",
     }  # fmt: skip
 
 
 def test_names_shapes_and_versions(make_model: Callable[..., Model]) -> None:
-    proto = build_step_graph(make_model("lstm", 3, 4, 2, head=2))
+    proto = build_graph(make_model("lstm", 3, 4, 2, head=2))
 
-    def shapes(values: Any) -> dict[str, list[int]]:
-        return {value.name: [d.dim_value for d in value.type.tensor_type.shape.dim] for value in values}
+    def shapes(values: Any) -> dict[str, list[int | str]]:
+        return {value.name: [d.dim_value or d.dim_param for d in value.type.tensor_type.shape.dim] for value in values}
 
     states = ["lstm1.h", "lstm1.c", "lstm2.h", "lstm2.c"]
-    assert shapes(proto.graph.input) == {"x": [1, 1, 3]} | {name: [1, 1, 4] for name in states}
-    assert shapes(proto.graph.output) == {"y": [1, 1, 2]} | {f"{name}_out": [1, 1, 4] for name in states}
+    assert shapes(proto.graph.input) == {"x": [1, "batch", 3]} | {name: [1, "batch", 4] for name in states}
+    assert shapes(proto.graph.output) == {"y": [1, "batch", 2]} | {f"{name}_out": [1, "batch", 4] for name in states}
+    whole = build_graph(make_model("lstm", 3, 4, 2, head=2), "sequence")
+    assert shapes(whole.graph.input)["x"] == ["time", "batch", 3]
+    assert shapes(whole.graph.output)["y"] == ["time", "batch", 2]
     assert [node.op_type for node in proto.graph.node] == ["LSTM", "LSTM", "MatMul", "Add"]
     assert [(opset.domain, opset.version) for opset in proto.opset_import] == [("", OPSET)]
     assert OPSET <= 22
@@ -133,7 +136,7 @@ def test_names_shapes_and_versions(make_model: Callable[..., Model]) -> None:
     ],
 )
 def test_attributes(cell: str, operator: str, attributes: dict[str, Any], make_model: Callable[..., Model]) -> None:
-    node = build_step_graph(make_model(cell, 3, 4)).graph.node[0]
+    node = build_graph(make_model(cell, 3, 4)).graph.node[0]
     assert node.op_type == operator
     assert {given.name: onnx.helper.get_attribute_value(given) for given in node.attribute} == attributes
 
@@ -141,7 +144,7 @@ def test_attributes(cell: str, operator: str, attributes: dict[str, Any], make_m
 def test_gates_stand_in_onnx_order() -> None:
     def weights(cls: type[Any]) -> list[float]:
         gates = np.repeat(np.arange(len(cls.gates)), 2).astype(np.float32)
-        proto = build_step_graph(Model([cls(np.tile(gates[:, None], 3), np.tile(gates[:, None], 2))]))
+        proto = build_graph(Model([cls(np.tile(gates[:, None], 3), np.tile(gates[:, None], 2))]))
         arrays = {array.name.partition(".")[2]: onnx.numpy_helper.to_array(array) for array in proto.graph.initializer}
         assert np.array_equal(arrays["W"][0, :, 0], arrays["R"][0, :, 0])
         assert "B" not in arrays
@@ -156,7 +159,7 @@ def test_metadata_tells_what_a_deployment_needs(make_model: Callable[..., Model]
         "gru", 2, 3, head=2, initial=True,
         name="wrist", labels=("rest", "move"), sample_rate_hz=10, input_names=("ax", "ay"), input_units=("g", "g"),
     )  # fmt: skip
-    properties = session(build_step_graph(model).SerializeToString()).get_modelmeta().custom_metadata_map
+    properties = session(build_graph(model).SerializeToString()).get_modelmeta().custom_metadata_map
     told = json.loads(properties["edge_rnn"])
     assert told.pop("version")
     start = told.pop("initial_state")
@@ -169,12 +172,12 @@ def test_metadata_tells_what_a_deployment_needs(make_model: Callable[..., Model]
 
 
 def test_states_that_start_at_zero_are_not_told(make_model: Callable[..., Model]) -> None:
-    (entry,) = build_step_graph(make_model("lstm", 2, 3)).metadata_props
+    (entry,) = build_graph(make_model("lstm", 2, 3)).metadata_props
     assert json.loads(entry.value)["initial_state"] == {}
 
 
 def test_equal_models_give_equal_bytes(make_model: Callable[..., Model]) -> None:
-    first, second = (build_step_graph(make_model("gru", 2, 3)).SerializeToString(deterministic=True) for _ in range(2))
+    first, second = (build_graph(make_model("gru", 2, 3)).SerializeToString(deterministic=True) for _ in range(2))
     assert first == second
 
 
@@ -188,7 +191,7 @@ class Twice(Layer):
 
 def test_layer_without_an_onnx_form_is_refused() -> None:
     with pytest.raises(UnsupportedError, match=r"no ONNX form for Twice 'twice1'; expected one of Elman, LSTM, GRU"):
-        build_step_graph(Model([Twice()], input_size=2))
+        build_graph(Model([Twice()], input_size=2))
 
 
 def weights(gates: int, inputs: int, hidden: int) -> dict[str, Any]:
@@ -243,4 +246,22 @@ def test_embedding() -> None:
 )
 def test_what_onnx_lacks_is_refused(options: dict[str, Any], what: str) -> None:
     with pytest.raises(UnsupportedError, match=what):
-        build_step_graph(Model([LSTM(**weights(4, 3, 7), **options)]))
+        build_graph(Model([LSTM(**weights(4, 3, 7), **options)]))
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_batches_of_sequences(cell: str, make_model: Callable[..., Model]) -> None:
+    """Each of a batch is a stream of its own, from a state of its own."""
+    model = make_model(cell, 3, 7, 2, activation="softmax")
+    run = session(build_graph(model, "sequence").SerializeToString())
+    rng = np.random.default_rng(0)
+    xs = rng.standard_normal((20, 4, 3)).astype(np.float32)
+    states = {name: rng.uniform(-1, 1, (1, 4, 7)).astype(np.float32) for name in model.initial_state}
+    outputs = ["y", *(f"{name}_out" for name in states)]
+    ys, *last = run.run(outputs, {"x": xs, **states})
+    for place in range(4):
+        own = {name: value[0, place] for name, value in states.items()}
+        expected, end = reference.run(model, xs[:, place], own)
+        np.testing.assert_allclose(ys[:, place], expected, atol=TOLERANCE)
+        for name, value in zip(states, last, strict=True):
+            np.testing.assert_allclose(value[0, place], end[name], atol=TOLERANCE)

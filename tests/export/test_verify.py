@@ -29,7 +29,7 @@ def model(make_model: Callable[..., Model]) -> Model:
 
 def tampered(model: Model, path: Path, tensor: str, by: float) -> Path:
     """The model's graph with one number of one weight moved."""
-    proto = onnx_writer.build_step_graph(model)
+    proto = onnx_writer.build_graph(model)
     for stored in proto.graph.initializer:
         if stored.name == tensor:
             array = onnx.numpy_helper.to_array(stored).copy()
@@ -87,7 +87,7 @@ def test_not_a_number_does_not_pass(model: Model, tmp_path: Path) -> None:
 
 def graph_of(model: Model, path: Path, stated: Model | None = None) -> Path:
     """The model's graph, with what it says of itself taken from another model."""
-    proto = onnx_writer.build_step_graph(model)
+    proto = onnx_writer.build_graph(model)
     onnx.helper.set_model_props(proto, metadata(stated or model))
     path.write_bytes(proto.SerializeToString())
     return path
@@ -164,7 +164,7 @@ def test_trained_initial_state_must_be_in_the_file(model: Model, tmp_path: Path)
 
 @pytest.mark.parametrize("text", ["no JSON", "[]", '{"format": 2}'])
 def test_metadata_of_another_format_fails(text: str, model: Model, tmp_path: Path) -> None:
-    proto = onnx_writer.build_step_graph(model)
+    proto = onnx_writer.build_graph(model)
     onnx.helper.set_model_props(proto, {METADATA_KEY: text})
     (tmp_path / "model.onnx").write_bytes(proto.SerializeToString())
     (told,) = verify(model, tmp_path / "model.onnx", steps=5).mismatches
@@ -172,7 +172,7 @@ def test_metadata_of_another_format_fails(text: str, model: Model, tmp_path: Pat
 
 
 def test_graph_without_metadata_is_noted(model: Model, tmp_path: Path) -> None:
-    proto = onnx_writer.build_step_graph(model)
+    proto = onnx_writer.build_graph(model)
     del proto.metadata_props[:]
     (tmp_path / "model.onnx").write_bytes(proto.SerializeToString())
     report = verify(model, tmp_path / "model.onnx", steps=5)
@@ -205,8 +205,8 @@ def test_failed_verification_leaves_things_as_they_were(
     if old is not None:
         path.write_bytes(old)
     other = Model([*model.layers[:-1], Dense(model.layers[-1].arrays["weight"] * 1.1, model.layers[-1].arrays["bias"])])
-    wrong = onnx_writer.build_step_graph(other)
-    monkeypatch.setattr(onnx_writer, "build_step_graph", lambda _: wrong)
+    wrong = onnx_writer.build_graph(other)
+    monkeypatch.setattr(onnx_writer, "build_graph", lambda *_: wrong)
     figures = r"\d\.\de[-+]\d\d"
     message = (
         rf"did not write .*model\.onnx: over 50 steps reference and Stream differ by {figures}, reference and "
@@ -277,7 +277,7 @@ def test_network_that_amplifies_rounding_gets_a_wider_tolerance_within_its_limit
     with pytest.raises(ModelError, match="Rounding the state to float32 alone moves the reference by"):
         to_onnx(chaotic, path)
     assert list(tmp_path.iterdir()) == []
-    path.write_bytes(onnx_writer.build_step_graph(chaotic).SerializeToString())
+    path.write_bytes(onnx_writer.build_graph(chaotic).SerializeToString())
     report = verify(chaotic, path)
     assert report.drift > 0.1
     assert report.tolerance == TOLERANCE_LIMIT
@@ -313,7 +313,7 @@ def test_wrong_arguments(options: dict[str, object], message: str, model: Model,
 def test_graph_of_another_shape_is_refused(model: Model, make_model: Callable[..., Model], tmp_path: Path) -> None:
     to_onnx(make_model("gru", 3, 5, 2, head=2), tmp_path / "other.onnx", steps=5)
     with pytest.raises(
-        InputError, match=r"other\.onnx has the inputs .*'gru1\.h': \(1, 1, 5\).*expected .*\(1, 1, 6\)"
+        InputError, match=r"other\.onnx has the inputs .*'gru1\.h': \(1, 'batch', 5\).*expected .*\(1, 1, 6\)"
     ):
         verify(model, tmp_path / "other.onnx")
 
@@ -346,3 +346,28 @@ def test_missing_package_is_named(package: str, model: Model, tmp_path: Path, mo
 
 def test_errors_are_of_one_tree() -> None:
     assert all(issubclass(kind, EdgeRnnError) for kind in (FileError, InputError, ModelError, UnsupportedError))
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_sequences_agree_too(cell: str, make_model: Callable[..., Model], tmp_path: Path) -> None:
+    model = make_model(cell, 4, 12, 2, initial=True)
+    report = to_onnx(model, tmp_path / "whole.onnx", form="sequence", steps=300)
+    assert report.passed
+    assert report.max_abs_error <= TOLERANCE
+    assert verify(model, tmp_path / "whole.onnx", steps=100, seed=3).passed
+
+
+def test_a_sequence_that_forgets_its_state_is_found(model: Model, tmp_path: Path) -> None:
+    """The second layer begins each call from zero."""
+    proto = onnx_writer.build_graph(model, "sequence")
+    node = next(node for node in proto.graph.node if node.name == "gru2")
+    node.input[5] = ""
+    proto.graph.node.append(onnx.helper.make_node("Identity", ["gru2.h"], ["unused"]))
+    path = tmp_path / "forgets.onnx"
+    path.write_bytes(proto.SerializeToString())
+    assert not verify(model, path, steps=50).passed
+
+
+def test_form_is_one_of_two(model: Model, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="got the form 'steps', expected 'step' or 'sequence'"):
+        to_onnx(model, tmp_path / "m.onnx", form="steps")  # type: ignore[arg-type]

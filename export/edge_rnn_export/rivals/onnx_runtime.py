@@ -14,8 +14,6 @@ from edge_rnn_export.rivals.rival import Array, Rival, Step
 
 __all__ = ["onnxruntime_rivals"]
 
-_AXIS = "edge_rnn.axis"
-
 
 def onnxruntime_rivals(
     model: Model, prepare: Callable[[Any], Any] = lambda graph: graph, kind: str = ""
@@ -26,11 +24,10 @@ def onnxruntime_rivals(
     """
     import onnxruntime
 
-    from edge_rnn_export.onnx_writer import build_step_graph
+    from edge_rnn_export.onnx_writer import build_graph
 
-    graph = build_step_graph(model)
-    stepping = session(prepare(graph).SerializeToString())
-    sequence = session(prepare(_over_time(graph)).SerializeToString())
+    stepping = session(prepare(build_graph(model)).SerializeToString())
+    sequence = session(prepare(build_graph(model, "sequence")).SerializeToString())
     names = ["y", *(f"{name}_out" for name in model.initial_state)]
     initial = {name: value[None, None] for name, value in model.initial_state.items()}
 
@@ -53,28 +50,3 @@ def onnxruntime_rivals(
     name = f"onnxruntime {kind}" if kind else "onnxruntime"
     yield Rival(name, version, f"{how}; sequences in one call", start, run)
     yield Rival(f"{name}, I/O binding", version, how, partial(bound_step, stepping, model))
-
-
-def _over_time(graph: Any) -> Any:
-    """The step graph turned into one over whole sequences: layers read all steps of a state instead of the last one."""
-    from onnx import ModelProto, TensorProto, helper
-
-    whole = ModelProto()
-    whole.CopyFrom(graph)
-    del whole.graph.node[:]
-    instead: dict[str, str] = {}
-    for given in graph.graph.node:
-        node = whole.graph.node.add()
-        node.CopyFrom(given)
-        del node.input[:]
-        node.input.extend(instead.get(name, name) for name in given.input)
-        if node.op_type in ("RNN", "GRU", "LSTM"):
-            node.output[0] = f"{node.name}.every"  # (time, direction, batch, unit)
-            instead[node.output[1]] = f"{node.name}.steps"
-            squeeze = helper.make_node("Squeeze", [node.output[0], _AXIS], [instead[node.output[1]]])
-            whole.graph.node.append(squeeze)
-    whole.graph.initializer.append(helper.make_tensor(_AXIS, TensorProto.INT64, [1], [1]))
-    for value in (*whole.graph.input, *whole.graph.output):
-        if value.name in ("x", "y"):
-            value.type.tensor_type.shape.dim[0].dim_param = "time"
-    return whole
