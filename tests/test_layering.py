@@ -39,7 +39,8 @@ LAYERS = {
         {"verify", "build", "export"},
         {"torch_reader", "onnx_writer"},
         {"torch_files", "torch_modules", "torch_forward"},
-        {"torch_state", "ort", "report", "magnitudes", "onnx_metadata"},
+        {"torch_state", "ort", "report", "magnitudes", "onnx_metadata", "onnx_lstm"},
+        {"onnx_nodes"},
     ],
 }
 # Beyond the order: who never imports what.

@@ -76,7 +76,9 @@ def _of_layer(
         sums = terms.reshape(len(layer.gates), -1).max(axis=0)
         if layer.output_bound is not None:
             sums = np.clip(sums, _ACTIVATION_FLOOR, 1.0)
-        measures = {key: np.maximum(sums, value) for key, value in states.items()}
+        projection = getattr(layer, "weight_hr", None)
+        put_out = {} if projection is None else {"h": _matrix(projection, sums, None)}
+        measures = {key: np.maximum(put_out.get(key, sums), value) for key, value in states.items()}
         return measures["h"], measures
     if isinstance(layer, Dense):
         return _activated(layer, _matrix(layer.weight, largest, layer.bias), peak), {}

@@ -10,43 +10,27 @@ Source: ONNX operators RNN-14, GRU-14, LSTM-14, https://onnx.ai/onnx/operators.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, checker, helper, numpy_helper
+from onnx import ModelProto, TensorProto, ValueInfoProto, checker, helper, numpy_helper
 
 import edge_rnn
-from edge_rnn.activation import Activation, parse
+from edge_rnn.activation import parse
 from edge_rnn.errors import UnsupportedError
 from edge_rnn.layers import LAYER_TYPES
 from edge_rnn.model import Model
+from edge_rnn_export.onnx_lstm import is_operator, lstm_of_operators
 from edge_rnn_export.onnx_metadata import metadata
+from edge_rnn_export.onnx_nodes import ACTIVATIONS, Form, Nodes, Stage, activation_stages
 
-__all__ = ["OPSET", "Form", "build_graph"]
+__all__ = ["OPSET", "build_graph"]
 
 Array = NDArray[np.float32]
-Form = Literal["step", "sequence"]
 
 OPSET = 17
 _IR_VERSION = 8
-
-_ACTIVATIONS = {
-    "none": "Affine",
-    "tanh": "Tanh",
-    "sigmoid": "Sigmoid",
-    "relu": "Relu",
-    "hard_sigmoid": "HardSigmoid",
-    "leaky_relu": "LeakyRelu",
-    "elu": "Elu",
-    "softsign": "Softsign",
-    "softplus": "Softplus",
-    "scaled_tanh": "ScaledTanh",
-    "affine": "Affine",
-    "thresholded_relu": "ThresholdedRelu",
-}
-"""As recurrent operators call them. ScaledTanh and Affine are nothing else; the others are operators too."""
 
 
 def build_graph(model: Model, form: Form = "step") -> ModelProto:
@@ -72,7 +56,7 @@ def build_graph(model: Model, form: Form = "step") -> ModelProto:
     UnsupportedError
         The model has a kind of layer, or an option, that has no ONNX form.
     """
-    graph = _Graph(form)
+    graph = Nodes(form)
     time = 1 if form == "step" else "time"
     graph.inputs.append(_value("x", time, model.input_size))
     outputs = ["x"]  # of the input and of each layer, by place + 1
@@ -109,55 +93,20 @@ def build_graph(model: Model, form: Form = "step") -> ModelProto:
     return proto
 
 
-@dataclass(frozen=True, slots=True)
-class _Graph:
-    """What the writers of layers add to: nodes in order, constants by name, inputs of the graph."""
-
-    form: Form
-    nodes: list[NodeProto] = field(default_factory=list)
-    constants: dict[str, NDArray[Any]] = field(default_factory=dict)
-    inputs: list[ValueInfoProto] = field(default_factory=list)
-
-    def node(self, operator: str, inputs: Sequence[str], *outputs: str, name: str, **attributes: Any) -> None:
-        self.nodes.append(helper.make_node(operator, list(inputs), list(outputs), name=name, **attributes))
-
-    def constant(self, name: str, array: NDArray[Any]) -> str:
-        self.constants[name] = np.asarray(array, order="C")
-        return name
-
-    def joined(self, layer: Any, reads: Sequence[str]) -> str:
-        """What the layer reads as one value, concatenated where there are several."""
-        if len(reads) == 1:
-            return reads[0]
-        self.node("Concat", reads, f"{layer.name}.x", name=f"{layer.name}.x", axis=2)
-        return f"{layer.name}.x"
-
-
-_Stage = tuple[str, list[str], dict[str, Any]]
-"""An operator with one value in and out, its constants and attributes."""
-
-Writer = Callable[[_Graph, Any, Sequence[str], str], str]
+Writer = Callable[[Nodes, Any, Sequence[str], str], str]
 """``writer(graph, layer, reads, wanted)`` adds a layer that reads the named values and returns its output's name.
 
 ``wanted`` is the name to give the output, but for a layer whose output has a name already.
 """
 
 
-def _elman(graph: _Graph, layer: Any, reads: Sequence[str], wanted: str) -> str:
+def _elman(graph: Nodes, layer: Any, reads: Sequence[str], wanted: str) -> str:
     return _recurrent(graph, layer, reads, wanted, "RNN", "h", **_activations(layer.activation))
 
 
-def _lstm(graph: _Graph, layer: Any, reads: Sequence[str], wanted: str) -> str:
-    lacking = {
-        "a projection": layer.weight_hr is not None,
-        "a cell_clip": layer.cell_clip is not None,
-        "coupled='input'": layer.coupled == "input",
-    }
-    if any(lacking.values()):
-        what = " and ".join(name for name, is_set in lacking.items() if is_set)
-        raise UnsupportedError(
-            f"to_onnx has no ONNX form for {layer.title} with {what}; ONNX's LSTM has no such option."
-        )
+def _lstm(graph: Nodes, layer: Any, reads: Sequence[str], wanted: str) -> str:
+    if not is_operator(layer):
+        return lstm_of_operators(graph, layer, graph.joined(layer, reads), wanted)
     used = (layer.gate_activation, layer.cell_activation, layer.output_activation)
     attributes = {} if used == ("sigmoid", "tanh", "tanh") else _activations(*used)
     if layer.coupled == "forget":
@@ -171,7 +120,7 @@ def _lstm(graph: _Graph, layer: Any, reads: Sequence[str], wanted: str) -> str:
     )  # the cell gate g is c in ONNX's words
 
 
-def _gru(graph: _Graph, layer: Any, reads: Sequence[str], wanted: str) -> str:
+def _gru(graph: Nodes, layer: Any, reads: Sequence[str], wanted: str) -> str:
     used = (layer.gate_activation, layer.candidate_activation)
     attributes = {} if used == ("sigmoid", "tanh") else _activations(*used)
     return _recurrent(
@@ -188,12 +137,12 @@ def _activations(*texts: str) -> dict[str, Any]:
         parameters = (1.0, 0.0) if each.name == "none" else each.parameters
         alphas += parameters[:1]
         betas += parameters[1:]
-    attributes: dict[str, Any] = {"activations": [_ACTIVATIONS[each.name] for each in parsed]}
+    attributes: dict[str, Any] = {"activations": [ACTIVATIONS[each.name] for each in parsed]}
     return attributes | ({"activation_alpha": alphas} if alphas else {}) | ({"activation_beta": betas} if betas else {})
 
 
 def _recurrent(
-    graph: _Graph,
+    graph: Nodes,
     layer: Any,
     reads: Sequence[str],
     wanted: str,
@@ -236,9 +185,9 @@ def _recurrent(
     return wanted
 
 
-def _dense(graph: _Graph, layer: Any, reads: Sequence[str], wanted: str) -> str:
+def _dense(graph: Nodes, layer: Any, reads: Sequence[str], wanted: str) -> str:
     name = layer.name
-    stages: list[_Stage] = [
+    stages: list[Stage] = [
         ("MatMul", [graph.constant(f"{name}.weight", np.asarray(layer.weight).T)], {}),
     ]
     if layer.bias is not None:
@@ -246,7 +195,7 @@ def _dense(graph: _Graph, layer: Any, reads: Sequence[str], wanted: str) -> str:
     if layer.activation == "softmax":
         stages.append(("Softmax", [], {"axis": 2}))
     else:
-        stages += _activation_stages(graph, name, parse(layer.activation))
+        stages += activation_stages(graph, name, parse(layer.activation))
     value = graph.joined(layer, reads)
     for place, (operator, constants, attributes) in enumerate(stages, start=1):
         label = f"{name}.{operator.lower()}" + (f"{place}" if place > 3 else "")
@@ -256,25 +205,7 @@ def _dense(graph: _Graph, layer: Any, reads: Sequence[str], wanted: str) -> str:
     return value
 
 
-def _activation_stages(graph: _Graph, name: str, activation: Activation) -> list[_Stage]:
-    """Operators that an activation is made of, with their constants and attributes."""
-
-    def number(key: str, value: float) -> list[str]:
-        return [graph.constant(f"{name}.{key}", np.array(value, np.float32))]
-
-    if activation.name == "none":
-        return []
-    if activation.name == "scaled_tanh":
-        alpha, beta = activation.parameters
-        return [("Mul", number("beta", beta), {}), ("Tanh", [], {}), ("Mul", number("alpha", alpha), {})]
-    if activation.name == "affine":
-        alpha, beta = activation.parameters
-        return [("Mul", number("alpha", alpha), {}), ("Add", number("beta", beta), {})]
-    attributes = dict(zip(("alpha", "beta"), activation.parameters, strict=False))
-    return [(_ACTIVATIONS[activation.name], [], attributes)]
-
-
-def _embedding(graph: _Graph, layer: Any, reads: Sequence[str], wanted: str) -> str:
+def _embedding(graph: Nodes, layer: Any, reads: Sequence[str], wanted: str) -> str:
     """The nearest row of the table: a whole number of ONNX rounds as ours do, half to even."""
     name, value = layer.name, graph.joined(layer, reads)
     bounds = [
@@ -282,7 +213,7 @@ def _embedding(graph: _Graph, layer: Any, reads: Sequence[str], wanted: str) -> 
         for k, v in (("first", 0), ("last", len(layer.weight) - 1))
     ]
     axis = graph.constant(f"{name}.axis", np.array([2], np.int64))
-    stages: list[_Stage] = [
+    stages: list[Stage] = [
         ("Round", [], {}),
         ("Clip", bounds, {}),
         ("Cast", [], {"to": TensorProto.INT64}),
@@ -296,14 +227,14 @@ def _embedding(graph: _Graph, layer: Any, reads: Sequence[str], wanted: str) -> 
     return wanted
 
 
-def _standardize(graph: _Graph, layer: Any, reads: Sequence[str], wanted: str) -> str:
+def _standardize(graph: Nodes, layer: Any, reads: Sequence[str], wanted: str) -> str:
     name, x = layer.name, graph.joined(layer, reads)
     graph.node("Sub", [x, graph.constant(f"{name}.mean", layer.mean)], f"{name}.sub", name=f"{name}.sub")
     graph.node("Div", [f"{name}.sub", graph.constant(f"{name}.scale", layer.scale)], wanted, name=f"{name}.div")
     return wanted
 
 
-def _add(graph: _Graph, layer: Any, reads: Sequence[str], wanted: str) -> str:
+def _add(graph: Nodes, layer: Any, reads: Sequence[str], wanted: str) -> str:
     graph.node("Sum", reads, wanted, name=layer.name)
     return wanted
 

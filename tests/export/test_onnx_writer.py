@@ -236,17 +236,32 @@ def test_embedding() -> None:
     assert graph_error(Model([Embedding(table), GRU(**weights(3, 4, 7))])) <= TOLERANCE
 
 
-@pytest.mark.parametrize(
-    ("options", "what"),
-    [
-        ({"weight_hr": np.ones((7, 7))}, "a projection"),
-        ({"cell_clip": 1.0}, "a cell_clip"),
-        ({"coupled": "input"}, "coupled='input'"),
-    ],
-)
-def test_what_onnx_lacks_is_refused(options: dict[str, Any], what: str) -> None:
-    with pytest.raises(UnsupportedError, match=what):
-        build_graph(Model([LSTM(**weights(4, 3, 7), **options)]))
+DECOMPOSED: list[dict[str, Any]] = [
+    {"weight_hr": np.linspace(-0.3, 0.3, 49).reshape(7, 7)},
+    {"weight_hr": np.linspace(-0.3, 0.3, 49).reshape(7, 7), "projection_clip": 0.1},
+    {"cell_clip": 0.2},
+    {"coupled": "input", "peephole": np.linspace(-0.5, 0.5, 21)},
+    {"coupled": "forget", "cell_clip": 0.3, "gate_clip": 0.5, "gate_activation": "hard_sigmoid"},
+    {"cell_clip": 0.5, "cell_activation": "scaled_tanh:1.2:0.7", "output_activation": "none"},
+]
+
+
+@pytest.mark.parametrize("options", DECOMPOSED, ids=str)
+def test_options_that_the_operator_lacks(options: dict[str, Any]) -> None:
+    """Step by step, and as sequences in a batch, whose every stream has a state of its own."""
+    model = Model([LSTM(**weights(4, 3, 7), **options), LSTM(**weights(4, 7, 7), **options), Dense(np.ones((2, 7)))])
+    assert graph_error(model) <= TOLERANCE
+    run = session(build_graph(model, "sequence").SerializeToString())
+    rng = np.random.default_rng(0)
+    xs = rng.standard_normal((20, 3, 3)).astype(np.float32)
+    states = {name: rng.uniform(-1, 1, (1, 3, 7)).astype(np.float32) for name in model.initial_state}
+    ys, *last = run.run(["y", *(f"{name}_out" for name in states)], {"x": xs, **states})
+    for place in range(3):
+        own = {name: value[0, place] for name, value in states.items()}
+        expected, end = reference.run(model, xs[:, place], own)
+        np.testing.assert_allclose(ys[:, place], expected, atol=TOLERANCE)
+        for name, value in zip(states, last, strict=True):
+            np.testing.assert_allclose(value[0, place], end[name], atol=TOLERANCE)
 
 
 @pytest.mark.parametrize("cell", CELLS)

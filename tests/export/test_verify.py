@@ -13,7 +13,7 @@ import onnx
 import pytest
 
 from edge_rnn.errors import EdgeRnnError, FileError, InputError, ModelError, UnsupportedError
-from edge_rnn.layers import Dense, Elman, Layer, Standardize
+from edge_rnn.layers import LSTM, Dense, Elman, Layer, Standardize
 from edge_rnn.model import Model
 from edge_rnn_export import Report, onnx_writer, to_onnx, verify
 from edge_rnn_export.onnx_metadata import METADATA_KEY, metadata
@@ -371,3 +371,17 @@ def test_a_sequence_that_forgets_its_state_is_found(model: Model, tmp_path: Path
 def test_form_is_one_of_two(model: Model, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="got the form 'steps', expected 'step' or 'sequence'"):
         to_onnx(model, tmp_path / "m.onnx", form="steps")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("form", ["step", "sequence"])
+@pytest.mark.parametrize(
+    "options",
+    [{"weight_hr": np.full((3, 7), 0.2)}, {"cell_clip": 0.3, "peephole": np.full(21, 0.1)}, {"coupled": "input"}],
+    ids=str,
+)
+def test_options_that_are_put_together_agree(options: dict[str, Any], form: Any, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    outputs = 3 if "weight_hr" in options else 7
+    arrays = [rng.uniform(-0.3, 0.3, shape) for shape in ((28, 2), (28, outputs), (28,), (28,))]
+    report = to_onnx(Model([LSTM(*arrays, **options), Dense(np.ones((2, outputs)))]), tmp_path / "m.onnx", form=form)
+    assert report.passed
