@@ -37,7 +37,7 @@ LAYERS = {
         {"cli", "demo", "rivals"},
         {"__init__"},
         {"verify", "build", "export"},
-        {"torch_reader", "onnx_writer"},
+        {"torch_reader", "onnx_writer", "ort_stream"},
         {"torch_files", "torch_modules", "torch_forward"},
         {"torch_state", "ort", "report", "magnitudes", "onnx_metadata", "onnx_lstm"},
         {"onnx_nodes"},

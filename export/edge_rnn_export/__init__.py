@@ -6,10 +6,11 @@ The host's side of edge_rnn. torch, onnx and onnxruntime are imported by the cal
 from __future__ import annotations
 
 from edge_rnn_export.export import to_onnx
+from edge_rnn_export.ort_stream import OrtStream
 from edge_rnn_export.report import Report
 from edge_rnn_export.torch_reader import from_torch
 
 # Imported here rather than on demand: a module loaded later would take its function's place under the same name.
 from edge_rnn_export.verify import verify
 
-__all__ = ["Report", "from_torch", "to_onnx", "verify"]
+__all__ = ["OrtStream", "Report", "from_torch", "to_onnx", "verify"]

@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 import edge_rnn
+from edge_rnn.errors import FileError
 from edge_rnn.model import Model
 
-__all__ = ["METADATA_KEY", "metadata", "mismatches"]
+__all__ = ["METADATA_KEY", "metadata", "mismatches", "trained_states"]
 
 METADATA_KEY = "edge_rnn"
 """Key of the JSON text in the file's ``metadata_props``; :func:`metadata` says what it holds."""
@@ -74,6 +76,21 @@ def mismatches(model: Model, found: Mapping[str, str]) -> tuple[tuple[str, ...],
             "give other outputs. Export the model anew."
         )
     return tuple(wrong), ()
+
+
+def trained_states(found: Mapping[str, str]) -> dict[str, NDArray[np.float32]]:
+    """Initial states that are not zero, by name, ``(H,)`` float32, as a graph's metadata say; empty where they do not.
+
+    Raises
+    ------
+    FileError
+        The metadata are damaged.
+    """
+    try:
+        states = json.loads(found.get(METADATA_KEY, "{}")).get("initial_state", {})
+        return {str(name): np.array(value, np.float32) for name, value in states.items()}
+    except (ValueError, TypeError, AttributeError):
+        raise FileError(f"the graph's metadata {METADATA_KEY!r} are damaged; export the model anew.") from None
 
 
 def _initial_state(model: Model) -> dict[str, Any]:

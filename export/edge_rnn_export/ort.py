@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from os import PathLike, fspath
 from typing import Any
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from edge_rnn.errors import FileError, UnsupportedError
 from edge_rnn.model import Model
 
-__all__ = ["bound_step", "session"]
+__all__ = ["bindings", "bound_step", "session"]
 
 Array = NDArray[np.float32]
 
@@ -54,11 +54,36 @@ def session(source: str | PathLike[str] | bytes) -> Any:
         raise FileError(f"onnxruntime does not take {what}: {str(error).strip().splitlines()[-1]}.") from None
 
 
-def bound_step(loaded: Any, model: Model) -> Callable[[Array], Array]:
-    """A step through I/O binding, the quickest documented way from Python.
+def bindings(loaded: Any, x: Array, y: Array, places: Mapping[str, Array]) -> tuple[Any, Any]:
+    """Two I/O bindings of a step graph, to be run in turn: each writes the states that the other one reads.
 
-    All values lie in arrays that are bound once. States have two places each, and two bindings change theirs over, so
-    nothing but the sample is copied.
+    Parameters
+    ----------
+    x, y
+        ``(1, 1, I)`` and ``(1, 1, O)`` float32: sample and output.
+    places
+        For each state ``(2, 1, 1, H)`` float32: read from the first by the first binding, from the second by the other.
+
+    Notes
+    -----
+    All arrays have to live as long as the bindings are run.
+    """
+    found = []
+    for parity in (0, 1):
+        binding = loaded.io_binding()
+        inputs = {"x": x} | {name: both[parity] for name, both in places.items()}
+        outputs = {"y": y} | {f"{name}_out": both[1 - parity] for name, both in places.items()}
+        for bind, arrays in ((binding.bind_input, inputs), (binding.bind_output, outputs)):
+            for name, array in arrays.items():
+                bind(name, "cpu", 0, np.float32, array.shape, array.ctypes.data)
+        found.append(binding)
+    return found[0], found[1]
+
+
+def bound_step(loaded: Any, model: Model) -> Callable[[Array], Array]:
+    """A step through I/O binding, the quickest documented way from Python, with nothing checked.
+
+    All values lie in arrays that are bound once, so nothing but the sample is copied.
 
     Parameters
     ----------
@@ -73,19 +98,10 @@ def bound_step(loaded: Any, model: Model) -> Callable[[Array], Array]:
     x = np.zeros((1, 1, model.input_size), np.float32)
     y = np.zeros((1, 1, model.output_size), np.float32)
     states = {name: np.stack([value, value])[:, None, None] for name, value in model.initial_state.items()}
-    bindings = []
-    for parity in (0, 1):
-        binding = loaded.io_binding()
-        inputs = {"x": x} | {name: places[parity] for name, places in states.items()}
-        outputs = {"y": y} | {f"{name}_out": places[1 - parity] for name, places in states.items()}
-        for bind, arrays in ((binding.bind_input, inputs), (binding.bind_output, outputs)):
-            for name, array in arrays.items():
-                bind(name, "cpu", 0, np.float32, array.shape, array.ctypes.data)
-        bindings.append(binding)
+    current, other = bindings(loaded, x, y, states)
     run = loaded.run_with_iobinding
     sample: Array = x[0, 0]
     output: Array = y[0, 0]
-    current, other = bindings
 
     def step(values: Array, keep_alive: Any = (x, y, states)) -> Array:
         nonlocal current, other
