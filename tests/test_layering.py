@@ -36,6 +36,7 @@ LAYERS = {
     "edge_rnn_export": [
         {"cli", "demo", "rivals"},
         {"__init__"},
+        {"ort_format"},
         {"verify", "build", "export"},
         {"torch_reader", "onnx_writer", "ort_stream"},
         {"torch_files", "torch_modules", "torch_forward"},
