@@ -14,6 +14,7 @@ _IMPORT = """\
 examples:
   edge-rnn import wrist.pt -o wrist.safetensors --labels stand,walk,run
   edge-rnn import state.safetensors -o model.safetensors --modules rnn,fc1,fc2 --activation fc1=relu
+  edge-rnn import amp.nam -o amp.safetensors
 """
 
 _EXPORT = """\
@@ -24,15 +25,17 @@ examples:
 
 
 def add_import(subparsers: Any) -> None:
-    """Add ``import``: a PyTorch state_dict becomes a model file."""
+    """Add ``import``: a trained network from elsewhere becomes a model file."""
     parser = subparsers.add_parser(
         "import",
-        help="turn a PyTorch state_dict into a model file",
-        description="Turn a PyTorch state_dict, saved as .safetensors, .pt or .pth, into a model file of edge_rnn.",
+        help="turn a trained network from elsewhere into a model file",
+        description="Turn a trained network from elsewhere into a model file of edge_rnn: a PyTorch state_dict (.pt, "
+        ".pth, .safetensors), or JSON of RTNeural, AIDA-X, GuitarML or Neural Amp Modeler (.json, .nam, .aidax). Where "
+        "the file holds a recording to check with, that is done.",
         epilog=_IMPORT,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("file", metavar="FILE", help=".safetensors, .pt or .pth file with a state_dict")
+    parser.add_argument("file", metavar="FILE", help="the network; what kind it is, the ending of its name tells")
     parser.add_argument("-o", "--output", metavar="MODEL", required=True, help="model file to write, .safetensors")
     parser.add_argument("--modules", metavar="A,B", help="modules in order of use; default: the order in the file")
     parser.add_argument(
@@ -75,13 +78,13 @@ def add_export(subparsers: Any) -> None:
 
 def _import(args: argparse.Namespace) -> int:
     from edge_rnn.files import save
-    from edge_rnn_export.torch_reader import from_torch
+    from edge_rnn_export.importing import import_file
 
     if Path(args.output).exists() and Path(args.output).samefile(args.file):
         raise InputError(f"import would write {args.output} over what it reads; give -o another name.")
     if (args.mean is None) != (args.scale is None):
         raise InputError("import got one of --mean and --scale; expected both or neither.")
-    model = from_torch(
+    found = import_file(
         args.file,
         modules=None if args.modules is None else _texts(args.modules),
         activations=_pairs(args.activation),
@@ -93,8 +96,11 @@ def _import(args: argparse.Namespace) -> int:
         input_names=_texts(args.input_names),
         input_units=_texts(args.input_units),
     )
-    save(model, args.output)
-    print(f"{model!r}\n{model.parameters} parameters, written to {args.output}")
+    save(found.model, args.output)
+    print(f"read         {found.kind}: {found.model!r}")
+    if found.checked:
+        print(f"compared     with {found.checked}")
+    print(f"written      {args.output}, {found.model.parameters} parameters")
     return 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import shutil
 from pathlib import Path
 
@@ -40,7 +41,8 @@ def test_import_then_export(state: Path, tmp_path: Path, capsys: pytest.CaptureF
     more = "--labels rest,walk,run --sample-rate-hz 10 --input-names ax,ay --input-units g,g"
     assert call("import", state, "-o", model_path, *options.split(), *more.split()) == 0
     assert capsys.readouterr().out == (
-        f"<Model wrist: input(2) > standardize1(2) > rnn(4) > head(3)>\n43 parameters, written to {model_path}\n"
+        f"read         PyTorch state_dict: <Model wrist: input(2) > standardize1(2) > rnn(4) > head(3)>\n"
+        f"written      {model_path}, 43 parameters\n"
     )
     model = edge_rnn.load(model_path)
     assert model.layers[0].arrays["mean"].tolist() == [1, -2.5]
@@ -111,3 +113,33 @@ def test_export_never_replaces_the_model(tmp_path: Path, capsys: pytest.CaptureF
         assert main(["export", str(path), "-o", str(output)]) == 1
         assert "in place of the model" in capsys.readouterr().err
     assert path.read_bytes() == before
+
+
+def test_import_of_json_is_checked_with_its_own_recording(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An AIDA-X file of one Dense layer: y = 2 x + 1, with a recording that is off by 0.25 in one place."""
+    layer = {"type": "dense", "activation": "", "shape": [None, None, 1], "weights": [[[2.0]], [1.0]]}
+    document = {"in_shape": [None, None, 1], "layers": [layer], "input_batch": [1.0, 2.0], "output_batch": [3.0, 5.25]}
+    source, model_path = tmp_path / "amp.json", tmp_path / "amp.safetensors"
+    source.write_text(json.dumps(document), encoding="utf-8")
+    assert call("import", source, "-o", model_path) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "read         JSON: <Model input(1) > dense1(1)>",
+        "compared     with the file's own recording of 2 steps: 2.5e-01 off at most",
+        f"written      {model_path}, 2 parameters",
+    ]
+    assert edge_rnn.Stream(edge_rnn.load(model_path)).step(3.0) == 7.0
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "message"),
+    [
+        ("model.txt", [], r"expected a file whose name ends in one of \.pt, "),
+        ("amp.json", ["--modules", "a"], "--modules with .*: these go with a PyTorch state_dict alone"),
+        ("amp.json", ["--mean", "1", "--scale", "1"], "--mean and --scale with"),
+    ],
+)
+def test_import_says_what_it_takes(name: str, words: list[str], message: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text("{}", encoding="utf-8")
+    with pytest.raises(EdgeRnnError, match=message):
+        call("import", tmp_path / name, "-o", tmp_path / "out.safetensors", *words)
+    assert not (tmp_path / "out.safetensors").exists()

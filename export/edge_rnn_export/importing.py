@@ -1,0 +1,103 @@
+"""One door for files from elsewhere: what kind a file is, its reader, and how far off what was read is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from edge_rnn import reference
+from edge_rnn.errors import InputError
+from edge_rnn.model import Model
+
+__all__ = ["KINDS", "TORCH_OPTIONS", "Imported", "import_file"]
+
+KINDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "PyTorch state_dict": (".pt", ".pth", ".safetensors"),
+        "JSON": (".json", ".nam", ".aidax"),
+    }
+)
+"""What is read, and the endings of file names that say so."""
+
+TORCH_OPTIONS = MappingProxyType(
+    {"modules": "--modules", "activations": "--activation", "ignore": "--ignore", "standardize": "--mean and --scale"}
+)
+"""Options of :func:`~edge_rnn_export.from_torch` that other readers do not have, as they are typed: their files tell."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Imported:
+    """A network that was read.
+
+    Parameters
+    ----------
+    model
+        The network.
+    kind
+        One of :data:`KINDS`.
+    checked
+        What it was compared with, in words, and how far it is off; empty where the file has nothing to compare with.
+    """
+
+    model: Model
+    kind: str
+    checked: str = ""
+
+
+def import_file(path: str | PathLike[str], **options: Any) -> Imported:
+    """Read a network from a file whose name says of what kind it is.
+
+    Parameters
+    ----------
+    options
+        ``name``, ``labels``, ``sample_rate_hz``, ``input_names``, ``input_units`` of the Model; and those of
+        :data:`TORCH_OPTIONS`, for a state_dict.
+
+    Raises
+    ------
+    InputError
+        The kind is not known, or an option does not go with it.
+    FileError, ModelError, UnsupportedError
+        See the readers.
+    """
+    suffix = Path(path).suffix.lower()
+    kind = next((kind for kind, suffixes in KINDS.items() if suffix in suffixes), "")
+    if not kind:
+        known = ", ".join(each for suffixes in KINDS.values() for each in suffixes)
+        raise InputError(f"import got {path}, expected a file whose name ends in one of {known}.")
+    given = [typed for name, typed in TORCH_OPTIONS.items() if options.get(name)]
+    if kind != "PyTorch state_dict" and given:
+        raise InputError(f"import got {', '.join(given)} with {path}: these go with a PyTorch state_dict alone.")
+    if kind != "PyTorch state_dict":
+        options = {name: value for name, value in options.items() if name not in TORCH_OPTIONS}
+    return _READERS[kind](path, options)
+
+
+def _torch(path: str | PathLike[str], options: Mapping[str, Any]) -> Imported:
+    from edge_rnn_export.torch_reader import from_torch
+
+    return Imported(from_torch(path, **options), "PyTorch state_dict")
+
+
+def _json(path: str | PathLike[str], options: Mapping[str, Any]) -> Imported:
+    from edge_rnn_export.json_reader import read_json
+
+    model, recording = read_json(path, **options)
+    if recording is None:
+        return Imported(model, "JSON")
+    ys, _ = reference.run(model, recording.xs)
+    error = float(np.abs(ys - recording.ys).max())
+    steps = f"{len(ys)} steps" if len(ys) != 1 else "1 step"
+    return Imported(model, "JSON", f"the file's own recording of {steps}: {error:.1e} off at most")
+
+
+_READERS: dict[str, Callable[[str | PathLike[str], Mapping[str, Any]], Imported]] = {
+    "PyTorch state_dict": _torch,
+    "JSON": _json,
+}

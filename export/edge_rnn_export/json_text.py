@@ -1,0 +1,149 @@
+"""JSON from strangers into plain values and arrays: as strict as its specification, and in bounded memory."""
+
+from __future__ import annotations
+
+import json
+import reprlib
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_rnn.errors import FileError
+
+__all__ = ["MAX_COUNT", "MAX_JSON_BYTES", "array_of", "count_of", "parse_object", "read_object"]
+
+Array = NDArray[np.float64]
+
+MAX_JSON_BYTES = 2**26
+"""Largest file that is read. Python's objects take some ten times the text, and real files have less than 1 MiB."""
+
+MAX_CONTAINERS = 2**20
+"""Most lists and objects: empty ones take thirty times the text. A matrix takes one for each row."""
+
+MAX_COUNT = 2**24
+"""Largest size that a file may claim for a layer."""
+
+MAX_DIMENSIONS = 4
+"""Most dimensions of an array."""
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """The JSON object that a file holds.
+
+    Raises
+    ------
+    FileError
+        The file cannot be read, is too long, or is no JSON object; the message does not name the file.
+    """
+    try:
+        status = path.stat()
+        regular = stat.S_ISREG(status.st_mode)
+        data = b""
+        if regular:
+            with path.open("rb") as file:
+                data = file.read(min(status.st_size, MAX_JSON_BYTES) + 1)
+    except OSError as error:
+        raise FileError(f"it cannot be read: {error.strerror}.") from None
+    except ValueError:  # of a path with a null character
+        raise FileError("it cannot be read: there is no such path.") from None
+    if not regular:
+        raise FileError("it is a folder or a device; expected a file.")
+    return parse_object(data)
+
+
+def parse_object(data: bytes) -> dict[str, Any]:
+    """The JSON object that the bytes spell: no key twice, no NaN or Infinity, no depth that needs a stack.
+
+    Raises
+    ------
+    FileError
+        They are too many, or spell none.
+    """
+    if len(data) > MAX_JSON_BYTES:
+        raise FileError(f"it is longer than {MAX_JSON_BYTES} bytes; expected the weights of a recurrent network.")
+    containers = data.count(b"[") + data.count(b"{")
+    if containers > MAX_CONTAINERS:
+        raise FileError(f"it holds {containers} lists and objects, expected {MAX_CONTAINERS} at most.")
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            raise ValueError("a key occurs twice")
+        return found
+
+    def refuse(name: str) -> NoReturn:
+        raise ValueError(f"{name} is not a JSON number")
+
+    try:
+        value = json.loads(data.decode("utf-8-sig"), object_pairs_hook=unique, parse_constant=refuse)
+    except RecursionError:
+        raise FileError("it is not JSON of a network: its lists are nested too deep.") from None
+    except ValueError as error:
+        reason = str(error).splitlines()[0][:200]
+        raise FileError(f"it is not JSON, or is truncated: {reason}.") from None
+    if not isinstance(value, dict):
+        raise FileError(f"it holds a JSON {type(value).__name__}, expected an object.")
+    return value
+
+
+def array_of(what: str, value: object) -> Array:
+    """Numbers in nested lists as an array: float64, finite, at least one.
+
+    Parameters
+    ----------
+    what
+        What the value is called, for messages: ``"layer 2 (gru) kernel"``.
+    value
+        A number, or lists of equal length, nested as deep as the array has dimensions.
+
+    Raises
+    ------
+    FileError
+        A list is empty or longer than its neighbours, something is not a number, or a number is not finite.
+    """
+    shape: list[int] = []
+    flat: list[Any] = [value]
+    while type(flat[0]) is list:
+        length = len(flat[0])
+        odd = [each for each in flat if type(each) is not list or len(each) != length]
+        if odd:
+            got = f"a list of {len(odd[0])}" if type(odd[0]) is list else reprlib.repr(odd[0])
+            raise FileError(f"{what} is not an array: {got} stands beside a list of {length}.")
+        if not length or len(shape) == MAX_DIMENSIONS:
+            raise FileError(
+                f"{what} got {'an empty list' if not length else f'more than {MAX_DIMENSIONS} dimensions'}, expected "
+                f"lists of numbers."
+            )
+        shape.append(length)
+        flat = [entry for each in flat for entry in each]
+    odd = [each for each in flat if type(each) not in (int, float)]
+    if odd:
+        raise FileError(f"{what} holds {reprlib.repr(odd[0])}, expected numbers.")
+    try:
+        array = np.array(flat, np.float64)
+    except OverflowError:
+        array = np.array([np.inf])
+    if not np.isfinite(array).all():
+        raise FileError(f"{what} holds a number beyond float64's, expected finite numbers.")
+    return array.reshape(shape)
+
+
+def count_of(what: str, record: Mapping[str, Any], key: str, *, least: int = 1, default: int | None = None) -> int:
+    """A whole number in a JSON object; the default, if there is one, where the key is absent or null.
+
+    Raises
+    ------
+    FileError
+        It is absent, or no whole number from ``least`` up.
+    """
+    value = record.get(key)
+    if value is None and default is not None:
+        return default
+    if type(value) is not int or not least <= value <= MAX_COUNT:
+        got = reprlib.repr(value) if key in record else "nothing"
+        raise FileError(f"{what} {key} got {got}, expected a whole number from {least} to {MAX_COUNT}.")
+    return value
