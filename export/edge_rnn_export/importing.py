@@ -28,7 +28,7 @@ KINDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 TORCH_OPTIONS = MappingProxyType(
     {"modules": "--modules", "activations": "--activation", "ignore": "--ignore", "standardize": "--mean and --scale"}
 )
-"""Options of :func:`~edge_rnn_export.from_torch` that other readers do not have, as they are typed: their files tell."""
+"""Options of :func:`~edge_rnn_export.from_torch` that no other reader has, as they are typed: their files tell."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
