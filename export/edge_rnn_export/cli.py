@@ -30,8 +30,8 @@ def add_import(subparsers: Any) -> None:
         "import",
         help="turn a trained network from elsewhere into a model file",
         description="Turn a trained network from elsewhere into a model file of edge_rnn: a PyTorch state_dict (.pt, "
-        ".pth, .safetensors), or JSON of RTNeural, AIDA-X, GuitarML or Neural Amp Modeler (.json, .nam, .aidax). Where "
-        "the file holds a recording to check with, that is done.",
+        ".pth, .safetensors), JSON of RTNeural, AIDA-X, GuitarML or Neural Amp Modeler (.json, .nam, .aidax), or a "
+        ".tflite file. Where the file holds a recording to check with, that is done.",
         epilog=_IMPORT,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -48,6 +48,8 @@ def add_import(subparsers: Any) -> None:
     parser.add_argument("--ignore", metavar="A,B", help="parameters or modules that inference does not use")
     parser.add_argument("--mean", metavar="V,V", help="mean of each input, to take samples in the sensor's own units")
     parser.add_argument("--scale", metavar="V,V", help="scale of each input; goes with --mean")
+    parser.add_argument("--upto", metavar="TENSOR", help="of a .tflite file, what comes before this tensor alone")
+    parser.add_argument("--after", metavar="TENSOR", help="of a .tflite file, what comes behind this tensor alone")
     parser.add_argument("--name", default="", help="what the network is called")
     parser.add_argument("--labels", metavar="A,B", help="what the outputs stand for")
     parser.add_argument("--sample-rate-hz", metavar="HZ", type=float, help="samples a second")
@@ -90,6 +92,8 @@ def _import(args: argparse.Namespace) -> int:
         activations=_pairs(args.activation),
         ignore=_texts(args.ignore),
         standardize=None if args.mean is None else (_numbers("--mean", args.mean), _numbers("--scale", args.scale)),
+        upto=args.upto,
+        after=args.after,
         name=args.name,
         labels=_texts(args.labels),
         sample_rate_hz=args.sample_rate_hz,

@@ -15,20 +15,29 @@ from edge_rnn import reference
 from edge_rnn.errors import InputError
 from edge_rnn.model import Model
 
-__all__ = ["KINDS", "TORCH_OPTIONS", "Imported", "import_file"]
+__all__ = ["KINDS", "OPTIONS", "Imported", "import_file"]
 
 KINDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "PyTorch state_dict": (".pt", ".pth", ".safetensors"),
         "JSON": (".json", ".nam", ".aidax"),
+        "TFLite": (".tflite",),
     }
 )
 """What is read, and the endings of file names that say so."""
 
-TORCH_OPTIONS = MappingProxyType(
-    {"modules": "--modules", "activations": "--activation", "ignore": "--ignore", "standardize": "--mean and --scale"}
+OPTIONS: Mapping[str, Mapping[str, str]] = MappingProxyType(
+    {
+        "PyTorch state_dict": {
+            "modules": "--modules",
+            "activations": "--activation",
+            "ignore": "--ignore",
+            "standardize": "--mean and --scale",
+        },
+        "TFLite": {"upto": "--upto", "after": "--after"},
+    }
 )
-"""Options of :func:`~edge_rnn_export.from_torch` that no other reader has, as they are typed: their files tell."""
+"""Options that one reader has and the others have not, as they are typed."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,7 +66,7 @@ def import_file(path: str | PathLike[str], **options: Any) -> Imported:
     ----------
     options
         ``name``, ``labels``, ``sample_rate_hz``, ``input_names``, ``input_units`` of the Model; and those of
-        :data:`TORCH_OPTIONS`, for a state_dict.
+        :data:`OPTIONS`, for files of their kind.
 
     Raises
     ------
@@ -71,11 +80,12 @@ def import_file(path: str | PathLike[str], **options: Any) -> Imported:
     if not kind:
         known = ", ".join(each for suffixes in KINDS.values() for each in suffixes)
         raise InputError(f"import got {path}, expected a file whose name ends in one of {known}.")
-    given = [typed for name, typed in TORCH_OPTIONS.items() if options.get(name)]
-    if kind != "PyTorch state_dict" and given:
-        raise InputError(f"import got {', '.join(given)} with {path}: these go with a PyTorch state_dict alone.")
-    if kind != "PyTorch state_dict":
-        options = {name: value for name, value in options.items() if name not in TORCH_OPTIONS}
+    for other, own in OPTIONS.items():
+        given = [typed for option, typed in own.items() if options.get(option)]
+        if other != kind and given:
+            raise InputError(f"import got {', '.join(given)} with {path}: that goes with {other} alone.")
+    foreign = {option for other, own in OPTIONS.items() if other != kind for option in own}
+    options = {option: value for option, value in options.items() if option not in foreign}
     return _READERS[kind](path, options)
 
 
@@ -97,7 +107,14 @@ def _json(path: str | PathLike[str], options: Mapping[str, Any]) -> Imported:
     return Imported(model, "JSON", f"the file's own recording of {steps}: {error:.1e} off at most")
 
 
+def _tflite(path: str | PathLike[str], options: Mapping[str, Any]) -> Imported:
+    from edge_rnn_export.tflite_reader import from_tflite
+
+    return Imported(from_tflite(path, **options), "TFLite")
+
+
 _READERS: dict[str, Callable[[str | PathLike[str], Mapping[str, Any]], Imported]] = {
     "PyTorch state_dict": _torch,
     "JSON": _json,
+    "TFLite": _tflite,
 }

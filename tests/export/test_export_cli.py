@@ -134,8 +134,10 @@ def test_import_of_json_is_checked_with_its_own_recording(tmp_path: Path, capsys
     ("name", "words", "message"),
     [
         ("model.txt", [], r"expected a file whose name ends in one of \.pt, "),
-        ("amp.json", ["--modules", "a"], "--modules with .*: these go with a PyTorch state_dict alone"),
+        ("amp.json", ["--modules", "a"], "--modules with .*: that goes with PyTorch state_dict alone"),
         ("amp.json", ["--mean", "1", "--scale", "1"], "--mean and --scale with"),
+        ("amp.json", ["--upto", "lstm"], "--upto with .*: that goes with TFLite alone"),
+        ("bad.tflite", [], "bad.tflite"),
     ],
 )
 def test_import_says_what_it_takes(name: str, words: list[str], message: str, tmp_path: Path) -> None:

@@ -244,7 +244,6 @@ def test_lstm_with_a_projection(layers: int, bias: bool, whole: bool) -> None:
     assert_equal_to_torch(model, lambda xs: module.double()(xs)[0])
 
 
-
 REFUSED: list[tuple[Callable[[], Any], dict[str, Any], type[EdgeRnnError], str]] = [
     (lambda: nn.GRU(I, H, bidirectional=True), {}, UnsupportedError, r"nn\.GRU: bidirectional=True"),
     (lambda: nn.GRU(I, H, 2, dropout=0.1), {}, UnsupportedError, r"dropout=0\.1 drops values while training"),

@@ -1,0 +1,81 @@
+"""What a ``.tflite`` file holds, as plain data: tensors, and operators that read and give them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Graph", "Operator", "Tensor"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tensor:
+    """A tensor of the graph.
+
+    Parameters
+    ----------
+    place
+        Its number in the file.
+    shape, signature
+        Lengths of its axes; in the second -1 where any length will do.
+    type
+        ``"FLOAT32"``, ``"INT8"`` and so on.
+    data
+        uint8, a view of the file; None for what is computed.
+    variable
+        Whether it keeps its value from one invocation to the next.
+    scale, zero_point, axis
+        ``(1,)`` or one for each place along ``axis``: what is stored stands for ``scale * (stored - zero_point)``.
+        Empty where the tensor is not quantized.
+    refusal
+        Why its data cannot be read; empty where they can.
+    """
+
+    place: int
+    name: str
+    shape: tuple[int, ...]
+    signature: tuple[int, ...]
+    type: str
+    data: NDArray[np.uint8] | None
+    variable: bool
+    scale: NDArray[np.float32]
+    zero_point: NDArray[np.int64]
+    axis: int
+    refusal: str
+
+    @property
+    def title(self) -> str:
+        """Number and name, for messages."""
+        return f"tensor {self.place} {self.name[:80]!r}" if self.name else f"tensor {self.place}"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Operator:
+    """An operator: its kind by the schema's name, places of its tensors (-1 for none), and options where it has any."""
+
+    place: int
+    kind: str
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    options: Mapping[str, Any]
+
+    @property
+    def title(self) -> str:
+        """Kind and number, for messages."""
+        return f"from_tflite: {self.kind} (operator {self.place})"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Graph:
+    """The first subgraph of a file, which is the one that runs; ``file_bytes`` is the file's length."""
+
+    tensors: tuple[Tensor, ...]
+    operators: tuple[Operator, ...]
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    producers: Mapping[int, Operator]
+    file_bytes: int
