@@ -110,7 +110,7 @@ def chained(parts: Sequence[Part], arrays: Mapping[str, Array]) -> list[Part]:
     if any(part.refusal for part in parts):
         return list(parts)  # what cannot be converted is said first
     heads = [part.path.rpartition(".") for part in parts]
-    if all(number.isdecimal() for _, _, number in heads) and len({head for head, _, _ in heads}) == 1:
+    if all(_is_number(number) for _, _, number in heads) and len({head for head, _, _ in heads}) == 1:
         return sorted(parts, key=lambda part: int(part.path.rpartition(".")[2]))
     sizes = {part.path: _sizes(part, arrays) for part in parts}
 
@@ -162,7 +162,7 @@ def check_numbers(parts: Sequence[Part], used: Sequence[Part], activations: Mapp
     numbered: dict[str, dict[int, Part]] = {}
     for part in parts:
         head, _, last = part.path.rpartition(".")
-        if last.isdecimal():
+        if _is_number(last):
             numbered.setdefault(head, {})[int(last)] = part
     for head, members in numbered.items():
         for before, number in pairwise((-1, *sorted(members))):
@@ -276,4 +276,9 @@ def _layer_name(path: str, layers: Sequence[Layer]) -> str:
     if not name or not re.match(r"[A-Za-z_]", name):
         return ""
     taken = {"input", *(layer.name for layer in layers)}
-    return next(free for free in (name, *(f"{name}_{n}" for n in range(2, 10_000))) if free not in taken)
+    return next(free for free in (name, *(f"{name}_{n}" for n in range(2, len(taken) + 3))) if free not in taken)
+
+
+def _is_number(text: str) -> bool:
+    """Whether a part of a name is a module's place in an ``nn.Sequential``."""
+    return text.isdecimal() and len(text) <= 9

@@ -160,6 +160,7 @@ REFUSED: list[tuple[Any, dict[str, Any], type[EdgeRnnError], str]] = [
         r"'a'.*there is no weight_hh_l0",
     ),
     (rnn(gates=4) | {"weight_hr_l0": np.zeros((2, 4))}, {}, ModelError, r"weight_hh got shape"),
+    ({"9" * 5000 + ".weight": np.zeros((1, 1)), "b.weight": np.zeros((2, 2))}, {}, ModelError, "'b' reads 1"),
     (rnn(gates=2), {}, UnsupportedError, r"weight_hh_l0 got shape \(8, 4\), expected \(H, H\), \(3\*H, H\) or"),
     (rnn(suffix="_l1"), {}, UnsupportedError, r"layers _l1 are there, expected _l0 and no gaps"),
     (rnn() | rnn(suffix="_l2"), {}, UnsupportedError, r"layers _l0, _l2 are there, expected _l0, _l1"),
