@@ -25,7 +25,7 @@ from edge_rnn.kernels.target import Target
 from edge_rnn.layers import Layer
 from edge_rnn.model import Model
 
-__all__ = ["DRIVER", "Plan", "Slots", "aligned", "plan_of"]
+__all__ = ["DRIVER", "Plan", "Slots", "aligned", "plan_for", "plan_of"]
 
 DRIVER = ("step", "run", "call", "call_run")
 """Compiled functions that every model needs beside those of its layers."""
@@ -121,8 +121,19 @@ def plan_of(model: Model) -> Plan:
     """The plan of ``model`` for the CPU of this process; made once for each model object."""
     with _lock:
         if model not in _plans:
-            _plans[model] = _Builder(model, library.host()).plan()
+            _plans[model] = plan_for(model, library.host())
         return _plans[model]
+
+
+def plan_for(model: Model, target: Target) -> Plan:
+    """The plan of ``model`` for any CPU, such as that of a board; made anew in each call.
+
+    Raises
+    ------
+    UnsupportedError
+        There is no kernel for a layer, or the model is larger than offsets reach.
+    """
+    return _Builder(model, target).plan()
 
 
 def aligned(size: int) -> NDArray[np.float32]:
