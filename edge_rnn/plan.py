@@ -96,6 +96,28 @@ class Plan:
         return sum(padded(slots.size) for slots in self.states.values())
 
     @property
+    def words(self) -> dict[Handle, int]:
+        """The numbers of a stream's handle: where in the arena what lies, and how long it is."""
+        return {
+            Handle.INPUT_SIZE: self.sample.size,
+            Handle.OUTPUT_SIZE: self.last_output.size,
+            Handle.OPERATIONS: len(self.operations),
+            Handle.INPUT: self.sample.even,
+            Handle.HELD: self.held.even,
+            Handle.LAST_OUTPUT: self.last_output.even,
+            Handle.OUTPUT_EVEN: self.output.even,
+            Handle.OUTPUT_ODD: self.output.odd,
+            Handle.STATES_EVEN: self.state_floats,
+            Handle.STATES_ODD: 0,
+            Handle.STATE_FLOATS: self.state_floats if self.checks_states else 0,
+        }
+
+    @property
+    def kept(self) -> tuple[Slots, ...]:
+        """Places of all that outlasts a step: what "hold" holds, what "skip" repeats, the states."""
+        return (self.held, self.last_output, *self.states.values())
+
+    @property
     def ops(self) -> tuple[str, ...]:
         """Names of all compiled functions that the model needs, each once."""
         return tuple(dict.fromkeys((*DRIVER, *self.operations)))

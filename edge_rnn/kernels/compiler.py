@@ -173,18 +173,19 @@ def _with_entry(ir: str, native: str, name: str, signature: Any, target: Target)
     """The module's text with ``name`` as a C function around Numba's native one (which returns through a pointer)."""
     kinds = [_SCALARS.get(type_, "ptr") for type_ in signature.args]
     arguments = ", ".join(f"{kind} %a{i}" for i, kind in enumerate(kinds))
+    passed = ", ".join(["ptr %result, ptr %exception", arguments] if arguments else ["ptr %result, ptr %exception"])
     returned = _SCALARS.get(signature.return_type, "ptr")
     slot = "ptr" if returned == "void" else returned
     leave = "ret void" if returned == "void" else f"%r = load {slot}, ptr %result\n  ret {slot} %r"
     entry = (
         f"\ndefine {returned} @{name}({arguments}) {{\n"
         f"  %result = alloca {slot}\n  %exception = alloca ptr\n"
-        f"  %status = call i32 @{native}(ptr %result, ptr %exception, {arguments})\n  {leave}\n}}\n"
+        f"  %status = call i32 @{native}({passed})\n  {leave}\n}}\n"
     )
     # Numba inlines only what it was told to, and the entry wants its body inside. "no-builtins" keeps LLVM from making
     # calls of memcpy and memset out of loops.
     body = re.escape(native)
-    attributes = f'"no-builtins" "prefer-vector-width"="{target.register_bits}" "min-legal-vector-width"="0"'
+    attributes = f'nounwind "no-builtins" "prefer-vector-width"="{target.register_bits}" "min-legal-vector-width"="0"'
     ir = re.sub(rf"(?m)^(define [^\n]*@{body}\([^\n]*?\)[^\n{{]*)\{{", r"\1alwaysinline {", ir)
     return re.sub(r"(?m)^(define [^\n]*?)\{$", rf"\1{attributes} {{", ir + entry)
 

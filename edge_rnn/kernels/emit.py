@@ -43,7 +43,7 @@ def fabs(builder: Any, vector_type: Any) -> Any:
 
 
 def load(builder: Any, pointer: Any, count: int, align: int = ALIGNED) -> Any:
-    """Vector of ``count`` floats at ``pointer``, aligned as far as ``count`` goes unless ``align`` (bytes) says less."""
+    """Vector of ``count`` floats at ``pointer``, aligned as far as it is long unless ``align`` (bytes) says less."""
     vector_type = ir.VectorType(F32, count)
     return builder.load(builder.bitcast(pointer, vector_type.as_pointer()), align=min(align, 4 * count))
 

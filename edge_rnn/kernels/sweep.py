@@ -24,9 +24,7 @@ _WEIGHTS, _UNITS, _BACKWARDS = int(Record.WEIGHTS), int(Record.N_OUT), int(Recor
 _UNIT_FLOATS = int(Record.UNIT_FLOATS)
 
 
-def sweep(
-    streams: int, panel: Callable[[int, int], Panel], widths: tuple[int, ...], most: int | None = None
-) -> Panel:
+def sweep(streams: int, panel: Callable[[int, int], Panel], widths: tuple[int, ...], most: int | None = None) -> Panel:
     """A kernel that runs ``panel(width, lanes)`` over all units, the widest panels first.
 
     ``panel(width, lanes)`` gives a helper ``(records, weights, arenas, unit)`` that does the ``lanes`` units from

@@ -37,7 +37,7 @@ class Target:
         architecture = self.triple.partition("-")[0]
         if architecture.startswith("wasm"):
             return "+simd128" in self.features
-        if architecture.startswith("armv7") or architecture.startswith("armv8"):
+        if architecture.startswith(("armv7", "armv8")):
             return "-neon" not in self.features
         return architecture.startswith(("x86_64", "aarch64"))
 
@@ -99,14 +99,15 @@ class Target:
         return 2 if self.block == 8 else 1
 
     def machine(self) -> Any:
-        """An llvmlite target machine that optimizes for this CPU and emits position-independent code."""
+        """An llvmlite target machine that optimizes for this CPU and emits position-independent code (not on wasm)."""
         import llvmlite.binding as llvm
 
         llvm.initialize_all_targets()
         llvm.initialize_all_asmprinters()
         target = llvm.Target.from_triple(self.triple)
+        reloc = "static" if self.triple.startswith("wasm") else "pic"
         return target.create_target_machine(
-            cpu=self.cpu, features=self.features, opt=3, reloc="pic", codemodel="default", abiname=self.abi
+            cpu=self.cpu, features=self.features, opt=3, reloc=reloc, codemodel="default", abiname=self.abi
         )
 
 
