@@ -8,6 +8,7 @@ from __future__ import annotations
 from edge_rnn_export.build import Built, build
 from edge_rnn_export.export import to_onnx
 from edge_rnn_export.json_reader import from_json
+from edge_rnn_export.keras_reader import from_keras
 from edge_rnn_export.ort_format import to_ort
 from edge_rnn_export.ort_stream import OrtStream
 from edge_rnn_export.report import Report
@@ -23,6 +24,7 @@ __all__ = [
     "Report",
     "build",
     "from_json",
+    "from_keras",
     "from_tflite",
     "from_torch",
     "to_onnx",

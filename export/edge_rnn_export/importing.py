@@ -22,6 +22,7 @@ KINDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "PyTorch state_dict": (".pt", ".pth", ".safetensors"),
         "JSON": (".json", ".nam", ".aidax"),
         "TFLite": (".tflite",),
+        "Keras": (".keras", ".h5", ".hdf5"),
     }
 )
 """What is read, and the endings of file names that say so."""
@@ -35,6 +36,7 @@ OPTIONS: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "standardize": "--mean and --scale",
         },
         "TFLite": {"upto": "--upto", "after": "--after"},
+        "Keras": {"unpadded": "--unpadded"},
     }
 )
 """Options that one reader has and the others have not, as they are typed."""
@@ -52,11 +54,14 @@ class Imported:
         One of :data:`KINDS`.
     checked
         What it was compared with, in words, and how far it is off; empty where the file has nothing to compare with.
+    unchecked
+        Why it was not compared, in words, where it could have been; empty otherwise.
     """
 
     model: Model
     kind: str
     checked: str = ""
+    unchecked: str = ""
 
 
 def import_file(path: str | PathLike[str], **options: Any) -> Imported:
@@ -113,8 +118,18 @@ def _tflite(path: str | PathLike[str], options: Mapping[str, Any]) -> Imported:
     return Imported(from_tflite(path, **options), "TFLite")
 
 
+def _keras(path: str | PathLike[str], options: Mapping[str, Any]) -> Imported:
+    from edge_rnn_export.keras_check import compare
+    from edge_rnn_export.keras_reader import from_keras
+
+    model = from_keras(path, **options)
+    checked, unchecked = compare(model, path)
+    return Imported(model, "Keras", checked, unchecked)
+
+
 _READERS: dict[str, Callable[[str | PathLike[str], Mapping[str, Any]], Imported]] = {
     "PyTorch state_dict": _torch,
     "JSON": _json,
     "TFLite": _tflite,
+    "Keras": _keras,
 }
