@@ -49,7 +49,7 @@ LAYERS = {
         {"keras_cells", "keras_reading"},
         {"keras_source", "keras_wiring"},
         {"keras_graph", "keras_hdf5", "keras_options"},
-        {"keras_calls"},
+        {"keras_calls", "keras_hdf5_child"},
         {"tflite_reader"},
         {"tflite_cells"},
         {"tflite_axes", "tflite_constants"},

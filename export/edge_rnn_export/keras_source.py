@@ -11,6 +11,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -120,8 +121,8 @@ def _of_archive(data: bytes) -> Source:
         reason = (str(error).splitlines() or [""])[0][:200]
         raise FileError(f"its archive is damaged: {reason}.") from None
     version = parse_object(metadata).get("keras_version")
-    file = Hdf5(weights)
-    return Source(parse_object(config), _major(version), lambda node, names: _numbered(file, node, names))
+    file = cache(lambda: Hdf5(weights))  # opened once something in it is asked for
+    return Source(parse_object(config), _major(version), lambda node, names: _numbered(file(), node, names))
 
 
 def _member(archive: zipfile.ZipFile, name: str, limit: int) -> bytes:
@@ -138,17 +139,15 @@ def _member(archive: zipfile.ZipFile, name: str, limit: int) -> bytes:
 
 def _numbered(file: Hdf5, node: Node, names: Sequence[str]) -> list[Array]:
     """Arrays of a layer in ``model.weights.h5``: by number, in ``layers/gru_1/cell/vars``."""
-    if not names:
-        return []
     top = next((top for top in ("layers", "_layer_checkpoint_dependencies") if file.has(top, node.stored)), "")
     if not top:  # the second one is Keras 2.13's
         raise FileError(f"{node.title} has no weights: there is no group layers/{node.stored}.")
-    told = file.text("name", top, node.stored, "vars") if file.has(top, node.stored, "vars") else None
+    told = file.text("name", top, node.stored, "vars")
     if told is not None and told != node.name:
         raise FileError(f"{node.title} has its weights in a group that belongs to {reprlib.repr(told)}.")
     path = (top, node.stored, *node.inner, "vars")
     there = file.names(*path)
-    if sorted(there) != sorted(map(str, range(len(names)))):
+    if there != sorted(map(str, range(len(names)))):
         raise _count(node, len(there), names)
     return [file.array(*path, str(place)) for place, name in enumerate(names) if not name.startswith("-")]
 
@@ -162,14 +161,12 @@ def _of_hdf5(data: bytes) -> Source:
             raise UnsupportedError(f"it holds weights alone, and nothing tells what computes with them; {_WHOLE}.")
         raise FileError("it is an HDF5 file, but not one of Keras: it has no model_config.")
     version = file.text("keras_version")
-    document = parse_object(config.encode(errors="surrogateescape"))
+    document = parse_object(config.encode(errors="surrogatepass"))
     return Source(document, _major(version or document.get("keras_version")), lambda n, names: _named(file, n, names))
 
 
 def _named(file: Hdf5, node: Node, names: Sequence[str]) -> list[Array]:
     """Arrays of a layer in a whole-model HDF5 file: by name, somewhere below ``model_weights/gru``."""
-    if not names:
-        return []
     path = ("model_weights", *node.name.split("/"))
     if not file.has(*path):
         raise FileError(f"{node.title} has no weights: there is no group {reprlib.repr('/'.join(path))}.")
@@ -192,7 +189,7 @@ def _of_model(model: Any, version: str) -> Source:
 
 
 def _live(model: Any, node: Node, names: Sequence[str]) -> list[Array]:
-    arrays = [np.asarray(array) for array in model.get_layer(node.name).get_weights()] if names else []
+    arrays = [np.asarray(array) for array in model.get_layer(node.name).get_weights()]
     if len(arrays) != len(names):
         raise _count(node, len(arrays), names)
     wanted = [array for array, name in zip(arrays, names, strict=True) if not name.startswith("-")]
