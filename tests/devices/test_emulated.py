@@ -19,9 +19,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import edge_rnn
-from edge_rnn import LSTM, Dense, InputError, Model, Stream, device, reference
-from edge_rnn.quantization import matrices
+from edge_rnn import LSTM, Dense, Model, Stream, device, reference
 from edge_rnn_export import build
 
 pytestmark = pytest.mark.emulated
@@ -80,25 +78,23 @@ def lstm_of_every_option() -> Model:
     )
 
 
-def in_format(model: Model, format_: str) -> Model:
-    for name in matrices(model):
-        try:
-            model = edge_rnn.quantize(model, {name: format_})
-        except InputError as error:
-            assert "saves nothing" in str(error) or "leaves out none" in str(error)
-    return model
-
-
 CELLS = ("elman_tanh", "elman_relu", "gru", "gru_reset_before", "lstm")
 CASES = (*CELLS, "options", *FORMATS)
 
 
-def model_of(case: str, make_model: Callable[..., Model]) -> Model:
-    if case == "options":
-        return lstm_of_every_option()
-    if case in FORMATS:
-        return in_format(make_model("lstm", 9, 24), case)
-    return make_model(case, 5, 19, layers=2, head=11)
+ModelOf = Callable[[str], Model]
+
+
+@pytest.fixture
+def model_of(make_model: Callable[..., Model], in_format: Callable[[Model, str], Model]) -> ModelOf:
+    def model_of(case: str) -> Model:
+        if case == "options":
+            return lstm_of_every_option()
+        if case in FORMATS:
+            return in_format(make_model("lstm", 9, 24), case)
+        return make_model(case, 5, 19, layers=2, head=11)
+
+    return model_of
 
 
 def samples(model: Model) -> np.ndarray:
@@ -141,10 +137,10 @@ def as_text(xs: np.ndarray) -> str:
 
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("board", LINUX)
-def test_from_c_on_linux(board: str, case: str, make_model: Callable[..., Model], tmp_path: Path) -> None:
+def test_from_c_on_linux(board: str, case: str, model_of: ModelOf, tmp_path: Path) -> None:
     system, emulator, processors = LINUX[board]
     need(emulator)
-    model = model_of(case, make_model)
+    model = model_of(case)
     build(model, board, tmp_path, name="net")
     path = program(tmp_path, system)
     for processor in processors:
@@ -155,10 +151,10 @@ def test_from_c_on_linux(board: str, case: str, make_model: Callable[..., Model]
 
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("board", BARE)
-def test_without_a_system(board: str, case: str, make_model: Callable[..., Model], tmp_path: Path) -> None:
+def test_without_a_system(board: str, case: str, model_of: ModelOf, tmp_path: Path) -> None:
     processor, machine, emulated, code, data = BARE[board]
     need("qemu-system-arm")
-    model = model_of(case, make_model)
+    model = model_of(case)
     build(model, board, tmp_path, name="net")
     xs = samples(model)
     rows = ",\n".join("{" + ", ".join(f"{float(value).hex()}f" for value in x) + "}" for x in xs)
@@ -201,9 +197,9 @@ console.log(JSON.stringify(ys));
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_in_node(case: str, make_model: Callable[..., Model], tmp_path: Path) -> None:
+def test_in_node(case: str, model_of: ModelOf, tmp_path: Path) -> None:
     need("node")
-    model = model_of(case, make_model)
+    model = model_of(case)
     build(model, "wasm32", tmp_path, name="net")
     (tmp_path / "samples.json").write_text(json.dumps(samples(model).tolist()))
     (tmp_path / "run.mjs").write_text(WASM)
@@ -212,10 +208,10 @@ def test_in_node(case: str, make_model: Callable[..., Model], tmp_path: Path) ->
     check(case, model, np.array(json.loads(done.stdout)))
 
 
-def test_dot_products_are_kept_from_processors_without_them(make_model: Callable[..., Model], tmp_path: Path) -> None:
+def test_dot_products_are_kept_from_processors_without_them(model_of: ModelOf, tmp_path: Path) -> None:
     """The example asks the system first; without asking, the processor stops at the instruction."""
     need("qemu-aarch64-static")
-    model = in_format(make_model("gru", 9, 24), "int8")
+    model = model_of("int8")
     build(model, "raspberry_pi_5", tmp_path, name="net")
     system, emulator, _ = LINUX["raspberry_pi_5"]
     text, path = as_text(samples(model)), str(program(tmp_path, system))
@@ -255,10 +251,8 @@ json.dump([ys, stream.snapshot().hex()], sys.stdout)
 
 
 @pytest.mark.parametrize("case", ["gru", "lstm", "int8"])
-def test_from_plain_python_on_arm64(
-    case: str, make_model: Callable[..., Model], tmp_path: Path, arm64_python: list[str]
-) -> None:
-    model = model_of(case, make_model)
+def test_from_plain_python_on_arm64(case: str, model_of: ModelOf, tmp_path: Path, arm64_python: list[str]) -> None:
+    model = model_of(case)
     build(model, "raspberry_pi_5", tmp_path, name="net")
     xs = samples(model)
     (tmp_path / "samples.json").write_text(json.dumps(xs.tolist()))

@@ -22,7 +22,6 @@ from edge_rnn import CompileError, FileError, InputError, Model, Stream, cli, de
 from edge_rnn.device import Device
 from edge_rnn.kernels import library
 from edge_rnn.kernels.standalone import FUNCTIONS, compile_library
-from edge_rnn.quantization import matrices
 from edge_rnn_export import build
 from edge_rnn_export.build import builder
 from edge_rnn_export.build.gate import check_elf, check_module
@@ -34,6 +33,7 @@ pytest.importorskip("elftools")
 pytest.importorskip("capstone")
 
 Build = Callable[..., Model]
+InFormat = Callable[[Model, str], Model]
 CELLS = ("elman_tanh", "elman_relu", "gru", "gru_reset_before", "lstm")
 FORMATS = ("float16", "int8", "w8a8", "int4", "sparse:0.5", "rank:2")
 ARM_BOARD = "raspberry_pi_zero_2w"
@@ -73,15 +73,6 @@ def samples(model: Model, count: int) -> np.ndarray:
     return np.random.default_rng(8).standard_normal((count, model.input_size)).astype(np.float32)
 
 
-def in_format(model: Model, format_: str) -> Model:
-    for name in matrices(model):
-        try:
-            model = edge_rnn.quantize(model, {name: format_})
-        except InputError as error:
-            assert "saves nothing" in str(error) or "leaves out none" in str(error)
-    return model
-
-
 @needs_linker
 @pytest.mark.parametrize("cell", CELLS)
 def test_a_library_for_this_machine_is_stream_bit_by_bit(cell: str, make_model: Build, tmp_path: Path) -> None:
@@ -100,7 +91,9 @@ def test_a_library_for_this_machine_is_stream_bit_by_bit(cell: str, make_model: 
 
 @needs_linker
 @pytest.mark.parametrize("format_", FORMATS)
-def test_every_format_is_stream_bit_by_bit(format_: str, make_model: Build, tmp_path: Path) -> None:
+def test_every_format_is_stream_bit_by_bit(
+    format_: str, make_model: Build, in_format: InFormat, tmp_path: Path
+) -> None:
     model = in_format(make_model("lstm", 9, 24), format_)
     build(model, this_machine(), tmp_path, name="net")
     built, xs = Library(tmp_path, "net"), samples(model, 100)
@@ -245,14 +238,14 @@ EXPORTS = {f"net_{function}" for function in FUNCTIONS} | {"net_meta"}
     "name", ["raspberry_pi_zero_w", "raspberry_pi_zero_2w", "raspberry_pi_5", "cortex_m4f", "generic_x86_64"]
 )
 @pytest.mark.parametrize("format_", ["float16", "int8", "w8a8", "int4", "sparse:0.5"])
-def test_no_board_gets_what_it_has_not(name: str, format_: str, make_model: Build) -> None:
+def test_no_board_gets_what_it_has_not(name: str, format_: str, make_model: Build, in_format: InFormat) -> None:
     board = device.load(name)
     text, code = compiled(in_format(make_model("gru", 9, 24), format_), board)
     check_module(text)
     check_elf(code, board.target, EXPORTS)
 
 
-def test_instructions_that_a_board_lacks_are_found(make_model: Build) -> None:
+def test_instructions_that_a_board_lacks_are_found(make_model: Build, in_format: InFormat) -> None:
     model = in_format(make_model("gru", 9, 24), "int8")
     old, new = device.load("raspberry_pi_zero_2w"), device.load("raspberry_pi_5")
     _, code = compiled(model, new)
