@@ -15,6 +15,7 @@ examples:
   edge-rnn import wrist.pt -o wrist.safetensors --labels stand,walk,run
   edge-rnn import state.safetensors -o model.safetensors --modules rnn,fc1,fc2 --activation fc1=relu
   edge-rnn import amp.nam -o amp.safetensors
+  edge-rnn import exported.onnx -o model.safetensors
 """
 
 _EXPORT = """\
@@ -30,8 +31,9 @@ def add_import(subparsers: Any) -> None:
         "import",
         help="turn a trained network from elsewhere into a model file",
         description="Turn a trained network from elsewhere into a model file of edge_rnn: a PyTorch state_dict (.pt, "
-        ".pth, .safetensors), JSON of RTNeural, AIDA-X, GuitarML or Neural Amp Modeler (.json, .nam, .aidax), or a "
-        ".tflite file. Where the file holds a recording to check with, that is done.",
+        ".pth, .safetensors), JSON of RTNeural, AIDA-X, GuitarML or Neural Amp Modeler (.json, .nam, .aidax), a "
+        ".tflite file or an .onnx graph. Where the file holds a recording to check with, or can be run itself (.onnx), "
+        "that is done.",
         epilog=_IMPORT,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -48,7 +50,9 @@ def add_import(subparsers: Any) -> None:
     parser.add_argument("--ignore", metavar="A,B", help="parameters or modules that inference does not use")
     parser.add_argument("--mean", metavar="V,V", help="mean of each input, to take samples in the sensor's own units")
     parser.add_argument("--scale", metavar="V,V", help="scale of each input; goes with --mean")
-    parser.add_argument("--upto", metavar="TENSOR", help="of a .tflite file, what comes before this tensor alone")
+    parser.add_argument(
+        "--upto", metavar="TENSOR", help="of a .tflite or .onnx file, what comes before this tensor alone"
+    )
     parser.add_argument("--after", metavar="TENSOR", help="of a .tflite file, what comes behind this tensor alone")
     parser.add_argument("--name", default="", help="what the network is called")
     parser.add_argument("--labels", metavar="A,B", help="what the outputs stand for")

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 import edge_rnn
 from edge_rnn.errors import FileError
+from edge_rnn.layers import Layer
 from edge_rnn.model import Model
 
 __all__ = ["METADATA_KEY", "metadata", "mismatches", "trained_states"]
@@ -29,7 +30,9 @@ def metadata(model: Model, form: str = "step") -> dict[str, str]:
     dict
         ``{"edge_rnn": JSON}``: ``format`` (1), ``version`` of edge_rnn, ``fingerprint`` of the model, ``form``
         (``"step"`` or ``"sequence"``), ``name``, ``labels``, ``sample_rate_hz`` (or null), ``input_names``,
-        ``input_units``, and ``initial_state``: state name to list of numbers, for the states that do not start at zero.
+        ``input_units``, ``input_size``, ``layers``, for each its ``kind``, ``name``, ``inputs``, ``options`` and the
+        names of its ``arrays``; and ``initial_state``: state name to list of numbers, for those that do not start at
+        zero.
     """
     description = {
         "format": _FORMAT,
@@ -41,6 +44,8 @@ def metadata(model: Model, form: str = "step") -> dict[str, str]:
         "sample_rate_hz": model.sample_rate_hz,
         "input_names": model.input_names,
         "input_units": model.input_units,
+        "input_size": model.input_size,
+        "layers": [_layer(layer) for layer in model.layers],
         "initial_state": _initial_state(model),
     }
     return {METADATA_KEY: json.dumps(description)}
@@ -93,5 +98,18 @@ def trained_states(found: Mapping[str, str]) -> dict[str, NDArray[np.float32]]:
         raise FileError(f"the graph's metadata {METADATA_KEY!r} are damaged; export the model anew.") from None
 
 
+def _layer(layer: Layer) -> dict[str, Any]:
+    arrays = [*layer.arrays, *layer.formats]
+    return {
+        "kind": layer.kind,
+        "name": layer.name,
+        "inputs": layer.inputs,
+        "options": layer.options,
+        "arrays": arrays,
+    }
+
+
 def _initial_state(model: Model) -> dict[str, Any]:
-    return {name: np.asarray(value).tolist() for name, value in model.initial_state.items() if value.any()}
+    return {
+        name: np.asarray(value).tolist() for name, value in model.initial_state.items() if value.tobytes().strip(b"\0")
+    }
