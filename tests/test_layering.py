@@ -55,7 +55,8 @@ LAYERS = {
         {"json_rtneural", "json_skip"},
         {"json_text"},
         {"torch_files", "torch_modules", "torch_forward"},
-        {"torch_state", "ort", "report", "magnitudes", "onnx_metadata", "onnx_lstm"},
+        {"torch_state", "ort", "report", "magnitudes", "onnx_metadata"},
+        {"onnx_lstm"},
         {"onnx_nodes"},
     ],
 }

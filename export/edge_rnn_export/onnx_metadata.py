@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 import edge_rnn
 from edge_rnn.errors import FileError
-from edge_rnn.layers import Layer
 from edge_rnn.model import Model
+from edge_rnn_export.onnx_lstm import idle_gate
 
 __all__ = ["METADATA_KEY", "metadata", "mismatches", "trained_states"]
 
@@ -31,8 +31,8 @@ def metadata(model: Model, form: str = "step") -> dict[str, str]:
         ``{"edge_rnn": JSON}``: ``format`` (1), ``version`` of edge_rnn, ``fingerprint`` of the model, ``form``
         (``"step"`` or ``"sequence"``), ``name``, ``labels``, ``sample_rate_hz`` (or null), ``input_names``,
         ``input_units``, ``input_size``, ``layers``, for each its ``kind``, ``name``, ``inputs``, ``options`` and the
-        names of its ``arrays``; and ``initial_state``: state name to list of numbers, for those that do not start at
-        zero.
+        names of its ``arrays`` (and ``idle_peephole``, numbers that no operator reads); and ``initial_state``: state
+        name to list of numbers, for those that do not start at zero.
     """
     description = {
         "format": _FORMAT,
@@ -98,15 +98,16 @@ def trained_states(found: Mapping[str, str]) -> dict[str, NDArray[np.float32]]:
         raise FileError(f"the graph's metadata {METADATA_KEY!r} are damaged; export the model anew.") from None
 
 
-def _layer(layer: Layer) -> dict[str, Any]:
-    arrays = [*layer.arrays, *layer.formats]
-    return {
+def _layer(layer: Any) -> dict[str, Any]:
+    described = {
         "kind": layer.kind,
         "name": layer.name,
         "inputs": layer.inputs,
         "options": layer.options,
-        "arrays": arrays,
+        "arrays": [*layer.arrays, *layer.formats],
     }
+    idle = idle_gate(layer)
+    return described | ({"idle_peephole": np.split(layer.peephole, 3)["ifo".index(idle)].tolist()} if idle else {})
 
 
 def _initial_state(model: Model) -> dict[str, Any]:

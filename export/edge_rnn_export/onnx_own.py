@@ -107,7 +107,9 @@ def _array(graph: Graph, cls: Any, record: Mapping[str, Any], key: str) -> Array
             biases = [each for each in ("bias_ih", "bias_hh") if each in record["arrays"]]
             return graph.constant(f"{name}.cell.bias{biases.index(key)}")
         if key == "peephole":
-            return np.concatenate([graph.constant(f"{name}.cell.peephole_{gate}") for gate in "ifo"])
+            idle = np.array(record.get("idle_peephole", ()), np.float32)
+            parts = [f"{name}.cell.peephole_{gate}" for gate in "ifo"]
+            return np.concatenate([graph.constant(part) if part in graph.tensors else idle for part in parts])
         return graph.constant(f"{name}.cell.{key}").T
     order = GATES[cls.__name__]
     if key == "peephole":

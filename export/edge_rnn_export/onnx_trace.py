@@ -223,6 +223,12 @@ class Trace:
         """Kinds of the sources of a signal's numbers."""
         return {self.sources[place].kind for place in np.unique(signal.codes >> _SOURCE).tolist()}
 
+    def is_last(self, signal: Signal) -> bool:
+        """Whether no layer reads those whose outputs or states a signal holds."""
+        drafts = [self.sources[place].draft for place in np.unique(signal.codes >> _SOURCE).tolist()]
+        read = {each for draft in self.drafts for each in draft.reads}
+        return not any(draft in read for draft in drafts)
+
     @property
     def open(self) -> bool:
         """Whether an axis of the graph's inputs is open."""

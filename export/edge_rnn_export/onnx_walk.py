@@ -175,16 +175,19 @@ def _ancestors(graph: Graph, upto: str) -> list[Operator]:
 
 
 def _output(trace: Trace) -> str:
-    """Name of the output, the only one that is not the last state of a layer; if there is none, of the hidden state."""
+    """Name of the output, the only one that is not a last state; if all are, of the layer that no other one reads."""
     kinds: dict[str, set[str]] = {}
+    signals: dict[str, Signal] = {}
     for name in trace.graph.outputs:
         value = trace.values.get(name)
         if not isinstance(value, Signal):
             raise FileError(f"from_onnx: no node gives the graph's output {name[:80]!r}, or it is always the same.")
-        kinds[name] = trace.kinds(value)
+        kinds[name], signals[name] = trace.kinds(value), value
     outputs = [name for name, found in kinds.items() if not found <= {"h", "c"}]
-    outputs = outputs or [name for name, found in kinds.items() if found == {"h"}]
-    if len(outputs) != 1:
+    if not outputs:
+        outputs = [name for name, found in kinds.items() if found == {"h"} and trace.is_last(signals[name])]
+    # One value under two names, as of a layer whose last state is what it puts out, is no choice.
+    if not outputs or any(not np.array_equal(signals[outputs[0]].codes, signals[name].codes) for name in outputs):
         raise UnsupportedError(
             f"from_onnx found the outputs {_listed(list(kinds))}, expected one beside last states; name one by upto=."
         )
