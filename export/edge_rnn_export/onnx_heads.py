@@ -136,6 +136,29 @@ def _one(node: Node, reads: tuple[Draft, ...]) -> Draft:
     return node.trace.draft(node, "Dense", size, reads, weight=np.eye(size, dtype=np.float32))
 
 
+def _batch_norm(node: Node) -> Signal:
+    """Scaling by what was counted in training, features on axis 1, as a matrix with a bias."""
+    epsilon, training = node.take("epsilon", 1e-5), node.take("training_mode", 0)
+    node.take("momentum", 0.9)
+    node.take("spatial", 1)
+    if training or any(node.outputs[1:]):
+        raise node.refuse("it counts while training; export the network in inference mode.")
+    signal = node.signal(0)
+    if signal.codes.ndim < 2:
+        raise node.refuse(f"it scales axis 1 of a value of shape {signal.codes.shape}.")
+    reads, rows = node.trace.features(node, signal, 1)
+    size = sum(draft.size for draft in reads)
+    scale, bias, mean, variance = (node.numbers(place).astype(np.float64) for place in range(1, 5))
+    if any(array.shape != (size,) for array in (scale, bias, mean, variance)):
+        raise FileError(f"from_onnx: the {node.title} has scales of shape {scale.shape}, expected {(size,)}.")
+    with np.errstate(all="ignore"):  # what is not finite is refused where it becomes a weight
+        factor = scale / np.sqrt(variance + epsilon)
+        bias = bias - mean * factor
+    node.trace.budget.take(f"the {node.title}", 8 * size * size)
+    draft = node.trace.draft(node, "Dense", size, reads, weight=np.diag(factor), bias=bias)
+    return Signal(np.moveaxis(node.trace.put_out(draft, rows).codes, -1, 1))
+
+
 def _activation(node: Node) -> Signal:
     name, defaults = _ACTIVATIONS[node.kind]
     given = [node.take(key, default) for key, default in zip(("alpha", "beta"), defaults, strict=False)]
@@ -175,6 +198,7 @@ def _table(node: Node) -> Signal:
 
 HEADS: Mapping[str, Callable[[Node], Signal]] = {
     "Add": _arithmetic,
+    "BatchNormalization": _batch_norm,
     "Div": _arithmetic,
     "Gather": _table,
     "Gemm": _gemm,

@@ -108,8 +108,8 @@ def _array(graph: Graph, cls: Any, record: Mapping[str, Any], key: str) -> Array
             return graph.constant(f"{name}.cell.bias{biases.index(key)}")
         if key == "peephole":
             idle = np.array(record.get("idle_peephole", ()), np.float32)
-            parts = [f"{name}.cell.peephole_{gate}" for gate in "ifo"]
-            return np.concatenate([graph.constant(part) if part in graph.tensors else idle for part in parts])
+            names = [f"{name}.cell.peephole_{gate}" for gate in "ifo"]
+            return np.concatenate([graph.constant(each) if each in graph.tensors else idle for each in names])
         return graph.constant(f"{name}.cell.{key}").T
     order = GATES[cls.__name__]
     if key == "peephole":

@@ -30,10 +30,11 @@ def from_onnx(
     ----------
     source
         The path of an ``.onnx`` file (external data beside it are read too), its bytes, or an ``onnx.ModelProto``.
-        Read are RNN, GRU and LSTM operators that go forward, with Gemm, MatMul, Add, Sub, Mul, Div, Sum, Gather with a
-        table, activations and Softmax before, between and behind them, and what exporters write around them: Squeeze,
-        Reshape, Transpose, Slice, Gather, Split, Concat, Identity, Dropout, Cast, and shapes and zeros that are
-        computed. Whatever :func:`~edge_rnn_export.to_onnx` writes is read back as the model that it was made of.
+        Read are RNN, GRU and LSTM operators that go forward, with Gemm, MatMul, Add, Sub, Mul, Div, Sum,
+        BatchNormalization, Gather with a table, activations and Softmax before, between and behind them, and what
+        exporters write around them: Squeeze, Unsqueeze, Reshape, Flatten, Transpose, Slice, Gather, Split, Concat,
+        Identity, Dropout, Cast, Expand, and shapes and zeros that are computed. Whatever
+        :func:`~edge_rnn_export.to_onnx` writes is read back as the model that it was made of.
     upto
         Name of a value: the network is read from its input up to there. Without this argument up to the output, of
         which there must be one beside last states; then all of the graph must be used.

@@ -237,28 +237,32 @@ class Trace:
     def _settle(self, node: Node, codes: Codes) -> None:
         """Take the input that a node reads from as the samples, and tell which of its axes holds the features."""
         line = codes.reshape(-1, codes.shape[-1])[0]
-        for place in dict.fromkeys((line >> _SOURCE).tolist()):
-            source = self.sources[place]
-            if source.kind != "port" or source is self.samples:
-                continue
-            assert source.port is not None
-            if source.states or self.samples is not None:
-                other = "" if self.samples is None or not self.samples.port else f" beside {self.samples.port.name!r}"
-                raise node.refuse(
-                    f"it reads the graph's input {source.port.name[:80]!r} as samples{other}; expected one input of "
-                    f"samples, and states where they are states."
-                )
+        for place, source in self._new_ports(codes):
             flat = line[line >> _SOURCE == place] & _REST
             places = np.unravel_index(flat, source.shape)
             varying = [axis for axis, each in enumerate(places) if (each != each[0]).any()]
             if len(varying) > 1:
                 raise node.refuse(f"the values that it reads lie along axes {varying} of the input, expected one.")
             ones = source.shape[-1:] == (1,)
-            source.axis = varying[0] if varying else len(source.shape) - 1 if ones else None
-            size = 1 if source.axis is None else source.shape[source.axis]
-            source.draft = Draft("input", f"input {source.port.name[:80]!r}", "", size)
-            self.drafts.append(source.draft)
-            self.samples = source
+            self._take_samples(node, source, varying[0] if varying else len(source.shape) - 1 if ones else None)
+
+    def _new_ports(self, codes: Codes) -> list[tuple[int, Source]]:
+        """Inputs of the graph, with their places, that codes are of and that are not known to be the samples."""
+        found = [(place, self.sources[place]) for place in np.unique(codes >> _SOURCE).tolist()]
+        return [(place, source) for place, source in found if source.kind == "port" and source is not self.samples]
+
+    def _take_samples(self, node: Node, source: Source, axis: int | None) -> None:
+        assert source.port is not None
+        if source.states or self.samples is not None:
+            other = "" if self.samples is None or not self.samples.port else f" beside {self.samples.port.name!r}"
+            raise node.refuse(
+                f"it reads the graph's input {source.port.name[:80]!r} as samples{other}; expected one input of "
+                f"samples, and states where they are states."
+            )
+        source.axis, self.samples = axis, source
+        size = 1 if axis is None else source.shape[axis]
+        source.draft = Draft("input", f"input {source.port.name[:80]!r}", "", size)
+        self.drafts.append(source.draft)
 
     def _draft_of(self, node: Node, place: int) -> Draft:
         source = self.sources[place]
@@ -288,10 +292,14 @@ class Trace:
         return (self.draft(node, "Dense", len(pattern), parts, weight=weight),)
 
     def place(self, node: Node, signal: Signal) -> int:
-        """The axis of a signal along which features lie, for operators that work on each number alone."""
+        """The axis of a signal along which features lie, for operators that work on each number alone.
+
+        Where such a one comes first, features are taken to lie along the input's last axis.
+        """
         codes = signal.codes
         self._check_readable(node, signal)
-        self._settle(node, codes)
+        for _, source in self._new_ports(codes):
+            self._take_samples(node, source, len(source.shape) - 1)
         _, row, _ = self.decode(codes)
         axes = [axis for axis in reversed(range(codes.ndim)) if codes.shape[axis] > 1]
         for axis in axes:
