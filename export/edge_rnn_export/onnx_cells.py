@@ -107,7 +107,7 @@ def _weights(node: Node) -> tuple[dict[str, Any], int, int]:
         parts = np.split(array, gates)
         return np.concatenate([parts[gate] for gate in order])
 
-    node.trace.budget.take(f"the {node.title}", 2 * sum(array.nbytes for array in found.values()))
+    node.trace.graph.budget.take(f"the {node.title}", 2 * sum(array.nbytes for array in found.values()))
     fields = {"weight_ih": arranged(found[1]), "weight_hh": arranged(found[2])}
     if 3 in found:
         of_w, of_r = np.split(found[3], 2)

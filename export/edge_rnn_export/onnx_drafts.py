@@ -126,7 +126,7 @@ def _layer(draft: Draft, name: str, inputs: tuple[str, ...], budget: Budget) -> 
 
 def _names(drafts: Sequence[Draft]) -> list[str]:
     """Names of layers after those of nodes: of ``/rnn/GRU_1`` the module, ``rnn``, then ``rnn_2`` and so on."""
-    taken = {INPUT}
+    taken: Counter[str] = Counter([INPUT])
     found = []
     for place, draft in enumerate(drafts, start=1):
         parts = [part for part in draft.name.split("/") if part]
@@ -134,10 +134,10 @@ def _names(drafts: Sequence[Draft]) -> list[str]:
         text = re.sub(r"[^A-Za-z0-9_-]+", "_", text)[:48].strip("_-")
         if not re.match(r"[A-Za-z_]", text):
             text = f"{draft.kind.lower()}{place}"
-        name, count = text, 1
+        name = text
         while name in taken:
-            count += 1
-            name = f"{text}_{count}"
-        taken.add(name)
+            taken[text] += 1
+            name = f"{text}_{taken[text]}"
+        taken[name] += 1
         found.append(name)
     return found

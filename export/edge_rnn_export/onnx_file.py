@@ -41,8 +41,8 @@ class Budget:
 
     @classmethod
     def of_file(cls, file_bytes: int) -> Budget:
-        """What the numbers of a file of this length may take, copied a few times."""
-        return cls(min(2**24 + 8 * file_bytes, 2 * MAX_FILE_BYTES))
+        """What the numbers of a file of this length may take, each copied a few times; never all at once."""
+        return cls(2**24 + 32 * file_bytes)
 
     def take(self, what: str, count: int) -> None:
         """Set ``count`` bytes aside; UnsupportedError where they are not left."""
@@ -197,6 +197,8 @@ def _size(path: Path) -> int:
         found = path.stat()
     except OSError as error:
         raise FileError(f"{path} cannot be read: {error.strerror}.") from None
+    except ValueError:  # a null character
+        raise FileError(f"from_onnx got the path {str(path)!r}, which no file can have.") from None
     if not stat.S_ISREG(found.st_mode):
         raise FileError(f"{path} is a folder or a device; expected a file.")
     if found.st_size > MAX_FILE_BYTES:

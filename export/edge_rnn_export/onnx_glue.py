@@ -111,7 +111,7 @@ def _gather(node: Node) -> list[Array]:
     if places.dtype.kind not in "iu":
         raise FileError(f"from_onnx: the {node.title} takes places of {places.dtype}, expected whole numbers.")
     rest = array.size // max(array.shape[axis], 1)
-    node.trace.budget.take(f"the {node.title}", array.itemsize * places.size * rest)
+    node.budget.take(f"the {node.title}", array.itemsize * places.size * rest)
     return [np.take(array, places, axis)]
 
 
@@ -130,7 +130,7 @@ def _concat(node: Node) -> list[Array]:
     arrays = [_data(node, place) for place in range(len(node.inputs))]
     if len({isinstance(value, Signal) for value in node.inputs}) > 1:
         raise node.refuse("it puts numbers beside the outputs of layers.")
-    node.trace.budget.take(f"the {node.title}", sum(array.nbytes for array in arrays))
+    node.budget.take(f"the {node.title}", sum(array.nbytes for array in arrays))
     return [np.concatenate(arrays, node.take("axis", 0))]
 
 
@@ -178,14 +178,14 @@ def _constant(node: Node) -> list[Array]:
         if name in node.attributes:
             value = node.attributes.pop(name)
             if name == "value":
-                return [array_of(value, None, node.trace.budget)]
+                return [array_of(value, None, node.budget)]
             return [np.asarray(value, np.float32 if "float" in name else np.int64)]
     raise node.refuse(f"it holds {', '.join(node.attributes)[:80] or 'nothing'}, expected numbers.")
 
 
 def _constant_of_shape(node: Node) -> list[Array]:
     tensor = node.attributes.pop("value", None)
-    value = np.zeros(1, np.float32) if tensor is None else array_of(tensor, None, node.trace.budget)
+    value = np.zeros(1, np.float32) if tensor is None else array_of(tensor, None, node.budget)
     return [_filled(node, value.reshape(-1)[:1].reshape(()), _shape(node, 0))]
 
 
@@ -194,7 +194,7 @@ def _filled(node: Node, array: Array, shape: tuple[int, ...]) -> Array:
     count = array.itemsize
     for length in shape:
         count *= length
-    node.trace.budget.take(f"the {node.title}", count)
+    node.budget.take(f"the {node.title}", count)
     return np.broadcast_to(array, shape)
 
 
@@ -210,7 +210,7 @@ def _tile(node: Node) -> list[Array]:
     count = array.nbytes
     for each in counts:
         count *= each
-    node.trace.budget.take(f"the {node.title}", count)
+    node.budget.take(f"the {node.title}", count)
     return [np.tile(array, counts)]
 
 

@@ -90,7 +90,7 @@ def _with_numbers(node: Node, signal: Signal, array: Array) -> Signal:
     vector = _vector(node, array, signal.codes.shape, axis)
     size = len(vector)
     if node.kind == "Mul":
-        node.trace.budget.take(f"the {node.title}", 4 * size * size)
+        node.trace.graph.budget.take(f"the {node.title}", 4 * size * size)
         return put(node.trace.draft(node, "Dense", size, reads, weight=np.diag(vector)))
     if node.kind == "Div":
         return put(node.trace.draft(node, "divide", size, reads, scale=vector))
@@ -132,7 +132,7 @@ def _one(node: Node, reads: tuple[Draft, ...]) -> Draft:
     if len(reads) == 1:
         return reads[0]
     size = sum(draft.size for draft in reads)
-    node.trace.budget.take(f"the {node.title}", 4 * size * size)
+    node.trace.graph.budget.take(f"the {node.title}", 4 * size * size)
     return node.trace.draft(node, "Dense", size, reads, weight=np.eye(size, dtype=np.float32))
 
 
@@ -154,7 +154,7 @@ def _batch_norm(node: Node) -> Signal:
     with np.errstate(all="ignore"):  # what is not finite is refused where it becomes a weight
         factor = scale / np.sqrt(variance + epsilon)
         bias = bias - mean * factor
-    node.trace.budget.take(f"the {node.title}", 8 * size * size)
+    node.trace.graph.budget.take(f"the {node.title}", 8 * size * size)
     draft = node.trace.draft(node, "Dense", size, reads, weight=np.diag(factor), bias=bias)
     return Signal(np.moveaxis(node.trace.put_out(draft, rows).codes, -1, 1))
 

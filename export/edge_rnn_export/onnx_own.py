@@ -93,6 +93,7 @@ def _layer(record: Mapping[str, Any], graph: Graph, states: Mapping[str, Any]) -
             arrays[key] = np.array(states.get(f"{name}.{key[0]}", zeros), np.float32)
         else:
             arrays[key] = _array(graph, cls, record, key)
+            graph.budget.take(f"layer {str(name)[:80]!r}", 4 * arrays[key].nbytes)
     return cls(name=name, inputs=tuple(record["inputs"]), **arrays, **record["options"])
 
 

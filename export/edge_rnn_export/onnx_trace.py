@@ -29,6 +29,7 @@ Codes = NDArray[np.int64]
 
 _SOURCE, _ROW = 48, 24  # bits below: a code is source, row (which sample of which sequence), feature
 _MAX_SOURCES = 2**14
+_MAX_FEATURES = 2**16
 _LOW = np.int64(2**_ROW - 1)
 _REST = np.int64(2**_SOURCE - 1)
 
@@ -85,6 +86,8 @@ class Trace:
     ----------
     sizes
         Length of each open axis, by its name.
+    budget, work
+        What codes may take; and how many may be looked at, by all nodes together.
 
     Attributes
     ----------
@@ -97,6 +100,7 @@ class Trace:
     graph: Graph
     sizes: Mapping[str, int]
     budget: Budget
+    work: Budget
     values: dict[str, Value] = field(default_factory=dict)
     sources: list[Source] = field(default_factory=list)
     drafts: list[Draft] = field(default_factory=list)
@@ -174,6 +178,8 @@ class Trace:
         self._settle(node, codes)
         source, row, feature = self.decode(codes)
         count = codes.shape[-1]
+        if count > _MAX_FEATURES:
+            raise node.refuse(f"it reads {count} values a step, expected {_MAX_FEATURES} at most.")
         first = [part.reshape(-1, count)[0] for part in (source, feature)]
         if (row != row[..., :1]).any() or (source != first[0]).any() or (feature != first[1]).any():
             raise node.refuse(
@@ -209,23 +215,27 @@ class Trace:
         places = codes & _REST
         if source.kind != "port" or source is self.samples or (codes >> _SOURCE != codes.flat[0] >> _SOURCE).any():
             raise node.refuse(f"its initial_{key} is computed from samples; expected an input of its own, or numbers.")
-        seen = [each for _, _, earlier in source.states for each in earlier.flat]
-        if (np.diff(places, axis=1) != 1).any() or np.isin(places, seen).any():
+        earlier = [each for _, _, each in source.states]
+        if (np.diff(places, axis=1) != 1).any() or any(np.isin(places, each).any() for each in earlier):
             raise node.refuse(f"its initial_{key} mixes the units of a state, or is another layer's too.")
         source.states.append((draft, key, places))
 
+    def places(self, codes: Codes) -> list[int]:
+        """Places in ``sources`` that codes are of."""
+        return np.flatnonzero(np.bincount((codes >> _SOURCE).reshape(-1))).tolist()
+
     def only_port(self, signal: Signal) -> Port | None:
         """The graph's input that a signal is part of, if it is of one and nothing else."""
-        places = np.unique(signal.codes >> _SOURCE)
-        return self.sources[int(places[0])].port if len(places) == 1 else None
+        places = self.places(signal.codes)
+        return self.sources[places[0]].port if len(places) == 1 else None
 
     def kinds(self, signal: Signal) -> set[str]:
         """Kinds of the sources of a signal's numbers."""
-        return {self.sources[place].kind for place in np.unique(signal.codes >> _SOURCE).tolist()}
+        return {self.sources[place].kind for place in self.places(signal.codes)}
 
     def is_last(self, signal: Signal) -> bool:
         """Whether no layer reads those whose outputs or states a signal holds."""
-        drafts = [self.sources[place].draft for place in np.unique(signal.codes >> _SOURCE).tolist()]
+        drafts = [self.sources[place].draft for place in self.places(signal.codes)]
         read = {each for draft in self.drafts for each in draft.reads}
         return not any(draft in read for draft in drafts)
 
@@ -248,7 +258,7 @@ class Trace:
 
     def _new_ports(self, codes: Codes) -> list[tuple[int, Source]]:
         """Inputs of the graph, with their places, that codes are of and that are not known to be the samples."""
-        found = [(place, self.sources[place]) for place in np.unique(codes >> _SOURCE).tolist()]
+        found = [(place, self.sources[place]) for place in self.places(codes)]
         return [(place, source) for place, source in found if source.kind == "port" and source is not self.samples]
 
     def _take_samples(self, node: Node, source: Source, axis: int | None) -> None:
@@ -286,7 +296,7 @@ class Trace:
         parts = list(dict.fromkeys(draft for draft, _ in pattern))
         starts = dict(zip(parts, np.cumsum([0, *(draft.size for draft in parts)]), strict=False))
         columns = sum(draft.size for draft in parts)
-        self.budget.take(f"the {node.title}", 4 * len(pattern) * columns)
+        self.graph.budget.take(f"the {node.title}", 4 * len(pattern) * columns)
         weight = np.zeros((len(pattern), columns), np.float32)
         weight[range(len(pattern)), [starts[draft] + each for draft, each in pattern]] = 1
         return (self.draft(node, "Dense", len(pattern), parts, weight=weight),)
@@ -320,6 +330,12 @@ class Node:
     outputs: Sequence[str]
     attributes: dict[str, Any]
     trace: Trace
+
+    @property
+    def budget(self) -> Budget:
+        """What pays for what it gives: codes by the steps that are traced, numbers by the size of the file."""
+        traced = any(isinstance(value, Signal) for value in self.inputs)
+        return self.trace.budget if traced else self.trace.graph.budget
 
     def refuse(self, reason: str) -> UnsupportedError:
         """The error that says why the node is not read."""

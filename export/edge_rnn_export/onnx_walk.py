@@ -22,7 +22,7 @@ from edge_rnn_export.onnx_trace import Node, Signal, Trace, Value
 
 __all__ = ["Reading", "read_onnx"]
 
-_TRACED_BYTES = 2**27
+_TRACED_BYTES, _TRACED_NUMBERS = 2**26, 2**28
 # Lengths of open axes, in turn. What a file does to an axis by a number of its own is not the same to both.
 _LENGTHS = ((3, 5, 2, 7, 4, 6), (13, 11, 17, 8, 19, 9))
 _DAMAGED = (ValueError, TypeError, IndexError, KeyError, OverflowError, AttributeError, RecursionError, MemoryError)
@@ -92,7 +92,7 @@ def _read_graph(graph: Graph, upto: str | None, described: dict[str, Any]) -> Re
 
 def _traced(graph: Graph, sizes: dict[str, int], upto: str | None, described: dict[str, Any]) -> Reading:
     """Read the graph with these lengths of open axes."""
-    trace = Trace(graph, sizes, Budget(_TRACED_BYTES))
+    trace = Trace(graph, sizes, Budget(_TRACED_BYTES), Budget(_TRACED_NUMBERS))
     for port in graph.inputs:
         trace.enter(port)
     operators = graph.operators if upto is None else _ancestors(graph, upto)
@@ -117,6 +117,7 @@ def _run(trace: Trace, operator: Operator) -> None:
     node = Node(operator.kind, operator.title, operator.name, names, inputs, operator.outputs, attributes, trace)
     if operator.refusal:
         raise node.refuse(operator.refusal)
+    trace.work.take(f"the {node.title}", sum(value.codes.size for value in inputs if isinstance(value, Signal)))
     try:
         found = _read(node)
     except EdgeRnnError:
@@ -153,7 +154,7 @@ def _read(node: Node) -> Sequence[Value]:
     found = [np.asarray(array) for array in table[node.kind](node)]
     for array in found:
         if not any(np.may_share_memory(array, _array(value)) for value in node.inputs if value is not None):
-            node.trace.budget.take(f"the {node.title}", array.nbytes)
+            node.budget.take(f"the {node.title}", array.nbytes)
     return [Signal(array, whole) for array in found] if computed else found
 
 
@@ -182,6 +183,7 @@ def _output(trace: Trace) -> str:
         value = trace.values.get(name)
         if not isinstance(value, Signal):
             raise FileError(f"from_onnx: no node gives the graph's output {name[:80]!r}, or it is always the same.")
+        trace.work.take(f"output {name[:80]!r}", value.codes.size)
         kinds[name], signals[name] = trace.kinds(value), value
     outputs = [name for name, found in kinds.items() if not found <= {"h", "c"}]
     if not outputs:
@@ -214,7 +216,7 @@ def _end(trace: Trace, output: str) -> tuple[Draft, int]:
     if len(reads) == 1:
         return reads[0], axis
     size = sum(draft.size for draft in reads)
-    trace.budget.take(f"the {title}", 4 * size * size)
+    trace.graph.budget.take(f"the {title}", 4 * size * size)
     return trace.draft(node, "Dense", size, reads, weight=np.eye(size, dtype=np.float32)), axis
 
 

@@ -377,6 +377,16 @@ def test_softmax_of_older_operator_sets(opset: int, axis: int, read: bool) -> No
             from_onnx(m.proto("y"))
 
 
+def test_large_weights_are_read() -> None:
+    m = Maker(("x", ["t", "b", 3]))
+    arrays = [np.ones((1, 4096, reads), np.float32) for reads in (3, 1024)]
+    for reads in arrays:
+        x = m.nodes[-1].output[0] if m.nodes else "x"
+        y = m.op("LSTM", x, reads, np.ones((1, 4096, 1024), np.float32), outputs=3, hidden_size=1024)[0]
+        m.op("Squeeze", y, [1])
+    assert from_onnx(m.proto(m.nodes[-1].output[0]).SerializeToString()).parameters == 4096 * (3 + 3 * 1024)
+
+
 def test_names_and_description() -> None:
     m = Maker(("x", ["t", "b", 3]))
     m.op("Identity", m.op("MatMul", rnn(m, rnn(m), HIDDEN), uniform(HIDDEN, 2)), out="y")
