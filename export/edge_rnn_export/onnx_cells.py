@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from edge_rnn.activation import ACTIVATIONS, Activation
 from edge_rnn.errors import FileError
+from edge_rnn_export.onnx_codes import Signal, Value
 from edge_rnn_export.onnx_drafts import Draft, Kind
-from edge_rnn_export.onnx_trace import Node, Signal, Value
+from edge_rnn_export.onnx_node import Node
 
 __all__ = ["CELLS"]
 

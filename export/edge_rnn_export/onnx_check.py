@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from edge_rnn import reference
 from edge_rnn.errors import FileError, InputError, UnsupportedError
 from edge_rnn.layers import Embedding
-from edge_rnn_export.onnx_trace import Signal, Source, Trace
+from edge_rnn_export.onnx_codes import Signal, Source
+from edge_rnn_export.onnx_trace import Trace
 from edge_rnn_export.onnx_walk import Reading
 from edge_rnn_export.ort import session
 

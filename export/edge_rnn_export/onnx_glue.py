@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_rnn.errors import FileError
+from edge_rnn_export.onnx_codes import Signal
 from edge_rnn_export.onnx_file import array_of
-from edge_rnn_export.onnx_trace import Node, Signal
+from edge_rnn_export.onnx_node import Node
 
 __all__ = ["FOLDS", "GLUE", "is_whole"]
 

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from edge_rnn.activation import ACTIVATIONS, Activation
 from edge_rnn.errors import FileError
+from edge_rnn_export.onnx_codes import Signal
 from edge_rnn_export.onnx_drafts import Draft
-from edge_rnn_export.onnx_trace import Node, Signal
+from edge_rnn_export.onnx_node import Node
 
 __all__ = ["HEADS"]
 

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 import edge_rnn
 from edge_rnn.errors import FileError
 from edge_rnn.model import Model
-from edge_rnn_export.onnx_lstm import idle_gate
 
 __all__ = ["METADATA_KEY", "metadata", "mismatches", "trained_states"]
 
@@ -99,6 +98,8 @@ def trained_states(found: Mapping[str, str]) -> dict[str, NDArray[np.float32]]:
 
 
 def _layer(layer: Any) -> dict[str, Any]:
+    from edge_rnn_export.onnx_lstm import idle_gate  # needs onnx, which is there where graphs are written
+
     described = {
         "kind": layer.kind,
         "name": layer.name,

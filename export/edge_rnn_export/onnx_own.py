@@ -7,7 +7,7 @@ the same has the file been understood. So there is nothing to interpret, whateve
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sized
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -66,9 +66,8 @@ def own_model(proto: ModelProto, folder: Path | None, described: Mapping[str, An
         ) from None
     if wrong:
         raise FileError(f"from_onnx: the graph was changed since edge_rnn wrote it: {wrong}. {remedy}")
-    given = {
-        key: value for key, value in described.items() if not (value is None or len(str(value)) == 0 or value == ())
-    }
+    empty = [key for key, value in described.items() if value is None or (isinstance(value, Sized) and not len(value))]
+    given = {key: value for key, value in described.items() if key not in empty}
     if not given:
         return model
     kept = {key: getattr(model, key) for key in _DESCRIBED}
@@ -78,6 +77,9 @@ def own_model(proto: ModelProto, folder: Path | None, described: Mapping[str, An
 def _model(description: dict[str, Any], graph: Graph) -> Model:
     if "layers" not in description:
         raise ValueError("an older edge_rnn wrote them, without layers")
+    names = [record["name"] for record in description["layers"]]
+    if len(set(names)) < len(names) or len(names) > len(graph.operators):
+        raise ValueError("they name more layers than the graph has")
     layers = [_layer(record, graph, description["initial_state"]) for record in description["layers"]]
     described = {key: description[key] for key in _DESCRIBED}
     return Model(layers, input_size=description["input_size"], **described)

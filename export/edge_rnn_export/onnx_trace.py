@@ -15,67 +15,27 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-from edge_rnn.errors import FileError, UnsupportedError
+from edge_rnn.errors import UnsupportedError
+from edge_rnn_export.onnx_codes import (
+    MAX_SOURCES,
+    Codes,
+    Signal,
+    Source,
+    Value,
+    coded,
+    of_samples,
+    parts,
+    source_places,
+)
 from edge_rnn_export.onnx_drafts import Draft, Kind
 from edge_rnn_export.onnx_file import Budget
 from edge_rnn_export.onnx_graph import Graph, Port
+from edge_rnn_export.onnx_node import Node
 
-__all__ = ["Node", "Signal", "Source", "Trace", "Value"]
+__all__ = ["Trace"]
 
-Array = NDArray[Any]
-Codes = NDArray[np.int64]
-
-_SOURCE, _ROW = 48, 24  # bits below: a code is source, row (which sample of which sequence), feature
-_MAX_SOURCES = 2**14
 _MAX_FEATURES = 2**16
-_LOW = np.int64(2**_ROW - 1)
-_REST = np.int64(2**_SOURCE - 1)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Signal:
-    """A value that is computed out of samples or states.
-
-    Parameters
-    ----------
-    codes
-        One for each of its numbers.
-    whole
-        Whether they are whole numbers: those of symbols, which a table alone may read.
-    """
-
-    codes: Codes
-    whole: bool = False
-
-
-Value = Signal | Array | None
-"""What a name in the graph stands for: traced, known numbers, or left out."""
-
-
-@dataclass(slots=True, eq=False)
-class Source:
-    """Where numbers come from.
-
-    Parameters
-    ----------
-    kind
-        ``"port"``: an input of the graph; ``"y"``: what a layer puts out; ``"h"``, ``"c"``: its last states.
-    draft
-        The layer. For an input None until it is read: then the samples, or the layer whose state it is.
-    axis
-        Of an input of samples, the axis that holds the features; None if it has none.
-    states
-        Of an input of states: layers, ``"h"`` or ``"c"``, and where in it that state is, ``(batch, H)``.
-    """
-
-    kind: Literal["port", "y", "h", "c"]
-    draft: Draft | None = None
-    port: Port | None = None
-    shape: tuple[int, ...] = ()
-    axis: int | None = None
-    states: list[tuple[Draft, str, Codes]] = field(default_factory=list)
 
 
 @dataclass(slots=True, eq=False)
@@ -117,14 +77,14 @@ class Trace:
         for length in shape:
             count *= length
         self.budget.take(f"the graph's input {port.name[:80]!r} of shape {shape}", 8 * count)
-        codes = np.arange(count, dtype=np.int64).reshape(shape) | self._source(Source("port", port=port, shape=shape))
-        self.values[port.name] = Signal(codes, port.integers)
+        place = self._source(Source("port", port=port, shape=shape))
+        self.values[port.name] = Signal(coded(place, 0, np.arange(count, dtype=np.int64).reshape(shape)), port.integers)
 
-    def _source(self, source: Source) -> np.int64:
-        if len(self.sources) >= _MAX_SOURCES:
-            raise UnsupportedError(f"from_onnx got a graph of more than {_MAX_SOURCES} layers.")
+    def _source(self, source: Source) -> int:
+        if len(self.sources) >= MAX_SOURCES:
+            raise UnsupportedError(f"from_onnx got a graph of more than {MAX_SOURCES} layers.")
         self.sources.append(source)
-        return np.int64((len(self.sources) - 1) << _SOURCE)
+        return len(self.sources) - 1
 
     def draft(self, node: Node, kind: Kind, size: int, reads: Sequence[Draft], **fields: Any) -> Draft:
         """A new layer for a node."""
@@ -135,28 +95,16 @@ class Trace:
     def put_out(self, draft: Draft, rows: Codes, kind: Literal["y", "h", "c"] = "y") -> Signal:
         """What a layer gives for the samples in ``rows``, its features along a new last axis."""
         self.budget.take(f"the {draft.title}", 8 * rows.size * draft.size)
-        base = self._source(Source(kind, draft))
-        return Signal((base | (rows[..., None] << _ROW)) | np.arange(draft.size, dtype=np.int64))
+        place = self._source(Source(kind, draft))
+        return Signal(coded(place, rows[..., None], np.arange(draft.size, dtype=np.int64)))
 
     def decode(self, codes: Codes) -> tuple[Codes, Codes, Codes]:
         """Sources, rows and features."""
-        source, rest = codes >> _SOURCE, codes & _REST
-        row, feature = rest >> _ROW, rest & _LOW
+        source, row, feature, rest = parts(codes)
         if self.samples is not None:
             here = source == self.sources.index(self.samples)
-            own_row, own_feature = self._of_samples(rest[here])
-            row[here], feature[here] = own_row, own_feature
+            row[here], feature[here] = of_samples(self.samples, rest[here])
         return source, row, feature
-
-    def _of_samples(self, flat: Codes) -> tuple[Codes, Codes]:
-        assert self.samples is not None
-        shape, axis = self.samples.shape, self.samples.axis
-        if axis is None:
-            return flat, np.zeros_like(flat)
-        places = list(np.unravel_index(flat, shape))
-        feature = places.pop(axis)
-        others = [length for place, length in enumerate(shape) if place != axis]
-        return (np.ravel_multi_index(places, others) if others else np.zeros_like(flat)), feature
 
     @property
     def rows(self) -> int:
@@ -211,31 +159,27 @@ class Trace:
 
     def take_state(self, node: Node, draft: Draft, key: str, codes: Codes) -> None:
         """Note that a layer's initial state, ``(batch, H)``, is part of an input of the graph."""
-        source = self.sources[int(codes.flat[0] >> _SOURCE)]
-        places = codes & _REST
-        if source.kind != "port" or source is self.samples or (codes >> _SOURCE != codes.flat[0] >> _SOURCE).any():
+        found = source_places(codes)
+        source, (_, _, _, places) = self.sources[found[0]], parts(codes)
+        if source.kind != "port" or source is self.samples or len(found) > 1:
             raise node.refuse(f"its initial_{key} is computed from samples; expected an input of its own, or numbers.")
         earlier = [each for _, _, each in source.states]
         if (np.diff(places, axis=1) != 1).any() or any(np.isin(places, each).any() for each in earlier):
             raise node.refuse(f"its initial_{key} mixes the units of a state, or is another layer's too.")
         source.states.append((draft, key, places))
 
-    def places(self, codes: Codes) -> list[int]:
-        """Places in ``sources`` that codes are of."""
-        return np.flatnonzero(np.bincount((codes >> _SOURCE).reshape(-1))).tolist()
-
     def only_port(self, signal: Signal) -> Port | None:
         """The graph's input that a signal is part of, if it is of one and nothing else."""
-        places = self.places(signal.codes)
+        places = source_places(signal.codes)
         return self.sources[places[0]].port if len(places) == 1 else None
 
     def kinds(self, signal: Signal) -> set[str]:
         """Kinds of the sources of a signal's numbers."""
-        return {self.sources[place].kind for place in self.places(signal.codes)}
+        return {self.sources[place].kind for place in source_places(signal.codes)}
 
     def is_last(self, signal: Signal) -> bool:
         """Whether no layer reads those whose outputs or states a signal holds."""
-        drafts = [self.sources[place].draft for place in self.places(signal.codes)]
+        drafts = [self.sources[place].draft for place in source_places(signal.codes)]
         read = {each for draft in self.drafts for each in draft.reads}
         return not any(draft in read for draft in drafts)
 
@@ -248,8 +192,8 @@ class Trace:
         """Take the input that a node reads from as the samples, and tell which of its axes holds the features."""
         line = codes.reshape(-1, codes.shape[-1])[0]
         for place, source in self._new_ports(codes):
-            flat = line[line >> _SOURCE == place] & _REST
-            places = np.unravel_index(flat, source.shape)
+            of_line, _, _, rest = parts(line)
+            places = np.unravel_index(rest[of_line == place], source.shape)
             varying = [axis for axis, each in enumerate(places) if (each != each[0]).any()]
             if len(varying) > 1:
                 raise node.refuse(f"the values that it reads lie along axes {varying} of the input, expected one.")
@@ -258,7 +202,7 @@ class Trace:
 
     def _new_ports(self, codes: Codes) -> list[tuple[int, Source]]:
         """Inputs of the graph, with their places, that codes are of and that are not known to be the samples."""
-        found = [(place, self.sources[place]) for place in self.places(codes)]
+        found = [(place, self.sources[place]) for place in source_places(codes)]
         return [(place, source) for place, source in found if source.kind == "port" and source is not self.samples]
 
     def _take_samples(self, node: Node, source: Source, axis: int | None) -> None:
@@ -316,65 +260,3 @@ class Trace:
             if (np.moveaxis(row, axis, -1) == np.moveaxis(row, axis, -1)[..., :1]).all():
                 return axis
         return codes.ndim - 1
-
-
-@dataclass(slots=True, eq=False)
-class Node:
-    """An operator while it is read: the values of its inputs, and its attributes, which its reader takes one by one."""
-
-    kind: str
-    title: str
-    name: str
-    names: Sequence[str]
-    inputs: Sequence[Value]
-    outputs: Sequence[str]
-    attributes: dict[str, Any]
-    trace: Trace
-
-    @property
-    def budget(self) -> Budget:
-        """What pays for what it gives: codes by the steps that are traced, numbers by the size of the file."""
-        traced = any(isinstance(value, Signal) for value in self.inputs)
-        return self.trace.budget if traced else self.trace.graph.budget
-
-    def refuse(self, reason: str) -> UnsupportedError:
-        """The error that says why the node is not read."""
-        return UnsupportedError(f"from_onnx cannot read the {self.title}: {reason}")
-
-    def take(self, name: str, default: Any, *kinds: type) -> Any:
-        """An attribute: of the type of ``default``, or of one of ``kinds``."""
-        value = self.attributes.pop(name, default)
-        if value is not default and not isinstance(value, kinds or type(default)):
-            raise FileError(f"from_onnx: the {self.title} has {name}={str(value)[:80]}, expected another type.")
-        return value
-
-    def input(self, place: int) -> Value:
-        """A value; None where it is left out."""
-        return self.inputs[place] if place < len(self.inputs) else None
-
-    def signal(self, place: int) -> Signal:
-        """An input that must be computed out of samples."""
-        value = self.input(place)
-        if not isinstance(value, Signal):
-            raise self.refuse(f"its input {place} is known numbers, expected samples or the output of a layer.")
-        return value
-
-    def numbers(self, place: int) -> Array:
-        """An input that must be known numbers."""
-        value = self.input(place)
-        if not isinstance(value, np.ndarray):
-            what = repr(self.names[place][:80]) if place < len(self.names) and self.names[place] else "left out"
-            raise self.refuse(
-                f"its input {place}, {what}, is not in the file but computed or handed in; expected an initializer."
-            )
-        return value
-
-    def whole(self, place: int, name: str) -> list[int] | None:
-        """Whole numbers that newer operator sets have as an input and older ones as an attribute; None for absent."""
-        attribute = self.take(name, None, list)
-        if self.input(place) is None:
-            return None if attribute is None else [int(value) for value in attribute]
-        given = self.numbers(place)
-        if given.dtype.kind not in "iu" or given.size > 64:
-            raise FileError(f"from_onnx: the {self.title} has {name} of {given.dtype}, expected a few whole numbers.")
-        return [int(value) for value in given.reshape(-1)]

@@ -12,13 +12,15 @@ import numpy as np
 from edge_rnn.errors import EdgeRnnError, FileError, InputError, UnsupportedError
 from edge_rnn.model import Model
 from edge_rnn_export.onnx_cells import CELLS
+from edge_rnn_export.onnx_codes import Signal, Value
 from edge_rnn_export.onnx_drafts import Draft, Finished, finished
 from edge_rnn_export.onnx_file import Budget, open_model
 from edge_rnn_export.onnx_glue import FOLDS, GLUE, is_whole
 from edge_rnn_export.onnx_graph import Graph, Operator, graph_of
 from edge_rnn_export.onnx_heads import HEADS
+from edge_rnn_export.onnx_node import Node
 from edge_rnn_export.onnx_own import is_own, own_model
-from edge_rnn_export.onnx_trace import Node, Signal, Trace, Value
+from edge_rnn_export.onnx_trace import Trace
 
 __all__ = ["Reading", "read_onnx"]
 

@@ -453,19 +453,22 @@ def test_import_compares_with_onnxruntime(tmp_path: Path, capsys: pytest.Capture
     m.op("Transpose", "x", perm=[1, 0, 2], out="seq")
     m.op("Identity", rnn(m, "seq", start=("h",)), out="y")
     onnx.save(m.proto("y"), tmp_path / "theirs.onnx")
-    model = Model([LSTM(uniform(16, 3), uniform(16, 4), cell_clip=0.5), Dense(uniform(2, 4))])
+    layers = [LSTM(uniform(16, 3), uniform(16, 4), cell_clip=0.5), Dense(uniform(2, 4))]
+    model = Model(layers, name="ours", labels=["l", "r"], sample_rate_hz=10)
     onnx.save(build_graph(model, "sequence"), tmp_path / "whole.onnx")
     onnx.save(build_graph(model), tmp_path / "step.onnx")
     for name, steps in (("theirs", 88), ("whole", 160), ("step", 8)):
         output = tmp_path / f"{name}.safetensors"
         assert main(["import", str(tmp_path / f"{name}.onnx"), "-o", str(output)]) == 0
-        read, compared, written = capsys.readouterr().out.splitlines()
-        assert read.startswith("read         ONNX: <Model input(3) > ")
+        told, compared, written = capsys.readouterr().out.splitlines()
+        assert told.startswith("read         ONNX: <Model ")
         words = compared.split(f"compared     with onnxruntime over {steps} random steps: ")[1]
         assert float(words.removesuffix(" off at most")) < TOLERANCE
         assert written.startswith(f"written      {output}")
         edge_rnn.load(output)
-    assert edge_rnn.load(tmp_path / "whole.safetensors").fingerprint == model.fingerprint
+    read = edge_rnn.load(tmp_path / "whole.safetensors")
+    assert read.fingerprint == model.fingerprint
+    assert (read.name, read.labels, read.sample_rate_hz) == ("ours", ("l", "r"), 10.0)
 
 
 def test_import_says_so_where_onnxruntime_does_not_run_the_graph(tmp_path: Path, capsys: Any) -> None:
