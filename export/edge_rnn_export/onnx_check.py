@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_rnn import reference
-from edge_rnn.errors import FileError, InputError, UnsupportedError
+from edge_rnn.errors import FileError, UnsupportedError
 from edge_rnn.layers import Embedding
 from edge_rnn_export.onnx_codes import Signal, Source
 from edge_rnn_export.onnx_trace import Trace
@@ -130,7 +130,7 @@ def _states(reading: Reading, source: Source, states: list[dict[str, Array]], rn
     array = rng.uniform(-1, 1, source.shape).astype(np.float32)
     for draft, key, places in source.states:
         if len(places) != len(states):
-            raise InputError("the graph names the batch of its states otherwise than that of its samples.")
+            raise UnsupportedError("the graph names the batch of its states otherwise than that of its samples.")
         for state, values in zip(states, array.reshape(-1)[places], strict=True):
             state[f"{reading.layers.names[draft]}.{key}"] = values
     return array

@@ -141,7 +141,8 @@ def _batch_norm(node: Node) -> Signal:
     """Scaling by what was counted in training, features on axis 1, as a matrix with a bias."""
     epsilon, training = node.take("epsilon", 1e-5), node.take("training_mode", 0)
     node.take("momentum", 0.9)
-    node.take("spatial", 1)
+    if not node.take("spatial", 1):
+        raise node.refuse("it scales each place of a sequence by a number of its own.")
     if training or any(node.outputs[1:]):
         raise node.refuse("it counts while training; export the network in inference mode.")
     signal = node.signal(0)

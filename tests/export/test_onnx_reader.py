@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -652,3 +653,23 @@ def test_unknown_operator_sets_are_refused(opset: int) -> None:
     m.op("Identity", rnn(m), out="y")
     with pytest.raises(UnsupportedError, match=rf"ONNX's operator set {opset}, expected 7 to"):
         from_onnx(m.proto("y"))
+
+
+@pytest.mark.parametrize("package", ["onnx", "google.protobuf.message"])
+def test_missing_package_is_named_with_the_remedy(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.startswith("edge_rnn_export.onnx_")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(UnsupportedError, match=r"from_onnx needs .*: pip install 'edge-rnn\[export\]'"):
+        from_onnx("model.onnx")
+
+
+def test_import_of_a_part_and_of_states_that_cannot_be_compared(tmp_path: Path, capsys: Any) -> None:
+    from edge_rnn.cli import main
+
+    m = Maker(("x", ["t", "b", 3]), ("h", [1, "other", HIDDEN]))
+    m.op("Identity", rnn(m, start=("h",)), out="y")
+    m.op("Erf", "y", out="z")
+    onnx.save(m.proto("z"), tmp_path / "m.onnx")
+    assert main(["import", str(tmp_path / "m.onnx"), "-o", str(tmp_path / "m.safetensors"), "--upto", "y"]) == 0
+    assert "compared     with nothing: the graph names the batch of its states otherwise" in capsys.readouterr().out
