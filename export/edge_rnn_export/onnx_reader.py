@@ -1,4 +1,4 @@
-"""ONNX networks into edge_rnn's :class:`~edge_rnn.model.Model`, as PyTorch, Keras and edge_rnn export them."""
+"""ONNX networks into edge_rnn's :class:`~edge_rnn.model.Model`, as PyTorch, edge_rnn and others export them."""
 
 from __future__ import annotations
 
