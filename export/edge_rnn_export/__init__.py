@@ -9,6 +9,7 @@ from edge_rnn_export.build import Built, build
 from edge_rnn_export.export import to_onnx
 from edge_rnn_export.json_reader import from_json
 from edge_rnn_export.keras_reader import from_keras
+from edge_rnn_export.onnx_reader import from_onnx
 from edge_rnn_export.ort_format import to_ort
 from edge_rnn_export.ort_stream import OrtStream
 from edge_rnn_export.report import Report
@@ -25,6 +26,7 @@ __all__ = [
     "build",
     "from_json",
     "from_keras",
+    "from_onnx",
     "from_tflite",
     "from_torch",
     "to_onnx",

@@ -16,6 +16,7 @@ examples:
   edge-rnn import state.safetensors -o model.safetensors --modules rnn,fc1,fc2 --activation fc1=relu
   edge-rnn import amp.nam -o amp.safetensors
   edge-rnn import gestures.keras -o gestures.safetensors --labels rest,fist,wave
+  edge-rnn import exported.onnx -o model.safetensors
 """
 
 _EXPORT = """\
@@ -32,8 +33,8 @@ def add_import(subparsers: Any) -> None:
         help="turn a trained network from elsewhere into a model file",
         description="Turn a trained network from elsewhere into a model file of edge_rnn: a PyTorch state_dict (.pt, "
         ".pth, .safetensors), JSON of RTNeural, AIDA-X, GuitarML or Neural Amp Modeler (.json, .nam, .aidax), a "
-        ".tflite file, or a Keras model (.keras, .h5). Where the file holds a recording to check with, or Keras is "
-        "installed for a file of its own, that is done.",
+        ".tflite file, a Keras model (.keras, .h5) or an .onnx graph. Where the file holds a recording to check with, "
+        "or can be run itself (.onnx; Keras's own where that is installed), that is done.",
         epilog=_IMPORT,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -50,7 +51,9 @@ def add_import(subparsers: Any) -> None:
     parser.add_argument("--ignore", metavar="A,B", help="parameters or modules that inference does not use")
     parser.add_argument("--mean", metavar="V,V", help="mean of each input, to take samples in the sensor's own units")
     parser.add_argument("--scale", metavar="V,V", help="scale of each input; goes with --mean")
-    parser.add_argument("--upto", metavar="TENSOR", help="of a .tflite file, what comes before this tensor alone")
+    parser.add_argument(
+        "--upto", metavar="TENSOR", help="of a .tflite or .onnx file, what comes before this tensor alone"
+    )
     parser.add_argument("--after", metavar="TENSOR", help="of a .tflite file, what comes behind this tensor alone")
     parser.add_argument(
         "--unpadded", action="store_true", help="of a Keras model, ignore Masking: no step of the stream is padding"
