@@ -12,14 +12,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from edge_rnn.activation import parse
 from edge_rnn.errors import InputError, UnsupportedError
 from edge_rnn.layers import Layer
 from edge_rnn.model import Model
 
-__all__ = ["initial_state", "run", "step", "trace"]
+__all__ = ["initial_state", "layer_step", "run", "step", "trace"]
 
 Array = NDArray[np.float64]
 State = dict[str, Array]
@@ -176,6 +176,39 @@ def step(model: Model, x: ArrayLike, state: Mapping[str, ArrayLike]) -> tuple[Ar
     return _advance(model, [_wide(layer) for layer in model.layers], x, _checked(model, state, "reference.step"))
 
 
+def layer_step(
+    layer: Layer, x: Array, state: State, matrices: Mapping[str, Any] | None = None, dtype: DTypeLike = np.float64
+) -> tuple[Array, State]:
+    """One time step of one layer, nothing checked.
+
+    Parameters
+    ----------
+    x
+        ``(I,)``: what the layer reads.
+    state
+        The layer's own: ``h`` and ``c``, each ``(H,)``.
+    matrices
+        What stands for some of the layer's matrices, by field: anything that ``@`` multiplies with a vector. So other
+        ways to compute a product can be followed.
+    dtype
+        Of the layer's arrays.
+
+    Returns
+    -------
+    y, state
+        Output, and the layer's own new state.
+
+    Raises
+    ------
+    UnsupportedError
+        There is no reference for the kind of layer.
+    """
+    wide = _wide(layer, dtype)
+    vars(wide).update(matrices or {})
+    y, new = wide.cell(wide, x, state)
+    return y, new
+
+
 def run(model: Model, xs: ArrayLike, state: Mapping[str, ArrayLike] | None = None) -> tuple[Array, State]:
     """Many time steps in float64.
 
@@ -247,14 +280,14 @@ def _advance(
     return outputs[-1].copy(), new
 
 
-def _wide(layer: Layer) -> SimpleNamespace:
+def _wide(layer: Layer, dtype: DTypeLike = np.float64) -> SimpleNamespace:
     """Collect the layer's fields, arrays as float64 (0 where absent), its function and the names of its state."""
     cell = _CELLS.get(layer.kind.lower())
     if cell is None:
         raise UnsupportedError(f"reference has no function for {layer.title}; expected one of {', '.join(_CELLS)}.")
     values = {f.name: getattr(layer, f.name) for f in fields(layer)}
     absent = {name: 0.0 for name, value in values.items() if value is None}
-    arrays = {name: np.asarray(array, np.float64) for name, array in (layer.arrays | layer.formats).items()}
+    arrays = {name: np.asarray(array, dtype) for name, array in (layer.arrays | layer.formats).items()}
     return SimpleNamespace(**(values | absent | arrays), cell=cell, state=tuple(layer.initial_state))
 
 
