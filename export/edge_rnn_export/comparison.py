@@ -16,7 +16,7 @@ from edge_rnn.model import Model
 from edge_rnn_export.onnx_steps import OnnxSteps
 from edge_rnn_export.precision import at_precision, rounded_vectors
 from edge_rnn_export.report import Rounding
-from edge_rnn_export.rounded import rounded_steps
+from edge_rnn_export.rounded import RoundedReference
 
 __all__ = ["Comparison", "Target", "compare", "differing_pairs"]
 
@@ -40,23 +40,20 @@ class Target:
     plain
         With these matrices as the float32 arrays that they stand for.
     rounding
-        Matrices whose vectors the graph rounds to 8 bits, by layer and field, float64.
+        The reference that rounds vectors to 8 bits as the graph does; None where that rounds none.
     """
 
     model: Model
     held: Model
     plain: Model
-    rounding: Mapping[str, Mapping[str, Array]]
+    rounding: RoundedReference | None
 
     @classmethod
     def of(cls, model: Model, precision: str | None) -> Target:
         """The target of a graph of the model at a precision; see :func:`~edge_rnn_export.to_onnx`."""
         held = at_precision(model, precision)
-        rounding = {
-            layer: {name: matrix.dense().astype(np.float64) for name, matrix in found.items()}
-            for layer, found in rounded_vectors(held, precision).items()
-        }
-        return cls(model, held, dequantize(held), rounding)
+        plain, rounded = dequantize(held), rounded_vectors(held, precision)
+        return cls(model, held, plain, RoundedReference(plain, rounded) if rounded else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +108,8 @@ def compare(target: Target, graph: OnnxSteps, samples: NDArray[np.float32]) -> C
             strict=False,
         ):
             expected: Values | None = exact
-            if target.rounding:
-                ys, states, toss_up = rounded_steps(plain, target.rounding, x[None], before, onnx)
+            if target.rounding is not None:
+                ys, states, toss_up = target.rounding.steps(x[None], before, onnx)
                 expected = None if toss_up else {"y": ys[0], **states}
             compared += expected is not None
             for name in names:
@@ -130,7 +127,7 @@ def compare(target: Target, graph: OnnxSteps, samples: NDArray[np.float32]) -> C
 
 
 def differing_pairs(
-    target: Target, graph: OnnxSteps, samples: NDArray[np.float32], run: Comparison, allowed: Values
+    rounding: RoundedReference, graph: OnnxSteps, samples: NDArray[np.float32], run: Comparison, allowed: Values
 ) -> tuple[list[str], int]:
     """Hold calls with two samples each against the reference that rounds the vectors of both to one range.
 
@@ -142,16 +139,16 @@ def differing_pairs(
     """
     differ: set[str] = set()
     compared = 0
-    for t in np.unique(np.linspace(1, len(samples) - 2, _PAIRS).astype(int)) if len(samples) > 2 else ():
+    for t in np.unique(np.linspace(1, len(samples) - 2, _PAIRS).astype(int)):
         both = samples[t : t + 2]
-        begin = {name: run.values[name][t - 1] for name in run.values if name != "y"}
-        ys, states, toss_up = rounded_steps(target.plain, target.rounding, both, begin)
+        begin = {name: values[t - 1] for name, values in run.values.items() if name != "y"}
+        ys, states, toss_up = rounding.steps(both, begin)
         if toss_up:
             continue
         compared += 1
         y, last = graph.whole(both, begin)
-        for name, values in {"y": y - ys, **{name: last[name] - states[name] for name in last}}.items():
-            if not (np.abs(values) <= allowed[name]).all():
+        for name, off in {"y": y - ys, **{name: last[name] - states[name] for name in last}}.items():
+            if not (np.abs(off) <= allowed[name]).all():
                 differ.add(name)
     return sorted(differ), compared
 
@@ -164,15 +161,13 @@ def _rounding(name: str, sums: Array, changed: bool) -> Rounding:
 
 def _reference_steps(model: Model, samples: Array, state_dtype: type) -> Iterator[dict[str, Array]]:
     """Output and states of the reference after each step, the state carried in the given type."""
-    state = reference.initial_state(model)
-    for t, x in enumerate(samples):
-        y, state = reference.step(model, x, state)
-        if any(np.abs(values).max() > np.finfo(np.float32).max for values in (y, *state.values())):
+    for t, (y, state) in enumerate(reference.steps(model, samples, state_dtype)):
+        # A state that was rounded beyond float32 is infinite.
+        if not all(np.abs(values).max() <= np.finfo(np.float32).max for values in (y, *state.values())):
             raise InputError(
                 f"verify: the values of {model!r} leave the range of float32 at step {t} of these samples; hand a "
                 f"recording over as xs."
             )
-        state = {name: values.astype(state_dtype).astype(np.float64) for name, values in state.items()}
         yield {"y": y, **state}
 
 

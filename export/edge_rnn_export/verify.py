@@ -17,6 +17,7 @@ from edge_rnn_export.magnitudes import magnitudes
 from edge_rnn_export.onnx_metadata import mismatches, precision_of
 from edge_rnn_export.onnx_steps import OnnxSteps
 from edge_rnn_export.report import Deviation, Report
+from edge_rnn_export.rounded import RoundedReference
 
 __all__ = ["DRIFT_FACTOR", "TOLERANCE", "TOLERANCE_LIMIT", "verify"]
 
@@ -103,11 +104,11 @@ def verify(
     drift = max(float((most[4] / scales[name]).max()) for name, most in run.most.items())
     tolerance = float(np.clip(DRIFT_FACTOR * drift, TOLERANCE, TOLERANCE_LIMIT))
     # A step that is compared by itself has no drift.
-    single = TOLERANCE if target.rounding else None
+    single = None if target.rounding is None else TOLERANCE
     deviations = tuple(_deviation(name, most, tolerance, scales[name], single) for name, most in run.most.items())
     wrong, notes = mismatches(model, graph.metadata)
-    if target.rounding:
-        found = _compared_with_rounding(target, graph, samples, run, scales)
+    if target.rounding is not None:
+        found = _compared_with_rounding(target.rounding, graph, samples, run, scales)
         wrong, notes = wrong + found[0], notes + found[1]
     elif graph.takes_sequences:
         ys, last = graph.whole(samples)
@@ -115,11 +116,15 @@ def verify(
         for name, values in {"y": ys, **last}.items():
             if not (np.abs(values - stepped[name]) <= tolerance * scales[name]).all():
                 wrong += (f"All samples in one call give another {name} than one by one.",)
-    return Report(len(samples), deviations, drift, tolerance, wrong, notes, run.rounding, bool(target.rounding))
+    return Report(len(samples), deviations, drift, tolerance, wrong, notes, run.rounding, single is not None)
 
 
 def _compared_with_rounding(
-    target: Target, graph: OnnxSteps, samples: NDArray[np.float32], run: Comparison, scales: Mapping[str, Array]
+    rounding: RoundedReference,
+    graph: OnnxSteps,
+    samples: NDArray[np.float32],
+    run: Comparison,
+    scales: Mapping[str, Array],
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """What is wrong, and notes, of a graph that rounds vectors to 8 bits."""
     wrong: list[str] = []
@@ -132,7 +137,7 @@ def _compared_with_rounding(
         wrong.append("No step could be compared, each had a value at a toss-up of rounding; take more steps.")
     if graph.takes_sequences and len(samples) > 2:
         allowed = {name: TOLERANCE * scale for name, scale in scales.items()}
-        differ, compared = differing_pairs(target, graph, samples, run, allowed)
+        differ, compared = differing_pairs(rounding, graph, samples, run, allowed)
         if differ or not compared:
             what = f"another {' and '.join(differ)} than they should" if differ else "nothing that could be compared"
             wrong.append(f"Two samples in one call give {what}.")

@@ -22,7 +22,7 @@ from edge_rnn_export import OrtStream, export, to_onnx, to_ort, verify
 from edge_rnn_export.onnx_writer import OPSET, build_graph
 from edge_rnn_export.ort import session
 from edge_rnn_export.precision import at_precision, rounded_vectors
-from edge_rnn_export.rounded import rounded_steps
+from edge_rnn_export.rounded import RoundedReference
 from edge_rnn_export.verify import TOLERANCE
 
 CELLS = ["elman_tanh", "elman_relu", "gru", "gru_reset_before", "lstm"]
@@ -292,11 +292,11 @@ def test_rounded_vectors_are_those_of_the_onnx_operators(low: float) -> None:
     model = Model([Dense(rng.normal(size=(5, 11)), rng.normal(size=5))])
     run = ReferenceEvaluator(build_graph(model, "step", "int8", "standard"))
     held = at_precision(model, "int8")
-    matrices = {"dense1": {"weight": held.layers[0].weight.dense().astype(np.float64)}}  # type: ignore[attr-defined]
     plain = dequantize(held)
+    rounding = RoundedReference(plain, rounded_vectors(held, "int8"))
     for _ in range(50):
         x = (low + rng.uniform(0, 2, 11)).astype(np.float32)
-        ours, _, toss_up = rounded_steps(plain, matrices, x[None], {})
+        ours, _, toss_up = rounding.steps(x[None], {})
         assert not toss_up
         (theirs,) = run.run(["y"], {"x": x[None, None]})
         np.testing.assert_allclose(ours[0], theirs[0, 0], atol=2e-6 * np.abs(x).max() * 11)
@@ -308,10 +308,10 @@ def test_vanishing_and_equal_values() -> None:
     model = Model([Dense([[1.0, -0.5]])])
     run = session(build_graph(model, "step", "int8").SerializeToString())
     held = at_precision(model, "int8")
-    matrices = {"dense1": {"weight": held.layers[0].weight.dense().astype(np.float64)}}  # type: ignore[attr-defined]
+    rounding = RoundedReference(dequantize(held), rounded_vectors(held, "int8"))
     for x in ([0, 0], [1e-43, 0], [1e-45, -1e-45], [3, 3], [-3, -3]):
         sample = np.array(x, np.float32)
-        ours, _, _ = rounded_steps(dequantize(held), matrices, sample[None], {})
+        ours, _, _ = rounding.steps(sample[None], {})
         theirs = run.run(["y"], {"x": sample[None, None]})[0][0]
         np.testing.assert_allclose(ours, theirs, rtol=1e-6, atol=0)
 
