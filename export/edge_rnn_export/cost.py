@@ -10,8 +10,8 @@ import numpy as np
 from edge_rnn import dequantize
 from edge_rnn.model import Model
 from edge_rnn.timing import Make, calls, time_chunks, turns
-from edge_rnn_export.onnx_nodes import Form
 from edge_rnn_export.ort import bound_step, session
+from edge_rnn_export.precision import Form
 from edge_rnn_export.report import Cost
 
 __all__ = ["SEQUENCE_STEPS", "measured"]

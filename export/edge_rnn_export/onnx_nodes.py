@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
 from edge_rnn.activation import Activation
+from edge_rnn_export.precision import Form
 
-__all__ = ["ACTIVATIONS", "Form", "Nodes", "Stage", "activation_stages"]
-
-Form = Literal["step", "sequence"]
+__all__ = ["ACTIVATIONS", "Nodes", "Stage", "activation_stages"]
 
 ACTIVATIONS = {
     "none": "Affine",

@@ -23,10 +23,10 @@ from edge_rnn.errors import UnsupportedError
 from edge_rnn.layers import LAYER_TYPES
 from edge_rnn.model import Model
 from edge_rnn_export.onnx_metadata import metadata
-from edge_rnn_export.onnx_nodes import Form, Nodes, Stage, activation_stages
+from edge_rnn_export.onnx_nodes import Nodes, Stage, activation_stages
 from edge_rnn_export.onnx_products import MICROSOFT, product
 from edge_rnn_export.onnx_recurrent import activations, recurrent
-from edge_rnn_export.precision import Operators, Precision, at_precision
+from edge_rnn_export.precision import Form, Operators, Precision, at_precision
 
 __all__ = ["OPSET", "build_graph"]
 

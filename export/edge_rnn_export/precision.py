@@ -10,7 +10,10 @@ from edge_rnn.errors import InputError
 from edge_rnn.formats import Int8
 from edge_rnn.model import Model
 
-__all__ = ["Operators", "Precision", "at_precision", "check_target", "rounded_vectors"]
+__all__ = ["Form", "Operators", "Precision", "at_precision", "check_target", "rounded_vectors"]
+
+Form = Literal["step", "sequence"]
+"""A graph of one step, or of as many as the samples are."""
 
 Precision = Literal["float32", "float16", "int8", "int8-weights", "int4"]
 """``"int8"``: weights of 8 bits, and vectors too, rounded as they come. ``"int8-weights"``: weights alone."""

@@ -26,7 +26,8 @@ class Deviation:
     tolerance
         What the channel ``channel`` may differ by: the report's tolerance, times what the channel's values are made of.
     reference_vs_stream, reference_vs_onnx, stream_vs_onnx
-        Largest absolute differences, over all channels.
+        Largest absolute differences, over all channels. Of a graph that rounds vectors to 8 bits the second is that of
+        single steps, from the reference that rounds them too, and the third, which rounding makes, is not judged.
     share
         Largest difference as a share of its own channel's tolerance: the value has passed up to 1.
     channel
@@ -73,6 +74,9 @@ class Rounding:
 @dataclass(frozen=True, slots=True)
 class Cost:
     """A graph of smaller formats beside one of float32, measured in turn on this machine.
+
+    Each has the caches to itself while it is measured. In a program that does something else between two steps, the
+    larger one loses more.
 
     Parameters
     ----------
