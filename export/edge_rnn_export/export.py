@@ -78,6 +78,8 @@ def to_onnx(
     sequences what does not wait for the state is multiplied for all samples of a call at once, in one range. Elman,
     GRU, and LSTMs with options that ONNX's operators lack are put together from operators then, sequences by Scan.
 
+    Ranges of vectors that a quantized model states (``input_range``) are those of Stream alone: no graph clips to them.
+
     On processors with AVX2 or AVX-512 but without VNNI, onnxruntime's 8-bit products can overflow: set
     ``session.x64quantprecision`` to ``"1"`` there, as ``OrtStream`` and ``verify`` do.
     """

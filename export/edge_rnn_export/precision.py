@@ -10,7 +10,7 @@ from edge_rnn.errors import InputError
 from edge_rnn.formats import Int8
 from edge_rnn.model import Model
 
-__all__ = ["Form", "Operators", "Precision", "at_precision", "check_target", "rounded_vectors"]
+__all__ = ["Form", "Operators", "Precision", "at_precision", "check_target", "has_ranges", "rounded_vectors"]
 
 Form = Literal["step", "sequence"]
 """A graph of one step, or of as many as the samples are."""
@@ -81,6 +81,12 @@ def rounded_vectors(model: Model, precision: str | None) -> dict[str, dict[str, 
         return {}
     found = {layer.name: dict(_int8(layer)) for layer in model.layers}
     return {name: matrices for name, matrices in found.items() if matrices}
+
+
+def has_ranges(model: Model) -> bool:
+    """Whether a matrix says which range the vectors have that it is multiplied with (``input_range``)."""
+    formats = [matrix for layer in model.layers for matrix in layer.formats.values()]
+    return any(getattr(matrix, "input_range", None) is not None for matrix in formats)
 
 
 def _int8(layer: Any) -> Iterator[tuple[str, Int8]]:

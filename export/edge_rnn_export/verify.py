@@ -16,6 +16,7 @@ from edge_rnn_export.comparison import Comparison, Target, compare, differing_pa
 from edge_rnn_export.magnitudes import magnitudes
 from edge_rnn_export.onnx_metadata import mismatches, precision_of
 from edge_rnn_export.onnx_steps import OnnxSteps
+from edge_rnn_export.precision import has_ranges
 from edge_rnn_export.report import Deviation, Report
 from edge_rnn_export.rounded import RoundedReference
 
@@ -107,6 +108,8 @@ def verify(
     single = None if target.rounding is None else TOLERANCE
     deviations = tuple(_deviation(name, most, tolerance, scales[name], single) for name, most in run.most.items())
     wrong, notes = mismatches(model, graph.metadata)
+    if has_ranges(target.held):
+        notes += ("The model states ranges beyond which Stream clips vectors; the graph clips none, each has its own.",)
     if target.rounding is not None:
         found = _compared_with_rounding(target.rounding, graph, samples, run, scales)
         wrong, notes = wrong + found[0], notes + found[1]

@@ -370,6 +370,15 @@ def test_a_loop_that_forgets_its_state_is_found(make_model: Callable[..., Model]
     assert "Two samples in one call give another elman1.h and y than they should" in str(report)
 
 
+def test_ranges_that_a_graph_does_not_clip_to_are_told(tmp_path: Path) -> None:
+    plain = quantize(Model([Dense([[1.0, -0.5]])]), "w8a8")
+    for given, told in ((None, False), (2.0, True)):
+        (layer,) = plain.layers
+        model = Model([replace(layer, weight=replace(layer.weight, input_range=given))])  # type: ignore[attr-defined]
+        report = to_onnx(model, tmp_path / "m.onnx", steps=20)
+        assert ("Note: The model states ranges beyond which Stream clips vectors" in str(report)) == told
+
+
 def test_what_rounding_does_is_told(make_model: Callable[..., Model], tmp_path: Path) -> None:
     model = make_model("lstm", 3, 24)
     report = to_onnx(model, tmp_path / "m.onnx", precision="int8")
