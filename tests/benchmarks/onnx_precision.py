@@ -31,9 +31,14 @@ TARGETS = {
     "int4": ("int4", "onnxruntime"),
     "int4, standard": ("int4", "standard"),
 }
-FORMS = {"step": "A step, I/O binding", "sequence": "A step of a sequence of 100 in one call"}
+FORMS = {
+    "step": "A step, I/O binding",
+    "turn": "A step where four such networks take turns, and the caches are not one's own",
+    "sequence": "A step of a sequence of 100 in one call",
+}
 BEGIN, END = "<!-- benchmark: onnx precision -->", "<!-- /benchmark: onnx precision -->"
 STEPS = 100
+NETWORKS = 4
 
 
 def main() -> int:
@@ -70,10 +75,14 @@ def _row(entry: Any) -> dict[str, Any]:
         ys = np.array([call(x).copy() for x in xs], np.float64)
         errors[name] = float(np.sqrt(np.square(ys - expected).sum() / np.square(expected).sum()))
         makes[f"step {name}"] = calls(bound_step(session(step), model), xs[:64])
+        makes[f"turn {name}"] = turns(
+            partial(_each, [bound_step(session(step), model) for _ in range(NETWORKS)], xs[0])
+        )
         makes[f"sequence {name}"] = _whole(session(sequence), model, xs)
     makes["for"] = calls(None, xs[:64])
     times = time_chunks(makes, seconds=0.4)
     ns = {f"step {name}": times[f"step {name}"].ns - times["for"].ns for name in TARGETS}
+    ns |= {f"turn {name}": times[f"turn {name}"].ns / NETWORKS for name in TARGETS}
     ns |= {f"sequence {name}": times[f"sequence {name}"].ns / STEPS for name in TARGETS}
     return {
         "cell": entry.cell,
@@ -83,6 +92,11 @@ def _row(entry: Any) -> dict[str, Any]:
         "relative_rms": errors,
         "ns": {name: round(each, 1) for name, each in ns.items()},
     }
+
+
+def _each(steps: list[Any], x: Any) -> None:
+    for step in steps:
+        step(x)
 
 
 def _whole(loaded: Any, model: edge_rnn.Model, xs: Any) -> Make:
