@@ -52,7 +52,7 @@ LAYERS = {
         {"json_text"},
         {"torch_files", "torch_modules", "torch_forward"},
         {"torch_state", "ort", "report", "magnitudes", "onnx_metadata", "onnx_recurrent", "rounded"},
-        {"onnx_cells"},
+        {"onnx_elementary"},
         {"onnx_loop", "onnx_products"},
         {"onnx_nodes", "precision"},
     ],

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from edge_rnn.activation import parse
-from edge_rnn_export.onnx_cells import cell_of_operators, is_operator
+from edge_rnn_export.onnx_elementary import cell_of_operators, is_operator
 from edge_rnn_export.onnx_nodes import ACTIVATIONS, Nodes
 from edge_rnn_export.onnx_products import MICROSOFT, is_dense, is_rounding, rows_of, stored
 
