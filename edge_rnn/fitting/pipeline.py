@@ -18,7 +18,7 @@ from edge_rnn.fitting.trace import Block
 
 __all__ = ["cycles"]
 
-_TURNS = 4  # of each loop, as executed
+_TURNS = 3  # of each loop, as executed
 _ITERATIONS = (4, 16)  # of each piece of code, one after another: what lies between is its lasting pace
 _CYCLES = re.compile(r"^Total Cycles:\s+(\d+)", re.MULTILINE)
 # The way to and from a function is a jump; what a called function costs is in the trace.

@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 __all__ = ["Repeat", "fold"]
 
 T = TypeVar("T")
-_LONGEST = 12  # of what is looked for: blocks and inner loops in one turn of an outer loop
+_LONGEST = 64  # of what is looked for: blocks and inner loops in one turn of an outer loop
 
 
 @dataclass(frozen=True, slots=True)
