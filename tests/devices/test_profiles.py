@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
+import edge_rnn
 from edge_rnn import device
 from edge_rnn.cli import main
 from edge_rnn.device_profile import KINDS, read
 from edge_rnn.errors import FileError, InputError
 from edge_rnn.kernels import library
+from edge_rnn.plan import plan_for
 
 FOLDER = Path(__file__).parents[2] / "devices"
 NAMES = device.names()
@@ -155,3 +157,19 @@ def test_devices_says_what_is_wrong(capsys: pytest.CaptureFixture[str]) -> None:
     assert "did you mean pico_2" in capsys.readouterr().err
     assert main(["devices", "pico_2"]) == 2
     assert "expected nothing or show NAME" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_board_has_a_page_that_says_how_and_what_is_estimated(name: str) -> None:
+    board = device.load(name)
+    page = (FOLDER / name / "README.md").read_text(encoding="utf-8")
+    assert page.startswith(f"# {board.title}\n")
+    assert f"edge-rnn build MODEL.safetensors --device {name} -o out" in page
+    assert ("edge-rnn warm-up MODEL.safetensors" in page) == board.numba
+    assert f"edge-rnn devices show {name}" in page
+    figures = page.partition("<!-- fit -->")[2].partition("<!-- /fit -->")[0]
+    assert "Estimated, nothing was measured on this board" in figures
+    row = re.search(r"^\| `smart_watch/gru` \| ([\d,]+) \| [\d,]* \| [\d,]+ \| [\d.]+ (?:ns|µs|ms) \|$", figures, re.M)
+    assert row is not None
+    plan = plan_for(edge_rnn.load(FOLDER / "smart_watch" / "gru.safetensors"), board.target)
+    assert int(row[1].replace(",", "")) == plan.weight_bytes + plan.records.nbytes
