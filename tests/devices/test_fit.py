@@ -106,11 +106,9 @@ def test_as_many_multiply_adds_are_executed_as_there_are(name: str, make_model: 
 
 
 @needs_emulator
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "x86_64_v3"])  # whose AVX it does not know
 def test_a_step_runs_to_its_end_on_every_board(name: str, make_model: Callable[..., Model]) -> None:
     """Nothing is known of the vectors here: the emulator stops for what it cannot run, or does not come back."""
-    if name == "x86_64_v3":
-        pytest.skip("its AVX instructions are taken out by their listing")
     compiled = program(make_model("gru", 6, 32, labels=("a", "b", "c", "d")), device.load(name))
     blocks, stack_bytes = trace(compiled, image(compiled))
     assert sum(size for _, size in blocks) > 1000
