@@ -55,7 +55,7 @@ def show(model: Model, found: Fit, smaller: Sequence[Fit]) -> None:
 
     console = make_console()
     estimate, board = found.estimate, found.device
-    code = "not known yet" if found.code_bytes is None else f"{spell_bytes(found.code_bytes)}, compiled for {board.cpu}"
+    code = f"{spell_bytes(found.code_bytes)}, compiled for {board.cpu}"
     facts = [
         ("model", model.name or "without a name"),
         ("board", f"{board.title} ({board.name})"),
@@ -152,8 +152,8 @@ def _formats(smaller: Sequence[Fit]) -> Any:
     for name, justify in columns:
         table.add_column(name, justify=justify)  # type: ignore[arg-type]
     for each in smaller:
-        code = "" if each.code_bytes is None else spell_bytes(each.code_bytes)
         fits = "fits" if each.fits else "does not fit"
+        code = spell_bytes(each.code_bytes)
         table.add_row(each.format, spell_bytes(each.weight_bytes), code, spell_ns(each.estimate.ns), fits)
     return table
 

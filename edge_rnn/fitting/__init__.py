@@ -34,7 +34,7 @@ class Fit:
     weight_bytes, state_bytes
         Packed weights and records, shared by all streams; what each stream has for itself.
     code_bytes
-        Machine code and its constants, compiled for the board; None where nothing can be compiled for it yet.
+        Machine code and its constants, compiled for the board.
     ways
         The ways to run it, and the memory that each takes.
     estimate
@@ -47,7 +47,7 @@ class Fit:
     format: str
     weight_bytes: int
     state_bytes: int
-    code_bytes: int | None
+    code_bytes: int
     ways: tuple[Way, ...]
     estimate: Estimate
     rate_hz: float | None

@@ -51,7 +51,7 @@ def ways(program: Program, stack_bytes: int | None) -> tuple[Way, ...]:
     """The ways to run a model on its board, from the most comfortable one down."""
     device = program.device
     limit = int(device.ram_bytes * PROGRAM_SHARE)
-    code = program.code_bytes or 0
+    code = program.code_bytes
     model = program.weight_bytes + program.state_bytes
     if device.flash_bytes:
         ram = program.state_bytes + (stack_bytes or _STACK)

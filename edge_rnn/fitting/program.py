@@ -29,7 +29,7 @@ class Program:
     plan
         Weights, records, and where everything lies.
     objects
-        Object code by the name of the function, that of the step first; none where nothing can be compiled yet.
+        Object code by the name of the function, that of the step first.
     input_size, output_size
         Floats of a sample and of an output.
     device
@@ -54,9 +54,9 @@ class Program:
         return 4 * (self.plan.arena_floats + padded(self.output_size)) + 8 * words
 
     @property
-    def code_bytes(self) -> int | None:
-        """Bytes of machine code and its constants; None where nothing can be compiled yet."""
-        return sum(map(code_bytes, self.objects.values())) if self.objects else None
+    def code_bytes(self) -> int:
+        """Bytes of machine code and its constants."""
+        return sum(map(code_bytes, self.objects.values()))
 
 
 def program(model: Model, device: Device) -> Program:
@@ -69,9 +69,7 @@ def program(model: Model, device: Device) -> Program:
     """
     plan = plan_for(model, device.target)
     names = dict.fromkeys((STEP, *plan.operations))
-    # LLVM ends the process when it is to write what Numba leaves in a module as a WebAssembly object.
-    wanted = names if device.output != "wasm" else {}
-    objects = {name: _compiled(name, device.target) for name in wanted}
+    objects = {name: _compiled(name, device.target) for name in names}
     return Program(plan, objects, model.input_size, model.output_size, device)
 
 

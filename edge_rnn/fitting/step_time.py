@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from edge_rnn.errors import UnsupportedError
 from edge_rnn.fitting import counting, pipeline, roofline
+from edge_rnn.fitting.architecture import architecture
 from edge_rnn.fitting.listing import Listing, listing
 from edge_rnn.fitting.program import Program
 from edge_rnn.fitting.reading import reading
@@ -132,8 +133,7 @@ class _Ran:
 
 
 def _run(program: Program) -> _Ran:
-    if not program.objects:
-        raise UnsupportedError(f"edge_rnn cannot compile for {program.device.triple} yet.")
+    architecture(program.device.triple)  # else what follows would not know the file either
     loaded = image(program)
     known = listing(program, loaded)
     if program.device.triple.startswith("x86_64"):

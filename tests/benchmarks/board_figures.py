@@ -44,9 +44,8 @@ def page(board: device.Device, models: list[tuple[str, Model]]) -> Iterator[str]
     for name, model in models:
         found = fit(model, board)
         methods[found.estimate.method.name] = found.estimate
-        code = "" if found.code_bytes is None else f"{found.code_bytes:,}"
         step = spell_ns(found.estimate.ns) if found.fits_memory else "too large"
-        rows.append((name, f"{found.weight_bytes:,}", code, f"{found.state_bytes:,}", step))
+        rows.append((name, f"{found.weight_bytes:,}", f"{found.code_bytes:,}", f"{found.state_bytes:,}", step))
     yield from markdown(("network", "weights, bytes", "code, bytes", "state, bytes", "step, estimated"), rows)
     yield ""
     for name, estimate in methods.items():

@@ -220,6 +220,14 @@ def test_a_processor_without_a_model_is_counted(make_model: Callable[..., Model]
     assert estimate.compute_cycles >= estimate.instructions / board.issue_width
 
 
+def test_what_cannot_be_emulated_is_estimated_by_the_roofline(make_model: Callable[..., Model]) -> None:
+    model = make_model("gru", 3, 8)
+    found = fit(model, device.load("wasm32"))
+    assert found.code_bytes > 1000
+    assert found.estimate.method.name == "roofline"
+    assert found.estimate.why_not == ("unicorn does not emulate wasm32.",)
+
+
 def test_methods_tell_an_error_that_was_found() -> None:
     for method in METHODS.values():
         assert 0 < method.low < 1 < method.high
@@ -252,7 +260,6 @@ def test_code_bytes_are_those_of_the_sections(name: str, make_model: Callable[..
 
 def test_what_has_no_system_needs_flash_and_ram(make_model: Callable[..., Model]) -> None:
     compiled = program(make_model("gru", 3, 8), device.load("pico_2"))
-    assert compiled.code_bytes is not None
     (way,) = ways(compiled, 500)
     assert way.ram_bytes == compiled.state_bytes + 500
     assert way.flash_bytes == compiled.code_bytes + compiled.weight_bytes
