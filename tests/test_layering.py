@@ -16,7 +16,7 @@ LAYERS = {
     "edge_rnn": [
         {"cli", "__main__"},
         {"__init__"},
-        {"shrinking"},
+        {"shrinking", "fitting"},
         {"judging"},
         {"timing"},
         {"quantization", "trials"},
