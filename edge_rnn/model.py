@@ -129,7 +129,7 @@ class Model:
 
     @property
     def symbols(self) -> int:
-        """How many symbols a network of symbols reads: rows of the Embedding at its input, else the input's length."""
+        """How many symbols a network that reads symbols knows: rows of its Embedding, else the length of a sample."""
         return _symbols(self.layers, self.sources, self.input_size)
 
     @property
@@ -149,7 +149,7 @@ class Model:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 in hex of what the model computes: layers, options, wiring and weights; not of labels, units and vocabulary."""
+        """SHA-256 in hex of what a model computes: layers, options, wiring, weights, not of labels and vocabulary."""
         if self._fingerprint:
             return self._fingerprint[0]
         digest = hashlib.sha256(f"edge_rnn model 2, input {self.input_size}".encode())

@@ -223,7 +223,8 @@ class Stream:
         ys = self.run(window)
         if not len(ys):
             raise InputError("stream.classify got an empty window, expected one sample or more.")
-        return ys[-1].copy()
+        answer: Array = ys[-1].copy()
+        return answer
 
     def snapshot(self) -> bytes:
         """The state of the stream, in bytes that name the model; :meth:`restore` takes them, on any machine."""

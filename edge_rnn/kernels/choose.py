@@ -56,7 +56,7 @@ class Choice(IntEnum):
     HEAP = 16
     """Address of room for a word for each symbol."""
     TOP_K = 17
-    """How many symbols may be drawn."""
+    """How many symbols may be drawn; all of them if there is no limit."""
     TOP_P = 18
     """Share of all that symbols which may be drawn make up, in 2^-32."""
     MIN_WEIGHT = 19
@@ -65,7 +65,7 @@ class Choice(IntEnum):
     DRAWN = 21
     """How many symbols were drawn so far."""
     STOPS = 22
-    """Address of an int32 for each symbol: 1 if the text ends with it."""
+    """Address of int32: for each row of symbols that ends a text its length and the symbols; then 0."""
     OUTCOME = 23
     """An :class:`edge_rnn.kernels.generate.Outcome`."""
 
@@ -77,7 +77,7 @@ _PARAMETERS, _SHARES, _WEIGHTS = int(Choice.PARAMETERS), int(Choice.SHARES), int
 _HEAP, _TOP_K, _TOP_P = int(Choice.HEAP), int(Choice.TOP_K), int(Choice.TOP_P)
 _MIN_WEIGHT, _SEED, _DRAWN = int(Choice.MIN_WEIGHT), int(Choice.SEED), int(Choice.DRAWN)
 _ONE, _LARGEST = np.float32(ONE), np.float32(np.finfo(np.float32).max)
-_LOW, _HALF, _ALL = np.int64(2**32 - 1), np.int64(32), 2**32
+_LIMIT, _LOW, _HALF, _ALL = np.int64(ONE), np.int64(2**32 - 1), np.int64(32), 2**32
 
 
 def choose() -> Any:
@@ -177,9 +177,13 @@ def _draw_of_the_largest() -> Any:
     @helper
     def draw_of_the_largest(table, bits, total):  # type: ignore[no-untyped-def]
         count, weights, heap = table[_SYMBOLS], as_int32s(table[_WEIGHTS]), as_words(table[_HEAP])
-        size = np.int64(0)
+        size, goal, least = np.int64(0), share(table[_TOP_P], total), np.int64(1)
+        if table[_TOP_K] == count:  # those left out here do not make up what the others need not reach
+            least = min(max((total - goal) // count + 1, table[_MIN_WEIGHT]), _LIMIT)
+        elif table[_TOP_P] == _ALL:
+            least = table[_MIN_WEIGHT]
         for i in range(count):  # of equal weights, that of the lower number is the larger word
-            if weights[i]:
+            if weights[i] >= least:
                 heap[size] = (np.int64(weights[i]) << _HALF) | (_LOW - i)
                 size += 1
         make_heap(heap, size)
@@ -189,7 +193,7 @@ def _draw_of_the_largest() -> Any:
             while taken < most:
                 total += take_largest(heap, size - taken) >> _HALF
                 taken += 1
-        goal = share(table[_TOP_P], total)
+            goal = share(table[_TOP_P], total)
         kept, drawn_from = np.int64(0), np.int64(0)
         while kept < most:
             if kept == taken:

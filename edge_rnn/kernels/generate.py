@@ -20,7 +20,7 @@ class Outcome(IntEnum):
     FULL = 0
     """As many symbols as were asked for."""
     STOPPED = 1
-    """The last symbol is one that ends the text."""
+    """The last symbols are a row that ends the text."""
     REFUSED = 2
     """The step that was to read the last symbol made something that is not finite; the state is as before it."""
 
@@ -33,11 +33,11 @@ _FULL, _STOPPED, _REFUSED, _DONE = int(Outcome.FULL), int(Outcome.STOPPED), int(
 
 
 def build(name: str, target: Target, streams: int) -> Any:
-    """The compiled function ``generate``: read all of ``prompt``, then write symbols; how many were written.
+    """The compiled function ``generate``: read all of ``prompt``, then write symbols; how many there are then.
 
     ``intptr_t generate(table, const int32_t *prompt, intptr_t length, int32_t *symbols, float *logarithms, intptr_t
-    count)``. The last symbol is written and not yet read. The table is described by
-    :class:`edge_rnn.kernels.choose.Choice`.
+    done, intptr_t count)``: ``done`` of ``count`` symbols were written before. The last one is not yet read when it
+    returns, and is the next call's prompt. The table is described by :class:`edge_rnn.kernels.choose.Choice`.
     """
     from edge_rnn.kernels.compiler import helper
     from edge_rnn.kernels.pointer import as_floats, as_int32s, as_words, call_for_status
@@ -57,19 +57,31 @@ def build(name: str, target: Target, streams: int) -> Any:
         as_int32s(table[_SEEN])[symbol] = np.int32(1)
         return call_for_status(table[_STEP], (as_words(table[_HANDLE]), x, as_floats(table[_Y]))) == _DONE
 
-    def generate(table, prompt, length, symbols, logs, count):  # type: ignore[no-untyped-def]
-        stops, done = as_int32s(table[_STOPS]), 0
-        table[_OUTCOME] = _REFUSED
+    @helper
+    def ends(stops, symbols, done):  # type: ignore[no-untyped-def]
+        """Whether the last symbols are one of the rows that end a text."""
+        row = 0
+        while stops[row]:
+            length, same = stops[row], 0
+            while same < length <= done and symbols[done - length + same] == stops[row + 1 + same]:
+                same += 1
+            if same == length:
+                return True
+            row += 1 + length
+        return False
+
+    def generate(table, prompt, length, symbols, logs, done, count):  # type: ignore[no-untyped-def]
+        table[_OUTCOME], begun = _REFUSED, done
         for i in range(length):
             if not read(table, prompt[i]):
                 return done
         while done < count:
-            if done and not read(table, symbols[done - 1]):
+            if done > begun and not read(table, symbols[done - 1]):
                 return done
             symbol = next_symbol(table, logs, done)
             symbols[done] = np.int32(symbol)
             done += 1
-            if stops[symbol]:
+            if ends(as_int32s(table[_STOPS]), symbols, done):
                 table[_OUTCOME] = _STOPPED
                 return done
         table[_OUTCOME] = _FULL

@@ -182,7 +182,7 @@ def compile_for(name: str, cpu: target.Target, form: Literal["object", "assembly
         "step": types.int32(WORDS, FLOATS, FLOATS),
         "run": types.intp(WORDS, FLOATS, FLOATS, types.intp),
         "rollout": types.intp(WORDS, FLOATS, FLOATS, types.intp),
-        "generate": types.intp(WORDS, INT32S, types.intp, INT32S, FLOATS, types.intp),
+        "generate": types.intp(WORDS, INT32S, types.intp, INT32S, FLOATS, types.intp, types.intp),
         "call": types.intp(types.intp, types.intp),
         "call_run": types.intp(types.intp, types.intp),
         "bank": types.int32(WORDS, FLOATS, FLOATS),

@@ -246,7 +246,7 @@ def join(typing_context: Any, low: Any, high: Any) -> Any:
 
 @intrinsic
 def exponents(typing_context: Any, vector: Any) -> Any:
-    """Lane by lane the whole number ``k`` for which ``value / 2**k`` is from sqrt(1/2) to sqrt(2); normal numbers > 0."""
+    """Lane by lane the whole ``k`` for which ``value / 2**k`` is from sqrt(1/2) to sqrt(2); for normal numbers > 0."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         return builder.sitofp(_whole_exponents(builder, args[0]), args[0].type)

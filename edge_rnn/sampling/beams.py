@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from edge_rnn.errors import InputError
 from edge_rnn.sampling.generated import Generated
-from edge_rnn.sampling.sampler import positive_int, starting_prompt, stop_symbols
+from edge_rnn.sampling.sampler import Stop, positive_int, starting_prompt, stop_rows
 from edge_rnn.sampling.symbols import Prompt, alphabet, samples
 from edge_rnn.stream import Stream
 from edge_rnn.stream_bank import MAX_STREAMS, StreamBank
@@ -30,12 +30,12 @@ def beam_search(
     width: int,
     max_length: int,
     length_penalty: float = 0.0,
-    stop: int | str | Sequence[int] | Sequence[str] = (),
+    stop: Stop = (),
     first: ArrayLike | None = None,
 ) -> tuple[Generated, ...]:
     """Find likely texts that go on from a prompt.
 
-    In each step all texts that are followed are extended by all symbols. Extensions by a stop symbol that are among the
+    In each step all texts that are followed are extended by all symbols. Extensions that end a text and are among the
     ``width`` likeliest of all are finished; of the others the ``width`` likeliest are followed on. That ends at
     ``max_length``, or when ``width`` texts are finished and none that is followed can become better. With a width of as
     many texts as there can be, that is all of them and the result is exact; with 1 it is the greedy choice.
@@ -52,7 +52,7 @@ def beam_search(
         Texts are compared by log-probability over ``length ** length_penalty``: 0 by probability, which favours short
         ones, 1 by the mean of their symbols' log-probabilities.
     stop
-        Symbols that end a text, by number or by text.
+        What ends a text, see :class:`~edge_rnn.sampling.Sampler`.
 
     Returns
     -------
@@ -72,8 +72,7 @@ def beam_search(
         raise InputError(f"beam_search got width = {width}, expected {MAX_STREAMS} at most.")
     if isinstance(length_penalty, bool) or not isinstance(length_penalty, (int, float)) or not 0 <= length_penalty < 99:
         raise InputError(f"beam_search got length_penalty = {length_penalty!r}, expected a number of 0 or more.")
-    stops = np.zeros(found.symbols, np.bool_)
-    stops[stop_symbols(stream, stop)] = True
+    stops = [np.array(row, np.int32) for row in stop_rows(stream, stop)]
     symbols = starting_prompt(stream, prompt, first)
     y = np.zeros(0, np.float32) if first is None else stream.step(first)
     y = stream.run(samples(found, symbols))[-1] if symbols.size else y
@@ -83,7 +82,7 @@ def beam_search(
     texts, finished = _Texts.none(), _Finished(width, float(length_penalty), max_length)
     for length in range(1, max_length + 1):
         texts = texts.extended(_log_probabilities(np.atleast_2d(y), shares_given=found.shares_given), stops, width)
-        running = ~stops[texts.symbols[:, -1]]
+        running = ~texts.stopped
         for place in np.flatnonzero(~running | (length == max_length)):
             finished.add(texts, int(place), stopped=not running[place])
         if length == max_length or not running.any() or finished.good_enough(texts.totals[running].max()):
@@ -127,6 +126,8 @@ class _Texts:
         ``(texts, length)`` int32 and float64.
     totals
         ``(texts,)`` float64: sums of the logarithms, falling.
+    stopped
+        ``(texts,)`` bool: whether they end as texts shall.
     parents
         ``(texts,)``: of which text each is an extension.
     """
@@ -134,30 +135,39 @@ class _Texts:
     symbols: NDArray[np.int32]
     logarithms: Doubles
     totals: Doubles
+    stopped: NDArray[np.bool_]
     parents: NDArray[np.intp]
 
     @staticmethod
     def none() -> _Texts:
-        return _Texts(np.empty((1, 0), np.int32), np.empty((1, 0)), np.zeros(1), np.zeros(1, np.intp))
+        return _Texts(
+            np.empty((1, 0), np.int32), np.empty((1, 0)), np.zeros(1), np.zeros(1, np.bool_), np.zeros(1, np.intp)
+        )
 
     def chosen(self, which: NDArray[Any]) -> _Texts:
-        return _Texts(self.symbols[which], self.logarithms[which], self.totals[which], self.parents[which])
+        return _Texts(*(getattr(self, each.name)[which] for each in fields(self)))
 
-    def extended(self, logarithms: Doubles, stops: NDArray[np.bool_], width: int) -> _Texts:
+    def extended(self, logarithms: Doubles, stops: Sequence[NDArray[np.int32]], width: int) -> _Texts:
         """The likeliest extensions: ``width`` that go on, and those that stop if they are among the first of all."""
         totals = (self.totals[:, None] + logarithms).ravel()
-        enough = min(totals.size, width + int(stops.sum()) * len(self.totals))
+        stops_with = np.zeros(logarithms.shape, np.bool_)
+        for row in stops:
+            if row.size <= self.symbols.shape[1] + 1:
+                before = self.symbols[:, self.symbols.shape[1] + 1 - row.size :]
+                stops_with[(before == row[:-1]).all(axis=1), row[-1]] = True
+        enough = min(totals.size, width + int(stops_with.sum()))
         least = np.partition(totals, totals.size - enough)[totals.size - enough]
         places = np.flatnonzero(totals >= least)
         places = places[np.argsort(-totals[places], kind="stable")]  # of equal ones the earlier text, the lower symbol
         parents, symbols = np.divmod(places, logarithms.shape[1])
-        stopping = stops[symbols]
+        stopping = stops_with[parents, symbols]
         kept = np.where(stopping, np.arange(places.size) < width, np.cumsum(~stopping) <= width)
         parents, symbols, places = parents[kept], symbols[kept].astype(np.int32), places[kept]
         return _Texts(
             np.hstack([self.symbols[parents], symbols[:, None]]),
             np.hstack([self.logarithms[parents], logarithms[parents, symbols][:, None]]),
             totals[places],
+            stopping[kept],
             parents,
         )
 

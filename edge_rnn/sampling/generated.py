@@ -14,12 +14,12 @@ class Generated(NamedTuple):
     """Symbols that a network has written, without the prompt."""
 
     symbols: NDArray[np.int32]
-    """``(length,)`` int32: their numbers, a stop symbol at the end included."""
+    """``(length,)`` int32: their numbers, a what stopped it at the end included."""
     log_probabilities: NDArray[np.float32]
     """``(length,)`` float32: natural logarithm of the probability that the network itself gives to each symbol after
     those before it, before temperature, penalty and all that may not be drawn."""
     stopped: bool
-    """Whether the last one is a stop symbol; else the longest length was reached."""
+    """Whether it ends with what ends a text; else the longest length was reached."""
 
     @property
     def log_probability(self) -> float:

@@ -19,9 +19,12 @@ from edge_rnn.sampling.generated import Generated
 from edge_rnn.sampling.symbols import Prompt, alphabet, encode, number
 from edge_rnn.stream import Stream
 
-__all__ = ["Sampler", "generate", "generate_iter", "positive_int", "starting_prompt", "stop_symbols"]
+__all__ = ["Sampler", "Stop", "generate", "generate_iter", "positive_int", "starting_prompt", "stop_rows"]
 
 Array = NDArray[np.float32]
+
+Stop = int | str | Sequence[int | str]
+"""What ends a text: a symbol, a text, or several of them."""
 
 
 class Sampler:
@@ -50,7 +53,8 @@ class Sampler:
     repetition_penalty
         0.01 to 100; 1 for none. Counts are symbols of the prompt and those written since.
     stop
-        Symbols that end the text, by number or by text; the one that does belongs to it.
+        What ends the text and belongs to it: a symbol by number, or a text, of one symbol or of several in a row; or a
+        sequence of these. The prompt does not count.
     seed
         0 to 2^64 - 1. Each symbol that is drawn takes one random number, from one call to the next.
 
@@ -72,7 +76,7 @@ class Sampler:
        arXiv:2407.01082.
     """
 
-    __slots__ = ("_arrays", "_table", "stream")
+    __slots__ = ("_arrays", "_recent", "_table", "stream")
 
     stream: Stream
 
@@ -85,7 +89,7 @@ class Sampler:
         top_p: float = 1.0,
         min_p: float = 0.0,
         repetition_penalty: float = 1.0,
-        stop: int | str | Sequence[int] | Sequence[str] = (),
+        stop: Stop = (),
         seed: int = 0,
     ) -> None:
         if not isinstance(stream, Stream):
@@ -99,10 +103,10 @@ class Sampler:
         if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**64:
             raise InputError(f"generate got seed = {seed!r}, expected a whole number from 0 to 2**64 - 1.")
         self.stream = stream
+        rows = stop_rows(stream, stop)
+        self._recent = 2 * max(64, *map(len, rows), 0)
         y, wanted = aligned(count + -count % 8), aligned(count + -count % 8)
         y[:] = wanted[:] = -np.inf
-        stops = np.zeros(count, np.int32)
-        stops[stop_symbols(stream, stop)] = 1
         self._arrays: dict[Choice, NDArray[Any]] = {
             Choice.X: np.zeros(stream.input_size, np.float32),
             Choice.Y: y,
@@ -113,7 +117,7 @@ class Sampler:
             Choice.PARAMETERS: np.array([1 / temperature if temperature else 1, penalty], np.float32),
             Choice.WEIGHTS: np.zeros(count, np.int32),
             Choice.HEAP: np.zeros(count, np.intp),
-            Choice.STOPS: stops,
+            Choice.STOPS: np.array([n for row in rows for n in (len(row), *row)] + [0], np.int32),
         }
         self._table = np.zeros(len(Choice), np.intp)
         for word, array in self._arrays.items():
@@ -147,7 +151,7 @@ class Sampler:
         read = self._start(prompt, first)
         length = positive_int("max_length", max_length)
         symbols, logarithms = np.empty(length, np.int32), np.empty(length, np.float32)
-        written = self._write(read, symbols, logarithms)
+        written = self._write(read, symbols, logarithms, 0, length)
         stopped = bool(self._table[Choice.OUTCOME] == Outcome.STOPPED)
         return Generated(symbols[:written].copy(), logarithms[:written].copy(), stopped)
 
@@ -159,13 +163,17 @@ class Sampler:
         return self._each(read, positive_int("max_length", max_length))
 
     def _each(self, read: NDArray[np.int32], length: int) -> Iterator[tuple[int, float]]:
-        symbol, logarithm = np.empty(1, np.int32), np.empty(1, np.float32)
+        symbols, logarithms, done = np.empty(self._recent, np.int32), np.empty(self._recent, np.float32), 0
         for _ in range(length):
-            self._write(read, symbol, logarithm)
-            yield int(symbol[0]), float(logarithm[0])
+            self._write(read, symbols, logarithms, done, done + 1)
+            yield int(symbols[done]), float(logarithms[done])
             if self._table[Choice.OUTCOME] == Outcome.STOPPED:
                 return
-            read = symbol
+            read = symbols[done : done + 1].copy()
+            done += 1
+            if done == symbols.size:  # of what was written only as much is kept as a row that ends the text is long
+                done //= 2
+                symbols[:done] = symbols[-done:]
 
     def _start(self, prompt: Prompt, first: ArrayLike | None) -> NDArray[np.int32]:
         """Nothing was there; ``first`` is read; the symbols of the prompt."""
@@ -175,10 +183,12 @@ class Sampler:
             self._arrays[Choice.Y][: self.stream.output_size] = self.stream.step(first)
         return symbols
 
-    def _write(self, read: NDArray[np.int32], symbols: NDArray[np.int32], logarithms: Array) -> int:
-        """Read some symbols, then write until the arrays are full or the text ends; how many were written."""
+    def _write(
+        self, read: NDArray[np.int32], symbols: NDArray[np.int32], logarithms: Array, done: int, count: int
+    ) -> int:
+        """Read some symbols, then write on from ``done`` to ``count`` or until the text ends; how many there are."""
         addresses = read.ctypes.data, read.size, symbols.ctypes.data, logarithms.ctypes.data
-        written = _loop()(self._table.ctypes.data, *addresses, symbols.size)
+        written = _loop()(self._table.ctypes.data, *addresses, done, count)
         if self._table[Choice.OUTCOME] == Outcome.REFUSED:
             raise InputError(
                 f"generate came to an output that is not finite after {written} symbols; the state is as before it. "
@@ -238,10 +248,18 @@ def starting_prompt(stream: Stream, prompt: Prompt, first: ArrayLike | None) -> 
     return symbols
 
 
-def stop_symbols(stream: Stream, stop: int | str | Sequence[int] | Sequence[str]) -> list[int]:
-    """Numbers of the symbols that end a text."""
+def stop_rows(stream: Stream, stop: Stop) -> list[list[int]]:
+    """The rows of symbols that end a text."""
     given = [stop] if isinstance(stop, (int, str, np.integer)) else stop
-    return [number(stream.model, symbol, "generate stop") for symbol in given]
+    if not isinstance(given, (Sequence, np.ndarray)) or "" in given:
+        raise InputError(f"generate got stop = {stop!r}, expected symbols or texts that are not empty.")
+    whole = "generate stop"
+    return [
+        encode(stream.model, each, call=whole).tolist()
+        if isinstance(each, str)
+        else [number(stream.model, each, whole)]
+        for each in given
+    ]
 
 
 def positive_int(name: str, value: int) -> int:
@@ -262,4 +280,4 @@ def _loop() -> Callable[..., int]:
     """Through CFUNCTYPE, which releases the GIL."""
     pointer, size = ctypes.c_void_p, ctypes.c_ssize_t
     address = library.load("generate").address
-    return ctypes.CFUNCTYPE(size, pointer, pointer, size, pointer, pointer, size)(address)
+    return ctypes.CFUNCTYPE(size, pointer, pointer, size, pointer, pointer, size, size)(address)

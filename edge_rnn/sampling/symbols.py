@@ -12,7 +12,7 @@ from edge_rnn.errors import InputError, UnsupportedError
 from edge_rnn.layers import Dense
 from edge_rnn.model import Model
 
-__all__ = ["Alphabet", "Prompt", "alphabet", "decode", "encode", "samples"]
+__all__ = ["Alphabet", "Prompt", "alphabet", "decode", "encode", "number", "samples", "writes"]
 
 Prompt = str | Sequence[int] | Sequence[str] | NDArray[np.integer]
 """A text, or symbols by number, or by text."""
@@ -51,6 +51,15 @@ def alphabet(model: Model, call: str) -> Alphabet:
             f"many: what it writes is what it reads next."
         )
     return Alphabet(symbols, model.input_size == symbols, last.activation == "softmax")
+
+
+def writes(model: Model) -> bool:
+    """Whether a model reads and writes symbols."""
+    try:
+        alphabet(model, "writes")
+    except UnsupportedError:
+        return False
+    return True
 
 
 def _activation(layer: object) -> str:
@@ -112,7 +121,7 @@ def samples(found: Alphabet, symbols: NDArray[np.int32]) -> NDArray[np.float32]:
     """Samples that stand for symbols: ``(length, symbols)`` one-hot, or ``(length, 1)``."""
     if not found.one_hot:
         return symbols[:, None].astype(np.float32)
-    return (symbols[:, None] == np.arange(found.symbols)).astype(np.float32)
+    return np.asarray(symbols[:, None] == np.arange(found.symbols), np.float32)
 
 
 def _taken_apart(model: Model, text: str, call: str) -> list[int]:

@@ -97,7 +97,7 @@ for name, options in {
     for length in (1, 1, 5000):
         symbols, logarithms = np.empty(length, np.int32), np.empty(length, np.float32)
         before = allocations()
-        sampler._write(read, symbols, logarithms)
+        sampler._write(read, symbols, logarithms, 0, length)
         counts.append(allocations() - before)
     report[name] = counts[1:]
 json.dump(report, sys.stdout)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 
 from edge_rnn import GRU, LSTM, Dense, Elman, Embedding, InputError, Model, Stream, beam_search, generate, reference
 
+Rows = tuple[tuple[int, ...], ...]
 CELLS = {"elman": (Elman, 1), "gru": (GRU, 3), "lstm": (LSTM, 4)}
 
 # Log-probabilities of the stream against the float64 reference, scores within 16: see test_sampling.
@@ -35,12 +37,16 @@ def log_probabilities(model: Model, symbols: list[int]) -> np.ndarray:
     return ys - np.log(np.exp(ys).sum(axis=1, keepdims=True))
 
 
-def all_texts(model: Model, prompt: list[int], length: int, stop: set[int]) -> dict[tuple[int, ...], np.ndarray]:
+def ends(text: tuple[int, ...], stop: Rows) -> bool:
+    return any(text[-len(row) :] == row for row in stop)
+
+
+def all_texts(model: Model, prompt: list[int], length: int, stop: Rows) -> dict[tuple[int, ...], np.ndarray]:
     """Every text up to a length that ends where it should, and the logarithms of its symbols."""
     found = {}
     for n in range(1, length + 1):
         for text in itertools.product(range(model.symbols), repeat=n):
-            if stop & set(text[:-1]) or (n < length and text[-1] not in stop):
+            if any(ends(text[:k], stop) for k in range(1, n)) or (n < length and not ends(text, stop)):
                 continue
             rows = log_probabilities(model, [*prompt, *text[:-1]])[len(prompt) - 1 :]
             found[text] = rows[np.arange(n), list(text)]
@@ -53,18 +59,18 @@ def all_texts(model: Model, prompt: list[int], length: int, stop: set[int]) -> d
     [("elman", {}), ("gru", {}), ("lstm", {}), ("lstm", {"activation": "softmax"}), ("gru", {"embedding": True})],
 )
 def test_wide_enough_it_is_brute_force(cell: str, options: dict[str, Any], penalty: float) -> None:
-    model = network(cell, 3, seed=4, **options)
-    texts = all_texts(model, [1, 2], 5, stop={0})
+    model = replace(network(cell, 3, seed=4, **options), vocabulary="abc")
+    texts = all_texts(model, [1, 2], 5, stop=((0,), (2, 1)))
     ranked = sorted(texts, key=lambda text: -texts[text].sum() / len(text) ** penalty)
-    found = beam_search(Stream(model), [1, 2], width=3**5, max_length=5, length_penalty=penalty, stop=0)
+    found = beam_search(Stream(model), [1, 2], width=3**5, max_length=5, length_penalty=penalty, stop=("a", "cb"))
     assert [tuple(each.symbols.tolist()) for each in found] == ranked
     for each in found:
         expected = texts[tuple(each.symbols.tolist())]
         np.testing.assert_allclose(each.log_probabilities, expected, rtol=0, atol=TOLERANCE)
-        assert each.stopped == (each.symbols[-1] == 0)
+        assert each.stopped == ends(tuple(each.symbols.tolist()), ((0,), (2, 1)))
 
 
-def plain_search(model: Model, prompt: list[int], width: int, length: int, stop: set[int], penalty: float) -> list[Any]:
+def plain_search(model: Model, prompt: list[int], width: int, length: int, stop: Rows, penalty: float) -> list[Any]:
     """The same rules with every text computed from its beginning."""
     running: list[tuple[tuple[int, ...], float]] = [((), 0.0)]
     finished: list[tuple[float, tuple[int, ...]]] = []
@@ -75,8 +81,8 @@ def plain_search(model: Model, prompt: list[int], width: int, length: int, stop:
             for symbol, each in enumerate(log_probabilities(model, [*prompt, *text])[-1])
         ]
         extensions.sort(key=lambda each: -each[1])
-        finished += [(total / n**penalty, text) for text, total in extensions[:width] if text[-1] in stop]
-        running = [each for each in extensions if each[0][-1] not in stop][:width]
+        finished += [(total / n**penalty, text) for text, total in extensions[:width] if ends(text, stop)]
+        running = [each for each in extensions if not ends(each[0], stop)][:width]
         if n == length:
             finished += [(total / n**penalty, text) for text, total in running]
     return [text for _, text in sorted(finished, key=lambda each: -each[0])[:width]]
@@ -85,10 +91,12 @@ def plain_search(model: Model, prompt: list[int], width: int, length: int, stop:
 @pytest.mark.parametrize("width", [1, 2, 3, 4, 7, 16])
 @pytest.mark.parametrize("cell", CELLS)
 def test_it_finds_what_a_plain_search_finds(cell: str, width: int) -> None:
-    for seed, penalty, stop in ((1, 0.0, {0}), (2, 1.0, {0, 3}), (3, 0.5, set[int]())):
-        model = network(cell, 6, seed=seed)
-        expected = plain_search(model, [5], width, 12, stop, penalty)
-        found = beam_search(Stream(model), [5], width=width, max_length=12, length_penalty=penalty, stop=tuple(stop))
+    rows: list[Rows] = [((0,),), ((0,), (3,)), (), ((0, 1), (2,), (1, 1, 4))]
+    for seed, (penalty, numbers) in enumerate(zip((0.0, 1.0, 0.5, 0.0), rows, strict=True)):
+        model = replace(network(cell, 6, seed=seed), vocabulary="abcdef")
+        expected = plain_search(model, [5], width, 12, numbers, penalty)
+        stop = ["".join("abcdef"[each] for each in row) for row in numbers]
+        found = beam_search(Stream(model), [5], width=width, max_length=12, length_penalty=penalty, stop=stop)
         assert [tuple(each.symbols.tolist()) for each in found] == expected
 
 

@@ -227,6 +227,15 @@ def test_equal_scores_go_by_number() -> None:
     assert set(generate(Stream(model), [0], max_length=500, min_p=1).symbols) == {1, 2, 4}
 
 
+@pytest.mark.parametrize("symbols", [1, 2, 5, 96])
+def test_any_share_of_equal_scores(symbols: int) -> None:
+    model = constant(np.zeros(symbols, np.float32))
+    for top_p in (2.0**-32, 0.2, 0.5, 0.99, 1 - 2.0**-32, 1.0):
+        got = generate(Stream(model), [0], max_length=2000, top_p=top_p, seed=3).symbols
+        assert set(got) == set(range(max(1, math.ceil(symbols * top_p - 1e-6)))), top_p
+    assert set(generate(Stream(model), [0], max_length=9, min_p=1, top_p=0.01).symbols) == {0}
+
+
 def test_extreme_scores() -> None:
     scores = np.array([3e38, -3e38, 2.9e38, 0], np.float32)
     for options in ({"temperature": 0}, {}, {"repetition_penalty": 0.01}, {"temperature": 1e-4}, {"top_p": 0.5}):
@@ -252,12 +261,13 @@ def test_philox_has_the_known_answers() -> None:
 
 
 def test_compiled_integers_are_exact() -> None:
-    from edge_rnn.kernels.philox import philox as compiled, share
+    from edge_rnn.kernels.philox import philox as compiled
+    from edge_rnn.kernels.philox import share
 
-    call = numba.njit(lambda seed, place: compiled(seed, place))  # noqa: PLW0108
+    call = numba.njit(lambda seed, place: compiled(seed, place))
     for seed, place in ((0, 0), (1, 0), (0, 1), (2**63 - 1, 2**40 + 3), (12345678901234, 2**62)):
         assert int(call(seed, place)) == bits(seed, place)
-    part_of = numba.njit(lambda part, whole: share(part, whole))  # noqa: PLW0108
+    part_of = numba.njit(lambda part, whole: share(part, whole))
     for part in (0, 1, 2**31, 2**32 - 1, 2**32):
         for whole in (0, 1, 2**30, 2**32 - 1, 2**52 + 12345, 2**62 - 1):
             assert part_of(part, whole) == part * whole >> 32
@@ -349,7 +359,10 @@ def test_a_sample_may_be_read_first(writer: Callable[..., Model]) -> None:
 
 def test_seeds_differ_and_repeat(writer: Callable[..., Model]) -> None:
     model = writer()
-    texts = [generate(Stream(model), [0], max_length=60, seed=seed, temperature=3).symbols.tolist() for seed in (0, 1, 2**63, 0)]
+    texts = [
+        generate(Stream(model), [0], max_length=60, seed=seed, temperature=3).symbols.tolist()
+        for seed in (0, 1, 2**63, 0)
+    ]
     assert texts[0] == texts[3]
     assert len({tuple(text) for text in texts}) == 3
 
@@ -425,7 +438,9 @@ ERRORS: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "top_p": (lambda: Sampler(Stream(LETTERS), top_p=0.0), InputError, "top_p = 0.0, expected more than 0"),
     "min_p": (lambda: Sampler(Stream(LETTERS), min_p=1.1), InputError, "min_p = 1.1"),
     "penalty": (lambda: Sampler(Stream(LETTERS), repetition_penalty=0), InputError, "repetition_penalty = 0"),
-    "stop": (lambda: Sampler(Stream(LETTERS), stop="d"), InputError, "stop got the symbol 'd', expected one of 'a'"),
+    "stop": (lambda: Sampler(Stream(LETTERS), stop="d"), InputError, "generate stop got 'd' at place 1 of the text"),
+    "no stop": (lambda: Sampler(Stream(LETTERS), stop=("a", "")), InputError, "stop = ('a', ''), expected symbols"),
+    "stop number": (lambda: Sampler(Stream(LETTERS), stop=[3]), InputError, "generate stop got the symbol 3"),
     "seed": (lambda: Sampler(Stream(LETTERS), seed=2**64), InputError, "seed = 18446744073709551616"),
     "a model": (lambda: Sampler(LETTERS), InputError, "got Model as stream"),  # type: ignore[arg-type]
     "no vocabulary": (
@@ -436,7 +451,8 @@ ERRORS: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
         UnsupportedError, "ends with Dense 'dense2' and 'tanh'",
     ),
     "no head": (
-        lambda: Sampler(Stream(Model([Elman([[1.0]], [[1.0]])]))), UnsupportedError, "ends with Elman 'elman1'; expected"
+        lambda: Sampler(Stream(Model([Elman([[1.0]], [[1.0]])]))),
+        UnsupportedError, "ends with Elman 'elman1'; expected",
     ),
     "sizes": (
         lambda: Sampler(Stream(Model([Elman([[1.0, 1.0]], [[1.0]]), Dense([[1.0]])]))),
@@ -490,3 +506,16 @@ def test_rollout_tells_what_overflows() -> None:
     model = Model([Elman([[1e10]], [[0.0]], activation="relu")])
     with pytest.raises(InputError, match=r"rollout step 3 got a sample, its largest value 1e\+30, that makes"):
         rollout(Stream(model), [1.0], 9)
+
+
+@pytest.mark.parametrize("stop", ["b", "ab", "aba", "abab", "abcabc", "ccccccc", ("cc", "bb"), ("ccc", 1)])
+def test_rows_of_symbols_end_a_text(stop: Any) -> None:
+    got = generate(Stream(LETTERS), "ab", max_length=10_000, seed=5, stop=stop)
+    text = decode(LETTERS, got.symbols)
+    rows = ["ccc", "b"] if stop == ("ccc", 1) else [stop] if isinstance(stop, str) else list(stop)
+    assert len(text) > 128 or len(rows[0]) < 6  # more than is kept of it
+    first = min(text.index(row) + len(row) for row in rows if row in text)
+    assert got.stopped
+    assert len(text) == first  # the prompt does not count
+    each = [symbol for symbol, _ in generate_iter(Stream(LETTERS), "ab", max_length=10_000, seed=5, stop=stop)]
+    assert each == got.symbols.tolist()

@@ -67,7 +67,7 @@ def test_a_bad_sample_does_not_count(make_model: Build) -> None:
 
 
 def test_an_overflow_in_one_window_moves_none() -> None:
-    # h = x - h goes 1e38, 0, 1e38, 0 …: after 17 samples the oldest window bears 2e38, the next one, after 14, does not.
+    # h = x - h goes 1e38, 0, 1e38 …: after 17 samples the oldest window bears 2e38, the next one, after 14, does not.
     model = Model([Elman([[1.0]], [[-1.0]], activation="relu"), Dense([[2.0]])])
     xs = np.full((40, 1), 1e38, np.float32)
     xs[17] = 2e38
