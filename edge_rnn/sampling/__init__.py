@@ -12,14 +12,16 @@ The network reads symbols one-hot (a sample has a number for each symbol) or by 
 input), and its last layer is a ``Dense`` with an output for each symbol: with the activation ``"none"`` its outputs are
 the scores; with ``"softmax"`` their logarithms are, outputs below 1.2e-38 counting as that.
 
-**What is the same everywhere.** A choice is made in float32 with products and sums rounded one by one and in a fixed
-order, weights and random numbers (Philox4x32-10) are integers: the same outputs of the network and the same seed give
-the same symbols and the same bits of their log-probabilities on every machine. The outputs themselves are float32 sums
-whose last bits differ between CPUs with and without fused multiply-add, or with vectors of another width: by some 1e-7
-of the scores in a step, and no more than a network forgets. Another symbol is chosen there only where a draw falls
-within as little of the border between two, or two scores are as near to a tie: so rarely that short texts are the same
-in practice, but it is not guaranteed, and from there on texts go different ways. Runs on one machine, in any number of
-calls or threads, are the same to the last bit.
+**What is the same everywhere.** Given the same outputs of the network, bit for bit, a seed gives the same symbols and
+the same bits of their log-probabilities on every machine: products and sums of a choice are rounded one by one, in
+float32 and in a fixed order; weights and random numbers (Philox4x32-10) are integers. On one machine, outputs are the
+same bits in any number of calls, and so are texts.
+
+**What is not guaranteed.** Outputs are float32 sums, whose last bits differ between CPUs with and without fused
+multiply-add, or with vectors of another width, by some 1e-6 in scores of ordinary size. Another symbol is chosen there
+only where a draw falls within as little of the border between two, or where two scores are as near to a tie: about once
+in a million symbols, and from there on the texts differ. Beam search compares sums of logarithms in float64 from NumPy,
+and steps several texts together as :class:`~edge_rnn.StreamBank` does: the same holds for it, with the same 1e-6.
 """
 
 from __future__ import annotations

@@ -34,8 +34,8 @@ class Sampler:
     above 0 and else multiplied [1]_; all are divided by ``temperature``; the ``top_k`` best stay; of these the fewest
     best stay that make up the share ``top_p`` of their probability (nucleus sampling [2]_); of these stay those that
     are at least ``min_p`` times as probable as the best [3]_. One of them is drawn by what is left of the probability.
-    Of equal scores the symbol of the lower number is the better one. A symbol that is less than 2^-30 times as probable
-    as the best (after all of this) is never drawn.
+    Of equal scores the symbol of the lower number is the better one. Chances are right to 2^-30 of the best symbol's:
+    one that is less probable than that is never drawn.
 
     Parameters
     ----------
