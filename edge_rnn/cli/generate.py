@@ -29,7 +29,7 @@ examples:
   edge-rnn generate lstm.safetensors --prompt B --stop TE --stop PE --count 5
   edge-rnn generate letters.safetensors --prompt "The " --temperature 0.7 --top-p 0.95 --max-length 400
   echo -n "The " | edge-rnn generate letters.safetensors --prompt - | fold
-  edge-rnn generate lstm.safetensors --prompt B --stop TE --stop PE --beam 8 --json
+  edge-rnn generate lstm.safetensors --prompt B --stop TE --stop PE --beam 64 --count 3
 """
 _SAMPLING = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty", "seed")
 

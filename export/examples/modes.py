@@ -50,9 +50,8 @@ def one_to_many() -> tuple[str, str]:
         vector = stream.state  # {"rnn.h": …, "rnn.c": …}: arrays that may come from anywhere
         stream.reset()
         stream.set_state(vector)
-        texts.append(
-            beginning + decode(model, generate(stream, "B", max_length=200, stop=("TE", "PE"), seed=1).symbols)
-        )
+        text = generate(stream, "B", max_length=200, stop=("TE", "PE"), seed=1)
+        texts.append(f"{beginning}B{decode(model, text.symbols)}")
     return texts[0], texts[1]
 
 

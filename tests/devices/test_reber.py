@@ -68,8 +68,8 @@ def test_generate_writes_strings_of_the_grammar(
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert len(lines) == 300
     assert sum(scoring.accepts(line["prompt"] + line["text"]) for line in lines) >= 0.95 * 300
-    # The likeliest strings are all of it.
-    assert main([*command, "--beam", "30", "--count", "30"]) == 0
+    # The likeliest strings are all of it, and there are short ones enough.
+    assert main([*command, "--beam", "64", "--count", "20"]) == 0
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert all(scoring.accepts(line["prompt"] + line["text"]) for line in lines)
-    assert len({line["text"] for line in lines}) == 30
+    assert len({line["text"] for line in lines}) == 20
