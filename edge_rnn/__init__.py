@@ -29,9 +29,11 @@ if TYPE_CHECKING:
     from edge_rnn.layers import GRU, LSTM, Add, Dense, Elman, Embedding, Standardize
     from edge_rnn.model import Model
     from edge_rnn.quantization import dequantize, quantize
+    from edge_rnn.sampling import beam_search, generate
     from edge_rnn.shrinking import shrink
     from edge_rnn.stream import Stream
     from edge_rnn.stream_bank import StreamBank
+    from edge_rnn.windowed_stream import WindowedStream
 
 __all__ = [
     "GRU",
@@ -51,8 +53,11 @@ __all__ = [
     "Stream",
     "StreamBank",
     "UnsupportedError",
+    "WindowedStream",
     "__version__",
+    "beam_search",
     "dequantize",
+    "generate",
     "load",
     "quantize",
     "save",
@@ -79,9 +84,11 @@ _HOMES = {
     "quantization": ("dequantize", "quantize"),
     "shrinking": ("shrink",),
     "stream": ("Stream",),
+    "sampling": ("beam_search", "generate"),
     "stream_bank": ("StreamBank",),
+    "windowed_stream": ("WindowedStream",),
 }
-_PUBLIC_MODULES = ("device", "formats", "reference")
+_PUBLIC_MODULES = ("device", "formats", "reference", "sampling")
 _MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 

@@ -8,8 +8,8 @@ tensors, so that a damaged weight is found out. What a layer may hold is read of
 needs nothing here.
 
 This is version 1. Version 2 has matrices in other formats than float32: each of ``layers`` also has ``formats``, by
-field the ``format`` and its ``options``; the format's arrays are tensors ``<layer>.<field>.<array>``. Version 2 is
-written only where it is needed.
+field the ``format`` and its ``options``; the format's arrays are tensors ``<layer>.<field>.<array>``. It may also have
+the ``vocabulary`` of the model. Version 2 is written only where it is needed.
 
 A file is data from a stranger: its header is held against the length of the file before anything is allocated for what
 it claims, and every refusal is one FileError.
@@ -67,6 +67,7 @@ _MODEL: dict[str, Any] = {
     "input_size": int,
     "layers": list[dict[str, Any]],
 }
+_MODEL_WITH_VOCABULARY = _MODEL | {"vocabulary": list[str]}
 _LAYER: dict[str, Any] = {"kind": str, "name": str, "inputs": list[str], "options": dict[str, Any], "arrays": list[str]}
 _LAYER_2 = _LAYER | {"formats": dict[str, Any]}
 _FORMAT: dict[str, Any] = {"format": str, "options": dict[str, Any]}
@@ -135,12 +136,15 @@ def _encode(model: Model) -> bytes:
     for name, own in formats.items():
         tensors |= {f"{name}.{key}.{part}": array for key, m in own.items() for part, array in m.arrays.items()}
     description: dict[str, Any] = {key: getattr(model, key) for key in _MODEL if hasattr(model, key)}
-    description["version"] = VERSION if formats else 1
+    version = VERSION if formats or model.vocabulary else 1
+    description["version"] = version
+    if model.vocabulary:
+        description["vocabulary"] = model.vocabulary
     description["layers"] = [
         {"kind": each.kind, "name": each.name, "inputs": each.inputs, "options": each.options, "arrays": [*each.arrays]}
         for each in model.layers
     ]
-    if formats:
+    if version > 1:
         for record, layer in zip(description["layers"], model.layers, strict=True):
             record["formats"] = {
                 name: {"format": matrix.format, "options": matrix.options} for name, matrix in layer.formats.items()
@@ -191,7 +195,8 @@ def _description(header: Mapping[str, Any]) -> dict[str, Any]:
     version = description.get("version") if isinstance(description, dict) else None
     if type(version) is not int or not 1 <= version <= VERSION:
         raise FileError(f"has version {reprlib.repr(version)}, expected 1 to {VERSION}; a later edge_rnn may read it")
-    check_record("metadata", description, _MODEL)
+    with_vocabulary = version > 1 and "vocabulary" in description
+    check_record("metadata", description, _MODEL_WITH_VOCABULARY if with_vocabulary else _MODEL)
     if len(description["layers"]) > MAX_LAYERS:
         raise FileError(f"has {len(description['layers'])} layers, expected at most {MAX_LAYERS}")
     return description
@@ -268,6 +273,7 @@ def _model(description: dict[str, Any], classes: list[type[Layer]], tensors: Map
     size = description["input_size"]
     if not 0 < size <= MAX_VALUES:
         raise FileError(f"has input_size {size}, expected 1 to {MAX_VALUES}")
+    texts["vocabulary"] = description.get("vocabulary", ())
     model = Model(layers, input_size=size, sample_rate_hz=description["sample_rate_hz"], **texts)
     sizes = (*model.output_sizes, size)  # sources call the sample -1
     values = sum(sizes) + sum(sizes[place] for reads in model.sources for place in reads)

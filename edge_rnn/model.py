@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_rnn.errors import ModelError
-from edge_rnn.layers import INPUT, Layer
+from edge_rnn.layers import INPUT, Embedding, Layer
 
 __all__ = ["Model"]
 
@@ -43,6 +43,10 @@ class Model:
         One for each input, or empty: ``("ax", "ay")``, ``("m/s^2", "m/s^2")``.
     input_size
         Length of a sample. Only needed where the layers do not tell it.
+    vocabulary
+        One text for each symbol that the network reads (see :attr:`symbols`), all different, or empty: ``("a", "b")``.
+        A text may be longer than a letter; of control characters it may hold tab and newline. For networks that read
+        symbols, and above all for those that write them again: see :mod:`edge_rnn.sampling`.
 
     Attributes
     ----------
@@ -71,6 +75,7 @@ class Model:
     input_names: tuple[str, ...] = field(default=(), kw_only=True)
     input_units: tuple[str, ...] = field(default=(), kw_only=True)
     input_size: int = field(default=0, kw_only=True)
+    vocabulary: tuple[str, ...] = field(default=(), kw_only=True)
     sources: tuple[tuple[int, ...], ...] = field(init=False)
     output_sizes: tuple[int, ...] = field(init=False)
     _fingerprint: list[str] = field(init=False, repr=False)
@@ -85,6 +90,7 @@ class Model:
         input_names: Sequence[str] = (),
         input_units: Sequence[str] = (),
         input_size: int = 0,
+        vocabulary: Sequence[str] = (),
     ) -> None:
         if not _is_plain(str(name)):
             raise ModelError(f"Model name got {name!r}, expected a text without control characters.")
@@ -104,6 +110,7 @@ class Model:
             "input_names": _texts("input_names", input_names, size, "inputs"),
             "input_units": _texts("input_units", input_units, size, "inputs"),
             "input_size": size,
+            "vocabulary": _vocabulary(vocabulary, _symbols(named, sources, size)),
             "sources": sources,
             "output_sizes": tuple(output_sizes),
             "_fingerprint": [],
@@ -119,6 +126,11 @@ class Model:
     def output_size(self) -> int:
         """Length of what one step returns."""
         return self.output_sizes[-1]
+
+    @property
+    def symbols(self) -> int:
+        """How many symbols a network that reads symbols knows: rows of its Embedding, else the length of a sample."""
+        return _symbols(self.layers, self.sources, self.input_size)
 
     @property
     def parameters(self) -> int:
@@ -137,7 +149,7 @@ class Model:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 in hex of what the model computes: layers, options, wiring and weights; not of labels and units."""
+        """SHA-256 in hex of what a model computes: layers, options, wiring, weights, not of labels and vocabulary."""
         if self._fingerprint:
             return self._fingerprint[0]
         digest = hashlib.sha256(f"edge_rnn model 2, input {self.input_size}".encode())
@@ -216,17 +228,38 @@ def _input_size(layers: Sequence[Layer], sources: Sequence[tuple[int, ...]], giv
     raise ModelError("Model input_size cannot be told from the layers; give it, for instance Model(..., input_size=1).")
 
 
+def _symbols(layers: Sequence[Layer], sources: Sequence[tuple[int, ...]], size: int) -> int:
+    rows = [
+        len(layer.weight)
+        for layer, reads in zip(layers, sources, strict=True)
+        if isinstance(layer, Embedding) and reads == (-1,)
+    ]
+    return min(rows, default=size)
+
+
+def _vocabulary(values: Sequence[str], length: int) -> tuple[str, ...]:
+    if isinstance(values, str):
+        values = tuple(values)  # a letter each
+    texts = _texts("vocabulary", values, length, "symbols", allowed="\t\n")
+    seen = {""}
+    for place, text in enumerate(texts):
+        if text in seen:
+            raise ModelError(f"Model vocabulary got {text!r} as symbol {place}, expected texts that all differ.")
+        seen.add(text)
+    return texts
+
+
 def _is_plain(text: str) -> bool:
     """Whether a text can be printed and stored: no control characters, which steer terminals, no half surrogates."""
     return not any(unicodedata.category(character) in ("Cc", "Cs") for character in text)
 
 
-def _texts(name: str, values: Sequence[str], length: int, what: str) -> tuple[str, ...]:
+def _texts(name: str, values: Sequence[str], length: int, what: str, allowed: str = "") -> tuple[str, ...]:
     if isinstance(values, str) or not isinstance(values, Sequence):
         raise ModelError(f"Model {name} got {values!r}, expected a sequence of {length} texts.")
     texts = tuple(str(value) for value in values)
     for text in texts:
-        if not _is_plain(text):
+        if not _is_plain("".join(character for character in text if character not in allowed)):
             raise ModelError(f"Model {name} got {text!r}, expected a text without control characters.")
     if texts and len(texts) != length:
         raise ModelError(f"Model {name} got {len(texts)} texts, expected {length}, one for each of the model's {what}.")

@@ -312,4 +312,5 @@ def replace_layers(model: Model, layers: list[Layer]) -> Model:
         input_names=model.input_names,
         input_units=model.input_units,
         input_size=model.input_size,
+        vocabulary=model.vocabulary,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache, partial
 from typing import Any, Literal, NamedTuple, NoReturn
 
@@ -169,6 +169,63 @@ class Stream:
         for name, initial in self.model.initial_state.items():
             self._view(self._memory.plan.states[name])[:] = initial
 
+    def _step_back(self) -> None:
+        """The last step undone; once, and only right after one that counted. The last output stays what it was."""
+        self._memory.handle[Handle.PARITY] ^= 1  # old and new states change places again
+
+    def set_state(self, states: Mapping[str, ArrayLike]) -> None:
+        """Go on from states that were computed elsewhere: by another network, from a vector that says what to begin.
+
+        Parameters
+        ----------
+        states
+            By ``"layer.state"``, as in :attr:`state`, float32 of the same shapes; those not named stay as they are.
+
+        Raises
+        ------
+        StateError
+            A state is unknown, of another shape, or not finite; all are as they were.
+        """
+        checked = {}
+        for name, value in states.items():
+            slots = self._memory.plan.states.get(name)
+            if slots is None:
+                known = ", ".join(self._memory.plan.states) or "none"
+                raise StateError(f"stream.set_state got the state {name!r}, expected names out of: {known}.")
+            given = float32_array("stream.set_state", name, value)
+            if given.shape != (slots.size,) or not np.isfinite(given).all():
+                got = f"shape {given.shape}" if given.shape != (slots.size,) else "numbers that are not finite"
+                raise StateError(f"stream.set_state got {got} as {name}, expected ({slots.size},) finite numbers.")
+            checked[name] = given
+        for name, given in checked.items():
+            self._view(self._memory.plan.states[name])[:] = given
+
+    def classify(self, window: ArrayLike) -> Array:
+        """The answer after a window of samples: the output of the last step of a run from the start.
+
+        :class:`~edge_rnn.WindowedStream` gives it for windows that overlap.
+
+        Parameters
+        ----------
+        window
+            ``(time, input_size)``, one sample or more.
+
+        Returns
+        -------
+        ``(output_size,)`` float32, an array of its own. The stream is left at the end of the window.
+
+        Raises
+        ------
+        InputError
+            As for :meth:`run`; or the window is empty.
+        """
+        self.reset()
+        ys = self.run(window)
+        if not len(ys):
+            raise InputError("stream.classify got an empty window, expected one sample or more.")
+        answer: Array = ys[-1].copy()
+        return answer
+
     def snapshot(self) -> bytes:
         """The state of the stream, in bytes that name the model; :meth:`restore` takes them, on any machine."""
         payload = np.concatenate(self._kept()).astype("<f4", copy=False).tobytes()
@@ -218,9 +275,21 @@ class Stream:
     def clone(self) -> Stream:
         """Another stream of the same model, at the same point, with a state of its own."""
         other = Stream(self.model, on_nonfinite=self._on_nonfinite)
-        for mine, theirs in zip(self._kept(), other._kept(), strict=True):
-            theirs[:] = mine
+        other.copy_from(self)
         return other
+
+    def copy_from(self, other: Stream) -> None:
+        """Go on from where another stream of the same model is, bit for bit.
+
+        Raises
+        ------
+        StateError
+            It is a stream of another model.
+        """
+        if other.model is not self.model and other.model.fingerprint != self.model.fingerprint:
+            raise StateError(f"stream.copy_from got {other!r}, expected a stream of {self.model!r}.")
+        for mine, theirs in zip(self._kept(), other._kept(), strict=True):
+            mine[:] = theirs
 
     def _kept(self) -> list[Array]:
         """Views of all that outlasts a step: what "hold" holds, what "skip" repeats, the states."""

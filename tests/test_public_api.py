@@ -17,8 +17,8 @@ import edge_rnn_export
 ROOT = Path(__file__).parents[1]
 ERRORS = {"CompileError", "EdgeRnnError", "FileError", "InputError", "ModelError", "StateError", "UnsupportedError"}
 LAYERS = {"Add", "Dense", "Elman", "Embedding", "GRU", "LSTM", "Standardize"}
-FUNCTIONS = {"dequantize", "load", "quantize", "save", "shrink", "step"}
-PUBLIC = ERRORS | LAYERS | FUNCTIONS | {"Model", "Stream", "StreamBank", "__version__"}
+FUNCTIONS = {"beam_search", "dequantize", "generate", "load", "quantize", "save", "shrink", "step"}
+PUBLIC = ERRORS | LAYERS | FUNCTIONS | {"Model", "Stream", "StreamBank", "WindowedStream", "__version__"}
 HEAVY = ("numba", "llvmlite", "onnx", "onnxruntime", "torch")
 
 

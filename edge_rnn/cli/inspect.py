@@ -60,6 +60,7 @@ def _description(model: Model, path: str) -> dict[str, Any]:
         "input_names": list(model.input_names),
         "input_units": list(model.input_units),
         "output_size": model.output_size,
+        "vocabulary": list(model.vocabulary),
         "parameters": model.parameters,
         "multiply_adds": model.multiply_adds,
         "weight_bytes": plan.weight_bytes,
@@ -117,6 +118,11 @@ def _print(model: Model, found: dict[str, Any]) -> None:
         "file": f"{found['file']}, {spell_bytes(found['file_bytes'])}",
         "inputs": _inputs(model),
         "outputs": f"{model.output_size}: {', '.join(model.labels)}" if model.labels else str(model.output_size),
+        **(
+            {"vocabulary": f"{len(model.vocabulary)}: {' '.join(map(repr, model.vocabulary))}"}
+            if model.vocabulary
+            else {}
+        ),
         "sample rate": f"{rate:g} Hz" if rate else "not told",
         "parameters": f"{model.parameters:,}",
         "multiply-adds": f"{model.multiply_adds:,} a step"

@@ -24,6 +24,7 @@ examples:
   edge-rnn warm-up wrist.safetensors
   EDGE_RNN_CACHE_DIR=/opt/edge_rnn edge-rnn warm-up --all
 """
+_LOOPS = ("generate", "rollout")
 
 
 def add(subparsers: Any) -> None:
@@ -50,7 +51,8 @@ def _warm_up(parser: argparse.ArgumentParser, args: argparse.Namespace) -> int:
         parser.error("expected a MODEL or --all")
     models = [load(path) for path in args.models]
     models += all_models() if args.all else []
-    names = list(dict.fromkeys(name for model in models for name in plan_of(model).ops))
+    names = list(dict.fromkeys(name for model in models for name in (*plan_of(model).ops, *_loops(model))))
+    names += [name for name in _LOOPS if args.all and name not in names]
     width = max(map(len, names))
     start, compiled = time.perf_counter(), 0
     for name in names:
@@ -65,6 +67,17 @@ def _warm_up(parser: argparse.ArgumentParser, args: argparse.Namespace) -> int:
         print(f"edge-rnn: the compiled kernels cannot be kept: {cache.reason}.", file=sys.stderr)
         return 1
     return 0
+
+
+def _loops(model: Model) -> tuple[str, ...]:
+    """Compiled functions that a model needs to run on what it puts out."""
+    from edge_rnn.sampling.symbols import writes
+
+    return tuple(
+        name
+        for name, needed in zip(_LOOPS, (writes(model), model.input_size == model.output_size), strict=True)
+        if needed
+    )
 
 
 def all_models() -> list[Model]:

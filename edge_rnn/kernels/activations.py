@@ -12,7 +12,7 @@ import numpy as np
 from edge_rnn.kernels.compiler import helper
 from edge_rnn.kernels.vector import absolute, bits_shifted_left, fma, keep_above, maximum, minimum
 
-__all__ = ["BY_NAME", "clip", "exp", "identity", "relu", "sigmoid_of_twice", "tanh"]
+__all__ = ["BY_NAME", "clip", "exp", "exp_by", "identity", "relu", "sigmoid_of_twice", "tanh"]
 
 # tanh(x) = x P(x^2) / Q(x^2): minimax rational of degree 9/8 for |x| <= 7.7 (relative error 4.5e-9 before rounding),
 # used up to 8.02, where it rounds to exactly 1 with fused multiply-add and to 1 - 2^-23 without.
@@ -56,19 +56,27 @@ def relu(x: Any) -> Any:
     return maximum(_ZERO, x)
 
 
-@helper
-def exp(x: Any) -> Any:
-    """``exp(x)`` for ``x <= 0``; below -87 as at -87, NaN kept."""
-    x = maximum(_EXP_LOWEST, x)
-    shifted = fma(x, _LOG2_E, _ROUND)
-    k = shifted - _ROUND
-    r = fma(k, -_LN2_LOW, fma(k, -_LN2_HIGH, x))
-    p = fma(r, np.float32(1.9875691500e-4), np.float32(1.3981999507e-3))
-    p = fma(p, r, np.float32(8.3334519073e-3))
-    p = fma(p, r, np.float32(4.1665795894e-2))
-    p = fma(p, r, np.float32(1.6666665459e-1))
-    p = fma(p, r, _HALF)
-    return bits_shifted_left(shifted, 23, fma(p, r * r, r) + _ONE)
+def exp_by(multiply_add: Any) -> Any:
+    """The exponential function, its products and sums made by ``multiply_add(a, b, c) = a * b + c``."""
+
+    @helper
+    def exp(x: Any) -> Any:
+        """``exp(x)`` for ``x <= 0``; below -87 as at -87, NaN kept."""
+        x = maximum(_EXP_LOWEST, x)
+        shifted = multiply_add(x, _LOG2_E, _ROUND)
+        k = shifted - _ROUND
+        r = multiply_add(k, -_LN2_LOW, multiply_add(k, -_LN2_HIGH, x))
+        p = multiply_add(r, np.float32(1.9875691500e-4), np.float32(1.3981999507e-3))
+        p = multiply_add(p, r, np.float32(8.3334519073e-3))
+        p = multiply_add(p, r, np.float32(4.1665795894e-2))
+        p = multiply_add(p, r, np.float32(1.6666665459e-1))
+        p = multiply_add(p, r, _HALF)
+        return bits_shifted_left(shifted, 23, multiply_add(p, r * r, r) + _ONE)
+
+    return exp
+
+
+exp = exp_by(fma)
 
 
 # ---- with parameters: (x, alpha, beta), vectors, of which each takes what it has

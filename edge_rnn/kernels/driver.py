@@ -18,8 +18,8 @@ _BAD_SAMPLE, _BAD_OUTPUT = int(Status.BAD_SAMPLE), int(Status.BAD_OUTPUT)
 
 
 def build(name: str, target: Target, streams: int) -> Any:
-    """The compiled function ``step`` or ``run``."""
-    return {"step": _step, "run": _run}[name]()
+    """The compiled function ``step``, ``run`` or ``rollout``."""
+    return {"step": _step, "run": _run, "rollout": _rollout}[name]()
 
 
 def _step() -> Any:
@@ -68,3 +68,23 @@ def _run() -> Any:
         return count
 
     return run
+
+
+def _rollout() -> Any:
+    """``intptr_t rollout(handle, const float *x, float *ys, intptr_t count)``: steps done before one was refused.
+
+    The first step reads ``x``, each other one what the step before it has written.
+    """
+    from edge_rnn.kernels.memory import at
+    from edge_rnn.kernels.pointer import call_for_status
+
+    def rollout(handle, x, ys, count):  # type: ignore[no-untyped-def]
+        step, n_out = handle[_STEP], handle[_OUTPUT_SIZE]
+        for t in range(count):
+            y = at(ys, t * n_out)
+            if call_for_status(step, (handle, x, y)) != _DONE:
+                return t
+            x = y
+        return count
+
+    return rollout

@@ -86,6 +86,7 @@ class CacheDirectory:
 _MODULES = {
     "step": "driver",
     "run": "driver",
+    "rollout": "driver",
     "call_run": "call",
     "quantize8": "quantize",
     "quantize16": "quantize",
@@ -190,6 +191,8 @@ def function_of(name: str, cpu: target.Target) -> tuple[Callable[..., Any], Any]
     signatures = {
         "step": types.int32(WORDS, FLOATS, FLOATS),
         "run": types.intp(WORDS, FLOATS, FLOATS, types.intp),
+        "rollout": types.intp(WORDS, FLOATS, FLOATS, types.intp),
+        "generate": types.intp(WORDS, INT32S, types.intp, INT32S, FLOATS, types.intp, types.intp),
         "call": types.intp(types.intp, types.intp),
         "call_run": types.intp(types.intp, types.intp),
         "bank": types.int32(WORDS, FLOATS, FLOATS),

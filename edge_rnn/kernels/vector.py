@@ -25,6 +25,7 @@ __all__ = [
     "absolute",
     "all_zero",
     "bits_shifted_left",
+    "exponents",
     "first_lanes",
     "flush_tiny",
     "fma",
@@ -33,6 +34,7 @@ __all__ = [
     "largest_lane",
     "maximum",
     "minimum",
+    "significands",
     "splat",
     "sum_of_lanes",
 ]
@@ -178,7 +180,7 @@ def splat(typing_context: Any, lanes: Any, value: Any) -> Any:
     return signature(vector, lanes, value), generate
 
 
-# ---- single lanes and bits: what softmax needs
+# ---- single lanes and bits: what softmax and logarithms need
 
 
 def _fold(combine: Any) -> Any:
@@ -240,6 +242,35 @@ def join(typing_context: Any, low: Any, high: Any) -> Any:
         return emit.join(builder, list(args))
 
     return signature(Vector(2 * low.lanes), low, high), generate
+
+
+@intrinsic
+def exponents(typing_context: Any, vector: Any) -> Any:
+    """Lane by lane the whole ``k`` for which ``value / 2**k`` is from sqrt(1/2) to sqrt(2); for normal numbers > 0."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return builder.sitofp(_whole_exponents(builder, args[0]), args[0].type)
+
+    return signature(vector, vector), generate
+
+
+@intrinsic
+def significands(typing_context: Any, vector: Any) -> Any:
+    """Lane by lane ``value / 2**k``, k being what :func:`exponents` gives."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        k = _whole_exponents(builder, args[0])
+        bits = builder.bitcast(args[0], k.type)
+        places = ir.Constant(k.type, [23] * vector.lanes)
+        return builder.bitcast(builder.sub(bits, builder.shl(k, places)), args[0].type)
+
+    return signature(vector, vector), generate
+
+
+def _whole_exponents(builder: Any, value: Any) -> Any:
+    integers = ir.VectorType(emit.I32, value.type.count)
+    root_of_half, places = (ir.Constant(integers, [n] * value.type.count) for n in (0x3F3504F3, 23))
+    return builder.ashr(builder.sub(builder.bitcast(value, integers), root_of_half), places)
 
 
 @intrinsic(prefer_literal=True)

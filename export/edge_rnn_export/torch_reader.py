@@ -36,6 +36,7 @@ def from_torch(
     sample_rate_hz: float | None = None,
     input_names: Sequence[str] = (),
     input_units: Sequence[str] = (),
+    vocabulary: Sequence[str] = (),
     check: bool = True,
 ) -> Model:
     """Read a PyTorch network: a module, a state_dict, or a file with a state_dict.
@@ -65,7 +66,7 @@ def from_torch(
     standardize
         ``(mean, scale)``, each ``(input_size,)`` in the sensor's units, or a Standardize layer: set in front, so that
         the stream takes samples as the sensor gives them.
-    name, labels, sample_rate_hz, input_names, input_units
+    name, labels, sample_rate_hz, input_names, input_units, vocabulary
         See :class:`~edge_rnn.model.Model`.
     check
         Whether to run a module's ``forward``, on a copy in eval mode, and compare it with the layers on random
@@ -122,6 +123,7 @@ def from_torch(
         sample_rate_hz=sample_rate_hz,
         input_names=input_names,
         input_units=input_units,
+        vocabulary=vocabulary,
     )
 
 

@@ -23,7 +23,10 @@ from edge_rnn.layers import LAYER_TYPES
 from edge_rnn.plan import plan_of
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = ("demo", "inspect", "run", "shrink", "bench", "warm-up", "devices", "fit", "doctor", "import", "export")
+COMMANDS = (
+    *("demo", "inspect", "run", "generate", "shrink", "bench", "warm-up", "devices", "fit", "doctor"),
+    *("import", "export"),
+)
 LABELS = ("rest", "walk", "run [fast]", "jump")
 
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tracemalloc
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
@@ -28,7 +28,10 @@ from edge_rnn.model import Model
 
 MakeModel = Callable[..., Model]
 
-METADATA = ("name", "labels", "sample_rate_hz", "input_names", "input_units", "input_size", "sources", "output_sizes")
+METADATA = (
+    "name", "labels", "sample_rate_hz", "input_names", "input_units", "input_size", "vocabulary", "sources",
+    "output_sizes",
+)  # fmt: skip
 
 
 def assert_same(got: Model, want: Model) -> None:
@@ -51,6 +54,7 @@ def assert_same(got: Model, want: Model) -> None:
 
 finite = st.floats(width=32, allow_nan=False, allow_infinity=False)
 texts = st.text(st.characters(exclude_categories=("Cc", "Cs")), max_size=8)
+symbols = st.text(st.characters(exclude_categories=("Cc", "Cs")) | st.sampled_from("\t\n"), min_size=1, max_size=3)
 
 
 @st.composite
@@ -97,6 +101,7 @@ def models(draw: st.DrawFn) -> Model:
         sample_rate_hz=draw(st.none() | st.floats(1e-300, 1e300)),
         input_names=draw(st.just([]) | st.lists(texts, min_size=size, max_size=size)),
         input_units=draw(st.just([]) | st.lists(texts, min_size=size, max_size=size)),
+        vocabulary=draw(st.just([]) | st.lists(symbols, min_size=size, max_size=size, unique=True)),
     )
 
 
@@ -487,6 +492,28 @@ def test_taken_apart_and_put_together_is_the_same_model(good: bytes, folder: Pat
     (folder / "again.safetensors").write_bytes(take_apart(good).bytes())
     (folder / "first.safetensors").write_bytes(good)
     assert_same(load(folder / "again.safetensors"), load(folder / "first.safetensors"))
+
+
+def test_a_vocabulary_is_of_version_2_and_no_file_without_one_changes(make_model: MakeModel, folder: Path) -> None:
+    model = make_model("gru", 3, 4, head=3)
+    save(replace(model, vocabulary=("a", "b", "\n")), folder / "words.safetensors")
+    save(model, folder / "plain.safetensors")
+    words, plain = (take_apart((folder / f"{name}.safetensors").read_bytes()) for name in ("words", "plain"))
+    assert load(folder / "words.safetensors").vocabulary == ("a", "b", "\n")
+    assert (words.description["version"], words.description["vocabulary"]) == (2, ["a", "b", "\n"])
+    assert plain.description["version"] == 1
+    assert "vocabulary" not in plain.description
+    for change, message in [
+        ({"vocabulary": ["a", "b"]}, "Model vocabulary got 2 texts, expected 3"),
+        ({"vocabulary": ["a", "b", "b"]}, "Model vocabulary got 'b' as symbol 2, expected texts that all differ"),
+        ({"vocabulary": ["a", "b", "\x1b[2J"]}, "expected a text without control characters"),
+        ({"vocabulary": ["a", "b", 3]}, "metadata vocabulary got ['a', 'b', 3], expected list[str]"),
+        ({"version": 1}, "metadata has"),
+        ({"other": 1}, "metadata has"),
+    ]:
+        parts = copy.deepcopy(words)
+        parts.description |= change
+        assert message in refusal(parts.bytes(), folder)
 
 
 def test_layers_of_one_name(good: bytes, folder: Path) -> None:

@@ -1,0 +1,195 @@
+"""Beam search: the likeliest texts, several followed at a time, each with a state of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from edge_rnn.errors import InputError
+from edge_rnn.sampling.generated import Generated
+from edge_rnn.sampling.sampler import Stop, positive_int, starting_prompt, stop_rows
+from edge_rnn.sampling.symbols import Prompt, alphabet, samples
+from edge_rnn.stream import Stream
+from edge_rnn.stream_bank import MAX_STREAMS, StreamBank
+
+__all__ = ["beam_search"]
+
+Doubles = NDArray[np.float64]
+
+_TINY = float(np.finfo(np.float32).tiny)
+
+
+def beam_search(
+    stream: Stream,
+    prompt: Prompt = (),
+    *,
+    width: int,
+    max_length: int,
+    length_penalty: float = 0.0,
+    stop: Stop = (),
+    first: ArrayLike | None = None,
+) -> tuple[Generated, ...]:
+    """Find likely texts that go on from a prompt.
+
+    In each step all texts that are followed are extended by all symbols. Extensions that end a text and are among the
+    ``width`` likeliest of all are finished; of the others the ``width`` likeliest are followed on. That ends at
+    ``max_length``, or when ``width`` texts are finished and none that is followed can become better. With a width of as
+    many texts as there can be, that is all of them and the result is exact; with 1 it is the greedy choice.
+
+    Parameters
+    ----------
+    stream
+        Left where it has read the prompt. The texts have streams of their own, ``2 * width`` in all.
+    prompt, max_length, first
+        As for :func:`~edge_rnn.sampling.generate`.
+    width
+        How many texts to follow, 1 or more.
+    length_penalty
+        Texts are compared by log-probability over ``length ** length_penalty``: 0 by probability, which favours short
+        ones, 1 by the mean of their symbols' log-probabilities.
+    stop
+        What ends a text, see :class:`~edge_rnn.sampling.Sampler`.
+
+    Returns
+    -------
+    tuple of Generated
+        The best first, up to ``width`` of them; of equal ones that which was finished first.
+
+    Raises
+    ------
+    InputError, UnsupportedError, CompileError
+        As for :func:`~edge_rnn.sampling.generate`.
+    """
+    if not isinstance(stream, Stream):
+        raise InputError(f"beam_search got {type(stream).__name__} as stream, expected a Stream of a model.")
+    found = alphabet(stream.model, "beam_search")
+    width, max_length = positive_int("width", width), positive_int("max_length", max_length)
+    if width > MAX_STREAMS:
+        raise InputError(f"beam_search got width = {width}, expected {MAX_STREAMS} at most.")
+    if isinstance(length_penalty, bool) or not isinstance(length_penalty, (int, float)) or not 0 <= length_penalty < 99:
+        raise InputError(f"beam_search got length_penalty = {length_penalty!r}, expected a number of 0 or more.")
+    stops = [np.array(row, np.int32) for row in stop_rows(stream, stop)]
+    symbols = starting_prompt(stream, prompt, first)
+    y = np.zeros(0, np.float32) if first is None else stream.step(first)
+    y = stream.run(samples(found, symbols))[-1] if symbols.size else y
+
+    now, then = (StreamBank(stream.model, width) for _ in range(2))
+    sources: Any = [stream]
+    texts, finished = _Texts.none(), _Finished(width, float(length_penalty), max_length)
+    for length in range(1, max_length + 1):
+        texts = texts.extended(_log_probabilities(np.atleast_2d(y), shares_given=found.shares_given), stops, width)
+        running = ~texts.stopped
+        for place in np.flatnonzero(~running | (length == max_length)):
+            finished.add(texts, int(place), stopped=not running[place])
+        if length == max_length or not running.any() or finished.good_enough(texts.totals[running].max()):
+            break
+        texts = texts.chosen(running)
+        _move(then, [sources[parent] for parent in texts.parents])
+        count = len(texts.totals)
+        xs = np.zeros((width, stream.input_size), np.float32)
+        xs[:count] = samples(found, texts.symbols[:, -1])
+        y = then.step(xs)[:count]
+        now, then, sources = then, now, then
+    return finished.best()
+
+
+def _move(bank: StreamBank, sources: Sequence[Stream]) -> None:
+    """The first streams of a bank take over from others, the rest leave."""
+    for place in range(len(bank)):
+        if place < len(sources):
+            bank.join(place)
+            bank[place].copy_from(sources[place])
+        else:
+            bank.leave(place)
+
+
+def _log_probabilities(ys: NDArray[np.float32], *, shares_given: bool) -> Doubles:
+    """``(texts, symbols)`` float64 of outputs."""
+    scores = ys.astype(np.float64)
+    if shares_given:
+        scores = np.log(np.maximum(scores, _TINY))
+    scores -= scores.max(axis=1, keepdims=True)
+    return np.asarray(scores - np.log(np.exp(scores).sum(axis=1, keepdims=True)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Texts:
+    """Texts of one length.
+
+    Parameters
+    ----------
+    symbols, logarithms
+        ``(texts, length)`` int32 and float64.
+    totals
+        ``(texts,)`` float64: sums of the logarithms, falling.
+    stopped
+        ``(texts,)`` bool: whether they end as texts shall.
+    parents
+        ``(texts,)``: of which text each is an extension.
+    """
+
+    symbols: NDArray[np.int32]
+    logarithms: Doubles
+    totals: Doubles
+    stopped: NDArray[np.bool_]
+    parents: NDArray[np.intp]
+
+    @staticmethod
+    def none() -> _Texts:
+        return _Texts(
+            np.empty((1, 0), np.int32), np.empty((1, 0)), np.zeros(1), np.zeros(1, np.bool_), np.zeros(1, np.intp)
+        )
+
+    def chosen(self, which: NDArray[Any]) -> _Texts:
+        return _Texts(*(getattr(self, each.name)[which] for each in fields(self)))
+
+    def extended(self, logarithms: Doubles, stops: Sequence[NDArray[np.int32]], width: int) -> _Texts:
+        """The likeliest extensions: ``width`` that go on, and those that stop if they are among the first of all."""
+        totals = (self.totals[:, None] + logarithms).ravel()
+        stops_with = np.zeros(logarithms.shape, np.bool_)
+        for row in stops:
+            if row.size <= self.symbols.shape[1] + 1:
+                before = self.symbols[:, self.symbols.shape[1] + 1 - row.size :]
+                stops_with[(before == row[:-1]).all(axis=1), row[-1]] = True
+        enough = min(totals.size, width + int(stops_with.sum()))
+        least = np.partition(totals, totals.size - enough)[totals.size - enough]
+        places = np.flatnonzero(totals >= least)
+        places = places[np.argsort(-totals[places], kind="stable")]  # of equal ones the earlier text, the lower symbol
+        parents, symbols = np.divmod(places, logarithms.shape[1])
+        stopping = stops_with[parents, symbols]
+        kept = np.where(stopping, np.arange(places.size) < width, np.cumsum(~stopping) <= width)
+        parents, symbols, places = parents[kept], symbols[kept].astype(np.int32), places[kept]
+        return _Texts(
+            np.hstack([self.symbols[parents], symbols[:, None]]),
+            np.hstack([self.logarithms[parents], logarithms[parents, symbols][:, None]]),
+            totals[places],
+            stopping[kept],
+            parents,
+        )
+
+
+class _Finished:
+    """Texts that are finished, the best ``width`` of them."""
+
+    def __init__(self, width: int, length_penalty: float, max_length: int) -> None:
+        self._width, self._penalty, self._longest = width, length_penalty, max_length
+        self._kept: list[tuple[float, Generated]] = []
+
+    def add(self, texts: _Texts, place: int, *, stopped: bool) -> None:
+        symbols, logarithms = texts.symbols[place], texts.logarithms[place].astype(np.float32)
+        score = float(texts.totals[place]) / symbols.size**self._penalty
+        self._kept.append((score, Generated(symbols.copy(), logarithms, stopped)))
+        self._kept.sort(key=lambda each: -each[0])  # equal ones stay in order
+        del self._kept[self._width :]
+
+    def good_enough(self, total: float) -> bool:
+        """Whether no text whose logarithms make up ``total`` so far, or less, can still be among the best."""
+        best_to_come = total / self._longest**self._penalty
+        return len(self._kept) == self._width and self._kept[-1][0] >= best_to_come
+
+    def best(self) -> tuple[Generated, ...]:
+        return tuple(text for _, text in self._kept)

@@ -1,0 +1,66 @@
+"""A network that runs on its own numbers: each output is the next sample."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from functools import cache
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from edge_rnn.arrays import float32_array, refusal
+from edge_rnn.errors import InputError, UnsupportedError
+from edge_rnn.kernels import library
+from edge_rnn.stream import Stream
+
+__all__ = ["rollout"]
+
+Array = NDArray[np.float32]
+
+
+def rollout(stream: Stream, x: ArrayLike, steps: int) -> Array:
+    """Read a sample, then outputs, each as the next sample: a forecast, or an oscillator.
+
+    Parameters
+    ----------
+    stream
+        Of a model with as many outputs as inputs. It is left where it has read all outputs but the last one.
+    x
+        ``(input_size,)`` float32: the first sample.
+    steps
+        How many, 0 or more.
+
+    Returns
+    -------
+    ``(steps, output_size)`` float32.
+
+    Raises
+    ------
+    UnsupportedError
+        The model has not as many outputs as inputs.
+    InputError
+        A shape does not fit; or, with ``on_nonfinite="raise"``, something is not finite: the steps before it are done.
+    """
+    if stream.output_size != stream.input_size:
+        raise UnsupportedError(
+            f"rollout got a model with {stream.input_size} inputs and {stream.output_size} outputs, expected as many: "
+            f"what it puts out is what it reads next."
+        )
+    given = float32_array("rollout", "x", x)
+    if given.shape != (stream.input_size,):
+        raise InputError(f"rollout got shape {given.shape}, expected ({stream.input_size},) float32: one sample.")
+    if isinstance(steps, bool) or not isinstance(steps, (int, np.integer)) or steps < 0:
+        raise InputError(f"rollout got steps = {steps!r}, expected a whole number of 0 or more.")
+    ys = np.empty((steps, stream.output_size), np.float32)
+    done = _loop()(stream.handle, given.ctypes.data, ys.ctypes.data, steps)
+    if done < steps:
+        raise InputError(refusal(f"rollout step {done}", ys[done - 1] if done else given))
+    return ys
+
+
+@cache
+def _loop() -> Callable[[int, int, int, int], int]:
+    """Through CFUNCTYPE, which releases the GIL."""
+    pointer, size = ctypes.c_void_p, ctypes.c_ssize_t
+    return ctypes.CFUNCTYPE(size, pointer, pointer, pointer, size)(library.load("rollout").address)
