@@ -16,6 +16,7 @@ LAYERS = {
     "edge_rnn": [
         {"cli", "__main__"},
         {"__init__"},
+        {"loop"},
         {"shrinking"},
         {"judging"},
         {"timing"},
@@ -31,7 +32,7 @@ LAYERS = {
         {"layers"},
         {"formats", "activation"},
         {"arrays"},
-        {"atomic", "errors"},
+        {"atomic", "errors", "sample_lines"},
     ],
     "edge_rnn_export": [
         {"cli", "demo", "rivals"},
