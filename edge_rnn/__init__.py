@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from edge_rnn.files import load, save
     from edge_rnn.kernels.extension import step
     from edge_rnn.layers import GRU, LSTM, Add, Dense, Elman, Embedding, Standardize
+    from edge_rnn.loop.sensor_loop import SensorLoop
     from edge_rnn.model import Model
     from edge_rnn.quantization import dequantize, quantize
     from edge_rnn.shrinking import shrink
@@ -46,6 +47,7 @@ __all__ = [
     "InputError",
     "Model",
     "ModelError",
+    "SensorLoop",
     "Standardize",
     "StateError",
     "Stream",
@@ -75,13 +77,14 @@ _HOMES = {
     "files": ("load", "save"),
     "kernels.extension": ("step",),
     "layers": ("GRU", "LSTM", "Add", "Dense", "Elman", "Embedding", "Standardize"),
+    "loop.sensor_loop": ("SensorLoop",),
     "model": ("Model",),
     "quantization": ("dequantize", "quantize"),
     "shrinking": ("shrink",),
     "stream": ("Stream",),
     "stream_bank": ("StreamBank",),
 }
-_PUBLIC_MODULES = ("device", "formats", "reference")
+_PUBLIC_MODULES = ("device", "formats", "loop", "reference")
 _MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 

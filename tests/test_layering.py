@@ -26,7 +26,7 @@ LAYERS = {
         {"stream"},
         {"stream_memory"},
         {"plan", "kernels"},
-        {"files", "reference", "device"},
+        {"files", "reference", "device", "result_lines"},
         {"header"},
         {"model"},
         {"layers"},

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 ERRORS = {"CompileError", "EdgeRnnError", "FileError", "InputError", "ModelError", "StateError", "UnsupportedError"}
 LAYERS = {"Add", "Dense", "Elman", "Embedding", "GRU", "LSTM", "Standardize"}
 FUNCTIONS = {"dequantize", "load", "quantize", "save", "shrink", "step"}
-PUBLIC = ERRORS | LAYERS | FUNCTIONS | {"Model", "Stream", "StreamBank", "__version__"}
+PUBLIC = ERRORS | LAYERS | FUNCTIONS | {"Model", "SensorLoop", "Stream", "StreamBank", "__version__"}
 HEAVY = ("numba", "llvmlite", "onnx", "onnxruntime", "torch")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -78,15 +78,16 @@ def _run(args: argparse.Namespace) -> int:
 def _follow(model: Model, source: BinaryIO, name: str, args: argparse.Namespace) -> int:
     import numpy as np
 
+    from edge_rnn.result_lines import csv_header, csv_results, json_results
     from edge_rnn.stream import Stream
 
     stream = Stream(model, on_nonfinite=args.on_nonfinite)
     _tell_unkept(model)
     write, flush = sys.stdout.write, sys.stdout.flush
     if args.output == "csv" and not args.no_header:
-        write(_csv_header(model))
+        write(csv_header(model, "t"))
         flush()
-    result = _csv_results(model) if args.output == "csv" else _json_results(model)
+    result = csv_results(model) if args.output == "csv" else json_results(model, "t")
     x = np.empty(model.input_size, np.float32)
     left_out = 0
     with np.errstate(over="ignore"):  # beyond float32 is infinite, which the policy is for
@@ -135,33 +136,6 @@ def _refusal(where: str, model: Model, x: Any) -> str:
     channel = model.input_names[bad[0]] if model.input_names else f"channel {bad[0] + 1}"
     what = "is missing or NaN" if np.isnan(x[bad[0]]) else "is infinite in float32"
     return f"{where}: {channel} {what}. --on-nonfinite hold or skip carries on."
-
-
-def _named(model: Model) -> bool:
-    return len(model.labels) > 1
-
-
-def _csv_header(model: Model) -> str:
-    outputs = [_quoted(label) for label in model.labels] or [f"y{i}" for i in range(model.output_size)]
-    return ",".join(["t", *(["label"] if _named(model) else []), *outputs]) + "\n"
-
-
-def _csv_results(model: Model) -> Callable[[int, Any], str]:
-    labels = [f"{_quoted(label)}," if _named(model) else "" for label in model.labels] or [""] * model.output_size
-    return lambda t, y: f"{t},{labels[y.argmax()]}{','.join(map(str, y))}\n"
-
-
-def _json_results(model: Model) -> Callable[[int, Any], str]:
-    import json
-
-    labels = [""] * model.output_size
-    if _named(model):
-        labels = [f'"label": {json.dumps(label)}, ' for label in model.labels]
-    return lambda t, y: f'{{"t": {t}, {labels[y.argmax()]}"y": [{", ".join(map(str, y))}]}}\n'
-
-
-def _quoted(text: str) -> str:
-    return '"' + text.replace('"', '""') + '"' if any(each in text for each in ',"\r\n') else text
 
 
 @contextmanager
