@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from edge_rnn.cli.console import reading
+from edge_rnn.cli.run_loop import add_loop_options, run_loop, wants_loop
 from edge_rnn.cli.samples import FORMATS, read_samples
 from edge_rnn.errors import InputError
 
@@ -31,9 +32,18 @@ output, one line for each sample, written at once:
   t counts the input's samples from 0, also those that were left out, so a gap in t shows them. label is the output
   with the largest value; only models with two or more labels have it.
 
+as a loop that runs for months, with any of --source, --sink, --rate, --snapshot, --status:
+  sources    csv:FILE jsonl:FILE serial:PORT mqtt://HOST/TOPIC proc: mpu6050:BUS wav:FILE mic:
+  sinks      csv:FILE jsonl:FILE mqtt://HOST/TOPIC null:      by default stdout, as --output says
+  --sources  tells their options. A source that fails or is silent is reported and tried again; bad samples are left
+  out and missing values held, unless --on-bad and --on-nonfinite say otherwise. SIGTERM and SIGINT save the state and
+  leave with 0; SIGUSR1 prints all counters. Results have the time t_s in seconds in place of t.
+
 examples:
   edge-rnn run wrist.safetensors recording.csv > results.csv
   sensor | edge-rnn run wrist.safetensors --on-bad skip --on-nonfinite hold --output json | dashboard
+  edge-rnn run wrist.safetensors --source 'mpu6050:1?range_g=4' --rate 50 --sink mqtt://broker/wrist \\
+      --snapshot wrist.state --status /run/wrist.json
 """
 
 
@@ -53,17 +63,17 @@ def add(subparsers: Any) -> None:
     parser.add_argument("--no-header", action="store_true", help="no header line before CSV results")
     parser.add_argument(
         "--on-bad",
-        choices=("raise", "skip"),
-        default="raise",
-        help="a malformed line ends the run (default), or is reported and left out",
+        choices=("raise", "skip", "hold"),
+        help="a malformed line ends the run (default), or is reported and left out (default of a loop); in a loop "
+        "also: the last sample takes its place",
     )
     parser.add_argument(
         "--on-nonfinite",
         choices=("raise", "hold", "skip"),
-        default="raise",
-        help="a missing or infinite value ends the run (default), is replaced by the channel's last one, or the last "
-        "result is repeated",
+        help="a missing or infinite value ends the run (default), is replaced by the channel's last one (default of a "
+        "loop), or the last result is repeated",
     )
+    add_loop_options(parser)
     parser.set_defaults(func=_run)
 
 
@@ -71,6 +81,12 @@ def _run(args: argparse.Namespace) -> int:
     from edge_rnn.files import load
 
     model = load(args.model)
+    if wants_loop(args):
+        _tell_unkept(model)
+        return run_loop(model, args)
+    if args.on_bad == "hold":
+        raise InputError("--on-bad hold is for a loop: give --source or --rate.")
+    args.on_bad, args.on_nonfinite = args.on_bad or "raise", args.on_nonfinite or "raise"
     with _opened(args.file) as (source, name):
         return _follow(model, source, name, args)
 

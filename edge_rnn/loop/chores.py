@@ -147,4 +147,4 @@ class Chores:
         write_status(self._status, self._describe())
 
     def _tell_status(self) -> None:
-        self._journal.say(as_text(self._describe()))
+        self._journal.say(f"status {as_text(self._describe())}")
