@@ -49,7 +49,7 @@ class Wav:
         self._path = Path(path)
         try:
             self._file = wave.open(os.fspath(path), "rb")  # noqa: SIM115 - read from for as long as the source lives
-        except (OSError, EOFError, wave.Error, ValueError) as error:
+        except (OSError, EOFError, wave.Error, ValueError, RuntimeError) as error:  # the last: a chunk beyond its end
             reason = getattr(error, "strerror", None) or str(error) or "it ends too early"
             raise FileError(f"{path}: cannot be read as a WAV file of PCM: {reason}.") from None
         channels = self._file.getnchannels()
@@ -92,7 +92,11 @@ class Wav:
 
     def _fetch(self) -> None:
         wanted = max(_BLOCK_FRAMES // self._frames, 1) * self._frames
-        values = pcm(self._file.readframes(wanted), self._file.getsampwidth())
+        try:
+            data = self._file.readframes(wanted)
+        except (EOFError, wave.Error, ValueError, RuntimeError):  # it is damaged here, and would be the next time
+            data = b""
+        values = pcm(data, self._file.getsampwidth())
         whole = len(values) // self._size * self._size
         self._block = values[:whole].reshape(-1, self._size)
         self._place = 0
