@@ -43,6 +43,13 @@ class LogHistogram:
         if ns > self.max_ns:
             self.max_ns = ns
 
+    def add(self, other: LogHistogram) -> None:
+        """Count all that another one has."""
+        for bucket, count in enumerate(other._buckets):
+            self._buckets[bucket] += count
+        self.count += other.count
+        self.max_ns = max(self.max_ns, other.max_ns)
+
     def quantile_ns(self, share: float) -> float:
         """The duration that this share of all did not exceed: the upper edge of its bucket, at most the longest.
 

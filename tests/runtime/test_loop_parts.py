@@ -118,6 +118,15 @@ def test_quantile_is_the_exact_one_within_an_eighth(values: list[int], share: fl
     assert max(values) < whole.edges_ns[-1] * (1 + 1e-12)
 
 
+def test_histograms_add_up() -> None:
+    one, two, both = LogHistogram(), LogHistogram(), LogHistogram()
+    for value in range(1000):
+        (one if value % 3 else two).record(value * value)
+        both.record(value * value)
+    one.add(two)
+    assert (one.as_json(), one.histogram()) == (both.as_json(), both.histogram())
+
+
 def test_histogram_takes_anything() -> None:
     histogram = LogHistogram()
     assert histogram.as_json() == {"p50": 0, "p99": 0, "p99.9": 0, "max": 0, "count": 0}
