@@ -74,6 +74,11 @@ def add(subparsers: Any) -> None:
         "loop), or the last result is repeated",
     )
     add_loop_options(parser)
+    parser.add_argument(
+        "--watch",
+        action="store_true",
+        help="show input, output, deadlines and latencies live on stderr, and no results unless --sink takes them",
+    )
     parser.set_defaults(func=_run)
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from edge_rnn.cli.options import cpus, positive_float, positive_int
+from edge_rnn.cli.troubles import spell_troubles
 from edge_rnn.errors import InputError
 
 if TYPE_CHECKING:
@@ -16,22 +18,6 @@ if TYPE_CHECKING:
 __all__ = ["add_loop_options", "run_loop", "wants_loop"]
 
 _TRIGGERS = ("source", "sink", "rate", "snapshot", "status", "watch")
-_TOLD = {
-    "missed_deadlines": "deadlines missed",
-    "skipped_ticks": "ticks without a step",
-    "late_samples": "samples late",
-    "held": "samples held",
-    "dropped": "samples dropped",
-    "bad": "samples bad",
-    "nonfinite": "samples not finite",
-    "gaps": "gaps",
-    "resets": "resets",
-    "stalls": "stalls of the source",
-    "source_failures": "failures of the source",
-    "sink_failures": "failures of the sink",
-    "unwritten": "results lost",
-    "snapshot_failures": "snapshots not written",
-}
 
 
 def add_loop_options(parser: argparse.ArgumentParser) -> None:
@@ -91,6 +77,8 @@ class _Forms(argparse.Action):
 
 def run_loop(model: Model, args: argparse.Namespace) -> int:
     """Run the loop until it ends; 0 for an end that was asked for, and of the source."""
+    from edge_rnn.cli.console import make_console
+    from edge_rnn.cli.watch import watching
     from edge_rnn.loop import Realtime, SensorLoop, open_sink, open_source
     from edge_rnn.stream import Stream
 
@@ -98,7 +86,7 @@ def run_loop(model: Model, args: argparse.Namespace) -> int:
         raise InputError(f"run got both {args.file!r} and --source {args.source!r}; give one of them.")
     source = open_source(args.source, model) if args.source else _of_file(model, args)
     rate_hz = args.rate or _own_rate(source, model)
-    stdout = "jsonl:-" if args.output == "json" else "csv:-"
+    stdout = "null:" if args.watch else "jsonl:-" if args.output == "json" else "csv:-"
     loop = SensorLoop(
         Stream(model, on_nonfinite=args.on_nonfinite or "hold"),
         source,
@@ -115,7 +103,8 @@ def run_loop(model: Model, args: argparse.Namespace) -> int:
         report=_tell,
     )
     try:
-        loop.run()
+        with watching(loop, make_console(stderr=True)) if args.watch else nullcontext():
+            loop.run()
     finally:
         _sum_up(loop.counters)
     return 0
@@ -148,6 +137,5 @@ def _tell(text: str) -> None:
 def _sum_up(counters: Counters) -> None:
     """Say what was not as it should be, if anything."""
     found = counters.as_json()
-    troubles = [f"{found[name]} {words}" for name, words in _TOLD.items() if found[name]]
-    if troubles:
-        _tell(f"{found['steps']} steps; {', '.join(troubles)}.")
+    if troubles := spell_troubles(found):
+        _tell(f"{found['steps']:,} steps; {troubles}.")

@@ -115,7 +115,7 @@ class DirectFeed:
             self._failed(error)
             return None
         if self._retry_ns:
-            self._journal.tell("source", "the source is back.")
+            self._journal.tell("source back", "the source is back.")
             self._retry_ns, self.state = 0, "running"
             self._backoff.succeeded()
         return Item(problem, t_s, self._clock.elapsed_ns())

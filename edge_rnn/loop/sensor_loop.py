@@ -255,6 +255,7 @@ class SensorLoop:
             "messages": self._journal.as_json(),
             "x": self._stepper.last.tolist(),
             "y": None if self._stepper.y is None else self._stepper.y.tolist(),
+            "input_names": list(model.input_names),
             "labels": list(model.labels),
         }
 

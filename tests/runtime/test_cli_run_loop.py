@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import io
 import json
 import os
+import pty
+import re
 import shlex
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
+import termios
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,11 +25,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 import edge_rnn
 from edge_rnn import Model, Stream
 from edge_rnn.cli import main
 from edge_rnn.cli.unit_file import Service, unit_text
+from edge_rnn.cli.watch import picture
+from tests.runtime import loop_fakes as fakes
 
 ROOT = Path(__file__).parents[2]
 XS = np.random.default_rng(3).standard_normal((20, 3)).astype(np.float32)
@@ -96,7 +106,7 @@ def test_garbage_is_told_and_summed_up(model: Model, start: Any) -> None:
     assert (process.returncode, out) == (0, b"")
     lines = err.decode().splitlines()
     assert lines[0].startswith("edge-rnn: sample 21: line 21: ")
-    assert lines[-1] == "edge-rnn: 41 steps; 1000 samples bad, 1 samples not finite."
+    assert lines[-1] == "edge-rnn: 41 steps; 1,000 samples bad, 1 samples not finite."
     assert len(lines) == 3
     process = start("--source", "csv:-", "--sink", "null:", "--on-bad", "raise")
     _, err = process.communicate(text.encode())
@@ -188,6 +198,54 @@ def test_sources_are_told(capsys: pytest.CaptureFixture[str]) -> None:
     out = capsys.readouterr().out
     assert "serial:PORT" in out
     assert "mqtt://HOST/TOPIC" in out
+
+
+# watch
+
+
+def test_picture_of_a_loop_in_a_terminal(model: Model, tmp_path: Path) -> None:
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "edge_rnn", "run", "m.safetensors", "--source", "proc:cpu,memory,load", "--watch"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm", "COLUMNS": "100"},
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    shown = b""
+    end = time.monotonic() + 60
+    while shown.count(b"output") < 3 and time.monotonic() < end:
+        shown += os.read(ours, 65536)
+    process.terminate()
+    with contextlib.suppress(OSError):  # how a terminal ends whose other side is closed
+        while data := os.read(ours, 65536):
+            shown += data
+    assert process.wait(60) == 0
+    assert process.stdout is not None
+    assert process.stdout.read() == b""
+    process.stdout.close()
+    os.close(ours)
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
+    last = text[text.rindex("stopped, source") :]
+    for words in ("running, source running, 200 Hz, catch_up", "input", "x2"):
+        assert words in text
+    for words in ("late", "work", "p99.9", "steps"):
+        assert words in last
+
+
+def test_picture_says_what_is_wrong() -> None:
+    loop = fakes.loop(fakes.Script([[1.0], "x", OSError("unplugged"), [2.0]], live=True), None, 10)
+    console = Console(file=io.StringIO(), width=100)
+    console.print(picture(loop.status(), {}))  # before the first sample
+    loop.run()
+    console.print(picture(loop.status(), {}))
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "1 samples bad" in text
+    assert "1 failures of the source" in text
+    assert "the source failed: unplugged" in text
+    assert "no troubles" in text
 
 
 # setup
