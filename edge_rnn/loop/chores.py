@@ -72,6 +72,7 @@ class Chores:
         self._due_ns: dict[str, int] = {}
         self._next_ns = 0
         self._shown = self._asked = 0
+        self._saved_steps = 0
         self.steps_before = 0
         self.saved_s: float | None = None
 
@@ -95,11 +96,10 @@ class Chores:
     def show(self) -> None:
         """Have the status told in the journal's place for messages, soon. Safe in a signal handler."""
         self._asked += 1
-        self._next_ns = 0
 
     def look(self, now_ns: int) -> None:
         """Do what is due."""
-        if now_ns < self._next_ns:
+        if now_ns < self._next_ns and self._asked == self._shown:
             return
         if self._asked != self._shown:
             self._shown = self._asked
@@ -122,6 +122,9 @@ class Chores:
         self._locked.close()
 
     def _do_snapshot(self) -> None:
+        if self._counters.steps == self._saved_steps:  # nothing is new, and memory cards wear out
+            return
+        self._saved_steps = self._counters.steps
         at_s = self._clock.wall_s()
         data = snapshot_file.encode(self._stream, self.steps_before + self._counters.steps, at_s)
         self._clerk.post("snapshot", partial(self._write_snapshot, data, at_s))
@@ -138,6 +141,7 @@ class Chores:
             snapshot_file.write(self._snapshot, data)
         except Exception:
             self._counters.snapshot_failures += 1
+            self._saved_steps = -1
             raise
         self._counters.snapshots += 1
         self.saved_s = at_s

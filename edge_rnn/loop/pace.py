@@ -67,6 +67,7 @@ class Pace:
             if feed.waiting:
                 self._stepper.take()
                 self._chores.look(now())
+                self._offer(0)
             else:
                 self._idle()
 

@@ -75,7 +75,7 @@ class Sink(Protocol):
     """Where outputs go. A ``close()``, if there is one, is called at the end."""
 
     def write(self, y: Array, t_s: float) -> None:
-        """Take one output.
+        """Take one output, soon: the loop waits for it.
 
         Parameters
         ----------

@@ -5,15 +5,18 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import resource
 import sys
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from edge_rnn.errors import InputError
 
 __all__ = ["Realtime", "applied"]
 
 _MCL_CURRENT, _MCL_FUTURE = 1, 2
+_CAP_IPC_LOCK = 14
 _LEAST_SWITCH_S = 50e-6
 
 
@@ -99,11 +102,23 @@ def _pin(cpus: Collection[int], stack: contextlib.ExitStack, refused: list[str])
 
 def _lock_memory(stack: contextlib.ExitStack, refused: list[str]) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
-    if libc.mlockall(_MCL_CURRENT | _MCL_FUTURE) != 0:
-        reason = os.strerror(ctypes.get_errno())
+    # Below a limit the call may succeed, and the memory that is asked for later be refused: that would be a crash.
+    limited = resource.getrlimit(resource.RLIMIT_MEMLOCK)[0] != resource.RLIM_INFINITY and not _has_capability()
+    if limited or libc.mlockall(_MCL_CURRENT | _MCL_FUTURE) != 0:
+        reason = "there is a limit" if limited else os.strerror(ctypes.get_errno())
         refused.append(
             f"memory cannot be locked ({reason}): a page may have to be fetched; the system allows it with "
             f"CAP_IPC_LOCK or LimitMEMLOCK=infinity."
         )
         return
     stack.callback(libc.munlockall)
+
+
+def _has_capability() -> bool:
+    """Whether CAP_IPC_LOCK lifts the limit on locked memory."""
+    try:
+        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+        effective = next(int(line.split()[1], 16) for line in lines if line.startswith("CapEff:"))
+    except (OSError, ValueError, StopIteration):
+        return False
+    return bool(effective >> _CAP_IPC_LOCK & 1)

@@ -95,7 +95,12 @@ class Stepper:
         """A step with the last good sample once more, if there was one."""
         if not self._has_last:
             return
-        self.y = self._stream.step(self.last)
+        try:
+            self.y = self._stream.step(self.last)
+        except InputError as error:  # finite, but the output would not be
+            self._counters.nonfinite += 1
+            self._journal.tell("nonfinite", f"the last sample once more: {error}")
+            return
         self._counters.steps += 1
         self._counters.held += 1
         self._outlet.write(self.y, self._clock.wall_s() if t_s is None else t_s)

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from edge_rnn.loop import SensorLoop, sinks, sources
-from tests.runtime.loop_fakes import FakeClock, stream
+from loop_fakes import FakeClock, stream
 
 WIDTH = 40
 

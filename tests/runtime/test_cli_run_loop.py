@@ -28,11 +28,11 @@ import pytest
 from rich.console import Console
 
 import edge_rnn
+import loop_fakes as fakes
 from edge_rnn import Model, Stream
 from edge_rnn.cli import main
 from edge_rnn.cli.unit_file import Service, unit_text
 from edge_rnn.cli.watch import picture
-from tests.runtime import loop_fakes as fakes
 
 ROOT = Path(__file__).parents[2]
 XS = np.random.default_rng(3).standard_normal((20, 3)).astype(np.float32)

@@ -7,6 +7,7 @@ import json
 import logging
 import math
 import os
+import resource
 import signal
 import threading
 from pathlib import Path
@@ -21,7 +22,7 @@ from edge_rnn.loop import Realtime, SampleError, SinkClosed, Timed, sinks, sourc
 from edge_rnn.loop.collector import SlackCollector
 from edge_rnn.loop.reader import ThreadFeed
 from edge_rnn.loop.ring import Item
-from tests.runtime.loop_fakes import FakeClock, Gate, Kept, Script, loop, outputs, stream
+from loop_fakes import FakeClock, Gate, Kept, Script, loop, outputs, stream
 
 XS = [float(x) for x in np.random.default_rng(1).standard_normal(8).astype(np.float32)]
 
@@ -382,6 +383,17 @@ def test_failing_sink_loses_outputs_and_nothing_else() -> None:
     assert said == ["the sink failed: No space left on device; it is tried again in 0.1 s.", "the sink is back."]
 
 
+def test_output_that_explodes_while_samples_are_held() -> None:
+    """h = relu(2 h + x) leaves float32 after some 127 steps; the loop stays, and says so."""
+    network = edge_rnn.Stream(edge_rnn.Model([edge_rnn.Elman([[1.0]], [[2.0]], activation="relu")]))
+    said: list[str] = []
+    items = [[1.0], *("x" for _ in range(200))]
+    counters = loop(Script(items), network=network, on_bad="hold", report=said.append).run()
+    assert counters.steps + counters.nonfinite == 201
+    assert 60 < counters.nonfinite < 80
+    assert any("the last sample once more" in text for text in said)
+
+
 def test_sink_that_wants_no_more_ends_the_loop() -> None:
     def write(y: Any, t_s: float) -> None:
         raise SinkClosed
@@ -507,6 +519,15 @@ def test_realtime_is_asked_for_and_what_is_refused_is_told(monkeypatch: pytest.M
     assert len(made.status()["warnings"]) == 2
     assert "SCHED_FIFO 50 is not allowed (Operation not permitted)" in made.status()["warnings"][1]
     assert "[4095] cannot be had" in said[0]
+
+
+def test_memory_is_not_locked_below_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A limit that lets the call through would let a later allocation fail."""
+    monkeypatch.setattr("edge_rnn.loop.realtime._has_capability", lambda: False)
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (1 << 26, 1 << 26))
+    made = loop(Script([[1.0]]), realtime=Realtime(lock_memory=True))
+    assert made.run().steps == 1
+    assert "memory cannot be locked (there is a limit)" in made.status()["warnings"][0]
 
 
 def test_source_and_sink_are_closed_even_if_that_hangs_or_fails() -> None:

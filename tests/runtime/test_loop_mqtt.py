@@ -19,7 +19,7 @@ import pytest
 from edge_rnn.layers import Elman
 from edge_rnn.loop import open_sink, open_source
 from edge_rnn.model import Model
-from tests.runtime.loop_fakes import Kept, loop, stream
+from loop_fakes import Kept, loop, stream
 
 pytestmark = pytest.mark.services
 

@@ -21,7 +21,7 @@ from edge_rnn.loop.log_histogram import LogHistogram
 from edge_rnn.loop.ring import Item, Ring
 from edge_rnn.loop.sample import fill
 from edge_rnn.loop.schedule import POLICIES, Decision, Schedule, decide
-from tests.runtime.loop_fakes import FakeClock
+from loop_fakes import FakeClock
 
 YEAR_S = 365 * 86400
 

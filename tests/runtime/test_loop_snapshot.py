@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+import loop_child
 from edge_rnn.errors import FileError, InputError, StateError
 from edge_rnn.layers import Elman
 from edge_rnn.loop import snapshot_file
 from edge_rnn.model import Model
 from edge_rnn.stream import Stream
-from tests.runtime import loop_child
-from tests.runtime.loop_fakes import FakeClock, Kept, Script, loop, outputs, stream
+from loop_fakes import FakeClock, Kept, Script, loop, outputs, stream
 
 ROOT = Path(__file__).parents[2]
 XS = [float(x) for x in np.random.default_rng(2).standard_normal(10).astype(np.float32)]
@@ -60,8 +60,20 @@ def test_snapshots_are_taken_at_their_interval(tmp_path: Path) -> None:
     )  # fmt: skip
     counters = made.run()
     assert found == [0, 0, 0, 0, 4, 4, 4, 7, 7, 7]
-    assert counters.snapshots == 4  # three, and one at the end
+    assert counters.snapshots == 3  # nothing is new at the end
     assert snapshot_file.read(tmp_path / "state", network.model.fingerprint).steps == 10
+
+
+def test_nothing_is_written_while_nothing_is_new(tmp_path: Path) -> None:
+    """A source that is broken for days does not wear out the memory card."""
+    clock = FakeClock()
+    items = [[1.0], [2.0], *(OSError("broken") for _ in range(50)), [3.0]]
+    made = loop(
+        Script(items, live=True), None, 10, clock=clock, snapshot=tmp_path / "state", snapshot_every_s=1.0
+    )  # fmt: skip
+    counters = made.run()
+    assert clock.ns > 1000e9 + 50e9
+    assert (counters.steps, counters.snapshots) == (3, 2)
 
 
 def test_snapshot_of_another_model_is_told_and_not_loaded(tmp_path: Path) -> None:
@@ -196,7 +208,7 @@ def kill_at_random(folder: Path, times: int) -> None:
             states[i + 1] = truth.snapshot()
         return states[steps]
 
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests" / "runtime")])}
     command = [sys.executable, str(Path(loop_child.__file__)), str(folder), str(every)]
     saved_steps = 0
     for _ in range(times):

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from edge_rnn.loop import Counters, LogHistogram, Realtime, SampleError, sinks, sources
-from tests.runtime.loop_fakes import FakeClock, loop
+from loop_fakes import FakeClock, loop
 
 
 def rss_bytes() -> int:

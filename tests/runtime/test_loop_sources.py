@@ -23,7 +23,7 @@ from edge_rnn.layers import Elman
 from edge_rnn.loop import SampleError, SinkClosed, Timed, open_sink, open_source, sinks, sources
 from edge_rnn.loop.sources.wav import pcm
 from edge_rnn.model import Model
-from tests.runtime.loop_fakes import Kept, loop, stream
+from loop_fakes import Kept, loop, stream
 
 XS = np.random.default_rng(5).standard_normal((20, 3)).astype(np.float32)
 CSV = "".join(",".join(map(str, x)) + "\n" for x in XS)
@@ -238,7 +238,9 @@ def with_close(descriptor: int) -> None:
 def test_serial_line(port: tuple[int, str]) -> None:
     ours, name = port
     kept, said = Kept(), []
-    made = loop(lambda: sources.SerialLine(name, 3), kept, network=stream(3), report=said.append, clock=None)
+    made = loop(
+        lambda: sources.SerialLine(name, 3), kept, network=stream(3), report=said.append, clock=None, backlog=2000
+    )  # fmt: skip
 
     def send() -> None:
         within(60, lambda: made._feed._source is not None and made._feed._source._port is not None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
@@ -18,13 +19,14 @@ if TYPE_CHECKING:
 __all__ = ["Mqtt"]
 
 _UNSENT = 1000
+_CONNECT_S = 3.0
 
 
 class Mqtt:
     """A JSON object a message, ``{"t_s": …, "label": …, "y": […]}``, through paho-mqtt (``'edge-rnn[mqtt]'``).
 
-    Nothing here waits for the broker: paho connects and sends in a thread of its own. Outputs that come while there is
-    no connection, or when 1000 are unsent, are lost, and counted by the loop.
+    It is given 3 s to connect; after that nothing waits for the broker: paho sends, and connects again, in a thread of
+    its own. Outputs that come while there is no connection, or when 1000 are unsent, are lost, and counted by the loop.
 
     Parameters
     ----------
@@ -54,12 +56,14 @@ class Mqtt:
         self._line = json_results(model, "t_s")
         self._sent: deque[MQTTMessageInfo] = deque(maxlen=_UNSENT)
         self._refusal = ""
+        self._answered = threading.Event()
         self._client = make_client(address, reconnects=True)
         self._client.max_queued_messages_set(_UNSENT)
         self._client.reconnect_delay_set(1, 30)
         self._client.on_connect = self._on_connect
         self._client.connect_async(address.host, address.port, KEEPALIVE_S)
         self._client.loop_start()
+        self._answered.wait(_CONNECT_S)
 
     def write(self, y: Array, t_s: float) -> None:
         """Hand over one message.
@@ -90,3 +94,4 @@ class Mqtt:
 
     def _on_connect(self, client: Any, data: Any, flags: Any, reason: Any, properties: Any) -> None:
         self._refusal = f"refused us: {reason}" if reason.is_failure else ""
+        self._answered.set()
