@@ -39,7 +39,8 @@ class Source(Protocol):
 
     ``blocks``
         Whether ``read`` may wait. Such a source is read in a thread of its own, into a ring of fixed size. One that
-        does not wait is read in the loop's thread, at each tick.
+        does not wait is read in the loop's thread, at each tick; if it hangs after all, so does the loop, and only
+        systemd's watchdog sees it.
     ``live``
         Whether samples come at the world's pace, so that old ones lose their worth. False for a recording: none of its
         samples is ever dropped.

@@ -521,6 +521,28 @@ def test_realtime_is_asked_for_and_what_is_refused_is_told(monkeypatch: pytest.M
     assert "[4095] cannot be had" in said[0]
 
 
+def test_priority_is_that_of_the_loop_alone() -> None:
+    """Where it is allowed: the loop's thread has it, those that it starts do not."""
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+    except OSError:
+        pytest.skip("SCHED_FIFO is not allowed here")
+    os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+    seen: dict[str, Any] = {}
+
+    def write(y: Any, t_s: float) -> None:
+        seen["loop"] = os.sched_getscheduler(0), os.sched_getparam(0).sched_priority
+
+    def look() -> None:
+        seen["source"] = os.sched_getscheduler(0)
+
+    made = loop(Script([look, [1.0]], blocks=True), sinks.Call(write), realtime=Realtime(priority=7))
+    made.run()
+    assert seen == {"loop": (os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, 7), "source": os.SCHED_OTHER}
+    assert os.sched_getscheduler(0) == os.SCHED_OTHER
+    assert made.status()["warnings"] == []
+
+
 def test_memory_is_not_locked_below_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     """A limit that lets the call through would let a later allocation fail."""
     monkeypatch.setattr("edge_rnn.loop.realtime._has_capability", lambda: False)

@@ -505,6 +505,88 @@ def test_real_bus_that_is_not_there() -> None:
         sources.Mpu6050(99).read()
 
 
+def misbehave(rng: np.random.Generator) -> Any:
+    """Something that no driver should do."""
+    kind = rng.integers(0, 8)
+    if kind == 0:
+        raise OSError(errno.EREMOTEIO, "Remote I/O error")
+    if kind == 1:
+        raise TypeError("'NoneType' object cannot be interpreted as an integer")
+    junk: list[Any] = [[], [0] * 14, [256] * 14, "text", rng.integers(0, 256, 13).tolist(), {}]
+    return junk[kind - 2]
+
+
+def test_thousand_times_garbage_from_a_bus() -> None:
+    rng, count = np.random.default_rng(11), 0
+
+    class Wild(FakeBus):
+        def read_byte_data(self, address: int, register: int) -> Any:
+            nonlocal count
+            count += 1
+            return misbehave(rng) if count < 500 and count % 2 else super().read_byte_data(address, register)
+
+        def read_i2c_block_data(self, address: int, register: int, length: int) -> Any:
+            nonlocal count
+            count += 1
+            return misbehave(rng) if count < 1000 else super().read_i2c_block_data(address, register, length)
+
+    kept, said = Kept(), []
+    made = loop(sources.Mpu6050(open_bus=Wild), kept, 100, network=stream(6), report=said.append)
+    made._clock.on_sleep = lambda seconds: made.stop() if count > 1040 else None  # type: ignore[attr-defined]
+    counters = made.run()
+    assert len(kept.ys) > 20
+    assert np.isfinite(kept.ys).all()
+    assert counters.source_failures > 300
+    assert made.status()["messages"]["source"]["count"] == counters.source_failures
+    assert len(said) < 1000  # and not in as many messages
+
+
+@pytest.mark.parametrize("blocks", [False, True])
+def test_thousand_times_garbage_from_a_function(blocks: bool) -> None:
+    rng, count = np.random.default_rng(12), 0
+    junk: list[Any] = [
+        "1", b"1", [1, 2], [], {}, object(), lambda: 1, [[1]], np.zeros(0), np.array("x"), 1j, [None], range(3),
+        np.zeros((1, 1)), {1}, Timed("x", 1.0), Timed([1.0], "x"), Timed(None, None),  # type: ignore[arg-type]
+    ]  # fmt: skip
+
+    def read() -> Any:
+        nonlocal count
+        count += 1
+        if count <= 1000:
+            return junk[rng.integers(0, len(junk))]
+        return [1.0] if count <= 1005 else None
+
+    kept, said = Kept(), []
+    counters = loop(sources.Call(read, blocks=blocks, live=False), kept, report=said.append).run()
+    assert (counters.bad, counters.steps, len(kept.ys)) == (1000, 5, 5)
+    assert len(said) == 1
+
+
+def test_thousand_times_garbage_from_the_kernel(tmp_path: Path) -> None:
+    fake_machine(tmp_path)
+    rng, files = np.random.default_rng(13), ("proc/stat", "proc/meminfo", "proc/loadavg")
+    whole = {name: (tmp_path / name).read_bytes() for name in files}
+    source = sources.Machine(["cpu", "memory", "load"], 3, tmp_path)
+    good = failed = 0
+    for i in range(1000):
+        name = files[i % 3]
+        data = bytearray(whole[name])
+        for _ in range(3):
+            data[rng.integers(0, len(data))] = rng.integers(0, 256)
+        (tmp_path / name).write_bytes(data[: rng.integers(0, len(data))] if i % 2 else data)
+        try:
+            values = source.read()
+        except (OSError, ValueError, LookupError):
+            failed += 1
+        else:
+            good += 1
+            assert len(values) == 3
+        (tmp_path / name).write_bytes(whole[name])
+    assert failed > 100
+    assert good > 100
+    assert len(source.read()) == 3
+
+
 # Sound
 
 
