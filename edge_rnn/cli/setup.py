@@ -16,14 +16,15 @@ from edge_rnn.errors import FileError, InputError
 __all__ = ["add"]
 
 _EPILOG = """\
-The service is restarted when it fails, and when it has not been heard of for 30 s; it may use half of the memory, and
-write to nothing but its state, its status and the folder of its sink. Of several processors it gets the last. Its state
-is in /var/lib/edge-rnn-NAME, its status in /run/edge-rnn-NAME/status.json.
+The service is restarted when it fails, and when it has not been heard of for 30 s; it may use half of the memory (512 MiB
+at most), and write to nothing but its state, its status and the folder of its sink. Of several processors it gets the
+last. Its state is in /var/lib/edge-rnn-NAME, its status in /run/edge-rnn-NAME/status.json.
 
 examples:
   edge-rnn setup wrist.safetensors --source mpu6050:1 --rate 50 --sink mqtt://broker/wrist -o edge-rnn-wrist.service
   sudo cp edge-rnn-wrist.service /etc/systemd/system/ && sudo systemctl enable --now edge-rnn-wrist
 """
+_MOST_BYTES = 512 << 20
 _GROUPS = {"serial": "dialout", "mpu6050": "i2c", "mic": "audio"}
 
 
@@ -102,9 +103,8 @@ def _service(args: argparse.Namespace, model: Any, source: str, sink: str) -> Se
         command=tuple(words),
         user=args.user or os.environ.get("SUDO_USER") or getpass.getuser(),
         group=_existing(_GROUPS.get(scheme, "")),
-        device=_device(scheme, source),
         cpus=args.cpus or _last_cpu(),
-        memory_bytes=_memory_bytes() // 2,
+        memory_bytes=min(_memory_bytes() // 2, _MOST_BYTES),
         priority=args.priority,
         locks_memory=args.lock_memory,
         network=any(each.startswith("mqtt") for each in (source, sink)),
@@ -127,13 +127,6 @@ def _written(args: argparse.Namespace, sink: str) -> list[str]:
     place = rest.partition("?")[0]
     files = [place] if scheme in ("csv", "jsonl") and place != "-" else []
     return [*files, *(each for each in (args.snapshot, args.status) if each)]
-
-
-def _device(scheme: str, source: str) -> str:
-    place = source.partition(":")[2].partition("?")[0]
-    if scheme == "serial" and place.startswith("/dev/"):
-        return place
-    return f"/dev/i2c-{place or 1}" if scheme == "mpu6050" else "char-alsa" if scheme == "mic" else ""
 
 
 def _existing(group: str) -> str:

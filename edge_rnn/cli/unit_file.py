@@ -21,9 +21,8 @@ class Service:
     command
         Words of the command, the first a full path.
     user, group
-        Who it runs as, and the group that may use the device; empty for none.
-    device
-        What it reads, empty for none.
+        Who it runs as, and the group that may use the device (a list of allowed devices would shut out one that is
+        plugged in later); empty for none.
     cpus
         Processors to run on, none for all.
     memory_bytes
@@ -41,7 +40,6 @@ class Service:
     command: tuple[str, ...]
     user: str
     group: str
-    device: str
     cpus: tuple[int, ...]
     memory_bytes: int
     priority: int | None
@@ -101,9 +99,6 @@ def _service(service: Service) -> Iterator[tuple[str, str]]:
     yield "ProtectControlGroups", "yes"
     yield "RestrictSUIDSGID", "yes"
     yield "RestrictAddressFamilies", "AF_UNIX AF_INET AF_INET6" if service.network else "AF_UNIX"
-    if service.device:
-        yield "DevicePolicy", "closed"
-        yield "DeviceAllow", f"{service.device} rw"
     if service.writes:
         yield "ReadWritePaths", _quoted(service.writes)
 

@@ -285,13 +285,13 @@ def test_service_for_this_machine(model: Model, tmp_path: Path, capsys: pytest.C
 
 def test_words_are_taken_literally() -> None:
     service = Service(
-        "edge-rnn-x", "a 100% \n[Service]", ("/bin/x", 'a "b" $HOME %n \\', "", "c;d"), "pi", "i2c", "/dev/i2c-1",
+        "edge-rnn-x", "a 100% \n[Service]", ("/bin/x", 'a "b" $HOME %n \\', "", "c;d"), "pi", "i2c",
         (2, 3), 1 << 28, 50, True, True, (),
     )  # fmt: skip
     text = unit_text(service)
     assert r'ExecStart=/bin/x "a \"b\" $$HOME %%n \\" "" "c;d"' in text
     assert "Description=a 100%% [Service] by edge-rnn\n" in text
-    for line in ("SupplementaryGroups=i2c", "DeviceAllow=/dev/i2c-1 rw", "LimitRTPRIO=50", "LimitMEMLOCK=infinity"):
+    for line in ("SupplementaryGroups=i2c", "LimitRTPRIO=50", "LimitMEMLOCK=infinity"):
         assert line in text
     assert "CPUAffinity=2 3" in text
     assert "After=network-online.target" in text
