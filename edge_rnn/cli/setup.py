@@ -16,9 +16,9 @@ from edge_rnn.errors import FileError, InputError
 __all__ = ["add"]
 
 _EPILOG = """\
-The service is restarted when it fails, and when it has not been heard of for 30 s; it may use half of the memory (512 MiB
-at most), and write to nothing but its state, its status and the folder of its sink. Of several processors it gets the
-last. Its state is in /var/lib/edge-rnn-NAME, its status in /run/edge-rnn-NAME/status.json.
+The service is restarted when it fails, and when it has not been heard of for 30 s; it may use half of the memory
+(512 MiB at most), and write to nothing but its state, its status and the folder of its sink. Of several processors it
+gets the last. Its state is in /var/lib/edge-rnn-NAME, its status in /run/edge-rnn-NAME/status.json.
 
 examples:
   edge-rnn setup wrist.safetensors --source mpu6050:1 --rate 50 --sink mqtt://broker/wrist -o edge-rnn-wrist.service

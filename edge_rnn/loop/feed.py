@@ -14,7 +14,7 @@ from edge_rnn.loop.ring import Item
 from edge_rnn.loop.sample import fill
 from edge_rnn.loop.schedule import Kind
 
-__all__ = ["DirectFeed", "Feed", "close_aside"]
+__all__ = ["DirectFeed", "Feed", "close_aside", "read"]
 
 _MANY = 1 << 62
 
@@ -103,7 +103,7 @@ class DirectFeed:
             if self._source is None:
                 assert self._make is not None
                 self._source = self._make()
-            value = self._source.read()
+            value = read(self._source)
             if value is None:
                 self._ended, self.state = True, "ended"
                 return None
@@ -142,6 +142,14 @@ class DirectFeed:
         if self._make is not None:
             close_aside(self._source)
             self._source = None
+
+
+def read(source: Source) -> Any:
+    """What the source has next; an iterator's way to say that this was all counts as None."""
+    try:
+        return source.read()
+    except StopIteration:
+        return None
 
 
 def close_aside(thing: Any, wait_s: float = 1.0) -> None:

@@ -60,7 +60,7 @@ class Source(Protocol):
     """
 
     def read(self) -> ArrayLike | Timed | None:
-        """The next sample ``(input_size,)``, or with its time; None at the end, for good.
+        """The next sample ``(input_size,)``, or with its time; None, or StopIteration, at the end, for good.
 
         Raises
         ------

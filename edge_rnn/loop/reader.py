@@ -9,7 +9,7 @@ import numpy as np
 
 from edge_rnn.loop.backoff import Backoff
 from edge_rnn.loop.clock import Clock
-from edge_rnn.loop.feed import close_aside
+from edge_rnn.loop.feed import close_aside, read
 from edge_rnn.loop.journal import Journal
 from edge_rnn.loop.protocols import Array, SampleError, Source
 from edge_rnn.loop.ring import Item, Ring
@@ -149,7 +149,7 @@ class ThreadFeed:
                             close_aside(source)
                             return
                         self._source = source
-                    value = source.read()
+                    value = read(source)
                     if value is None:
                         if going_on.is_set():
                             self.state = "ended"
@@ -158,7 +158,7 @@ class ThreadFeed:
                     item = Item("", fill(row, value), self._clock.elapsed_ns())
                 except SampleError as bad:
                     item = Item(str(bad), float("nan"), self._clock.elapsed_ns())
-                except Exception as error:
+                except BaseException as error:  # a thread that ended by SystemExit would be a silent stop
                     if not going_on.is_set():  # it was closed under our hands
                         return
                     source = self._failed(source, error, backoff.failed(), leave)
@@ -178,7 +178,9 @@ class ThreadFeed:
             self._patience.succeeded()
             self._patience_ns = _nanoseconds(self._patience.failed())
 
-    def _failed(self, source: Source | None, error: Exception, delay_s: float, leave: threading.Event) -> Source | None:
+    def _failed(
+        self, source: Source | None, error: BaseException, delay_s: float, leave: threading.Event
+    ) -> Source | None:
         """Report it and wait; returns the source to go on with, None for another one."""
         self.failures += 1
         self.state = "failing"
@@ -187,9 +189,9 @@ class ThreadFeed:
         if self._make is not None:
             close_aside(source)
             source = self._source = None
-        leave.wait(delay_s)
-        self._heard_ns = self._clock.now_ns()
-        self.state = "retrying"
+        if not leave.wait(delay_s):
+            self._heard_ns = self._clock.now_ns()
+            self.state = "retrying"
         return source
 
 

@@ -262,6 +262,20 @@ def test_failing_source_in_a_thread() -> None:
     assert said[:2] == ["the source failed: one; it is tried again in 0.1 s.", "the source is back."]
 
 
+@pytest.mark.parametrize("blocks", [False, True])
+def test_iterator_that_is_exhausted_is_the_end(blocks: bool) -> None:
+    rows = iter([[x] for x in XS])
+    sink = Kept()
+    loop(sources.Call(lambda: next(rows), blocks=blocks, live=False), sink).run()
+    assert ys(sink) == outputs(XS)
+
+
+def test_source_that_wants_to_end_its_thread_is_a_failing_one() -> None:
+    sink = Kept()
+    counters = loop(Script([[1.0], SystemExit(3), [2.0]], blocks=True), sink).run()
+    assert (ys(sink), counters.source_failures) == (outputs([1, 2]), 1)
+
+
 def test_stuck_source_is_given_up_and_made_anew() -> None:
     clock, gates, said = FakeClock(), [], []
 
