@@ -16,6 +16,7 @@ LAYERS = {
     "edge_rnn": [
         {"cli", "__main__"},
         {"__init__"},
+        {"loop"},
         {"shrinking", "fitting"},
         {"judging"},
         {"timing"},
@@ -29,13 +30,13 @@ LAYERS = {
         {"device_here"},
         {"device_profile"},
         {"plan", "kernels"},
-        {"files", "reference"},
+        {"files", "reference", "result_lines"},
         {"header"},
         {"model"},
         {"layers"},
         {"formats", "activation"},
         {"arrays"},
-        {"atomic", "errors"},
+        {"atomic", "errors", "sample_lines"},
     ],
     "edge_rnn_export": [
         {"cli", "demo", "rivals"},
