@@ -73,7 +73,7 @@ LAYERS = {
         {"torch_state", "ort", "report", "magnitudes", "onnx_metadata", "onnx_recurrent", "rounded"},
         {"onnx_elementary"},
         {"onnx_loop", "onnx_products"},
-        {"onnx_nodes", "precision"},
+        {"onnx_nodes", "precision", "layer_names"},
     ],
 }
 # Beyond the order: who never imports what.
