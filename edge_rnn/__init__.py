@@ -81,7 +81,7 @@ _HOMES = {
     "stream": ("Stream",),
     "stream_bank": ("StreamBank",),
 }
-_PUBLIC_MODULES = ("device", "formats", "reference")
+_PUBLIC_MODULES = ("backend", "device", "formats", "frontend", "reference")
 _MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 

@@ -19,7 +19,7 @@ ERRORS = {"CompileError", "EdgeRnnError", "FileError", "InputError", "ModelError
 LAYERS = {"Add", "Dense", "Elman", "Embedding", "GRU", "LSTM", "Standardize"}
 FUNCTIONS = {"dequantize", "load", "quantize", "save", "shrink", "step"}
 PUBLIC = ERRORS | LAYERS | FUNCTIONS | {"Model", "Stream", "StreamBank", "__version__"}
-HEAVY = ("numba", "llvmlite", "onnx", "onnxruntime", "torch")
+HEAVY = ("numba", "llvmlite", "onnx", "onnxruntime", "scipy", "torch")
 
 
 def test_public_names_are_these() -> None:
