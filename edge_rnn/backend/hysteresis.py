@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from edge_rnn.backend.event import Event
 from edge_rnn.errors import InputError
-from edge_rnn.frontend.options import real, whole
+from edge_rnn.frontend.options import MOST_CHANNELS, real, whole
 from edge_rnn.state_bytes import pack, unpack
 
 __all__ = ["Hysteresis"]
@@ -70,7 +70,7 @@ class Hysteresis:
         ignore: Sequence[int] = (),
     ) -> None:
         where = "Hysteresis"
-        self.size = whole(where, "size", size, most=1 << 16)
+        self.size = whole(where, "size", size, most=MOST_CHANNELS)
         self._enter, self._leave = self._thresholds("enter", enter), self._thresholds("leave", leave)
         for output, (high, low) in enumerate(zip(self._enter, self._leave, strict=True)):
             if low > high:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from edge_rnn.frontend.front_end import Array, FrontEnd
-from edge_rnn.frontend.options import real, whole
+from edge_rnn.frontend.options import MOST_CHANNELS, real, whole
 
 __all__ = ["Majority"]
 
@@ -51,7 +51,7 @@ class Majority(FrontEnd):
     _arrays = ("_votes", "_counts")
 
     def __init__(self, last: int, size: int = 1, threshold: float | None = None) -> None:
-        last, size = whole("Majority", "last", last), whole("Majority", "size", size, most=1 << 16)
+        last, size = whole("Majority", "last", last), whole("Majority", "size", size, most=MOST_CHANNELS)
         options: dict[str, Any] = {"last": last, "size": size}
         if threshold is not None:
             options["threshold"] = threshold = real("Majority", "threshold", threshold, -1e30)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from edge_rnn.frontend.front_end import Array, FrontEnd
-from edge_rnn.frontend.options import real, whole
+from edge_rnn.frontend.options import MOST_CHANNELS, real, whole
 
 __all__ = ["Smooth"]
 
@@ -40,7 +40,7 @@ class Smooth(FrontEnd):
 
     def __init__(self, samples: float, size: int = 1) -> None:
         samples = real("Smooth", "samples", samples, 0, above=True)
-        size = whole("Smooth", "size", size, most=1 << 16)
+        size = whole("Smooth", "size", size, most=MOST_CHANNELS)
         super().__init__(size, size, 1, {"samples": samples, "size": size})
         self._share = -math.expm1(-1 / samples)
         self._mean, self._change = np.zeros(size), np.zeros(size)

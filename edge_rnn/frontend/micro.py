@@ -77,11 +77,11 @@ class MicroFrontEnd(Windowed):
         scale: float = 1.0,
     ) -> None:
         where = "MicroFrontEnd"
-        rate_hz = real(where, "rate_hz", rate_hz, 0, above=True)
+        rate_hz = real(where, "rate_hz", rate_hz, 1e-3, 1e12)
         frame, hop = whole(where, "frame", frame, 8, 1 << 14), whole(where, "hop", hop)
-        bands = whole(where, "bands", bands, most=1 << 10)
+        bands = whole(where, "bands", bands, most=1 << 8)
         fmax_hz = real(where, "fmax_hz", fmax_hz, 0, rate_hz / 2, above=True)
-        fmin_hz = real(where, "fmin_hz", fmin_hz, 0, fmax_hz)
+        fmin_hz = real(where, "fmin_hz", fmin_hz, 0, fmax_hz - 1e-6 * rate_hz)
         gain, scale = real(where, "gain", gain, 0, above=True), real(where, "scale", scale, 0, above=True)
         options: dict[str, Any] = {"rate": rate_hz, "frame": frame, "hop": hop, "bands": bands}
         options |= {"fmin": fmin_hz} if fmin_hz != 125 else {}

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from edge_rnn.errors import InputError
 from edge_rnn.frontend.front_end import Array
-from edge_rnn.frontend.options import whole
+from edge_rnn.frontend.options import MOST_CHANNELS, MOST_NUMBERS, whole
 from edge_rnn.frontend.windowed import Windowed
 
 __all__ = ["STATISTICS", "Moving"]
@@ -70,7 +70,9 @@ class Moving(Windowed):
         if not chosen or len({*chosen}) < len(chosen) or not {*chosen} <= {*STATISTICS}:
             raise InputError(f"Moving statistics got {'+'.join(chosen)!r}, expected some of {', '.join(STATISTICS)}.")
         window, hop = whole("Moving", "window", window), whole("Moving", "hop", hop)
-        channels = whole("Moving", "channels", channels, most=1 << 16)
+        channels = whole("Moving", "channels", channels, most=MOST_CHANNELS)
+        if window * channels > MOST_NUMBERS:
+            raise InputError(f"Moving got a window of {window} samples of {channels} channels, which is too much.")
         options: dict[str, Any] = {"statistics": chosen, "window": window}
         options |= {"hop": hop} if hop != 1 else {}
         options |= {"channels": channels} if channels != 1 else {}

@@ -10,7 +10,13 @@ import numpy as np
 
 from edge_rnn.errors import InputError
 
-__all__ = ["choice", "real", "whole"]
+__all__ = ["MOST_CHANNELS", "MOST_NUMBERS", "choice", "real", "whole"]
+
+MOST_CHANNELS = 1 << 12
+"""Channels that a sample has at most."""
+
+MOST_NUMBERS = 1 << 22
+"""Numbers that a front end keeps of its samples at most: 32 MB, and as much again to move them."""
 
 
 def whole(where: str, name: str, value: Any, least: int = 1, most: int = 1 << 24) -> int:

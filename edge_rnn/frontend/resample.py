@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from edge_rnn.errors import InputError
 from edge_rnn.frontend.front_end import Array, FrontEnd
 from edge_rnn.frontend.kaiser import beta_of, half_length_of, low_pass
-from edge_rnn.frontend.options import real, whole
+from edge_rnn.frontend.options import MOST_CHANNELS, MOST_NUMBERS, real, whole
 from edge_rnn.frontend.sliding_window import SlidingWindow
 
 __all__ = ["Resample"]
@@ -86,7 +86,7 @@ class Resample(FrontEnd):
             Fraction(repr(real("Resample", name, value, 0, 1e12, above=True)))
             for name, value in (("rate_in_hz", rate_in_hz), ("rate_out_hz", rate_out_hz))
         ]
-        channels = whole("Resample", "channels", channels, most=1 << 16)
+        channels = whole("Resample", "channels", channels, most=MOST_CHANNELS)
         attenuation_db = real("Resample", "attenuation_db", attenuation_db, 20, 160)
         passband = real("Resample", "passband", passband, 0.1, 0.99)
         ratio = rates[1] / rates[0]
@@ -100,14 +100,18 @@ class Resample(FrontEnd):
         half_length = half_length_of(attenuation_db, 1 - passband)  # at the lower rate
         if 2 * half_length * largest > _MOST_TAPS:
             raise InputError(
-                f"Resample from {rate_in_hz} to {rate_out_hz} Hz is {self.up}/{self.down}, which takes a filter of "
-                f"{2 * half_length * largest} taps; round the rates so that their ratio has smaller terms."
+                f"Resample from {rate_in_hz} to {rate_out_hz} Hz takes a filter of more than {_MOST_TAPS} taps; round "
+                f"the rates so that their ratio has smaller terms."
             )
         if ratio == 1:
             self.taps = np.ones(1)
         else:
             self.taps = self.up * low_pass(half_length * largest, (1 + passband) / 2 / largest, beta_of(attenuation_db))
         length = -(-len(self.taps) // self.up)
+        if length * channels > MOST_NUMBERS:
+            raise InputError(
+                f"Resample got {channels} channels with {length} samples each to remember, which is too many."
+            )
         padded = np.zeros(length * self.up)
         padded[: len(self.taps)] = self.taps
         self._phases = np.ascontiguousarray(padded.reshape(length, self.up)[::-1].T)  # oldest sample first

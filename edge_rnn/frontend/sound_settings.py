@@ -107,13 +107,13 @@ class SoundSettings:
         def at_least(name: str, least: float, most: float = 1e12, *, above: bool = False) -> None:
             object.__setattr__(self, name, real("sound", name, getattr(self, name), least, most, above=above))
 
-        at_least("rate_hz", 0, above=True)
-        for name, most in (("frame", 1 << 20), ("hop", 1 << 24), ("bands", 1 << 12), ("coefficients", 1 << 12)):
+        at_least("rate_hz", 1e-3)
+        for name, most in (("frame", 1 << 16), ("hop", 1 << 24), ("bands", 1 << 8), ("coefficients", 1 << 8)):
             whole("sound", name, getattr(self, name), 2 if name == "frame" else 1, most)
         whole("sound", "lead", self.lead, 0, self.frame - 1)
         whole("sound", "lifter_from", self.lifter_from, 0, 1)
         if self.fft:
-            whole("sound", "fft", self.fft, self.frame, 1 << 20)
+            whole("sound", "fft", self.fft, self.frame, 1 << 16)
         for name in ("gain", "floor", "offset", "lifter"):
             at_least(name, 0, above=name == "gain")
         at_least("preemphasis", 0, 1)
@@ -124,7 +124,7 @@ class SoundSettings:
                 raise InputError(f"sound {name} got {getattr(self, name)!r}, expected True or False.")
         for name, words in _WORDS.items():
             choice("sound", name, getattr(self, name), words)
-        if self.fmin_hz >= self.highest_hz:
+        if self.highest_hz - self.fmin_hz < 1e-6 * self.rate_hz:
             raise InputError(f"sound fmin_hz got {self.fmin_hz:g}, which is not below fmax_hz {self.highest_hz:g}.")
 
     @property

@@ -227,6 +227,77 @@ def test_spellings_that_are_none_say_why(text: str, words: str) -> None:
     assert len(str(caught.value)) < 420
 
 
+NAMES = ["rate", "rate_in", "rate_out", "frame", "hop", "bands", "window", "channels", "fft", "fmin", "fmax", "mean"]
+NAMES += ["scale", "gain", "mel", "x"]
+WRITTEN = ["0", "1", "-1", "3", "1e300", "1e-300", "nan", "inf", "9" * 20, "", "=", "1/2", "slaney", "16000"]
+
+
+@given(
+    kind=st.sampled_from(["resample", "moving", "logmel", "mfcc", "micro", "standardize", "", "mfcc|moving"]),
+    options=st.lists(st.tuples(st.sampled_from(NAMES), st.sampled_from(WRITTEN)), max_size=4),
+    text=st.text(max_size=20),
+)
+def test_whatever_is_written_makes_a_front_end_or_an_input_error(
+    kind: str, options: list[tuple[str, str]], text: str
+) -> None:
+    for spelling in (f"{kind}:{','.join('='.join(option) for option in options)}", text, f"{kind}:{text}"):
+        try:
+            front = parse(spelling)
+        except InputError as error:
+            assert len(str(error)) < 600
+        else:
+            assert front.nbytes < 1 << 28
+            assert parse(front.spec).spec == front.spec
+
+
+class Differences(FrontEnd):
+    """A front end of somebody else's."""
+
+    kind = "differences"
+    _arrays = ("_last",)
+
+    def __init__(self) -> None:
+        super().__init__(1, 1, 1, {})
+        self._last = np.zeros(1, np.float32)
+
+    def push(self, x: object) -> np.ndarray:
+        sample = self._sample(x)  # type: ignore[arg-type]
+        np.subtract(sample, self._last, out=self.y)
+        self._last[:] = sample
+        return self.y
+
+    def due(self, samples: int) -> int:
+        return samples
+
+    def _run(self, xs: np.ndarray, ys: np.ndarray) -> None:
+        for x, y in zip(xs, ys, strict=True):
+            y[:] = self.push(x)
+
+
+def test_a_front_end_of_ones_own_keeps_the_promises() -> None:
+    chain = Chain([Resample(2, 1), Differences()])
+    xs = noise(chain, 100)
+    whole = chain.run(xs)
+    np.testing.assert_array_equal(np.diff(Resample(2, 1).run(xs), axis=0, prepend=np.float32(0)), whole)
+    chain.reset()
+    first = chain.run(xs[:33])
+    snapshot = chain.snapshot()
+    other = Chain([Resample(2, 1), Differences()])
+    other.restore(snapshot)
+    np.testing.assert_array_equal(np.concatenate([first, other.run(xs[33:])]), whole)
+
+
+@pytest.mark.parametrize(
+    "spec", ["resample:rate_in=44100,rate_out=16000,channels=3", "resample:rate_in=1,rate_out=100"]
+)
+def test_long_blocks_give_what_single_samples_give(spec: str) -> None:
+    front = parse(spec)
+    xs = noise(front, 9000 if "44100" in spec else 300)
+    one = pushed(front, xs)
+    front.reset()
+    np.testing.assert_array_equal(front.run(xs), one)
+
+
 @pytest.mark.parametrize("spec", SPECS)
 def test_a_spelling_is_read_back_as_the_same(spec: str) -> None:
     front = parse(spec)
