@@ -12,6 +12,7 @@ for blocks, ``reset``, ``snapshot`` and ``restore``; see :class:`FrontEnd`. They
 from __future__ import annotations
 
 from edge_rnn.frontend.chain import Chain
+from edge_rnn.frontend.features import Features
 from edge_rnn.frontend.front_end import FrontEnd
 from edge_rnn.frontend.log_mel import LogMel
 from edge_rnn.frontend.mfcc import MFCC
@@ -26,6 +27,7 @@ __all__ = [
     "MFCC",
     "PRESETS",
     "Chain",
+    "Features",
     "FrontEnd",
     "LogMel",
     "MicroFrontEnd",

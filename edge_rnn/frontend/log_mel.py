@@ -9,9 +9,10 @@ from typing import Any, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_rnn.errors import InputError
 from edge_rnn.frontend.front_end import Array
 from edge_rnn.frontend.mel import FilterBank, filter_matrix
-from edge_rnn.frontend.sound_settings import SoundOptions, SoundSettings
+from edge_rnn.frontend.sound_settings import CEPSTRAL, SoundOptions, SoundSettings
 from edge_rnn.frontend.tapers import taper
 from edge_rnn.frontend.windowed import Windowed
 
@@ -76,6 +77,9 @@ class LogMel(Windowed):
         **options: Unpack[SoundOptions],
     ) -> None:
         given = {**options, "rate_hz": rate_hz, "frame": frame, "hop": hop, "bands": bands}
+        for name in CEPSTRAL:
+            if name in options:
+                raise InputError(f"LogMel got {name}, which is an option of MFCC.")
         self._prepare(SoundSettings.of(preset, given), preset, bands)
 
     def _prepare(self, settings: SoundSettings, preset: str, output_size: int) -> None:

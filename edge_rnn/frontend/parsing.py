@@ -17,7 +17,7 @@ from edge_rnn.frontend.mfcc import MFCC
 from edge_rnn.frontend.micro import MicroFrontEnd
 from edge_rnn.frontend.moving import Moving
 from edge_rnn.frontend.resample import Resample
-from edge_rnn.frontend.sound_settings import SoundSettings
+from edge_rnn.frontend.sound_settings import CEPSTRAL, SoundSettings
 from edge_rnn.frontend.standardize import Standardize
 
 __all__ = ["KINDS", "parse"]
@@ -89,7 +89,7 @@ def _types(cls: type[FrontEnd]) -> dict[str, tuple[str, Callable[[str], Any]]]:
     if issubclass(cls, LogMel):
         more = {field.name: str(field.type) for field in fields(SoundSettings)}
         if not issubclass(cls, MFCC):
-            more = {name: more[name] for name in more if name not in _CEPSTRAL}
+            more = {name: more[name] for name in more if name not in CEPSTRAL}
         found |= more
     return {_UNIT.sub("", name): (name, _CONVERTERS[annotation]) for name, annotation in found.items()}
 
@@ -113,7 +113,6 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(text.split("+"))
 
 
-_CEPSTRAL = ("coefficients", "dct", "lifter", "lifter_from", "energy")
 _CONVERTERS: Mapping[str, Callable[[str], Any]] = {
     "int": int,
     "float": float,

@@ -19,7 +19,7 @@ from edge_rnn.frontend.sliding_window import SlidingWindow
 __all__ = ["Resample"]
 
 _MOST_TAPS = 1 << 22
-_BATCH, _BATCH_BYTES = 64, 1 << 18
+_BATCH, _BATCH_BYTES = 64, 1 << 18  # outputs that a block is cut into, and what their samples may take for a moment
 
 
 class Resample(FrontEnd):
@@ -123,8 +123,6 @@ class Resample(FrontEnd):
         self._samples = max(1, min(1 << 12, (self._batch - 1) * self.down // self.up))
         self._line = np.zeros((channels, length - 1 + self._samples))
         self._spans = [sliding_window_view(row, length) for row in self._line]
-        self._pieces, self._filters = np.zeros((2, self._batch, length))
-        self._products = np.zeros(self._batch)
         self._ahead = 0  # from the next sample to the next output, at the filter's rate; below 0 it is due
 
     @property
@@ -190,14 +188,10 @@ class Resample(FrontEnd):
         samples, phases = np.divmod(steps, self.up)
         for begin in range(0, len(steps), self._batch):
             some = slice(begin, begin + self._batch)
-            count = len(phases[some])
-            pieces, filters, sums = self._pieces[:count], self._filters[:count], self._products[:count]
-            np.take(self._phases, phases[some], axis=0, out=filters, mode="clip")
+            filters = self._phases[phases[some]]
             for channel, spans in enumerate(self._spans):
-                np.take(spans, samples[some], axis=0, out=pieces, mode="clip")
-                np.vecdot(pieces, filters, out=sums)
-                ys[row : row + count, channel] = sums
-            row += count
+                ys[row : row + len(filters), channel] = np.vecdot(spans[samples[some]], filters)
+            row += len(filters)
         self._window.put_block(xs)
         self._ahead += self.down * len(steps) - self.up * len(xs)
         return row

@@ -12,7 +12,10 @@ from edge_rnn.frontend.mel import SCALES
 from edge_rnn.frontend.options import choice, real, whole
 from edge_rnn.frontend.tapers import TAPERS
 
-__all__ = ["PRESETS", "SoundOptions", "SoundSettings"]
+__all__ = ["CEPSTRAL", "PRESETS", "SoundOptions", "SoundSettings"]
+
+CEPSTRAL = ("coefficients", "dct", "lifter", "lifter_from", "energy")
+"""Options of MFCC that a spectrum has no use for."""
 
 _WORDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -44,7 +47,7 @@ class SoundSettings:
         Whether a ``fft`` of 0 is rounded up to a power of two.
     lead
         Zeros before the first sample. 0: frames begin with the first sample (librosa's ``center=False``, Kaldi's
-        ``snip_edges=true``); ``fft // 2``: frames of librosa's ``center=True`` with its zeros at the start.
+        ``snip_edges=true``); ``frame // 2``: frames of librosa's ``center=True`` with its zeros at the start.
     window
         One of :data:`edge_rnn.frontend.tapers.TAPERS`, over the frame.
     gain

@@ -8,6 +8,7 @@ import pkgutil
 import tracemalloc
 from collections.abc import Iterator
 from fractions import Fraction
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 import edge_rnn.backend
 import edge_rnn.frontend
 from edge_rnn.errors import InputError, StateError
-from edge_rnn.frontend import Chain, FrontEnd, LogMel, Resample, Standardize, parse
+from edge_rnn.frontend import Chain, Features, FrontEnd, LogMel, Resample, Standardize, parse
 
 SPECS = [
     "resample:rate_in=44100,rate_out=16000",
@@ -368,6 +369,68 @@ def test_standardize_is_the_layer_of_that_name() -> None:
     for bad in (recording[7:8], recording[0]):
         with pytest.raises(InputError):
             Standardize.of(bad)
+
+
+class Timed(NamedTuple):
+    """As a SensorLoop has it."""
+
+    x: np.ndarray
+    t_s: float
+
+
+class Recording:
+    """A source as a SensorLoop reads it."""
+
+    blocks = False
+    live = False
+
+    def __init__(self, samples: list[object]) -> None:
+        self.samples = samples
+        self.closed = False
+
+    def read(self) -> object:
+        if not self.samples:
+            return None
+        sample = self.samples.pop(0)
+        if isinstance(sample, Exception):
+            raise sample
+        return sample
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.mark.parametrize("spec", [spec for spec in SPECS if "channels=3" not in spec])
+@pytest.mark.parametrize("timed", [False, True])
+def test_features_are_a_source_for_a_loop(spec: str, timed: bool) -> None:
+    front = parse(spec)
+    xs = noise(front, 300)
+    samples: list[object] = [Timed(x, t / 100) for t, x in enumerate(xs)] if timed else list(xs)
+    samples.insert(150, OSError("unplugged"))
+    source = Recording(samples)
+    features = Features(source, front)
+    assert (features.blocks, features.live) == (False, False)
+    read: list[Any] = []
+    failures = 0
+    while True:
+        try:
+            value = features.read()
+        except OSError:
+            failures += 1
+            continue
+        if value is None:
+            break
+        read.append(value)
+    assert failures == 1
+    values = [each.x for each in read] if timed else read
+    np.testing.assert_array_equal(np.array(values).reshape(-1, front.output_size), parse(spec).run(xs))
+    if timed:
+        expected = [t / 100 for t in range(300) for _ in range(parse(spec).due(t + 1) - parse(spec).due(t))]
+        assert [each.t_s for each in read] == expected
+    features.close()
+    assert source.closed
+    with pytest.raises(InputError, match="expected a source and a front end"):
+        Features(front, source)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("package", [edge_rnn.frontend, edge_rnn.backend], ids=lambda package: package.__name__)

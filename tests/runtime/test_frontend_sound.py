@@ -131,6 +131,14 @@ def test_librosa_itself(frame: int, scale: str) -> None:
     np.testing.assert_allclose(got[: len(expected)], expected, rtol=0, atol=EXACT)
 
 
+def test_librosas_centered_frames_of_a_short_window() -> None:
+    librosa = pytest.importorskip("librosa")
+    x = SOUND.astype(np.float64)
+    mel = librosa.feature.melspectrogram(y=x, sr=16000, n_fft=512, win_length=400, hop_length=160, n_mels=40)
+    got = LogMel(fft=512, lead=200).run(SOUND)
+    np.testing.assert_allclose(got, librosa.power_to_db(mel, top_db=None).T[: len(got)], rtol=0, atol=EXACT)
+
+
 @pytest.mark.parametrize("window", ["povey", "hann", "hamming", "rectangular"])
 def test_kaldi_itself(window: str) -> None:
     kaldi = pytest.importorskip("kaldi_native_fbank")
@@ -196,6 +204,8 @@ def test_presets_differ_and_options_go_before_them() -> None:
     assert len({ys.tobytes() for ys in features.values()}) == len(PRESETS)
     assert LogMel(preset="kaldi", fmin_hz=0).settings.fmin_hz == 0
     assert "fmin=0" in LogMel(preset="kaldi", fmin_hz=0).spec
+    with pytest.raises(InputError, match="lifter, which is an option of MFCC"):
+        LogMel(lifter=3)
     with pytest.raises(InputError, match="option got 'top_db'"):
         LogMel(top_db=80)  # type: ignore[call-arg]
 
