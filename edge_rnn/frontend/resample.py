@@ -118,7 +118,8 @@ class Resample(FrontEnd):
         self._rows = list(self._phases)
         self._window = SlidingWindow(length, channels)
         self._sums = np.zeros(channels)
-        self._places = [self._sums[channel : channel + 1].reshape(()) for channel in range(channels)]
+        places = [self._sums[channel : channel + 1].reshape(()) for channel in range(channels)]
+        self._channels = list(zip(self._window.data, places, strict=True))
         self._batch = max(1, min(_BATCH, _BATCH_BYTES // (8 * length)))
         self._samples = max(1, min(1 << 12, (self._batch - 1) * self.down // self.up))
         self._line = np.zeros((channels, length - 1 + self._samples))
@@ -170,9 +171,11 @@ class Resample(FrontEnd):
         """One output, from the window."""
         taps = self._rows[self._ahead + self.up]
         self._ahead += self.down
+        end = self._window.end
+        begin = end - self._window.length
         with np.errstate(all="ignore"):  # what is not finite, or beyond float32, shows in the output
-            for samples, place in zip(self._window.view(), self._places, strict=True):
-                np.dot(samples, taps, out=place)
+            for samples, place in self._channels:
+                np.dot(samples[begin:end], taps, out=place)
             y[:] = self._sums
         return y
 
