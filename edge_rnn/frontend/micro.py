@@ -49,7 +49,7 @@ class MicroFrontEnd(Windowed):
     fmin_hz, fmax_hz
         Where they begin and end.
     gain
-        What samples are multiplied with before they are cut to whole numbers within 16 bits: 32767 for ±1.
+        What samples are multiplied with before they are cut to whole numbers within 16 bits: 32768 for ±1.
     pcan
         Whether gain control is on.
     scale
@@ -81,7 +81,7 @@ class MicroFrontEnd(Windowed):
         bands: int = 40,
         fmin_hz: float = 125.0,
         fmax_hz: float = 7500.0,
-        gain: float = 32767.0,
+        gain: float = 32768.0,
         pcan: bool = True,
         scale: float = 1.0,
     ) -> None:
@@ -95,7 +95,7 @@ class MicroFrontEnd(Windowed):
         options: dict[str, Any] = {"rate": rate_hz, "frame": frame, "hop": hop, "bands": bands}
         options |= {"fmin": fmin_hz} if fmin_hz != 125 else {}
         options |= {"fmax": fmax_hz} if fmax_hz != 7500 else {}
-        options |= {"gain": gain} if gain != 32767 else {}
+        options |= {"gain": gain} if gain != 32768 else {}
         options |= {"pcan": pcan} if not pcan else {}
         options |= {"scale": scale} if scale != 1 else {}
         super().__init__(1, bands, frame, hop, frame, options)
