@@ -73,7 +73,7 @@ def front_end(spec: str, rate_hz: int, batches: int) -> tuple[str, ...]:
     block = np.resize(xs, (period * max(1, BLOCK // period), front.input_size))
     ran = least(partial(front.run, block), batches) / len(block)
     return (
-        spec,
+        spec.replace("|", r"\|"),
         f"{pushed:.0f}",
         f"{ran:.1f}",
         f"{ran / float(front.ratio) / 1000:.1f}",
