@@ -14,7 +14,8 @@ class Features:
     """What a front end makes of another source's samples, for whoever reads sources: ``edge_rnn.SensorLoop``.
 
     It reads samples until a feature vector is complete. That has the time of the sample that completed it, if samples
-    have times. The front end works where the source is read: in the loop's reading thread if the source waits.
+    have times. The front end works where the source is read: in the loop's reading thread if the source waits. What it
+    remembers of past samples, a window at most, is not in a loop's snapshots: after a start it begins anew.
 
     Parameters
     ----------

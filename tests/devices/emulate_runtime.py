@@ -57,7 +57,8 @@ def main() -> int:
         python = str(folder / "root" / "usr" / "bin" / "python3.11")
         emulator = ["qemu-aarch64-static", "-cpu", args.cpu, "-L", str(folder / "root"), python]
         given = rest or ["-k", LEFT_OUT, *(f"tests/runtime/{name}.py" for name in TESTS)]
-        command = [*emulator, "-m", "pytest", "-q", "-p", "no:cacheprovider", *given]
+        plain = ["-p", "no:cacheprovider", "-o", "addopts=--import-mode=importlib"]  # in this one process
+        command = [*emulator, "-m", "pytest", "-q", *plain, *given]
         return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
 
 
