@@ -19,8 +19,8 @@ __all__ = ["Detector"]
 class Detector:
     """Outputs, smoothed where asked, through a rule to functions that are called with each event.
 
-    It has the ``write(y, t_s)`` of a :class:`edge_rnn.loop.Sink`, so a SensorLoop takes it as its sink. A loop's snapshots
-    hold the network's state alone: what is smoothed and what has been entered begins anew with the process.
+    It has the ``write(y, t_s)`` of a :class:`edge_rnn.loop.Sink`, so a SensorLoop takes it as its sink. A loop's
+    snapshots hold the network's state alone: what is smoothed and what was entered begins anew with the process.
 
     Parameters
     ----------
