@@ -1,12 +1,17 @@
-"""Where the files for devices are: recordings, trained networks, board recipes."""
+"""Devices: where their files are, which profiles there are, and which of them this machine is."""
 
 from __future__ import annotations
 
+import difflib
 from pathlib import Path
 
-from edge_rnn.errors import FileError
+from edge_rnn.device_here import recognise
+from edge_rnn.device_profile import Device, Figure, read
+from edge_rnn.errors import FileError, InputError
 
-__all__ = ["files"]
+__all__ = ["Device", "Figure", "files", "here", "load", "names"]
+
+_PROFILE = "device.toml"
 
 
 def files() -> Path:
@@ -33,3 +38,37 @@ def files() -> Path:
         f"the device files of edge_rnn are missing: expected the folder {str(installed)!r} of an installed wheel or "
         f"{str(checkout)!r} of a checkout; install edge-rnn anew."
     )
+
+
+def names() -> tuple[str, ...]:
+    """Names of the devices that have a profile, in alphabetical order; a folder of recordings alone has none."""
+    return tuple(sorted(path.parent.name for path in files().glob(f"*/{_PROFILE}")))
+
+
+def load(name: str) -> Device:
+    """The profile of a device.
+
+    Parameters
+    ----------
+    name
+        Name of its folder: ``"raspberry_pi_4"``. Capitals, blanks and ``-`` are taken as well.
+
+    Raises
+    ------
+    InputError
+        There is no such device.
+    FileError
+        Its profile is damaged.
+    """
+    known = names()
+    wanted = name.strip().lower().replace("-", "_").replace(" ", "_")
+    if wanted not in known:
+        close = difflib.get_close_matches(wanted, known, n=3, cutoff=0.5)
+        hint = f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(known)}."
+        raise InputError(f"no device is called {name!r}; {hint} edge-rnn devices lists all.")
+    return read(files() / wanted / _PROFILE)
+
+
+def here() -> Device | None:
+    """The device that this machine is, by what Linux tells of processor and board; None for an unknown one."""
+    return recognise(map(load, names()))

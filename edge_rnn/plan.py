@@ -25,7 +25,7 @@ from edge_rnn.kernels.target import Target
 from edge_rnn.layers import Layer
 from edge_rnn.model import Model
 
-__all__ = ["DRIVER", "Plan", "Slots", "aligned", "plan_of"]
+__all__ = ["DRIVER", "Plan", "Slots", "aligned", "plan_for", "plan_of"]
 
 DRIVER = ("step", "run", "call", "call_run")
 """Compiled functions that every model needs beside those of its layers."""
@@ -96,6 +96,28 @@ class Plan:
         return sum(padded(slots.size) for slots in self.states.values())
 
     @property
+    def words(self) -> dict[Handle, int]:
+        """The numbers of a stream's handle: where in the arena what lies, and how long it is."""
+        return {
+            Handle.INPUT_SIZE: self.sample.size,
+            Handle.OUTPUT_SIZE: self.last_output.size,
+            Handle.OPERATIONS: len(self.operations),
+            Handle.INPUT: self.sample.even,
+            Handle.HELD: self.held.even,
+            Handle.LAST_OUTPUT: self.last_output.even,
+            Handle.OUTPUT_EVEN: self.output.even,
+            Handle.OUTPUT_ODD: self.output.odd,
+            Handle.STATES_EVEN: self.state_floats,
+            Handle.STATES_ODD: 0,
+            Handle.STATE_FLOATS: self.state_floats if self.checks_states else 0,
+        }
+
+    @property
+    def kept(self) -> tuple[Slots, ...]:
+        """Places of all that outlasts a step: what "hold" holds, what "skip" repeats, the states."""
+        return (self.held, self.last_output, *self.states.values())
+
+    @property
     def ops(self) -> tuple[str, ...]:
         """Names of all compiled functions that the model needs, each once."""
         return tuple(dict.fromkeys((*DRIVER, *self.operations)))
@@ -121,8 +143,19 @@ def plan_of(model: Model) -> Plan:
     """The plan of ``model`` for the CPU of this process; made once for each model object."""
     with _lock:
         if model not in _plans:
-            _plans[model] = _Builder(model, library.host()).plan()
+            _plans[model] = plan_for(model, library.host())
         return _plans[model]
+
+
+def plan_for(model: Model, target: Target) -> Plan:
+    """The plan of ``model`` for any CPU, such as that of a board; made anew in each call.
+
+    Raises
+    ------
+    UnsupportedError
+        There is no kernel for a layer, or the model is larger than offsets reach.
+    """
+    return _Builder(model, target).plan()
 
 
 def aligned(size: int) -> NDArray[np.float32]:

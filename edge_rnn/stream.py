@@ -293,8 +293,7 @@ class Stream:
 
     def _kept(self) -> list[Array]:
         """Views of all that outlasts a step: what "hold" holds, what "skip" repeats, the states."""
-        plan = self._memory.plan
-        return [self._view(slots) for slots in (plan.held, plan.last_output, *plan.states.values())]
+        return [self._view(slots) for slots in self._memory.plan.kept]
 
     def _view(self, slots: Slots) -> Array:
         start = slots.odd if self._memory.handle[Handle.PARITY] else slots.even

@@ -36,23 +36,12 @@ def stream_memory(model: Model, policy: Policy) -> StreamMemory:
     handle = np.zeros(len(Handle), np.intp)
     y = np.zeros(model.output_size, np.float32)[:]  # a view, whose memory nobody can resize away
     memory = StreamMemory(plan, functions, aligned(plan.arena_floats), handle, handle.ctypes.data, y)
-    words = {
+    words = plan.words | {
         Handle.STEP: library.load("step").address,
         Handle.FUNCTIONS: functions.ctypes.data,
-        Handle.OPERATIONS: functions.size,
         Handle.RECORDS: plan.records.ctypes.data,
         Handle.WEIGHTS: plan.weights.ctypes.data,
         Handle.ARENA: memory.arena.ctypes.data,
-        Handle.INPUT_SIZE: model.input_size,
-        Handle.OUTPUT_SIZE: model.output_size,
-        Handle.INPUT: plan.sample.even,
-        Handle.HELD: plan.held.even,
-        Handle.LAST_OUTPUT: plan.last_output.even,
-        Handle.OUTPUT_EVEN: plan.output.even,
-        Handle.OUTPUT_ODD: plan.output.odd,
-        Handle.STATES_EVEN: plan.state_floats,
-        Handle.STATES_ODD: 0,
-        Handle.STATE_FLOATS: plan.state_floats if plan.checks_states else 0,
         Handle.POLICY: policy,
     }
     for word, value in words.items():

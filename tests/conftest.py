@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
+from edge_rnn.errors import InputError
 from edge_rnn.layers import GRU, LSTM, Dense, Elman, Layer, Recurrent
 from edge_rnn.model import Model
+from edge_rnn.quantization import matrices, quantize
 
 CELLS: dict[str, tuple[type[Recurrent], dict[str, Any]]] = {
     "elman_tanh": (Elman, {"activation": "tanh"}),
@@ -47,6 +49,22 @@ def shared_data() -> Path:
 def make_model() -> Callable[..., Model]:
     """Function that builds a network with random weights; see :func:`build`."""
     return build
+
+
+@pytest.fixture(scope="session")
+def in_format() -> Callable[[Model, str], Model]:
+    """Function that gives a network with every matrix in a format, but for those that it saves nothing of."""
+    return quantized
+
+
+def quantized(model: Model, format_: str) -> Model:
+    """The model with every matrix that takes it in a format: nothing can be left out of one column."""
+    for name in matrices(model):
+        try:
+            model = quantize(model, {name: format_})
+        except InputError as error:
+            assert "saves nothing" in str(error) or "leaves out none" in str(error)
+    return model
 
 
 def build(

@@ -8,7 +8,7 @@ it can be kept in a file and loaded by a process that never imports Numba.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -24,7 +24,7 @@ from numba.core.registry import CPUDispatcher
 from edge_rnn.errors import CompileError
 from edge_rnn.kernels.target import Target
 
-__all__ = ["FLOATS", "INT32S", "WORDS", "compile_assembly", "compile_object", "helper"]
+__all__ = ["FLOATS", "INT32S", "WORDS", "compile_assembly", "compile_module", "compile_object", "helper"]
 
 FLOATS = types.CPointer(types.float32)
 """``float*``: weights, state, samples."""
@@ -71,17 +71,62 @@ def compile_object(name: str, function: Callable[..., Any], signature: Any, targ
         The code would need something from outside: the C library, Numba's runtime, an address of this process.
     """
     machine = target.machine()
-    return bytes(machine.emit_object(_optimized(name, function, signature, target, machine)))
+    return bytes(machine.emit_object(compile_module({name: (function, signature)}, (name,), "", target, machine)))
 
 
 def compile_assembly(name: str, function: Callable[..., Any], signature: Any, target: Target) -> str:
     """What :func:`compile_object` gives as assembly text, to be read by people and tests."""
     machine = target.machine()
-    return str(machine.emit_assembly(_optimized(name, function, signature, target, machine)))
+    return str(machine.emit_assembly(compile_module({name: (function, signature)}, (name,), "", target, machine)))
 
 
-def _optimized(name: str, function: Callable[..., Any], signature: Any, target: Target, machine: Any) -> Any:
-    """LLVM module of ``function``, optimized for the target and found to be self-contained."""
+def compile_module(
+    functions: Mapping[str, tuple[Callable[..., Any], Any]],
+    exports: Sequence[str],
+    constants: str,
+    target: Target,
+    machine: Any,
+) -> Any:
+    """One LLVM module of functions that call each other by name, optimized and found to be self-contained.
+
+    Parameters
+    ----------
+    functions
+        By C name: a Python function and its signature, as :func:`compile_object` takes them.
+    exports
+        Names that are seen from outside.
+    constants
+        LLVM text that defines what the functions read by name.
+    target, machine
+        CPU to compile for, and its llvmlite machine.
+
+    Raises
+    ------
+    CompileError
+        Something is missing.
+    """
+    whole = llvm.parse_assembly(constants)
+    for name, (function, signature) in functions.items():
+        module = llvm.parse_assembly(_lowered(name, function, signature, target))
+        for value in (*module.functions, *module.global_variables):
+            if not value.is_declaration and value.name not in functions:
+                value.linkage = llvm.Linkage.internal  # helpers of two functions may have one name
+        whole.link_in(module)
+    whole.triple, whole.data_layout = target.triple, str(machine.target_data)
+    for value in (*whole.functions, *whole.global_variables):
+        if not value.is_declaration and value.name not in exports:
+            value.linkage = llvm.Linkage.internal
+    tuning = llvm.create_pipeline_tuning_options(speed_level=3)
+    # Kernels are written as vectors and unrolled as far as it helps: what LLVM would add is code that is rarely run.
+    tuning.loop_vectorization = tuning.slp_vectorization = tuning.loop_unrolling = False
+    builder = llvm.create_pass_builder(machine, tuning)
+    builder.getModulePassManager().run(whole, builder)
+    _check_self_contained(", ".join(exports), whole)
+    return whole
+
+
+def _lowered(name: str, function: Callable[..., Any], signature: Any, target: Target) -> str:
+    """LLVM text of ``function`` under its C name, not optimized."""
     dispatcher = CPUDispatcher(function, targetoptions=_OPTIONS)
     try:
         with _front_end_only():
@@ -90,19 +135,7 @@ def _optimized(name: str, function: Callable[..., Any], signature: Any, target: 
         lines = " ".join(str(error).split())
         raise CompileError(f"Numba {numba_version} cannot compile kernel {name}: {lines[:300]}") from error
     result = dispatcher.overloads[tuple(signature.args)]
-    text = _with_entry(result.library.get_llvm_str(), result.fndesc.llvm_func_name, name, signature, target)
-    module = llvm.parse_assembly(text)
-    module.triple, module.data_layout = target.triple, str(machine.target_data)
-    for function_ in module.functions:
-        if not function_.is_declaration and function_.name != name:
-            function_.linkage = llvm.Linkage.internal
-    tuning = llvm.create_pipeline_tuning_options(speed_level=3)
-    # Kernels are written as vectors and unrolled as far as it helps: what LLVM would add is code that is rarely run.
-    tuning.loop_vectorization = tuning.slp_vectorization = tuning.loop_unrolling = False
-    builder = llvm.create_pass_builder(machine, tuning)
-    builder.getModulePassManager().run(module, builder)
-    _check_self_contained(name, module)
-    return module
+    return _with_entry(result.library.get_llvm_str(), result.fndesc.llvm_func_name, name, signature, target)
 
 
 @contextmanager
@@ -140,18 +173,19 @@ def _with_entry(ir: str, native: str, name: str, signature: Any, target: Target)
     """The module's text with ``name`` as a C function around Numba's native one (which returns through a pointer)."""
     kinds = [_SCALARS.get(type_, "ptr") for type_ in signature.args]
     arguments = ", ".join(f"{kind} %a{i}" for i, kind in enumerate(kinds))
+    passed = ", ".join(["ptr %result, ptr %exception", arguments] if arguments else ["ptr %result, ptr %exception"])
     returned = _SCALARS.get(signature.return_type, "ptr")
     slot = "ptr" if returned == "void" else returned
     leave = "ret void" if returned == "void" else f"%r = load {slot}, ptr %result\n  ret {slot} %r"
     entry = (
         f"\ndefine {returned} @{name}({arguments}) {{\n"
         f"  %result = alloca {slot}\n  %exception = alloca ptr\n"
-        f"  %status = call i32 @{native}(ptr %result, ptr %exception, {arguments})\n  {leave}\n}}\n"
+        f"  %status = call i32 @{native}({passed})\n  {leave}\n}}\n"
     )
     # Numba inlines only what it was told to, and the entry wants its body inside. "no-builtins" keeps LLVM from making
     # calls of memcpy and memset out of loops.
     body = re.escape(native)
-    attributes = f'"no-builtins" "prefer-vector-width"="{target.register_bits}" "min-legal-vector-width"="0"'
+    attributes = f'nounwind "no-builtins" "prefer-vector-width"="{target.register_bits}" "min-legal-vector-width"="0"'
     ir = re.sub(rf"(?m)^(define [^\n]*@{body}\([^\n]*?\)[^\n{{]*)\{{", r"\1alwaysinline {", ir)
     return re.sub(r"(?m)^(define [^\n]*?)\{$", rf"\1{attributes} {{", ir + entry)
 

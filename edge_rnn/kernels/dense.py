@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from edge_rnn.kernels.layout import coded, operation, with_parameters
 from edge_rnn.kernels.panels import bias_of, gates_of
 from edge_rnn.kernels.record import Operation, Packed, Record, Site
-from edge_rnn.kernels.segments import Segment, formats_in, formats_of, named, segment, widths_for
+from edge_rnn.kernels.segments import Segment, formats_in, formats_of, lanes_for, named, segment, widths_for
 from edge_rnn.kernels.target import Target
 
 __all__ = ["FOR_GROUPS", "build", "linear", "pack"]
@@ -54,7 +54,7 @@ def linear(
     formats = formats_of(matrix)
     if kind not in _PLAIN:
         return operation(f"dense_variant_{kind}", with_parameters(bias, *parameters), (matrix,), site)
-    if len(bias[0]) <= FEW and formats[0] in _FEW_FORMATS:
+    if len(bias[0]) <= FEW and formats[0] in _FEW_FORMATS and site.target.has_vectors:
         operand = None if formats[0] == "int8" else matrix.operand(site.x_bound)
         return Operation(named(f"dense_few_{kind}", formats), Packed(_pack_dots(bias[0], matrix, pad)), x=operand)
     return operation(f"dense_{kind}", bias, (matrix,), site, pad)
@@ -153,4 +153,4 @@ def _many(variant: str, function: str, kind: str, target: Target, streams: int) 
 
         return panel
 
-    return sweep(streams, panel, widths_for(target, 1, (kind,)))
+    return sweep(streams, panel, widths_for(target, 1, (kind,)), lanes_for(target, 1, (kind,)))

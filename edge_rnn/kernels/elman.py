@@ -8,7 +8,7 @@ from typing import Any
 from edge_rnn.kernels.layout import coded, matrices, operation, with_parameters
 from edge_rnn.kernels.panels import bias_of, gates_of
 from edge_rnn.kernels.record import Operation, Record, Site
-from edge_rnn.kernels.segments import formats_in, widths_for
+from edge_rnn.kernels.segments import formats_in, lanes_for, widths_for
 from edge_rnn.kernels.target import Target
 
 __all__ = ["FOR_GROUPS", "build", "pack"]
@@ -71,4 +71,4 @@ def build(name: str, target: Target, streams: int) -> Any:
 
         return panel
 
-    return sweep(streams, panel, widths_for(target, 1, formats))
+    return sweep(streams, panel, widths_for(target, 1, formats), lanes_for(target, 1, formats))

@@ -14,7 +14,7 @@ F32 = ir.FloatType()
 I32 = ir.IntType(32)
 
 ALIGNED = 4 * 8
-"""Bytes: weights and state are padded to 8 floats, and aligned to as many."""
+"""Bytes: weights and state are padded to 8 floats, and aligned to as many; a part of 8 floats to its own length."""
 
 
 def splat(builder: Any, scalar: Any, count: int) -> Any:
@@ -43,14 +43,15 @@ def fabs(builder: Any, vector_type: Any) -> Any:
 
 
 def load(builder: Any, pointer: Any, count: int, align: int = ALIGNED) -> Any:
-    """Vector of ``count`` floats at ``pointer``, aligned to 8 floats unless ``align`` (bytes) says otherwise."""
+    """Vector of ``count`` floats at ``pointer``, aligned as far as it is long unless ``align`` (bytes) says less."""
     vector_type = ir.VectorType(F32, count)
-    return builder.load(builder.bitcast(pointer, vector_type.as_pointer()), align=align)
+    return builder.load(builder.bitcast(pointer, vector_type.as_pointer()), align=min(align, 4 * count))
 
 
 def store(builder: Any, value: Any, pointer: Any, align: int = ALIGNED) -> None:
-    """Write a vector to ``pointer``, aligned to 8 floats unless ``align`` (bytes) says otherwise."""
-    builder.store(value, builder.bitcast(pointer, value.type.as_pointer()), align=align)
+    """Write a vector to ``pointer``, aligned as far as it is long unless ``align`` (bytes) says less."""
+    aligned = min(align, 4 * value.type.count)
+    builder.store(value, builder.bitcast(pointer, value.type.as_pointer()), align=aligned)
 
 
 def lanes(builder: Any, value: Any, which: Any) -> Any:

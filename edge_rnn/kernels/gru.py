@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from edge_rnn.kernels.layout import coded, matrices, operation, with_parameters
 from edge_rnn.kernels.panels import bias_of, gates_of
 from edge_rnn.kernels.record import Operation, Record, Site, padded
-from edge_rnn.kernels.segments import formats_in, widths_for
+from edge_rnn.kernels.segments import formats_in, lanes_for, widths_for
 from edge_rnn.kernels.target import Target
 
 __all__ = ["FOR_GROUPS", "build", "pack"]
@@ -65,7 +65,7 @@ def build(name: str, target: Target, streams: int) -> Any:
         products = (multiply(kind, gates, width, lanes * streams, target) for kind in formats)
         return panel(width, lanes, streams, _functions(words, width, lanes, streams), *products)
 
-    return sweep(streams, of_width, widths_for(target, gates, formats))
+    return sweep(streams, of_width, widths_for(target, gates, formats), lanes_for(target, gates, formats))
 
 
 class _Functions(NamedTuple):

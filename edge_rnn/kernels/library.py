@@ -12,6 +12,7 @@ import hashlib
 import os
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -32,6 +33,7 @@ __all__ = [
     "compile_for",
     "engines",
     "for_groups",
+    "function_of",
     "host",
     "load",
 ]
@@ -170,13 +172,21 @@ def compile_for(name: str, cpu: target.Target, form: Literal["object", "assembly
         Numba is not there, or the code is not self-contained.
     """
     try:
-        from edge_rnn.kernels.compiler import FLOATS, INT32S, WORDS, compile_assembly, compile_object
+        from edge_rnn.kernels.compiler import compile_assembly, compile_object
     except ImportError as error:
         raise CompileError(
             f"Kernel {name} has to be compiled, and Numba cannot be imported here ({error}); install numba, or run "
             f"edge-rnn warm-up on a machine with this very CPU and copy its cache directory."
         ) from error
+    emit = compile_object if form == "object" else compile_assembly
+    return emit(name, *function_of(name, cpu), cpu)
+
+
+def function_of(name: str, cpu: target.Target) -> tuple[Callable[..., Any], Any]:
+    """The Python function that is compiled as ``name`` for a CPU, and its Numba signature."""
     from numba.core import types
+
+    from edge_rnn.kernels.compiler import FLOATS, INT32S, WORDS
 
     signatures = {
         "step": types.int32(WORDS, FLOATS, FLOATS),
@@ -189,9 +199,7 @@ def compile_for(name: str, cpu: target.Target, form: Literal["object", "assembly
     }
     stem, _, count = name.partition("_x")
     kernel = types.void(WORDS, FLOATS, WORDS) if count else types.void(INT32S, FLOATS, FLOATS)
-    function = _module(stem).build(stem, cpu, int(count or 1))
-    emit = compile_object if form == "object" else compile_assembly
-    return emit(name, function, signatures.get(name, kernel), cpu)
+    return _module(stem).build(stem, cpu, int(count or 1)), signatures.get(name, kernel)
 
 
 def for_groups(name: str) -> bool:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from edge_rnn.kernels.layout import coded, matrices, operation, with_parameters
 from edge_rnn.kernels.panels import bias_of, gates_of
 from edge_rnn.kernels.record import Operation, Record, Site, padded
-from edge_rnn.kernels.segments import formats_in, widths_for
+from edge_rnn.kernels.segments import formats_in, lanes_for, widths_for
 from edge_rnn.kernels.target import Target
 
 __all__ = ["FOR_GROUPS", "build", "pack"]
@@ -80,7 +80,7 @@ def build(name: str, target: Target, streams: int) -> Any:
         make = partial(_variant, words) if words else _plain
         return make(width, lanes, streams, *products)
 
-    return sweep(streams, panel, widths_for(target, _GATES, formats))
+    return sweep(streams, panel, widths_for(target, _GATES, formats), lanes_for(target, _GATES, formats))
 
 
 _X, _N_IN, _H, _N_H, _SCRATCH = (int(x) for x in (Record.X, Record.N_IN, Record.H, Record.N_H, Record.SCRATCH))

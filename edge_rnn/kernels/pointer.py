@@ -13,6 +13,7 @@ from edge_rnn.kernels.compiler import FLOATS, INT32S, WORDS
 __all__ = [
     "as_doubles",
     "as_floats",
+    "as_floats_at",
     "as_int32s",
     "as_int32s_at",
     "as_words",
@@ -53,6 +54,16 @@ def as_int32s_at(typing_context: Any, floats: Any, offset: Any) -> Any:
         return builder.bitcast(builder.gep(args[0], [args[1]]), context.get_value_type(INT32S))
 
     return INT32S(floats, offset), generate
+
+
+@intrinsic
+def as_floats_at(typing_context: Any, integers: Any, offset: Any) -> Any:
+    """``integers + offset`` as ``float*``: floats that lie behind whole numbers."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return builder.bitcast(builder.gep(args[0], [args[1]]), context.get_value_type(FLOATS))
+
+    return FLOATS(integers, offset), generate
 
 
 @intrinsic

@@ -1,6 +1,7 @@
 """What goes in and out of a step, by the policy of the stream: one set of rules for single streams and for banks.
 
-``v - v`` is 0 for every finite number and NaN for the others, and a sum keeps a NaN.
+``v - v`` is 0 for every finite number and NaN for the others, and a sum keeps a NaN. Words of a handle are read by
+constant places alone: where it is a function's own, nothing is left of it.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ __all__ = ["REFUSED", "hand_over", "is_finite", "repeat_last", "take"]
 # Numba takes no members of enumerations as indices.
 _INPUT_SIZE, _OUTPUT_SIZE = int(Handle.INPUT_SIZE), int(Handle.OUTPUT_SIZE)
 _ARENA, _INPUT, _HELD = int(Handle.ARENA), int(Handle.INPUT), int(Handle.HELD)
-_LAST_OUTPUT, _OUTPUT, _PARITY = int(Handle.LAST_OUTPUT), int(Handle.OUTPUT_EVEN), int(Handle.PARITY)
-_STATES, _STATE_FLOATS = int(Handle.STATES_EVEN), int(Handle.STATE_FLOATS)
+_LAST_OUTPUT, _PARITY, _STATE_FLOATS = int(Handle.LAST_OUTPUT), int(Handle.PARITY), int(Handle.STATE_FLOATS)
+_OUTPUT_EVEN, _OUTPUT_ODD = int(Handle.OUTPUT_EVEN), int(Handle.OUTPUT_ODD)
+_STATES_EVEN, _STATES_ODD = int(Handle.STATES_EVEN), int(Handle.STATES_ODD)
 _POLICY, _REFUSED, _HOLD = int(Handle.POLICY), int(Handle.REFUSED), int(Policy.HOLD)
 
 REFUSED = -1
@@ -43,16 +45,17 @@ def take(handle: Any, x: Any) -> Any:
 @helper
 def is_finite(handle: Any) -> Any:
     """Whether what the step has made is finite: the output, and the states where these have to be looked at."""
-    arena, parity = as_floats(handle[_ARENA]), handle[_PARITY]
-    output, states = at(arena, handle[_OUTPUT + parity]), at(arena, handle[_STATES + parity])
-    return _all_finite(output, handle[_OUTPUT_SIZE]) and _all_finite(states, handle[_STATE_FLOATS])
+    states = handle[_STATES_ODD] if handle[_PARITY] else handle[_STATES_EVEN]
+    return _all_finite(_output(handle), handle[_OUTPUT_SIZE]) and _all_finite(
+        at(as_floats(handle[_ARENA]), states), handle[_STATE_FLOATS]
+    )
 
 
 @helper
 def hand_over(handle: Any, y: Any, held: Any) -> None:
     """The step counts: its output is kept and goes to ``y``, old and new states change places."""
-    arena, parity, count = as_floats(handle[_ARENA]), handle[_PARITY], handle[_OUTPUT_SIZE]
-    output, last = at(arena, handle[_OUTPUT + parity]), at(arena, handle[_LAST_OUTPUT])
+    count, output = handle[_OUTPUT_SIZE], _output(handle)
+    last = at(as_floats(handle[_ARENA]), handle[_LAST_OUTPUT])
     for i in range(0, count, 8):
         store(load(8, output, i), last, i)
     whole = count // 8 * 8
@@ -61,7 +64,7 @@ def hand_over(handle: Any, y: Any, held: Any) -> None:
     for i in range(whole, count):
         y[i] = output[i]
     handle[_REFUSED] += held
-    handle[_PARITY] = 1 - parity
+    handle[_PARITY] = 1 - handle[_PARITY]
 
 
 @helper
@@ -71,6 +74,13 @@ def repeat_last(handle: Any, y: Any) -> None:
     for i in range(handle[_OUTPUT_SIZE]):
         y[i] = last[i]
     handle[_REFUSED] += 1
+
+
+@helper
+def _output(handle: Any) -> Any:
+    """What the step has put out."""
+    place = handle[_OUTPUT_ODD] if handle[_PARITY] else handle[_OUTPUT_EVEN]
+    return at(as_floats(handle[_ARENA]), place)
 
 
 @helper

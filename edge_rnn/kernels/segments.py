@@ -26,6 +26,7 @@ __all__ = [
     "Segment",
     "formats_in",
     "formats_of",
+    "lanes_for",
     "named",
     "segment",
     "widths_for",
@@ -255,6 +256,14 @@ def widths_for(target: Target, gates: int, formats: Sequence[str]) -> tuple[int,
     # 512-bit registers, and those of AVX-512 at half their width, are 32; a block fills half of them.
     planes = 1 if target.dot == "vnni" else max(kind.planes.get(target.dot, 1) for kind in kinds)
     return widths(target.block // planes, gates, min(kind.widest for kind in kinds))
+
+
+def lanes_for(target: Target, gates: int, formats: Sequence[str]) -> int | None:
+    """Most units that such a function does at once, out of a panel that may hold more; None for all of them.
+
+    Only of rows of float32 can a part be taken.
+    """
+    return target.lanes(gates) if {*formats} == {"float32"} else None
 
 
 def named(name: str, formats: Sequence[str]) -> str:

@@ -24,12 +24,12 @@ _WEIGHTS, _UNITS, _BACKWARDS = int(Record.WEIGHTS), int(Record.N_OUT), int(Recor
 _UNIT_FLOATS = int(Record.UNIT_FLOATS)
 
 
-def sweep(streams: int, panel: Callable[[int, int], Panel], widths: tuple[int, ...]) -> Panel:
+def sweep(streams: int, panel: Callable[[int, int], Panel], widths: tuple[int, ...], most: int | None = None) -> Panel:
     """A kernel that runs ``panel(width, lanes)`` over all units, the widest panels first.
 
     ``panel(width, lanes)`` gives a helper ``(records, weights, arenas, unit)`` that does the ``lanes`` units from
     ``unit`` on, out of a panel that holds ``width``. Of several streams a narrower part of a panel is done at a time,
-    so that the registers hold it.
+    so that the registers hold it; and of one where ``most`` says how many units they hold.
 
     Returns
     -------
@@ -37,7 +37,7 @@ def sweep(streams: int, panel: Callable[[int, int], Panel], widths: tuple[int, .
     """
     run: Panel = _finish
     for width in reversed(widths):
-        lanes = width if streams == 1 else max(8, width // 2)
+        lanes = most or width if streams == 1 else max(8, width // 2)
         add = _widest_panels if width == widths[0] else _narrow_panel
         run = add(panel(width, lanes), width, lanes, run)
     first = run

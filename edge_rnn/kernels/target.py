@@ -22,11 +22,24 @@ class Target:
         CPU name as LLVM spells it: ``"cortex-a72"``.
     features
         LLVM's feature string: ``"+neon,-sve"``.
+    abi
+        LLVM's name of the calling convention, where an architecture has several: ``"lp64d"``. Empty for the usual one.
     """
 
     triple: str
     cpu: str
     features: str
+    abi: str = ""
+
+    @property
+    def has_vectors(self) -> bool:
+        """Whether there are registers of several floats: on 32-bit ARM from Armv7-A on, on wasm if it says so."""
+        architecture = self.triple.partition("-")[0]
+        if architecture.startswith("wasm"):
+            return "+simd128" in self.features
+        if architecture.startswith(("armv7", "armv8")):
+            return "-neon" not in self.features
+        return architecture.startswith(("x86_64", "aarch64"))
 
     @property
     def register_bits(self) -> int:
@@ -38,6 +51,8 @@ class Target:
         features = self.features.split(",")
         if "+avx512vbmi2" in features and self.cpu != "znver4":
             return 512
+        if not self.has_vectors:
+            return 32
         return 256 if "+avx2" in features else 128
 
     @property
@@ -45,9 +60,17 @@ class Target:
         """How many vectors of 8 floats a kernel accumulates in registers at a time.
 
         16 registers of 4 floats (SSE, 32-bit NEON) hold 4 beside what the loop needs; 16 of 8 (AVX) or 32 of 4 (64-bit
-        NEON) hold 8; 32 of 16 hold 16 and more, and 8 sums have to be under way at once.
+        NEON) hold 8; 32 of 16 hold 16 and more, and 8 sums have to be under way at once. Without vectors it is 1.
         """
-        return {512: 16, 256: 8}.get(self.register_bits, 8 if self.triple.startswith("aarch64") else 4)
+        wide = 8 if self.triple.startswith("aarch64") else 4
+        return {512: 16, 256: 8, 32: 1}.get(self.register_bits, wide)
+
+    def lanes(self, gates: int) -> int | None:
+        """How many units a kernel with so many gates does at once at most, where 8 would not stay in registers.
+
+        A CPU without vectors has 32 registers of one float, or 16: sums of 16 leave room for what they are made of.
+        """
+        return None if self.has_vectors else 8 if gates == 1 else 4
 
     @property
     def dot(self) -> Literal["vnni", "pmaddwd", "sdot", "mla"]:
@@ -76,14 +99,15 @@ class Target:
         return 2 if self.block == 8 else 1
 
     def machine(self) -> Any:
-        """An llvmlite target machine that optimizes for this CPU and emits position-independent code."""
+        """An llvmlite target machine that optimizes for this CPU and emits position-independent code (not on wasm)."""
         import llvmlite.binding as llvm
 
         llvm.initialize_all_targets()
         llvm.initialize_all_asmprinters()
         target = llvm.Target.from_triple(self.triple)
+        reloc = "static" if self.triple.startswith("wasm") else "pic"
         return target.create_target_machine(
-            cpu=self.cpu, features=self.features, opt=3, reloc="pic", codemodel="default"
+            cpu=self.cpu, features=self.features, opt=3, reloc=reloc, codemodel="default", abiname=self.abi
         )
 
 

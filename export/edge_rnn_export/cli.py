@@ -15,6 +15,8 @@ examples:
   edge-rnn import wrist.pt -o wrist.safetensors --labels stand,walk,run
   edge-rnn import state.safetensors -o model.safetensors --modules rnn,fc1,fc2 --activation fc1=relu
   edge-rnn import amp.nam -o amp.safetensors
+  edge-rnn import gestures.keras -o gestures.safetensors --labels rest,fist,wave
+  edge-rnn import exported.onnx -o model.safetensors
 """
 
 _EXPORT = """\
@@ -30,8 +32,9 @@ def add_import(subparsers: Any) -> None:
         "import",
         help="turn a trained network from elsewhere into a model file",
         description="Turn a trained network from elsewhere into a model file of edge_rnn: a PyTorch state_dict (.pt, "
-        ".pth, .safetensors), JSON of RTNeural, AIDA-X, GuitarML or Neural Amp Modeler (.json, .nam, .aidax), or a "
-        ".tflite file. Where the file holds a recording to check with, that is done.",
+        ".pth, .safetensors), JSON of RTNeural, AIDA-X, GuitarML or Neural Amp Modeler (.json, .nam, .aidax), a "
+        ".tflite file, a Keras model (.keras, .h5) or an .onnx graph. Where the file holds a recording to check with, "
+        "or can be run itself (.onnx; Keras's own where that is installed), that is done.",
         epilog=_IMPORT,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -48,8 +51,13 @@ def add_import(subparsers: Any) -> None:
     parser.add_argument("--ignore", metavar="A,B", help="parameters or modules that inference does not use")
     parser.add_argument("--mean", metavar="V,V", help="mean of each input, to take samples in the sensor's own units")
     parser.add_argument("--scale", metavar="V,V", help="scale of each input; goes with --mean")
-    parser.add_argument("--upto", metavar="TENSOR", help="of a .tflite file, what comes before this tensor alone")
+    parser.add_argument(
+        "--upto", metavar="TENSOR", help="of a .tflite or .onnx file, what comes before this tensor alone"
+    )
     parser.add_argument("--after", metavar="TENSOR", help="of a .tflite file, what comes behind this tensor alone")
+    parser.add_argument(
+        "--unpadded", action="store_true", help="of a Keras model, ignore Masking: no step of the stream is padding"
+    )
     parser.add_argument("--name", default="", help="what the network is called")
     parser.add_argument("--labels", metavar="A,B", help="what the outputs stand for")
     parser.add_argument("--sample-rate-hz", metavar="HZ", type=float, help="samples a second")
@@ -94,6 +102,7 @@ def _import(args: argparse.Namespace) -> int:
         standardize=None if args.mean is None else (_numbers("--mean", args.mean), _numbers("--scale", args.scale)),
         upto=args.upto,
         after=args.after,
+        unpadded=args.unpadded,
         name=args.name,
         labels=_texts(args.labels),
         sample_rate_hz=args.sample_rate_hz,
@@ -104,6 +113,8 @@ def _import(args: argparse.Namespace) -> int:
     print(f"read         {found.kind}: {found.model!r}")
     if found.checked:
         print(f"compared     with {found.checked}")
+    if found.unchecked:
+        print(f"not compared {found.unchecked}")
     print(f"written      {args.output}, {found.model.parameters} parameters")
     return 0
 

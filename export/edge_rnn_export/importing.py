@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from edge_rnn import reference
-from edge_rnn.errors import InputError
+from edge_rnn.errors import InputError, UnsupportedError
 from edge_rnn.model import Model
 
 __all__ = ["KINDS", "OPTIONS", "Imported", "import_file"]
@@ -22,6 +22,8 @@ KINDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "PyTorch state_dict": (".pt", ".pth", ".safetensors"),
         "JSON": (".json", ".nam", ".aidax"),
         "TFLite": (".tflite",),
+        "Keras": (".keras", ".h5", ".hdf5"),
+        "ONNX": (".onnx",),
     }
 )
 """What is read, and the endings of file names that say so."""
@@ -35,9 +37,11 @@ OPTIONS: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "standardize": "--mean and --scale",
         },
         "TFLite": {"upto": "--upto", "after": "--after"},
+        "Keras": {"unpadded": "--unpadded"},
+        "ONNX": {"upto": "--upto"},
     }
 )
-"""Options that one reader has and the others have not, as they are typed."""
+"""Options that some readers have and others have not, as they are typed."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,11 +56,14 @@ class Imported:
         One of :data:`KINDS`.
     checked
         What it was compared with, in words, and how far it is off; empty where the file has nothing to compare with.
+    unchecked
+        Why it was not compared, in words, where it could have been; empty otherwise.
     """
 
     model: Model
     kind: str
     checked: str = ""
+    unchecked: str = ""
 
 
 def import_file(path: str | PathLike[str], **options: Any) -> Imported:
@@ -80,11 +87,12 @@ def import_file(path: str | PathLike[str], **options: Any) -> Imported:
     if not kind:
         known = ", ".join(each for suffixes in KINDS.values() for each in suffixes)
         raise InputError(f"import got {path}, expected a file whose name ends in one of {known}.")
-    for other, own in OPTIONS.items():
-        given = [typed for option, typed in own.items() if options.get(option)]
-        if other != kind and given:
-            raise InputError(f"import got {', '.join(given)} with {path}: that goes with {other} alone.")
-    foreign = {option for other, own in OPTIONS.items() if other != kind for option in own}
+    own = OPTIONS.get(kind, {})
+    foreign = {option: typed for each in OPTIONS.values() for option, typed in each.items() if option not in own}
+    for option, typed in foreign.items():
+        if options.get(option):
+            takers = " and ".join(other for other, each in OPTIONS.items() if option in each)
+            raise InputError(f"import got {typed} with {path}: that goes with {takers} alone.")
     options = {option: value for option, value in options.items() if option not in foreign}
     return _READERS[kind](path, options)
 
@@ -113,8 +121,32 @@ def _tflite(path: str | PathLike[str], options: Mapping[str, Any]) -> Imported:
     return Imported(from_tflite(path, **options), "TFLite")
 
 
+def _keras(path: str | PathLike[str], options: Mapping[str, Any]) -> Imported:
+    from edge_rnn_export.keras_check import compare
+    from edge_rnn_export.keras_reader import from_keras
+
+    model = from_keras(path, **options)
+    checked, unchecked = compare(model, path)
+    return Imported(model, "Keras", checked, unchecked)
+
+
+def _onnx(path: str | PathLike[str], options: Mapping[str, Any]) -> Imported:
+    from edge_rnn_export.onnx_reader import reading_of
+
+    reading = reading_of(path, **options)
+    from edge_rnn_export.onnx_check import compared  # needs onnx, as the line before has found to be there
+
+    try:
+        error, steps = compared(reading, path)
+    except UnsupportedError as reason:
+        return Imported(reading.model, "ONNX", unchecked=str(reason))
+    return Imported(reading.model, "ONNX", f"onnxruntime over {steps} random steps: {error:.1e} off at most")
+
+
 _READERS: dict[str, Callable[[str | PathLike[str], Mapping[str, Any]], Imported]] = {
     "PyTorch state_dict": _torch,
     "JSON": _json,
     "TFLite": _tflite,
+    "Keras": _keras,
+    "ONNX": _onnx,
 }

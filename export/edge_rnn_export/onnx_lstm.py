@@ -13,12 +13,19 @@ from onnx import TensorProto, helper
 from edge_rnn.activation import parse
 from edge_rnn_export.onnx_nodes import Nodes, activation_stages
 
-__all__ = ["is_operator", "lstm_of_operators"]
+__all__ = ["idle_gate", "is_operator", "lstm_of_operators"]
 
 
 def is_operator(layer: Any) -> bool:
     """Whether ONNX's LSTM operator can do all that the layer does."""
     return layer.weight_hr is None and layer.cell_clip is None and layer.coupled != "input"
+
+
+def idle_gate(layer: Any) -> str:
+    """The gate whose peepholes have no place in what is put together, for it follows another gate; or nothing."""
+    if getattr(layer, "peephole", None) is None or is_operator(layer):
+        return ""
+    return {"input": "i", "forget": "f"}.get(layer.coupled, "")
 
 
 def lstm_of_operators(graph: Nodes, layer: Any, x: str, wanted: str) -> str:

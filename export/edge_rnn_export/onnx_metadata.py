@@ -29,7 +29,9 @@ def metadata(model: Model, form: str = "step") -> dict[str, str]:
     dict
         ``{"edge_rnn": JSON}``: ``format`` (1), ``version`` of edge_rnn, ``fingerprint`` of the model, ``form``
         (``"step"`` or ``"sequence"``), ``name``, ``labels``, ``sample_rate_hz`` (or null), ``input_names``,
-        ``input_units``, and ``initial_state``: state name to list of numbers, for the states that do not start at zero.
+        ``input_units``, ``input_size``, ``layers``, for each its ``kind``, ``name``, ``inputs``, ``options`` and the
+        names of its ``arrays`` (and ``idle_peephole``, numbers that no operator reads); and ``initial_state``: state
+        name to list of numbers, for those that do not start at zero.
     """
     description = {
         "format": _FORMAT,
@@ -41,6 +43,8 @@ def metadata(model: Model, form: str = "step") -> dict[str, str]:
         "sample_rate_hz": model.sample_rate_hz,
         "input_names": model.input_names,
         "input_units": model.input_units,
+        "input_size": model.input_size,
+        "layers": [_layer(layer) for layer in model.layers],
         "initial_state": _initial_state(model),
     }
     return {METADATA_KEY: json.dumps(description)}
@@ -93,5 +97,21 @@ def trained_states(found: Mapping[str, str]) -> dict[str, NDArray[np.float32]]:
         raise FileError(f"the graph's metadata {METADATA_KEY!r} are damaged; export the model anew.") from None
 
 
+def _layer(layer: Any) -> dict[str, Any]:
+    from edge_rnn_export.onnx_lstm import idle_gate  # needs onnx, which is there where graphs are written
+
+    described = {
+        "kind": layer.kind,
+        "name": layer.name,
+        "inputs": layer.inputs,
+        "options": layer.options,
+        "arrays": [*layer.arrays, *layer.formats],
+    }
+    idle = idle_gate(layer)
+    return described | ({"idle_peephole": np.split(layer.peephole, 3)["ifo".index(idle)].tolist()} if idle else {})
+
+
 def _initial_state(model: Model) -> dict[str, Any]:
-    return {name: np.asarray(value).tolist() for name, value in model.initial_state.items() if value.any()}
+    return {
+        name: np.asarray(value).tolist() for name, value in model.initial_state.items() if value.tobytes().strip(b"\0")
+    }

@@ -12,7 +12,7 @@ from onnx import NodeProto, ValueInfoProto, helper
 
 from edge_rnn.activation import Activation
 
-__all__ = ["ACTIVATIONS", "Form", "Nodes", "Stage", "activation_stages"]
+__all__ = ["ACTIVATIONS", "GATES", "Form", "Nodes", "Stage", "activation_stages"]
 
 Form = Literal["step", "sequence"]
 
@@ -31,6 +31,9 @@ ACTIVATIONS = {
     "thresholded_relu": "ThresholdedRelu",
 }
 """As recurrent operators call them. ScaledTanh and Affine are nothing else; the others are operators too."""
+
+GATES = {"Elman": "h", "GRU": "zrn", "LSTM": "iofg"}
+"""Gates in the order that ONNX's operators have them in, by our layers' letters; the LSTM's g is c in its words."""
 
 
 Stage = tuple[str, list[str], dict[str, Any]]

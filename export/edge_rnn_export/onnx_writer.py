@@ -23,7 +23,7 @@ from edge_rnn.layers import LAYER_TYPES
 from edge_rnn.model import Model
 from edge_rnn_export.onnx_lstm import is_operator, lstm_of_operators
 from edge_rnn_export.onnx_metadata import metadata
-from edge_rnn_export.onnx_nodes import ACTIVATIONS, Form, Nodes, Stage, activation_stages
+from edge_rnn_export.onnx_nodes import ACTIVATIONS, GATES, Form, Nodes, Stage, activation_stages
 
 __all__ = ["OPSET", "build_graph"]
 
@@ -101,7 +101,7 @@ Writer = Callable[[Nodes, Any, Sequence[str], str], str]
 
 
 def _elman(graph: Nodes, layer: Any, reads: Sequence[str], wanted: str) -> str:
-    return _recurrent(graph, layer, reads, wanted, "RNN", "h", **_activations(layer.activation))
+    return _recurrent(graph, layer, reads, wanted, "RNN", **_activations(layer.activation))
 
 
 def _lstm(graph: Nodes, layer: Any, reads: Sequence[str], wanted: str) -> str:
@@ -115,17 +115,14 @@ def _lstm(graph: Nodes, layer: Any, reads: Sequence[str], wanted: str) -> str:
     if layer.peephole is not None:
         i, f, o = np.split(layer.peephole, 3)
         extra = [graph.constant(f"{layer.name}.P", np.concatenate([i, o, f])[None])]
-    return _recurrent(
-        graph, layer, reads, wanted, "LSTM", "iofg", extra, **attributes
-    )  # the cell gate g is c in ONNX's words
+    return _recurrent(graph, layer, reads, wanted, "LSTM", extra, **attributes)
 
 
 def _gru(graph: Nodes, layer: Any, reads: Sequence[str], wanted: str) -> str:
     used = (layer.gate_activation, layer.candidate_activation)
     attributes = {} if used == ("sigmoid", "tanh") else _activations(*used)
-    return _recurrent(
-        graph, layer, reads, wanted, "GRU", "zrn", linear_before_reset=int(layer.reset_after), **attributes
-    )
+    attributes["linear_before_reset"] = int(layer.reset_after)
+    return _recurrent(graph, layer, reads, wanted, "GRU", **attributes)
 
 
 def _activations(*texts: str) -> dict[str, Any]:
@@ -147,13 +144,12 @@ def _recurrent(
     reads: Sequence[str],
     wanted: str,
     operator: str,
-    gates: str,
     extra: Sequence[str] = (),
     **attributes: Any,
 ) -> str:
     """One of ONNX's recurrent operators, given its order of gates; returns the name of what it puts out."""
     name = layer.name
-    order = [layer.gates.index(gate) for gate in gates]
+    order = [layer.gates.index(gate) for gate in GATES[layer.kind]]
 
     def rearranged(array: Array) -> Array:
         return np.concatenate([np.split(array, len(order))[gate] for gate in order])

@@ -36,23 +36,9 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from streams import Network, fit
 from torch.func import functional_call
-from torch.nn import functional
-from train_wrist import (
-    CHUNK,
-    FOLDS,
-    LABELS,
-    SEED,
-    STREAMS,
-    WEIGHT_DECAY,
-    Network,
-    Recordings,
-    draw,
-    fetch,
-    joined,
-    train,
-)
+from train_wrist import CHUNK, FOLDS, HIDDEN, INPUT_NAMES, LABELS, SEED, Recordings, fetch, joined, streams, train
 
 from edge_rnn import EdgeRnnError, Model, Stream, dequantize, device, load, quantize, rounding, save
 from edge_rnn.formats import PANEL, Matrix, Sparse
@@ -121,7 +107,7 @@ def rounded(nearest: Callable[[NDArray[np.float32]], Matrix], weight: torch.Tens
 
 def network_of(model: Model) -> Network:
     """The GRU and the head in PyTorch; samples are standardized before."""
-    network = Network("gru")
+    network = Network("gru", len(INPUT_NAMES), HIDDEN, len(LABELS))
     _, rnn, head = dequantize(model).layers
     arrays = {f"{layer.name}.{name}": array for layer in (rnn, head) for name, array in layer.arrays.items()}
     network.load_state_dict({parameter(name): torch.tensor(array) for name, array in arrays.items()})
@@ -142,24 +128,13 @@ def fine_tune(model: Model, format_: str, recordings: Recordings, seed: int = SE
     x = torch.from_numpy((recordings.x - standardize.mean) / standardize.scale)
     y = torch.from_numpy(recordings.y.astype(np.int64))
     length = y.numel() * x.shape[1]
-    optimizer = torch.optim.AdamW(network.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, LEARNING_RATE, total_steps=EPOCHS * len(range(0, length, CHUNK)), pct_start=0.2
-    )
-    for _ in range(EPOCHS):
-        streams = [draw(x, y, length, generator) for _ in range(STREAMS)]
-        xs, ys = (torch.stack(parts) for parts in zip(*streams, strict=True))
-        state = None
-        for begin in range(0, length, CHUNK):
-            weights = {name: view(network.get_parameter(name)) for name, view in seen.items()}
-            logits, state = functional_call(network, weights, (xs[:, begin : begin + CHUNK], state))
-            state = state.detach()
-            loss = functional.cross_entropy(logits.flatten(0, 1), ys[:, begin : begin + CHUNK].flatten())
-            optimizer.zero_grad()
-            loss.backward()
-            nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-            optimizer.step()
-            schedule.step()
+
+    def step(xs: torch.Tensor, state: Any) -> tuple[torch.Tensor, Any]:
+        weights = {name: view(network.get_parameter(name)) for name, view in seen.items()}
+        answer: tuple[torch.Tensor, Any] = functional_call(network, weights, (xs, state))
+        return answer
+
+    fit(network, streams(x, y, length, generator), EPOCHS, length, CHUNK, LEARNING_RATE, step)
     return read_back(network, small, format_)
 
 

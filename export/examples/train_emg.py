@@ -26,7 +26,7 @@ import io
 import re
 import time
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -35,8 +35,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
-from torch.nn import functional
+from streams import Network, fit
 
 from edge_rnn import Model, Stream, atomic, save
 from edge_rnn_export import from_torch
@@ -58,7 +57,6 @@ SHORTEST = 30  # samples that are left of a rest or a gesture
 GAIN = 0.3  # deviation of an electrode's log gain
 NOISE = 0.3  # deviation, once the samples are standardized
 LEARNING_RATE = 0.01
-WEIGHT_DECAY = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,17 +69,6 @@ class Block:
 
 Sessions = Mapping[str, list[Block]]
 """Blocks by ``<person>-<session>``."""
-
-
-class Network(nn.Module):  # type: ignore[misc, unused-ignore]
-    def __init__(self) -> None:
-        super().__init__()
-        self.rnn = nn.GRU(len(INPUT_NAMES), HIDDEN, batch_first=True)
-        self.head = nn.Linear(HIDDEN, len(LABELS))
-
-    def forward(self, x: torch.Tensor, state: Any) -> tuple[torch.Tensor, Any]:
-        h, state = self.rnn(x, state)
-        return self.head(h), state
 
 
 # The data
@@ -143,27 +130,16 @@ def train(sessions: Sessions, seed: int = SEED) -> Model:
     rng = np.random.default_rng(seed)
     x = np.concatenate([block.x for each in sessions.values() for block in each])
     mean, scale = (part.astype(np.float32) for part in (x.mean(0, dtype=np.float64), x.std(0, dtype=np.float64)))
-    begins = range(0, len(x), CHUNK)
-    network = Network()
-    optimizer = torch.optim.AdamW(network.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, LEARNING_RATE, total_steps=EPOCHS * len(begins), pct_start=0.2
-    )
-    for _ in range(EPOCHS):
-        streams = [draw(sessions, len(x), rng) for _ in range(STREAMS)]
-        xs = torch.from_numpy((np.stack([x for x, _ in streams]) - mean) / scale)
-        xs += NOISE * torch.randn_like(xs)
-        ys = torch.from_numpy(np.stack([y for _, y in streams]))
-        state = None
-        for begin in begins:
-            logits, state = network(xs[:, begin : begin + CHUNK], state)
-            state = state.detach()
-            loss = functional.cross_entropy(logits.flatten(0, 1), ys[:, begin : begin + CHUNK].flatten())
-            optimizer.zero_grad()
-            loss.backward()
-            nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-            optimizer.step()
-            schedule.step()
+    network = Network("gru", len(INPUT_NAMES), HIDDEN, len(LABELS))
+
+    def streams() -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        while True:
+            drawn = [draw(sessions, len(x), rng) for _ in range(STREAMS)]
+            xs = torch.from_numpy((np.stack([x for x, _ in drawn]) - mean) / scale)
+            xs += NOISE * torch.randn_like(xs)
+            yield xs, torch.from_numpy(np.stack([y for _, y in drawn]))
+
+    fit(network, streams(), EPOCHS, len(x), CHUNK, LEARNING_RATE)
     return from_torch(
         network.eval(),
         activations={"head": "softmax"},  # cross_entropy has it inside

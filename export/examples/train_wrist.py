@@ -24,7 +24,7 @@ import sys
 import tempfile
 import time
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -32,8 +32,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
-from torch.nn import functional
+from streams import Network, fit
 
 from edge_rnn import files, reference
 from edge_rnn.model import Model
@@ -53,7 +52,7 @@ LABELS = ("Standing", "Running", "Walking", "Badminton")
 SAMPLE_RATE_HZ = 10.0
 INPUT_NAMES = ("accel_x", "accel_y", "accel_z", "gyro_x", "gyro_y", "gyro_z")
 INPUT_UNITS = ("m/s^2",) * 3 + ("rad/s",) * 3
-CELLS: dict[str, Any] = {"gru": nn.GRU, "lstm": nn.LSTM, "elman": nn.RNN}
+CELLS = ("gru", "lstm", "elman")
 
 SEED = 0
 HIDDEN = 16
@@ -62,7 +61,6 @@ STREAMS = 16  # trained side by side
 CHUNK = 100  # samples that the gradient goes back through; the state goes on
 SHORTEST = 30  # samples of a stretch
 LEARNING_RATE = 0.02
-WEIGHT_DECAY = 0.1
 FOLDS = 4
 
 
@@ -81,17 +79,6 @@ class Source(NamedTuple):
     train: Recordings
     test: Recordings
     license: bytes | None
-
-
-class Network(nn.Module):  # type: ignore[misc, unused-ignore]
-    def __init__(self, cell: str) -> None:
-        super().__init__()
-        self.rnn = CELLS[cell](len(INPUT_NAMES), HIDDEN, batch_first=True)
-        self.head = nn.Linear(HIDDEN, len(LABELS))
-
-    def forward(self, x: torch.Tensor, state: Any) -> tuple[torch.Tensor, Any]:
-        h, state = self.rnn(x, state)
-        return self.head(h), state
 
 
 # The data
@@ -146,24 +133,8 @@ def train(cell: str, recordings: Recordings, seed: int = SEED) -> Model:
     x = torch.from_numpy((recordings.x - mean) / scale)
     y = torch.from_numpy(recordings.y.astype(np.int64))
     length = y.numel() * x.shape[1]
-    network = Network(cell)
-    optimizer = torch.optim.AdamW(network.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, LEARNING_RATE, total_steps=EPOCHS * len(range(0, length, CHUNK)), pct_start=0.2
-    )
-    for _ in range(EPOCHS):
-        streams = [draw(x, y, length, generator) for _ in range(STREAMS)]
-        xs, ys = (torch.stack(parts) for parts in zip(*streams, strict=True))
-        state = None
-        for begin in range(0, length, CHUNK):
-            logits, state = network(xs[:, begin : begin + CHUNK], state)
-            state = tuple(part.detach() for part in state) if isinstance(state, tuple) else state.detach()
-            loss = functional.cross_entropy(logits.flatten(0, 1), ys[:, begin : begin + CHUNK].flatten())
-            optimizer.zero_grad()
-            loss.backward()
-            nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-            optimizer.step()
-            schedule.step()
+    network = Network(cell, len(INPUT_NAMES), HIDDEN, len(LABELS))
+    fit(network, streams(x, y, length, generator), EPOCHS, length, CHUNK, LEARNING_RATE)
     return from_torch(
         network.eval(),
         activations={"head": "softmax"},  # cross_entropy has it inside
@@ -174,6 +145,15 @@ def train(cell: str, recordings: Recordings, seed: int = SEED) -> Model:
         input_names=INPUT_NAMES,
         input_units=INPUT_UNITS,
     )
+
+
+def streams(
+    x: torch.Tensor, y: torch.Tensor, length: int, generator: torch.Generator
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Streams to train on side by side, others each time."""
+    while True:
+        xs, ys = zip(*(draw(x, y, length, generator) for _ in range(STREAMS)), strict=True)
+        yield torch.stack(xs), torch.stack(ys)
 
 
 def draw(

@@ -136,7 +136,7 @@ def test_import_of_json_is_checked_with_its_own_recording(tmp_path: Path, capsys
         ("model.txt", [], r"expected a file whose name ends in one of \.pt, "),
         ("amp.json", ["--modules", "a"], "--modules with .*: that goes with PyTorch state_dict alone"),
         ("amp.json", ["--mean", "1", "--scale", "1"], "--mean and --scale with"),
-        ("amp.json", ["--upto", "lstm"], "--upto with .*: that goes with TFLite alone"),
+        ("amp.json", ["--upto", "lstm"], "--upto with .*: that goes with TFLite and ONNX alone"),
         ("bad.tflite", [], "bad.tflite"),
     ],
 )

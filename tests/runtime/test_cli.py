@@ -23,7 +23,9 @@ from edge_rnn.layers import LAYER_TYPES
 from edge_rnn.plan import plan_of
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = ("demo", "inspect", "run", "generate", "shrink", "bench", "warm-up", "doctor", "import", "export")
+COMMANDS = (
+    "demo", "inspect", "run", "generate", "shrink", "bench", "warm-up", "devices", "doctor", "import", "export"
+)  # fmt: skip
 LABELS = ("rest", "walk", "run [fast]", "jump")
 
 

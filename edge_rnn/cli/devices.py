@@ -1,0 +1,143 @@
+"""``edge-rnn devices``: the boards that edge_rnn knows, and what it knows of each."""
+
+from __future__ import annotations
+
+import argparse
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from edge_rnn.device_profile import Device
+
+__all__ = ["add"]
+
+_EPILOG = """\
+examples:
+  edge-rnn devices
+  edge-rnn devices show raspberry_pi_zero_2w
+  edge-rnn devices show pico_2 --json | jq .figures.clock_hz
+"""
+_OUTPUTS = {"shared": "shared library", "static": "static library, no system", "wasm": "WebAssembly module"}
+
+
+def add(subparsers: Any) -> None:
+    """Add ``devices``."""
+    parser = subparsers.add_parser(
+        "devices",
+        help="list the boards that edge_rnn knows",
+        description="List the boards that edge_rnn knows, this machine marked, or show all that is known of one: what "
+        "code is compiled for, and each figure with its source.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("action", metavar="show NAME", nargs="*", help="show one device; without, all are listed")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.set_defaults(func=partial(_devices, parser))
+
+
+def _devices(parser: argparse.ArgumentParser, args: argparse.Namespace) -> int:
+    from edge_rnn import device
+
+    if not args.action:
+        _list(args.json)
+        return 0
+    if len(args.action) != 2 or args.action[0] != "show":
+        parser.error(f"got {' '.join(args.action)!r}, expected nothing or show NAME")
+    _show(device.load(args.action[1]), args.json)
+    return 0
+
+
+def _list(as_json: bool) -> None:
+    from edge_rnn import device
+    from edge_rnn.cli.console import make_console, print_json, print_table
+
+    known = [device.load(name) for name in device.names()]
+    here = device.here()
+    if as_json:
+        print_json({"here": here.name if here else None, "devices": [_as_json(each) for each in known]})
+        return
+    from rich.table import Table
+
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for name, justify in (("device", "left"), ("", "left"), ("processor", "left"), ("clock", "right"),
+                          ("RAM", "right"), ("runs as", "left")):  # fmt: skip
+        table.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
+    for each in known:
+        table.add_row(
+            each.name + (" *" if here and each.name == here.name else ""),
+            each.title,
+            each.cpu,
+            _spell_hz(each.clock_hz),
+            _spell_size(each.ram_bytes),
+            _runs_as(each),
+        )
+    console = make_console()
+    print_table(console, table)
+    told = f"* this machine: {here.title}" if here else "This machine is none of these."
+    console.print(f"\n{told}. edge-rnn devices show NAME explains one; its page lies in {device.files()}.")
+
+
+def _show(each: Device, as_json: bool) -> None:
+    from edge_rnn import device
+    from edge_rnn.cli.console import make_console, print_facts, print_json, print_table
+
+    if as_json:
+        print_json(_as_json(each))
+        return
+    from rich.table import Table
+
+    target, page = each.target, device.files() / each.name / "README.md"
+    console = make_console()
+    facts = {
+        "device": each.name,
+        "board": each.title,
+        "compiled for": f"{each.triple}, {each.cpu}" + (f", {each.features}" if each.features else ""),
+        "calls": f"floats by the {each.float_abi} convention" + (f", {each.abi}" if each.abi else ""),
+        "addresses": f"{each.bits} bit",
+        "double": "in hardware" if each.has_double else "by software: none in compiled code",
+        "kernels": f"registers of {target.register_bits} bits, blocks of {target.block} vectors of 8 floats",
+        "needs": ", ".join(each.hwcaps) + " in /proc/cpuinfo" if each.hwcaps else "no feature beyond its kind",
+        "known by": " or ".join(f"{start!r}" for start in each.models) + " in /proc/device-tree/model"
+        if each.models
+        else "its kind of processor"
+        if each.output == "shared"
+        else "its name alone",
+        "Python": f"{each.python} or later" if each.python else "none that edge_rnn runs on",
+        "Numba": "wheel on PyPI" if each.numba else "no wheel",
+        "runs as": _runs_as(each),
+        "built as": _OUTPUTS[each.output],
+        "pipeline model": each.machine_model or "none in LLVM",
+        "page": str(page) if page.is_file() else "none",
+    }
+    print_facts(console, facts)
+    console.print()
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for name, justify in (("figure", "left"), ("value", "right"), ("known", "left"), ("source", "left")):
+        table.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
+    for name, figure in each.figures.items():
+        table.add_row(name, f"{figure.value:,}", figure.kind, figure.source)
+    print_table(console, table)
+
+
+def _runs_as(each: Device) -> str:
+    """``Numba``: the package itself; ``library``: what ``edge-rnn build`` makes."""
+    return "Numba or library" if each.numba else "library"
+
+
+def _as_json(each: Device) -> dict[str, Any]:
+    from dataclasses import asdict, fields
+
+    plain = {field.name: getattr(each, field.name) for field in fields(each) if field.name not in each.figures}
+    del plain["figures"]
+    return plain | {"figures": {name: asdict(figure) for name, figure in each.figures.items()}}
+
+
+def _spell_hz(hertz: float) -> str:
+    return f"{hertz / 1e9:g} GHz" if hertz >= 1e9 else f"{hertz / 1e6:g} MHz"
+
+
+def _spell_size(count: int) -> str:
+    for unit, size in (("GB", 2**30), ("MB", 2**20)):
+        if count >= size:
+            return f"{count / size:g} {unit}"
+    return f"{count / 2**10:g} KB"

@@ -1,0 +1,7 @@
+"""A model as a library of machine code for a board: no Numba there, no Python needed, no C library either."""
+
+from __future__ import annotations
+
+from edge_rnn_export.build.builder import Built, build
+
+__all__ = ["Built", "build"]

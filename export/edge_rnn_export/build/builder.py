@@ -1,0 +1,196 @@
+"""From a Model and a board to a folder with all that a program on the board needs."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import edge_rnn
+from edge_rnn import device as devices
+from edge_rnn.device import Device
+from edge_rnn.errors import FileError, InputError
+from edge_rnn.kernels.standalone import FUNCTIONS, STATE_ALIGNMENT_BYTES, Layout, compile_library
+from edge_rnn.model import Model
+from edge_rnn_export.build.gate import check_elf, check_module
+from edge_rnn_export.build.link import INSTALL, linker_for, shared_library, wasm_module
+from edge_rnn_export.build.network import SelfTest, layout_of, self_test
+from edge_rnn_export.build.sources import hwcap, sources
+
+__all__ = ["Built", "build"]
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """What a build has made.
+
+    Parameters
+    ----------
+    folder
+        Where it is.
+    files
+        Bytes of each file, by its name.
+    meta
+        What the JSON beside the library says.
+    note
+        What is missing, in a sentence; empty where nothing is.
+    """
+
+    folder: Path
+    files: Mapping[str, int]
+    meta: Mapping[str, Any]
+    note: str
+
+
+def build(model: Model, device: str | Device, output: str | os.PathLike[str], *, name: str = "") -> Built:
+    """Compile a model for a board, look at what came out, and write it to a folder.
+
+    Parameters
+    ----------
+    model
+        Float32, or in any format that ``quantize`` or ``shrink`` makes.
+    device
+        A board's name, see ``edge-rnn devices``, or its profile.
+    output
+        Folder, made if it is not there; files of an earlier build are replaced.
+    name
+        What C names and files begin with: a C identifier. Empty: the model's name, made into one.
+
+    Returns
+    -------
+    Built
+        Of a board with Linux a shared library, of one without a system an object, of wasm a module; each with a C
+        header (or a JavaScript loader), an example, a README, and a JSON file of sizes, hashes, versions and the
+        self-test's samples.
+
+    Raises
+    ------
+    InputError
+        The name is no C identifier, or the board is unknown.
+    CompileError
+        The code is not what it should be; nothing is written.
+    UnsupportedError
+        A layer has no kernel, or a package of the extra ``cross`` is missing.
+    FileError
+        The folder cannot be written.
+    """
+    board = devices.load(device) if isinstance(device, str) else device
+    name = _identifier(name or model.name or "network", bool(name))
+    test = self_test(model)
+    layout = layout_of(model, board.target, test)
+    meta = _meta(model, board, name, layout)
+    with tempfile.TemporaryDirectory(prefix="edge_rnn-") as aside:
+        place = Path(aside)
+        binary, note = _compiled(board, name, layout, meta, place)
+        objects = [] if board.output == "wasm" and not note else [f"{name}.o"]
+        data = {file: (place / file).read_bytes() for file in dict.fromkeys([binary, *objects])}
+    whole = {
+        **meta,
+        "library": binary,
+        "test": _as_lists(test),
+        "sha256": {f: sha256(d).hexdigest() for f, d in data.items()},
+    }
+    texts = sources(board, name, whole, is_library=not note)
+    data |= {file: text.encode() for file, text in texts.items()}
+    data[f"{name}.json"] = (json.dumps(whole, indent=1) + "\n").encode()  # last: it tells that the others are there
+    folder = Path(output)
+    _write(folder, data)
+    return Built(folder, {file: len(content) for file, content in data.items()}, whole, note)
+
+
+def _identifier(text: str, given: bool) -> str:
+    made = text if given else re.sub(r"\W+", "_", text.lower(), flags=re.ASCII).strip("_") or "network"
+    made = f"network_{made}" if not given and made[0].isdigit() else made
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,63}", made):
+        raise InputError(
+            f"build name got {text!r}, expected a C identifier of at most 64 characters that begins with a letter."
+        )
+    return made
+
+
+def _meta(model: Model, board: Device, name: str, layout: Layout) -> dict[str, Any]:
+    """What there is to say about the network and its build, but for hashes and the test."""
+    target = board.target
+    architecture = target.triple.partition("-")[0]
+    return {
+        "name": name,
+        "title": model.name,
+        "device": board.title,
+        "triple": target.triple,
+        "cpu": target.cpu,
+        "features": target.features,
+        "machines": list(_MACHINES.get(re.sub(r"^(arm|thumb).*", "arm", architecture), (architecture,))),
+        "cpuinfo": list(board.hwcaps),
+        "hwcap": hwcap(board),
+        "fingerprint": model.fingerprint,
+        "labels": list(model.labels),
+        "sample_rate_hz": model.sample_rate_hz,
+        "input_names": list(model.input_names),
+        "input_units": list(model.input_units),
+        "input_size": model.input_size,
+        "output_size": model.output_size,
+        "state_bytes": layout.state_bytes,
+        "state_alignment": STATE_ALIGNMENT_BYTES,
+        "saved_floats": layout.kept_floats,
+        "weight_bytes": layout.weights.nbytes,
+        "versions": {"edge_rnn": edge_rnn.__version__, "numba": version("numba"), "llvmlite": version("llvmlite")},
+    }
+
+
+_MACHINES = {
+    "arm": ("armv6l", "armv7l", "armv8l", "aarch64"),
+    "x86_64": ("x86_64", "AMD64"),
+    "aarch64": ("aarch64", "arm64"),
+}
+"""What ``uname -m`` says where code of an architecture runs; a 64-bit kernel may run 32-bit programs."""
+
+
+def _compiled(board: Device, name: str, layout: Layout, meta: Mapping[str, Any], place: Path) -> tuple[str, str]:
+    """Compile and link in a folder; the name of the file, and what is missing."""
+    target = board.target
+    texts = {f"{name}_meta": json.dumps({key: value for key, value in meta.items() if value})}
+    exports = (*(f"{name}_{function}" for function in FUNCTIONS), *texts)
+    module, code = compile_library(name, layout, texts, target)
+    check_module(module)
+    source = place / f"{name}.o"
+    source.write_bytes(code)
+    if board.output != "wasm":
+        check_elf(code, target, {*exports})
+    linker = linker_for(target)
+    if board.output == "static":
+        return source.name, ""
+    if not linker:
+        return (
+            source.name,
+            f"no linker for {board.title} was found, so it is an object file; {INSTALL} brings one.",
+        )
+    if board.output == "wasm":
+        wasm_module(linker, source, place / f"{name}.wasm", exports)
+        return f"{name}.wasm", ""
+    library = place / f"lib{name}.so"
+    shared_library(target, linker, source, library, library.name)
+    check_elf(library.read_bytes(), target, {*exports})
+    return library.name, ""
+
+
+def _as_lists(test: SelfTest) -> dict[str, Any]:
+    return {"xs": test.xs.tolist(), "ys": test.ys.tolist(), "tolerance": test.tolerance}
+
+
+def _write(folder: Path, data: Mapping[str, bytes]) -> None:
+    """Each file at once or not at all; a new folder appears with all of them."""
+    from edge_rnn import atomic
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FileError(f"{folder}: cannot be made: {error.strerror or error}.") from None
+    for file, content in data.items():
+        atomic.write(folder / file, content)

@@ -1,0 +1,60 @@
+"""The subcommand ``build`` of the ``edge-rnn`` command."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+__all__ = ["add_build"]
+
+_EPILOG = """\
+edge-rnn devices lists the boards. The folder gets the library (an object for a board without a system, a module for
+wasm), a C header, an example with a Makefile, a loader for Python or JavaScript, a README and a JSON file that
+describes them. What was compiled is looked at first: it refers to nothing outside, writes to nothing but the caller's
+state, and has no instruction that the board lacks.
+
+examples:
+  edge-rnn build wrist.safetensors --device raspberry_pi_zero_w -o built
+  edge-rnn build wrist.safetensors --device cortex_m4f -o built --name wrist
+"""
+
+
+def add_build(subparsers: Any) -> None:
+    """Add ``build``: a model file becomes a library for a board."""
+    parser = subparsers.add_parser(
+        "build",
+        help="compile a model for a board, to be called from C or plain Python",
+        description="Compile a model for a board ahead of time: a library that is called from C, or from Python "
+        "without Numba and without edge_rnn.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("model", metavar="MODEL", help="model file of edge_rnn")
+    parser.add_argument("--device", metavar="NAME", required=True, help="board: raspberry_pi_zero_2w, cortex_m4f, ...")
+    parser.add_argument(
+        "-o", "--output", metavar="DIR", required=True, help="folder to write to, made if it is missing"
+    )
+    parser.add_argument("--name", default="", help="what C names and files begin with (default: the model's name)")
+    parser.set_defaults(func=_build)
+
+
+def _build(args: argparse.Namespace) -> int:
+    from edge_rnn.files import load
+    from edge_rnn_export.build.builder import build
+
+    built = build(load(args.model), args.device, args.output, name=args.name or _stem(args.model))
+    meta = built.meta
+    print(f"built        {built.folder / meta['library']}, {built.files[meta['library']]} bytes, for {meta['device']}")
+    print(f"compiled     for {meta['cpu']}, {meta['triple']}" + "".join(f", needs {word}" for word in meta["cpuinfo"]))
+    print(f"memory       {meta['weight_bytes']} bytes of weights, {meta['state_bytes']} of state")
+    print(f"beside it    {', '.join(file for file in built.files if file != meta['library'])}")
+    if built.note:
+        print(f"missing      {built.note}")
+    return 0
+
+
+def _stem(path: str) -> str:
+    """A C identifier out of a file's name."""
+    made = "".join(c if c.isascii() and c.isalnum() else "_" for c in Path(path).stem.lower()).strip("_")
+    return made if made[:1].isalpha() else f"network_{made}".rstrip("_")

@@ -1,0 +1,97 @@
+"""From a Model to the numbers that a library is compiled from, and the test that it carries."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_rnn import reference
+from edge_rnn.errors import InputError
+from edge_rnn.kernels.standalone import Layout
+from edge_rnn.kernels.target import Target
+from edge_rnn.layers import Embedding, Standardize
+from edge_rnn.model import Model
+from edge_rnn.plan import plan_for
+from edge_rnn.stream import Stream
+
+__all__ = ["TEST_STEPS", "SelfTest", "layout_of", "self_test"]
+
+Array = NDArray[np.float32]
+
+TEST_STEPS = 16
+"""Steps of a library's self-test."""
+
+_TOLERANCE = {"": 1e-5, "int8": 1 / 32639, "int4": 1 / 32639, "w8a8": 1 / 127}
+"""Relative to the largest output, at least 1; by the format of a matrix: that of ``verify``, or the size of a step
+where a vector is rounded to steps, since a value between two of them may fall to either side."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SelfTest:
+    """Samples and what has to come out of them.
+
+    Parameters
+    ----------
+    xs
+        ``(time, I)`` float32.
+    ys
+        ``(time, O)`` float32, of the reference; where steps are rounded to integers, of the kernels on this machine.
+    tolerance
+        By how much an output may be off.
+    """
+
+    xs: Array
+    ys: Array
+    tolerance: float
+
+
+def self_test(model: Model, seed: int = 0) -> SelfTest:
+    """Normally distributed samples in the sensor's units, symbols of an Embedding, and the answers to them.
+
+    Raises
+    ------
+    InputError
+        The model's values leave the range of float32 on them.
+    """
+    generator = np.random.default_rng(seed)
+    xs = generator.standard_normal((TEST_STEPS, model.input_size))
+    for layer, sources in zip(model.layers, model.sources, strict=True):
+        if isinstance(layer, Standardize) and sources == (-1,):
+            xs = layer.mean + layer.scale * xs
+        if isinstance(layer, Embedding) and sources == (-1,):
+            xs = generator.integers(0, len(layer.weight), xs.shape).astype(float)
+    samples = xs.astype(np.float32)
+    with np.errstate(all="ignore"):
+        ys, _ = reference.run(model, samples)
+        largest = float(np.abs(ys).max())
+    if not largest < np.finfo(np.float32).max:
+        raise InputError(f"build cannot test {model!r}: its values leave the range of float32 within 16 steps.")
+    formats = {matrix.format for layer in model.layers for matrix in layer.formats.values()}
+    expected = Stream(model).run(samples) if formats & _TOLERANCE.keys() else ys.astype(np.float32)
+    tolerance = max(_TOLERANCE.get(format_, _TOLERANCE[""]) for format_ in (*formats, ""))
+    return SelfTest(samples, expected, tolerance * max(1.0, largest))
+
+
+def layout_of(model: Model, target: Target, test: SelfTest) -> Layout:
+    """The model, laid out for a CPU."""
+    plan = plan_for(model, target)
+    initial = np.zeros(plan.state_floats, np.float32)
+    for name, values in model.initial_state.items():
+        initial[plan.states[name].even :][: values.size] = values
+    told = f"{model.fingerprint} {target} {plan.words} {plan.kept}"
+    return Layout(
+        operations=plan.operations,
+        records=plan.records,
+        weights=plan.weights,
+        words=plan.words,
+        arena_floats=plan.arena_floats,
+        initial=initial,
+        kept=np.array([(slots.even, slots.odd, slots.size) for slots in plan.kept], np.int32),
+        tag=int.from_bytes(hashlib.sha256(told.encode()).digest()[:4], "little", signed=True),
+        test_x=test.xs,
+        test_y=test.ys,
+        test_tolerance=test.tolerance,
+    )

@@ -1,0 +1,107 @@
+"""The texts beside a library: header, example, loader, README, filled in for one network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.resources import files
+from string import Template
+from typing import Any
+
+import edge_rnn
+from edge_rnn.device import Device
+
+__all__ = ["hwcap", "sources"]
+
+_HWCAP = {
+    "aarch64": {"asimd": 1, "asimddp": 20, "asimdhp": 10, "fphp": 9, "sve": 22},
+    "arm": {"vfp": 6, "neon": 12, "vfpv3": 13, "vfpv4": 16, "idiva": 17, "asimddp": 24},
+}
+"""Bits of AT_HWCAP by word of /proc/cpuinfo: Linux, arch/arm64/include/uapi/asm/hwcap.h and arch/arm/…."""
+
+_COMPILERS = {
+    "aarch64": "aarch64-linux-gnu-gcc",
+    "armv": "arm-linux-gnueabihf-gcc",
+    "thumb": "arm-none-eabi-gcc",
+    "riscv64": "riscv64-linux-gnu-gcc",
+}
+
+
+def sources(board: Device, name: str, meta: Mapping[str, Any], *, is_library: bool) -> dict[str, str]:
+    """Texts by the names of their files.
+
+    Parameters
+    ----------
+    board
+        What the network was built for.
+    name
+        What C names and files begin with.
+    meta
+        See :func:`edge_rnn_export.build.build`.
+    is_library
+        Whether there is a shared library; else an object takes its place.
+    """
+    values = _values(board, name, meta)
+    if board.output == "wasm":
+        return {f"{name}.mjs": _filled("loader.mjs", values), "README.md": _filled("README_wasm.md", values)}
+    header = {f"{name}.h": _filled("network.h", values)}
+    if board.output == "static":
+        return header | {
+            "example.c": _filled("example_bare.c", values),
+            "Makefile": _filled("Makefile_bare", values),
+            "README.md": _filled("README_bare.md", values),
+        }
+    example = {"example.c": _filled("example.c", values), "Makefile": _filled("Makefile", values)}
+    loader = {f"{name}.py": _text("loader.py")} if is_library else {}
+    return header | example | loader | {"README.md": _filled("README_shared.md", values)}
+
+
+def _text(template: str) -> str:
+    return (files("edge_rnn_export.build") / "templates" / template).read_text(encoding="utf-8")
+
+
+def _filled(template: str, values: Mapping[str, Any]) -> str:
+    return Template(_text(template)).substitute(values)
+
+
+def _values(board: Device, name: str, meta: Mapping[str, Any]) -> dict[str, Any]:
+    shape = f"{meta['input_size']} inputs, {meta['output_size']} outputs"
+    if meta["sample_rate_hz"]:
+        shape += f", {meta['sample_rate_hz']:g} samples a second"
+    rows = {
+        "Weights": f"{meta['weight_bytes']} bytes",
+        "State": f"{meta['state_bytes']} bytes, one for each sequence",
+        "Inputs": ", ".join(_with_units(meta)),
+        "Outputs": ", ".join(meta["labels"]),
+        "Compiled for": f"{meta['triple']}, {meta['cpu']}",
+        "Needs": ", ".join(meta["cpuinfo"]),
+        "Fingerprint": f"`{meta['fingerprint'][:16]}`",
+    }
+    triple = board.triple
+    prefix = next((text for start, text in _COMPILERS.items() if triple.startswith(start)), "gcc")
+    return {
+        **meta,
+        "NAME": name.upper(),
+        "name": name,
+        "title": meta["title"] or name,
+        "shape": shape,
+        "version": edge_rnn.__version__,
+        "hwcap": hex(sum(1 << bit for bit in meta["hwcap"].values())),
+        "test_steps": len(meta["test"]["xs"]),
+        "table": "\n".join(f"| {title} | {text} |" for title, text in rows.items() if text),
+        "sample": str([round(value, 3) for value in meta["test"]["xs"][0]]),
+        "compiler": prefix,
+        "flags": f"-mcpu={board.cpu} -mthumb -mfloat-abi={board.float_abi}" if triple.startswith("thumb") else "",
+    }
+
+
+def hwcap(board: Device) -> dict[str, int]:
+    """Bits of AT_HWCAP by name without which what was built for a board must not be called, as far as Linux has any."""
+    bits = next((bits for start, bits in _HWCAP.items() if board.triple.startswith(start)), {})
+    return {word: bit for word, bit in bits.items() if word in board.hwcaps}
+
+
+def _with_units(meta: Mapping[str, Any]) -> list[str]:
+    names, units = meta["input_names"], meta["input_units"]
+    if not names or not units:
+        return list(names or units)
+    return [f"{name} ({unit})" for name, unit in zip(names, units, strict=True)]

@@ -1,0 +1,224 @@
+"""A recurrent network in a library of machine code: Python and ctypes, nothing else.
+
+The library, its .json and this file lie side by side and have one name::
+
+    from wrist import Stream
+    stream = Stream()
+    y = stream.step([0.1, 0.2, 0.3])
+
+Where the program has imported NumPy, results are its arrays; else they are of ``array.array``.
+"""
+
+from __future__ import annotations
+
+import array
+import ctypes
+import json
+import pathlib
+import platform
+import struct
+import sys
+import zlib
+from typing import Any
+
+__all__ = ["META", "Stream"]
+
+_HERE = pathlib.Path(__file__).resolve()
+META: dict[str, Any] = json.loads(_HERE.with_suffix(".json").read_text(encoding="utf-8"))
+"""What the network is: sizes, labels, units, what it was built for."""
+
+_NAME = META["name"]
+_POLICIES = ("raise", "hold", "skip")
+_REFUSED = {1: "holds a value that is not finite", 2: "makes a value that is not finite"}
+_SNAPSHOT = struct.Struct("<8s32sII")
+_MAGIC = b"ERNNst01"
+_Float = ctypes.c_float
+
+
+def _missing() -> str:
+    """What this machine lacks, in words."""
+    if platform.machine() not in META["machines"]:
+        return f"it is for {' or '.join(META['machines'])}, this is {platform.machine()}"
+    lacks: set[str] = set()
+    if META["hwcap"]:
+        asked = ctypes.CDLL(None).getauxval
+        asked.restype, asked.argtypes = ctypes.c_ulong, (ctypes.c_ulong,)
+        has = asked(16)  # AT_HWCAP
+        lacks = {word for word, bit in META["hwcap"].items() if not has >> bit & 1}
+    elif META["cpuinfo"]:
+        text = pathlib.Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
+        words = [set(line.partition(":")[2].split()) for line in text.splitlines() if line.startswith("flags")]
+        lacks = set(META["cpuinfo"]) - set[str].intersection(*words) if words else set()
+    return f"this processor lacks {', '.join(sorted(lacks))}" if lacks else ""
+
+
+def _load() -> ctypes.CDLL:
+    reason = _missing()
+    if reason:
+        raise OSError(f"{_NAME} was built for {META['device']} and cannot run here: {reason}; build it for this board.")
+    library = ctypes.CDLL(str(_HERE.with_name(META["library"])))
+    for name in ("reset", "step", "run", "save", "restore", "set_policy", "refused", "self_test", "state_bytes"):
+        function = getattr(library, f"{_NAME}_{name}")
+        function.restype = ctypes.c_int32
+    if library[f"{_NAME}_state_bytes"]() != META["state_bytes"]:
+        raise OSError(f"{META['library']} and {_HERE.stem}.json are not of one build; copy both anew.")
+    return library
+
+
+_LIBRARY = _load()
+
+
+def _function(name: str, *types: Any) -> Any:
+    function = getattr(_LIBRARY, f"{_NAME}_{name}")
+    function.argtypes = types
+    return function
+
+
+_POINTER = ctypes.c_void_p
+_RESET = _function("reset", _POINTER)
+_STEP = _function("step", _POINTER, _POINTER, _POINTER)
+_RUN = _function("run", _POINTER, _POINTER, ctypes.c_int32, _POINTER)
+_SAVE = _function("save", _POINTER, _POINTER)
+_RESTORE = _function("restore", _POINTER, _POINTER)
+_SET_POLICY = _function("set_policy", _POINTER, ctypes.c_int32)
+_REFUSED_SO_FAR = _function("refused", _POINTER)
+_SELF_TEST = _function("self_test", _POINTER)
+
+
+def _floats(values: Any) -> tuple[memoryview, tuple[int, ...]]:
+    """float32 in memory, one behind the other, and the shape: of a buffer of float32 as it is, of anything by value."""
+    try:
+        view = memoryview(values)
+    except TypeError:
+        view = None
+    if view is not None and view.format == "f" and view.c_contiguous:
+        return view, tuple(view.shape or ())
+    try:
+        rows = values.tolist() if hasattr(values, "tolist") else list(values)
+        if rows and isinstance(rows[0], (list, tuple, array.array)):
+            if len({len(row) for row in rows}) > 1:
+                raise ValueError(
+                    f"{_NAME} got rows of different lengths, expected {META['input_size']} numbers in each."
+                )
+            return memoryview(array.array("f", [v for row in rows for v in row])), (len(rows), len(rows[0]))
+        return memoryview(array.array("f", rows)), (len(rows),)
+    except (TypeError, OverflowError):
+        raise ValueError(f"{_NAME} got {type(values).__name__}, expected {META['input_size']} numbers.") from None
+
+
+def _address(view: memoryview) -> Any:
+    """Where the bytes of a buffer are; ctypes takes only those of writable ones."""
+    if view.readonly:
+        view = memoryview(bytearray(view))
+    return (ctypes.c_char * view.nbytes).from_buffer(view) if view.nbytes else ctypes.c_char()
+
+
+def _room(*shape: int) -> Any:
+    """Floats to write to: a NumPy array where NumPy is in use."""
+    numpy = sys.modules.get("numpy")
+    if numpy is not None:
+        return numpy.zeros(shape, numpy.float32)
+    count = 1
+    for size in shape:
+        count *= size
+    return array.array("f", bytes(4 * count))
+
+
+class Stream:
+    """The network at work on one sequence, in memory that is fixed here and now; not for several threads at once.
+
+    ``on_nonfinite`` says what to do with a sample that is not finite, or that makes the output so: ``"raise"`` a
+    ValueError, ``"hold"`` the last finite value of each channel, ``"skip"`` it and repeat the last output.
+    """
+
+    def __init__(self, *, on_nonfinite: str = "raise") -> None:
+        if on_nonfinite not in _POLICIES:
+            raise ValueError(f"Stream on_nonfinite got {on_nonfinite!r}, expected 'raise', 'hold' or 'skip'.")
+        self._policy = _POLICIES.index(on_nonfinite)
+        self.input_size, self.output_size = META["input_size"], META["output_size"]
+        self.labels = tuple(META["labels"])
+        alignment = META["state_alignment"]
+        self._memory = ctypes.create_string_buffer(META["state_bytes"] + alignment)
+        self._state = ctypes.addressof(self._memory) + -ctypes.addressof(self._memory) % alignment
+        self._x = (_Float * self.input_size)()
+        self._y = _room(self.output_size)
+        self._y_address = ctypes.addressof(_Float.from_buffer(self._y))
+        if _SELF_TEST(self._state):
+            raise OSError(f"{META['library']}: the self-test failed: this machine computes other numbers.")
+        self.reset()
+
+    @property
+    def nbytes(self) -> tuple[int, int]:
+        """Bytes of weights and of state."""
+        return META["weight_bytes"], META["state_bytes"]
+
+    @property
+    def refused(self) -> int:
+        """How many samples so far were held or skipped."""
+        return int(_REFUSED_SO_FAR(self._state))
+
+    def step(self, x: Any) -> Any:
+        """One time step: ``input_size`` numbers in, ``output_size`` out, in the same array each time."""
+        try:
+            self._x[:] = x
+        except (TypeError, ValueError):
+            view, shape = _floats(x)
+            if shape != (self.input_size,):
+                raise ValueError(
+                    f"step got shape {shape}, expected ({self.input_size},): one call is one time step."
+                ) from None
+            self._x[:] = view
+        status = _STEP(self._x, self._y_address, self._state)
+        if status:
+            raise ValueError(f"step got a sample that {_REFUSED.get(status, status)}; the state is as before it.")
+        return self._y
+
+    def run(self, xs: Any) -> Any:
+        """Many time steps: ``(time, input_size)`` numbers, rows or one behind the other; their outputs likewise."""
+        view, shape = _floats(xs)
+        if (len(shape) == 2 and shape[1] != self.input_size) or view.nbytes % (4 * self.input_size):
+            raise ValueError(f"run got shape {shape}, expected (time, {self.input_size}).")
+        count = view.nbytes // (4 * self.input_size)
+        ys = _room(count, self.output_size)
+        if count:
+            given = _address(view)
+            done = _RUN(ctypes.byref(given), ctypes.addressof(_Float.from_buffer(ys)), count, self._state)
+            if done < count:
+                raise ValueError(
+                    f"run got xs[{done}], which is not finite or makes the output so; those before are done."
+                )
+        return ys
+
+    def reset(self) -> None:
+        """Back to the start."""
+        _RESET(self._state)
+        _SET_POLICY(self._state, self._policy)
+
+    def snapshot(self) -> bytes:
+        """The state in bytes, as edge_rnn's Stream.snapshot() gives them: either takes the other's."""
+        saved = array.array("f", bytes(4 * META["saved_floats"]))
+        _SAVE(self._state, saved.buffer_info()[0])
+        if sys.byteorder != "little":
+            saved.byteswap()
+        payload = saved.tobytes()
+        return _SNAPSHOT.pack(_MAGIC, bytes.fromhex(META["fingerprint"]), len(saved), zlib.crc32(payload)) + payload
+
+    def restore(self, snapshot: bytes) -> None:
+        """Go on from where :meth:`snapshot` was taken; a ValueError, and nothing changed, if it is not one."""
+        data = bytes(snapshot)
+        payload, size = data[_SNAPSHOT.size :], 4 * META["saved_floats"]
+        head = (_MAGIC, bytes.fromhex(META["fingerprint"]), META["saved_floats"], zlib.crc32(payload))
+        if len(payload) != size or data[: _SNAPSHOT.size] != _SNAPSHOT.pack(*head):
+            raise ValueError("restore got bytes that are no snapshot of this network, or a damaged one.")
+        saved = array.array("f", payload)
+        if sys.byteorder != "little":
+            saved.byteswap()
+        if _RESTORE(self._state, saved.buffer_info()[0]):
+            raise ValueError("restore got a snapshot with values that are not finite.")
+
+
+if __name__ == "__main__":
+    stream = Stream()
+    print(f"{_NAME}: the self-test passed; {stream.input_size} inputs, {stream.output_size} outputs")
+    for line in sys.stdin:
+        print(*(f"{value:.9g}" for value in stream.step([float(word) for word in line.replace(",", " ").split()])))

@@ -1,0 +1,102 @@
+"""A network that was read from a Keras file, held against Keras itself where that is installed."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from os import PathLike
+from typing import Any
+
+import numpy as np
+
+from edge_rnn import reference
+from edge_rnn.errors import EdgeRnnError
+from edge_rnn.layers import Embedding
+from edge_rnn.model import Model
+from edge_rnn_export.keras_source import open_source
+
+__all__ = ["compare"]
+
+STEPS = 32
+"""Length of the random sequence, where the model does not fix one."""
+
+
+def compare(model: Model, path: str | PathLike[str]) -> tuple[str, str]:
+    """Run a file in Keras and what was read from it in the reference, on the same random input.
+
+    Parameters
+    ----------
+    model
+        What :func:`edge_rnn_export.from_keras` read.
+    path
+        The file that it was read from. Keras loads it in its safe mode, and only if all classes that its
+        configuration names are Keras's own.
+
+    Returns
+    -------
+    checked, unchecked
+        With what it was compared and how far it is off; or why it was not, in words. One of the two is empty.
+    """
+    if find_spec("keras") is None:
+        return "", "with Keras, which is not installed"
+    if not _is_plain(open_source(path).document):
+        return "", "with Keras: the file names classes that are not Keras's own"
+    with _backend():
+        try:
+            import keras
+
+            network = keras.models.load_model(path, compile=False, safe_mode=True)
+            xs, batch = _input(model, network.input_shape)
+            ys = np.asarray(keras.ops.convert_to_numpy(network(batch, training=False)), np.float64)[0]
+        except EdgeRnnError:
+            raise
+        except Exception as error:  # whatever Keras, its backend or an older one's file bring about
+            reason = (str(error).splitlines() or [""])[0][:200]
+            return "", f"with Keras: it does not load or run the file: {type(error).__name__}: {reason}"
+    own, _ = reference.run(model, xs)
+    own = own if ys.ndim == 2 and len(ys) == len(own) else own[-1:]
+    off = float(np.abs(own - ys.reshape(own.shape)).max())
+    backend = keras.config.backend()
+    return f"Keras {keras.__version__} ({backend}) on {len(xs)} random steps: {off:.1e} off at most", ""
+
+
+def _input(model: Model, shape: tuple[int | None, ...]) -> tuple[Any, Any]:
+    """A random sequence ``(time, input_size)``, and the batch that Keras takes for it."""
+    rng = np.random.default_rng(0)
+    table = next((layer.weight for layer in model.layers if isinstance(layer, Embedding)), None)
+    steps = (shape[1] or STEPS) if len(shape) == (3 if table is None else 2) else 1
+    if table is None:
+        xs: Any = rng.standard_normal((steps, model.input_size)).astype(np.float32)
+    else:
+        xs = rng.integers(min(1, len(table) - 1), len(table), (steps, 1))  # 0 may mean padding
+    fixed = [shape[0] or 1, *([steps] if len(shape) > 1 and (table is not None or len(shape) == 3) else [])]
+    whole = (*fixed, model.input_size) if table is None else tuple(fixed)
+    return xs, np.array(np.broadcast_to(xs.reshape(whole[1:]), whole))
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether a configuration names classes of Keras alone, and no code."""
+    if isinstance(value, list):
+        return all(map(_is_plain, value))
+    if not isinstance(value, dict):
+        return True
+    module, kind = value.get("module"), value.get("class_name")
+    own = module is None or module == "keras" or str(module).startswith("keras.")
+    return own and kind not in ("Lambda", "__lambda__", "function") and all(map(_is_plain, value.values()))
+
+
+@contextmanager
+def _backend() -> Iterator[None]:
+    """Let Keras start with a backend that is there: left to itself it takes TensorFlow."""
+    found = next((name for name in ("tensorflow", "jax", "torch") if find_spec(name) is not None), None)
+    if found is None or "keras" in sys.modules or "KERAS_BACKEND" in os.environ:
+        yield
+        return
+    os.environ["KERAS_BACKEND"] = found
+    try:
+        yield
+    finally:
+        del os.environ["KERAS_BACKEND"]

@@ -1,0 +1,267 @@
+"""Built libraries on processors that are not at hand: emulated by QEMU or run by node, against the float64 reference.
+
+Nothing here is a real board. QEMU's user mode runs a program for another processor (``-cpu cortex-a53`` knows what that
+processor has not), its system mode a whole Cortex-M; C is compiled by zig, which brings a C library along.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import struct
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge_rnn import LSTM, Dense, Model, Stream, device, reference
+from edge_rnn_export import build
+
+pytestmark = pytest.mark.emulated
+
+HERE = Path(__file__).parent
+ZIG = [sys.executable, "-m", "ziglang"]
+STEPS = 64
+
+LINUX = {  # board: how zig calls its system, the emulator, the processors to try it on
+    "raspberry_pi_zero_2w": ("aarch64-linux-musl", "qemu-aarch64-static", ("cortex-a53",)),
+    "raspberry_pi_4": ("aarch64-linux-musl", "qemu-aarch64-static", ("cortex-a72",)),
+    "raspberry_pi_5": ("aarch64-linux-musl", "qemu-aarch64-static", ("cortex-a76",)),
+    "raspberry_pi_2": ("arm-linux-musleabihf", "qemu-arm-static", ("cortex-a7",)),
+    "raspberry_pi_zero_w": ("arm-linux-musleabihf -mcpu=arm1176jzf_s", "qemu-arm-static", ("arm1176",)),
+    "visionfive_2": ("riscv64-linux-musl", "qemu-riscv64-static", ("sifive-u54",)),
+    "generic_x86_64": ("x86_64-linux-musl", "qemu-x86_64-static", ("qemu64",)),
+}
+BARE = {  # board: how zig calls its processor, QEMU's machine and processor, where code and data lie
+    "cortex_m4f": ("cortex_m4", "mps2-an386", "cortex-m4", "0x0", "0x20000000"),
+    "cortex_m7": ("cortex_m7", "mps2-an500", "cortex-m7", "0x0", "0x20000000"),
+    "pico_2": ("cortex_m33", "mps2-an505", "cortex-m33", "0x10000000", "0x38000000"),
+}
+
+# Relative RMS, as tests/runtime/test_formats.py derives it for formats that round vectors to steps.
+ROUNDED = {steps: 13 / steps / np.sqrt(12) for steps in (127, 32639)}
+STEPS_OF = {"int8": 32639, "int4": 32639, "w8a8": 127}
+FORMATS = ("float16", "int8", "w8a8", "int4", "sparse:0.5", "rank:2")
+
+
+def need(*programs: str) -> None:
+    missing = [program for program in programs if shutil.which(program) is None]
+    if subprocess.run([*ZIG, "version"], capture_output=True, check=False).returncode:
+        missing.append("ziglang")
+    if missing and os.environ.get("EDGE_RNN_EMULATED") != "1":
+        pytest.skip(f"{', '.join(missing)} is not installed")
+    assert not missing, f"{', '.join(missing)} is not installed"
+
+
+def lstm_of_every_option() -> Model:
+    random = np.random.default_rng(5).standard_normal
+    return Model(
+        [
+            LSTM(
+                random((36, 5)) / 2,
+                random((36, 6)) / 2,
+                random(36),
+                random(36),
+                peephole=random(27) / 2,
+                weight_hr=random((6, 9)) / 3,
+                gate_clip=4.0,
+                cell_clip=3.0,
+                gate_activation="hard_sigmoid",
+            ),
+            Dense(random((4, 6)), random(4), activation="elu"),
+        ]
+    )
+
+
+CELLS = ("elman_tanh", "elman_relu", "gru", "gru_reset_before", "lstm")
+CASES = (*CELLS, "options", *FORMATS)
+
+
+ModelOf = Callable[[str], Model]
+
+
+@pytest.fixture
+def model_of(make_model: Callable[..., Model], in_format: Callable[[Model, str], Model]) -> ModelOf:
+    def model_of(case: str) -> Model:
+        if case == "options":
+            return lstm_of_every_option()
+        if case in FORMATS:
+            return in_format(make_model("lstm", 9, 24), case)
+        return make_model(case, 5, 19, layers=2, head=11)
+
+    return model_of
+
+
+def samples(model: Model) -> np.ndarray:
+    return np.random.default_rng(2).standard_normal((STEPS, model.input_size)).astype(np.float32)
+
+
+def check(case: str, model: Model, ys: np.ndarray) -> None:
+    """Within 1e-5 of the reference; of formats that round steps, within what that makes, and as Stream does here."""
+    expected, _ = reference.run(model, samples(model))
+    steps = STEPS_OF.get(case)
+    if steps is None:
+        np.testing.assert_allclose(ys, expected, rtol=0, atol=1e-5 * max(1.0, np.abs(expected).max()))
+        return
+    assert np.sqrt(np.mean((ys - expected) ** 2) / np.mean(expected**2)) < ROUNDED[steps]
+    here = Stream(model).run(samples(model))
+    np.testing.assert_allclose(ys, here, rtol=0, atol=max(1.0, np.abs(expected).max()) / steps)
+
+
+def run(command: list[str], **options: object) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300, **options)  # type: ignore[call-overload]
+    assert isinstance(done, subprocess.CompletedProcess)
+    return done
+
+
+def program(folder: Path, system: str) -> Path:
+    """The example of a built library as a program that needs nothing else."""
+    target, *options = system.split()
+    out = folder / "example"
+    sources = [str(folder / "example.c"), str(folder / "net.o")]
+    done = run(
+        [*ZIG, "cc", "-target", target, *options, "-O2", "-Wall", "-Werror", "-static", "-o", str(out), *sources]
+    )
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+def as_text(xs: np.ndarray) -> str:
+    return "\n".join(" ".join(f"{value:.9g}" for value in x) for x in xs) + "\n"
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("board", LINUX)
+def test_from_c_on_linux(board: str, case: str, model_of: ModelOf, tmp_path: Path) -> None:
+    system, emulator, processors = LINUX[board]
+    need(emulator)
+    model = model_of(case)
+    build(model, board, tmp_path, name="net")
+    path = program(tmp_path, system)
+    for processor in processors:
+        done = run([emulator, "-cpu", processor, str(path)], input=as_text(samples(model)))
+        assert done.returncode == 0, done.stderr
+        check(case, model, np.array([[float(word) for word in line.split()] for line in done.stdout.splitlines()]))
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("board", BARE)
+def test_without_a_system(board: str, case: str, model_of: ModelOf, tmp_path: Path) -> None:
+    processor, machine, emulated, code, data = BARE[board]
+    need("qemu-system-arm")
+    model = model_of(case)
+    build(model, board, tmp_path, name="net")
+    xs = samples(model)
+    rows = ",\n".join("{" + ", ".join(f"{float(value).hex()}f" for value in x) + "}" for x in xs)
+    (tmp_path / "samples.h").write_text(
+        f"#define SAMPLES {len(xs)}\n#define INPUTS {model.input_size}\n#define OUTPUTS {model.output_size}\n"
+        f"static const float samples[SAMPLES][INPUTS] = {{{rows}}};\n"
+    )
+    objects = []
+    for source in (tmp_path / "example.c", HERE / "bare" / "start.c"):
+        objects.append(str(tmp_path / f"{source.stem}.c.o"))
+        flags = ["-target", "thumb-freestanding-eabihf", f"-mcpu={processor}", "-O2", "-Wall", "-ffreestanding"]
+        done = run([*ZIG, "cc", *flags, f"-I{tmp_path}", "-c", "-o", objects[-1], str(source)])
+        assert done.returncode == 0, done.stderr
+    elf, where = str(tmp_path / "net.elf"), [f"--defsym=CODE={code}", f"--defsym=DATA={data}"]
+    script = str(HERE / "bare" / "board.ld")
+    done = run([*ZIG, "ld.lld", "-T", script, *where, "-e", "start", "-o", elf, *objects, str(tmp_path / "net.o")])
+    assert done.returncode == 0, done.stderr
+    options = ["-semihosting-config", "enable=on,target=native", "-nographic", "-monitor", "none", "-serial", "none"]
+    done = run(["qemu-system-arm", "-M", machine, "-cpu", emulated, *options, "-kernel", elf])
+    assert done.returncode == 0, done.stderr
+    lines = done.stderr.splitlines()
+    ys = np.array([[struct.unpack(">f", bytes.fromhex(word))[0] for word in line.split()] for line in lines])
+    check(case, model, ys)
+
+
+WASM = """\
+import { readFile } from "node:fs/promises";
+import { load } from "./net.mjs";
+const xs = JSON.parse(await readFile("samples.json"));
+const { Stream } = await load(await readFile("net.wasm"));
+const stream = new Stream(), other = new Stream();
+const ys = xs.map((x) => Array.from(stream.step(x)));
+other.restore(stream.save());
+if (stream.step(xs[0]).join() !== other.step(xs[0]).join()) throw new Error("restored streams differ");
+let refused = 0;
+for (const bad of [[1], xs[0].map(() => NaN)]) try { stream.step(bad); } catch (error) { refused += 1; }
+if (refused !== 2) throw new Error("bad samples are not refused");
+console.log(JSON.stringify(ys));
+"""
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_in_node(case: str, model_of: ModelOf, tmp_path: Path) -> None:
+    need("node")
+    model = model_of(case)
+    build(model, "wasm32", tmp_path, name="net")
+    (tmp_path / "samples.json").write_text(json.dumps(samples(model).tolist()))
+    (tmp_path / "run.mjs").write_text(WASM)
+    done = run(["node", "run.mjs"], cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    check(case, model, np.array(json.loads(done.stdout)))
+
+
+def test_dot_products_are_kept_from_processors_without_them(model_of: ModelOf, tmp_path: Path) -> None:
+    """The example asks the system first; without asking, the processor stops at the instruction."""
+    need("qemu-aarch64-static")
+    model = model_of("int8")
+    build(model, "raspberry_pi_5", tmp_path, name="net")
+    system, emulator, _ = LINUX["raspberry_pi_5"]
+    text, path = as_text(samples(model)), str(program(tmp_path, system))
+    assert run([emulator, "-cpu", "cortex-a76", path], input=text).returncode == 0
+    refused = run([emulator, "-cpu", "cortex-a53", path], input=text)
+    assert refused.returncode == 1
+    assert "lacks instructions" in refused.stderr
+    header = tmp_path / "net.h"
+    header.write_text(re.sub("NEEDS_HWCAP 0x[0-9a-f]+UL", "NEEDS_HWCAP 0x0UL", header.read_text()))
+    unasked = run([emulator, "-cpu", "cortex-a53", str(program(tmp_path, system))], input=text)
+    assert unasked.returncode == -4  # SIGILL
+    for board in ("raspberry_pi_zero_2w", "raspberry_pi_3", "raspberry_pi_4"):
+        assert device.load(board).target.dot == "mla"
+
+
+@pytest.fixture(scope="session")
+def arm64_python(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Debian's Python for aarch64 as a command, without NumPy or Numba."""
+    need("qemu-aarch64-static", "mmdebstrap")
+    root = tmp_path_factory.mktemp("arm64") / "root"
+    packages = "--include=python3,libpython3.11-stdlib"
+    done = run(["mmdebstrap", "--variant=extract", "--architectures=arm64", packages, "bookworm", str(root)])
+    assert done.returncode == 0, done.stderr[-2000:]
+    return ["qemu-aarch64-static", "-L", str(root), str(root / "usr" / "bin" / "python3.11")]
+
+
+LOADER = r"""
+import json, sys
+sys.path.insert(0, sys.argv[1])
+import net
+xs = json.load(open(sys.argv[1] + "/samples.json"))
+stream = net.Stream()
+ys = [list(stream.step(x)) for x in xs]
+assert not {"numpy", "numba", "edge_rnn"} & set(sys.modules)
+json.dump([ys, stream.snapshot().hex()], sys.stdout)
+"""
+
+
+@pytest.mark.parametrize("case", ["gru", "lstm", "int8"])
+def test_from_plain_python_on_arm64(case: str, model_of: ModelOf, tmp_path: Path, arm64_python: list[str]) -> None:
+    model = model_of(case)
+    build(model, "raspberry_pi_5", tmp_path, name="net")
+    xs = samples(model)
+    (tmp_path / "samples.json").write_text(json.dumps(xs.tolist()))
+    emulator, *rest = arm64_python
+    done = run([emulator, "-cpu", "cortex-a76", *rest, "-c", LOADER, str(tmp_path)])
+    assert done.returncode == 0, done.stderr
+    ys, snapshot = json.loads(done.stdout)
+    check(case, model, np.array(ys))
+    Stream(model).restore(bytes.fromhex(snapshot))  # goes on on another kind of machine
+    refused = run([emulator, "-cpu", "cortex-a53", *rest, "-c", LOADER, str(tmp_path)])
+    assert "was built for Raspberry Pi 5" in refused.stderr
+    assert "this processor lacks asimddp" in refused.stderr
