@@ -23,6 +23,8 @@ _EXPORT = """\
 examples:
   edge-rnn export wrist.safetensors -o wrist.onnx
   edge-rnn export wrist.safetensors -o whole.onnx --form sequence
+  edge-rnn export wrist.safetensors -o scores.onnx --head logits
+  edge-rnn export letters.safetensors -o greedy.onnx --head greedy
 """
 
 
@@ -82,6 +84,13 @@ def add_export(subparsers: Any) -> None:
     parser.add_argument(
         "--form", choices=("step", "sequence"), default="step", help="a graph of one step (default), or of many"
     )
+    parser.add_argument(
+        "--head",
+        choices=("model", "logits", "probabilities", "greedy"),
+        default="model",
+        help="what it puts out: what the model does (default); scores without softmax; probabilities; or, of a network "
+        "that writes, the best next symbol as well, symbols going in by number",
+    )
     parser.add_argument("--steps", type=int, default=1000, help="steps to compare (default: 1000)")
     parser.set_defaults(func=_export)
 
@@ -126,7 +135,7 @@ def _export(args: argparse.Namespace) -> int:
     output = args.output or str(Path(args.model).with_suffix(".onnx"))
     if Path(output).exists() and Path(output).samefile(args.model):
         raise InputError(f"export would put the graph in place of the model {args.model}; give another name after -o.")
-    report = to_onnx(load(args.model), output, form=args.form, steps=args.steps)
+    report = to_onnx(load(args.model), output, form=args.form, head=args.head, steps=args.steps)
     print(f"{report}\n\nwritten to {output}")
     return 0
 

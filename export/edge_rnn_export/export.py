@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from edge_rnn.atomic import written_aside
 from edge_rnn.errors import InputError, ModelError, UnsupportedError
 from edge_rnn.model import Model
+from edge_rnn_export.onnx_output import with_head
 from edge_rnn_export.report import Report
 from edge_rnn_export.verify import verify
 
@@ -21,6 +22,7 @@ def to_onnx(
     path: str | PathLike[str],
     *,
     form: Literal["step", "sequence"] = "step",
+    head: Literal["model", "logits", "probabilities", "greedy"] = "model",
     steps: int = 1000,
     xs: ArrayLike | None = None,
     seed: int = 0,
@@ -37,6 +39,13 @@ def to_onnx(
         Where the file goes; one that is there is replaced, once the new one has passed.
     form
         ``"step"``: a graph of one step, time is 1. ``"sequence"``: of as many as the samples are.
+    head
+        What the graph puts out. ``"model"``: what the model does. ``"logits"``: scores, the softmax of the last layer
+        left off, for a program that samples or adds up logarithms itself. ``"probabilities"``: with a softmax, where
+        the model has none. ``"greedy"``: for a network that writes, see :mod:`edge_rnn.sampling`; the graph reads
+        ``symbol`` int64 (time, batch) in place of ``x`` and gives ``next_symbol`` int64 (time, batch) beside ``y``, the
+        best symbol, which the caller feeds back: the same text as ``generate(..., temperature=0)``, but where two
+        outputs are within rounding of a tie. ``edge_rnn_export.onnx_output.GREEDY_CODE`` is such a caller.
     steps, xs, seed
         See :func:`~edge_rnn_export.verify`.
 
@@ -50,7 +59,7 @@ def to_onnx(
     ModelError
         onnxruntime, Stream and reference disagree; there is no new file then, and an old one is as it was.
     UnsupportedError
-        A layer has no ONNX form, or onnx or onnxruntime is not installed.
+        A layer has no ONNX form, the model has no such head, or onnx or onnxruntime is not installed.
     FileError
         The file cannot be written.
     InputError
@@ -62,6 +71,7 @@ def to_onnx(
         raise InputError(f"to_onnx got {type(path).__name__} as the path, expected a text or a pathlib.Path.")
     if form not in ("step", "sequence"):
         raise InputError(f"to_onnx got the form {form!r}, expected 'step' or 'sequence'.")
+    with_head(model, head)
     formats = [f"{layer.name}.{name} ({m.format})" for layer in model.layers for name, m in layer.formats.items()]
     if formats:
         raise UnsupportedError(
@@ -72,7 +82,7 @@ def to_onnx(
         from edge_rnn_export.onnx_writer import build_graph
     except ModuleNotFoundError as error:
         raise UnsupportedError(f"to_onnx needs {error.name}: pip install 'edge-rnn[export]'.") from None
-    data = build_graph(model, form).SerializeToString(deterministic=True)
+    data = build_graph(model, form, head).SerializeToString(deterministic=True)
     with written_aside(path, data) as aside:
         report = verify(model, aside, steps=steps, xs=xs, seed=seed)
         if not report.passed:

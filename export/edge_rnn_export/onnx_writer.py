@@ -21,9 +21,11 @@ from edge_rnn.activation import parse
 from edge_rnn.errors import UnsupportedError
 from edge_rnn.layers import LAYER_TYPES
 from edge_rnn.model import Model
+from edge_rnn_export.onnx_greedy import best_symbol, read_symbols
 from edge_rnn_export.onnx_lstm import is_operator, lstm_of_operators
 from edge_rnn_export.onnx_metadata import metadata
 from edge_rnn_export.onnx_nodes import ACTIVATIONS, GATES, Form, Nodes, Stage, activation_stages
+from edge_rnn_export.onnx_output import Head, with_head
 
 __all__ = ["OPSET", "build_graph"]
 
@@ -33,13 +35,17 @@ OPSET = 17
 _IR_VERSION = 8
 
 
-def build_graph(model: Model, form: Form = "step") -> ModelProto:
+def build_graph(model: Model, form: Form = "step", head: Head = "model") -> ModelProto:
     """A model as an ONNX graph.
 
     Parameters
     ----------
     form
         ``"step"``: one step. ``"sequence"``: as many as the samples are.
+    head
+        What ``y`` is, see :func:`~edge_rnn_export.onnx_output.with_head`. ``"greedy"``: ``y`` is as the model has it;
+        in place of ``x`` the graph reads ``symbol`` int64 ``(time, batch)``, numbers from 0, and it gives
+        ``next_symbol`` int64 ``(time, batch)`` too, the place of the largest output, of equal ones the first.
 
     Returns
     -------
@@ -54,11 +60,15 @@ def build_graph(model: Model, form: Form = "step") -> ModelProto:
     Raises
     ------
     UnsupportedError
-        The model has a kind of layer, or an option, that has no ONNX form.
+        The model has a kind of layer, or an option, that has no ONNX form; or no such head.
     """
+    model = with_head(model, head)
     graph = Nodes(form)
     time = 1 if form == "step" else "time"
-    graph.inputs.append(_value("x", time, model.input_size))
+    if head == "greedy":
+        read_symbols(graph, model, time)
+    else:
+        graph.inputs.append(_value("x", time, model.input_size))
     outputs = ["x"]  # of the input and of each layer, by place + 1
     states: dict[str, str] = {}
     for layer, sources in zip(model.layers, model.sources, strict=True):
@@ -75,6 +85,8 @@ def build_graph(model: Model, form: Form = "step") -> ModelProto:
         graph.node("Identity", outputs[-1:], "y", name=f"{model.layers[-1].name}.y")
     results = [_value("y", time, model.output_size)]
     results += [_value(out, 1, len(model.initial_state[name])) for out, name in states.items()]
+    if head == "greedy":
+        results.insert(0, best_symbol(graph, time))
     proto = helper.make_model(
         helper.make_graph(
             graph.nodes,
@@ -88,7 +100,7 @@ def build_graph(model: Model, form: Form = "step") -> ModelProto:
         opset_imports=[helper.make_opsetid("", OPSET)],
         ir_version=_IR_VERSION,
     )
-    helper.set_model_props(proto, metadata(model, form))
+    helper.set_model_props(proto, metadata(model, form, head))
     checker.check_model(proto, full_check=True)
     return proto
 

@@ -35,6 +35,7 @@ def to_ort(
     path: str | PathLike[str],
     *,
     form: Literal["step", "sequence"] = "step",
+    head: Literal["model", "logits", "probabilities", "greedy"] = "model",
     steps: int = 1000,
     xs: ArrayLike | None = None,
     seed: int = 0,
@@ -45,7 +46,7 @@ def to_ort(
     ----------
     path
         Where the file goes, ``*.ort``; the list takes its name with ``.required_operators.config`` as the ending.
-    form, steps, xs, seed
+    form, head, steps, xs, seed
         See :func:`~edge_rnn_export.to_onnx`. The ``.ort`` file itself is compared too, before it appears.
 
     Returns
@@ -62,7 +63,7 @@ def to_ort(
         raise InputError(f"to_ort got the path {path!r}, expected a name that ends in .ort.")
     with TemporaryDirectory(prefix="edge_rnn-") as folder:
         graph = Path(folder, "model.onnx")
-        to_onnx(model, graph, form=form, steps=steps, xs=xs, seed=seed)
+        to_onnx(model, graph, form=form, head=head, steps=steps, xs=xs, seed=seed)
         _convert(graph)
         made = graph.with_suffix(".ort")
         report = verify(model, made, steps=steps, xs=xs, seed=seed)

@@ -13,8 +13,13 @@ from edge_rnn import reference
 from edge_rnn.errors import InputError
 from edge_rnn.layers import Standardize
 from edge_rnn.model import Model
+from edge_rnn.sampling import generate
+from edge_rnn.sampling.symbols import alphabet
+from edge_rnn.sampling.symbols import samples as as_samples
+from edge_rnn.stream import Stream
 from edge_rnn_export.magnitudes import magnitudes
-from edge_rnn_export.onnx_metadata import mismatches
+from edge_rnn_export.onnx_metadata import METADATA_KEY, mismatches
+from edge_rnn_export.onnx_output import NEXT, SYMBOL, Head, head_of, symbols_of, with_head
 from edge_rnn_export.ort import session
 from edge_rnn_export.report import Deviation, Report
 
@@ -45,6 +50,8 @@ Beside the state the sums that lead to a gate are rounded, and tanh is approxima
 at H = 8, 36 times at H = 256, the same for networks that forget fast and for those that amplify.
 """
 
+_SPELLED = {"logits": "scores, without the model's softmax", "probabilities": "probabilities, by a softmax of its own"}
+
 
 def verify(
     model: Model,
@@ -59,12 +66,15 @@ def verify(
     Parameters
     ----------
     path
-        ``.onnx`` file that :func:`~edge_rnn_export.to_onnx` wrote for the model.
+        ``.onnx`` file that :func:`~edge_rnn_export.to_onnx` wrote for the model. Where it says that it gives scores or
+        probabilities in place of the model's own output, these are compared; and of a greedy graph, which is run on
+        symbols, each choice has to be the first of its largest outputs.
     steps
         How many steps at least.
     xs
         ``(time, input_size)`` recorded samples, repeated from the start where there are fewer than ``steps``. None:
-        normally distributed ones, around the mean and by the scale of the Standardize layer that reads the input.
+        normally distributed ones, around the mean and by the scale of the Standardize layer that reads the input; for
+        a greedy graph, what the network writes by itself.
     seed
         Of the random samples.
 
@@ -82,7 +92,7 @@ def verify(
     FileError
         The file cannot be read, or onnxruntime does not take it.
     UnsupportedError
-        onnxruntime is not installed.
+        onnxruntime is not installed, or the model has no such output as the graph says that it gives.
 
     Notes
     -----
@@ -90,8 +100,13 @@ def verify(
     rounded to float32 after each step. It is relative to each output and unit alone, so that large ones do not hide
     small ones. See :data:`TOLERANCE`, :data:`TOLERANCE_LIMIT` and :data:`DRIFT_FACTOR`.
     """
-    samples = _samples(model, steps, xs, seed)
-    graph = _OnnxSteps(model, path)
+    loaded = session(path)
+    head = head_of(loaded.get_modelmeta().custom_metadata_map, METADATA_KEY)
+    computed = with_head(model, head, "verify")
+    left = "" if computed is model else f"The graph's y are {_SPELLED[head]}; the model was compared so."
+    model = computed
+    samples = _samples(model, steps, xs, seed, symbols=head == "greedy")
+    graph = _OnnxSteps(model, path, loaded, head)
     names = ["y", *model.initial_state]
     outputs: list[Array] = []
     # Per channel: largest absolute value, then largest differences: Stream, onnxruntime, the two, rounded reference.
@@ -113,6 +128,7 @@ def verify(
     tolerance = float(np.clip(DRIFT_FACTOR * drift, TOLERANCE, TOLERANCE_LIMIT))
     deviations = tuple(_deviation(name, most[name], tolerance * scales[name]) for name in names)
     wrong, notes = mismatches(model, graph.metadata)
+    wrong, notes = (*wrong, *graph.wrong_choices), (*notes, *([left] if left else []))
     if graph.takes_sequences:
         ys, last = graph.whole(samples)
         stepped = {"y": np.array(outputs), **{name: onnx[name] for name in last}}
@@ -130,9 +146,14 @@ def _deviation(name: str, most: Array, allowed: Array) -> Deviation:
     return Deviation(name, peak, float(allowed[worst]), stream, onnx, both, float(shares[worst]), worst)
 
 
-def _samples(model: Model, steps: int, xs: ArrayLike | None, seed: int) -> NDArray[np.float32]:
+def _samples(model: Model, steps: int, xs: ArrayLike | None, seed: int, symbols: bool) -> NDArray[np.float32]:
     if steps < 1:
         raise InputError(f"verify steps got {steps}, expected 1 or more.")
+    if xs is None and symbols:
+        # What the network writes by itself is what it will read; among symbols at random, trained ones lose their way.
+        first = int(np.random.default_rng(seed).integers(model.symbols))
+        written = generate(Stream(model), [first], max_length=steps, seed=seed).symbols
+        return as_samples(alphabet(model, "verify"), written)
     if xs is None:
         random = np.random.default_rng(seed).standard_normal((steps, model.input_size))
         for layer, sources in zip(model.layers, model.sources, strict=True):
@@ -167,8 +188,6 @@ def _reference_steps(model: Model, samples: Array, state_dtype: type) -> Iterato
 
 
 def _stream_steps(model: Model, samples: Array) -> Iterator[dict[str, Array]]:
-    from edge_rnn.stream import Stream
-
     stream = Stream(model)
     for x in samples:
         y = stream.step(x)
@@ -178,24 +197,28 @@ def _stream_steps(model: Model, samples: Array) -> Iterator[dict[str, Array]]:
 class _OnnxSteps:
     """A graph in onnxruntime, found to have the model's inputs and outputs."""
 
-    def __init__(self, model: Model, path: str | PathLike[str]) -> None:
-        self._session = session(path)
+    def __init__(self, model: Model, path: str | PathLike[str], loaded: Any, head: Head) -> None:
+        self._session, self._model, self._greedy = loaded, model, head == "greedy"
+        self.wrong_choices: tuple[str, ...] = ()
         self.metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
         self._initial = {name: value[None, None] for name, value in model.initial_state.items()}
         sizes = {name: len(value) for name, value in model.initial_state.items()}
-        self._check(path, "inputs", self._session.get_inputs(), {"x": model.input_size} | sizes)
-        outputs = {"y": model.output_size} | {f"{name}_out": size for name, size in sizes.items()}
+        read, chosen = ({SYMBOL: 0}, {NEXT: 0}) if self._greedy else ({"x": model.input_size}, {})
+        self._check(path, "inputs", self._session.get_inputs(), read | sizes)
+        outputs = chosen | {"y": model.output_size} | {f"{name}_out": size for name, size in sizes.items()}
         self._check(path, "outputs", self._session.get_outputs(), outputs)
         self._outputs = list(outputs)
-        (self.takes_sequences,) = (node.shape[0] != 1 for node in self._session.get_inputs() if node.name == "x")
+        (time,) = (node.shape[0] for node in self._session.get_inputs() if node.name in read)
+        self.takes_sequences = time != 1
 
     @staticmethod
     def _check(path: str | PathLike[str], what: str, nodes: Any, sizes: dict[str, int]) -> None:
-        """Axes that the graph leaves open are as long as they have to be."""
+        """Axes that the graph leaves open are as long as they have to be; symbols have no third one."""
         got = {node.name: tuple(node.shape) for node in nodes}
-        expected = {name: (1, 1, size) for name, size in sizes.items()}
+        expected = {name: (1, 1, size) if size else (1, 1) for name, size in sizes.items()}
         fits = got.keys() == expected.keys() and all(
-            len(got[name]) == 3 and all(isinstance(a, str) or a == b for a, b in zip(got[name], shape, strict=True))
+            len(got[name]) == len(shape)
+            and all(isinstance(a, str) or a == b for a, b in zip(got[name], shape, strict=True))
             for name, shape in expected.items()
         )
         if not fits:
@@ -204,14 +227,28 @@ class _OnnxSteps:
     def steps(self, samples: Array) -> Iterator[dict[str, Array]]:
         """Output and states after each step; of a graph of sequences from calls with one sample each."""
         state = self._initial
-        for x in samples:
-            y, *states = self._session.run(self._outputs, {"x": x[None, None], **state})
+        for read in self._reads(samples[:, None]):
+            y, *states = self._run(read[None], state)
             state = dict(zip(state, states, strict=True))
             yield {"y": y[0, 0].astype(np.float64), **{n: h[0, 0].astype(np.float64) for n, h in state.items()}}
 
     def whole(self, samples: Array) -> tuple[Array, dict[str, Array]]:
         """Outputs ``(time, O)`` and last states of all samples in one call, each next to itself in a batch of two."""
         both = {name: np.repeat(value, 2, axis=1) for name, value in self._initial.items()}
-        y, *states = self._session.run(self._outputs, {"x": np.repeat(samples[:, None], 2, axis=1), **both})
+        y, *states = self._run(np.concatenate([self._reads(samples[:, None])] * 2, axis=1), both)
         last = {name: h[0, 1].astype(np.float64) for name, h in zip(both, states, strict=True)}
         return y[:, 1].astype(np.float64), last
+
+    def _reads(self, samples: Array) -> Array:
+        """Samples ``(time, 1, I)`` as the graph reads them: of a greedy one symbols, ``(time, 1)``."""
+        return symbols_of(self._model, samples[:, 0])[:, None] if self._greedy else samples
+
+    def _run(self, read: Array, states: dict[str, Array]) -> list[Array]:
+        """``y`` and states of one call; a choice that is not that of the largest output is noted."""
+        found: list[Array] = self._session.run(self._outputs, {SYMBOL if self._greedy else "x": read, **states})
+        if not self._greedy:
+            return found
+        chosen, y = found[:2]
+        if not np.array_equal(chosen, y.argmax(axis=2)) and not self.wrong_choices:
+            self.wrong_choices = ("The graph's next_symbol is not the place of the largest of its outputs y.",)
+        return found[1:]
