@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from edge_rnn.files import load, save
     from edge_rnn.kernels.extension import step
     from edge_rnn.layers import GRU, LSTM, Add, Dense, Elman, Embedding, Standardize
+    from edge_rnn.loop.sensor_loop import SensorLoop
     from edge_rnn.model import Model
     from edge_rnn.quantization import dequantize, quantize
     from edge_rnn.sampling import beam_search, generate
@@ -48,6 +49,7 @@ __all__ = [
     "InputError",
     "Model",
     "ModelError",
+    "SensorLoop",
     "Standardize",
     "StateError",
     "Stream",
@@ -80,6 +82,7 @@ _HOMES = {
     "files": ("load", "save"),
     "kernels.extension": ("step",),
     "layers": ("GRU", "LSTM", "Add", "Dense", "Elman", "Embedding", "Standardize"),
+    "loop.sensor_loop": ("SensorLoop",),
     "model": ("Model",),
     "quantization": ("dequantize", "quantize"),
     "shrinking": ("shrink",),
@@ -88,7 +91,7 @@ _HOMES = {
     "stream_bank": ("StreamBank",),
     "windowed_stream": ("WindowedStream",),
 }
-_PUBLIC_MODULES = ("device", "formats", "reference", "sampling")
+_PUBLIC_MODULES = ("device", "formats", "loop", "reference", "sampling")
 _MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 

@@ -60,6 +60,8 @@ class Device:
         Of an address: 32 or 64.
     has_double
         Whether the processor computes with double precision by itself.
+    out_of_order
+        Whether the processor works ahead while an instruction waits, for data above all.
     output
         What a build is: ``"shared"``, ``"static"`` or ``"wasm"``.
     python
@@ -94,6 +96,7 @@ class Device:
     float_abi: Literal["hard", "soft"]
     bits: int
     has_double: bool
+    out_of_order: bool
     output: Literal["shared", "static", "wasm"]
     python: str
     numba: bool

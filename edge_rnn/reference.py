@@ -6,20 +6,20 @@ layer's class in ``model.py`` cites. Slow on purpose: nothing here is clever.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from edge_rnn.activation import parse
 from edge_rnn.errors import InputError, UnsupportedError
 from edge_rnn.layers import Layer
 from edge_rnn.model import Model
 
-__all__ = ["initial_state", "run", "step", "trace"]
+__all__ = ["initial_state", "layer_step", "run", "step", "steps", "trace", "wide"]
 
 Array = NDArray[np.float64]
 State = dict[str, Array]
@@ -173,7 +173,45 @@ def step(model: Model, x: ArrayLike, state: Mapping[str, ArrayLike]) -> tuple[Ar
         The model has a kind of layer that has no reference.
     """
     x = _numbers("reference.step", "x", x, (model.input_size,), "use reference.run for a (time, input_size) array")
-    return _advance(model, [_wide(layer) for layer in model.layers], x, _checked(model, state, "reference.step"))
+    return _advance(model, [wide(layer) for layer in model.layers], x, _checked(model, state, "reference.step"))
+
+
+def layer_step(layer: SimpleNamespace, x: Array, state: State) -> tuple[Array, State]:
+    """One time step of one layer, nothing checked.
+
+    Parameters
+    ----------
+    layer
+        What :func:`wide` made of it. Any of its matrices may be replaced by something else that ``@`` multiplies with
+        a vector: so other ways to compute a product can be followed.
+    x
+        ``(I,)``: what the layer reads.
+    state
+        The layer's own: ``h`` and ``c``, each ``(H,)``.
+
+    Returns
+    -------
+    y, state
+        Output, and the layer's own new state.
+    """
+    y, new = layer.cell(layer, x, state)
+    return y, new
+
+
+def steps(model: Model, xs: ArrayLike, carried: DTypeLike = np.float64) -> Iterator[tuple[Array, State]]:
+    """Output and states after each step from the start, float64; the states go on rounded to the type ``carried``.
+
+    Raises
+    ------
+    InputError, UnsupportedError
+        As for :func:`step`, with the first step.
+    """
+    xs = _numbers("reference.steps", "xs", xs, (None, model.input_size), "use reference.step for one sample")
+    layers, now = [wide(layer) for layer in model.layers], initial_state(model)
+    for x in xs:
+        y, now = _advance(model, layers, x, now)
+        now = {name: value.astype(carried).astype(np.float64) for name, value in now.items()}
+        yield y, now
 
 
 def run(model: Model, xs: ArrayLike, state: Mapping[str, ArrayLike] | None = None) -> tuple[Array, State]:
@@ -198,7 +236,7 @@ def run(model: Model, xs: ArrayLike, state: Mapping[str, ArrayLike] | None = Non
     """
     xs = _numbers("reference.run", "xs", xs, (None, model.input_size), "use reference.step for one sample")
     now = initial_state(model) if state is None else _checked(model, state, "reference.run")
-    layers = [_wide(layer) for layer in model.layers]
+    layers = [wide(layer) for layer in model.layers]
     ys = np.empty((len(xs), model.output_size))
     for t, x in enumerate(xs):
         ys[t], now = _advance(model, layers, x, now)
@@ -219,7 +257,7 @@ def trace(model: Model, xs: ArrayLike) -> list[tuple[Array, Array]]:
         As for :func:`step`.
     """
     xs = _numbers("reference.trace", "xs", xs, (None, model.input_size), "give samples as rows")
-    layers, now = [_wide(layer) for layer in model.layers], initial_state(model)
+    layers, now = [wide(layer) for layer in model.layers], initial_state(model)
     sizes = [sum(model.input_size if i < 0 else model.output_sizes[i] for i in reads) for reads in model.sources]
     found = [(np.empty((len(xs), n)), np.empty((len(xs), m))) for n, m in zip(sizes, model.output_sizes, strict=True)]
     for t, x in enumerate(xs):
@@ -247,14 +285,20 @@ def _advance(
     return outputs[-1].copy(), new
 
 
-def _wide(layer: Layer) -> SimpleNamespace:
-    """Collect the layer's fields, arrays as float64 (0 where absent), its function and the names of its state."""
+def wide(layer: Layer, dtype: DTypeLike = np.float64) -> SimpleNamespace:
+    """Collect a layer's fields, arrays as float64 or ``dtype`` (0 where absent), its function and its state's names.
+
+    Raises
+    ------
+    UnsupportedError
+        There is no reference for the kind of layer.
+    """
     cell = _CELLS.get(layer.kind.lower())
     if cell is None:
         raise UnsupportedError(f"reference has no function for {layer.title}; expected one of {', '.join(_CELLS)}.")
     values = {f.name: getattr(layer, f.name) for f in fields(layer)}
     absent = {name: 0.0 for name, value in values.items() if value is None}
-    arrays = {name: np.asarray(array, np.float64) for name, array in (layer.arrays | layer.formats).items()}
+    arrays = {name: np.asarray(array, dtype) for name, array in (layer.arrays | layer.formats).items()}
     return SimpleNamespace(**(values | absent | arrays), cell=cell, state=tuple(layer.initial_state))
 
 

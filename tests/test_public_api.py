@@ -18,7 +18,8 @@ ROOT = Path(__file__).parents[1]
 ERRORS = {"CompileError", "EdgeRnnError", "FileError", "InputError", "ModelError", "StateError", "UnsupportedError"}
 LAYERS = {"Add", "Dense", "Elman", "Embedding", "GRU", "LSTM", "Standardize"}
 FUNCTIONS = {"beam_search", "dequantize", "generate", "load", "quantize", "save", "shrink", "step"}
-PUBLIC = ERRORS | LAYERS | FUNCTIONS | {"Model", "Stream", "StreamBank", "WindowedStream", "__version__"}
+RUNNING = {"Model", "SensorLoop", "Stream", "StreamBank", "WindowedStream"}
+PUBLIC = ERRORS | LAYERS | FUNCTIONS | RUNNING | {"__version__"}
 HEAVY = ("numba", "llvmlite", "onnx", "onnxruntime", "torch")
 
 

@@ -23,6 +23,10 @@ _ABLE: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ("import from PyTorch .pt", ("torch",), "edge-rnn[train]"),
     ("export to ONNX, and demo's comparison", ("onnx", "onnxruntime"), "edge-rnn[export]"),
     ("draw pictures (demo --plot)", ("matplotlib",), "edge-rnn[plot]"),
+    ("read a serial line", ("pyserial",), "edge-rnn[serial]"),
+    ("read an I²C sensor", ("smbus2",), "edge-rnn[i2c]"),
+    ("read a microphone", ("sounddevice",), "edge-rnn[audio]"),
+    ("read and write MQTT", ("paho-mqtt",), "edge-rnn[mqtt]"),
 )
 
 
@@ -72,7 +76,7 @@ def _examination() -> dict[str, Any]:
 
 
 def _able(packages: Mapping[str, str | None], needs: tuple[str, ...], install: str) -> dict[str, Any]:
-    missing = [name for name in needs if packages[name] is None]
+    missing = [name for name in needs if packages.get(name) is None]
     return {"possible": not missing, "missing": missing, "install": f"pip install '{install}'" if missing else ""}
 
 

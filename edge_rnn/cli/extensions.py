@@ -23,6 +23,7 @@ _INSTALL = "pip install 'edge-rnn[export]'"
 _HOST_SIDE = {
     "import": "turn a PyTorch state_dict into a model file",
     "export": "write a model as an ONNX graph of one step",
+    "verify": "compare an ONNX graph with its model; exit code 1 where it is off",
 }
 
 

@@ -68,6 +68,7 @@ def add(subparsers: Any) -> None:
 
 def _generate(args: argparse.Namespace) -> int:
     from edge_rnn.files import load
+    from edge_rnn.sampling.symbols import alphabet
 
     sampling = {name: getattr(args, name) for name in _SAMPLING if getattr(args, name) is not None}
     if args.beam and sampling:
@@ -77,6 +78,7 @@ def _generate(args: argparse.Namespace) -> int:
     if args.beam and args.count > args.beam:
         raise InputError(f"generate got --count {args.count}, expected {args.beam} at most, the width of --beam.")
     model = load(args.model)
+    alphabet(model, "generate")  # what the network cannot do comes before what is wrong with the prompt
     words = _Words(model)
     prompt = words.numbers(_read_stdin() if args.prompt == "-" else args.prompt)
     stop = args.stop if model.vocabulary else [number for text in args.stop for number in words.numbers(text)]

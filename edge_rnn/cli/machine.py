@@ -22,6 +22,10 @@ _PACKAGES = (
     "torch",
     "matplotlib",
     "ai-edge-litert",
+    "pyserial",
+    "smbus2",
+    "sounddevice",
+    "paho-mqtt",
 )
 
 

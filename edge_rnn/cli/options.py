@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 
-__all__ = ["positive_float", "positive_int", "shape"]
+__all__ = ["cpus", "positive_float", "positive_int", "shape"]
 
 
 def positive_int(text: str) -> int:
@@ -36,3 +36,11 @@ def shape(text: str) -> tuple[int, int]:
     if len(parts) != 2 or not all(part.strip().isdecimal() and int(part) for part in parts):
         raise argparse.ArgumentTypeError(f"got {text!r}, expected input and hidden size, such as 16,64")
     return int(parts[0]), int(parts[1])
+
+
+def cpus(text: str) -> tuple[int, ...]:
+    """Numbers of processors: ``2,3``."""
+    parts = text.split(",")
+    if not all(part.strip().isdecimal() for part in parts):
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected numbers of processors, such as 3 or 2,3")
+    return tuple(int(part) for part in parts)

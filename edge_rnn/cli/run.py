@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from edge_rnn.cli.console import reading
+from edge_rnn.cli.run_loop import add_loop_options, run_loop, wants_loop
 from edge_rnn.cli.samples import FORMATS, read_samples
 from edge_rnn.errors import InputError
 
@@ -31,9 +32,18 @@ output, one line for each sample, written at once:
   t counts the input's samples from 0, also those that were left out, so a gap in t shows them. label is the output
   with the largest value; only models with two or more labels have it.
 
+as a loop that runs for months, with any of --source, --sink, --rate, --snapshot, --status:
+  sources    csv:FILE jsonl:FILE serial:PORT mqtt://HOST/TOPIC proc: mpu6050:BUS wav:FILE mic:
+  sinks      csv:FILE jsonl:FILE mqtt://HOST/TOPIC null:      by default stdout, as --output says
+  --sources  tells their options. A source that fails or is silent is reported and tried again; bad samples are left
+  out and missing values held, unless --on-bad and --on-nonfinite say otherwise. SIGTERM and SIGINT save the state and
+  leave with 0; SIGUSR1 prints all counters. Results have the time t_s in seconds in place of t.
+
 examples:
   edge-rnn run wrist.safetensors recording.csv > results.csv
   sensor | edge-rnn run wrist.safetensors --on-bad skip --on-nonfinite hold --output json | dashboard
+  edge-rnn run wrist.safetensors --source 'mpu6050:1?range_g=4' --rate 50 --sink mqtt://broker/wrist \\
+      --snapshot wrist.state --status /run/wrist.json
 """
 
 
@@ -53,16 +63,21 @@ def add(subparsers: Any) -> None:
     parser.add_argument("--no-header", action="store_true", help="no header line before CSV results")
     parser.add_argument(
         "--on-bad",
-        choices=("raise", "skip"),
-        default="raise",
-        help="a malformed line ends the run (default), or is reported and left out",
+        choices=("raise", "skip", "hold"),
+        help="a malformed line ends the run (default), or is reported and left out (default of a loop); in a loop "
+        "also: the last sample takes its place",
     )
     parser.add_argument(
         "--on-nonfinite",
         choices=("raise", "hold", "skip"),
-        default="raise",
-        help="a missing or infinite value ends the run (default), is replaced by the channel's last one, or the last "
-        "result is repeated",
+        help="a missing or infinite value ends the run (default), is replaced by the channel's last one (default of a "
+        "loop), or the last result is repeated",
+    )
+    add_loop_options(parser)
+    parser.add_argument(
+        "--watch",
+        action="store_true",
+        help="show input, output, deadlines and latencies live on stderr, and no results unless --sink takes them",
     )
     parser.set_defaults(func=_run)
 
@@ -71,6 +86,12 @@ def _run(args: argparse.Namespace) -> int:
     from edge_rnn.files import load
 
     model = load(args.model)
+    if wants_loop(args):
+        _tell_unkept(model)
+        return run_loop(model, args)
+    if args.on_bad == "hold":
+        raise InputError("--on-bad hold is for a loop: give --source or --rate.")
+    args.on_bad, args.on_nonfinite = args.on_bad or "raise", args.on_nonfinite or "raise"
     with _opened(args.file) as (source, name):
         return _follow(model, source, name, args)
 
@@ -78,15 +99,16 @@ def _run(args: argparse.Namespace) -> int:
 def _follow(model: Model, source: BinaryIO, name: str, args: argparse.Namespace) -> int:
     import numpy as np
 
+    from edge_rnn.result_lines import csv_header, csv_results, json_results
     from edge_rnn.stream import Stream
 
     stream = Stream(model, on_nonfinite=args.on_nonfinite)
     _tell_unkept(model)
     write, flush = sys.stdout.write, sys.stdout.flush
     if args.output == "csv" and not args.no_header:
-        write(_csv_header(model))
+        write(csv_header(model, "t"))
         flush()
-    result = _csv_results(model) if args.output == "csv" else _json_results(model)
+    result = csv_results(model) if args.output == "csv" else json_results(model, "t")
     x = np.empty(model.input_size, np.float32)
     left_out = 0
     with np.errstate(over="ignore"):  # beyond float32 is infinite, which the policy is for
@@ -135,33 +157,6 @@ def _refusal(where: str, model: Model, x: Any) -> str:
     channel = model.input_names[bad[0]] if model.input_names else f"channel {bad[0] + 1}"
     what = "is missing or NaN" if np.isnan(x[bad[0]]) else "is infinite in float32"
     return f"{where}: {channel} {what}. --on-nonfinite hold or skip carries on."
-
-
-def _named(model: Model) -> bool:
-    return len(model.labels) > 1
-
-
-def _csv_header(model: Model) -> str:
-    outputs = [_quoted(label) for label in model.labels] or [f"y{i}" for i in range(model.output_size)]
-    return ",".join(["t", *(["label"] if _named(model) else []), *outputs]) + "\n"
-
-
-def _csv_results(model: Model) -> Callable[[int, Any], str]:
-    labels = [f"{_quoted(label)}," if _named(model) else "" for label in model.labels] or [""] * model.output_size
-    return lambda t, y: f"{t},{labels[y.argmax()]}{','.join(map(str, y))}\n"
-
-
-def _json_results(model: Model) -> Callable[[int, Any], str]:
-    import json
-
-    labels = [""] * model.output_size
-    if _named(model):
-        labels = [f'"label": {json.dumps(label)}, ' for label in model.labels]
-    return lambda t, y: f'{{"t": {t}, {labels[y.argmax()]}"y": [{", ".join(map(str, y))}]}}\n'
-
-
-def _quoted(text: str) -> str:
-    return '"' + text.replace('"', '""') + '"' if any(each in text for each in ',"\r\n') else text
 
 
 @contextmanager

@@ -53,20 +53,18 @@ class Choice(IntEnum):
     """Address of room for a float for each symbol."""
     WEIGHTS = 15
     """Address of room for an int32 for each symbol."""
-    HEAP = 16
-    """Address of room for a word for each symbol."""
-    TOP_K = 17
+    TOP_K = 16
     """How many symbols may be drawn; all of them if there is no limit."""
-    TOP_P = 18
+    TOP_P = 17
     """Share of all that symbols which may be drawn make up, in 2^-32."""
-    MIN_WEIGHT = 19
+    MIN_WEIGHT = 18
     """Least weight of a symbol that may be drawn."""
-    SEED = 20
-    DRAWN = 21
+    SEED = 19
+    DRAWN = 20
     """How many symbols were drawn so far."""
-    STOPS = 22
+    STOPS = 21
     """Address of int32: for each row of symbols that ends a text its length and the symbols; then 0."""
-    OUTCOME = 23
+    OUTCOME = 22
     """An :class:`edge_rnn.kernels.generate.Outcome`."""
 
 
@@ -74,10 +72,10 @@ class Choice(IntEnum):
 _SYMBOLS, _Y, _SHARES_GIVEN, _SCORES = int(Choice.SYMBOLS), int(Choice.Y), int(Choice.SHARES_GIVEN), int(Choice.SCORES)
 _GREEDY, _PENALIZED, _SEEN, _WANTED = int(Choice.GREEDY), int(Choice.PENALIZED), int(Choice.SEEN), int(Choice.WANTED)
 _PARAMETERS, _SHARES, _WEIGHTS = int(Choice.PARAMETERS), int(Choice.SHARES), int(Choice.WEIGHTS)
-_HEAP, _TOP_K, _TOP_P = int(Choice.HEAP), int(Choice.TOP_K), int(Choice.TOP_P)
+_TOP_K, _TOP_P = int(Choice.TOP_K), int(Choice.TOP_P)
 _MIN_WEIGHT, _SEED, _DRAWN = int(Choice.MIN_WEIGHT), int(Choice.SEED), int(Choice.DRAWN)
 _ONE, _LARGEST = np.float32(ONE), np.float32(np.finfo(np.float32).max)
-_LIMIT, _LOW, _HALF, _ALL = np.int64(ONE), np.int64(2**32 - 1), np.int64(32), 2**32
+_ALL = 2**32
 
 
 def choose() -> Any:
@@ -141,24 +139,27 @@ def _draw() -> Any:
     from edge_rnn.kernels.philox import philox, share
     from edge_rnn.kernels.pointer import as_int32s
 
-    draw_of_the_largest = _draw_of_the_largest()
+    keep_largest = _keep_largest()
 
     @helper
     def draw(table, shares):  # type: ignore[no-untyped-def]
-        count, weights = table[_SYMBOLS], as_int32s(table[_WEIGHTS])
-        bits = philox(table[_SEED], table[_DRAWN])
-        table[_DRAWN] += 1
-        ranked = table[_TOP_K] < count or table[_TOP_P] < _ALL
-        least = 1 if ranked else table[_MIN_WEIGHT]
-        total = np.int64(0)
+        count, weights, total = table[_SYMBOLS], as_int32s(table[_WEIGHTS]), np.int64(0)
         for i in range(count):
             weight = np.int32(shares[i] * _ONE)
-            weight = weight if weight >= least else np.int32(0)
             weights[i] = weight
             total += weight
-        if ranked:
-            return draw_of_the_largest(table, bits, total)
-        point, symbol = share(bits, total) - weights[0], np.int64(0)
+        if table[_TOP_K] < count:
+            total = keep_largest(weights, count, table[_TOP_K], True)
+        if table[_TOP_P] < _ALL:
+            total = keep_largest(weights, count, max(share(table[_TOP_P], total), 1), False)
+        if table[_MIN_WEIGHT] > 1:
+            total = np.int64(0)
+            for i in range(count):
+                weight = weights[i] if weights[i] >= table[_MIN_WEIGHT] else np.int32(0)
+                weights[i] = weight
+                total += weight
+        point, symbol = share(philox(table[_SEED], table[_DRAWN]), total) - weights[0], np.int64(0)
+        table[_DRAWN] += 1
         while point >= 0:
             symbol += 1
             point -= weights[symbol]
@@ -167,50 +168,41 @@ def _draw() -> Any:
     return draw
 
 
-def _draw_of_the_largest() -> Any:
-    """Draw among the largest weights: so many, that make up so much, each of them so large."""
+def _keep_largest() -> Any:
+    """Keep the fewest largest weights that reach a goal, by number or by sum; the others become 0."""
     from edge_rnn.kernels.compiler import helper
-    from edge_rnn.kernels.heap import make_heap, take_largest
-    from edge_rnn.kernels.philox import share
-    from edge_rnn.kernels.pointer import as_int32s, as_words
 
     @helper
-    def draw_of_the_largest(table, bits, total):  # type: ignore[no-untyped-def]
-        count, weights, heap = table[_SYMBOLS], as_int32s(table[_WEIGHTS]), as_words(table[_HEAP])
-        size, goal, least = np.int64(0), share(table[_TOP_P], total), np.int64(1)
-        if table[_TOP_K] == count:  # those left out here do not make up what the others need not reach
-            least = min(max((total - goal) // count + 1, table[_MIN_WEIGHT]), _LIMIT)
-        elif table[_TOP_P] == _ALL:
-            least = table[_MIN_WEIGHT]
-        for i in range(count):  # of equal weights, that of the lower number is the larger word
-            if weights[i] >= least:
-                heap[size] = (np.int64(weights[i]) << _HALF) | (_LOW - i)
-                size += 1
-        make_heap(heap, size)
-        most, taken = min(table[_TOP_K], size), np.int64(0)
-        if table[_TOP_P] < _ALL and most < size:  # a share of those alone
-            total = np.int64(0)
-            while taken < most:
-                total += take_largest(heap, size - taken) >> _HALF
-                taken += 1
-            goal = share(table[_TOP_P], total)
-        kept, drawn_from = np.int64(0), np.int64(0)
-        while kept < most:
-            if kept == taken:
-                take_largest(heap, size - taken)
-                taken += 1
-            weight = heap[size - 1 - kept] >> _HALF
-            if weight < table[_MIN_WEIGHT]:
-                break
-            drawn_from += weight
-            kept += 1
-            if table[_TOP_P] < _ALL and drawn_from >= goal:
-                break
-        point, place = share(bits, drawn_from), size - 1
-        point -= heap[place] >> _HALF
-        while point >= 0:
-            place -= 1
-            point -= heap[place] >> _HALF
-        return _LOW - (heap[place] & _LOW)
+    def keep_largest(weights, count, goal, by_number):  # type: ignore[no-untyped-def]
+        """Their sum; of equal weights those of lower numbers are kept.
 
-    return draw_of_the_largest
+        The least weight to keep is found bit by bit: weights from ``low`` on reach the goal, those from ``high`` on do
+        not. At most 31 passes, however many symbols there are, and some log2 of these until one weight is in between.
+        """
+        low, high, bit = np.int64(0), np.int64(2 * ONE), np.int64(ONE)
+        from_low, from_high, reached = np.int64(count), np.int64(0), np.int64(0)
+        while bit and from_low - from_high > 1:
+            trial, number, total = low | bit, np.int64(0), np.int64(0)
+            for i in range(count):
+                weight = np.int64(weights[i])
+                inside = weight >= trial
+                number += inside
+                total += weight if inside else 0
+            found = number if by_number else total
+            if found >= goal:
+                low, from_low = trial, number
+            else:
+                high, from_high, reached = trial, number, found
+            bit >>= 1
+        total = np.int64(0)
+        for i in range(count):
+            weight = np.int64(weights[i])
+            if weight < high:
+                if weight < low or reached >= goal:
+                    weights[i] = np.int32(0)
+                    continue
+                reached += 1 if by_number else weight
+            total += weight
+        return total
+
+    return keep_largest

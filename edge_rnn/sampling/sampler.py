@@ -116,7 +116,6 @@ class Sampler:
             Choice.SEEN: np.zeros(count, np.int32),
             Choice.PARAMETERS: np.array([1 / temperature if temperature else 1, penalty], np.float32),
             Choice.WEIGHTS: np.zeros(count, np.int32),
-            Choice.HEAP: np.zeros(count, np.intp),
             Choice.STOPS: np.array([n for row in rows for n in (len(row), *row)] + [0], np.int32),
         }
         self._table = np.zeros(len(Choice), np.intp)

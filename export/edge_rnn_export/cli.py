@@ -1,4 +1,4 @@
-"""The subcommands ``import`` and ``export`` of the ``edge-rnn`` command."""
+"""The subcommands ``import``, ``export`` and ``verify`` of the ``edge-rnn`` command."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from edge_rnn.errors import InputError
 
-__all__ = ["add_export", "add_import"]
+__all__ = ["add_export", "add_import", "add_verify"]
 
 _IMPORT = """\
 examples:
@@ -25,7 +25,16 @@ examples:
   edge-rnn export wrist.safetensors -o whole.onnx --form sequence
   edge-rnn export wrist.safetensors -o scores.onnx --head logits
   edge-rnn export letters.safetensors -o greedy.onnx --head greedy
+  edge-rnn export wrist.safetensors -o small.onnx --precision int8
 """
+
+_VERIFY = """\
+examples:
+  edge-rnn verify wrist.safetensors wrist.onnx
+  edge-rnn verify wrist.safetensors small.onnx --recording walk.csv --steps 10000
+"""
+
+_PRECISIONS = ("float32", "float16", "int8", "int8-weights", "int4")
 
 
 def add_import(subparsers: Any) -> None:
@@ -85,14 +94,52 @@ def add_export(subparsers: Any) -> None:
         "--form", choices=("step", "sequence"), default="step", help="a graph of one step (default), or of many"
     )
     parser.add_argument(
+        "--precision",
+        choices=_PRECISIONS,
+        help="of weights; int8 rounds what they are multiplied with too (default: as the model's matrices are)",
+    )
+    parser.add_argument(
+        "--operators",
+        choices=("onnxruntime", "standard"),
+        default="onnxruntime",
+        help="those of onnxruntime too where they are quicker (default), or ONNX's own alone",
+    )
+    parser.add_argument(
         "--head",
         choices=("model", "logits", "probabilities", "greedy"),
         default="model",
         help="what it puts out: what the model does (default); scores without softmax; probabilities; or, of a network "
         "that writes, the best next symbol as well, symbols going in by number",
     )
-    parser.add_argument("--steps", type=int, default=1000, help="steps to compare (default: 1000)")
+    _add_samples(parser)
     parser.set_defaults(func=_export)
+
+
+def add_verify(subparsers: Any) -> None:
+    """Add ``verify``: an ONNX graph is compared with its model, and the exit code says whether it may be used."""
+    parser = subparsers.add_parser(
+        "verify",
+        help="compare an ONNX graph with its model; exit code 1 where it is off",
+        description="Compare a graph that export wrote with its model: reference, Stream and onnxruntime take the same "
+        "steps, and every state is compared. The exit code is 0 where they agree, and 1 where not or where the graph "
+        "says that it is of another model.",
+        epilog=_VERIFY,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("model", metavar="MODEL", help="model file of edge_rnn")
+    parser.add_argument("graph", metavar="FILE", help="the graph, .onnx or .ort")
+    _add_samples(parser)
+    parser.set_defaults(func=_verify)
+
+
+def _add_samples(parser: Any) -> None:
+    parser.add_argument("--steps", type=int, default=1000, help="steps to compare, at least (default: 1000)")
+    parser.add_argument(
+        "--recording",
+        metavar="FILE",
+        type=Path,
+        help=".npz with x, .npy, or lines of CSV or JSON, to compare on, again and again; default: random samples",
+    )
 
 
 def _import(args: argparse.Namespace) -> int:
@@ -135,9 +182,30 @@ def _export(args: argparse.Namespace) -> int:
     output = args.output or str(Path(args.model).with_suffix(".onnx"))
     if Path(output).exists() and Path(output).samefile(args.model):
         raise InputError(f"export would put the graph in place of the model {args.model}; give another name after -o.")
-    report = to_onnx(load(args.model), output, form=args.form, head=args.head, steps=args.steps)
+    model = load(args.model)
+    xs = _recording(args, model)
+    target: dict[str, Any] = {"form": args.form, "precision": args.precision, "operators": args.operators}
+    target["head"] = args.head
+    report = to_onnx(model, output, **target, steps=args.steps, xs=xs)
     print(f"{report}\n\nwritten to {output}")
     return 0
+
+
+def _verify(args: argparse.Namespace) -> int:
+    from edge_rnn.files import load
+    from edge_rnn_export.verify import verify
+
+    model = load(args.model)
+    report = verify(model, args.graph, steps=args.steps, xs=_recording(args, model))
+    print(f"{report}\n\n{args.graph} {'agrees' if report.passed else 'DOES NOT AGREE'} with {args.model}")
+    return 0 if report.passed else 1
+
+
+def _recording(args: argparse.Namespace, model: Any) -> Any:
+    """Samples of ``--recording``, or None."""
+    from edge_rnn.cli.recordings import read_recording
+
+    return None if args.recording is None else read_recording(args.recording, model).xs
 
 
 def _texts(text: str | None) -> list[str]:

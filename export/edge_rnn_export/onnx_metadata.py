@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 import edge_rnn
 from edge_rnn.errors import FileError
 from edge_rnn.model import Model
+from edge_rnn_export.precision import Precision
 
-__all__ = ["METADATA_KEY", "metadata", "mismatches", "trained_states"]
+__all__ = ["METADATA_KEY", "metadata", "mismatches", "precision_of", "trained_states"]
 
 METADATA_KEY = "edge_rnn"
 """Key of the JSON text in the file's ``metadata_props``; :func:`metadata` says what it holds."""
@@ -21,24 +22,26 @@ METADATA_KEY = "edge_rnn"
 _FORMAT = 1
 
 
-def metadata(model: Model, form: str = "step", head: str = "model") -> dict[str, str]:
+def metadata(model: Model, form: str = "step", precision: str | None = None, head: str = "model") -> dict[str, str]:
     """What goes into a graph's ``metadata_props``.
 
     Returns
     -------
     dict
         ``{"edge_rnn": JSON}``: ``format`` (1), ``version`` of edge_rnn, ``fingerprint`` of the model, ``form``
-        (``"step"`` or ``"sequence"``), ``head`` (see :mod:`edge_rnn_export.onnx_output`; the rest is of the model that
-        ``y`` is computed by), ``name``, ``labels``, ``sample_rate_hz`` (or null), ``input_names``, ``input_units``,
-        ``vocabulary``, ``input_size``, ``layers``, for each its ``kind``, ``name``, ``inputs``, ``options`` and the
-        names of its ``arrays`` (and ``idle_peephole``, numbers that no operator reads); and ``initial_state``: state
-        name to list of numbers, for those that do not start at zero.
+        (``"step"`` or ``"sequence"``), ``precision`` (null: that of the model's own matrices), ``head`` (see
+        :mod:`edge_rnn_export.onnx_output`; the rest is of the model that ``y`` is computed by), ``name``, ``labels``,
+        ``sample_rate_hz`` (or null), ``input_names``, ``input_units``, ``vocabulary``, ``input_size``, ``layers``, for
+        each its ``kind``, ``name``, ``inputs``, ``options``, the names of its ``arrays`` and its ``formats`` (and
+        ``idle_peephole``, numbers that no operator reads); and ``initial_state``: state name to list of numbers, for
+        those that do not start at zero.
     """
     description = {
         "format": _FORMAT,
         "version": edge_rnn.__version__,
         "fingerprint": model.fingerprint,
         "form": form,
+        "precision": precision,
         "head": head,
         "name": model.name,
         "labels": model.labels,
@@ -85,6 +88,15 @@ def mismatches(model: Model, found: Mapping[str, str]) -> tuple[tuple[str, ...],
     return tuple(wrong), ()
 
 
+def precision_of(found: Mapping[str, str]) -> str | None:
+    """The precision that a graph's metadata say it was written at; None for that of the model's own matrices."""
+    try:
+        precision = json.loads(found.get(METADATA_KEY, "{}")).get("precision")
+    except (ValueError, AttributeError):
+        return None
+    return precision if precision in get_args(Precision) else None
+
+
 def trained_states(found: Mapping[str, str]) -> dict[str, NDArray[np.float32]]:
     """Initial states that are not zero, by name, ``(H,)`` float32, as a graph's metadata say; empty where they do not.
 
@@ -101,7 +113,7 @@ def trained_states(found: Mapping[str, str]) -> dict[str, NDArray[np.float32]]:
 
 
 def _layer(layer: Any) -> dict[str, Any]:
-    from edge_rnn_export.onnx_lstm import idle_gate  # needs onnx, which is there where graphs are written
+    from edge_rnn_export.onnx_elementary import idle_gate  # needs onnx, which is there where graphs are written
 
     described = {
         "kind": layer.kind,
@@ -110,6 +122,8 @@ def _layer(layer: Any) -> dict[str, Any]:
         "options": layer.options,
         "arrays": [*layer.arrays, *layer.formats],
     }
+    if layer.formats:
+        described["formats"] = {name: matrix.format for name, matrix in layer.formats.items()}
     idle = idle_gate(layer)
     return described | ({"idle_peephole": np.split(layer.peephole, 3)["ifo".index(idle)].tolist()} if idle else {})
 

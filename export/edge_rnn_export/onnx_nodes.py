@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import NodeProto, ValueInfoProto, helper
+from onnx import NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
 from edge_rnn.activation import Activation
+from edge_rnn_export.precision import Form
 
-__all__ = ["ACTIVATIONS", "GATES", "Form", "Nodes", "Stage", "activation_stages"]
-
-Form = Literal["step", "sequence"]
+__all__ = ["ACTIVATIONS", "GATES", "Nodes", "Stage", "activation_stages"]
 
 ACTIVATIONS = {
     "none": "Affine",
@@ -42,12 +41,40 @@ Stage = tuple[str, list[str], dict[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class Nodes:
-    """What the writers of layers add to: nodes in order, constants by name, inputs of the graph."""
+    """What the writers of layers add to: nodes in order, constants by name, inputs of the graph.
+
+    Parameters
+    ----------
+    standard
+        Whether operators of ``ai.onnx`` alone may be used.
+    weight_only
+        Whether matrices of 8 bits are multiplied with vectors as they are, not with rounded ones.
+    """
 
     form: Form
+    standard: bool = False
+    weight_only: bool = False
     nodes: list[NodeProto] = field(default_factory=list)
-    constants: dict[str, NDArray[Any]] = field(default_factory=dict)
+    constants: dict[str, NDArray[Any] | TensorProto] = field(default_factory=dict)
     inputs: list[ValueInfoProto] = field(default_factory=list)
+
+    def body(self) -> Nodes:
+        """Nodes of a loop's body: constants are the graph's."""
+        return replace(self, nodes=[], inputs=[])
+
+    def has_domain(self, domain: str) -> bool:
+        """Whether there is an operator of this domain, in a body too."""
+        graphs = [[*self.nodes]]
+        for nodes in graphs:
+            graphs += [list(each.g.node) for node in nodes for each in node.attribute if each.HasField("g")]
+        return any(node.domain == domain for nodes in graphs for node in nodes)
+
+    def tensors(self) -> list[TensorProto]:
+        """The constants as a graph holds them."""
+        return [
+            each if isinstance(each, TensorProto) else numpy_helper.from_array(each, name)
+            for name, each in self.constants.items()
+        ]
 
     def node(self, operator: str, inputs: Sequence[str], *outputs: str, name: str, **attributes: Any) -> None:
         self.nodes.append(helper.make_node(operator, list(inputs), list(outputs), name=name, **attributes))

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, numpy_helper
 
-from edge_rnn.errors import EdgeRnnError, FileError
+from edge_rnn.errors import EdgeRnnError, FileError, UnsupportedError
 from edge_rnn.layers import LAYER_TYPES, Dense, Layer, Recurrent
 from edge_rnn.model import Model
 from edge_rnn_export.json_text import parse_object
@@ -49,6 +49,8 @@ def own_model(proto: ModelProto, folder: Path | None, described: Mapping[str, An
     ------
     FileError
         The graph, or what it says of itself, was changed since it was written.
+    UnsupportedError
+        Matrices in the graph are of a smaller format than float32.
     """
     remedy = (
         f"Export the model anew, or delete the entry {METADATA_KEY!r} of its metadata to read it as any other graph."
@@ -56,14 +58,21 @@ def own_model(proto: ModelProto, folder: Path | None, described: Mapping[str, An
     told = next(entry.value for entry in proto.metadata_props if entry.key == METADATA_KEY)
     try:
         description = parse_object(told.encode())
-        graph = graph_of(proto, folder)
-        model = _model(description, graph)
-        wrong = _difference(proto, model, description, graph)
+        is_float32 = _is_float32(description)
+        if is_float32:
+            graph = graph_of(proto, folder)
+            model = _model(description, graph)
+            wrong = _difference(proto, model, description, graph)
     except (TypeError, ValueError, KeyError, AttributeError, IndexError, OverflowError, NotImplementedError) as error:
         reason = str(error) if isinstance(error, EdgeRnnError) else f"{type(error).__name__} {error}"
         raise FileError(
             f"from_onnx: the graph's metadata do not fit it: {reason[:300].rstrip('.')}. {remedy}"
         ) from None
+    if not is_float32:
+        raise UnsupportedError(
+            "from_onnx reads graphs with matrices of float32, and this one has smaller formats; load the model file "
+            "that edge_rnn made it from."
+        )
     if wrong:
         raise FileError(f"from_onnx: the graph was changed since edge_rnn wrote it: {wrong}. {remedy}")
     empty = [key for key, value in described.items() if value is None or (isinstance(value, Sized) and not len(value))]
@@ -72,6 +81,11 @@ def own_model(proto: ModelProto, folder: Path | None, described: Mapping[str, An
         return model
     kept = {key: getattr(model, key) for key in _DESCRIBED}
     return Model(model.layers, input_size=model.input_size, **(kept | given))
+
+
+def _is_float32(description: Mapping[str, Any]) -> bool:
+    precision, layers = description.get("precision"), description.get("layers", ())
+    return precision in (None, "float32") and not any("formats" in record for record in layers)
 
 
 def _model(description: dict[str, Any], graph: Graph) -> Model:
@@ -107,13 +121,12 @@ def _array(graph: Graph, cls: Any, record: Mapping[str, Any], key: str) -> Array
         return array.T if key == "weight" and cls is Dense else array
     if f"{name}.W" not in graph.tensors:  # of elementary operators
         if key in ("bias_ih", "bias_hh"):
-            biases = [each for each in ("bias_ih", "bias_hh") if each in record["arrays"]]
-            return graph.constant(f"{name}.cell.bias{biases.index(key)}")
+            return graph.constant(f"{name}.{key}")
         if key == "peephole":
             idle = np.array(record.get("idle_peephole", ()), np.float32)
             names = [f"{name}.cell.peephole_{gate}" for gate in "ifo"]
             return np.concatenate([graph.constant(each) if each in graph.tensors else idle for each in names])
-        return graph.constant(f"{name}.cell.{key}").T
+        return graph.constant(f"{name}.cell.{key}" if key == "weight_hr" else f"{name}.{key}").T
     order = GATES[cls.__name__]
     if key == "peephole":
         i, o, f = np.split(graph.constant(f"{name}.P")[0], 3)
@@ -130,7 +143,7 @@ def _difference(proto: ModelProto, model: Model, description: Mapping[str, Any],
     """The first thing that is not as edge_rnn writes it; empty if all is."""
     if model.fingerprint != description["fingerprint"]:
         return f"its fingerprint is {model.fingerprint[:12]}, expected {str(description['fingerprint'])[:12]}"
-    written = build_graph(model, description["form"], description.get("head", "model"))
+    written = build_graph(model, description["form"], head=description.get("head", "model"))
     ours, theirs = written.graph, proto.graph
     for mine, other in zip_longest(ours.node, theirs.node):
         if mine is None or other is None or mine.SerializeToString() != other.SerializeToString():

@@ -1,8 +1,10 @@
 """A model as an ONNX graph of one step or of whole sequences: every state is a named input and a named output.
 
-The graph keeps to ONNX's own operators. Opset 17 and IR version 8 hold all of them, so that a runtime on a device may
-be some years old. Between layers a value is ``(time, batch, size)``, as the recurrent operators take it. Of one step
-the last state has that shape and is ready for the next layer; of a sequence what each step puts out takes a Squeeze.
+A graph of float32 keeps to ONNX's own operators. Opset 17 and IR version 8 hold all of them, so that a runtime on a
+device may be some years old. Smaller formats take onnxruntime's own operators, unless that is ruled out; weights of 4
+bits in standard operators take opset 21 and IR version 10. Between layers a value is ``(time, batch, size)``, as the
+recurrent operators take it. Of one step the last state has that shape and is ready for the next layer; of a sequence
+what each step puts out takes a Squeeze.
 
 Source: ONNX operators RNN-14, GRU-14, LSTM-14, https://onnx.ai/onnx/operators.
 """
@@ -13,8 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from onnx import ModelProto, TensorProto, ValueInfoProto, checker, helper, numpy_helper
+from onnx import ModelProto, TensorProto, ValueInfoProto, checker, helper
 
 import edge_rnn
 from edge_rnn.activation import parse
@@ -22,26 +23,35 @@ from edge_rnn.errors import UnsupportedError
 from edge_rnn.layers import LAYER_TYPES
 from edge_rnn.model import Model
 from edge_rnn_export.onnx_greedy import best_symbol, read_symbols
-from edge_rnn_export.onnx_lstm import is_operator, lstm_of_operators
 from edge_rnn_export.onnx_metadata import metadata
-from edge_rnn_export.onnx_nodes import ACTIVATIONS, GATES, Form, Nodes, Stage, activation_stages
+from edge_rnn_export.onnx_nodes import Nodes, Stage, activation_stages
 from edge_rnn_export.onnx_output import Head, with_head
+from edge_rnn_export.onnx_products import MICROSOFT, product
+from edge_rnn_export.onnx_recurrent import activations, recurrent
+from edge_rnn_export.precision import Form, Operators, Precision, at_precision
 
 __all__ = ["OPSET", "build_graph"]
 
-Array = NDArray[np.float32]
-
 OPSET = 17
 _IR_VERSION = 8
+_INT4_OPSET, _INT4_IR_VERSION = 21, 10
 
 
-def build_graph(model: Model, form: Form = "step", head: Head = "model") -> ModelProto:
+def build_graph(
+    model: Model,
+    form: Form = "step",
+    precision: Precision | None = None,
+    operators: Operators = "onnxruntime",
+    head: Head = "model",
+) -> ModelProto:
     """A model as an ONNX graph.
 
     Parameters
     ----------
     form
         ``"step"``: one step. ``"sequence"``: as many as the samples are.
+    precision, operators
+        See :func:`~edge_rnn_export.to_onnx`.
     head
         What ``y`` is, see :func:`~edge_rnn_export.onnx_output.with_head`. ``"greedy"``: ``y`` is as the model has it;
         in place of ``x`` the graph reads ``symbol`` int64 ``(time, batch)``, numbers from 0, and it gives
@@ -61,9 +71,13 @@ def build_graph(model: Model, form: Form = "step", head: Head = "model") -> Mode
     ------
     UnsupportedError
         The model has a kind of layer, or an option, that has no ONNX form; or no such head.
+    InputError
+        See :func:`~edge_rnn_export.precision.at_precision`.
     """
     model = with_head(model, head)
-    graph = Nodes(form)
+    described = metadata(model, form, precision, head)
+    model = at_precision(model, precision)
+    graph = Nodes(form, operators == "standard", precision == "int8-weights")
     time = 1 if form == "step" else "time"
     if head == "greedy":
         read_symbols(graph, model, time)
@@ -87,20 +101,19 @@ def build_graph(model: Model, form: Form = "step", head: Head = "model") -> Mode
     results += [_value(out, 1, len(model.initial_state[name])) for out, name in states.items()]
     if head == "greedy":
         results.insert(0, best_symbol(graph, time))
+    tensors = graph.tensors()
+    int4 = any(tensor.data_type == TensorProto.INT4 for tensor in tensors)
+    opsets = [helper.make_opsetid("", _INT4_OPSET if int4 else OPSET)]
+    if graph.has_domain(MICROSOFT):
+        opsets.append(helper.make_opsetid(MICROSOFT, 1))
     proto = helper.make_model(
-        helper.make_graph(
-            graph.nodes,
-            model.name or "edge_rnn",
-            graph.inputs,
-            results,
-            [numpy_helper.from_array(array, name) for name, array in graph.constants.items()],
-        ),
+        helper.make_graph(graph.nodes, model.name or "edge_rnn", graph.inputs, results, tensors),
         producer_name="edge_rnn",
         producer_version=edge_rnn.__version__,
-        opset_imports=[helper.make_opsetid("", OPSET)],
-        ir_version=_IR_VERSION,
+        opset_imports=opsets,
+        ir_version=_INT4_IR_VERSION if int4 else _IR_VERSION,
     )
-    helper.set_model_props(proto, metadata(model, form, head))
+    helper.set_model_props(proto, described)
     checker.check_model(proto, full_check=True)
     return proto
 
@@ -113,100 +126,38 @@ Writer = Callable[[Nodes, Any, Sequence[str], str], str]
 
 
 def _elman(graph: Nodes, layer: Any, reads: Sequence[str], wanted: str) -> str:
-    return _recurrent(graph, layer, reads, wanted, "RNN", **_activations(layer.activation))
+    return recurrent(graph, layer, reads, wanted, "RNN", **activations(layer.activation))
 
 
 def _lstm(graph: Nodes, layer: Any, reads: Sequence[str], wanted: str) -> str:
-    if not is_operator(layer):
-        return lstm_of_operators(graph, layer, graph.joined(layer, reads), wanted)
     used = (layer.gate_activation, layer.cell_activation, layer.output_activation)
-    attributes = {} if used == ("sigmoid", "tanh", "tanh") else _activations(*used)
+    attributes = {} if used == ("sigmoid", "tanh", "tanh") else activations(*used)
     if layer.coupled == "forget":
         attributes["input_forget"] = 1
     extra = []
     if layer.peephole is not None:
         i, f, o = np.split(layer.peephole, 3)
         extra = [graph.constant(f"{layer.name}.P", np.concatenate([i, o, f])[None])]
-    return _recurrent(graph, layer, reads, wanted, "LSTM", extra, **attributes)
+    return recurrent(graph, layer, reads, wanted, "LSTM", extra, **attributes)
 
 
 def _gru(graph: Nodes, layer: Any, reads: Sequence[str], wanted: str) -> str:
     used = (layer.gate_activation, layer.candidate_activation)
-    attributes = {} if used == ("sigmoid", "tanh") else _activations(*used)
+    attributes = {} if used == ("sigmoid", "tanh") else activations(*used)
     attributes["linear_before_reset"] = int(layer.reset_after)
-    return _recurrent(graph, layer, reads, wanted, "GRU", **attributes)
-
-
-def _activations(*texts: str) -> dict[str, Any]:
-    """Attributes of a recurrent operator; alpha and beta are listed for those activations alone that have them."""
-    parsed = [parse(text) for text in texts]
-    alphas: list[float] = []
-    betas: list[float] = []
-    for each in parsed:
-        parameters = (1.0, 0.0) if each.name == "none" else each.parameters
-        alphas += parameters[:1]
-        betas += parameters[1:]
-    attributes: dict[str, Any] = {"activations": [ACTIVATIONS[each.name] for each in parsed]}
-    return attributes | ({"activation_alpha": alphas} if alphas else {}) | ({"activation_beta": betas} if betas else {})
-
-
-def _recurrent(
-    graph: Nodes,
-    layer: Any,
-    reads: Sequence[str],
-    wanted: str,
-    operator: str,
-    extra: Sequence[str] = (),
-    **attributes: Any,
-) -> str:
-    """One of ONNX's recurrent operators, given its order of gates; returns the name of what it puts out."""
-    name = layer.name
-    order = [layer.gates.index(gate) for gate in GATES[layer.kind]]
-
-    def rearranged(array: Array) -> Array:
-        return np.concatenate([np.split(array, len(order))[gate] for gate in order])
-
-    inputs = [
-        graph.joined(layer, reads),
-        graph.constant(f"{name}.W", rearranged(np.asarray(layer.weight_ih))[None]),
-        graph.constant(f"{name}.R", rearranged(np.asarray(layer.weight_hh))[None]),
-    ]
-    zeros = np.zeros(len(order) * layer.hidden_size, np.float32)
-    if layer.bias_ih is None and layer.bias_hh is None:
-        inputs.append("")
-    else:
-        both = [zeros if bias is None else rearranged(bias) for bias in (layer.bias_ih, layer.bias_hh)]
-        inputs.append(graph.constant(f"{name}.B", np.concatenate(both)[None]))
-    inputs.append("")  # sequence_lens: the whole sequence, of one step
-    states = [f"{name}.{key}" for key in layer.initial_state]
-    inputs += [*states, *extra]
-    if layer.gate_clip is not None:
-        attributes["clip"] = layer.gate_clip
-    last = [f"{state}_out" for state in states]
-    # What every step puts out is left out of one step: it is the last state, in another shape.
-    every = "" if graph.form == "step" else f"{name}.every"
-    graph.node(operator, inputs, every, *last, name=name, hidden_size=layer.hidden_size, **attributes)
-    if not every:
-        return last[0]
-    axis = graph.constant(f"{name}.direction", np.array([1], np.int64))
-    graph.node("Squeeze", [every, axis], wanted, name=f"{name}.squeeze")
-    return wanted
+    return recurrent(graph, layer, reads, wanted, "GRU", **attributes)
 
 
 def _dense(graph: Nodes, layer: Any, reads: Sequence[str], wanted: str) -> str:
     name = layer.name
-    stages: list[Stage] = [
-        ("MatMul", [graph.constant(f"{name}.weight", np.asarray(layer.weight).T)], {}),
-    ]
-    if layer.bias is not None:
-        stages.append(("Add", [graph.constant(f"{name}.bias", layer.bias)], {}))
+    multiply = product(graph, layer.weight, f"{name}.weight", layer.bias)
     if layer.activation == "softmax":
-        stages.append(("Softmax", [], {"axis": 2}))
+        stages: list[Stage] = [("Softmax", [], {"axis": 2})]
     else:
-        stages += activation_stages(graph, name, parse(layer.activation))
-    value = graph.joined(layer, reads)
+        stages = activation_stages(graph, name, parse(layer.activation))
+    value = multiply(graph, graph.joined(layer, reads), f"{name}.sum" if stages else wanted)
     for place, (operator, constants, attributes) in enumerate(stages, start=1):
-        label = f"{name}.{operator.lower()}" + (f"{place}" if place > 3 else "")
+        label = f"{name}.{operator.lower()}{place}"
         out = wanted if place == len(stages) else label
         graph.node(operator, [value, *constants], out, name=label, **attributes)
         value = out

@@ -10,6 +10,7 @@ import contextlib
 import io
 import logging
 import warnings
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,6 +22,7 @@ from edge_rnn.atomic import write
 from edge_rnn.errors import InputError, ModelError
 from edge_rnn.model import Model
 from edge_rnn_export.export import to_onnx
+from edge_rnn_export.precision import Operators, Precision
 from edge_rnn_export.report import Report
 from edge_rnn_export.verify import verify
 
@@ -35,6 +37,8 @@ def to_ort(
     path: str | PathLike[str],
     *,
     form: Literal["step", "sequence"] = "step",
+    precision: Precision | None = None,
+    operators: Operators = "onnxruntime",
     head: Literal["model", "logits", "probabilities", "greedy"] = "model",
     steps: int = 1000,
     xs: ArrayLike | None = None,
@@ -46,8 +50,10 @@ def to_ort(
     ----------
     path
         Where the file goes, ``*.ort``; the list takes its name with ``.required_operators.config`` as the ending.
-    form, head, steps, xs, seed
-        See :func:`~edge_rnn_export.to_onnx`. The ``.ort`` file itself is compared too, before it appears.
+    form, precision, operators, head, steps, xs, seed
+        See :func:`~edge_rnn_export.to_onnx`. The ``.ort`` file itself is compared too, before it appears. What
+        onnxruntime does once when it loads a graph has been done in it: where a graph computes in float32 with smaller
+        weights (``"float16"``, ``"int8-weights"``, ``"int4"`` in standard operators), the ``.ort`` file holds float32.
 
     Returns
     -------
@@ -63,17 +69,19 @@ def to_ort(
         raise InputError(f"to_ort got the path {path!r}, expected a name that ends in .ort.")
     with TemporaryDirectory(prefix="edge_rnn-") as folder:
         graph = Path(folder, "model.onnx")
-        to_onnx(model, graph, form=form, head=head, steps=steps, xs=xs, seed=seed)
+        cost = to_onnx(
+            model, graph, form=form, precision=precision, operators=operators, head=head, steps=steps, xs=xs, seed=seed
+        ).cost
         _convert(graph)
         made = graph.with_suffix(".ort")
         report = verify(model, made, steps=steps, xs=xs, seed=seed)
         if not report.passed:
             raise ModelError(f"to_ort did not write {path}: its outputs are not those of the graph it was made from.")
-        data, operators = made.read_bytes(), graph.with_suffix(CONFIG_SUFFIX).read_text(encoding="utf-8")
-    lines = [line for line in operators.splitlines() if not line.startswith("#")]  # which name a folder that is gone
+        data, needed = made.read_bytes(), graph.with_suffix(CONFIG_SUFFIX).read_text(encoding="utf-8")
+    lines = [line for line in needed.splitlines() if not line.startswith("#")]  # which name a folder that is gone
     write(Path(path).with_suffix(CONFIG_SUFFIX), ("\n".join(lines) + "\n").encode())
     write(path, data)
-    return report
+    return report if cost is None else replace(report, cost=replace(cost, nbytes=len(data)))
 
 
 def _convert(graph: Path) -> None:

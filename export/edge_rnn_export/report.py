@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
-__all__ = ["Deviation", "Report"]
+__all__ = ["Cost", "Deviation", "Report", "Rounding"]
+
+
+_SLOWER = 0.95
+"""Below so many times as quick a graph is called slower; what is nearer to 1 may be the machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +26,8 @@ class Deviation:
     tolerance
         What the channel ``channel`` may differ by: the report's tolerance, times what the channel's values are made of.
     reference_vs_stream, reference_vs_onnx, stream_vs_onnx
-        Largest absolute differences, over all channels.
+        Largest absolute differences, over all channels. Of a graph that rounds vectors to 8 bits the second is that of
+        single steps, from the reference that rounds them too, and the third, which rounding makes, is not judged.
     share
         Largest difference as a share of its own channel's tolerance: the value has passed up to 1.
     channel
@@ -45,6 +50,72 @@ class Deviation:
 
 
 @dataclass(frozen=True, slots=True)
+class Rounding:
+    """How far rounding carries one output or state, over all steps, the state carried: relative root mean squares.
+
+    Parameters
+    ----------
+    name
+        ``"y"``, or a state.
+    onnx
+        The graph from the reference with the same weights: what rounding vectors does, or float32 alone.
+    stream
+        Stream from the same: the model with these formats, in its own arithmetic.
+    total
+        The graph from the model whose weights were not rounded; None where nobody knows that one.
+    """
+
+    name: str
+    onnx: float
+    stream: float
+    total: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """A graph of smaller formats beside one of float32, measured in turn on this machine.
+
+    Each has the caches to itself while it is measured. In a program that does something else between two steps, the
+    larger one loses more.
+
+    Parameters
+    ----------
+    ns, float32_ns
+        Time of a step: the least over many short batches. Of a graph of sequences, a step of a call of ``steps``.
+    nbytes, float32_nbytes
+        Of the files.
+    steps
+        In a call.
+    """
+
+    ns: float
+    float32_ns: float
+    nbytes: int
+    float32_nbytes: int
+    steps: int
+
+    @property
+    def speedup(self) -> float:
+        """How many times as quick it is."""
+        return self.float32_ns / self.ns
+
+    @property
+    def shrinkage(self) -> float:
+        """How many times smaller the file is."""
+        return self.float32_nbytes / self.nbytes
+
+    def __str__(self) -> str:
+        what = "a step" if self.steps == 1 else f"a step, {self.steps} in a call"
+        quick = f"{self.speedup:.2f} times as quick"
+        if self.speedup < _SLOWER:
+            quick = f"SLOWER here, {quick}"
+        return (
+            f"bytes  {self.nbytes:,}, in float32 {self.float32_nbytes:,}: {self.shrinkage:.2f} times smaller\n"
+            f"time   {self.ns / 1000:.1f} µs {what}, in float32 {self.float32_ns / 1000:.1f} µs: {quick}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """What :func:`~edge_rnn_export.verify` found.
 
@@ -64,6 +135,12 @@ class Report:
         What the file says of itself that is not so of the model, a sentence each.
     notes
         What could not be compared, a sentence each.
+    rounding
+        How far rounding carries output and states of a graph of smaller formats; empty for one of float32.
+    single_steps
+        Whether onnxruntime was compared step by step from its own states, as vectors are rounded.
+    cost
+        Size and time of a graph of smaller formats, measured by :func:`~edge_rnn_export.to_onnx`; else None.
     """
 
     steps: int
@@ -72,6 +149,9 @@ class Report:
     tolerance: float
     mismatches: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    rounding: tuple[Rounding, ...] = ()
+    single_steps: bool = False
+    cost: Cost | None = field(default=None, compare=False)
 
     @property
     def reference_vs_stream(self) -> float:
@@ -94,6 +174,11 @@ class Report:
         return float(np.max([self.reference_vs_stream, self.reference_vs_onnx, self.stream_vs_onnx]))
 
     @property
+    def drift_of_rounding(self) -> float:
+        """The largest of :attr:`rounding`'s ``onnx``; 0 for a graph of float32."""
+        return max((each.onnx for each in self.rounding), default=0.0)
+
+    @property
     def passed(self) -> bool:
         """Whether output and states are all within their tolerances, and the file says that it is of this model."""
         return not self.mismatches and all(each.passed for each in self.deviations)
@@ -107,6 +192,14 @@ class Report:
             share = f"{each.share:12.1%}" if each.share < 100 else f"{each.share:11.1e}x"
             verdict = "" if each.passed else f"  FAILED at index {each.channel}"
             lines.append(f"{each.name:{width}}  {figures}  {share}{verdict}")
+        if self.rounding:
+            lines += ["", "what rounding does over these steps, state carried, as relative RMS", ""]
+            lines.append(f"{'':{width}}     ONNX   Stream  ONNX from float32 weights")
+            for row in self.rounding:
+                total = "" if row.total is None else f"{row.total:25.1e}"
+                lines.append(f"{row.name:{width}}  {row.onnx:7.1e}  {row.stream:7.1e}  {total}".rstrip())
+        if self.cost:
+            lines += ["", *str(self.cost).splitlines()]
         lines += [f"FAILED: {mismatch}" for mismatch in self.mismatches]
         lines += [f"Note: {note}" for note in self.notes]
         return "\n".join(lines)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 from os import PathLike
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from edge_rnn import reference
 from edge_rnn.errors import InputError
 from edge_rnn.layers import Standardize
 from edge_rnn.model import Model
@@ -17,11 +16,14 @@ from edge_rnn.sampling import generate
 from edge_rnn.sampling.symbols import alphabet
 from edge_rnn.sampling.symbols import samples as as_samples
 from edge_rnn.stream import Stream
+from edge_rnn_export.comparison import Comparison, Target, compare, differing_pairs
 from edge_rnn_export.magnitudes import magnitudes
-from edge_rnn_export.onnx_metadata import METADATA_KEY, mismatches
-from edge_rnn_export.onnx_output import NEXT, SYMBOL, Head, head_of, symbols_of, with_head
-from edge_rnn_export.ort import session
+from edge_rnn_export.onnx_metadata import mismatches, precision_of
+from edge_rnn_export.onnx_output import with_head
+from edge_rnn_export.onnx_steps import OnnxSteps
+from edge_rnn_export.precision import has_ranges
 from edge_rnn_export.report import Deviation, Report
+from edge_rnn_export.rounded import RoundedReference
 
 __all__ = ["DRIFT_FACTOR", "TOLERANCE", "TOLERANCE_LIMIT", "verify"]
 
@@ -99,51 +101,83 @@ def verify(
     The tolerance starts from what the network itself does with rounding: a second reference runs along whose state is
     rounded to float32 after each step. It is relative to each output and unit alone, so that large ones do not hide
     small ones. See :data:`TOLERANCE`, :data:`TOLERANCE_LIMIT` and :data:`DRIFT_FACTOR`.
+
+    A graph of smaller formats is compared with the same weights, as the float32 numbers that they stand for, in
+    reference and Stream. Where it rounds vectors to 8 bits, each of its steps is held, within :data:`TOLERANCE`,
+    against a step of the reference from the same states that rounds them likewise (:mod:`edge_rnn_export.rounded`); how
+    far rounding carries it from the reference over all steps is told in ``report.rounding``, and for the user to judge.
     """
-    loaded = session(path)
-    head = head_of(loaded.get_modelmeta().custom_metadata_map, METADATA_KEY)
-    computed = with_head(model, head, "verify")
-    left = "" if computed is model else f"The graph's y are {_SPELLED[head]}; the model was compared so."
+    graph = OnnxSteps(model, path)
+    computed = with_head(model, graph.head, "verify")
+    told = f"The graph's y are {_SPELLED[graph.head]}; the model was compared so." if computed is not model else ""
     model = computed
-    samples = _samples(model, steps, xs, seed, symbols=head == "greedy")
-    graph = _OnnxSteps(model, path, loaded, head)
-    names = ["y", *model.initial_state]
-    outputs: list[Array] = []
-    # Per channel: largest absolute value, then largest differences: Stream, onnxruntime, the two, rounded reference.
-    most = {name: np.zeros((5, 1)) for name in names}
-    with np.errstate(over="ignore", invalid="ignore"):
-        for exact, stream, onnx, rounded in zip(
-            _reference_steps(model, samples, np.float64),
-            _stream_steps(model, samples),
-            graph.steps(samples),
-            _reference_steps(model, samples, np.float32),
-            strict=True,
-        ):
-            outputs.append(onnx["y"])
-            for name in names:
-                a, b, c, d = exact[name], stream[name], onnx[name], rounded[name]
-                most[name] = np.maximum(most[name], np.abs([a, a - b, a - c, b - c, a - d]))
-    scales = magnitudes(model, samples, {name: peaks[0] for name, peaks in most.items()})
-    drift = max(float((most[name][4] / scales[name]).max()) for name in names)
+    samples = _samples(model, steps, xs, seed, symbols=graph.head == "greedy")
+    target = Target.of(model, precision_of(graph.metadata))
+    run = compare(target, graph, samples)
+    scales = magnitudes(target.plain, samples, {name: most[0] for name, most in run.most.items()})
+    drift = max(float((most[4] / scales[name]).max()) for name, most in run.most.items())
     tolerance = float(np.clip(DRIFT_FACTOR * drift, TOLERANCE, TOLERANCE_LIMIT))
-    deviations = tuple(_deviation(name, most[name], tolerance * scales[name]) for name in names)
-    wrong, notes = mismatches(model, graph.metadata)
-    wrong, notes = (*wrong, *graph.wrong_choices), (*notes, *([left] if left else []))
-    if graph.takes_sequences:
+    # A step that is compared by itself has no drift.
+    single = None if target.rounding is None else TOLERANCE
+    deviations = tuple(_deviation(name, most, tolerance, scales[name], single) for name, most in run.most.items())
+    wrong, missing = mismatches(model, graph.metadata)
+    notes = (*missing, *([told] if told else []))
+    if has_ranges(target.held):
+        notes += ("The model states ranges beyond which Stream clips vectors; the graph clips none, each has its own.",)
+    if target.rounding is not None:
+        found = _compared_with_rounding(target.rounding, graph, samples, run, scales)
+        wrong, notes = wrong + found[0], notes + found[1]
+    elif graph.takes_sequences:
         ys, last = graph.whole(samples)
-        stepped = {"y": np.array(outputs), **{name: onnx[name] for name in last}}
+        stepped = {"y": run.values["y"], **{name: run.values[name][-1] for name in last}}
         for name, values in {"y": ys, **last}.items():
             if not (np.abs(values - stepped[name]) <= tolerance * scales[name]).all():
                 wrong += (f"All samples in one call give another {name} than one by one.",)
-    return Report(len(samples), deviations, drift, tolerance, wrong, notes)
+    if graph.chose_otherwise:
+        wrong += ("The graph's next_symbol is not the place of the largest of its outputs y.",)
+    return Report(len(samples), deviations, drift, tolerance, wrong, notes, run.rounding, single is not None)
 
 
-def _deviation(name: str, most: Array, allowed: Array) -> Deviation:
-    """What was found in one output or state, given what each of its channels may differ by."""
-    shares = most[1:4].max(axis=0) / allowed
+def _compared_with_rounding(
+    rounding: RoundedReference,
+    graph: OnnxSteps,
+    samples: NDArray[np.float32],
+    run: Comparison,
+    scales: Mapping[str, Array],
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What is wrong, and notes, of a graph that rounds vectors to 8 bits."""
+    wrong: list[str] = []
+    notes = [
+        "ONNX rounds vectors to 8 bits: each step is held against the reference that does so from the same states."
+    ]
+    if run.compared < len(samples):
+        notes.append(f"In {len(samples) - run.compared} steps a value stood at a toss-up of rounding: not compared.")
+    if not run.compared:
+        wrong.append("No step could be compared, each had a value at a toss-up of rounding; take more steps.")
+    if graph.takes_sequences and len(samples) > 2:
+        allowed = {name: TOLERANCE * scale for name, scale in scales.items()}
+        differ, compared = differing_pairs(rounding, graph, samples, run, allowed)
+        if differ or not compared:
+            what = f"another {' and '.join(differ)} than they should" if differ else "nothing that could be compared"
+            wrong.append(f"Two samples in one call give {what}.")
+        ys, _ = graph.whole(samples)
+        off, own = np.square(ys - run.exact).sum(), np.square(run.exact).sum()
+        notes.append(
+            f"All samples in one call share one range: y is off by {np.sqrt(off / own if own > 0 else off):.1e} then."
+        )
+    return tuple(wrong), tuple(notes)
+
+
+def _deviation(name: str, most: Array, tolerance: float, scale: Array, single: float | None) -> Deviation:
+    """What was found in one output or state, given what its channels' values are made of.
+
+    ``single``: the tolerance of single steps of onnxruntime, where these are what was compared.
+    """
+    limits = np.array([tolerance, single or tolerance, np.inf if single else tolerance])[:, None]
+    shares = (most[1:4] / (limits * scale)).max(axis=0)
     worst = int(np.argmax(shares))  # a NaN counts as the largest
     peak, stream, onnx, both = (float(values.max()) for values in most[:4])
-    return Deviation(name, peak, float(allowed[worst]), stream, onnx, both, float(shares[worst]), worst)
+    return Deviation(name, peak, float(tolerance * scale[worst]), stream, onnx, both, float(shares[worst]), worst)
 
 
 def _samples(model: Model, steps: int, xs: ArrayLike | None, seed: int, symbols: bool) -> NDArray[np.float32]:
@@ -171,84 +205,3 @@ def _samples(model: Model, steps: int, xs: ArrayLike | None, seed: int, symbols:
     if not np.isfinite(recorded).all():
         raise InputError("verify xs holds values that are not finite in float32; leave those samples out.")
     return np.tile(recorded, (-(-steps // len(recorded)), 1))
-
-
-def _reference_steps(model: Model, samples: Array, state_dtype: type) -> Iterator[dict[str, Array]]:
-    """Output and states of the reference after each step, the state carried in the given type."""
-    state = reference.initial_state(model)
-    for t, x in enumerate(samples):
-        y, state = reference.step(model, x, state)
-        if any(np.abs(values).max() > np.finfo(np.float32).max for values in (y, *state.values())):
-            raise InputError(
-                f"verify: the values of {model!r} leave the range of float32 at step {t} of these samples; hand a "
-                f"recording over as xs."
-            )
-        state = {name: values.astype(state_dtype).astype(np.float64) for name, values in state.items()}
-        yield {"y": y, **state}
-
-
-def _stream_steps(model: Model, samples: Array) -> Iterator[dict[str, Array]]:
-    stream = Stream(model)
-    for x in samples:
-        y = stream.step(x)
-        yield {"y": y.astype(np.float64), **{name: h.astype(np.float64) for name, h in stream.state.items()}}
-
-
-class _OnnxSteps:
-    """A graph in onnxruntime, found to have the model's inputs and outputs."""
-
-    def __init__(self, model: Model, path: str | PathLike[str], loaded: Any, head: Head) -> None:
-        self._session, self._model, self._greedy = loaded, model, head == "greedy"
-        self.wrong_choices: tuple[str, ...] = ()
-        self.metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
-        self._initial = {name: value[None, None] for name, value in model.initial_state.items()}
-        sizes = {name: len(value) for name, value in model.initial_state.items()}
-        read, chosen = ({SYMBOL: 0}, {NEXT: 0}) if self._greedy else ({"x": model.input_size}, {})
-        self._check(path, "inputs", self._session.get_inputs(), read | sizes)
-        outputs = chosen | {"y": model.output_size} | {f"{name}_out": size for name, size in sizes.items()}
-        self._check(path, "outputs", self._session.get_outputs(), outputs)
-        self._outputs = list(outputs)
-        (time,) = (node.shape[0] for node in self._session.get_inputs() if node.name in read)
-        self.takes_sequences = time != 1
-
-    @staticmethod
-    def _check(path: str | PathLike[str], what: str, nodes: Any, sizes: dict[str, int]) -> None:
-        """Axes that the graph leaves open are as long as they have to be; symbols have no third one."""
-        got = {node.name: tuple(node.shape) for node in nodes}
-        expected = {name: (1, 1, size) if size else (1, 1) for name, size in sizes.items()}
-        fits = got.keys() == expected.keys() and all(
-            len(got[name]) == len(shape)
-            and all(isinstance(a, str) or a == b for a, b in zip(got[name], shape, strict=True))
-            for name, shape in expected.items()
-        )
-        if not fits:
-            raise InputError(f"verify: {path} has the {what} {got}, expected {expected} as the model has them.")
-
-    def steps(self, samples: Array) -> Iterator[dict[str, Array]]:
-        """Output and states after each step; of a graph of sequences from calls with one sample each."""
-        state = self._initial
-        for read in self._reads(samples[:, None]):
-            y, *states = self._run(read[None], state)
-            state = dict(zip(state, states, strict=True))
-            yield {"y": y[0, 0].astype(np.float64), **{n: h[0, 0].astype(np.float64) for n, h in state.items()}}
-
-    def whole(self, samples: Array) -> tuple[Array, dict[str, Array]]:
-        """Outputs ``(time, O)`` and last states of all samples in one call, each next to itself in a batch of two."""
-        both = {name: np.repeat(value, 2, axis=1) for name, value in self._initial.items()}
-        y, *states = self._run(np.concatenate([self._reads(samples[:, None])] * 2, axis=1), both)
-        last = {name: h[0, 1].astype(np.float64) for name, h in zip(both, states, strict=True)}
-        return y[:, 1].astype(np.float64), last
-
-    def _reads(self, samples: Array) -> Array:
-        """Samples ``(time, 1, I)`` as the graph reads them: of a greedy one symbols, ``(time, 1)``."""
-        return symbols_of(self._model, samples[:, 0])[:, None] if self._greedy else samples
-
-    def _run(self, read: Array, states: dict[str, Array]) -> list[Array]:
-        """``y`` and states of one call; a choice that is not that of the largest output is noted."""
-        found: list[Array] = self._session.run(self._outputs, {SYMBOL if self._greedy else "x": read, **states})
-        if not self._greedy:
-            return found
-        chosen, y = found[:2]
-        if not np.array_equal(chosen, y.argmax(axis=2)) and not self.wrong_choices:
-            self.wrong_choices = ("The graph's next_symbol is not the place of the largest of its outputs y.",)
-        return found[1:]

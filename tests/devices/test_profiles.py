@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
+import edge_rnn
 from edge_rnn import device
 from edge_rnn.cli import main
 from edge_rnn.device_profile import KINDS, read
 from edge_rnn.errors import FileError, InputError
 from edge_rnn.kernels import library
+from edge_rnn.plan import plan_for
 
 FOLDER = Path(__file__).parents[2] / "devices"
 NAMES = device.names()
@@ -46,11 +48,14 @@ def test_every_figure_has_a_kind_and_a_source(name: str) -> None:
         assert board.python
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "wasm32"])
+@pytest.mark.parametrize("name", NAMES)
 def test_code_is_emitted_for_the_board(name: str) -> None:
     """As the ELF header says: its machine and class; for 32-bit ARM and RISC-V floats in registers."""
     board = device.load(name)
     code = bytes(library.compile_for("dense_few_none", board.target))
+    if name == "wasm32":
+        assert code[:8] == b"\0asm\1\0\0\0"
+        return
     assert code[:4] == b"\x7fELF"
     assert code[4] == (2 if board.bits == 64 else 1)
     first = board.triple.split("-")[0]
@@ -155,3 +160,19 @@ def test_devices_says_what_is_wrong(capsys: pytest.CaptureFixture[str]) -> None:
     assert "did you mean pico_2" in capsys.readouterr().err
     assert main(["devices", "pico_2"]) == 2
     assert "expected nothing or show NAME" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_board_has_a_page_that_says_how_and_what_is_estimated(name: str) -> None:
+    board = device.load(name)
+    page = (FOLDER / name / "README.md").read_text(encoding="utf-8")
+    assert page.startswith(f"# {board.title}\n")
+    assert f"edge-rnn build MODEL.safetensors --device {name} -o out" in page
+    assert ("edge-rnn warm-up MODEL.safetensors" in page) == board.numba
+    assert f"edge-rnn devices show {name}" in page
+    figures = page.partition("<!-- fit -->")[2].partition("<!-- /fit -->")[0]
+    assert "Estimated, nothing was measured on this board" in figures
+    row = re.search(r"^\| `smart_watch/gru` \| ([\d,]+) \| [\d,]+ \| [\d,]+ \| [\d.]+ (?:ns|µs|ms) \|$", figures, re.M)
+    assert row is not None
+    plan = plan_for(edge_rnn.load(FOLDER / "smart_watch" / "gru.safetensors"), board.target)
+    assert int(row[1].replace(",", "")) == plan.weight_bytes + plan.records.nbytes

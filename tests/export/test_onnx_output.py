@@ -145,7 +145,7 @@ def test_graphs_of_before_there_were_heads_are_read(tmp_path: Path) -> None:
 
 
 def tampered(model: Model, path: Path, head: Any, change: Callable[[onnx.ModelProto], None]) -> Path:
-    proto = onnx_writer.build_graph(model, "step", head)
+    proto = onnx_writer.build_graph(model, head=head)
     change(proto)
     path.write_bytes(proto.SerializeToString())
     return path
@@ -183,7 +183,7 @@ def test_a_graph_that_lies_about_its_head_is_found_out(tmp_path: Path) -> None:
     assert len(report.mismatches) == 1
     assert "another model" in report.mismatches[0]
     with pytest.raises(UnsupportedError, match="verify got the head 'logits'"):
-        verify(Model([GRU(np.zeros((24, 7)), np.zeros((24, 8)))]), tmp_path / "model.onnx")
+        verify(writer(activation="tanh"), tmp_path / "model.onnx")
 
 
 def test_recorded_samples_of_a_greedy_graph_have_to_be_symbols(tmp_path: Path) -> None:

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge_rnn import quantize
 from edge_rnn.activation import ACTIVATIONS
-from edge_rnn.errors import EdgeRnnError, FileError
+from edge_rnn.errors import EdgeRnnError, FileError, UnsupportedError
 from edge_rnn.layers import GRU, INPUT, LSTM, Add, Dense, Elman, Embedding, Layer, Standardize
 from edge_rnn.model import Model
 from edge_rnn_export import from_onnx, to_onnx
@@ -220,3 +221,14 @@ def test_damaged_metadata_are_refused(noise: bytes, place: int) -> None:
     except EdgeRnnError:
         return
     assert model.fingerprint == json.loads(before)["fingerprint"]
+
+
+@pytest.mark.parametrize("precision", ["float16", "int8", "int8-weights", "int4"])
+def test_graphs_of_smaller_formats_are_refused_in_words(precision: str) -> None:
+    random = np.random.default_rng(0).standard_normal
+    model = Model([GRU(random((24, 6)), random((24, 8))), Dense(random((3, 8)))])
+    with pytest.raises(UnsupportedError, match="this one has smaller formats; load the model"):
+        from_onnx(build_graph(model, "step", precision))  # type: ignore[arg-type]
+    with pytest.raises(UnsupportedError, match="smaller formats"):
+        from_onnx(build_graph(quantize(model, "int8")))
+    assert same(from_onnx(build_graph(model, "step", "float32")), model)

@@ -24,8 +24,9 @@ from edge_rnn.plan import plan_of
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = (
-    "demo", "inspect", "run", "generate", "shrink", "bench", "warm-up", "devices", "doctor", "import", "export"
-)  # fmt: skip
+    *("demo", "inspect", "run", "setup", "generate", "shrink", "bench", "warm-up", "devices", "fit", "doctor"),
+    *("import", "export"),
+)
 LABELS = ("rest", "walk", "run [fast]", "jump")
 
 

@@ -122,7 +122,7 @@ def test_errors(run: Callable[..., Any], options: tuple[str, ...], code: int, wo
 
 def test_other_networks(run: Callable[..., Any], make_model: Callable[..., Model], tmp_path: Path) -> None:
     edge_rnn.save(make_model("gru", 3, 5), tmp_path / "sensor.safetensors")
-    code, out, err = run("--prompt", "0", file="sensor")
+    code, out, err = run("--prompt", "walk", file="sensor")
     assert (code, out) == (1, "")
     assert err == (
         "edge-rnn: generate got a model that reads 3 symbols and puts out 4 values; expected as many: what it writes "

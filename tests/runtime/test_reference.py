@@ -344,3 +344,44 @@ def test_torch_in_float64(cell: str, inputs: int, units: int, layers: int, bias:
     for key, last in zip("hc", end if cell == "lstm" else (end,), strict=False):
         got = np.stack([state[f"{layer.name}.{key}"] for layer in model.layers])
         np.testing.assert_allclose(got, last.numpy(), rtol=0, atol=EXACT)
+
+
+@pytest.mark.parametrize("cell", ["elman_tanh", "gru", "lstm"])
+def test_steps_are_those_of_step(cell: str, make_model: Callable[..., Model]) -> None:
+    model = make_model(cell, 3, 5, 2, initial=True)
+    xs = np.random.default_rng(0).normal(size=(20, 3))
+    state = reference.initial_state(model)
+    wide = reference.initial_state(model)
+    for x, (y, now), (narrow, carried) in zip(
+        xs, reference.steps(model, xs), reference.steps(model, xs, np.float32), strict=True
+    ):
+        expected, state = reference.step(model, x, state)
+        np.testing.assert_array_equal(y, expected)
+        expected, wide = reference.step(model, x, wide)
+        wide = {name: value.astype(np.float32).astype(np.float64) for name, value in wide.items()}
+        np.testing.assert_array_equal(narrow, expected)
+        for name in state:
+            np.testing.assert_array_equal(now[name], state[name])
+            np.testing.assert_array_equal(carried[name], wide[name])
+    with pytest.raises(InputError, match=r"reference\.steps xs got shape \(2, 4\)"):
+        next(reference.steps(model, np.zeros((2, 4))))
+
+
+def test_a_matrix_may_be_replaced_in_a_layer(make_model: Callable[..., Model]) -> None:
+    """By anything that multiplies: here by the same, twice as large."""
+
+    class Twice:
+        def __init__(self, matrix: np.ndarray) -> None:
+            self.matrix = matrix
+
+        def __matmul__(self, vector: np.ndarray) -> np.ndarray:
+            return 2 * (self.matrix @ vector)
+
+    (layer,) = make_model("gru", 3, 5, head=0).layers
+    wide = reference.wide(layer)
+    wide.weight_ih = Twice(wide.weight_ih)
+    x, state = np.array([0.5, -1.0, 2.0]), {"h": np.full(5, 0.3)}
+    y, new = reference.layer_step(wide, x, state)
+    expected, _ = reference.layer_step(reference.wide(layer), 2 * x, state)
+    np.testing.assert_allclose(y, expected, rtol=1e-14)
+    np.testing.assert_array_equal(new["h"], y)

@@ -73,9 +73,9 @@ def kept(
     return [order[i] for i in inside], weights[inside] / weights.sum()
 
 
-def drawn(symbols: list[int], shares: np.ndarray, random: int, *, by_number: bool) -> int:
-    """The symbol at a random place, symbols in a row the best first, or by their numbers."""
-    order = np.argsort(symbols) if by_number else np.arange(len(symbols))
+def drawn(symbols: list[int], shares: np.ndarray, random: int) -> int:
+    """The symbol at a random place, symbols in a row by their numbers."""
+    order = np.argsort(symbols)
     place = np.searchsorted(np.cumsum(shares[order]), random / 2**32, side="right")
     return symbols[order[min(place, len(symbols) - 1)]]
 
@@ -91,8 +91,7 @@ def written(model: Model, prompt: list[int], length: int, seed: int = 0, **optio
             y = stream.step(one_hot[symbol] if model.input_size > 1 else np.array([symbol], np.float32))
         scores = np.log(y.astype(np.float64)) if model.layers[-1].options["activation"] == "softmax" else y
         possible, shares = kept(scores, seen, **options)
-        ranked = 0 < options.get("top_k", 0) < model.symbols or options.get("top_p", 1.0) < 1
-        symbols.append(drawn(possible, shares, bits(seed, place), by_number=not ranked))
+        symbols.append(drawn(possible, shares, bits(seed, place)))
         reads = symbols[-1:]
     return symbols
 

@@ -1,0 +1,141 @@
+"""``edge-rnn run`` as a sensor loop: its options, and what it says."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
+
+from edge_rnn.cli.options import cpus, positive_float, positive_int
+from edge_rnn.cli.troubles import spell_troubles
+from edge_rnn.errors import InputError
+
+if TYPE_CHECKING:
+    from edge_rnn.loop import Counters
+    from edge_rnn.model import Model
+
+__all__ = ["add_loop_options", "run_loop", "wants_loop"]
+
+_TRIGGERS = ("source", "sink", "rate", "snapshot", "status", "watch")
+
+
+def add_loop_options(parser: argparse.ArgumentParser) -> None:
+    """Add what makes a run a loop."""
+    group = parser.add_argument_group("as a loop")
+    group.add_argument("--source", metavar="URL", help="where samples come from, instead of FILE")
+    group.add_argument("--sink", metavar="URL", help="where results go (default: stdout, as --output says)")
+    group.add_argument("--sources", action=_Forms, nargs=0, help="tell all forms of sources and sinks, and leave")
+    group.add_argument(
+        "--rate", metavar="HZ", type=positive_float, help="steps a second (default: a step as each sample comes)"
+    )
+    group.add_argument(
+        "--policy",
+        choices=("catch_up", "drop", "hold"),
+        default="catch_up",
+        help="when a deadline has passed or a sample is late: all samples, however late (default); the newest or none; "
+        "or as many steps as deadlines, with the last sample once more",
+    )
+    group.add_argument("--snapshot", metavar="FILE", help="keep the state here, and go on from it at the next start")
+    group.add_argument(
+        "--every", metavar="S", type=positive_float, default=60.0, help="seconds between snapshots (default: 60)"
+    )
+    group.add_argument("--status", metavar="FILE", help="keep counters and latencies here, as JSON, every 5 s")
+    group.add_argument(
+        "--reset-after", metavar="S", type=positive_float, help="a longer pause starts the state anew (default: never)"
+    )
+    group.add_argument(
+        "--stall-after",
+        metavar="S",
+        type=positive_float,
+        default=5.0,
+        help="a source that is silent for longer is opened anew, where that is possible (default: 5)",
+    )
+    group.add_argument("--priority", metavar="N", type=positive_int, help="SCHED_FIFO, 1 to 99, where it is allowed")
+    group.add_argument("--cpus", metavar="LIST", type=cpus, help="processors to run on: 3, or 2,3")
+    group.add_argument("--lock-memory", action="store_true", help="keep the process in memory, where it is allowed")
+
+
+def wants_loop(args: argparse.Namespace) -> bool:
+    """Whether one of the options that make a loop was given."""
+    return any(getattr(args, name, None) for name in _TRIGGERS)
+
+
+class _Forms(argparse.Action):
+    """``--sources``: tell what ``--source`` and ``--sink`` take, and leave."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        from edge_rnn.cli.console import make_console, print_facts
+        from edge_rnn.loop.urls import SINKS, SOURCES
+
+        console = make_console()
+        for title, forms in {"sources": SOURCES, "sinks": SINKS}.items():
+            print(f"{title}:")
+            print_facts(console, forms)
+        parser.exit()
+
+
+def run_loop(model: Model, args: argparse.Namespace) -> int:
+    """Run the loop until it ends; 0 for an end that was asked for, and of the source."""
+    from edge_rnn.cli.console import make_console
+    from edge_rnn.cli.watch import watching
+    from edge_rnn.loop import Realtime, SensorLoop, open_sink, open_source
+    from edge_rnn.stream import Stream
+
+    if args.source and args.file != "-":
+        raise InputError(f"run got both {args.file!r} and --source {args.source!r}; give one of them.")
+    source = open_source(args.source, model) if args.source else _of_file(model, args)
+    rate_hz = args.rate or _own_rate(source, model)
+    stdout = "null:" if args.watch else "jsonl:-" if args.output == "json" else "csv:-"
+    loop = SensorLoop(
+        Stream(model, on_nonfinite=args.on_nonfinite or "hold"),
+        source,
+        open_sink(args.sink or stdout, model, header=not args.no_header),
+        rate_hz,
+        policy=args.policy,
+        on_bad=args.on_bad or "skip",
+        stall_after_s=args.stall_after,
+        reset_after_s=args.reset_after,
+        snapshot=args.snapshot,
+        snapshot_every_s=args.every,
+        status=args.status,
+        realtime=Realtime(args.priority, args.cpus, args.lock_memory),
+        report=_tell,
+    )
+    try:
+        with watching(loop, make_console(stderr=True)) if args.watch else nullcontext():
+            loop.run()
+    finally:
+        _sum_up(loop.counters)
+    return 0
+
+
+def _of_file(model: Model, args: argparse.Namespace) -> Any:
+    from edge_rnn.loop import sources
+
+    return sources.Lines(args.file, model.input_size, model.input_names, kind=args.format)
+
+
+def _own_rate(source: Any, model: Model) -> float | None:
+    """The model's rate, for a source that has none."""
+    polled = not getattr(source, "blocks", True) and getattr(source, "live", True)
+    if not polled and not callable(source):
+        return None
+    made = source() if callable(source) else source
+    if getattr(made, "blocks", True) or not getattr(made, "live", True):
+        return None
+    if model.sample_rate_hz is None:
+        raise InputError("the source has no pace of its own, and the model tells no sample rate; give --rate.")
+    _tell(f"a step at {model.sample_rate_hz:g} Hz, the model's rate.")
+    return model.sample_rate_hz
+
+
+def _tell(text: str) -> None:
+    print(f"edge-rnn: {text}", file=sys.stderr, flush=True)
+
+
+def _sum_up(counters: Counters) -> None:
+    """Say what was not as it should be, if anything."""
+    found = counters.as_json()
+    if troubles := spell_troubles(found):
+        _tell(f"{found['steps']:,} steps; {troubles}.")

@@ -1,0 +1,95 @@
+"""What a loop reads from and writes to: two protocols that a class of ten lines fits."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from edge_rnn.errors import InputError
+
+__all__ = ["Array", "SampleError", "Sink", "SinkClosed", "Source", "Timed"]
+
+Array = NDArray[np.float32]
+
+
+class Timed(NamedTuple):
+    """A sample with the time at which it was taken."""
+
+    x: ArrayLike
+    """``(input_size,)`` float32."""
+
+    t_s: float
+    """Seconds, of any clock that goes forwards: Unix time, or from the start of a recording."""
+
+
+class SampleError(InputError):
+    """There was a sample, but it cannot be used; the source goes on with its next one."""
+
+
+class SinkClosed(Exception):  # noqa: N818 - a piece of news, not an error
+    """Whoever read the results wants no more of them: the loop ends as if it had been asked to."""
+
+
+class Source(Protocol):
+    """Where samples come from.
+
+    Two attributes tell the loop how to treat it; without them it is taken to be ``blocks = True`` and ``live = True``:
+
+    ``blocks``
+        Whether ``read`` may wait. Such a source is read in a thread of its own, into a ring of fixed size. One that
+        does not wait is read in the loop's thread, at each tick; if it hangs after all, so does the loop, and only
+        systemd's watchdog sees it.
+    ``live``
+        Whether samples come at the world's pace, so that old ones lose their worth. False for a recording: none of its
+        samples is ever dropped.
+
+    A ``close()``, if there is one, is called at the end and from another thread than ``read``, which it should wake.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> class Ramp:
+    ...     blocks = False
+    ...     live = False
+    ...     i = 0
+    ...     def read(self):
+    ...         self.i += 1
+    ...         return np.array([self.i], np.float32) if self.i <= 100 else None
+    """
+
+    def read(self) -> ArrayLike | Timed | None:
+        """The next sample ``(input_size,)``, or with its time; None, or StopIteration, at the end, for good.
+
+        Raises
+        ------
+        SampleError
+            This one cannot be used. It is counted; the next one is asked for at once.
+        Exception
+            Whatever else is a failure: it is reported, and after a delay that grows the source is read again, or made
+            anew where the loop was given a function that makes it.
+        """
+
+
+class Sink(Protocol):
+    """Where outputs go. A ``close()``, if there is one, is called at the end."""
+
+    def write(self, y: Array, t_s: float) -> None:
+        """Take one output, soon: the loop waits for it.
+
+        Parameters
+        ----------
+        y
+            ``(output_size,)`` float32, the same array each time: copy it to keep it.
+        t_s
+            Time of the sample in seconds: the source's own, else Unix time at which it came.
+
+        Raises
+        ------
+        SinkClosed
+            Nobody wants any more.
+        Exception
+            Whatever else is a failure: it is reported, this output is lost, and after a delay that grows the sink is
+            tried with the then current one.
+        """

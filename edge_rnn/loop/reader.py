@@ -1,0 +1,199 @@
+"""A source that waits, read in a thread of its own, so that the loop notices when it is silent."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import numpy as np
+
+from edge_rnn.loop.backoff import Backoff
+from edge_rnn.loop.clock import Clock
+from edge_rnn.loop.feed import close_aside, read
+from edge_rnn.loop.journal import Journal
+from edge_rnn.loop.protocols import Array, SampleError, Source
+from edge_rnn.loop.ring import Item, Ring
+from edge_rnn.loop.sample import fill
+from edge_rnn.loop.schedule import Kind
+
+__all__ = ["ThreadFeed"]
+
+_MAX_HANGING = 8
+"""Threads that hang in a source which was given up; with so many no further one is started."""
+
+
+class ThreadFeed:
+    """Samples that a thread reads into a ring.
+
+    Parameters
+    ----------
+    source
+        The source.
+    make
+        Makes another one, after a failure and when it is silent for too long; None if there is no way to.
+    width
+        Numbers in a sample.
+    size
+        Of the ring.
+    stall_after_s
+        A source that is silent for longer is reported, and made anew where that is possible: after this time, then
+        after twice as long, and so on up to a minute (or this time, if it is longer).
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        make: Callable[[], Source] | None,
+        width: int,
+        size: int,
+        stall_after_s: float,
+        clock: Clock,
+        journal: Journal,
+    ) -> None:
+        live = bool(getattr(source, "live", True))
+        self.kind: Kind = "arriving" if live else "stored"
+        self._ring = Ring(size, width, drops_oldest=live)
+        self._width = width
+        self._source: Source | None = source
+        self._make = make
+        self._clock = clock
+        self._journal = journal
+        self._stall_after_s = stall_after_s
+        self._patience = Backoff(stall_after_s, max(60.0, stall_after_s))
+        self._patience_ns = _nanoseconds(self._patience.failed())
+        self._heard_ns = clock.now_ns()
+        self._going_on = threading.Event()
+        self._leave = threading.Event()
+        self._hanging: list[threading.Thread] = []
+        self._thread: threading.Thread | None = None
+        self.failures = 0
+        self.stalls = 0
+        self.state = "running"
+
+    @property
+    def waiting(self) -> int:
+        return self._ring.waiting
+
+    @property
+    def dropped(self) -> int:
+        return self._ring.dropped
+
+    @property
+    def ended(self) -> bool:
+        return self._ring.ended and not self._ring.waiting
+
+    def start(self) -> None:
+        self._heard_ns = self._clock.now_ns()
+        self._going_on, self._leave = threading.Event(), threading.Event()
+        self._going_on.set()
+        self._thread = threading.Thread(
+            target=self._read,
+            args=(self._source, self._going_on, self._leave),
+            name="edge_rnn source",
+            daemon=True,
+        )
+        self._thread.start()
+
+    def take(self, x: Array) -> Item | None:
+        return self._ring.take(x) if self._ring.waiting else None
+
+    def discard(self, keep: int) -> None:
+        self._ring.discard(keep)
+
+    def wait(self, seconds: float) -> None:
+        self._ring.wait(seconds)
+
+    def watch(self, now_ns: int) -> None:
+        silent_ns = now_ns - self._heard_ns
+        if silent_ns < self._patience_ns or self._ring.ended or self._ring.waiting or self.state == "failing":
+            return
+        self.stalls += 1
+        self.state = "stalled"
+        self._heard_ns = now_ns
+        self._patience_ns = _nanoseconds(self._patience.failed())
+        self._hanging = [thread for thread in self._hanging if thread.is_alive()]
+        again = self._make is not None and len(self._hanging) < _MAX_HANGING
+        what = "it is opened anew" if again else "it is waited for"
+        self._journal.tell("stall", f"the source has been silent for {silent_ns / 1e9:.1f} s; {what}.")
+        if again:
+            self._abandon()
+            self._source = None
+            self.start()
+
+    def close(self) -> None:
+        thread = self._thread
+        self._abandon()
+        if thread is not None:
+            thread.join(1.0)
+
+    def _abandon(self) -> None:
+        """Let the thread go; what it still reads is not taken."""
+        self._going_on.clear()
+        self._leave.set()
+        if self._thread is not None:
+            self._hanging.append(self._thread)
+        source, self._source = self._source, None
+        close_aside(source, wait_s=0.2)
+
+    def _read(self, source: Source | None, going_on: threading.Event, leave: threading.Event) -> None:
+        """What the thread does: read, convert, put; after a failure wait and try again."""
+        row = np.zeros(self._width, np.float32)
+        backoff = Backoff()
+        with np.errstate(over="ignore"):  # beyond float32 is infinite, which the stream's policy is for
+            while going_on.is_set():
+                try:
+                    if source is None:
+                        assert self._make is not None
+                        source = self._make()
+                        if not going_on.is_set():
+                            close_aside(source)
+                            return
+                        self._source = source
+                    value = read(source)
+                    if value is None:
+                        if going_on.is_set():
+                            self.state = "ended"
+                            self._ring.end()
+                        return
+                    item = Item("", fill(row, value), self._clock.elapsed_ns())
+                except SampleError as bad:
+                    item = Item(str(bad), float("nan"), self._clock.elapsed_ns())
+                except BaseException as error:  # a thread that ended by SystemExit would be a silent stop
+                    if not going_on.is_set():  # it was closed under our hands
+                        return
+                    source = self._failed(source, error, backoff.failed(), leave)
+                    continue
+                if not going_on.is_set():
+                    return
+                self._heard(backoff)
+                if not self._ring.put(row, item, going_on):
+                    return
+
+    def _heard(self, backoff: Backoff) -> None:
+        self._heard_ns = self._clock.now_ns()
+        if self.state != "running":
+            self._journal.tell("source back", "the source is back.")
+            self.state = "running"
+            backoff.succeeded()
+            self._patience.succeeded()
+            self._patience_ns = _nanoseconds(self._patience.failed())
+
+    def _failed(
+        self, source: Source | None, error: BaseException, delay_s: float, leave: threading.Event
+    ) -> Source | None:
+        """Report it and wait; returns the source to go on with, None for another one."""
+        self.failures += 1
+        self.state = "failing"
+        text = str(error).rstrip(".") or type(error).__name__
+        self._journal.tell("source", f"the source failed: {text}; it is tried again in {delay_s:g} s.")
+        if self._make is not None:
+            close_aside(source)
+            source = self._source = None
+        if not leave.wait(delay_s):
+            self._heard_ns = self._clock.now_ns()
+            self.state = "retrying"
+        return source
+
+
+def _nanoseconds(seconds: float) -> int:
+    return int(min(1e9 * seconds, 2.0**62))

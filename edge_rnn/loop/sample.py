@@ -1,0 +1,37 @@
+"""What a source hands over, into the loop's own memory."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from edge_rnn.loop.protocols import Array, SampleError, Timed
+
+__all__ = ["fill"]
+
+_NO_TIME = math.nan
+
+
+def fill(row: Array, value: Any) -> float:
+    """Write a sample into ``row`` ``(input_size,)`` and return its time in seconds, NaN where it has none.
+
+    Raises
+    ------
+    SampleError
+        It is of another size, or holds something else than numbers. ``row`` is as before, or undefined.
+    """
+    x, t_s = value if isinstance(value, Timed) else (value, _NO_TIME)
+    try:
+        array = np.asarray(x)
+        if array.dtype.kind not in "fiub":
+            raise SampleError(f"a sample holds {array.dtype}, expected numbers")
+        if array.shape != row.shape and not (array.ndim == 0 and row.size == 1):
+            raise SampleError(f"a sample has the shape {array.shape}, expected {row.shape}")
+        row[:] = array
+        return float(t_s)
+    except SampleError:
+        raise
+    except Exception as error:  # whatever an object does that claims to be an array
+        raise SampleError(f"a sample cannot be read as numbers: {type(error).__name__}: {error}") from None

@@ -1,0 +1,305 @@
+"""SensorLoop: samples in, outputs out, for months."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edge_rnn.errors import InputError
+from edge_rnn.loop.chores import Chores
+from edge_rnn.loop.clock import Clock, SystemClock
+from edge_rnn.loop.collector import COLLECT, Collect, off_the_hot_path
+from edge_rnn.loop.counters import Counters
+from edge_rnn.loop.feed import DirectFeed, Feed
+from edge_rnn.loop.journal import Journal
+from edge_rnn.loop.log_histogram import LogHistogram
+from edge_rnn.loop.outlet import Outlet
+from edge_rnn.loop.pace import Pace
+from edge_rnn.loop.protocols import Sink, Source
+from edge_rnn.loop.reader import ThreadFeed
+from edge_rnn.loop.realtime import Realtime, applied
+from edge_rnn.loop.schedule import POLICIES, Policy
+from edge_rnn.loop.signals import handled
+from edge_rnn.loop.stepper import ON_BAD, OnBad, Stepper
+from edge_rnn.stream import Stream
+
+__all__ = ["SensorLoop"]
+
+
+class SensorLoop:
+    """A stream at work on a source for as long as there are samples, at a fixed rate or as they come.
+
+    Parameters
+    ----------
+    stream
+        The network. Its ``on_nonfinite`` says what becomes of a NaN in a sample; what it refuses with ``"raise"`` is
+        for ``on_bad``.
+    source
+        A :class:`~edge_rnn.loop.Source`, or a function without arguments that makes one. With the function, a source
+        that fails or is silent for too long is closed and made anew; else it is read again.
+    sink
+        A :class:`~edge_rnn.loop.Sink`.
+    rate_hz
+        Ticks a second, on the monotonic clock and without drift: tick k is due at start + k / rate. None: a step as
+        each sample comes. With samples that come by themselves the first tick is half a period after the first of them.
+    policy
+        What happens at a tick when deadlines have passed or no sample is there: ``"catch_up"`` (no sample is left out,
+        none invented), ``"drop"`` (the newest sample or none) or ``"hold"`` (as many steps as ticks); word for word in
+        :func:`edge_rnn.loop.decide`.
+    on_bad
+        What becomes of a sample of the wrong size or without numbers, and of one that the stream refuses: ``"skip"`` no
+        step, ``"hold"`` a step with the last good one, ``"raise"`` the loop saves its state and ends with an
+        InputError.
+    backlog
+        Samples that the ring has places for, and deadlines that are made up for at most.
+    stall_after_s
+        After so long without a sample a source that is read in a thread counts as stuck. ``inf`` for never.
+    reset_after_s
+        After a longer pause between two samples the state starts anew. The pause is that of the source's own times, or
+        of the clock that goes on while the machine sleeps, whichever is longer; a snapshot older than this is not used.
+        None: carry on; pauses longer than ``stall_after_s`` are counted all the same.
+    snapshot, snapshot_every_s
+        File that keeps the state, and how often, in seconds: what is lost by a loss of power is at most this and the
+        time that the disk takes. It is restored at the start. None: nothing is kept.
+    status, status_every_s
+        File that is replaced with the loop's :meth:`status` at intervals.
+    realtime
+        What to ask of the system; what it refuses is a warning in the status.
+    collect
+        When Python's garbage is collected: in ``"slack"`` time, ``"never"``, or as ``"python"`` does.
+    spin_s
+        Seconds before each deadline that are spent looking at the clock rather than asleep.
+    report
+        Takes messages, one sentence each; by default the logger ``edge_rnn.loop`` does.
+    clock
+        The machine's, or a test's.
+
+    Attributes
+    ----------
+    counters
+        What has happened so far.
+    lateness
+        Histogram of how long after its deadline each tick began; empty without a rate.
+    work
+        Histogram of what a sample takes from the ring, or from ``read``, to the sink's return.
+
+    Raises
+    ------
+    InputError
+        An option is none of those that there are; or a source has no pace of its own and ``rate_hz`` is None.
+
+    Examples
+    --------
+    >>> import numpy as np, edge_rnn
+    >>> from edge_rnn.loop import sinks, sources
+    >>> stream = edge_rnn.Stream(edge_rnn.Model([edge_rnn.Elman([[1.0]], [[0.5]])]))
+    >>> recording = iter(np.ones((3, 1), np.float32))
+    >>> outputs = []
+    >>> sink = sinks.Call(lambda y, t_s: outputs.append(y.copy()))
+    >>> loop = edge_rnn.SensorLoop(stream, sources.Call(lambda: next(recording, None), live=False), sink)
+    >>> loop.run().steps
+    3
+    """
+
+    def __init__(
+        self,
+        stream: Stream,
+        source: Source | Callable[[], Source],
+        sink: Sink,
+        rate_hz: float | None = None,
+        *,
+        policy: Policy = "catch_up",
+        on_bad: OnBad = "skip",
+        backlog: int = 256,
+        stall_after_s: float = 5.0,
+        reset_after_s: float | None = None,
+        snapshot: str | os.PathLike[str] | None = None,
+        snapshot_every_s: float = 60.0,
+        status: str | os.PathLike[str] | None = None,
+        status_every_s: float = 5.0,
+        realtime: Realtime | None = None,
+        collect: Collect = "slack",
+        spin_s: float = 0.0,
+        report: Callable[[str], None] | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        _check_choice("policy", policy, POLICIES)
+        _check_choice("on_bad", on_bad, ON_BAD)
+        _check_choice("collect", collect, COLLECT)
+        for name, value in {
+            "rate_hz": rate_hz,
+            "stall_after_s": stall_after_s,
+            "reset_after_s": reset_after_s,
+            "snapshot_every_s": snapshot_every_s,
+            "status_every_s": status_every_s,
+        }.items():
+            if value is not None and not (value > 0 and (value < math.inf or name == "stall_after_s")):
+                raise InputError(f"SensorLoop {name} got {value!r}, expected a number above 0.")
+        if not 0 <= spin_s < 1 or backlog < 1:
+            raise InputError(f"SensorLoop got spin_s {spin_s} and backlog {backlog}, expected 0 to 1 s and 1 or more.")
+        self.stream = stream
+        self.rate_hz = rate_hz
+        self.policy = policy
+        self.counters = Counters()
+        self.lateness = LogHistogram()
+        self.work = LogHistogram()
+        self._backlog = backlog
+        self._stall_after_s = stall_after_s
+        self._reset_after_s = reset_after_s
+        self._realtime = realtime or Realtime()
+        self._collect: Collect = collect
+        self._clock: Clock = clock or SystemClock()
+        self._journal = Journal(report, self._clock)
+        self._outlet = Outlet(sink, self.counters, self._clock, self._journal)
+        self._feed = self._make_feed(source)
+        self._stepper = Stepper(
+            stream,
+            self._feed,
+            self._outlet,
+            self.counters,
+            self.work,
+            self._clock,
+            self._journal,
+            on_bad,
+            reset_after_s or stall_after_s,
+            reset_after_s is not None,
+        )
+        self._chores = Chores(
+            stream,
+            self.counters,
+            self._clock,
+            self._journal,
+            self.status,
+            None if snapshot is None else Path(snapshot).absolute(),
+            snapshot_every_s,
+            None if status is None else Path(status).absolute(),
+            status_every_s,
+        )
+        self._pace = Pace(
+            self._feed,
+            self._stepper,
+            self._outlet,
+            self._chores,
+            self.counters,
+            self.lateness,
+            self._clock,
+            spin_s,
+        )
+        self._state = "new"
+        self._warnings: list[str] = []
+        self._started_s = self._clock.wall_s()
+
+    def run(self) -> Counters:
+        """Run until the source ends, :meth:`stop` is called, or SIGTERM or SIGINT comes; only once.
+
+        The sample at hand is finished, the state saved, source and sink closed. In the main thread SIGUSR1 tells the
+        status where messages go; signals are handled as before afterwards, and a second SIGTERM is as it always was.
+
+        Raises
+        ------
+        InputError
+            A bad sample came and ``on_bad`` is ``"raise"``; or another loop has the same snapshot file.
+        FileError
+            The folder of the snapshot is not there.
+        """
+        if self._state != "new":
+            raise InputError("SensorLoop.run was called a second time; make another loop.")
+        self._state = "running"
+        self._started_s = self._clock.wall_s()
+        with handled(self.stop, self._chores.show):
+            saved = self._chores.start()
+            try:
+                if saved is not None:
+                    self._judge_age(self._started_s - saved.at_s)
+                self._feed.start()
+                self._follow()
+            finally:
+                self._state = "stopped"
+                self._feed.close()
+                self._outlet.close()
+                self._count_feed()
+                self._chores.close()
+        return self.counters
+
+    def stop(self, reason: str = "asked") -> None:
+        """Have :meth:`run` return soon; from any thread or signal handler."""
+        self._pace.stopping = reason
+
+    def status(self) -> dict[str, Any]:
+        """All that the loop knows of itself, as JSON takes it; from any thread."""
+        self._count_feed()
+        wall_s, saved_s = self._clock.wall_s(), self._chores.saved_s
+        model = self.stream.model
+        return {
+            "state": self._state,
+            "pid": os.getpid(),
+            "model": model.name,
+            "fingerprint": model.fingerprint,
+            "rate_hz": self.rate_hz,
+            "policy": self.policy,
+            "at": round(wall_s, 3),
+            "uptime_s": round(wall_s - self._started_s, 3),
+            "source": self._feed.state,
+            "stopped_by": self._pace.stopping,
+            "steps_before": self._chores.steps_before,
+            "snapshot_age_s": None if saved_s is None else round(wall_s - saved_s, 3),
+            "counters": self.counters.as_json(),
+            "lateness_ns": self.lateness.as_json(),
+            "work_ns": self.work.as_json(),
+            "warnings": list(self._warnings),
+            "messages": self._journal.as_json(),
+            "x": self._stepper.last.tolist(),
+            "y": None if self._stepper.y is None else self._stepper.y.tolist(),
+            "input_names": list(model.input_names),
+            "labels": list(model.labels),
+        }
+
+    def _make_feed(self, source: Source | Callable[[], Source]) -> Feed:
+        make = None
+        if not hasattr(source, "read"):
+            if not callable(source):
+                raise InputError(f"SensorLoop got {type(source).__name__} as source, expected an object with read().")
+            make, source = source, source()
+        if getattr(source, "blocks", True):
+            return ThreadFeed(
+                source, make, self.stream.input_size, self._backlog, self._stall_after_s, self._clock, self._journal
+            )
+        feed = DirectFeed(source, make, self._clock, self._journal)
+        if feed.kind == "polled" and self.rate_hz is None:
+            raise InputError("SensorLoop got a source without a pace of its own; give rate_hz.")
+        return feed
+
+    def _follow(self) -> None:
+        """Go through the samples."""
+        with (
+            applied(self._realtime, self.rate_hz) as self._warnings,
+            off_the_hot_path(self._collect) as self._pace.collector,
+            np.errstate(over="ignore"),  # beyond float32 is infinite, which the stream's policy is for
+        ):
+            for warning in self._warnings:
+                self._journal.tell("realtime", warning)
+            if self.rate_hz is None:
+                self._pace.as_they_come()
+            else:
+                self._pace.at_rate(self.rate_hz, self.policy, self._backlog)
+
+    def _judge_age(self, age_s: float) -> None:
+        """Whether a restored state is too old; a clock that has gone backwards tells no age."""
+        if self._reset_after_s is not None and age_s > self._reset_after_s:
+            self._stepper.gap(f"the snapshot is {age_s:.1f} s old")
+
+    def _count_feed(self) -> None:
+        """Take over what the feed counts, which another thread may do."""
+        self.counters.source_failures = self._feed.failures
+        self.counters.stalls = self._feed.stalls
+        self.counters.dropped = self._feed.dropped
+
+
+def _check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise InputError(f"SensorLoop {name} got {value!r}, expected one of {', '.join(allowed)}.")

@@ -1,0 +1,26 @@
+"""A function as a sink."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from edge_rnn.loop.protocols import Array
+
+__all__ = ["Call"]
+
+
+class Call:
+    """Outputs for a function.
+
+    Parameters
+    ----------
+    function
+        ``function(y, t_s)``: see :meth:`edge_rnn.loop.Sink.write`.
+    """
+
+    def __init__(self, function: Callable[[Array, float], object]) -> None:
+        self._function = function
+
+    def write(self, y: Array, t_s: float) -> None:
+        """Call it."""
+        self._function(y, t_s)

@@ -1,0 +1,113 @@
+"""Outputs as lines of CSV or JSON, in a file or on stdout, each at once."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+from edge_rnn.errors import FileError, InputError
+from edge_rnn.loop.protocols import Array, SinkClosed
+from edge_rnn.model import Model
+from edge_rnn.result_lines import csv_header, csv_results, json_results
+
+__all__ = ["Lines"]
+
+
+class Lines:
+    """A line for each output: ``t_s,label,OUTPUT,…`` or ``{"t_s": …, "label": …, "y": […]}``; ``t_s`` is its time.
+
+    A file is appended to. One that is renamed or removed meanwhile, as logrotate does, is made anew. A line that could
+    not be written whole ends with the next one's beginning: what was written of it stands alone in its line.
+
+    Parameters
+    ----------
+    path
+        A file; ``"-"`` for stdout. When nobody reads stdout any more the loop ends.
+    model
+        Names the outputs.
+    kind
+        ``"csv"`` or ``"json"``.
+    header
+        Whether CSV begins with a line of names, in an empty file and on stdout.
+
+    Raises
+    ------
+    FileError
+        The file cannot be made or written to.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], model: Model, *, kind: str = "csv", header: bool = True) -> None:
+        if kind not in ("csv", "json"):
+            raise InputError(f"Lines kind got {kind!r}, expected 'csv' or 'json'.")
+        self._path = None if os.fspath(path) == "-" else Path(path)
+        self._header = csv_header(model, "t_s").encode() if kind == "csv" and header else b""
+        self._line = csv_results(model) if kind == "csv" else json_results(model, "t_s")
+        self._torn = False
+        self._descriptor = -1
+        self._inode = (0, 0)
+        self._open()
+
+    def write(self, y: Array, t_s: float) -> None:
+        """Write one line.
+
+        Raises
+        ------
+        SinkClosed
+            Nobody reads stdout any more.
+        OSError
+            The disk is full, or gone.
+        """
+        if self._path is not None and not self._in_place():
+            self._let_go()
+            self._open()
+        self._put(self._line(f"{t_s:.6f}", y).encode())
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._let_go()
+
+    def _open(self) -> None:
+        if self._path is None:
+            self._descriptor = os.dup(1)
+            empty = True
+        else:
+            try:
+                self._descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            except (OSError, ValueError) as error:
+                reason = getattr(error, "strerror", None) or error
+                raise FileError(f"{self._path}: cannot be written: {reason}.") from None
+            found = os.fstat(self._descriptor)
+            self._inode = found.st_dev, found.st_ino
+            empty = found.st_size == 0
+        self._torn = False
+        if empty and self._header:
+            self._put(self._header)
+
+    def _in_place(self) -> bool:
+        assert self._path is not None
+        try:
+            found = self._path.stat()
+        except OSError:
+            return False
+        return self._descriptor >= 0 and (found.st_dev, found.st_ino) == self._inode
+
+    def _put(self, line: bytes) -> None:
+        if self._torn:
+            line = b"\n" + line
+        left = memoryview(line)
+        try:
+            while left:
+                left = left[os.write(self._descriptor, left) :]
+        except BrokenPipeError:
+            raise SinkClosed from None
+        except OSError:
+            self._torn = self._torn or 0 < len(left) < len(line)
+            raise
+        self._torn = False
+
+    def _let_go(self) -> None:
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            with contextlib.suppress(OSError):
+                os.close(descriptor)

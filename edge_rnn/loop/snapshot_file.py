@@ -1,0 +1,162 @@
+"""The state of a loop in a file that is whole at every moment, with the one before it beside it.
+
+Layout, little-endian: magic, SHA-256 fingerprint of the model, steps done, Unix time, length of the stream's own
+snapshot, CRC-32 of all of this and of what follows: the stream's snapshot. A file is written aside, brought to the disk
+and renamed, and the folder brought to the disk too; the one that was there is kept as ``NAME.previous``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import math
+import os
+import struct
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge_rnn.errors import FileError, InputError, StateError
+from edge_rnn.stream import Stream
+
+__all__ = ["Saved", "encode", "locked", "previous", "read", "restore", "write"]
+
+_MAGIC = b"ERNNlp01"
+_HEAD = struct.Struct("<8s32sQdQ")
+_CHECKSUM = struct.Struct("<I")
+_MAX_BYTES = 2**30
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """What a snapshot file holds."""
+
+    steps: int
+    """Steps of the network before it was taken, those of earlier runs among them."""
+    at_s: float
+    """Unix time at which it was taken."""
+    state: bytes
+    """As ``stream.snapshot()`` gave it."""
+
+
+def encode(stream: Stream, steps: int, at_s: float) -> bytes:
+    """The contents of a file for the stream as it is."""
+    state = stream.snapshot()
+    head = _HEAD.pack(_MAGIC, bytes.fromhex(stream.model.fingerprint), steps, at_s, len(state))
+    return head + _CHECKSUM.pack(zlib.crc32(state, zlib.crc32(head))) + state
+
+
+def previous(path: Path) -> Path:
+    """Where the snapshot before the last one is."""
+    return path.with_name(path.name + ".previous")
+
+
+def _aside(path: Path) -> Path:
+    return path.with_name(path.name + ".new")
+
+
+def write(path: Path, data: bytes) -> None:
+    """Make ``data`` the snapshot, and the one that was there the previous one.
+
+    Raises
+    ------
+    FileError
+        The folder is missing, not writable or full. What was there is still there.
+    """
+    aside = _aside(path)
+    try:
+        with aside.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        if path.exists():
+            os.replace(path, previous(path))
+        os.replace(aside, path)
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        raise FileError(f"{path}: the snapshot cannot be written: {error.strerror or error}.") from None
+
+
+def read(path: Path, fingerprint: str) -> Saved:
+    """Read a snapshot of the model with this fingerprint.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is none.
+    StateError
+        It is damaged, of another version, or of another model.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(_MAX_BYTES)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise StateError(f"{path}: cannot be read: {error.strerror or error}.") from None
+    begin = _HEAD.size + _CHECKSUM.size
+    if not data.startswith(_MAGIC) or len(data) < begin:
+        raise StateError(f"{path}: is not a snapshot of this version, or cut off.")
+    head, state = data[: _HEAD.size], data[begin:]
+    (checksum,) = _CHECKSUM.unpack_from(data, _HEAD.size)
+    _, found, steps, at_s, length = _HEAD.unpack(head)
+    if length != len(state) or checksum != zlib.crc32(state, zlib.crc32(head)) or not math.isfinite(at_s):
+        raise StateError(f"{path}: is damaged: its checksum does not fit.")
+    if found.hex() != fingerprint:
+        raise StateError(f"{path}: is of model {found.hex()[:12]}…, expected one of {fingerprint[:12]}….")
+    return Saved(steps, at_s, state)
+
+
+def restore(stream: Stream, path: Path, tell: Callable[[str], None]) -> Saved | None:
+    """Put the stream where the snapshot was taken, else where the previous one was; None if neither can be used.
+
+    What is wrong with a file that is there is told. One that is still aside counts if it is whole: it was about to take
+    the place of the last one.
+    """
+    for each in (path, _aside(path), previous(path)):
+        try:
+            saved = read(each, stream.model.fingerprint)
+            stream.restore(saved.state)
+        except FileNotFoundError:
+            continue
+        except StateError as error:
+            if each != _aside(path):  # what was being written when the power went is of no interest
+                tell(str(error))
+        else:
+            if each == previous(path):
+                tell(f"{each}: the state is taken from the snapshot before the last one.")
+            return saved
+    return None
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Keep other loops from writing the same snapshot: an advisory lock on ``NAME.lock``, gone with the process.
+
+    Raises
+    ------
+    InputError
+        Another loop has it.
+    FileError
+        The folder is missing or not writable.
+    """
+    lock = path.with_name(path.name + ".lock")
+    try:
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise FileError(f"{path}: the snapshot cannot be written: {error.strerror or error}.") from None
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(f"{path}: another loop keeps its snapshots there; give this one another file.") from None
+        except OSError:  # a file system without locks
+            pass
+        yield
+    finally:
+        os.close(descriptor)

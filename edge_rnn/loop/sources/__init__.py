@@ -1,0 +1,14 @@
+"""Ready-made sources. Each fits :class:`edge_rnn.loop.Source`; packages that one needs are imported when it is made."""
+
+from __future__ import annotations
+
+from edge_rnn.loop.sources.call import Call
+from edge_rnn.loop.sources.lines import Lines
+from edge_rnn.loop.sources.machine import Machine
+from edge_rnn.loop.sources.microphone import Microphone
+from edge_rnn.loop.sources.mpu6050 import Mpu6050
+from edge_rnn.loop.sources.mqtt import Mqtt
+from edge_rnn.loop.sources.serial_line import SerialLine
+from edge_rnn.loop.sources.wav import Wav
+
+__all__ = ["Call", "Lines", "Machine", "Microphone", "Mpu6050", "Mqtt", "SerialLine", "Wav"]

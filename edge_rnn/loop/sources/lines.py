@@ -1,0 +1,185 @@
+"""Lines of CSV or JSON from a file, a pipe, or a file that grows."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import stat
+import threading
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from edge_rnn.errors import FileError, InputError
+from edge_rnn.loop.line_buffer import LineBuffer
+from edge_rnn.loop.protocols import SampleError, Timed
+from edge_rnn.sample_lines import FORMATS, MAX_LINE_BYTES, LineError, LineParser
+
+__all__ = ["Lines"]
+
+_CHUNK_BYTES = 1 << 16
+_LOOK_S = 0.1
+
+
+class Lines:
+    """A sample a line, as ``edge-rnn run`` takes them.
+
+    Parameters
+    ----------
+    path
+        A file; ``"-"`` for stdin, which may be a pipe.
+    size
+        Numbers in a sample.
+    names
+        What the model calls its inputs; columns and keys are found by them.
+    kind
+        ``"csv"``, ``"json"`` or ``"auto"``.
+    time
+        Column or key that holds the time in seconds; takes ``names``, and a header or JSON objects. Empty for none.
+    follow
+        Go on at the end of the file, as lines are added to it (``tail -F``). A file of another inode, or that has
+        become shorter, is read from its start once the old one is done; one that is not there is waited for.
+    from_start
+        With ``follow``: begin at the start of the file that is there, not at its end.
+    live
+        Whether the lines come at the world's pace, and old ones lose their worth.
+
+    Raises
+    ------
+    FileError
+        The file is not there or cannot be read, and is not followed.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        size: int,
+        names: Sequence[str] = (),
+        *,
+        kind: str = "auto",
+        time: str = "",
+        follow: bool = False,
+        from_start: bool = False,
+        live: bool = False,
+    ) -> None:
+        if kind not in FORMATS:
+            raise InputError(f"Lines kind got {kind!r}, expected one of {', '.join(FORMATS)}.")
+        if time and not names:
+            raise InputError("Lines with a time take a model with input_names, so that columns are found by them.")
+        self._path = None if os.fspath(path) == "-" else Path(path)
+        if follow and self._path is None:
+            raise InputError("Lines got stdin to follow, expected the name of a file.")
+        self._timed = bool(time)
+        self._parser = partial(LineParser, size + bool(time), [*names, time] if time else names, kind)
+        self._parse = self._parser()
+        self._buffer = LineBuffer(MAX_LINE_BYTES)
+        self._follow = follow
+        self._at_end = follow and not from_start
+        self._closed = threading.Event()
+        self._line = 0
+        self._descriptor: int | None = None
+        self._ended = False
+        if not follow:
+            self._open()
+        regular = self._descriptor is not None and stat.S_ISREG(os.fstat(self._descriptor).st_mode)
+        self.blocks = not regular
+        self.live = live
+
+    def read(self) -> Timed | list[float] | None:
+        """The next line's sample; None at the end.
+
+        Raises
+        ------
+        SampleError
+            The line holds none.
+        OSError
+            The file cannot be read; the next call goes on where this one was.
+        """
+        while True:
+            line = self._buffer.take()
+            if line is None:
+                if self._ended or self._closed.is_set():
+                    return None
+                self._fetch()
+                continue
+            self._line += 1
+            try:
+                values = self._parse(line)
+            except LineError as problem:
+                raise SampleError(f"line {self._line}: {problem}") from None
+            if values is not None:
+                return Timed(values[:-1], values[-1]) if self._timed else values
+
+    def close(self) -> None:
+        """Have a ``read`` that waits return, soon."""
+        self._closed.set()
+
+    def __del__(self) -> None:
+        self._let_go()
+
+    def _open(self) -> None:
+        if self._path is None:
+            self._descriptor = os.dup(0)
+            return
+        try:
+            self._descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise FileError(f"{self._path}: cannot be read: {reason}.") from None
+        if stat.S_ISDIR(os.fstat(self._descriptor).st_mode):
+            self._let_go()
+            raise FileError(f"{self._path}: is a folder, expected a file of samples.")
+        if self._at_end:
+            os.lseek(self._descriptor, 0, os.SEEK_END)
+            self._at_end = False
+
+    def _let_go(self) -> None:
+        descriptor, self._descriptor = getattr(self, "_descriptor", None), None
+        if descriptor is not None:
+            with contextlib.suppress(OSError):
+                os.close(descriptor)
+
+    def _fetch(self) -> None:
+        """Read some more, or wait a little."""
+        if self._descriptor is None:  # of a file that is followed, and not there yet
+            try:
+                self._open()
+            except FileError:
+                self._at_end = False  # all of a file that appears later is new
+                self._closed.wait(_LOOK_S)
+            return
+        if self.blocks and not self._follow:
+            ready, _, _ = select.select([self._descriptor], [], [], _LOOK_S)
+            if not ready:
+                return
+        data = os.read(self._descriptor, _CHUNK_BYTES)
+        if data:
+            self._buffer.feed(data)
+        elif not self._follow:
+            self._buffer.end()
+            self._ended = True
+            self._let_go()
+        elif self._replaced():
+            self._buffer.end()
+            self._let_go()
+            self._parse, self._line = self._parser(), 0
+        else:
+            self._closed.wait(_LOOK_S)
+
+    def _replaced(self) -> bool:
+        """Whether the name belongs to another file now, or the file has been cut off."""
+        assert self._path is not None
+        assert self._descriptor is not None
+        mine = os.fstat(self._descriptor)
+        try:
+            theirs = self._path.stat()
+        except OSError:
+            return False  # being rotated; the old one may still be written to
+        if (mine.st_dev, mine.st_ino) != (theirs.st_dev, theirs.st_ino):
+            data = os.read(self._descriptor, _CHUNK_BYTES)  # what came between the last read and the rename
+            if data:
+                self._buffer.feed(data)
+                return False
+            return True
+        return mine.st_size < os.lseek(self._descriptor, 0, os.SEEK_CUR)

@@ -1,0 +1,113 @@
+"""The machine's own telemetry, from ``/proc`` and ``/sys``."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from edge_rnn.errors import InputError, UnsupportedError
+
+__all__ = ["FIELDS", "Machine"]
+
+
+class Machine:
+    """A few numbers about the machine, on every Linux; read when they are asked for.
+
+    Parameters
+    ----------
+    fields
+        Of ``"cpu"`` (percent of all processors' time that was not idle, since the sample before), ``"memory"`` and
+        ``"swap"`` (percent in use), ``"load"`` (tasks that run or want to, by the minute's mean, for each processor),
+        ``"temperature"`` (°C, of the hottest thermal zone).
+    size
+        How many the model reads, to be checked against.
+    root
+        Where ``proc`` and ``sys`` are.
+
+    Raises
+    ------
+    InputError
+        A field that there is not, or another number of them.
+    UnsupportedError
+        The machine does not tell one of them.
+    """
+
+    blocks = False
+    live = True
+
+    def __init__(self, fields: Sequence[str], size: int, root: str | os.PathLike[str] = "/") -> None:
+        unknown = [field for field in fields if field not in FIELDS]
+        if unknown:
+            raise InputError(f"the machine's telemetry got {unknown[0]!r}, expected of {', '.join(FIELDS)}.")
+        if len(fields) != size:
+            raise InputError(
+                f"the machine's telemetry got {len(fields)} fields ({', '.join(fields)}), but the model reads {size}."
+            )
+        self._root = Path(root)
+        self._fields = [FIELDS[field] for field in fields]
+        self._busy = self._all = 0
+        for name, field in zip(fields, self._fields, strict=True):
+            try:
+                field(self)
+            except (OSError, ValueError, LookupError):
+                raise UnsupportedError(
+                    f"this machine does not tell its {name}; choose others of {', '.join(FIELDS)}."
+                ) from None
+
+    def read(self) -> list[float]:
+        """The numbers, in the order of ``fields``.
+
+        Raises
+        ------
+        OSError, ValueError, LookupError
+            The system does not tell one of them any more.
+        """
+        return [field(self) for field in self._fields]
+
+    def _text(self, name: str) -> str:
+        return (self._root / name).read_text(encoding="ascii", errors="replace")
+
+    def _cpu(self) -> float:
+        ticks = [int(each) for each in self._text("proc/stat").partition("\n")[0].split()[1:9]]  # without guests
+        total, busy = sum(ticks), sum(ticks) - ticks[3] - ticks[4]  # idle and iowait
+        passed, worked = total - self._all, busy - self._busy
+        self._all, self._busy = total, busy
+        return 100 * min(max(worked / passed, 0.0), 1.0) if passed > 0 else 0.0
+
+    def _kilobytes(self) -> dict[str, int]:
+        lines = (line.split() for line in self._text("proc/meminfo").splitlines())
+        return {words[0].rstrip(":"): int(words[1]) for words in lines if len(words) > 1}
+
+    def _memory(self) -> float:
+        found = self._kilobytes()
+        return 100 * (1 - found["MemAvailable"] / found["MemTotal"])
+
+    def _swap(self) -> float:
+        found = self._kilobytes()
+        return 100 * (1 - found["SwapFree"] / found["SwapTotal"]) if found["SwapTotal"] else 0.0
+
+    def _load(self) -> float:
+        return float(self._text("proc/loadavg").split()[0]) / (os.cpu_count() or 1)
+
+    def _temperature(self) -> float:
+        hottest = -math.inf
+        for path in (self._root / "sys/class/thermal").glob("thermal_zone*/temp"):
+            try:
+                hottest = max(hottest, int(path.read_text(encoding="ascii")) / 1000)
+            except (OSError, ValueError):  # a zone that is switched off says so with an error
+                continue
+        if hottest == -math.inf:
+            raise LookupError("no thermal zone tells its temperature")
+        return hottest
+
+
+FIELDS: dict[str, Callable[[Machine], float]] = {
+    "cpu": Machine._cpu,
+    "memory": Machine._memory,
+    "temperature": Machine._temperature,
+    "swap": Machine._swap,
+    "load": Machine._load,
+}
+"""What there is, in the order in which it is taken where nobody chooses."""

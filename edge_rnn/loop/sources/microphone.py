@@ -1,0 +1,104 @@
+"""Sound from a microphone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from edge_rnn.errors import InputError, UnsupportedError
+from edge_rnn.loop.protocols import Array
+
+__all__ = ["Microphone"]
+
+
+class Microphone:
+    """Samples ``(size,)`` of a device, one channel, as numbers from -1 to 1, through sounddevice.
+
+    ``pip install 'edge-rnn[audio]'``, and on Linux the system's PortAudio (``apt install libportaudio2``). A model that
+    reads I numbers gets I at a time, one after the other. The device is opened at the first ``read``, and again after
+    an error.
+
+    Parameters
+    ----------
+    size
+        Numbers in a sample.
+    rate_hz
+        Of the sound.
+    device
+        Name, a part of it, or number; None for the system's own choice.
+    block_s
+        Seconds of sound that are fetched at a time.
+
+    Attributes
+    ----------
+    overflows
+        How often sound was lost because nobody fetched it.
+
+    Raises
+    ------
+    UnsupportedError
+        sounddevice or PortAudio is not installed.
+    """
+
+    blocks = True
+    live = True
+
+    def __init__(
+        self, size: int, *, rate_hz: float = 16000.0, device: str | int | None = None, block_s: float = 0.02
+    ) -> None:
+        if not (rate_hz > 0 and block_s > 0):
+            raise InputError(f"Microphone got {rate_hz} Hz and blocks of {block_s} s, expected numbers above 0.")
+        try:
+            import sounddevice
+        except (ModuleNotFoundError, OSError) as error:  # the latter: PortAudio is missing
+            raise UnsupportedError(
+                f"a microphone takes sounddevice and PortAudio, which cannot be loaded ({error}); "
+                f"pip install 'edge-rnn[audio]' and apt install libportaudio2."
+            ) from None
+        self._size = size
+        self._count = max(round(rate_hz * block_s / size), 1)
+        self._open: Callable[[], Any] = partial(
+            sounddevice.InputStream,
+            samplerate=rate_hz,
+            channels=1,
+            dtype="float32",
+            device=device,
+            blocksize=self._count * size,
+        )
+        self._stream: Any = None
+        self._block: Array = np.empty((0, size), np.float32)
+        self._place = 0
+        self.overflows = 0
+
+    def read(self) -> Array:
+        """The next sample.
+
+        Raises
+        ------
+        OSError
+            The device is not there, or gone.
+        """
+        if self._place == len(self._block):
+            try:
+                if self._stream is None:
+                    self._stream = self._open()
+                    self._stream.start()
+                data, overflowed = self._stream.read(self._count * self._size)
+            except Exception as error:
+                self.close()
+                raise OSError(str(error) or type(error).__name__) from None
+            self.overflows += bool(overflowed)
+            self._block = np.asarray(data, np.float32).reshape(-1, self._size)
+            self._place = 0
+        x: Array = self._block[self._place]
+        self._place += 1
+        return x
+
+    def close(self) -> None:
+        """Give the device back."""
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            stream.close()

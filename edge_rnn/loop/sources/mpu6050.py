@@ -1,0 +1,137 @@
+"""The IMU MPU-6050 (and 6000, 6500, 9250) on an I²C bus: three accelerations and three rates of turn.
+
+Source: InvenSense, MPU-6000 and MPU-6050 Register Map and Descriptions, revision 4.2.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from typing import Any
+
+from edge_rnn.errors import InputError, UnsupportedError
+
+__all__ = ["Mpu6050"]
+
+_GYRO_CONFIG, _ACCEL_CONFIG, _ACCEL_XOUT_H, _PWR_MGMT_1, _WHO_AM_I = 0x1B, 0x1C, 0x3B, 0x6B, 0x75
+_CLOCK_OF_GYRO_X = 0x01
+_KNOWN = {0x68: "MPU-6050", 0x70: "MPU-6500", 0x71: "MPU-9250", 0x73: "MPU-9255"}
+_FRAME = struct.Struct(">7h")  # three accelerations, temperature, three rates
+_FULL_SCALE = 32768
+_RANGES_G = (2, 4, 8, 16)
+_RANGES_DPS = (250, 500, 1000, 2000)
+_SAME = 100
+"""So many equal frames in a row are no measurement: the least bits of seven channels are noise."""
+
+G_MS2 = 9.80665
+
+
+class Mpu6050:
+    """``(6,)``: ax, ay, az, gx, gy, gz, through smbus2 (``pip install 'edge-rnn[i2c]'``).
+
+    The sensor is set up at the first ``read``, and again after each error: one that lost its power for a moment is
+    asleep and answers zeros, which is found out, as is one that repeats itself.
+
+    Parameters
+    ----------
+    bus
+        Number of the bus: 1 for ``/dev/i2c-1``.
+    address
+        0x68, or 0x69 with AD0 high.
+    range_g, range_dps
+        Full scale: 2, 4, 8 or 16 g; 250, 500, 1000 or 2000 °/s.
+    si
+        Accelerations in m/s² and rates in rad/s; otherwise in g and °/s.
+    open_bus
+        Makes the bus, something like ``smbus2.SMBus``; by default that.
+
+    Raises
+    ------
+    InputError
+        A range that there is not.
+    UnsupportedError
+        smbus2 is not installed.
+    """
+
+    blocks = False
+    live = True
+
+    def __init__(
+        self,
+        bus: int = 1,
+        *,
+        address: int = 0x68,
+        range_g: int = 2,
+        range_dps: int = 250,
+        si: bool = False,
+        open_bus: Callable[[int], Any] | None = None,
+    ) -> None:
+        if range_g not in _RANGES_G or range_dps not in _RANGES_DPS:
+            raise InputError(
+                f"Mpu6050 got the ranges {range_g} g and {range_dps} °/s, expected of {_RANGES_G} and {_RANGES_DPS}."
+            )
+        if open_bus is None:
+            try:
+                from smbus2 import SMBus
+            except ModuleNotFoundError:
+                raise UnsupportedError(
+                    "an MPU-6050 takes smbus2, which is not installed; pip install 'edge-rnn[i2c]'."
+                ) from None
+            open_bus = SMBus
+        self._open_bus: Callable[[int], Any] = open_bus
+        self._number = bus
+        self._address = address
+        self._ranges = _RANGES_G.index(range_g) << 3, _RANGES_DPS.index(range_dps) << 3
+        acceleration = range_g / _FULL_SCALE * (G_MS2 if si else 1.0)
+        rate = range_dps / _FULL_SCALE * (3.141592653589793 / 180 if si else 1.0)
+        self._scales = (acceleration,) * 3 + (rate,) * 3
+        self._bus: Any = None
+        self._last = b""
+        self._repeats = 0
+
+    def read(self) -> list[float]:
+        """The measurement at hand.
+
+        Raises
+        ------
+        OSError
+            The sensor does not answer, is another one, sleeps, or repeats itself. The next ``read`` sets it up anew.
+        """
+        try:
+            if self._bus is None:
+                self._set_up()
+            frame = bytes(self._bus.read_i2c_block_data(self._address, _ACCEL_XOUT_H, _FRAME.size))
+            self._check(frame)
+        except Exception:
+            self.close()
+            raise
+        ax, ay, az, _, gx, gy, gz = _FRAME.unpack(frame)
+        return [raw * scale for raw, scale in zip((ax, ay, az, gx, gy, gz), self._scales, strict=True)]
+
+    def close(self) -> None:
+        """Give the bus back."""
+        bus, self._bus = self._bus, None
+        if bus is not None:
+            bus.close()
+
+    def _set_up(self) -> None:
+        self._bus = self._open_bus(self._number)
+        who = self._bus.read_byte_data(self._address, _WHO_AM_I)
+        if who not in _KNOWN:
+            known = ", ".join(f"0x{code:02x} {name}" for code, name in _KNOWN.items())
+            raise OSError(f"the device at 0x{self._address:02x} calls itself 0x{who:02x}, expected one of {known}")
+        self._bus.write_byte_data(self._address, _PWR_MGMT_1, _CLOCK_OF_GYRO_X)  # awake
+        self._bus.write_byte_data(self._address, _ACCEL_CONFIG, self._ranges[0])
+        self._bus.write_byte_data(self._address, _GYRO_CONFIG, self._ranges[1])
+        self._last, self._repeats = b"", 0
+
+    def _check(self, frame: bytes) -> None:
+        if len(frame) != _FRAME.size:
+            raise OSError(f"the sensor answered {len(frame)} bytes, expected {_FRAME.size}")
+        self._repeats = self._repeats + 1 if frame == self._last else 0
+        self._last = frame
+        if self._repeats >= _SAME:
+            raise OSError(f"the sensor has said the same {_SAME} times, to the last bit")
+        # Zeros are what a sleeping sensor says; in the first moment after it was woken they are honest.
+        if not any(frame) and self._repeats >= 3:
+            raise OSError("the sensor says nothing but zeros; it may have lost its power for a moment")

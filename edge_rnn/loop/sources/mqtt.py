@@ -1,0 +1,148 @@
+"""Messages of an MQTT topic, one sample each."""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from edge_rnn.errors import InputError
+from edge_rnn.loop.mqtt_client import KEEPALIVE_S, Address, make_client
+from edge_rnn.loop.protocols import SampleError
+from edge_rnn.sample_lines import LineError, LineParser
+
+if TYPE_CHECKING:
+    from paho.mqtt.client import Client
+
+__all__ = ["Mqtt"]
+
+_PLACES = 1024
+_LONGEST_BYTES = 1 << 16
+_LOOK_S = 0.2
+
+
+class Mqtt:
+    """A sample a message, CSV or JSON, through paho-mqtt (``pip install 'edge-rnn[mqtt]'``).
+
+    Connects at the first ``read``. When the broker is gone ``read`` raises, and the next one connects again. A retained
+    message is left out: nobody knows of when it is.
+
+    Parameters
+    ----------
+    address
+        Broker and topic; the topic may hold ``+`` and ``#``.
+    size
+        Numbers in a sample.
+    names
+        What the model calls its inputs; JSON's keys are found by them.
+    qos
+        0, 1 or 2.
+    kind
+        ``"csv"``, ``"json"`` or ``"auto"``.
+
+    Raises
+    ------
+    UnsupportedError
+        paho-mqtt is not installed.
+    """
+
+    blocks = True
+    live = True
+
+    def __init__(
+        self, address: Address, size: int, names: Sequence[str] = (), *, qos: int = 0, kind: str = "auto"
+    ) -> None:
+        if qos not in (0, 1, 2):
+            raise InputError(f"Mqtt qos got {qos}, expected 0, 1 or 2.")
+        make_client(address, reconnects=False)  # says now if it cannot be
+        self._address = address
+        self._qos = qos
+        self._parse = LineParser(size, names, kind)
+        self._client: Client | None = None
+        self._messages: queue.Queue[bytes | OSError] = queue.Queue(_PLACES)
+        self._closed = False
+
+    def read(self) -> list[float] | None:
+        """The next message's sample.
+
+        Raises
+        ------
+        SampleError
+            The message holds none.
+        OSError
+            The broker does not answer, refuses us, or is gone.
+        """
+        while not self._closed:
+            if self._client is None:
+                self._connect()
+            try:
+                message = self._messages.get(timeout=_LOOK_S)
+            except queue.Empty:
+                continue
+            if isinstance(message, OSError):
+                self._disconnect()
+                raise message
+            if len(message) > _LONGEST_BYTES:
+                raise SampleError(f"a message has {len(message)} bytes, expected at most {_LONGEST_BYTES}")
+            try:
+                values = self._parse(message)
+            except LineError as problem:
+                raise SampleError(f"a message: {problem}") from None
+            if values is not None:
+                return values
+        return None
+
+    def close(self) -> None:
+        """Leave the broker; a ``read`` that waits returns soon."""
+        self._closed = True
+        self._disconnect()
+
+    def _connect(self) -> None:
+        client = make_client(self._address, reconnects=False)
+        messages: queue.Queue[bytes | OSError] = queue.Queue(_PLACES)
+
+        def put(message: bytes | OSError) -> None:
+            while True:
+                try:
+                    messages.put_nowait(message)
+                    return
+                except queue.Full:
+                    try:
+                        messages.get_nowait()
+                    except queue.Empty:
+                        continue
+
+        def on_connect(client: Client, data: Any, flags: Any, reason: Any, properties: Any) -> None:
+            if reason.is_failure:
+                put(OSError(f"the broker refused us: {reason}"))
+            else:
+                client.subscribe(self._address.topic, self._qos)
+
+        def on_subscribe(client: Client, data: Any, mid: int, reasons: Any, properties: Any) -> None:
+            if reasons and reasons[0].is_failure:
+                put(OSError(f"the broker refused the topic {self._address.topic!r}: {reasons[0]}"))
+
+        def on_message(client: Client, data: Any, message: Any) -> None:
+            if not message.retain:
+                put(bytes(message.payload))
+
+        def on_disconnect(client: Client, data: Any, flags: Any, reason: Any, properties: Any) -> None:
+            put(OSError(f"the broker is gone: {reason}"))
+
+        client.on_connect, client.on_subscribe = on_connect, on_subscribe
+        client.on_message, client.on_disconnect = on_message, on_disconnect
+        self._messages = messages
+        host, port = self._address.host, self._address.port
+        try:
+            client.connect(host, port, KEEPALIVE_S)
+        except OSError as error:
+            raise OSError(f"the broker at {host}:{port} does not answer: {error.strerror or error}") from None
+        client.loop_start()
+        self._client = client
+
+    def _disconnect(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            client.on_disconnect = None
+            client.disconnect()
+            client.loop_stop()

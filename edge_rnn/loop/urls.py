@@ -1,0 +1,148 @@
+"""Sources and sinks by short texts, as the command line takes them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+from urllib.parse import parse_qsl
+
+from edge_rnn.errors import InputError
+from edge_rnn.loop import sinks, sources
+from edge_rnn.loop.mqtt_client import Address
+from edge_rnn.loop.protocols import Sink, Source
+from edge_rnn.loop.sources.machine import FIELDS
+from edge_rnn.model import Model
+
+__all__ = ["SINKS", "SOURCES", "open_sink", "open_source"]
+
+SOURCES = {
+    "csv:FILE": "lines of CSV, or jsonl:FILE of JSON; - is stdin; ?follow=1 goes on as tail -F does, &start=1 from the "
+    "first line; ?time=COLUMN; ?live=1 lets old samples go",
+    "serial:PORT": "lines from a serial port; ?baud=115200",
+    "mqtt://HOST/TOPIC": "messages; mqtt://USER:PASSWORD@HOST:PORT/TOPIC, mqtts:// with TLS; ?qos=1",
+    "proc:": "the machine's telemetry; proc:cpu,memory,temperature,swap,load in any choice; takes a rate",
+    "mpu6050:BUS": "an IMU on an I²C bus; ?address=0x68&range_g=2&range_dps=250&si=1; takes a rate",
+    "wav:FILE": "sound from a file",
+    "mic:": "sound from a microphone; mic:DEVICE?rate=16000",
+}
+"""Forms of a source, and what they are."""
+
+SINKS = {
+    "csv:FILE": "lines of CSV; - is stdout",
+    "jsonl:FILE": "lines of JSON; - is stdout",
+    "mqtt://HOST/TOPIC": "messages; ?qos=1&retain=1",
+    "null:": "nowhere",
+}
+"""Forms of a sink, and what they are."""
+
+_Kinds = Mapping[str, Callable[[str], Any]]
+
+
+def open_source(url: str, model: Model) -> Source | Callable[[], Source]:
+    """What :class:`edge_rnn.SensorLoop` takes as its source, for one of ``SOURCES``.
+
+    Raises
+    ------
+    InputError
+        There is no such form, or an option is unknown or does not fit.
+    FileError
+        A file is not there.
+    UnsupportedError
+        A package is missing, or the machine does not have what is asked for.
+    """
+    scheme, rest = _split(url, SOURCES)
+    size, names = model.input_size, model.input_names
+    if scheme in ("csv", "jsonl"):
+        path, given = _options(url, rest, {"follow": _flag, "start": _flag, "time": str, "live": _flag})
+        if "start" in given:
+            given["from_start"] = given.pop("start")
+        return sources.Lines(path, size, names, kind=scheme.removesuffix("l"), **given)
+    if scheme == "wav":
+        path, _ = _options(url, rest, {})
+        return sources.Wav(path, size)
+    if scheme == "proc":
+        fields, _ = _options(url, rest, {})
+        return sources.Machine(fields.split(",") if fields else [*FIELDS][:size], size)
+    if scheme == "serial":
+        port, given = _options(url, rest, {"baud": _whole, "format": str})
+        given |= {"kind": given.pop("format")} if "format" in given else {}
+        return _maker(partial(sources.SerialLine, port, size, names, **given))
+    if scheme == "mpu6050":
+        bus, given = _options(url, rest, {"address": _whole, "range_g": _whole, "range_dps": _whole, "si": _flag})
+        if size != 6:
+            raise InputError(f"{url!r} gives 6 numbers, but the model reads {size}.")
+        return _maker(partial(sources.Mpu6050, _whole(bus or "1"), **given))
+    if scheme == "mic":
+        device, given = _options(url, rest, {"rate": float})
+        given |= {"rate_hz": given.pop("rate")} if "rate" in given else {}
+        chosen: str | int | None = int(device) if device.isdecimal() else device or None
+        return _maker(partial(sources.Microphone, size, device=chosen, **given))
+    address, given = _broker(url, {"qos": _whole})
+    return _maker(partial(sources.Mqtt, address, size, names, **given))
+
+
+def open_sink(url: str, model: Model, *, header: bool = True) -> Sink:
+    """The sink for one of ``SINKS``.
+
+    Raises
+    ------
+    InputError
+        There is no such form, or an option is unknown or does not fit.
+    FileError
+        A file cannot be written.
+    UnsupportedError
+        A package is missing.
+    """
+    scheme, rest = _split(url, SINKS)
+    if scheme in ("csv", "jsonl"):
+        path, _ = _options(url, rest, {})
+        return sinks.Lines(path, model, kind=scheme.removesuffix("l"), header=header)
+    if scheme == "null":
+        return sinks.Call(lambda y, t_s: None)
+    address, given = _broker(url, {"qos": _whole, "retain": _flag})
+    return sinks.Mqtt(address, model, **given)
+
+
+def _maker(make: Callable[[], Source]) -> Callable[[], Source]:
+    """The function itself, for a source that can be made anew."""
+    return make
+
+
+def _split(url: str, forms: Mapping[str, str]) -> tuple[str, str]:
+    scheme, colon, rest = url.partition(":")
+    known = {form.partition(":")[0] for form in forms} | {"jsonl", "mqtts"}
+    if not colon or scheme not in known:
+        raise InputError(f"{url!r} is none of {', '.join(forms)}.")
+    return scheme, rest
+
+
+def _options(url: str, rest: str, kinds: _Kinds) -> tuple[str, dict[str, Any]]:
+    """What stands before the question mark, and the options after it."""
+    place, _, query = rest.partition("?")
+    try:
+        pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query))
+    except ValueError:
+        raise InputError(f"{url!r}: expected NAME=VALUE&NAME=VALUE after the question mark.") from None
+    given = {}
+    for name, value in pairs:
+        if name not in kinds:
+            raise InputError(f"{url!r} has the option {name!r}, expected {', '.join(kinds) or 'none'}.")
+        try:
+            given[name] = kinds[name](value)
+        except ValueError:
+            raise InputError(f"{url!r} has {name} {value!r}, expected a number.") from None
+    return place, given
+
+
+def _broker(url: str, kinds: _Kinds) -> tuple[Address, dict[str, Any]]:
+    place, given = _options(url, url, kinds)
+    return Address.of(place), given
+
+
+def _whole(text: str) -> int:
+    return int(text, 0)
+
+
+def _flag(text: str) -> bool:
+    return bool(int(text))

@@ -1,0 +1,148 @@
+"""What operators compute that round vectors to 8 bits as they come: the reference, with just that done to it.
+
+``DynamicQuantizeLinear``, and onnxruntime's ``DynamicQuantizeMatMul`` and ``DynamicQuantizeLSTM``, round the values of
+a tensor to 255 steps of its own range, which reaches to zero; the sums are whole numbers, and exact. What is rounded so
+is known here to the last bit where it is a sample, a state, or made of these by layers without matrices: a graph that
+is given the same states computes the same within float32. Other vectors, such as a Dense layer's that another one
+reads, are known but for float32's rounding. Where one of their values stands at a toss-up between two steps, a graph
+may rightly take either, and what follows is not to be compared.
+
+Source: ONNX operator DynamicQuantizeLinear-11, https://onnx.ai/onnx/operators/onnx__DynamicQuantizeLinear.html.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from edge_rnn import reference
+from edge_rnn.layers import Layer, Recurrent
+from edge_rnn.model import Model
+
+__all__ = ["TOSS_UP", "RoundedReference"]
+
+Array = NDArray[Any]
+States = dict[str, Array]
+
+TOSS_UP = 2e-6
+"""Of a vector's largest value: so near to the middle between two steps it may be rounded either way.
+
+One step in float32 is within this of the reference: sums of some hundred terms are rounded by less, and so are tanh and
+sigmoid (3e-7).
+"""
+
+
+class _Rounding:
+    """A matrix ``(R, K)`` whose products are those with vectors rounded to 8 bits."""
+
+    def __init__(self, matrix: Array) -> None:
+        self._matrix = matrix
+        self.begin(None, [])
+
+    def begin(self, span: Array | None, known: list[Array]) -> None:
+        """Prepare for some products.
+
+        Parameters
+        ----------
+        span
+            Vectors that share a range, ``(n, K)``; None: each has its own.
+        known
+            Vectors that are known to the last bit.
+        """
+        self._span = None if span is None else span.astype(np.float32)
+        self._known = [each.astype(np.float32) for each in known]
+        self.toss_up = False  # whether a value has been met that might have been rounded either way
+
+    def __matmul__(self, vector: Array) -> Array:
+        x = vector.astype(np.float32)
+        step, zero, beyond = _range(x if self._span is None else self._span)
+        if not any(np.array_equal(x, known) for known in self._known):
+            largest = float(np.abs(x).max())
+            middle = np.abs(np.abs(vector / step) % 1 - 0.5) * step <= TOSS_UP * largest if step > 0 else np.False_
+            self.toss_up |= bool(middle.any()) or beyond
+        whole = np.clip(np.rint(x / step), -zero, 255 - zero) if step > 0 else np.zeros_like(x)
+        product: Array = self._matrix @ (whole * np.float64(step))
+        return product
+
+
+def _range(values: Array) -> tuple[Any, Any, bool]:
+    """Step and zero point of float32 values, as in float32 arithmetic; whether the latter is a toss-up.
+
+    The step of values so small that float32 has none is 0, and they count as zeros.
+    """
+    low, high = np.minimum(values.min(), 0), np.maximum(values.max(), 0)
+    step = (high - low) / np.float32(255) if high > low else np.float32(1)
+    place = np.clip(-low / step, 0, 255) if step > 0 else np.float32(0)
+    return step, np.rint(place), bool(abs(place % 1 - 0.5) <= 255 * TOSS_UP)
+
+
+class RoundedReference:
+    """The reference of a model, some of whose matrices meet rounded vectors.
+
+    Parameters
+    ----------
+    model
+        With the weights that a graph holds.
+    matrices
+        Those that meet rounded vectors, by layer and field.
+    """
+
+    def __init__(self, model: Model, matrices: Mapping[str, Mapping[str, ArrayLike]]) -> None:
+        self._model = model
+        self._layers: list[tuple[Layer, SimpleNamespace, dict[str, _Rounding]]] = []
+        for layer in model.layers:
+            # Without matrices a layer does single operations of float32, which are the same everywhere.
+            wide = reference.wide(layer, np.float64 if layer.matrices else np.float32)
+            found = matrices.get(layer.name, {})
+            made = {name: _Rounding(np.asarray(matrix, np.float64)) for name, matrix in found.items()}
+            vars(wide).update(made)
+            self._layers.append((layer, wide, made))
+
+    def steps(
+        self, xs: NDArray[np.float32], state: Mapping[str, Array], seen: Mapping[str, Array] | None = None
+    ) -> tuple[Array, States, bool]:
+        """Some steps, the vectors of each layer's input sharing one range: as a graph takes them in one call.
+
+        Parameters
+        ----------
+        xs
+            ``(time, input_size)``.
+        state
+            Before the first of them, float32 values.
+        seen
+            With one step: the states that the graph gave after it, float32 values. Layers behind them read these, so
+            that what one layer rounds otherwise is not held against the next.
+
+        Returns
+        -------
+        ys, state, toss_up
+            ``(time, output_size)`` float64; the states behind the last step; whether a value was met on the way that
+            might have been rounded either way.
+        """
+        outputs: list[Array] = []
+        exact: list[bool] = []
+        new: States = {}
+        toss_up = False
+        for (layer, wide, made), sources in zip(self._layers, self._model.sources, strict=True):
+            reads = np.concatenate([xs if i < 0 else outputs[i] for i in sources], axis=1)
+            known = all(i < 0 or exact[i] for i in sources)
+            own = {key: state[f"{layer.name}.{key}"] for key in layer.initial_state}
+            for name, each in made.items():
+                if name == "weight_hh":
+                    each.begin(None, [own["h"]])
+                else:
+                    each.begin(reads, list(reads) if known else [])
+            ys = []
+            for x in reads if layer.matrices else reads.astype(np.float32):
+                y, own = reference.layer_step(wide, x, own)
+                ys.append(np.asarray(y, np.float64))
+            toss_up |= any(each.toss_up for each in made.values())
+            new |= {f"{layer.name}.{key}": value for key, value in own.items()}
+            observed = seen is not None and isinstance(layer, Recurrent)
+            outputs.append(seen[f"{layer.name}.h"][None] if seen is not None and observed else np.array(ys))
+            exact.append(observed or (known and not layer.matrices))
+        return np.array(ys), new, toss_up

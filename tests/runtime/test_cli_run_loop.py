@@ -1,0 +1,312 @@
+"""``edge-rnn run`` as a loop, and the service that ``edge-rnn setup`` writes, in processes of their own."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import io
+import json
+import os
+import pty
+import re
+import shlex
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import termios
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+import edge_rnn
+import loop_fakes as fakes
+from edge_rnn import Model, Stream
+from edge_rnn.cli import main
+from edge_rnn.cli.unit_file import Service, unit_text
+from edge_rnn.cli.watch import picture
+
+ROOT = Path(__file__).parents[2]
+XS = np.random.default_rng(3).standard_normal((20, 3)).astype(np.float32)
+CSV = "".join(",".join(map(str, x)) + "\n" for x in XS)
+
+
+@pytest.fixture
+def model(make_model: Callable[..., Model], tmp_path: Path) -> Model:
+    made = make_model("gru", 3, 5, labels=("a", "b", "c", "d"), sample_rate_hz=200.0)
+    edge_rnn.save(made, tmp_path / "m.safetensors")
+    Stream(made)  # compiles what the processes need
+    return made
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    """Function that starts ``edge-rnn run m.safetensors`` with options, in the test's folder."""
+    started = []
+
+    def start(*options: str, **environment: str) -> subprocess.Popen[bytes]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "edge_rnn", "run", "m.safetensors", *options],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        alarm = threading.Timer(120, process.kill)  # so that what never ends does not hang the tests
+        alarm.start()
+        started.append((process, alarm))
+        return process
+
+    yield start
+    for process, alarm in started:
+        alarm.cancel()
+        process.kill()
+        process.communicate()
+
+
+def results(out: bytes) -> np.ndarray:
+    return np.array([json.loads(line)["y"] for line in out.splitlines()], np.float32)
+
+
+def test_state_goes_on_from_run_to_run(model: Model, start: Any) -> None:
+    half = CSV.splitlines(keepends=True)
+    options = ("--source", "csv:-", "--sink", "jsonl:-", "--snapshot", "state")
+    found = []
+    for part in (half[:9], half[9:]):
+        process = start(*options)
+        out, err = process.communicate("".join(part).encode())
+        assert (process.returncode, err) == (0, b"")
+        found.append(results(out))
+    assert np.array_equal(np.vstack(found), Stream(model).run(XS))
+
+
+def test_file_at_a_rate_in_the_formats_of_run(model: Model, start: Any, tmp_path: Path) -> None:
+    (tmp_path / "xs.csv").write_text(CSV)
+    process = start("xs.csv", "--rate", "500", "--output", "json")
+    out, _ = process.communicate()  # a busy machine may miss deadlines, and says so
+    assert process.returncode == 0
+    assert np.array_equal(results(out), Stream(model).run(XS))
+    process = start("xs.csv", "--rate", "500", "--no-header")
+    assert len(process.communicate()[0].splitlines()) == 20
+
+
+def test_garbage_is_told_and_summed_up(model: Model, start: Any) -> None:
+    text = CSV + "".join(f"garbage {i}\n" for i in range(1000)) + "1,nan,3\n" + CSV
+    process = start("--source", "csv:-", "--sink", "null:")
+    out, err = process.communicate(text.encode())
+    assert (process.returncode, out) == (0, b"")
+    lines = err.decode().splitlines()
+    assert lines[0].startswith("edge-rnn: sample 21: line 21: ")
+    assert lines[-1] == "edge-rnn: 41 steps; 1,000 samples bad, 1 samples not finite."
+    assert len(lines) == 3
+    process = start("--source", "csv:-", "--sink", "null:", "--on-bad", "raise")
+    _, err = process.communicate(text.encode())
+    assert process.returncode == 1
+    assert "edge-rnn: sample 21: line 21: " in err.decode()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signals(model: Model, start: Any, tmp_path: Path, number: signal.Signals) -> None:
+    process = start(
+        "--source", "proc:cpu,memory,load", "--sink", "jsonl:-", "--status", "status.json", "--snapshot", "state"
+    )  # fmt: skip
+    for _ in range(10):
+        assert process.stdout.readline()
+    process.send_signal(signal.SIGUSR1)
+    assert process.stderr.readline() == b"edge-rnn: a step at 200 Hz, the model's rate.\n"
+    told = json.loads(process.stderr.readline().decode().removeprefix("edge-rnn: status "))
+    assert told["counters"]["steps"] >= 10
+    process.send_signal(number)
+    out, err = process.communicate()
+    assert process.returncode == 0, err
+    assert b"Traceback" not in err
+    assert all(json.loads(line) for line in out.splitlines())  # the last one is whole
+    status = json.loads((tmp_path / "status.json").read_text())
+    assert (status["state"], status["stopped_by"]) == ("stopped", number.name)
+    assert status["counters"]["snapshots"] >= 1
+    assert (tmp_path / "state").exists()
+
+
+def test_signal_while_the_source_is_silent(model: Model, start: Any) -> None:
+    process = start("--source", "csv:-", "--sink", "jsonl:-")
+    process.stdin.write(CSV.encode())
+    process.stdin.flush()
+    for _ in range(20):
+        process.stdout.readline()
+    process.send_signal(signal.SIGTERM)
+    assert process.wait() == 0
+    assert process.stderr.read() == b""
+
+
+def test_reader_that_leaves_ends_the_loop_quietly(model: Model, start: Any) -> None:
+    process = start("--source", "proc:cpu,memory,load", "--rate", "200")
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.wait() == 0
+    assert b"Traceback" not in process.stderr.read()
+
+
+def test_systemd_is_told(model: Model, start: Any, tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(str(tmp_path / "notify"))
+        listener.settimeout(60)
+        process = start(
+            "--source", "proc:cpu,memory,load", "--sink", "null:",
+            NOTIFY_SOCKET=str(tmp_path / "notify"), WATCHDOG_USEC="100000",
+        )  # fmt: skip
+        assert listener.recv(100) == b"READY=1"
+        assert [listener.recv(100) for _ in range(3)] == [b"WATCHDOG=1"] * 3
+        process.send_signal(signal.SIGTERM)
+        while (text := listener.recv(100)) == b"WATCHDOG=1":
+            pass
+        assert text == b"STOPPING=1"
+        assert process.wait() == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--source", "nonsense"], "is none of csv:FILE"),
+        (["xs.csv", "--source", "csv:-"], "give one of them"),
+        (["--source", "proc:cpu"], "got 1 fields"),
+        (["--source", "csv:-", "--snapshot", "no/such/state"], "cannot be written"),
+        (["--source", "csv:-", "--priority", "100"], "priority got 100"),
+        (["--on-bad", "hold"], "is for a loop"),
+    ],
+)
+def test_what_is_misspelled(
+    model: Model, options: list[str], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:  # fmt: skip
+    assert main(["run", str(tmp_path / "m.safetensors"), *options]) == 1
+    err = capsys.readouterr().err
+    assert words in err
+    assert err.startswith("edge-rnn: ")
+    assert "Traceback" not in err
+
+
+def test_sources_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "--sources"]) == 0
+    out = capsys.readouterr().out
+    assert "serial:PORT" in out
+    assert "mqtt://HOST/TOPIC" in out
+
+
+# watch
+
+
+def test_picture_of_a_loop_in_a_terminal(model: Model, tmp_path: Path) -> None:
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "edge_rnn", "run", "m.safetensors", "--source", "proc:cpu,memory,load", "--watch"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm", "COLUMNS": "100"},
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    shown = b""
+    end = time.monotonic() + 60
+    while shown.count(b"output") < 3 and time.monotonic() < end:
+        shown += os.read(ours, 65536)
+    process.terminate()
+    with contextlib.suppress(OSError):  # how a terminal ends whose other side is closed
+        while data := os.read(ours, 65536):
+            shown += data
+    assert process.wait(60) == 0
+    assert process.stdout is not None
+    assert process.stdout.read() == b""
+    process.stdout.close()
+    os.close(ours)
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
+    last = text[text.rindex("stopped, source") :]
+    for words in ("running, source running, 200 Hz, catch_up", "input", "x2"):
+        assert words in text
+    for words in ("late", "work", "p99.9", "steps"):
+        assert words in last
+
+
+def test_picture_says_what_is_wrong() -> None:
+    loop = fakes.loop(fakes.Script([[1.0], "x", OSError("unplugged"), [2.0]], live=True), None, 10)
+    console = Console(file=io.StringIO(), width=100)
+    console.print(picture(loop.status(), {}))  # before the first sample
+    loop.run()
+    console.print(picture(loop.status(), {}))
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "1 samples bad" in text
+    assert "1 failures of the source" in text
+    assert "the source failed: unplugged" in text
+    assert "no troubles" in text
+
+
+# setup
+
+
+def test_service_for_this_machine(model: Model, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, unit = tmp_path / "m.safetensors", tmp_path / "edge-rnn-m.service"
+    options = ["--source", "proc:cpu,memory,load", "--rate", "10", "--sink", f"csv:{tmp_path}/out 100%.csv"]
+    assert main(["setup", str(path), *options, "--user", "root", "-o", str(unit)]) == 0
+    assert "sudo systemctl enable --now edge-rnn-m" in capsys.readouterr().err
+    text = unit.read_text()
+    assert f"-m edge_rnn run {path} --source proc:cpu,memory,load" in text
+    assert "out 100%%.csv" in text
+    assert "--snapshot /var/lib/edge-rnn-m/state --status /run/edge-rnn-m/status.json" in text
+    for line in ("Type=notify", "WatchdogSec=30", "Restart=on-failure", "ProtectSystem=strict", "MemoryMax="):
+        assert line in text
+    assert f"ReadWritePaths={tmp_path}" in text
+    if shutil.which("systemd-analyze"):
+        done = subprocess.run(
+            ["systemd-analyze", "verify", str(unit)], capture_output=True, text=True, check=False
+        )  # fmt: skip
+        assert "edge-rnn-m" not in done.stderr, done.stderr
+    # What the service would run runs, but for the folders that systemd makes.
+    command = next(line for line in text.splitlines() if line.startswith("ExecStart=")).removeprefix("ExecStart=")
+    words = command.replace("/var/lib/edge-rnn-m", str(tmp_path)).replace("/run/edge-rnn-m", str(tmp_path))
+    process = subprocess.Popen(
+        shlex.split(words.replace("%%", "%")), env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE
+    )
+    end = time.monotonic() + 60
+    while not (tmp_path / "out 100%.csv").exists() and time.monotonic() < end:
+        time.sleep(0.05)
+    process.terminate()
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert (tmp_path / "out 100%.csv").read_text().startswith("t_s,label,a,b,c,d\n")
+
+
+def test_words_are_taken_literally() -> None:
+    service = Service(
+        "edge-rnn-x", "a 100% \n[Service]", ("/bin/x", 'a "b" $HOME %n \\', "", "c;d"), "pi", "i2c",
+        (2, 3), 1 << 28, 50, True, True, (),
+    )  # fmt: skip
+    text = unit_text(service)
+    assert r'ExecStart=/bin/x "a \"b\" $$HOME %%n \\" "" "c;d"' in text
+    assert "Description=a 100%% [Service] by edge-rnn\n" in text
+    for line in ("SupplementaryGroups=i2c", "LimitRTPRIO=50", "LimitMEMLOCK=infinity"):
+        assert line in text
+    assert "CPUAffinity=2 3" in text
+    assert "After=network-online.target" in text
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ([], "takes --source and --sink"),
+        (["--source", "proc:cpu", "--sink", "null:"], "got 1 fields"),
+        (["--source", "proc:cpu,memory,load", "--sink", "null:", "--name", "a b"], "expected letters, digits"),
+    ],
+)
+def test_service_that_makes_no_sense(
+    model: Model, options: list[str], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:  # fmt: skip
+    assert main(["setup", str(tmp_path / "m.safetensors"), *options]) == 1
+    assert words in capsys.readouterr().err

@@ -1,0 +1,840 @@
+"""Sources and sinks with the real thing where a machine can have it: files, pipes, a pty, /proc, WAV, a fake bus."""
+
+from __future__ import annotations
+
+import errno
+import math
+import os
+import struct
+import sys
+import threading
+import time
+import types
+import wave
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edge_rnn.errors import EdgeRnnError, FileError, InputError, UnsupportedError
+from edge_rnn.layers import Elman
+from edge_rnn.loop import SampleError, SinkClosed, Timed, open_sink, open_source, sinks, sources
+from edge_rnn.loop.sources.wav import pcm
+from edge_rnn.model import Model
+from loop_fakes import Kept, loop, stream
+
+XS = np.random.default_rng(5).standard_normal((20, 3)).astype(np.float32)
+CSV = "".join(",".join(map(str, x)) + "\n" for x in XS)
+
+
+def model(width: int = 3, **options: Any) -> Model:
+    return Model([Elman(np.full((2, width), 0.1, np.float32), np.eye(2, dtype=np.float32))], **options)
+
+
+def all_of(source: Any) -> list[Any]:
+    """Everything until the end, problems as texts."""
+    found: list[Any] = []
+    while True:
+        try:
+            value = source.read()
+        except SampleError as problem:
+            found.append(str(problem))
+            continue
+        if value is None:
+            return found
+        found.append(value)
+
+
+def numbers(found: list[Any]) -> np.ndarray:
+    return np.array([each for each in found if not isinstance(each, str)], np.float32)
+
+
+def within(seconds: float, condition: Callable[[], bool]) -> None:
+    """Wait for something that another thread does; much longer than it takes."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.005)
+
+
+def garbage() -> list[bytes]:
+    """A thousand lines that are no samples."""
+    rng = np.random.default_rng(6)
+    kinds: list[Callable[[int], bytes]] = [
+        lambda i: rng.bytes(20).replace(b"\n", b"").replace(b"\r", b"") + b"\xff",
+        lambda i: b"1,2",
+        lambda i: b"1,2,3,4",
+        lambda i: b"1,two,3",
+        lambda i: b"{" * i,
+        lambda i: b'{"x": [1, 2]}',
+        lambda i: b"#",
+        lambda i: b"\0" * 9,
+        lambda i: b"9" * 5000 + b"x,1,2",
+        lambda i: "½,¾,∞".encode(),
+    ]
+    return [kinds[i % len(kinds)](i) for i in range(1000)]
+
+
+# Lines from a file, a pipe, a file that grows
+
+
+def test_lines_of_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "xs.csv"
+    path.write_text(CSV)
+    source = sources.Lines(path, 3)
+    assert (source.blocks, source.live) == (False, False)
+    assert np.array_equal(numbers(all_of(source)), XS)
+    path.write_text("t,z,y,x\n" + "".join(f"{i / 10},{x[2]},{x[1]},{x[0]}\n" for i, x in enumerate(XS)))
+    found = all_of(sources.Lines(path, 3, ("x", "y", "z"), time="t"))
+    assert np.array_equal(np.array([each.x for each in found], np.float32), XS)
+    assert [each.t_s for each in found] == [i / 10 for i in range(20)]
+
+
+def test_file_full_of_garbage_is_gone_through(tmp_path: Path) -> None:
+    path = tmp_path / "xs.csv"
+    path.write_bytes(b"1,2,3\n" + b"\n".join(garbage()) + b"\n4,5,6\n")
+    kept, said = Kept(), []
+    counters = loop(sources.Lines(path, 3), kept, network=stream(3), report=said.append).run()
+    assert len(kept.ys) == counters.steps == 2
+    assert counters.bad == counters.samples - 2 == 1000
+    assert "line 2: " in said[0]
+
+
+def test_pipe_loses_nothing_and_its_silence_is_noticed() -> None:
+    read_end, write_end = os.pipe()
+    stdin = os.dup(0)
+    os.dup2(read_end, 0)
+    try:
+        source = sources.Lines("-", 3)
+    finally:
+        os.dup2(stdin, 0)
+        os.close(stdin)
+        os.close(read_end)
+    assert source.blocks
+    kept, said = Kept(), []
+    made = loop(source, kept, network=stream(3), backlog=2, report=said.append, stall_after_s=0.05, clock=None)
+    many = CSV.encode() * 500
+
+    def feed() -> None:
+        within(60, lambda: made._feed.stalls > 0)
+        with os.fdopen(write_end, "wb") as pipe:
+            pipe.write(many)
+
+    thread = threading.Thread(target=feed)
+    thread.start()
+    counters = made.run()
+    thread.join()
+    assert counters.steps == 10_000
+    assert counters.dropped == 0
+    assert "the source has been silent" in said[0]
+
+
+def test_named_pipe(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    writer = threading.Thread(target=lambda: (tmp_path / "pipe").write_text(CSV))
+    writer.start()
+    source = sources.Lines(tmp_path / "pipe", 3)
+    assert source.blocks
+    assert np.array_equal(numbers(all_of(source)), XS)
+    writer.join(60)
+
+
+def followed(path: Path, **options: Any) -> tuple[list[list[float]], sources.Lines, threading.Thread]:
+    """What a thread has read from a file that is followed, so far."""
+    source = sources.Lines(path, 1, follow=True, **options)
+    found: list[list[float]] = []
+
+    def read() -> None:
+        while (value := source.read()) is not None:
+            found.append(value)
+
+    thread = threading.Thread(target=read, daemon=True)
+    thread.start()
+    return found, source, thread
+
+
+def test_file_that_is_followed_through_rotation(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_text("0\n1\n")
+    found, source, thread = followed(path, from_start=True)
+    within(60, lambda: len(found) == 2)
+    with path.open("a") as log:
+        log.write("2\n3")
+        log.flush()
+        within(60, lambda: len(found) == 3)  # a line that is not finished is not taken
+        log.write("1\n4\n")
+    within(60, lambda: len(found) == 5)
+    old = path.open("a")
+    path.rename(tmp_path / "log.1")
+    old.write("5\n")  # who writes has not noticed yet
+    old.flush()
+    within(60, lambda: len(found) == 6)
+    old.write("6\n")
+    old.close()
+    path.write_text("7\n")
+    within(60, lambda: len(found) == 8)
+    path.unlink()
+    time.sleep(0.15)
+    path.write_text("8\n9\n")
+    within(60, lambda: len(found) == 10)
+    os.truncate(path, 0)
+    time.sleep(0.3)
+    with path.open("a") as log:
+        log.write("10\n")
+    within(60, lambda: len(found) == 11)
+    source.close()
+    thread.join(60)
+    assert not thread.is_alive()
+    assert [value for (value,) in found] == [0, 1, 2, 31, 4, 5, 6, 7, 8, 9, 10]
+
+
+def test_file_that_is_followed_begins_at_its_end_and_may_come_later(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_text("0\n1\n")
+    found, source, _ = followed(path)
+    other, late, _ = followed(tmp_path / "later")
+    within(60, lambda: source._descriptor is not None and os.lseek(source._descriptor, 0, os.SEEK_CUR) == 4)
+    within(60, lambda: not late._at_end)  # it has looked
+    with path.open("a") as log:
+        log.write("2\n")
+    within(60, lambda: found == [[2]])
+    (tmp_path / "later").write_text("5\n")
+    within(60, lambda: other == [[5]])
+    source.close()
+    late.close()
+
+
+@pytest.mark.parametrize(("name", "words"), [("none", "No such file"), (".", "is a folder"), ("a\0b", "null")])
+def test_file_that_cannot_be_read(tmp_path: Path, name: str, words: str) -> None:
+    with pytest.raises(FileError, match=words):
+        sources.Lines(f"{tmp_path}/{name}", 3)
+
+
+# Serial line
+
+
+@pytest.fixture
+def port() -> Iterator[tuple[int, str]]:
+    """Our end of a serial line, and the name of the other one."""
+    pytest.importorskip("serial")
+    import tty
+
+    ours, theirs = os.openpty()
+    tty.setraw(theirs)
+    yield ours, os.ttyname(theirs)
+    for each in (ours, theirs):
+        with_close(each)
+
+
+def with_close(descriptor: int) -> None:
+    try:
+        os.close(descriptor)
+    except OSError:
+        return
+
+
+def test_serial_line(port: tuple[int, str]) -> None:
+    ours, name = port
+    kept, said = Kept(), []
+    made = loop(
+        lambda: sources.SerialLine(name, 3), kept, network=stream(3), report=said.append, clock=None, backlog=2000
+    )  # fmt: skip
+
+    def send() -> None:
+        within(60, lambda: made._feed._source is not None and made._feed._source._port is not None)
+        os.write(ours, b"7,1.5\n" + CSV.encode())  # the end of a line that began before we listened
+        within(60, lambda: len(kept.ys) == 20)
+        for line in garbage():
+            os.write(ours, line + b"\n")
+        os.write(ours, b"1,2,3\n")
+        within(60, lambda: len(kept.ys) == 21)
+        made.stop()
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    counters = made.run()
+    thread.join()
+    expected = stream(3).run(np.vstack([XS, [[1, 2, 3]]]).astype(np.float32))
+    assert np.array_equal(np.array(kept.ys), expected)
+    assert counters.bad == 1000
+    assert "a line from the port" in said[0]
+
+
+def test_serial_line_that_is_unplugged_and_comes_back(tmp_path: Path) -> None:
+    pytest.importorskip("serial")
+    import tty
+
+    name = tmp_path / "tty"
+    kept, said = Kept(), []
+    made = loop(lambda: sources.SerialLine(str(name), 1), kept, report=said.append, clock=None)
+    ends = []
+
+    def plug() -> int:
+        ours, theirs = os.openpty()
+        tty.setraw(theirs)
+        name.unlink(missing_ok=True)
+        name.symlink_to(os.ttyname(theirs))
+        ends.extend([theirs])
+        return ours
+
+    def send(ours: int, count: int) -> None:
+        end = time.monotonic() + 60
+        while len(kept.ys) < count and time.monotonic() < end:
+            os.write(ours, b"1\n")
+            time.sleep(0.01)
+
+    def play() -> None:
+        within(60, lambda: made._feed.failures > 1)  # it is not there yet
+        first = plug()
+        send(first, 5)
+        name.unlink()
+        os.close(first)
+        os.close(ends.pop())
+        failures = made._feed.failures
+        within(60, lambda: made._feed.failures > failures)
+        second = plug()
+        send(second, len(kept.ys) + 5)
+        made.stop()
+        os.close(second)
+
+    thread = threading.Thread(target=play)
+    thread.start()
+    made.run()
+    thread.join()
+    assert len(kept.ys) >= 10
+    assert said[0].startswith("the source failed: ")
+    assert said[1] == "the source is back."
+    with_close(ends[0])
+
+
+def test_serial_line_that_floods_without_an_end() -> None:
+    class Noise:
+        in_waiting = 4096
+        reads = 0
+
+        def read(self, size: int) -> bytes:
+            self.reads += 1
+            return b"\xaa" * size if self.reads < 50 else b"\n1,2,3\n4,5,6\n"
+
+        def close(self) -> None:
+            pass
+
+    pytest.importorskip("serial")
+    source = sources.SerialLine("/dev/nowhere", 3)
+    source._open = Noise
+    assert source.read() == [1, 2, 3]  # the flood came before the first whole line
+    source._whole = True
+    source._buffer.clear()
+    source._port.reads = 0
+    with pytest.raises(SampleError, match="longer than 4096 bytes"):
+        source.read()
+
+
+# The machine
+
+
+def test_machine() -> None:
+    source = sources.Machine(["cpu", "memory", "swap", "load"], 4)
+    assert (source.blocks, source.live) == (False, True)
+    first = source.read()
+    end = time.monotonic() + 0.3
+    while time.monotonic() < end:
+        pass
+    cpu, memory, swap, load = source.read()
+    assert all(0 <= each <= 100 for each in (*first[:3], cpu, memory, swap))
+    assert cpu > 0
+    assert memory > 0
+    assert load >= 0
+
+
+def fake_machine(root: Path) -> None:
+    (root / "proc").mkdir()
+    (root / "proc/stat").write_text("cpu  100 0 100 700 100 0 0 0 0 0\ncpu0 1 1 1 1\n")
+    (root / "proc/meminfo").write_text(
+        "MemTotal: 1000 kB\nMemFree: 1 kB\nMemAvailable: 250 kB\nSwapTotal: 0 kB\nSwapFree: 0 kB\n"
+    )
+    (root / "proc/loadavg").write_text("2.00 1 1 1/100 5\n")
+    for i, temp in enumerate(("41000\n", "52500\n", "")):
+        (root / f"sys/class/thermal/thermal_zone{i}").mkdir(parents=True)
+        (root / f"sys/class/thermal/thermal_zone{i}/temp").write_text(temp)
+
+
+def test_machine_says_what_the_kernel_says(tmp_path: Path) -> None:
+    fake_machine(tmp_path)
+    source = sources.Machine(["cpu", "memory", "temperature", "swap", "load"], 5, tmp_path)
+    (tmp_path / "proc/stat").write_text("cpu  150 0 125 725 200 0 0 0 9 9\n")  # 75 of 200 busy
+    assert source.read() == [37.5, 75.0, 52.5, 0.0, 2 / (os.cpu_count() or 1)]
+
+
+def test_machine_that_falls_silent_is_tried_again(tmp_path: Path) -> None:
+    fake_machine(tmp_path)
+    source = sources.Machine(["memory"], 1, tmp_path)
+    kept, said = Kept(), []
+    made = loop(source, kept, 10, report=said.append)
+
+    def on_sleep(seconds: float) -> None:
+        steps = len(kept.ys)
+        if steps == 3:
+            (tmp_path / "proc/meminfo").write_text("\0\xff nonsense")
+        if made.counters.source_failures == 0 and made._feed.failures == 3:
+            (tmp_path / "proc/meminfo").write_text("MemTotal: 1000 kB\nMemAvailable: 250 kB\n")
+        if steps == 6:
+            made.stop()
+
+    made._clock.on_sleep = on_sleep  # type: ignore[attr-defined]
+    counters = made.run()
+    assert (counters.steps, counters.source_failures) == (6, 3)
+    assert said[0].startswith("the source failed: ")
+
+
+def test_machine_without_a_thermometer(tmp_path: Path) -> None:
+    with pytest.raises(UnsupportedError, match="does not tell its temperature"):
+        sources.Machine(["temperature"], 1, tmp_path)
+    with pytest.raises(InputError, match="got 'fan', expected of cpu, memory"):
+        sources.Machine(["fan"], 1)
+    with pytest.raises(InputError, match=r"got 1 fields \(cpu\), but the model reads 2"):
+        sources.Machine(["cpu"], 2)
+
+
+# I²C
+
+
+class FakeBus:
+    """An MPU-6050 on a bus, with noise in its last bits, that can be told to misbehave."""
+
+    opened = 0
+
+    def __init__(self, number: int) -> None:
+        type(self).opened += 1
+        self.registers = {0x75: 0x68, 0x6B: 0x40}
+        self.rng = np.random.default_rng(self.opened)
+        self.frozen = False
+        self.gone = False
+        self.short = False
+        self.closed = False
+        self.last: list[int] = []
+
+    def read_byte_data(self, address: int, register: int) -> int:
+        assert address == 0x68
+        if self.gone:
+            raise OSError(errno.EREMOTEIO, "Remote I/O error")
+        return self.registers[register]
+
+    def write_byte_data(self, address: int, register: int, value: int) -> None:
+        self.registers[register] = value
+
+    def read_i2c_block_data(self, address: int, register: int, length: int) -> list[int]:
+        assert (register, length) == (0x3B, 14)
+        if self.gone:
+            raise OSError(errno.EREMOTEIO, "Remote I/O error")
+        if self.registers[0x6B] & 0x40:
+            return [0] * 14
+        if not self.frozen:
+            values = np.array([16384, -8192, 0, 340, 131, -262, 1]) + self.rng.integers(0, 2, 7)
+            self.last = list(struct.pack(">7h", *values.tolist()))
+        return self.last[:5] if self.short else self.last
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_imu_measures_in_its_units() -> None:
+    source = sources.Mpu6050(open_bus=FakeBus)
+    for _ in range(50):
+        got = np.array(source.read())
+        assert np.all(np.abs(got[:3] - [1, -0.5, 0]) <= 2 / 32768)
+        assert np.all(np.abs(got[3:] - [1, -2, 0]) <= 3 * 250 / 32768)
+    si = sources.Mpu6050(open_bus=FakeBus, range_g=4, range_dps=500, si=True)
+    got = np.array(si.read())
+    assert got[0] == pytest.approx(2 * 9.80665, rel=1e-4)
+    assert got[4] == pytest.approx(math.radians(-4), rel=0.02)
+    assert (si._bus.registers[0x1C], si._bus.registers[0x1B]) == (1 << 3, 1 << 3)
+
+
+@pytest.mark.parametrize("trouble", ["gone", "asleep", "frozen", "short", "stranger"])
+def test_imu_that_misbehaves_is_set_up_anew(trouble: str) -> None:
+    FakeBus.opened = 0
+    kept, said = Kept(), []
+    source = sources.Mpu6050(open_bus=FakeBus)
+    made = loop(source, kept, 100, network=stream(6), report=said.append)
+    told = False
+
+    def on_sleep(seconds: float) -> None:
+        nonlocal told
+        if len(kept.ys) == 10 and not told and source._bus is not None:
+            told = True
+            if trouble == "asleep":
+                source._bus.registers[0x6B] = 0x40
+            elif trouble == "stranger":
+                source._bus.gone = True
+            else:
+                setattr(source._bus, trouble, True)
+        if len(kept.ys) >= 150:
+            made.stop()
+
+    made._clock.on_sleep = on_sleep  # type: ignore[attr-defined]
+    counters = made.run()
+    assert counters.source_failures == 1
+    assert FakeBus.opened == 2
+    words = {
+        "gone": "Remote I/O error",
+        "stranger": "Remote I/O error",
+        "asleep": "nothing but zeros",
+        "frozen": "the same 100 times",
+        "short": "answered 5 bytes",
+    }
+    assert words[trouble] in said[0]
+
+
+def test_another_device_at_its_address() -> None:
+    class Other(FakeBus):
+        def read_byte_data(self, address: int, register: int) -> int:
+            return 0x42
+
+    with pytest.raises(OSError, match="calls itself 0x42, expected one of 0x68 MPU-6050"):
+        sources.Mpu6050(open_bus=Other).read()
+    with pytest.raises(InputError, match="got the ranges 3 g and 250"):
+        sources.Mpu6050(range_g=3)
+
+
+def test_real_bus_that_is_not_there() -> None:
+    pytest.importorskip("smbus2")
+    with pytest.raises(OSError):
+        sources.Mpu6050(99).read()
+
+
+def misbehave(rng: np.random.Generator) -> Any:
+    """Something that no driver should do."""
+    kind = rng.integers(0, 8)
+    if kind == 0:
+        raise OSError(errno.EREMOTEIO, "Remote I/O error")
+    if kind == 1:
+        raise TypeError("'NoneType' object cannot be interpreted as an integer")
+    junk: list[Any] = [[], [0] * 14, [256] * 14, "text", rng.integers(0, 256, 13).tolist(), {}]
+    return junk[kind - 2]
+
+
+def test_thousand_times_garbage_from_a_bus() -> None:
+    rng, count = np.random.default_rng(11), 0
+
+    class Wild(FakeBus):
+        def read_byte_data(self, address: int, register: int) -> Any:
+            nonlocal count
+            count += 1
+            return misbehave(rng) if count < 500 and count % 2 else super().read_byte_data(address, register)
+
+        def read_i2c_block_data(self, address: int, register: int, length: int) -> Any:
+            nonlocal count
+            count += 1
+            return misbehave(rng) if count < 1000 else super().read_i2c_block_data(address, register, length)
+
+    kept, said = Kept(), []
+    made = loop(sources.Mpu6050(open_bus=Wild), kept, 100, network=stream(6), report=said.append)
+    made._clock.on_sleep = lambda seconds: made.stop() if count > 1040 else None  # type: ignore[attr-defined]
+    counters = made.run()
+    assert len(kept.ys) > 20
+    assert np.isfinite(kept.ys).all()
+    assert counters.source_failures > 300
+    assert made.status()["messages"]["source"]["count"] == counters.source_failures
+    assert len(said) < 1000  # and not in as many messages
+
+
+@pytest.mark.parametrize("blocks", [False, True])
+def test_thousand_times_garbage_from_a_function(blocks: bool) -> None:
+    rng, count = np.random.default_rng(12), 0
+    junk: list[Any] = [
+        "1", b"1", [1, 2], [], {}, object(), lambda: 1, [[1]], np.zeros(0), np.array("x"), 1j, [None], range(3),
+        np.zeros((1, 1)), {1}, Timed("x", 1.0), Timed([1.0], "x"), Timed(None, None),  # type: ignore[arg-type]
+    ]  # fmt: skip
+
+    def read() -> Any:
+        nonlocal count
+        count += 1
+        if count <= 1000:
+            return junk[rng.integers(0, len(junk))]
+        return [1.0] if count <= 1005 else None
+
+    kept, said = Kept(), []
+    counters = loop(sources.Call(read, blocks=blocks, live=False), kept, report=said.append).run()
+    assert (counters.bad, counters.steps, len(kept.ys)) == (1000, 5, 5)
+    assert len(said) == 1
+
+
+def test_thousand_times_garbage_from_the_kernel(tmp_path: Path) -> None:
+    fake_machine(tmp_path)
+    rng, files = np.random.default_rng(13), ("proc/stat", "proc/meminfo", "proc/loadavg")
+    whole = {name: (tmp_path / name).read_bytes() for name in files}
+    source = sources.Machine(["cpu", "memory", "load"], 3, tmp_path)
+    good = failed = 0
+    for i in range(1000):
+        name = files[i % 3]
+        data = bytearray(whole[name])
+        for _ in range(3):
+            data[rng.integers(0, len(data))] = rng.integers(0, 256)
+        (tmp_path / name).write_bytes(data[: rng.integers(0, len(data))] if i % 2 else data)
+        try:
+            values = source.read()
+        except (OSError, ValueError, LookupError):
+            failed += 1
+        else:
+            good += 1
+            assert len(values) == 3
+        (tmp_path / name).write_bytes(whole[name])
+    assert failed > 100
+    assert good > 100
+    assert len(source.read()) == 3
+
+
+# Sound
+
+
+def write_wav(path: Path, values: np.ndarray, width: int, channels: int = 1, rate: int = 8000) -> None:
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(channels)
+        file.setsampwidth(width)
+        file.setframerate(rate)
+        scaled = np.round(values * (1 << (8 * width - 1))).astype(np.int64) + (128 if width == 1 else 0)
+        file.writeframes(b"".join(int(v).to_bytes(width, "little", signed=width > 1) for v in scaled))
+
+
+@pytest.mark.parametrize("width", [1, 2, 3, 4])
+def test_wav(tmp_path: Path, width: int) -> None:
+    values = np.random.default_rng(7).uniform(-0.99, 0.99, 10_000)
+    write_wav(tmp_path / "a.wav", values, width)
+    source = sources.Wav(tmp_path / "a.wav", 1)
+    found = all_of(source)
+    got = np.array([each.x for each in found])[:, 0]
+    assert np.all(np.abs(got - values) <= 0.5 / (1 << (8 * width - 1)) + 2**-24)
+    assert [each.t_s for each in found[:3]] == [0, 1 / 8000, 2 / 8000]
+    assert source.rate_hz == 8000
+
+
+def test_wav_in_blocks_and_channels(tmp_path: Path) -> None:
+    values = np.arange(-1000, 1000) / 32768
+    write_wav(tmp_path / "a.wav", values, 2)
+    source = sources.Wav(tmp_path / "a.wav", 160)
+    got = np.array([each.x for each in all_of(source)])
+    assert np.array_equal(got, values[:1920].reshape(-1, 160).astype(np.float32))
+    assert source.rate_hz == 50
+    write_wav(tmp_path / "b.wav", values, 2, channels=2)
+    got = np.array([each.x for each in all_of(sources.Wav(tmp_path / "b.wav", 2))])
+    assert np.array_equal(got, values.reshape(-1, 2).astype(np.float32))
+    with pytest.raises(FileError, match="has 2 channels of 16 bits, but the model reads 3 numbers"):
+        sources.Wav(tmp_path / "b.wav", 3)
+
+
+def test_wav_that_lies_about_its_length(tmp_path: Path) -> None:
+    write_wav(tmp_path / "a.wav", np.zeros(1000), 2)
+    whole = (tmp_path / "a.wav").read_bytes()
+    (tmp_path / "a.wav").write_bytes(whole[: 44 + 501])
+    found = all_of(sources.Wav(tmp_path / "a.wav", 1))
+    assert len(found) == 251
+    assert "ends after 250 of the 1000 samples" in found[-1]
+
+
+def test_damaged_wav_is_a_file_error_or_sound(tmp_path: Path) -> None:
+    write_wav(tmp_path / "a.wav", np.linspace(-0.5, 0.5, 200), 2)
+    whole = bytearray((tmp_path / "a.wav").read_bytes())
+    rng = np.random.default_rng(8)
+    refused = 0
+    for i in range(1000):
+        data = bytearray(whole)
+        for _ in range(3):
+            data[rng.integers(0, 44)] = rng.integers(0, 256)
+        (tmp_path / "b.wav").write_bytes(data[: rng.integers(0, len(data) + 1)] if i % 4 == 0 else data)
+        try:
+            source = sources.Wav(tmp_path / "b.wav", 1)
+        except FileError:
+            refused += 1
+            continue
+        assert len(all_of(source)) <= 2 * len(whole)
+        source.close()
+    assert 100 < refused < 1000
+
+
+def test_pcm_of_an_odd_length() -> None:
+    assert pcm(b"\x00\x40\x00", 2).tolist() == [0.5]
+    assert pcm(b"", 3).tolist() == []
+
+
+class FakeSound(types.ModuleType):
+    """sounddevice with a device that counts, overflows, and is pulled out."""
+
+    def __init__(self) -> None:
+        super().__init__("sounddevice")
+        self.opened: list[dict[str, Any]] = []
+        module = self
+
+        class InputStream:
+            def __init__(self, **options: Any) -> None:
+                module.opened.append(options)
+                self.reads = 0
+
+            def start(self) -> None:
+                pass
+
+            def read(self, frames: int) -> tuple[np.ndarray, bool]:
+                self.reads += 1
+                if self.reads == 4:
+                    raise RuntimeError("Device unavailable [PaErrorCode -9985]")
+                data = np.arange(frames, dtype=np.float32)[:, None] / 1000
+                return data, self.reads == 2
+
+            def close(self) -> None:
+                pass
+
+        self.InputStream = InputStream
+
+
+def test_microphone_that_is_pulled_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = FakeSound()
+    monkeypatch.setitem(sys.modules, "sounddevice", fake)
+    source = sources.Microphone(4, rate_hz=8000, device="USB", block_s=0.004)
+    got = np.array([source.read() for _ in range(24)])
+    assert np.array_equal(got, np.tile(np.arange(32, dtype=np.float32) / 1000, 3).reshape(-1, 4))
+    assert source.overflows == 1
+    with pytest.raises(OSError, match="Device unavailable"):
+        source.read()
+    assert source.read().tolist() == got[0].tolist()
+    assert len(fake.opened) == 2
+    assert fake.opened[0]["samplerate"] == 8000
+    assert fake.opened[0]["device"] == "USB"
+
+
+# What is not installed
+
+
+@pytest.mark.parametrize(
+    ("url", "module", "extra"),
+    [
+        ("serial:/dev/ttyUSB0", "serial", "serial"),
+        ("mpu6050:1", "smbus2", "i2c"),
+        ("mic:", "sounddevice", "audio"),
+        ("mqtt://here/topic", "paho.mqtt.client", "mqtt"),
+    ],
+)
+def test_package_that_is_missing_is_named(
+    url: str, module: str, extra: str, monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
+    monkeypatch.setitem(sys.modules, module, None)
+    maker = open_source(url, model(6))
+    with pytest.raises(UnsupportedError, match=rf"edge-rnn\[{extra}\]"):
+        loop(maker, network=stream(6), rate_hz=10)
+
+
+# Texts for the command line
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("recording.csv", "is none of csv:FILE"),
+        ("ftp:x", "is none of csv:FILE"),
+        ("csv:none.csv", "none.csv: cannot be read"),
+        ("csv:-?rate=5", "has the option 'rate', expected follow, start, time, live"),
+        ("csv:-?follow=", "has follow '', expected a number"),
+        ("csv:-?follow", "expected NAME=VALUE"),
+        ("csv:-?follow=1", "stdin to follow"),
+        ("csv:x?=1", "has the option ''"),
+        ("csv:-?time=t", "input_names"),
+        ("proc:cpu", "got 1 fields"),
+        ("mpu6050:1", "gives 6 numbers, but the model reads 3"),
+        ("mqtt:/topic", "has no host"),
+        ("mqtt://host", "has no topic"),
+        ("mqtt://host:port/topic", "is no address of a broker"),
+        ("wav:none.wav", "cannot be read as a WAV file"),
+    ],
+)
+def test_source_that_is_misspelled(url: str, words: str) -> None:
+    with pytest.raises(EdgeRnnError) as caught:
+        open_source(url, model())
+    assert words in str(caught.value)
+
+
+def test_sources_by_their_texts(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(CSV)
+    source = open_source(f"csv:{tmp_path}/a.csv?live=1", model())
+    assert isinstance(source, sources.Lines)
+    assert source.live
+    (tmp_path / "a.jsonl").write_text("[1, 2, 3]\n")
+    assert all_of(open_source(f"jsonl:{tmp_path}/a.jsonl", model())) == [[1, 2, 3]]
+    assert isinstance(open_source("proc:cpu,memory,load", model()), sources.Machine)
+
+
+# Sinks
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+def test_lines_are_appended_and_survive_rotation(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "out"
+    names = model(labels=("rest", "walk"))
+    y = np.array([0.25, 0.75], np.float32)
+    header = "t_s,label,rest,walk\n" if kind == "csv" else ""
+    line = "1.500000,walk,0.25,0.75\n" if kind == "csv" else '{"t_s": 1.500000, "label": "walk", "y": [0.25, 0.75]}\n'
+    sink = open_sink(f"{kind}:{path}", names)
+    sink.write(y, 1.5)
+    assert path.read_text() == header + line
+    path.rename(tmp_path / "out.1")
+    sink.write(y, 1.5)
+    sink.write(y, 1.5)
+    assert path.read_text() == header + 2 * line
+    path.unlink()
+    sink.write(y, 1.5)
+    assert path.read_text() == header + line
+    sink.close()  # type: ignore[attr-defined]
+    open_sink(f"{kind}:{path}", names).write(y, 1.5)
+    assert path.read_text() == header + 2 * line
+
+
+def test_line_that_was_torn_stands_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sink = sinks.Lines(tmp_path / "out", model(), kind="csv", header=False)
+    y = np.zeros(2, np.float32)
+    real, calls = os.write, []
+
+    def full(descriptor: int, data: Any) -> int:
+        calls.append(1)
+        if len(calls) == 1:
+            return real(descriptor, bytes(data)[:4])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(OSError, match="No space left"):
+        sink.write(y, 1.0)
+    with pytest.raises(OSError, match="No space left"):
+        sink.write(y, 2.0)
+    monkeypatch.undo()
+    sink.write(y, 3.0)
+    assert (tmp_path / "out").read_text() == "1.00\n3.000000,0.0,0.0\n"
+
+
+def test_full_disk_and_sinks_that_are_misspelled() -> None:
+    sink = sinks.Lines("/dev/full", model(), header=False)
+    with pytest.raises(OSError, match="No space left"):
+        sink.write(np.zeros(2, np.float32), 1.0)
+    open_sink("null:", model()).write(np.zeros(2, np.float32), 1.0)
+    for url, words in {
+        "proc:": "is none of",
+        "csv:/no/such/folder/x": "cannot be written",
+        "mqtt://host/a/+": "no wildcards",
+        "null": "is none of",
+    }.items():
+        with pytest.raises(EdgeRnnError, match=words):
+            open_sink(url, model())
+
+
+def test_stdout_that_nobody_reads_ends_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    read_end, write_end = os.pipe()
+    sink = sinks.Lines("/dev/null", model(), header=False)
+    sink._path = None
+    os.close(sink._descriptor)
+    sink._descriptor = write_end
+    os.close(read_end)
+    with pytest.raises(SinkClosed):
+        sink.write(np.zeros(2, np.float32), 1.0)
+    sink.close()
+
+
+def test_timed_is_a_sample_with_its_time() -> None:
+    assert Timed([1.0], 2.0).t_s == 2.0
