@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from edge_rnn.device_profile import Device
 from edge_rnn.fitting import Fit, fit
+from edge_rnn.layers import Recurrent
 from edge_rnn.model import Model
 from edge_rnn.quantization import quantize
 from edge_rnn.stream import Stream
@@ -51,8 +52,8 @@ class Compared:
 
     @property
     def kinds(self) -> str:
-        """What it is made of: ``GRU + Dense``."""
-        return " + ".join(layer.kind for layer in self.model.layers)
+        """What keeps a state in it: ``GRU + GRU``."""
+        return " + ".join(layer.kind for layer in self.model.layers if isinstance(layer, Recurrent)) or "none"
 
 
 def compare(

@@ -90,10 +90,20 @@ class RecordingTask:
         ``(time, input_size)`` float32.
     labels
         ``(time,)`` int: the output that each sample belongs to.
+
+    Raises
+    ------
+    InputError
+        There are no samples, or not as many labels.
     """
 
     xs: NDArray[np.float32]
     labels: NDArray[np.intp]
+
+    def __post_init__(self) -> None:
+        if not len(self.xs) or self.labels.shape != (len(self.xs),):
+            counts = f"{len(self.xs)} samples and {self.labels.size} labels"
+            raise InputError(f"the task got {counts}, expected one sample or more, each with a label.")
 
     @property
     def commonest(self) -> float:
@@ -132,6 +142,11 @@ class TextTask:
         Of the texts.
     texts
         Each a sequence of symbols, two or more.
+
+    Raises
+    ------
+    InputError
+        There are none, or one is not of the grammar.
     """
 
     grammar: Grammar

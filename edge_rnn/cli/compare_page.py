@@ -56,7 +56,7 @@ def write_page(target: str, found: Sequence[Compared], asked: Asked, paths: Sequ
 def _table(found: Sequence[Compared]) -> str:
     heads = "".join(f"<th>{escape(each.name)}</th>" for each in found)
     lines = "\n".join(
-        f'<tr><td class="text">{escape(name)}</td>{"".join(map(_cell, cells))}</tr>' for name, cells in rows(found)
+        f'<tr><td class="label">{escape(name)}</td>{"".join(map(_cell, cells))}</tr>' for name, cells in rows(found)
     )
     return f"<table>\n<thead><tr><th></th>{heads}</tr></thead>\n<tbody>\n{lines}\n</tbody>\n</table>"
 

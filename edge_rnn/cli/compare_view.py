@@ -65,7 +65,7 @@ def show(found: Sequence[Compared], asked: Asked, report: str | None) -> None:
 
 def rows(found: Sequence[Compared]) -> Iterator[tuple[str, list[str]]]:
     """The table: what each row tells, and that of each network."""
-    yield "layers", [each.kinds for each in found]
+    yield "recurrent layers", [each.kinds for each in found]
     yield "right answers", [spell_share(each.score.accuracy) for each in found]
     yield "the same as int8", [spell_share(each.int8_score.accuracy) if each.int8_score else "–" for each in found]
     yield "numbers", [f"{each.model.parameters:,}" for each in found]

@@ -30,7 +30,7 @@ dl{display:grid;grid-template-columns:max-content 1fr;gap:0 1em;margin:0}dd{marg
 .scroll{overflow-x:auto;margin-top:.5rem}
 table{border-collapse:collapse;font-size:.875rem;font-variant-numeric:tabular-nums;overflow-wrap:normal}
 th,td{padding:.25rem .7rem;text-align:right;white-space:nowrap;border-bottom:1px solid var(--line)}
-th{vertical-align:bottom;font-weight:600}.text{text-align:left}.same{color:var(--dim)}
+th{vertical-align:bottom;font-weight:600}.text,.label{text-align:left}.same{color:var(--dim)}
 tr.chosen td{background:var(--mark);font-weight:600}tr.chosen td:first-child{color:var(--chosen)}
 .plots{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,440px),1fr));gap:2.2rem 2.5rem}
 .plots section{min-width:0;margin-top:0}figure{margin:.5rem 0 0}figcaption{margin-top:.4rem}
@@ -38,7 +38,8 @@ tr.chosen td{background:var(--mark);font-weight:600}tr.chosen td:first-child{col
 #sensitivity figure{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,440px),1fr));gap:0 2.5rem;
 align-items:center}
 svg{display:block;width:100%;max-width:600px;height:auto}svg *{stroke-linejoin:round;stroke-linecap:butt}
-@media (max-width:600px){body{padding:16px 14px 32px}th,td{padding:.25rem .45rem}.word{display:none}}
+@media (max-width:600px){body{padding:16px 14px 32px}th,td{padding:.25rem .45rem}.word{display:none}
+.label{white-space:normal}}
 """.strip()
 
 

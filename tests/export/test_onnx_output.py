@@ -216,3 +216,21 @@ def test_ort_files_too(tmp_path: Path) -> None:
     (best,) = session(tmp_path / "model.ort").run(["next_symbol"], {"symbol": np.array([[2]]), **start})
     assert best.tolist() == [[int(generate(Stream(writer()), "c", max_length=1, temperature=0).symbols[0])]]
     assert "ArgMax" in (tmp_path / "model.required_operators.config").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("form", ["step", "sequence"])
+@pytest.mark.parametrize("precision", ["float16", "int8", "int8-weights", "int4"])
+def test_smaller_formats_with_any_head(precision: Any, form: Literal["step", "sequence"], tmp_path: Path) -> None:
+    model, path = writer(activation="softmax"), tmp_path / "model.onnx"
+    for head in ("greedy", "logits"):
+        report = to_onnx(model, path, form=form, precision=precision, head=head, steps=60)  # type: ignore[arg-type]
+        assert report.passed
+        assert report.cost is not None
+        assert verify(model, path, steps=60).passed
+        assert not verify(writer(activation="softmax", initial=True), path, steps=60).passed
+
+
+def test_a_greedy_graph_is_no_ort_stream(tmp_path: Path) -> None:
+    to_onnx(writer(), tmp_path / "model.onnx", head="greedy", steps=20)
+    with pytest.raises(InputError, match="OrtStream got a graph with the inputs"):
+        OrtStream(tmp_path / "model.onnx")

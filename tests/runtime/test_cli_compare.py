@@ -74,10 +74,9 @@ def test_tables_and_words(letters: list[str], capsys: pytest.CaptureFixture[str]
     assert err == ""
     lines = {line.split("  ")[0].strip(): line for line in out.splitlines() if line.strip()}
     assert lines["right answers"].split()[2:3] == ["100.00%"]
-    assert lines["layers"].count("Elman + Dense") == 2
+    assert lines["recurrent layers"].count("Elman") == 2
     assert "Right answers by lag: symbols back that the answer hangs on" in out
     assert "8–15" in out
-    # 3 + 2 places where it takes 8 symbols or more: z, or the letter, may follow, so two are likeliest at random.
     assert "Where what may follow hangs on a symbol 8 or more back" in out
     assert "Smallest is keeps" in out
     assert "a step" in out

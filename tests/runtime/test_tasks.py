@@ -83,7 +83,7 @@ def test_compare_tells_of_each(make_model: Callable[..., Model]) -> None:
     said: list[str] = []
     small, large = compare(models, RecordingTask(xs, np.arange(100) // 40), progress=said.append)
     assert (small.name, large.name) == ("small", "large")
-    assert (small.kinds, large.kinds) == ("Elman + Dense", "LSTM + Dense")
+    assert (small.kinds, large.kinds) == ("Elman", "LSTM")
     assert large.nbytes == stored_bytes(models["large"])
     assert large.int8_bytes is not None
     assert large.nbytes / 4 < large.int8_bytes < large.nbytes / 3
@@ -105,6 +105,9 @@ def test_what_is_not_for_a_task(make_model: Callable[..., Model]) -> None:
     other = Model([Elman(np.eye(3), np.zeros((3, 3))), Dense(np.eye(3))], vocabulary="abc")
     with pytest.raises(InputError, match="compare got the symbol 'x'"):
         texts.score(other)
+    for samples, labels in ((0, 0), (3, 2)):
+        with pytest.raises(InputError, match=f"got {samples} samples and {labels} labels"):
+            RecordingTask(np.zeros((samples, 2), np.float32), np.zeros(labels, np.intp))
     recording = RecordingTask(np.zeros((4, 2), np.float32), np.array([0, 1, 2, 3]))
     with pytest.raises(InputError, match="has 2 channels"):
         recording.score(make_model("gru", 3, 4, head=3))
