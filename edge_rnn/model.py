@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import unicodedata
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from numbers import Integral, Real
@@ -185,10 +186,10 @@ def _named(layers: Sequence[Layer]) -> tuple[Layer, ...]:
             )
     if not layers:
         raise ModelError("Model got no layers; expected at least one.")
-    taken = [layer.name for layer in layers if layer.name]
-    for name in taken:
-        if taken.count(name) > 1:
-            raise ModelError(f"Model has {taken.count(name)} layers called {name!r}; give each a name of its own.")
+    taken = Counter(layer.name for layer in layers if layer.name)
+    for name, count in taken.items():
+        if count > 1:
+            raise ModelError(f"Model has {count} layers called {name!r}; give each a name of its own.")
     named = []
     for position, layer in enumerate(layers, start=1):
         name = layer.name or f"{layer.kind.lower()}{position}"

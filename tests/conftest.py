@@ -27,6 +27,10 @@ CELLS: dict[str, tuple[type[Recurrent], dict[str, Any]]] = {
 # Compiled kernels of test runs stay with the checkout, not among the user's own.
 os.environ.setdefault("EDGE_RNN_CACHE_DIR", str(Path(__file__).resolve().parents[1] / ".pytest_cache" / "kernels"))
 
+# Tables are as wide as in a pipe, whatever terminal the tests are started from.
+for variable in ("COLUMNS", "LINES"):
+    os.environ.pop(variable, None)
+
 # A test must not fail because the machine is busy.
 settings.register_profile("edge_rnn", deadline=None)
 settings.load_profile("edge_rnn")

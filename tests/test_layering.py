@@ -36,7 +36,9 @@ LAYERS = {
         {"header"},
         {"model"},
         {"layers"},
-        {"formats", "activation", "grammar"},
+        {"backend"},
+        {"frontend"},
+        {"formats", "activation", "state_bytes", "grammar"},
         {"arrays"},
         {"atomic", "errors", "sample_lines"},
     ],
@@ -75,7 +77,7 @@ LAYERS = {
         {"torch_state", "ort", "report", "magnitudes", "onnx_metadata", "onnx_recurrent", "rounded"},
         {"onnx_elementary"},
         {"onnx_loop", "onnx_products", "onnx_greedy"},
-        {"onnx_nodes", "precision", "onnx_output"},
+        {"onnx_nodes", "precision", "onnx_output", "layer_names"},
     ],
 }
 # Beyond the order: who never imports what.

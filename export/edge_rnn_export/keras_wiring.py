@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from edge_rnn.errors import UnsupportedError
 from edge_rnn.layers import INPUT, Add, Dense, Layer
+from edge_rnn_export.layer_names import free_name, plain_name
 
 __all__ = ["Flow", "Wiring"]
 
@@ -78,9 +78,7 @@ class Wiring:
     def place(self, name: str, flow: Flow) -> dict[str, Any]:
         """The options ``name`` and ``inputs`` of a layer that is called like a Keras layer and reads a flow."""
         taken = {INPUT, *(layer.name for layer in self.layers)}
-        plain = re.sub(r"[^A-Za-z0-9_-]", "_", name)[:56]
-        plain = plain if re.match(r"[A-Za-z_]", plain) else f"layer_{plain}"
-        free = next(n for n in (plain, *(f"{plain}_{k}" for k in range(2, len(taken) + 3))) if n not in taken)
+        free = free_name(plain_name(name) or plain_name(f"layer_{name}"), taken)
         before = self.layers[-1].name if self.layers else INPUT
         return {"name": free, "inputs": () if flow.reads == (before,) else flow.reads}
 

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_rnn.errors import InputError, ModelError, UnsupportedError
-from edge_rnn.layers import GRU, LSTM, Dense, Elman, Layer, Recurrent
+from edge_rnn.layers import GRU, INPUT, LSTM, Dense, Elman, Layer, Recurrent
+from edge_rnn_export.layer_names import free_name, plain_name
 
 __all__ = ["Part", "chained", "check_numbers", "layers_of", "parts_of"]
 
@@ -271,12 +272,9 @@ def _activate(layers: list[Layer], part: Part) -> None:
 
 
 def _layer_name(path: str, layers: Sequence[Layer]) -> str:
-    """A name that a layer may have, and no earlier one has, for a dotted path; empty if it starts with a digit."""
-    name = re.sub(r"[^A-Za-z0-9_-]", "_", path)[:56]
-    if not name or not re.match(r"[A-Za-z_]", name):
-        return ""
-    taken = {"input", *(layer.name for layer in layers)}
-    return next(free for free in (name, *(f"{name}_{n}" for n in range(2, len(taken) + 3))) if free not in taken)
+    """A name that no earlier layer has for a dotted path; empty if it starts with a digit."""
+    name = plain_name(path)
+    return free_name(name, {INPUT, *(layer.name for layer in layers)}) if name else ""
 
 
 def _is_number(text: str) -> bool:

@@ -441,8 +441,13 @@ def test_sigusr1_tells_the_status() -> None:
 
 
 def test_stop_from_another_thread_ends_a_long_sleep() -> None:
-    made = loop(Script(([1.0] for _ in range(9)), live=True), None, 0.001, clock=None)
-    threading.Timer(0.2, made.stop).start()
+    class Stop:
+        """A sink that has the loop stopped once it sleeps: the next sample is due after 1000 s."""
+
+        def write(self, y: Any, t_s: float) -> None:
+            threading.Timer(0.05, made.stop).start()
+
+    made = loop(Script(([1.0] for _ in range(9)), live=True), Stop(), 0.001, clock=None)
     assert made.run().samples == 1
 
 
