@@ -6,16 +6,26 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edge_rnn.cli.options import positive_int
+from edge_rnn.errors import InputError
+
 if TYPE_CHECKING:
     from edge_rnn.layers import Layer
     from edge_rnn.model import Model
 
 __all__ = ["add"]
 
+_STEPS = 1_000_000
 _EPILOG = """\
+with --recording, on samples as edge-rnn run takes them, .npz with x, .npy, or texts of a grammar (.json):
+  the recording is repeated, state carried, and the state after each step is looked at: its norm over time, units that
+  are saturated (99 % of their bound or more) nearly always, units that are dead (hardly move). And how far a sample
+  moves the outputs of steps that follow. A verdict says what it comes to. Memory does not grow with --steps.
+
 examples:
   edge-rnn inspect wrist.safetensors
   edge-rnn inspect wrist.safetensors --json | jq .multiply_adds
+  edge-rnn inspect wrist.safetensors --recording walk.csv --steps 10000000
 """
 
 
@@ -24,25 +34,42 @@ def add(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "inspect",
         help="show a model's layers, sizes and metadata",
-        description="Show a model's layers, what each reads, shapes, parameters, multiply-adds and bytes.",
+        description="Show a model's layers, what each reads, shapes, parameters, multiply-adds and bytes; and with a "
+        "recording, what becomes of its state in a million steps, and how far back it remembers.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("model", metavar="MODEL", help="model file, .safetensors")
+    parser.add_argument("--recording", metavar="FILE", type=Path, help="run it on this, again and again: see below")
+    parser.add_argument("--steps", metavar="N", type=positive_int, help=f"steps to run (default: {_STEPS:,})")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(func=_inspect)
 
 
 def _inspect(args: argparse.Namespace) -> int:
-    from edge_rnn.cli.console import print_json
+    from edge_rnn.cli.console import print_json, waiting
     from edge_rnn.files import load
 
     model = load(args.model)
     found = _description(model, args.model)
+    if args.recording is None:
+        if args.steps:
+            raise InputError("--steps goes with --recording, which says what to run.")
+        if args.json:
+            print_json(found)
+        else:
+            _print(model, found)
+        return 0
+    from edge_rnn.cli.inspect_recording import as_json, examine, show
+
+    steps = args.steps or _STEPS
+    with waiting(f"running {steps:,} steps"):
+        run, felt = examine(model, args.recording, steps)
     if args.json:
-        print_json(found)
+        print_json({**found, "recording": as_json(str(args.recording), run, felt)})
     else:
         _print(model, found)
+        show(run, felt)
     return 0
 
 

@@ -106,7 +106,7 @@ def _shrink(args: argparse.Namespace) -> int:
 def _check_targets(args: argparse.Namespace) -> None:
     """Say at once what would keep the results from being written, minutes before there are some."""
     if args.report:
-        from edge_rnn.cli.shrink_page import check_target
+        from edge_rnn.cli.page import check_target
 
         check_target(args.report)
     if args.output and not Path(args.output).parent.is_dir():

@@ -3,82 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import date
 from html import escape
-from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_rnn import atomic
-from edge_rnn.cli import machine
+from edge_rnn.cli import page
+from edge_rnn.cli.confusion import confusion, draw_confusion
 from edge_rnn.cli.console import spell_bytes, spell_ns
 from edge_rnn.cli.shrink_plots import (
-    confusion,
-    draw_confusion,
     draw_drift,
     draw_front,
     draw_sensitivity,
     drifts,
     spell_error,
 )
-from edge_rnn.errors import InputError, UnsupportedError
 
 if TYPE_CHECKING:
     from edge_rnn.model import Model
     from edge_rnn.trials import Shrunk, Trial
 
-__all__ = ["check_target", "write_page"]
+__all__ = ["write_page"]
 
-_PACKAGES = ("numpy", "numba", "llvmlite", "matplotlib")
 _NOTICED = 0.02
-_STYLE = """
-:root{color-scheme:light dark;--page:#fff;--ink:#222;--dim:#666;--line:#ddd;--chosen:#c2255c;--mark:#fdeef3}
-@media (prefers-color-scheme:dark){:root{--page:#16181b;--ink:#e4e4e4;--dim:#a0a0a0;--line:#3a3d42;--chosen:#f06595;
---mark:#3a2430}}
-*{box-sizing:border-box}
-body{margin:0 auto;max-width:1120px;padding:24px 20px 48px;background:var(--page);color:var(--ink);
-font:16px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif;overflow-wrap:anywhere}
-h1{font-size:1.7rem;line-height:1.2;margin:0 0 .5rem}h2{font-size:1.15rem;margin:0 0 .25rem}
-section{margin-top:2.2rem}.verdict{font-size:1.15rem;margin:0 0 .75rem;max-width:52em}p{margin:.25rem 0;max-width:62em}
-.dim,figcaption,dl{color:var(--dim);font-size:.875rem}
-dl{display:grid;grid-template-columns:max-content 1fr;gap:0 1em;margin:0}dd{margin:0}
-.scroll{overflow-x:auto;margin-top:.5rem}
-table{border-collapse:collapse;font-size:.875rem;font-variant-numeric:tabular-nums;overflow-wrap:normal}
-th,td{padding:.25rem .7rem;text-align:right;white-space:nowrap;border-bottom:1px solid var(--line)}
-th{vertical-align:bottom;font-weight:600}.text{text-align:left}.same{color:var(--dim)}
-tr.chosen td{background:var(--mark);font-weight:600}tr.chosen td:first-child{color:var(--chosen)}
-.plots{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,440px),1fr));gap:2.2rem 2.5rem}
-.plots section{min-width:0;margin-top:0}figure{margin:.5rem 0 0}figcaption{margin-top:.4rem}
-#sensitivity{grid-column:1/-1}
-#sensitivity figure{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,440px),1fr));gap:0 2.5rem;
-align-items:center}
-svg{display:block;width:100%;max-width:600px;height:auto}svg *{stroke-linejoin:round;stroke-linecap:butt}
-@media (max-width:600px){body{padding:16px 14px 32px}th,td{padding:.25rem .45rem}.word{display:none}}
-""".strip()
-
-
-def check_target(target: str) -> None:
-    """Say at once what would keep :func:`write_page` from writing ``target``.
-
-    Raises
-    ------
-    UnsupportedError
-        Matplotlib is not installed.
-    InputError
-        The name does not end in .html, its folder is not there, or it is a folder itself.
-    """
-    if find_spec("matplotlib") is None:
-        raise UnsupportedError("--report needs matplotlib, which is not installed: pip install 'edge-rnn[plot]'.")
-    path = Path(target)
-    if path.suffix.lower() != ".html":
-        raise InputError(f"--report got {target!r}, expected a name that ends in .html.")
-    if not path.parent.is_dir():
-        raise InputError(f"--report got {target!r}, but there is no folder {str(path.parent)!r}; make it first.")
-    if path.is_dir():
-        raise InputError(f"--report got {target!r}, which is a folder; expected the name of a file.")
 
 
 def write_page(
@@ -107,48 +55,22 @@ def write_page(
     FileError
         The file cannot be written.
     """
-    name = escape(model.name or "A model without a name")
-    plots = "\n".join(
-        f'<section id="{key}">\n<h2>{title}</h2>\n<figure>{svg}\n<figcaption>{escape(caption)}</figcaption></figure>\n'
-        "</section>"
-        for key, title, svg, caption in _plots(model, shrunk, xs, labels)
+    name = model.name or "A model without a name"
+    page.write(
+        target,
+        page.Page(
+            title=f"{name}, made smaller",
+            heading=name,
+            verdict=_verdict(shrunk),
+            facts=facts,
+            table_title="What there is to choose from",
+            table_note="No other trial is as good in bytes, error and time at once. Each matrix has a format of its "
+            "own; memory is what the weights take in a running stream.",
+            table=_table(shrunk),
+            plots=_plots(model, shrunk, xs, labels),
+            measured=_measured(shrunk, xs, labels is not None),
+        ),
     )
-    listed = "".join(f"<dt>{escape(key)}</dt><dd>{escape(value)}</dd>" for key, value in facts.items())
-    page = f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{name}, made smaller</title>
-<style>
-{_STYLE}
-</style>
-</head>
-<body>
-<header>
-<h1>{name}</h1>
-<p class="verdict">{escape(_verdict(shrunk))}</p>
-{f"<dl>{listed}</dl>" if listed else ""}
-</header>
-<section>
-<h2>What there is to choose from</h2>
-<p class="dim">No other trial is as good in bytes, error and time at once. Each matrix has a format of its own; memory
-is what the weights take in a running stream.</p>
-<div class="scroll" tabindex="0">
-{_table(shrunk)}
-</div>
-</section>
-<section class="plots">
-{plots}
-</section>
-<section>
-<h2>How it was measured</h2>
-<p class="dim">{escape(_measured(shrunk, xs, labels is not None))}</p>
-</section>
-</body>
-</html>
-"""
-    atomic.write(target, page.encode())
 
 
 def _verdict(shrunk: Shrunk) -> str:
@@ -204,38 +126,34 @@ def _figures(trial: Trial) -> Iterator[str]:
 
 def _plots(
     model: Model, shrunk: Shrunk, xs: NDArray[np.float32], labels: NDArray[np.intp] | None
-) -> Iterator[tuple[str, str, str, str]]:
-    """Name in the page, title, SVG and caption of each plot."""
+) -> Iterator[page.Plot]:
     caption = f"All {len(shrunk.trials)} trials; faint are those that another one equals or betters in all three."
-    yield "front", "Size, error and time", draw_front(shrunk), caption
+    yield page.Plot("front", "Size, error and time", draw_front(shrunk), caption)
     lines = drifts(model, shrunk, xs)
     caption = (
         f"Difference from the float32 model's outputs, over these: root mean square from the start up to each of "
         f"{max(map(len, lines.values()), default=0):,} steps. Lines that stay level in the end do not drift."
     )
-    yield "drift", "Does the error pile up?", draw_drift(lines), caption
+    yield page.Plot("drift", "Does the error pile up?", draw_drift(lines), caption)
     if shrunk.sensitivity:
         caption = "Error with one matrix in a format and all others in float32; framed is what was chosen. "
         caption += "Where a field is blank the format would save nothing. Before a colon stands the rank."
-        yield "sensitivity", "Which matrix bears which format?", draw_sensitivity(shrunk), caption
+        yield page.Plot("sensitivity", "Which matrix bears which format?", draw_sensitivity(shrunk), caption)
     if labels is not None and model.output_size > 1:
         names = model.labels or tuple(map(str, range(model.output_size)))
         for when, who, each in (("before", "The float32 model", model), ("after", "The chosen model", shrunk.model)):
             counts = confusion(each, xs, labels)
             right = f"{np.trace(counts):,} of {counts.sum():,} samples, {np.trace(counts) / max(counts.sum(), 1):.2%}"
             caption = f"{who} is right about {right}. Colours are shares of a row."
-            yield when, f"What is taken for what, {when}", draw_confusion(when, counts, names), caption
+            yield page.Plot(when, f"What is taken for what, {when}", draw_confusion(when, counts, names), caption)
 
 
 def _measured(shrunk: Shrunk, xs: NDArray[np.float32], has_labels: bool) -> str:
-    from edge_rnn import __version__
     from edge_rnn.quantization import JUDGED_STEPS
 
-    versions = ", ".join(f"{name} {found}" for name, found in machine.packages().items() if found and name in _PACKAGES)
     steps = f"{max(JUDGED_STEPS, len(xs)):,} steps" + (", the recording repeated" if len(xs) < JUDGED_STEPS else "")
     return (
-        f"On {date.today().isoformat()}, on {machine.processor()}, with edge_rnn {__version__}, {machine.python()}, "
-        f"{versions}. Formats were calibrated, and errors and accuracies measured, on the same recording of "
+        f"{page.measured_on()}. Formats were calibrated, and errors and accuracies measured, on the same recording of "
         f"{len(xs):,} samples. Error is the root mean square of how far outputs are from the float32 model's, over "
         f"that of these outputs, over {steps}, state carried. "
         + ("Accuracy is the share of samples whose largest output is their label. " if has_labels else "")

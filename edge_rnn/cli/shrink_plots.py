@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_rnn.cli.shrink_svg import CHOSEN, FAINT, INK, as_svg, decades, field, frame, grid, scale, spread
+from edge_rnn.cli.svg import CHOSEN, FAINT, INK, as_svg, decades, field, frame, grid, scale, spread
 from edge_rnn.errors import InputError
 
 if TYPE_CHECKING:
     from edge_rnn.model import Model
     from edge_rnn.trials import Shrunk
 
-__all__ = ["confusion", "draw_confusion", "draw_drift", "draw_front", "draw_sensitivity", "drifts", "spell_error"]
+__all__ = ["draw_drift", "draw_front", "draw_sensitivity", "drifts", "spell_error"]
 
 _UNIFORM = ("float16", "int8", "w8a8", "int4")
 _SLOW_TO_QUICK = ("#d2691e", "#9a9a9a", "#2c7fd1")
 _LITTLE_TO_MUCH = ("#d9ecd9", "#f4d35e", "#e07a3f", "#a01f2d")
-_FEW_TO_MANY = ("#e4ecf5", "#8fb4dc", "#2c6fbb", "#123f75")
 _LINES = ("#2c8fd1", "#2f9e6e", "#d2791e", "#9a6fd0", FAINT)
-_MOST_COUNTS = 12
 
 
 def draw_front(shrunk: Shrunk) -> str:
@@ -131,31 +129,6 @@ def draw_sensitivity(shrunk: Shrunk) -> str:
     return as_svg("sensitivity", 0.7 + 0.45 * max(len(names), 1), draw)
 
 
-def draw_confusion(name: str, counts: NDArray[np.intp], labels: Sequence[str]) -> str:
-    """What was taken for what: truth in rows, the network's in columns; shares of a row as colours, counts as numbers.
-
-    Parameters
-    ----------
-    name
-        What tells this plot's parts from those of the page's others.
-    counts
-        ``(labels, labels)`` int.
-    """
-    size = len(labels)
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-
-    def draw(figure: Any) -> None:
-        axes = figure.subplots()
-        mapped = scale(0, 1, _FEW_TO_MANY, log=False)
-        for row, column in np.ndindex(size, size):
-            text = f"{counts[row, column]:,}" if counts[row, column] and size <= _MOST_COUNTS else ""
-            field(axes, column, row, mapped.to_rgba(shares[row, column]), text)
-        grid(axes, labels, labels)
-        axes.set(xlabel="what the network said", ylabel="what it was")
-
-    return as_svg(name, 1.3 + min(0.36 * size, 5.0), draw)
-
-
 def spell_error(error: float) -> str:
     """Two digits, of any size: ``0.012``, ``3.4e-5``."""
     if not 0 < error < np.inf:
@@ -206,15 +179,6 @@ def _takes(model: Model, name: str, format_: str) -> bool:
     except InputError:
         return False
     return True
-
-
-def confusion(model: Model, xs: NDArray[np.float32], labels: NDArray[np.intp]) -> NDArray[np.intp]:
-    """How often each label, in rows, was taken for each, in columns: ``(labels, labels)`` int."""
-    from edge_rnn.stream import Stream
-
-    counts = np.zeros((model.output_size, model.output_size), np.intp)
-    np.add.at(counts, (labels, Stream(model).run(xs).argmax(axis=1)), 1)
-    return counts
 
 
 def _bar(figure: Any, axes: Any, mapped: Any, widest: float) -> None:

@@ -23,6 +23,8 @@ _EXPORT = """\
 examples:
   edge-rnn export wrist.safetensors -o wrist.onnx
   edge-rnn export wrist.safetensors -o whole.onnx --form sequence
+  edge-rnn export wrist.safetensors -o scores.onnx --head logits
+  edge-rnn export letters.safetensors -o greedy.onnx --head greedy
   edge-rnn export wrist.safetensors -o small.onnx --precision int8
 """
 
@@ -102,6 +104,13 @@ def add_export(subparsers: Any) -> None:
         default="onnxruntime",
         help="those of onnxruntime too where they are quicker (default), or ONNX's own alone",
     )
+    parser.add_argument(
+        "--head",
+        choices=("model", "logits", "probabilities", "greedy"),
+        default="model",
+        help="what it puts out: what the model does (default); scores without softmax; probabilities; or, of a network "
+        "that writes, the best next symbol as well, symbols going in by number",
+    )
     _add_samples(parser)
     parser.set_defaults(func=_export)
 
@@ -176,6 +185,7 @@ def _export(args: argparse.Namespace) -> int:
     model = load(args.model)
     xs = _recording(args, model)
     target: dict[str, Any] = {"form": args.form, "precision": args.precision, "operators": args.operators}
+    target["head"] = args.head
     report = to_onnx(model, output, **target, steps=args.steps, xs=xs)
     print(f"{report}\n\nwritten to {output}")
     return 0

@@ -12,6 +12,7 @@ from edge_rnn.atomic import written_aside
 from edge_rnn.errors import InputError, ModelError, UnsupportedError
 from edge_rnn.model import Model
 from edge_rnn_export.cost import measured
+from edge_rnn_export.onnx_output import with_head
 from edge_rnn_export.precision import Operators, Precision, check_target
 from edge_rnn_export.report import Report
 from edge_rnn_export.verify import verify
@@ -26,6 +27,7 @@ def to_onnx(
     form: Literal["step", "sequence"] = "step",
     precision: Precision | None = None,
     operators: Operators = "onnxruntime",
+    head: Literal["model", "logits", "probabilities", "greedy"] = "model",
     steps: int = 1000,
     xs: ArrayLike | None = None,
     seed: int = 0,
@@ -52,6 +54,13 @@ def to_onnx(
         ``"onnxruntime"``: its own operators where they are quicker: DynamicQuantizeLSTM and DynamicQuantizeMatMul for
         ``"int8"``, MatMulNBits for ``"int4"``. ``"standard"``: those of ``ai.onnx`` alone, for other runtimes; there
         ``"int4"`` takes opset 21, and is computed with in float32.
+    head
+        What the graph puts out. ``"model"``: what the model does. ``"logits"``: scores, the softmax of the last layer
+        left off, for a program that samples or adds up logarithms itself. ``"probabilities"``: with a softmax, where
+        the model has none. ``"greedy"``: for a network that writes, see :mod:`edge_rnn.sampling`; the graph reads
+        ``symbol`` int64 (time, batch) in place of ``x`` and gives ``next_symbol`` int64 (time, batch) beside ``y``, the
+        best symbol, which the caller feeds back: the same text as ``generate(..., temperature=0)``, but where two
+        outputs are within rounding of a tie. ``edge_rnn_export.onnx_output.GREEDY_CODE`` is such a caller.
     steps, xs, seed
         See :func:`~edge_rnn_export.verify`.
 
@@ -66,7 +75,7 @@ def to_onnx(
     ModelError
         onnxruntime, Stream and reference disagree; there is no new file then, and an old one is as it was.
     UnsupportedError
-        A layer has no ONNX form, or onnx or onnxruntime is not installed.
+        A layer has no ONNX form, the model has no such head, or onnx or onnxruntime is not installed.
     FileError
         The file cannot be written.
     InputError
@@ -90,17 +99,20 @@ def to_onnx(
     if form not in ("step", "sequence"):
         raise InputError(f"to_onnx got the form {form!r}, expected 'step' or 'sequence'.")
     check_target(precision, operators)
+    computed = with_head(model, head)
     try:
         from edge_rnn_export.onnx_writer import build_graph
     except ModuleNotFoundError as error:
         raise UnsupportedError(f"to_onnx needs {error.name}: pip install 'edge-rnn[export]'.") from None
-    data = build_graph(model, form, precision, operators).SerializeToString(deterministic=True)
+    data = build_graph(model, form, precision, operators, head).SerializeToString(deterministic=True)
     with written_aside(path, data) as aside:
         report = verify(model, aside, steps=steps, xs=xs, seed=seed)
         if not report.passed:
             raise ModelError(f"to_onnx did not write {path}: {_why(report)}")
         if report.rounding:
-            report = replace(report, cost=measured(model, data, form))
+            if head == "greedy":  # choosing is not what is compared
+                data = build_graph(model, form, precision, operators).SerializeToString(deterministic=True)
+            report = replace(report, cost=measured(computed, data, form))
     return report
 
 

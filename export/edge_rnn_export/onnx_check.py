@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from edge_rnn import reference
 from edge_rnn.errors import FileError, UnsupportedError
 from edge_rnn.layers import Embedding
+from edge_rnn.sampling.symbols import alphabet, samples
 from edge_rnn_export.onnx_codes import Signal, Source
+from edge_rnn_export.onnx_output import SYMBOL
 from edge_rnn_export.onnx_trace import Trace
 from edge_rnn_export.onnx_walk import Reading
 from edge_rnn_export.ort import session
@@ -56,8 +58,15 @@ def _own(reading: Reading, run: Any, rng: np.random.Generator) -> tuple[float, i
     steps, batch = 1 if run.get_inputs()[0].shape[0] == 1 else _STEPS, 2
     xs = _samples(reading, rng, steps * batch).reshape(steps, batch, -1)
     states = {name: rng.uniform(-1, 1, (1, batch, len(h))) for name, h in model.initial_state.items()}
-    feeds = {name: array.astype(np.float32) for name, array in {"x": xs, **states}.items()}
-    got = _run(run, "y", feeds)
+    feeds = {name: array.astype(np.float32) for name, array in states.items()}
+    if run.get_inputs()[0].name == SYMBOL:
+        known = alphabet(model, "from_onnx")
+        symbols = rng.integers(0, known.symbols, steps * batch)
+        xs = samples(known, symbols.astype(np.int32)).reshape(steps, batch, -1)
+        read: dict[str, Array] = {SYMBOL: symbols.reshape(steps, batch)}
+    else:
+        read = {"x": xs.astype(np.float32)}
+    got = _run(run, "y", read | feeds)
     worst = 0.0
     for place in range(batch):
         start = {name: feeds[name][0, place] for name in states}

@@ -22,16 +22,17 @@ METADATA_KEY = "edge_rnn"
 _FORMAT = 1
 
 
-def metadata(model: Model, form: str = "step", precision: str | None = None) -> dict[str, str]:
+def metadata(model: Model, form: str = "step", precision: str | None = None, head: str = "model") -> dict[str, str]:
     """What goes into a graph's ``metadata_props``.
 
     Returns
     -------
     dict
         ``{"edge_rnn": JSON}``: ``format`` (1), ``version`` of edge_rnn, ``fingerprint`` of the model, ``form``
-        (``"step"`` or ``"sequence"``), ``precision`` (null: that of the model's own matrices), ``name``, ``labels``,
-        ``sample_rate_hz`` (or null), ``input_names``, ``input_units``, ``input_size``, ``layers``, for each its
-        ``kind``, ``name``, ``inputs``, ``options``, the names of its ``arrays`` and its ``formats`` (and
+        (``"step"`` or ``"sequence"``), ``precision`` (null: that of the model's own matrices), ``head`` (see
+        :mod:`edge_rnn_export.onnx_output`; the rest is of the model that ``y`` is computed by), ``name``, ``labels``,
+        ``sample_rate_hz`` (or null), ``input_names``, ``input_units``, ``vocabulary``, ``input_size``, ``layers``, for
+        each its ``kind``, ``name``, ``inputs``, ``options``, the names of its ``arrays`` and its ``formats`` (and
         ``idle_peephole``, numbers that no operator reads); and ``initial_state``: state name to list of numbers, for
         those that do not start at zero.
     """
@@ -41,11 +42,13 @@ def metadata(model: Model, form: str = "step", precision: str | None = None) -> 
         "fingerprint": model.fingerprint,
         "form": form,
         "precision": precision,
+        "head": head,
         "name": model.name,
         "labels": model.labels,
         "sample_rate_hz": model.sample_rate_hz,
         "input_names": model.input_names,
         "input_units": model.input_units,
+        "vocabulary": model.vocabulary,
         "input_size": model.input_size,
         "layers": [_layer(layer) for layer in model.layers],
         "initial_state": _initial_state(model),

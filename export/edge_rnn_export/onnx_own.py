@@ -29,7 +29,7 @@ __all__ = ["is_own", "own_model"]
 
 Array = NDArray[Any]
 
-_DESCRIBED = ("name", "labels", "sample_rate_hz", "input_names", "input_units")
+_DESCRIBED = ("name", "labels", "sample_rate_hz", "input_names", "input_units", "vocabulary")
 
 
 def is_own(proto: ModelProto) -> bool:
@@ -95,7 +95,7 @@ def _model(description: dict[str, Any], graph: Graph) -> Model:
     if len(set(names)) < len(names) or len(names) > len(graph.operators):
         raise ValueError("they name more layers than the graph has")
     layers = [_layer(record, graph, description["initial_state"]) for record in description["layers"]]
-    described = {key: description[key] for key in _DESCRIBED}
+    described = {key: description.get(key, ()) for key in _DESCRIBED}
     return Model(layers, input_size=description["input_size"], **described)
 
 
@@ -143,7 +143,7 @@ def _difference(proto: ModelProto, model: Model, description: Mapping[str, Any],
     """The first thing that is not as edge_rnn writes it; empty if all is."""
     if model.fingerprint != description["fingerprint"]:
         return f"its fingerprint is {model.fingerprint[:12]}, expected {str(description['fingerprint'])[:12]}"
-    written = build_graph(model, description["form"])
+    written = build_graph(model, description["form"], head=description.get("head", "model"))
     ours, theirs = written.graph, proto.graph
     for mine, other in zip_longest(ours.node, theirs.node):
         if mine is None or other is None or mine.SerializeToString() != other.SerializeToString():

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from edge_rnn.errors import InputError
 from edge_rnn.model import Model
+from edge_rnn_export.onnx_metadata import METADATA_KEY
+from edge_rnn_export.onnx_output import NEXT, SYMBOL, head_of, symbols_of
 from edge_rnn_export.ort import session
 
 __all__ = ["OnnxSteps"]
@@ -19,26 +21,43 @@ Array = NDArray[Any]
 
 
 class OnnxSteps:
-    """A graph in onnxruntime, found to have the model's inputs and outputs."""
+    """A graph in onnxruntime, found to have the model's inputs and outputs.
+
+    Attributes
+    ----------
+    metadata
+        What it says of itself.
+    head
+        What it puts out, see :mod:`edge_rnn_export.onnx_output`; a greedy one is handed the symbols of samples.
+    takes_sequences
+        Whether a call may hold many samples.
+    chose_otherwise
+        Whether a greedy one has given another symbol than that of its largest output.
+    """
 
     def __init__(self, model: Model, path: str | PathLike[str]) -> None:
-        self._session = session(path)
+        self._session, self._model = session(path), model
         self.metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
+        self.head = head_of(self.metadata, METADATA_KEY)
+        self.chose_otherwise = False
         self._initial = {name: value[None, None] for name, value in model.initial_state.items()}
         sizes = {name: len(value) for name, value in model.initial_state.items()}
-        self._check(path, "inputs", self._session.get_inputs(), {"x": model.input_size} | sizes)
-        outputs = {"y": model.output_size} | {f"{name}_out": size for name, size in sizes.items()}
+        greedy = self.head == "greedy"
+        read, chosen = ({SYMBOL: 0}, {NEXT: 0}) if greedy else ({"x": model.input_size}, {})
+        self._check(path, "inputs", self._session.get_inputs(), read | sizes)
+        outputs = chosen | {"y": model.output_size} | {f"{name}_out": size for name, size in sizes.items()}
         self._check(path, "outputs", self._session.get_outputs(), outputs)
         self._outputs = list(outputs)
-        (self.takes_sequences,) = (node.shape[0] != 1 for node in self._session.get_inputs() if node.name == "x")
+        (self.takes_sequences,) = (node.shape[0] != 1 for node in self._session.get_inputs() if node.name in read)
 
     @staticmethod
     def _check(path: str | PathLike[str], what: str, nodes: Any, sizes: dict[str, int]) -> None:
-        """Axes that the graph leaves open are as long as they have to be."""
+        """Axes that the graph leaves open are as long as they have to be; symbols have no third one."""
         got = {node.name: tuple(node.shape) for node in nodes}
-        expected = {name: (1, 1, size) for name, size in sizes.items()}
+        expected = {name: (1, 1, size) if size else (1, 1) for name, size in sizes.items()}
         fits = got.keys() == expected.keys() and all(
-            len(got[name]) == 3 and all(isinstance(a, str) or a == b for a, b in zip(got[name], shape, strict=True))
+            len(got[name]) == len(shape)
+            and all(isinstance(a, str) or a == b for a, b in zip(got[name], shape, strict=True))
             for name, shape in expected.items()
         )
         if not fits:
@@ -47,8 +66,8 @@ class OnnxSteps:
     def steps(self, samples: Array) -> Iterator[dict[str, Array]]:
         """Output and states after each step; of a graph of sequences from calls with one sample each."""
         state = self._initial
-        for x in samples:
-            y, *states = self._session.run(self._outputs, {"x": x[None, None], **state})
+        for x in self._reads(samples):
+            y, *states = self._run(x[None], state)
             state = dict(zip(state, states, strict=True))
             yield {"y": y[0, 0].astype(np.float64), **{n: h[0, 0].astype(np.float64) for n, h in state.items()}}
 
@@ -63,6 +82,19 @@ class OnnxSteps:
             else {name: np.asarray(states[name], np.float32)[None, None] for name in self._initial}
         )
         both = {name: np.repeat(value, 2, axis=1) for name, value in begin.items()}
-        y, *ends = self._session.run(self._outputs, {"x": np.repeat(samples[:, None], 2, axis=1), **both})
+        y, *ends = self._run(np.repeat(self._reads(samples), 2, axis=1), both)
         last = {name: h[0, 1].astype(np.float64) for name, h in zip(both, ends, strict=True)}
         return y[:, 1].astype(np.float64), last
+
+    def _reads(self, samples: Array) -> Array:
+        """Samples ``(time, I)`` as the graph reads them, in a batch of one: of a greedy one symbols, ``(time, 1)``."""
+        return symbols_of(self._model, samples)[:, None] if self.head == "greedy" else samples[:, None]
+
+    def _run(self, read: Array, states: Mapping[str, Array]) -> list[Array]:
+        """``y`` and states of one call."""
+        greedy = self.head == "greedy"
+        found: list[Array] = self._session.run(self._outputs, {SYMBOL if greedy else "x": read, **states})
+        if not greedy:
+            return found
+        self.chose_otherwise |= not np.array_equal(found[0], found[1].argmax(axis=2))
+        return found[1:]

@@ -22,8 +22,10 @@ from edge_rnn.activation import parse
 from edge_rnn.errors import UnsupportedError
 from edge_rnn.layers import LAYER_TYPES
 from edge_rnn.model import Model
+from edge_rnn_export.onnx_greedy import best_symbol, read_symbols
 from edge_rnn_export.onnx_metadata import metadata
 from edge_rnn_export.onnx_nodes import Nodes, Stage, activation_stages
+from edge_rnn_export.onnx_output import Head, with_head
 from edge_rnn_export.onnx_products import MICROSOFT, product
 from edge_rnn_export.onnx_recurrent import activations, recurrent
 from edge_rnn_export.precision import Form, Operators, Precision, at_precision
@@ -36,7 +38,11 @@ _INT4_OPSET, _INT4_IR_VERSION = 21, 10
 
 
 def build_graph(
-    model: Model, form: Form = "step", precision: Precision | None = None, operators: Operators = "onnxruntime"
+    model: Model,
+    form: Form = "step",
+    precision: Precision | None = None,
+    operators: Operators = "onnxruntime",
+    head: Head = "model",
 ) -> ModelProto:
     """A model as an ONNX graph.
 
@@ -46,6 +52,10 @@ def build_graph(
         ``"step"``: one step. ``"sequence"``: as many as the samples are.
     precision, operators
         See :func:`~edge_rnn_export.to_onnx`.
+    head
+        What ``y`` is, see :func:`~edge_rnn_export.onnx_output.with_head`. ``"greedy"``: ``y`` is as the model has it;
+        in place of ``x`` the graph reads ``symbol`` int64 ``(time, batch)``, numbers from 0, and it gives
+        ``next_symbol`` int64 ``(time, batch)`` too, the place of the largest output, of equal ones the first.
 
     Returns
     -------
@@ -60,15 +70,19 @@ def build_graph(
     Raises
     ------
     UnsupportedError
-        The model has a kind of layer, or an option, that has no ONNX form.
+        The model has a kind of layer, or an option, that has no ONNX form; or no such head.
     InputError
         See :func:`~edge_rnn_export.precision.at_precision`.
     """
-    described = metadata(model, form, precision)
+    model = with_head(model, head)
+    described = metadata(model, form, precision, head)
     model = at_precision(model, precision)
     graph = Nodes(form, operators == "standard", precision == "int8-weights")
     time = 1 if form == "step" else "time"
-    graph.inputs.append(_value("x", time, model.input_size))
+    if head == "greedy":
+        read_symbols(graph, model, time)
+    else:
+        graph.inputs.append(_value("x", time, model.input_size))
     outputs = ["x"]  # of the input and of each layer, by place + 1
     states: dict[str, str] = {}
     for layer, sources in zip(model.layers, model.sources, strict=True):
@@ -85,6 +99,8 @@ def build_graph(
         graph.node("Identity", outputs[-1:], "y", name=f"{model.layers[-1].name}.y")
     results = [_value("y", time, model.output_size)]
     results += [_value(out, 1, len(model.initial_state[name])) for out, name in states.items()]
+    if head == "greedy":
+        results.insert(0, best_symbol(graph, time))
     tensors = graph.tensors()
     int4 = any(tensor.data_type == TensorProto.INT4 for tensor in tensors)
     opsets = [helper.make_opsetid("", _INT4_OPSET if int4 else OPSET)]

@@ -39,6 +39,7 @@ def to_ort(
     form: Literal["step", "sequence"] = "step",
     precision: Precision | None = None,
     operators: Operators = "onnxruntime",
+    head: Literal["model", "logits", "probabilities", "greedy"] = "model",
     steps: int = 1000,
     xs: ArrayLike | None = None,
     seed: int = 0,
@@ -49,7 +50,7 @@ def to_ort(
     ----------
     path
         Where the file goes, ``*.ort``; the list takes its name with ``.required_operators.config`` as the ending.
-    form, precision, operators, steps, xs, seed
+    form, precision, operators, head, steps, xs, seed
         See :func:`~edge_rnn_export.to_onnx`. The ``.ort`` file itself is compared too, before it appears. What
         onnxruntime does once when it loads a graph has been done in it: where a graph computes in float32 with smaller
         weights (``"float16"``, ``"int8-weights"``, ``"int4"`` in standard operators), the ``.ort`` file holds float32.
@@ -69,7 +70,7 @@ def to_ort(
     with TemporaryDirectory(prefix="edge_rnn-") as folder:
         graph = Path(folder, "model.onnx")
         cost = to_onnx(
-            model, graph, form=form, precision=precision, operators=operators, steps=steps, xs=xs, seed=seed
+            model, graph, form=form, precision=precision, operators=operators, head=head, steps=steps, xs=xs, seed=seed
         ).cost
         _convert(graph)
         made = graph.with_suffix(".ort")

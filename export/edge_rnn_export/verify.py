@@ -12,9 +12,14 @@ from numpy.typing import ArrayLike, NDArray
 from edge_rnn.errors import InputError
 from edge_rnn.layers import Standardize
 from edge_rnn.model import Model
+from edge_rnn.sampling import generate
+from edge_rnn.sampling.symbols import alphabet
+from edge_rnn.sampling.symbols import samples as as_samples
+from edge_rnn.stream import Stream
 from edge_rnn_export.comparison import Comparison, Target, compare, differing_pairs
 from edge_rnn_export.magnitudes import magnitudes
 from edge_rnn_export.onnx_metadata import mismatches, precision_of
+from edge_rnn_export.onnx_output import with_head
 from edge_rnn_export.onnx_steps import OnnxSteps
 from edge_rnn_export.precision import has_ranges
 from edge_rnn_export.report import Deviation, Report
@@ -47,6 +52,8 @@ Beside the state the sums that lead to a gate are rounded, and tanh is approxima
 at H = 8, 36 times at H = 256, the same for networks that forget fast and for those that amplify.
 """
 
+_SPELLED = {"logits": "scores, without the model's softmax", "probabilities": "probabilities, by a softmax of its own"}
+
 
 def verify(
     model: Model,
@@ -61,12 +68,15 @@ def verify(
     Parameters
     ----------
     path
-        ``.onnx`` file that :func:`~edge_rnn_export.to_onnx` wrote for the model.
+        ``.onnx`` file that :func:`~edge_rnn_export.to_onnx` wrote for the model. Where it says that it gives scores or
+        probabilities in place of the model's own output, these are compared; and of a greedy graph, which is run on
+        symbols, each choice has to be the first of its largest outputs.
     steps
         How many steps at least.
     xs
         ``(time, input_size)`` recorded samples, repeated from the start where there are fewer than ``steps``. None:
-        normally distributed ones, around the mean and by the scale of the Standardize layer that reads the input.
+        normally distributed ones, around the mean and by the scale of the Standardize layer that reads the input; for
+        a greedy graph, what the network writes by itself.
     seed
         Of the random samples.
 
@@ -84,7 +94,7 @@ def verify(
     FileError
         The file cannot be read, or onnxruntime does not take it.
     UnsupportedError
-        onnxruntime is not installed.
+        onnxruntime is not installed, or the model has no such output as the graph says that it gives.
 
     Notes
     -----
@@ -97,8 +107,11 @@ def verify(
     against a step of the reference from the same states that rounds them likewise (:mod:`edge_rnn_export.rounded`); how
     far rounding carries it from the reference over all steps is told in ``report.rounding``, and for the user to judge.
     """
-    samples = _samples(model, steps, xs, seed)
     graph = OnnxSteps(model, path)
+    computed = with_head(model, graph.head, "verify")
+    told = f"The graph's y are {_SPELLED[graph.head]}; the model was compared so." if computed is not model else ""
+    model = computed
+    samples = _samples(model, steps, xs, seed, symbols=graph.head == "greedy")
     target = Target.of(model, precision_of(graph.metadata))
     run = compare(target, graph, samples)
     scales = magnitudes(target.plain, samples, {name: most[0] for name, most in run.most.items()})
@@ -107,7 +120,8 @@ def verify(
     # A step that is compared by itself has no drift.
     single = None if target.rounding is None else TOLERANCE
     deviations = tuple(_deviation(name, most, tolerance, scales[name], single) for name, most in run.most.items())
-    wrong, notes = mismatches(model, graph.metadata)
+    wrong, missing = mismatches(model, graph.metadata)
+    notes = (*missing, *([told] if told else []))
     if has_ranges(target.held):
         notes += ("The model states ranges beyond which Stream clips vectors; the graph clips none, each has its own.",)
     if target.rounding is not None:
@@ -119,6 +133,8 @@ def verify(
         for name, values in {"y": ys, **last}.items():
             if not (np.abs(values - stepped[name]) <= tolerance * scales[name]).all():
                 wrong += (f"All samples in one call give another {name} than one by one.",)
+    if graph.chose_otherwise:
+        wrong += ("The graph's next_symbol is not the place of the largest of its outputs y.",)
     return Report(len(samples), deviations, drift, tolerance, wrong, notes, run.rounding, single is not None)
 
 
@@ -164,9 +180,14 @@ def _deviation(name: str, most: Array, tolerance: float, scale: Array, single: f
     return Deviation(name, peak, float(tolerance * scale[worst]), stream, onnx, both, float(shares[worst]), worst)
 
 
-def _samples(model: Model, steps: int, xs: ArrayLike | None, seed: int) -> NDArray[np.float32]:
+def _samples(model: Model, steps: int, xs: ArrayLike | None, seed: int, symbols: bool) -> NDArray[np.float32]:
     if steps < 1:
         raise InputError(f"verify steps got {steps}, expected 1 or more.")
+    if xs is None and symbols:
+        # What the network writes by itself is what it will read; among symbols at random, trained ones lose their way.
+        first = int(np.random.default_rng(seed).integers(model.symbols))
+        written = generate(Stream(model), [first], max_length=steps, seed=seed).symbols
+        return as_samples(alphabet(model, "verify"), written)
     if xs is None:
         random = np.random.default_rng(seed).standard_normal((steps, model.input_size))
         for layer, sources in zip(model.layers, model.sources, strict=True):

@@ -167,6 +167,10 @@ CHANGES: dict[str, Any] = {
     "layers": lambda told: told.update(layers=3),
     "form": lambda told: told.update(form="sequence"),
     "unknown form": lambda told: told.update(form=["step"]),
+    "head": lambda told: told.update(head="greedy"),
+    "other head": lambda told: told.update(head="probabilities"),
+    "unknown head": lambda told: told.update(head=["logits"]),
+    "vocabulary": lambda told: told.update(vocabulary=["a"]),
     "state": lambda told: told["initial_state"].update({"gru1.h": [1e400, 1]}),
     "size": lambda told: told.update(input_size=2**40),
 }

@@ -166,8 +166,8 @@ def test_metadata_tells_what_a_deployment_needs(make_model: Callable[..., Model]
     assert list(start) == ["gru1.h"]
     assert np.array_equal(np.float32(start["gru1.h"]), model.initial_state["gru1.h"])
     assert told == {
-        "format": 1, "form": "step", "precision": None, "fingerprint": model.fingerprint, "name": "wrist",
-        "labels": ["rest", "move"],
+        "format": 1, "form": "step", "precision": None, "head": "model", "vocabulary": [],
+        "fingerprint": model.fingerprint, "name": "wrist", "labels": ["rest", "move"],
         "sample_rate_hz": 10.0, "input_names": ["ax", "ay"], "input_units": ["g", "g"], "input_size": 2,
         "layers": [
             {"kind": "GRU", "name": "gru1", "inputs": [], "options": {"reset_after": True},

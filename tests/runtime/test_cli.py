@@ -24,8 +24,8 @@ from edge_rnn.plan import plan_of
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = (
-    *("demo", "inspect", "run", "setup", "generate", "shrink", "bench", "warm-up", "devices", "fit", "doctor"),
-    *("import", "export"),
+    *("demo", "inspect", "run", "setup", "generate", "shrink", "compare", "bench", "warm-up", "devices", "fit"),
+    *("doctor", "import", "export"),
 )
 LABELS = ("rest", "walk", "run [fast]", "jump")
 

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from edge_rnn import Model
-from edge_rnn.cli import shrink_page
-from edge_rnn.cli.shrink_page import check_target, write_page
+from edge_rnn.cli import page as pages
+from edge_rnn.cli.page import check_target
+from edge_rnn.cli.shrink_page import write_page
 from edge_rnn.errors import FileError, InputError, UnsupportedError
 from edge_rnn.shrinking import shrink
 from edge_rnn.trials import Shrunk
@@ -179,12 +180,12 @@ def test_page_of_trials_without_an_ordinary_error(
 def test_same_input_gives_the_same_page(
     tmp_path: Path, model: Model, shrunk: Shrunk, xs: np.ndarray, labels: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Day(shrink_page.date):
+    class Day(pages.date):
         @classmethod
         def today(cls) -> Day:
             return cls(2026, 1, 2)
 
-    monkeypatch.setattr(shrink_page, "date", Day)
+    monkeypatch.setattr(pages, "date", Day)
     first, second = (written(tmp_path / f"{i}.html", model, shrunk, xs, labels) for i in range(2))
     assert first == second
     assert "2026-01-02" in first
@@ -203,7 +204,7 @@ def test_drift_ends_at_the_error_of_the_table(model: Model, shrunk: Shrunk, xs: 
 
 def test_confusion_counts_what_was_taken_for_what(model: Model, xs: np.ndarray, labels: np.ndarray) -> None:
     from edge_rnn import Stream
-    from edge_rnn.cli.shrink_plots import confusion
+    from edge_rnn.cli.confusion import confusion
 
     counts = confusion(model, xs, labels)
     said = Stream(model).run(xs).argmax(axis=1)
@@ -224,7 +225,7 @@ def test_target_is_checked_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     ):
         with pytest.raises(InputError, match=said):
             check_target(str(target))
-    monkeypatch.setattr(shrink_page, "find_spec", lambda name: None)
+    monkeypatch.setattr(pages, "find_spec", lambda name: None)
     with pytest.raises(UnsupportedError, match=r"pip install 'edge-rnn\[plot\]'"):
         check_target(str(tmp_path / "page.html"))
 

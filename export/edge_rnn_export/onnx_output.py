@@ -1,0 +1,130 @@
+"""What an exported graph gives as its output: as the model has it, scores, probabilities, or the best symbol as well.
+
+A network that writes is often run by a program that samples for itself, from scores; or one that always takes the best
+symbol, which the graph can do alone: :data:`GREEDY_CODE` is such a program.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Literal, cast, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_rnn.errors import InputError, UnsupportedError
+from edge_rnn.layers import Dense
+from edge_rnn.model import Model
+from edge_rnn.sampling.symbols import alphabet, samples
+
+__all__ = ["GREEDY_CODE", "HEADS", "NEXT", "SYMBOL", "Head", "head_of", "symbols_of", "with_head"]
+
+Head = Literal["model", "logits", "probabilities", "greedy"]
+HEADS: tuple[str, ...] = get_args(Head)
+
+SYMBOL, NEXT = "symbol", "next_symbol"
+"""Input and output of a greedy graph, beside its states and ``y``."""
+
+GREEDY_CODE = """\
+import json
+
+import numpy as np
+import onnxruntime
+
+options = onnxruntime.SessionOptions()
+options.intra_op_num_threads = 1  # a small step is over before a second thread wakes up
+options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+session = onnxruntime.InferenceSession("model.onnx", options, providers=["CPUExecutionProvider"])
+
+told = json.loads(session.get_modelmeta().custom_metadata_map["edge_rnn"])
+vocabulary = told["vocabulary"]
+states = {node.name: np.zeros((1, 1, node.shape[2]), np.float32) for node in session.get_inputs()[1:]}
+outputs = ["next_symbol", *(f"{name}_out" for name in states)]
+for name, value in told["initial_state"].items():  # trained ones, if there are some
+    states[name][0, 0] = value
+
+
+def read(symbol):
+    best, *new = session.run(outputs, {"symbol": np.array([[symbol]]), **states})
+    states.update(zip(states, new))
+    return int(best[0, 0])
+
+
+def write(prompt, length, stop=()):
+    for letter in prompt:
+        symbol = read(vocabulary.index(letter))
+    text = ""
+    while True:
+        text += vocabulary[symbol]
+        if len(text) == length or text.endswith(tuple(stop)):
+            return text
+        symbol = read(symbol)
+"""
+"""A program that writes a text with a greedy step graph, onnxruntime and NumPy alone; symbols of one letter each."""
+
+
+def with_head(model: Model, head: str, call: str = "to_onnx") -> Model:
+    """The model that a graph with such an output computes in ``y``.
+
+    Parameters
+    ----------
+    head
+        ``"model"`` or ``"greedy"``: as it is. ``"logits"``: without the softmax of its last layer, ``"probabilities"``:
+        with one; the same model where that is so already.
+
+    Raises
+    ------
+    InputError
+        ``head`` is none of these.
+    UnsupportedError
+        The last layer has another activation, or is no Dense layer; for ``"greedy"``, the model does not write what it
+        reads.
+    """
+    if head not in HEADS:
+        raise InputError(f"{call} got the head {head!r}, expected one of {', '.join(map(repr, HEADS))}.")
+    if head == "model":
+        return model
+    if head == "greedy":
+        alphabet(model, call)
+        return model
+    last = model.layers[-1]
+    if not isinstance(last, Dense) or last.activation not in ("none", "softmax"):
+        raise UnsupportedError(
+            f"{call} got the head {head!r} for a model that ends with {last.title}; expected a Dense layer with the "
+            f"activation 'none' or 'softmax'."
+        )
+    wanted = "none" if head == "logits" else "softmax"
+    if last.activation == wanted:
+        return model
+    return replace(model, layers=(*model.layers[:-1], replace(last, activation=wanted)))
+
+
+def head_of(found: Mapping[str, str], key: str) -> Head:
+    """The head that a graph's metadata tell under ``key``; ``"model"`` where they do not."""
+    try:
+        told = json.loads(found.get(key, "{}"))
+    except ValueError:
+        return "model"
+    head = told.get("head") if isinstance(told, dict) else None
+    return cast("Head", head) if head in HEADS else "model"
+
+
+def symbols_of(model: Model, xs: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Symbols ``(time,)`` that samples stand for.
+
+    Raises
+    ------
+    InputError
+        A sample is no symbol's.
+    """
+    known = alphabet(model, "verify")
+    symbols = xs.argmax(axis=1) if known.one_hot else np.clip(np.rint(xs[:, 0]), 0, known.symbols - 1)
+    wrong = (samples(known, symbols.astype(np.int32)) != xs).any(axis=1)
+    if wrong.any():
+        raise InputError(
+            f"verify xs holds {xs[int(wrong.argmax())]} at row {int(wrong.argmax())}, expected samples that stand for "
+            f"symbols: the graph reads these by number."
+        )
+    return symbols.astype(np.int64)
