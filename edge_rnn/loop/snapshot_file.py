@@ -70,7 +70,7 @@ def write(path: Path, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        if path.exists():
+        if path.is_file():  # a folder is nobody's snapshot, and stays where it is
             os.replace(path, previous(path))
         os.replace(aside, path)
         folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
@@ -94,7 +94,8 @@ def read(path: Path, fingerprint: str) -> Saved:
     """
     try:
         with path.open("rb") as file:
-            data = file.read(_MAX_BYTES)
+            # Not read(_MAX_BYTES): that sets all of it aside beforehand, which a small machine does not have.
+            data = file.read() if os.fstat(file.fileno()).st_size <= _MAX_BYTES else b""
     except FileNotFoundError:
         raise
     except OSError as error:
@@ -143,10 +144,12 @@ def locked(path: Path) -> Iterator[None]:
     InputError
         Another loop has it.
     FileError
-        The folder is missing or not writable.
+        The folder is missing or not writable; or the path is a folder or a device itself.
     """
     lock = path.with_name(path.name + ".lock")
     try:
+        if path.exists() and not path.is_file():
+            raise FileError(f"{path}: the snapshot cannot be written: it is a folder or a device, not a file.")
         descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except OSError as error:
         raise FileError(f"{path}: the snapshot cannot be written: {error.strerror or error}.") from None

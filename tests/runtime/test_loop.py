@@ -17,11 +17,13 @@ import numpy as np
 import pytest
 
 import edge_rnn
-from edge_rnn.errors import InputError
-from edge_rnn.loop import Realtime, SampleError, SinkClosed, Timed, sinks, sources
+from edge_rnn.errors import FileError, InputError
+from edge_rnn.loop import Realtime, SampleError, SinkClosed, Timed, feed, hanging, reader, sinks, sources
+from edge_rnn.loop.backoff import Backoff
 from edge_rnn.loop.collector import SlackCollector
 from edge_rnn.loop.reader import ThreadFeed
 from edge_rnn.loop.ring import Item
+from edge_rnn.loop.status import write_status
 from loop_fakes import FakeClock, Gate, Kept, Script, loop, outputs, stream
 
 XS = [float(x) for x in np.random.default_rng(1).standard_normal(8).astype(np.float32)]
@@ -358,6 +360,44 @@ def test_threads_that_hang_are_bounded() -> None:
         gate.open.release(10)
 
 
+@pytest.mark.parametrize("blocks", [True, False])
+def test_threads_that_hang_in_closing_are_bounded(blocks: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, end = hanging.close_aside, threading.Event()
+    monkeypatch.setattr(hanging, "close_aside", lambda thing, wait_s: real(thing, 0.001))
+    for module in (feed, reader):
+        monkeypatch.setattr(module, "Backoff", lambda *_: Backoff(0.001, 0.001))
+    reads = made_so_far = 0
+
+    class Stuck(Script):
+        def read(self) -> Any:
+            nonlocal reads
+            reads += 1
+            if reads == 60:
+                return None
+            raise OSError("gone")
+
+        def close(self) -> None:
+            end.wait()
+
+    def make() -> Stuck:
+        nonlocal made_so_far
+        made_so_far += 1
+        return Stuck([], blocks=blocks, live=blocks)
+
+    made = loop(make, None, None if blocks else 10)
+    assert made.run().source_failures == 59
+    assert made_so_far == 1 + hanging.MAX_HANGING
+    end.set()
+
+
+def test_class_is_a_function_that_makes_a_source() -> None:
+    class Three(Script):
+        def __init__(self) -> None:
+            super().__init__([[1.0]] * 3)
+
+    assert loop(Three).run().steps == 3
+
+
 def test_flood_in_a_full_ring_is_counted_and_the_newest_stay() -> None:
     given = threading.Event()
     items = [*([float(i)] for i in range(1000)), given.set, lambda: time_out.wait(60)]
@@ -475,6 +515,20 @@ def test_status_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     said: list[str] = []
     loop(Script([x] for x in XS), status=tmp_path / "no" / "status", report=said.append).run()
     assert "the status cannot be written: No such file or directory" in said[0]
+    loop(Script([]), status=tmp_path, report=said.append).run()
+    assert "it is a folder or a device" in said[1]
+    with pytest.raises(FileError, match="it is a folder or a device"):
+        write_status(Path("/dev/null"), {})
+    assert not list(Path("/dev").glob(".null*"))
+
+
+def test_uptime_does_not_follow_a_clock_that_is_set() -> None:
+    clock = FakeClock()
+    made = loop(Script([lambda: clock.pass_s(5), [1.0]]), clock=clock)
+    wall_s = clock.wall_s
+    made.run()
+    clock.wall_s = lambda: wall_s() + 1e9  # type: ignore[method-assign]
+    assert made.status()["uptime_s"] == 5
 
 
 def test_garbage_is_collected_in_slack_and_put_back_as_it_was() -> None:
