@@ -741,6 +741,7 @@ def test_package_that_is_missing_is_named(
         ("csv:-?time=t", "input_names"),
         ("proc:cpu", "got 1 fields"),
         ("mpu6050:1", "gives 6 numbers, but the model reads 3"),
+        ("mpu6050:i2c", "has the bus 'i2c', expected its number"),
         ("mqtt:/topic", "has no host"),
         ("mqtt://host", "has no topic"),
         ("mqtt://host:port/topic", "is no address of a broker"),
@@ -749,7 +750,7 @@ def test_package_that_is_missing_is_named(
 )
 def test_source_that_is_misspelled(url: str, words: str) -> None:
     with pytest.raises(EdgeRnnError) as caught:
-        open_source(url, model())
+        open_source(url, model(6) if "i2c" in url else model())
     assert words in str(caught.value)
 
 
@@ -822,6 +823,22 @@ def test_full_disk_and_sinks_that_are_misspelled() -> None:
     }.items():
         with pytest.raises(EdgeRnnError, match=words):
             open_sink(url, model())
+
+
+def test_header_that_could_not_be_written_comes_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    y, real = np.zeros(2, np.float32), os.write
+
+    def full(descriptor: int, data: Any) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "write", full)
+    sink = sinks.Lines(tmp_path / "out", model())
+    with pytest.raises(OSError, match="No space left"):
+        sink.write(y, 1.0)
+    monkeypatch.setattr(os, "write", real)
+    sink.write(y, 2.0)
+    sink.write(y, 3.0)
+    assert (tmp_path / "out").read_text() == "t_s,y0,y1\n2.000000,0.0,0.0\n3.000000,0.0,0.0\n"
 
 
 def test_stdout_that_nobody_reads_ends_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
