@@ -323,6 +323,15 @@ def test_every_board_gets_its_files(make_model: Build, tmp_path: Path) -> None:
                 assert not re.search(r"(?<!\$)\$\{?\w", path.read_text()) or path.name == "Makefile", path
 
 
+def test_words_of_a_stranger_end_neither_comment_nor_table(make_model: Build, tmp_path: Path) -> None:
+    model = dataclasses.replace(make_model("gru", 1, 2), name="a */ int b; /* c", labels=("d|e", *"fgh"))
+    build(model, "cortex_m4f", tmp_path, name="net")
+    header = (tmp_path / "net.h").read_text()
+    assert header.startswith("/* a * / int b; / * c\n")
+    rows = [line for line in (tmp_path / "README.md").read_text().splitlines() if line.startswith("| ")]
+    assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {3}
+
+
 def test_without_a_linker_an_object_and_a_sentence(
     make_model: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -341,6 +350,9 @@ def test_what_is_refused_leaves_nothing(make_model: Build, tmp_path: Path, monke
     with pytest.raises(CompileError):
         build(make_model("gru", 3, 9), ARM_BOARD, tmp_path / "new", name="net")
     assert not (tmp_path / "new").exists()
+    monkeypatch.undo()
+    with pytest.raises(FileError, match="cannot be made: embedded null byte"):
+        build(make_model("gru", 3, 9), ARM_BOARD, tmp_path / "a\0b", name="net")
 
 
 @pytest.mark.parametrize("name", ["9net", "a b", "ü", "x" * 65, "-"])
