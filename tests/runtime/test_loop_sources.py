@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import math
 import os
+import socket
 import struct
 import sys
 import threading
@@ -21,6 +22,7 @@ import pytest
 from edge_rnn.errors import EdgeRnnError, FileError, InputError, UnsupportedError
 from edge_rnn.layers import Elman
 from edge_rnn.loop import SampleError, SinkClosed, Timed, open_sink, open_source, sinks, sources
+from edge_rnn.loop.mqtt_client import Address
 from edge_rnn.loop.sources.wav import pcm
 from edge_rnn.model import Model
 from loop_fakes import Kept, loop, stream
@@ -701,6 +703,40 @@ def test_microphone_that_is_pulled_out(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(fake.opened) == 2
     assert fake.opened[0]["samplerate"] == 8000
     assert fake.opened[0]["device"] == "USB"
+
+
+def test_microphone_that_is_closed_while_it_is_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = FakeSound()
+    monkeypatch.setitem(sys.modules, "sounddevice", fake)
+    source, given_back = sources.Microphone(4), []
+    real = source._open
+
+    def slow() -> Any:
+        opened = real()
+        opened.close = lambda: given_back.append(opened)
+        source.close()  # as another thread does, whose patience is over
+        return opened
+
+    source._open = slow
+    with pytest.raises(OSError, match="was closed"):
+        source.read()
+    assert len(given_back) == 1
+
+
+def test_broker_that_answers_after_the_source_was_closed_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    client = pytest.importorskip("paho.mqtt.client")
+    real = client.Client.connect
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        source = sources.Mqtt(Address("127.0.0.1", server.getsockname()[1], "t"), 1)
+
+        def slow(self: Any, *arguments: Any) -> Any:
+            source.close()  # as another thread does, whose patience is over
+            return real(self, *arguments)
+
+        before = threading.active_count()
+        monkeypatch.setattr(client.Client, "connect", slow)
+        assert source.read() is None
+        assert threading.active_count() == before
 
 
 # What is not installed
