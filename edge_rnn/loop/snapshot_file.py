@@ -117,7 +117,7 @@ def restore(stream: Stream, path: Path, tell: Callable[[str], None]) -> Saved | 
     """Put the stream where the snapshot was taken, else where the previous one was; None if neither can be used.
 
     What is wrong with a file that is there is told. One that is still aside counts if it is whole: it was about to take
-    the place of the last one.
+    the place of the last one, and now does.
     """
     for each in (path, _aside(path), previous(path)):
         try:
@@ -129,6 +129,9 @@ def restore(stream: Stream, path: Path, tell: Callable[[str], None]) -> Saved | 
             if each != _aside(path):  # what was being written when the power went is of no interest
                 tell(str(error))
         else:
+            if each == _aside(path):  # where the next one will be written
+                with contextlib.suppress(OSError):
+                    os.replace(each, path)
             if each == previous(path):
                 tell(f"{each}: the state is taken from the snapshot before the last one.")
             return saved

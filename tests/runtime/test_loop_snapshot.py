@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -177,6 +178,23 @@ def test_two_loops_do_not_share_a_snapshot(tmp_path: Path) -> None:
 def test_folder_that_is_not_there_is_said_at_once(tmp_path: Path) -> None:
     with pytest.raises(FileError, match="cannot be written: No such file"):
         run(tmp_path / "no", XS)
+
+
+def test_whole_one_aside_outlives_a_disk_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(tmp_path, XS[:3])
+    (tmp_path / "state").rename(tmp_path / "state.new")  # the power went before the second renaming
+    path, network = tmp_path / "state", stream()
+    assert snapshot_file.restore(network, path, lambda text: None) is not None
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(FileError, match="No space"):
+        snapshot_file.write(path, b"a part")
+    found = snapshot_file.restore(network, path, lambda text: None)
+    assert found is not None
+    assert found.steps == 3
 
 
 def test_folder_or_device_stays_where_it_is(tmp_path: Path) -> None:
