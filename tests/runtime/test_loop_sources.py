@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import math
 import os
+import resource
 import socket
 import struct
 import sys
@@ -131,6 +133,25 @@ def test_pipe_loses_nothing_and_its_silence_is_noticed() -> None:
     assert counters.steps == 10_000
     assert counters.dropped == 0
     assert "the source has been silent" in said[0]
+
+
+def test_pipe_of_a_process_with_many_files() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < 2000:
+        pytest.skip("so many files are not allowed here")
+    reading, writing = os.pipe()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (2000, hard))
+    try:
+        source = sources.Lines("-", 1)
+        os.close(source._descriptor)
+        source._descriptor = fcntl.fcntl(reading, fcntl.F_DUPFD_CLOEXEC, 1500)
+        source.blocks = True
+        os.write(writing, b"1\n2")
+        os.close(writing)
+        assert all_of(source) == [[1.0], [2.0]]
+    finally:
+        os.close(reading)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_named_pipe(tmp_path: Path) -> None:
