@@ -9,7 +9,9 @@ import math
 import os
 import resource
 import signal
+import sys
 import threading
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from edge_rnn.loop import Realtime, SampleError, SinkClosed, Timed, feed, hangin
 from edge_rnn.loop.backoff import Backoff
 from edge_rnn.loop.collector import SlackCollector
 from edge_rnn.loop.reader import ThreadFeed
+from edge_rnn.loop.realtime import applied
 from edge_rnn.loop.ring import Item
 from edge_rnn.loop.status import write_status
 from loop_fakes import FakeClock, Gate, Kept, Script, loop, outputs, stream
@@ -617,6 +620,18 @@ def test_realtime_is_asked_for_and_what_is_refused_is_told(monkeypatch: pytest.M
     assert len(made.status()["warnings"]) == 2
     assert "SCHED_FIFO 50 is not allowed (Operation not permitted)" in made.status()["warnings"][1]
     assert "[4095] cannot be had" in said[0]
+
+
+def test_loops_that_overlap_put_the_switch_interval_back() -> None:
+    before = sys.getswitchinterval()
+    with ExitStack() as first, ExitStack() as second:
+        first.enter_context(applied(Realtime(), 100.0))
+        second.enter_context(applied(Realtime(), 1000.0))
+        assert sys.getswitchinterval() == pytest.approx(50e-6)
+        first.close()
+        assert sys.getswitchinterval() == pytest.approx(50e-6)
+        second.close()
+        assert sys.getswitchinterval() == before
 
 
 def test_priority_is_that_of_the_loop_alone() -> None:
