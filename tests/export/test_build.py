@@ -26,7 +26,7 @@ from edge_rnn_export import build
 from edge_rnn_export.build import builder
 from edge_rnn_export.build.gate import check_elf, check_module
 from edge_rnn_export.build.link import linker_for
-from edge_rnn_export.build.network import layout_of, self_test
+from edge_rnn_export.build.network import TEST_STEPS, layout_of, self_test
 from edge_rnn_export.build.sources import sources
 
 pytest.importorskip("elftools")
@@ -87,6 +87,31 @@ def test_a_library_for_this_machine_is_stream_bit_by_bit(cell: str, make_model: 
     expected, ys = stream.run(xs), np.empty((200, model.output_size), np.float32)
     assert built("run", xs, ys, 200, built.state) == 200
     assert np.array_equal(ys, expected)
+
+
+@needs_linker
+def test_network_that_amplifies_rounding_is_tested_as_far_as_that_tells(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    weights = [rng.standard_normal(shape).astype(np.float32) for shape in ((17, 1), (17, 17), (17,))]
+    model = Model([edge_rnn.Elman(*weights)])  # gains of 4 and more: chaotic
+    whole = reference.run(model, self_test(model).xs)[0]
+    test = self_test(model)
+    assert 1 <= len(test.xs) < TEST_STEPS
+    assert np.array_equal(test.ys, whole.astype(np.float32))
+    build(model, this_machine(), tmp_path, name="net")
+    built = Library(tmp_path, "net")
+    assert built("self_test", built.state) == 0
+    assert f"Runs {len(test.xs)} steps" in (tmp_path / "net.h").read_text()
+
+
+@needs_linker
+def test_loader_refuses_the_library_of_another_network(tmp_path: Path) -> None:
+    for folder, weight in (("a", 0.5), ("b", 0.25)):
+        build(Model([edge_rnn.Elman([[1.0]], [[weight]])]), this_machine(), tmp_path / folder, name="net")
+    (tmp_path / "a" / "net.json").write_bytes((tmp_path / "b" / "net.json").read_bytes())
+    command = [sys.executable, str(tmp_path / "a" / "net.py")]
+    done = subprocess.run(command, input="", capture_output=True, text=True, check=False)
+    assert "are not of one build" in done.stderr
 
 
 @needs_linker
