@@ -84,10 +84,10 @@ class Chores:
             saved = snapshot_file.restore(self._stream, self._snapshot, partial(self._journal.tell, "restore"))
             if saved is not None:
                 self.steps_before, self.saved_s = saved.steps, saved.at_s
+        self._clerk.start()
         now_ns = self._clock.now_ns()
         self._due_ns = {kind: now_ns + every for kind, every in self._every_ns.items()}
         self._next_ns = min(self._due_ns.values())
-        self._clerk.start()
         notify("READY=1")
         if self._status is not None:
             self._clerk.post("status", self._write_status)
@@ -111,7 +111,10 @@ class Chores:
         self._next_ns = min(self._due_ns.values())
 
     def close(self) -> None:
-        """Save the state and the status once more, and wait until they are on the disk."""
+        """Save the state and the status once more, and wait until they are on the disk; if it was started."""
+        if not self._due_ns:  # the files may be another loop's
+            self._locked.close()
+            return
         notify("STOPPING=1")
         if self._snapshot is not None:
             self._do_snapshot()

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from typing import Any, Protocol
 
 from edge_rnn.loop.backoff import Backoff
 from edge_rnn.loop.clock import Clock
+from edge_rnn.loop.hanging import Hanging
 from edge_rnn.loop.journal import Journal
 from edge_rnn.loop.protocols import Array, SampleError, Source
 from edge_rnn.loop.ring import Item
 from edge_rnn.loop.sample import fill
 from edge_rnn.loop.schedule import Kind
 
-__all__ = ["DirectFeed", "Feed", "close_aside", "read"]
+__all__ = ["DirectFeed", "Feed", "read"]
 
 _MANY = 1 << 62
 
@@ -77,6 +77,7 @@ class DirectFeed:
         self._clock = clock
         self._journal = journal
         self._backoff = Backoff()
+        self._hanging = Hanging()
         self._retry_ns = 0
         self._ended = False
         self.state = "running"
@@ -131,7 +132,7 @@ class DirectFeed:
         """Nothing: whoever reads it waits for it."""
 
     def close(self) -> None:
-        close_aside(self._source)
+        self._hanging.close(self._source)
 
     def _failed(self, error: Exception) -> None:
         self.failures += 1
@@ -139,8 +140,8 @@ class DirectFeed:
         self._retry_ns = self._clock.now_ns() + int(1e9 * delay_s)
         self.state = "failing"
         self._journal.tell("source", f"the source failed: {_spell(error)}; it is tried again in {delay_s:g} s.")
-        if self._make is not None:
-            close_aside(self._source)
+        if self._make is not None and not self._hanging.full:
+            self._hanging.close(self._source)
             self._source = None
 
 
@@ -150,23 +151,6 @@ def read(source: Source) -> Any:
         return source.read()
     except StopIteration:
         return None
-
-
-def close_aside(thing: Any, wait_s: float = 1.0) -> None:
-    """Call ``thing.close()``, if there is one, in a thread: it may hang, or raise, and neither is of use any more."""
-    close = getattr(thing, "close", None)
-    if close is None:
-        return
-
-    def call() -> None:
-        try:
-            close()
-        except Exception:  # it is let go of anyway
-            return
-
-    thread = threading.Thread(target=call, name="edge_rnn close", daemon=True)
-    thread.start()
-    thread.join(wait_s)
 
 
 def _spell(error: Exception) -> str:

@@ -66,7 +66,7 @@ class Journal:
         """Say ``text`` at once, and do not keep it."""
         try:
             self._report(text)
-        except (OSError, ValueError):  # stderr that is closed or full must not end the loop
+        except Exception:  # stderr that is closed or full, or whatever else, must not end the loop or its threads
             return
 
     def as_json(self) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from edge_rnn.loop.backoff import Backoff
 from edge_rnn.loop.clock import Clock
 from edge_rnn.loop.counters import Counters
-from edge_rnn.loop.feed import close_aside
+from edge_rnn.loop.hanging import close_aside
 from edge_rnn.loop.journal import Journal
 from edge_rnn.loop.protocols import Array, Sink, SinkClosed
 

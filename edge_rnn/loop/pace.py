@@ -95,8 +95,7 @@ class Pace:
             if todo.wait:
                 if not self._wait():
                     return
-                schedule.restart(now() + half_ns)
-                self._take(feed.waiting if half_ns else 0)
+                schedule.restart(now() + half_ns)  # as at the start: a tick at once would find the next one missing
             else:
                 self._take(todo.take)
                 schedule.advance(1 + missed)

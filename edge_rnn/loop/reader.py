@@ -9,7 +9,8 @@ import numpy as np
 
 from edge_rnn.loop.backoff import Backoff
 from edge_rnn.loop.clock import Clock
-from edge_rnn.loop.feed import close_aside, read
+from edge_rnn.loop.feed import read
+from edge_rnn.loop.hanging import Hanging
 from edge_rnn.loop.journal import Journal
 from edge_rnn.loop.protocols import Array, SampleError, Source
 from edge_rnn.loop.ring import Item, Ring
@@ -17,9 +18,6 @@ from edge_rnn.loop.sample import fill
 from edge_rnn.loop.schedule import Kind
 
 __all__ = ["ThreadFeed"]
-
-_MAX_HANGING = 8
-"""Threads that hang in a source which was given up; with so many no further one is started."""
 
 
 class ThreadFeed:
@@ -64,7 +62,7 @@ class ThreadFeed:
         self._heard_ns = clock.now_ns()
         self._going_on = threading.Event()
         self._leave = threading.Event()
-        self._hanging: list[threading.Thread] = []
+        self._hanging = Hanging()
         self._thread: threading.Thread | None = None
         self.failures = 0
         self.stalls = 0
@@ -111,8 +109,7 @@ class ThreadFeed:
         self.state = "stalled"
         self._heard_ns = now_ns
         self._patience_ns = _nanoseconds(self._patience.failed())
-        self._hanging = [thread for thread in self._hanging if thread.is_alive()]
-        again = self._make is not None and len(self._hanging) < _MAX_HANGING
+        again = self._make is not None and not self._hanging.full
         what = "it is opened anew" if again else "it is waited for"
         self._journal.tell("stall", f"the source has been silent for {silent_ns / 1e9:.1f} s; {what}.")
         if again:
@@ -131,9 +128,9 @@ class ThreadFeed:
         self._going_on.clear()
         self._leave.set()
         if self._thread is not None:
-            self._hanging.append(self._thread)
+            self._hanging.add(self._thread)
         source, self._source = self._source, None
-        close_aside(source, wait_s=0.2)
+        self._hanging.close(source, wait_s=0.2)
 
     def _read(self, source: Source | None, going_on: threading.Event, leave: threading.Event) -> None:
         """What the thread does: read, convert, put; after a failure wait and try again."""
@@ -146,7 +143,7 @@ class ThreadFeed:
                         assert self._make is not None
                         source = self._make()
                         if not going_on.is_set():
-                            close_aside(source)
+                            self._hanging.close(source)
                             return
                         self._source = source
                     value = read(source)
@@ -186,8 +183,8 @@ class ThreadFeed:
         self.state = "failing"
         text = str(error).rstrip(".") or type(error).__name__
         self._journal.tell("source", f"the source failed: {text}; it is tried again in {delay_s:g} s.")
-        if self._make is not None:
-            close_aside(source)
+        if self._make is not None and not self._hanging.full:
+            self._hanging.close(source)
             source = self._source = None
         if not leave.wait(delay_s):
             self._heard_ns = self._clock.now_ns()

@@ -7,6 +7,7 @@ import ctypes
 import os
 import resource
 import sys
+import threading
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,9 @@ __all__ = ["Realtime", "applied"]
 _MCL_CURRENT, _MCL_FUTURE = 1, 2
 _CAP_IPC_LOCK = 14
 _LEAST_SWITCH_S = 50e-6
+
+_lock = threading.Lock()
+_intervals_s: list[float] = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +61,9 @@ def applied(wanted: Realtime, rate_hz: float | None) -> Iterator[list[str]]:
     What could not be had, and why.
     """
     refused: list[str] = []
-    switch_s = sys.getswitchinterval()
     with contextlib.ExitStack() as stack:
         if rate_hz is not None:
-            sys.setswitchinterval(min(switch_s, max(1 / (20 * rate_hz), _LEAST_SWITCH_S)))
-            stack.callback(sys.setswitchinterval, switch_s)
+            stack.enter_context(_switching(max(1 / (20 * rate_hz), _LEAST_SWITCH_S)))
         if wanted.lock_memory:
             _lock_memory(stack, refused)
         if wanted.cpus is not None:
@@ -69,6 +71,24 @@ def applied(wanted: Realtime, rate_hz: float | None) -> Iterator[list[str]]:
         if wanted.priority is not None:
             _raise_priority(wanted.priority, stack, refused)
         yield refused
+
+
+@contextlib.contextmanager
+def _switching(seconds: float) -> Iterator[None]:
+    """Have threads switch as often; of several loops in one process the quickest counts, the last one puts it back."""
+    with _lock:
+        if not _intervals_s:
+            _intervals_s.append(sys.getswitchinterval())  # before the first loop
+        _intervals_s.append(seconds)
+        sys.setswitchinterval(min(_intervals_s))
+    try:
+        yield
+    finally:
+        with _lock:
+            _intervals_s.remove(seconds)
+            sys.setswitchinterval(min(_intervals_s))
+            if len(_intervals_s) == 1:
+                _intervals_s.clear()
 
 
 def _raise_priority(priority: int, stack: contextlib.ExitStack, refused: list[str]) -> None:

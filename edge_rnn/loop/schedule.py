@@ -70,7 +70,7 @@ def decide(policy: Policy, kind: Kind, missed: int, waiting: int, backlog: int) 
     ``"catch_up"``
         No sample is left out and none is invented. All that are waiting are done back to back; of a source that is read
         when the loop likes, or of a recording, one for each deadline that has passed. If there is none, it is waited
-        for, and the schedule begins anew with it.
+        for, and the schedule begins anew with it, as at the start.
     ``"drop"``
         A tick is one step with the newest sample, or none. Deadlines that have passed are left out, older samples
         thrown away (never those of a recording); without a sample the tick is left out.

@@ -192,7 +192,7 @@ class SensorLoop:
         )
         self._state = "new"
         self._warnings: list[str] = []
-        self._started_s = self._clock.wall_s()
+        self._started_ns = self._clock.elapsed_ns()
 
     def run(self) -> Counters:
         """Run until the source ends, :meth:`stop` is called, or SIGTERM or SIGINT comes; only once.
@@ -205,17 +205,17 @@ class SensorLoop:
         InputError
             A bad sample came and ``on_bad`` is ``"raise"``; or another loop has the same snapshot file.
         FileError
-            The folder of the snapshot is not there.
+            The folder of the snapshot is not there, or the snapshot is no file.
         """
         if self._state != "new":
             raise InputError("SensorLoop.run was called a second time; make another loop.")
         self._state = "running"
-        self._started_s = self._clock.wall_s()
+        self._started_ns = self._clock.elapsed_ns()
         with handled(self.stop, self._chores.show):
-            saved = self._chores.start()
             try:
+                saved = self._chores.start()
                 if saved is not None:
-                    self._judge_age(self._started_s - saved.at_s)
+                    self._judge_age(self._clock.wall_s() - saved.at_s)
                 self._feed.start()
                 self._follow()
             finally:
@@ -243,7 +243,7 @@ class SensorLoop:
             "rate_hz": self.rate_hz,
             "policy": self.policy,
             "at": round(wall_s, 3),
-            "uptime_s": round(wall_s - self._started_s, 3),
+            "uptime_s": round((self._clock.elapsed_ns() - self._started_ns) / 1e9, 3),
             "source": self._feed.state,
             "stopped_by": self._pace.stopping,
             "steps_before": self._chores.steps_before,
@@ -261,7 +261,7 @@ class SensorLoop:
 
     def _make_feed(self, source: Source | Callable[[], Source]) -> Feed:
         make = None
-        if not hasattr(source, "read"):
+        if isinstance(source, type) or not hasattr(source, "read"):  # a class has a read, and makes what has one
             if not callable(source):
                 raise InputError(f"SensorLoop got {type(source).__name__} as source, expected an object with read().")
             make, source = source, source()

@@ -70,7 +70,7 @@ def write(path: Path, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        if path.exists():
+        if path.is_file():  # a folder is nobody's snapshot, and stays where it is
             os.replace(path, previous(path))
         os.replace(aside, path)
         folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
@@ -94,7 +94,8 @@ def read(path: Path, fingerprint: str) -> Saved:
     """
     try:
         with path.open("rb") as file:
-            data = file.read(_MAX_BYTES)
+            # Not read(_MAX_BYTES): that sets all of it aside beforehand, which a small machine does not have.
+            data = file.read() if os.fstat(file.fileno()).st_size <= _MAX_BYTES else b""
     except FileNotFoundError:
         raise
     except OSError as error:
@@ -116,7 +117,7 @@ def restore(stream: Stream, path: Path, tell: Callable[[str], None]) -> Saved | 
     """Put the stream where the snapshot was taken, else where the previous one was; None if neither can be used.
 
     What is wrong with a file that is there is told. One that is still aside counts if it is whole: it was about to take
-    the place of the last one.
+    the place of the last one, and now does.
     """
     for each in (path, _aside(path), previous(path)):
         try:
@@ -128,6 +129,9 @@ def restore(stream: Stream, path: Path, tell: Callable[[str], None]) -> Saved | 
             if each != _aside(path):  # what was being written when the power went is of no interest
                 tell(str(error))
         else:
+            if each == _aside(path):  # where the next one will be written
+                with contextlib.suppress(OSError):
+                    os.replace(each, path)
             if each == previous(path):
                 tell(f"{each}: the state is taken from the snapshot before the last one.")
             return saved
@@ -143,10 +147,12 @@ def locked(path: Path) -> Iterator[None]:
     InputError
         Another loop has it.
     FileError
-        The folder is missing or not writable.
+        The folder is missing or not writable; or the path is a folder or a device itself.
     """
     lock = path.with_name(path.name + ".lock")
     try:
+        if path.exists() and not path.is_file():
+            raise FileError(f"{path}: the snapshot cannot be written: it is a folder or a device, not a file.")
         descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except OSError as error:
         raise FileError(f"{path}: the snapshot cannot be written: {error.strerror or error}.") from None

@@ -26,10 +26,12 @@ def write_status(path: Path, status: dict[str, Any]) -> None:
     Raises
     ------
     FileError
-        The folder is missing, not writable or full.
+        The folder is missing, not writable or full; or the path is a folder or a device itself.
     """
     aside = path.with_name(f".{path.name}.new")
     try:
+        if path.exists() and not path.is_file():  # who is allowed to would put a file in the place of /dev/null
+            raise FileError(f"{path}: the status cannot be written: it is a folder or a device, not a file.")
         aside.write_text(json.dumps(status, ensure_ascii=False, allow_nan=False, indent=1) + "\n", encoding="utf-8")
         os.replace(aside, path)
     except OSError as error:

@@ -72,7 +72,9 @@ def open_source(url: str, model: Model) -> Source | Callable[[], Source]:
         bus, given = _options(url, rest, {"address": _whole, "range_g": _whole, "range_dps": _whole, "si": _flag})
         if size != 6:
             raise InputError(f"{url!r} gives 6 numbers, but the model reads {size}.")
-        return _maker(partial(sources.Mpu6050, _whole(bus or "1"), **given))
+        if bus and not (bus.isascii() and bus.isdecimal() and len(bus) < 10):
+            raise InputError(f"{url!r} has the bus {bus!r}, expected its number: mpu6050:1 for /dev/i2c-1.")
+        return _maker(partial(sources.Mpu6050, int(bus or "1"), **given))
     if scheme == "mic":
         device, given = _options(url, rest, {"rate": float})
         given |= {"rate_hz": given.pop("rate")} if "rate" in given else {}

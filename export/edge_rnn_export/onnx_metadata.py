@@ -69,7 +69,7 @@ def mismatches(model: Model, found: Mapping[str, str]) -> tuple[tuple[str, ...],
         return (), (note,)
     try:
         description = json.loads(found[METADATA_KEY])
-    except ValueError:
+    except (ValueError, RecursionError):
         description = None
     got = description.get("format") if isinstance(description, dict) else None
     if not isinstance(description, dict) or got != _FORMAT:
@@ -92,7 +92,7 @@ def precision_of(found: Mapping[str, str]) -> str | None:
     """The precision that a graph's metadata say it was written at; None for that of the model's own matrices."""
     try:
         precision = json.loads(found.get(METADATA_KEY, "{}")).get("precision")
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         return None
     return precision if precision in get_args(Precision) else None
 
@@ -108,7 +108,7 @@ def trained_states(found: Mapping[str, str]) -> dict[str, NDArray[np.float32]]:
     try:
         states = json.loads(found.get(METADATA_KEY, "{}")).get("initial_state", {})
         return {str(name): np.array(value, np.float32) for name, value in states.items()}
-    except (ValueError, TypeError, AttributeError):
+    except (ValueError, TypeError, AttributeError, RecursionError):
         raise FileError(f"the graph's metadata {METADATA_KEY!r} are damaged; export the model anew.") from None
 
 

@@ -26,7 +26,7 @@ from edge_rnn_export import build
 from edge_rnn_export.build import builder
 from edge_rnn_export.build.gate import check_elf, check_module
 from edge_rnn_export.build.link import linker_for
-from edge_rnn_export.build.network import layout_of, self_test
+from edge_rnn_export.build.network import TEST_STEPS, layout_of, self_test
 from edge_rnn_export.build.sources import sources
 
 pytest.importorskip("elftools")
@@ -87,6 +87,31 @@ def test_a_library_for_this_machine_is_stream_bit_by_bit(cell: str, make_model: 
     expected, ys = stream.run(xs), np.empty((200, model.output_size), np.float32)
     assert built("run", xs, ys, 200, built.state) == 200
     assert np.array_equal(ys, expected)
+
+
+@needs_linker
+def test_network_that_amplifies_rounding_is_tested_as_far_as_that_tells(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    weights = [rng.standard_normal(shape).astype(np.float32) for shape in ((17, 1), (17, 17), (17,))]
+    model = Model([edge_rnn.Elman(*weights)])  # gains of 4 and more: chaotic
+    whole = reference.run(model, self_test(model).xs)[0]
+    test = self_test(model)
+    assert 1 <= len(test.xs) < TEST_STEPS
+    assert np.array_equal(test.ys, whole.astype(np.float32))
+    build(model, this_machine(), tmp_path, name="net")
+    built = Library(tmp_path, "net")
+    assert built("self_test", built.state) == 0
+    assert f"Runs {len(test.xs)} steps" in (tmp_path / "net.h").read_text()
+
+
+@needs_linker
+def test_loader_refuses_the_library_of_another_network(tmp_path: Path) -> None:
+    for folder, weight in (("a", 0.5), ("b", 0.25)):
+        build(Model([edge_rnn.Elman([[1.0]], [[weight]])]), this_machine(), tmp_path / folder, name="net")
+    (tmp_path / "a" / "net.json").write_bytes((tmp_path / "b" / "net.json").read_bytes())
+    command = [sys.executable, str(tmp_path / "a" / "net.py")]
+    done = subprocess.run(command, input="", capture_output=True, text=True, check=False)
+    assert "are not of one build" in done.stderr
 
 
 @needs_linker
@@ -323,6 +348,15 @@ def test_every_board_gets_its_files(make_model: Build, tmp_path: Path) -> None:
                 assert not re.search(r"(?<!\$)\$\{?\w", path.read_text()) or path.name == "Makefile", path
 
 
+def test_words_of_a_stranger_end_neither_comment_nor_table(make_model: Build, tmp_path: Path) -> None:
+    model = dataclasses.replace(make_model("gru", 1, 2), name="a */ int b; /* c", labels=("d|e", *"fgh"))
+    build(model, "cortex_m4f", tmp_path, name="net")
+    header = (tmp_path / "net.h").read_text()
+    assert header.startswith("/* a * / int b; / * c\n")
+    rows = [line for line in (tmp_path / "README.md").read_text().splitlines() if line.startswith("| ")]
+    assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {3}
+
+
 def test_without_a_linker_an_object_and_a_sentence(
     make_model: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -341,6 +375,9 @@ def test_what_is_refused_leaves_nothing(make_model: Build, tmp_path: Path, monke
     with pytest.raises(CompileError):
         build(make_model("gru", 3, 9), ARM_BOARD, tmp_path / "new", name="net")
     assert not (tmp_path / "new").exists()
+    monkeypatch.undo()
+    with pytest.raises(FileError, match="cannot be made: embedded null byte"):
+        build(make_model("gru", 3, 9), ARM_BOARD, tmp_path / "a\0b", name="net")
 
 
 @pytest.mark.parametrize("name", ["9net", "a b", "ü", "x" * 65, "-"])

@@ -153,6 +153,10 @@ def test_reader_that_leaves_ends_the_loop_quietly(model: Model, start: Any) -> N
     process.stdout.close()
     assert process.wait() == 0
     assert b"Traceback" not in process.stderr.read()
+    process = start("--source", "proc:cpu,memory,load", "--rate", "200")
+    process.stdout.close()  # before the header
+    assert process.wait() == 0
+    assert b"unexpected" not in process.stderr.read()
 
 
 def test_systemd_is_told(model: Model, start: Any, tmp_path: Path) -> None:

@@ -9,7 +9,9 @@ import math
 import os
 import resource
 import signal
+import sys
 import threading
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +19,14 @@ import numpy as np
 import pytest
 
 import edge_rnn
-from edge_rnn.errors import InputError
-from edge_rnn.loop import Realtime, SampleError, SinkClosed, Timed, sinks, sources
+from edge_rnn.errors import FileError, InputError
+from edge_rnn.loop import Realtime, SampleError, SinkClosed, Timed, feed, hanging, reader, sinks, sources
+from edge_rnn.loop.backoff import Backoff
 from edge_rnn.loop.collector import SlackCollector
 from edge_rnn.loop.reader import ThreadFeed
+from edge_rnn.loop.realtime import applied
 from edge_rnn.loop.ring import Item
+from edge_rnn.loop.status import write_status
 from loop_fakes import FakeClock, Gate, Kept, Script, loop, outputs, stream
 
 XS = [float(x) for x in np.random.default_rng(1).standard_normal(8).astype(np.float32)]
@@ -135,7 +140,7 @@ def test_newest_of_the_samples_that_wait_is_taken_or_all_of_them(policy: Any, ta
 
 
 @pytest.mark.parametrize(
-    ("policy", "taken", "late"), [("catch_up", [1, 2], 2), ("drop", [1, 2], 2), ("hold", [1, 1, 1, 2], 2)]
+    ("policy", "taken", "late"), [("catch_up", [1, 2], 1), ("drop", [1, 2], 2), ("hold", [1, 1, 1, 2], 2)]
 )
 def test_late_sample_is_waited_for_left_out_or_held(policy: Any, taken: list[float], late: int) -> None:
     sink, counters = arriving(policy, {-1: [1.0], 3: [2.0]}, 4)
@@ -143,6 +148,36 @@ def test_late_sample_is_waited_for_left_out_or_held(policy: Any, taken: list[flo
     assert counters.late_samples == late
     assert counters.skipped_ticks == (2 if policy == "drop" else 0)
     assert counters.held == (2 if policy == "hold" else 0)
+
+
+def test_schedule_follows_a_source_that_begins_anew_at_another_moment() -> None:
+    clock, sink = FakeClock(), Kept()
+    made = loop(Gate(), sink, 10, clock=clock)
+    feed = made._feed
+    assert isinstance(feed, ThreadFeed)
+    feed._going_on.set()
+    feed.start = lambda: None  # type: ignore[method-assign]
+    # Every 100 ms, but for one pause of 430 ms: as of a sensor that was plugged in again.
+    due = [clock.ns + 10**8 * k + (33 * 10**7 if k > 5 else 0) for k in range(20)]
+    lags = []
+
+    def sleep(seconds: float) -> None:
+        for _ in range(round(seconds * 1000)):
+            clock.ns += 10**6
+            while due and due[0] <= clock.ns:
+                feed._ring.put(np.ones(1, np.float32), Item("", math.nan, due.pop(0)), feed._going_on)
+        if not due and not feed.waiting:
+            made.stop()
+
+    def write(y: np.ndarray, t_s: float) -> None:
+        lags.append(clock.ns - made._stepper._last_ns)
+
+    clock.sleep = sleep  # type: ignore[method-assign]
+    feed.wait = sleep  # type: ignore[method-assign]
+    sink.write = write  # type: ignore[method-assign]
+    counters = made.run()
+    assert (counters.steps, counters.late_samples) == (20, 1)
+    assert max(lags) <= 10**8  # half a period, and the time that passes before the loop looks
 
 
 BAD = ["x", [1, 2], b"\xff", [[1]], {"a": 1}, SampleError("what the source says")]
@@ -358,6 +393,44 @@ def test_threads_that_hang_are_bounded() -> None:
         gate.open.release(10)
 
 
+@pytest.mark.parametrize("blocks", [True, False])
+def test_threads_that_hang_in_closing_are_bounded(blocks: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, end = hanging.close_aside, threading.Event()
+    monkeypatch.setattr(hanging, "close_aside", lambda thing, wait_s: real(thing, 0.001))
+    for module in (feed, reader):
+        monkeypatch.setattr(module, "Backoff", lambda *_: Backoff(0.001, 0.001))
+    reads = made_so_far = 0
+
+    class Stuck(Script):
+        def read(self) -> Any:
+            nonlocal reads
+            reads += 1
+            if reads == 60:
+                return None
+            raise OSError("gone")
+
+        def close(self) -> None:
+            end.wait()
+
+    def make() -> Stuck:
+        nonlocal made_so_far
+        made_so_far += 1
+        return Stuck([], blocks=blocks, live=blocks)
+
+    made = loop(make, None, None if blocks else 10)
+    assert made.run().source_failures == 59
+    assert made_so_far == 1 + hanging.MAX_HANGING
+    end.set()
+
+
+def test_class_is_a_function_that_makes_a_source() -> None:
+    class Three(Script):
+        def __init__(self) -> None:
+            super().__init__([[1.0]] * 3)
+
+    assert loop(Three).run().steps == 3
+
+
 def test_flood_in_a_full_ring_is_counted_and_the_newest_stay() -> None:
     given = threading.Event()
     items = [*([float(i)] for i in range(1000)), given.set, lambda: time_out.wait(60)]
@@ -480,6 +553,20 @@ def test_status_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     said: list[str] = []
     loop(Script([x] for x in XS), status=tmp_path / "no" / "status", report=said.append).run()
     assert "the status cannot be written: No such file or directory" in said[0]
+    loop(Script([]), status=tmp_path, report=said.append).run()
+    assert "it is a folder or a device" in said[1]
+    with pytest.raises(FileError, match="it is a folder or a device"):
+        write_status(Path("/dev/null"), {})
+    assert not list(Path("/dev").glob(".null*"))
+
+
+def test_uptime_does_not_follow_a_clock_that_is_set() -> None:
+    clock = FakeClock()
+    made = loop(Script([lambda: clock.pass_s(5), [1.0]]), clock=clock)
+    wall_s = clock.wall_s
+    made.run()
+    clock.wall_s = lambda: wall_s() + 1e9  # type: ignore[method-assign]
+    assert made.status()["uptime_s"] == 5
 
 
 def test_garbage_is_collected_in_slack_and_put_back_as_it_was() -> None:
@@ -538,6 +625,18 @@ def test_realtime_is_asked_for_and_what_is_refused_is_told(monkeypatch: pytest.M
     assert len(made.status()["warnings"]) == 2
     assert "SCHED_FIFO 50 is not allowed (Operation not permitted)" in made.status()["warnings"][1]
     assert "[4095] cannot be had" in said[0]
+
+
+def test_loops_that_overlap_put_the_switch_interval_back() -> None:
+    before = sys.getswitchinterval()
+    with ExitStack() as first, ExitStack() as second:
+        first.enter_context(applied(Realtime(), 100.0))
+        second.enter_context(applied(Realtime(), 1000.0))
+        assert sys.getswitchinterval() == pytest.approx(50e-6)
+        first.close()
+        assert sys.getswitchinterval() == pytest.approx(50e-6)
+        second.close()
+        assert sys.getswitchinterval() == before
 
 
 def test_priority_is_that_of_the_loop_alone() -> None:

@@ -216,9 +216,10 @@ def test_journal_does_not_say_the_same_a_thousand_times() -> None:
     assert journal.as_json()["bad"]["last"] == "sample 1000."
 
 
-def test_report_that_fails_does_not_matter() -> None:
+@pytest.mark.parametrize("error", [BrokenPipeError, RuntimeError])
+def test_report_that_fails_does_not_matter(error: type[Exception]) -> None:
     def broken(text: str) -> None:
-        raise BrokenPipeError
+        raise error
 
     Journal(broken, FakeClock()).tell("bad", "nobody hears it")
 

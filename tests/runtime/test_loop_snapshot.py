@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
 import sys
 import time
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -178,11 +180,52 @@ def test_folder_that_is_not_there_is_said_at_once(tmp_path: Path) -> None:
         run(tmp_path / "no", XS)
 
 
-def test_link_or_folder_in_the_way(tmp_path: Path) -> None:
+def test_whole_one_aside_outlives_a_disk_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(tmp_path, XS[:3])
+    (tmp_path / "state").rename(tmp_path / "state.new")  # the power went before the second renaming
+    path, network = tmp_path / "state", stream()
+    assert snapshot_file.restore(network, path, lambda text: None) is not None
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(FileError, match="No space"):
+        snapshot_file.write(path, b"a part")
+    found = snapshot_file.restore(network, path, lambda text: None)
+    assert found is not None
+    assert found.steps == 3
+
+
+def test_folder_or_device_stays_where_it_is(tmp_path: Path) -> None:
     (tmp_path / "state").mkdir()
-    ys, said, _ = run(tmp_path, XS)
-    assert ys == outputs(XS)
-    assert "cannot be read: Is a directory" in said[0]
+    with pytest.raises(FileError, match="it is a folder or a device"):
+        run(tmp_path, XS)
+    with pytest.raises(FileError, match="Is a directory"):
+        snapshot_file.write(tmp_path / "state", b"")
+    assert (tmp_path / "state").is_dir()
+    with pytest.raises(FileError, match="it is a folder or a device"), snapshot_file.locked(Path("/dev/null")):
+        pass
+
+
+def test_loop_that_cannot_start_lets_go_of_everything(tmp_path: Path) -> None:
+    source, status = Script([[1.0]]), tmp_path / "status"
+    with snapshot_file.locked(tmp_path / "state"):
+        made = loop(source, snapshot=tmp_path / "state", status=status)
+        with pytest.raises(InputError, match="another loop"):
+            made.run()
+    assert source.closed == 1
+    assert made.status()["state"] == "stopped"
+    assert not status.exists()  # it may be the other loop's
+
+
+def test_restoring_takes_no_more_memory_than_the_file_has(tmp_path: Path) -> None:
+    run(tmp_path, XS)
+    tracemalloc.start()
+    snapshot_file.read(tmp_path / "state", stream().model.fingerprint)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 2**20
 
 
 def test_bad_sample_that_ends_the_loop_saves_before(tmp_path: Path) -> None:

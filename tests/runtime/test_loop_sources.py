@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import math
 import os
+import resource
+import socket
 import struct
 import sys
 import threading
@@ -21,6 +24,7 @@ import pytest
 from edge_rnn.errors import EdgeRnnError, FileError, InputError, UnsupportedError
 from edge_rnn.layers import Elman
 from edge_rnn.loop import SampleError, SinkClosed, Timed, open_sink, open_source, sinks, sources
+from edge_rnn.loop.mqtt_client import Address
 from edge_rnn.loop.sources.wav import pcm
 from edge_rnn.model import Model
 from loop_fakes import Kept, loop, stream
@@ -129,6 +133,25 @@ def test_pipe_loses_nothing_and_its_silence_is_noticed() -> None:
     assert counters.steps == 10_000
     assert counters.dropped == 0
     assert "the source has been silent" in said[0]
+
+
+def test_pipe_of_a_process_with_many_files() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < 2000:
+        pytest.skip("so many files are not allowed here")
+    reading, writing = os.pipe()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (2000, hard))
+    try:
+        source = sources.Lines("-", 1)
+        os.close(source._descriptor)
+        source._descriptor = fcntl.fcntl(reading, fcntl.F_DUPFD_CLOEXEC, 1500)
+        source.blocks = True
+        os.write(writing, b"1\n2")
+        os.close(writing)
+        assert all_of(source) == [[1.0], [2.0]]
+    finally:
+        os.close(reading)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_named_pipe(tmp_path: Path) -> None:
@@ -703,6 +726,40 @@ def test_microphone_that_is_pulled_out(monkeypatch: pytest.MonkeyPatch) -> None:
     assert fake.opened[0]["device"] == "USB"
 
 
+def test_microphone_that_is_closed_while_it_is_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = FakeSound()
+    monkeypatch.setitem(sys.modules, "sounddevice", fake)
+    source, given_back = sources.Microphone(4), []
+    real = source._open
+
+    def slow() -> Any:
+        opened = real()
+        opened.close = lambda: given_back.append(opened)
+        source.close()  # as another thread does, whose patience is over
+        return opened
+
+    source._open = slow
+    with pytest.raises(OSError, match="was closed"):
+        source.read()
+    assert len(given_back) == 1
+
+
+def test_broker_that_answers_after_the_source_was_closed_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    client = pytest.importorskip("paho.mqtt.client")
+    real = client.Client.connect
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        source = sources.Mqtt(Address("127.0.0.1", server.getsockname()[1], "t"), 1)
+
+        def slow(self: Any, *arguments: Any) -> Any:
+            source.close()  # as another thread does, whose patience is over
+            return real(self, *arguments)
+
+        before = threading.active_count()
+        monkeypatch.setattr(client.Client, "connect", slow)
+        assert source.read() is None
+        assert threading.active_count() == before
+
+
 # What is not installed
 
 
@@ -741,6 +798,7 @@ def test_package_that_is_missing_is_named(
         ("csv:-?time=t", "input_names"),
         ("proc:cpu", "got 1 fields"),
         ("mpu6050:1", "gives 6 numbers, but the model reads 3"),
+        ("mpu6050:i2c", "has the bus 'i2c', expected its number"),
         ("mqtt:/topic", "has no host"),
         ("mqtt://host", "has no topic"),
         ("mqtt://host:port/topic", "is no address of a broker"),
@@ -749,7 +807,7 @@ def test_package_that_is_missing_is_named(
 )
 def test_source_that_is_misspelled(url: str, words: str) -> None:
     with pytest.raises(EdgeRnnError) as caught:
-        open_source(url, model())
+        open_source(url, model(6) if "i2c" in url else model())
     assert words in str(caught.value)
 
 
@@ -822,6 +880,22 @@ def test_full_disk_and_sinks_that_are_misspelled() -> None:
     }.items():
         with pytest.raises(EdgeRnnError, match=words):
             open_sink(url, model())
+
+
+def test_header_that_could_not_be_written_comes_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    y, real = np.zeros(2, np.float32), os.write
+
+    def full(descriptor: int, data: Any) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "write", full)
+    sink = sinks.Lines(tmp_path / "out", model())
+    with pytest.raises(OSError, match="No space left"):
+        sink.write(y, 1.0)
+    monkeypatch.setattr(os, "write", real)
+    sink.write(y, 2.0)
+    sink.write(y, 3.0)
+    assert (tmp_path / "out").read_text() == "t_s,y0,y1\n2.000000,0.0,0.0\n3.000000,0.0,0.0\n"
 
 
 def test_stdout_that_nobody_reads_ends_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:

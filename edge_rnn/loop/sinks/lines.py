@@ -29,12 +29,13 @@ class Lines:
     kind
         ``"csv"`` or ``"json"``.
     header
-        Whether CSV begins with a line of names, in an empty file and on stdout.
+        Whether CSV begins with a line of names, in an empty file and on stdout. One that could not be written comes
+        before the next line.
 
     Raises
     ------
     FileError
-        The file cannot be made or written to.
+        The file cannot be made.
     """
 
     def __init__(self, path: str | os.PathLike[str], model: Model, *, kind: str = "csv", header: bool = True) -> None:
@@ -46,7 +47,10 @@ class Lines:
         self._torn = False
         self._descriptor = -1
         self._inode = (0, 0)
+        self._unwritten = b""
         self._open()
+        with contextlib.suppress(OSError, SinkClosed):  # the first write will tell, and the loop knows what to do
+            self._put(b"")
 
     def write(self, y: Array, t_s: float) -> None:
         """Write one line.
@@ -81,8 +85,7 @@ class Lines:
             self._inode = found.st_dev, found.st_ino
             empty = found.st_size == 0
         self._torn = False
-        if empty and self._header:
-            self._put(self._header)
+        self._unwritten = self._header if empty else b""
 
     def _in_place(self) -> bool:
         assert self._path is not None
@@ -93,6 +96,7 @@ class Lines:
         return self._descriptor >= 0 and (found.st_dev, found.st_ino) == self._inode
 
     def _put(self, line: bytes) -> None:
+        line = self._unwritten + line
         if self._torn:
             line = b"\n" + line
         left = memoryview(line)
@@ -104,7 +108,7 @@ class Lines:
         except OSError:
             self._torn = self._torn or 0 < len(left) < len(line)
             raise
-        self._torn = False
+        self._torn, self._unwritten = False, b""
 
     def _let_go(self) -> None:
         descriptor, self._descriptor = self._descriptor, -1

@@ -150,8 +150,9 @@ class Lines:
                 self._closed.wait(_LOOK_S)
             return
         if self.blocks and not self._follow:
-            ready, _, _ = select.select([self._descriptor], [], [], _LOOK_S)
-            if not ready:
+            poll = select.poll()  # select() takes no descriptor above 1023
+            poll.register(self._descriptor, select.POLLIN)
+            if not poll.poll(1000 * _LOOK_S):
                 return
         data = os.read(self._descriptor, _CHUNK_BYTES)
         if data:

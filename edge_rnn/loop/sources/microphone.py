@@ -71,6 +71,7 @@ class Microphone:
         self._stream: Any = None
         self._block: Array = np.empty((0, size), np.float32)
         self._place = 0
+        self._closed = False
         self.overflows = 0
 
     def read(self) -> Array:
@@ -86,9 +87,11 @@ class Microphone:
                 if self._stream is None:
                     self._stream = self._open()
                     self._stream.start()
+                if self._closed:  # while it was opened: nobody else will give it back
+                    raise OSError("the microphone was closed")
                 data, overflowed = self._stream.read(self._count * self._size)
             except Exception as error:
-                self.close()
+                self._let_go()
                 raise OSError(str(error) or type(error).__name__) from None
             self.overflows += bool(overflowed)
             self._block = np.asarray(data, np.float32).reshape(-1, self._size)
@@ -98,7 +101,11 @@ class Microphone:
         return x
 
     def close(self) -> None:
-        """Give the device back."""
+        """Give the device back, for good."""
+        self._closed = True
+        self._let_go()
+
+    def _let_go(self) -> None:
         stream, self._stream = self._stream, None
         if stream is not None:
             stream.close()

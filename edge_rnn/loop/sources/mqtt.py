@@ -139,6 +139,8 @@ class Mqtt:
             raise OSError(f"the broker at {host}:{port} does not answer: {error.strerror or error}") from None
         client.loop_start()
         self._client = client
+        if self._closed:  # while we waited for the broker: nobody else will leave it
+            self._disconnect()
 
     def _disconnect(self) -> None:
         client, self._client = self._client, None

@@ -185,12 +185,12 @@ def _as_lists(test: SelfTest) -> dict[str, Any]:
 
 
 def _write(folder: Path, data: Mapping[str, bytes]) -> None:
-    """Each file at once or not at all; a new folder appears with all of them."""
+    """Each file at once or not at all, the last one telling that the others are there."""
     from edge_rnn import atomic
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise FileError(f"{folder}: cannot be made: {error.strerror or error}.") from None
+    except (OSError, ValueError) as error:  # the latter: a zero byte in the name
+        raise FileError(f"{folder}: cannot be made: {getattr(error, 'strerror', None) or error}.") from None
     for file, content in data.items():
         atomic.write(folder / file, content)

@@ -82,16 +82,22 @@ def _values(board: Device, name: str, meta: Mapping[str, Any]) -> dict[str, Any]
         **meta,
         "NAME": name.upper(),
         "name": name,
-        "title": meta["title"] or name,
+        "title": _harmless(meta["title"] or name),
+        "device": _harmless(meta["device"]),
         "shape": shape,
         "version": edge_rnn.__version__,
         "hwcap": hex(sum(1 << bit for bit in meta["hwcap"].values())),
         "test_steps": len(meta["test"]["xs"]),
-        "table": "\n".join(f"| {title} | {text} |" for title, text in rows.items() if text),
+        "table": "\n".join(f"| {title} | {_harmless(text)} |" for title, text in rows.items() if text),
         "sample": str([round(value, 3) for value in meta["test"]["xs"][0]]),
         "compiler": prefix,
         "flags": f"-mcpu={board.cpu} -mthumb -mfloat-abi={board.float_abi}" if triple.startswith("thumb") else "",
     }
+
+
+def _harmless(text: str) -> str:
+    """A stranger's words as C's comments and Markdown's tables take them: neither is ended."""
+    return text.replace("*/", "* /").replace("/*", "/ *").replace("|", "\\|")
 
 
 def hwcap(board: Device) -> dict[str, int]:

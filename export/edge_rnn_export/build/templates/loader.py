@@ -60,7 +60,8 @@ def _load() -> ctypes.CDLL:
     for name in ("reset", "step", "run", "save", "restore", "set_policy", "refused", "self_test", "state_bytes"):
         function = getattr(library, f"{_NAME}_{name}")
         function.restype = ctypes.c_int32
-    if library[f"{_NAME}_state_bytes"]() != META["state_bytes"]:
+    meta = json.loads(ctypes.string_at(ctypes.addressof(ctypes.c_char.in_dll(library, f"{_NAME}_meta"))))
+    if meta["fingerprint"] != META["fingerprint"] or library[f"{_NAME}_state_bytes"]() != META["state_bytes"]:
         raise OSError(f"{META['library']} and {_HERE.stem}.json are not of one build; copy both anew.")
     return library
 
