@@ -367,6 +367,21 @@ def test_without_a_linker_an_object_and_a_sentence(
     assert "net.py" not in built.files
 
 
+def test_a_build_takes_away_what_an_earlier_one_left(
+    make_model: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not linker_for(device.load(ARM_BOARD).target):
+        pytest.skip("there is no linker here: edge-rnn[cross]")
+    (tmp_path / "mine.txt").write_text("")
+    build(make_model("gru", 3, 9), ARM_BOARD, tmp_path, name="net")
+    assert (tmp_path / "libnet.so").exists()
+    monkeypatch.setattr(builder, "linker_for", lambda target: ())
+    build(make_model("gru", 3, 9), ARM_BOARD, tmp_path, name="net")
+    assert {path.name for path in tmp_path.iterdir()} == {
+        *("net.o", "net.h", "net.json", "example.c", "Makefile", "README.md", "mine.txt")
+    }
+
+
 def test_what_is_refused_leaves_nothing(make_model: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: Any) -> None:
         raise CompileError("build: no.")
@@ -380,9 +395,9 @@ def test_what_is_refused_leaves_nothing(make_model: Build, tmp_path: Path, monke
         build(make_model("gru", 3, 9), ARM_BOARD, tmp_path / "a\0b", name="net")
 
 
-@pytest.mark.parametrize("name", ["9net", "a b", "ü", "x" * 65, "-"])
-def test_names_that_are_no_c_identifiers(name: str, make_model: Build, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="expected a C identifier"):
+@pytest.mark.parametrize("name", ["9net", "a b", "ü", "x" * 65, "-", "json", "class"])
+def test_names_that_cannot_be(name: str, make_model: Build, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"expected a C identifier|which is Python's own"):
         build(make_model("gru", 3, 9), ARM_BOARD, tmp_path, name=name)
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import keyword
 import os
 import re
+import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,7 +26,7 @@ from edge_rnn_export.build.link import INSTALL, linker_for, shared_library, wasm
 from edge_rnn_export.build.network import SelfTest, layout_of, self_test
 from edge_rnn_export.build.sources import hwcap, sources
 
-__all__ = ["Built", "build"]
+__all__ = ["Built", "build", "identifier_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,7 @@ def build(model: Model, device: str | Device, output: str | os.PathLike[str], *,
         The folder cannot be written.
     """
     board = devices.load(device) if isinstance(device, str) else device
-    name = _identifier(name or model.name or "network", bool(name))
+    name = _checked(name) if name else identifier_of(model.name)
     test = self_test(model)
     layout = layout_of(model, board.target, test)
     meta = _meta(model, board, name, layout)
@@ -99,20 +101,37 @@ def build(model: Model, device: str | Device, output: str | os.PathLike[str], *,
     }
     texts = sources(board, name, whole, is_library=not note)
     data |= {file: text.encode() for file, text in texts.items()}
+    whole["files"] = [*data, f"{name}.json"]
     data[f"{name}.json"] = (json.dumps(whole, indent=1) + "\n").encode()  # last: it tells that the others are there
     folder = Path(output)
+    before = _files_of(folder / f"{name}.json")
     _write(folder, data)
+    for file in before - data.keys():  # such as a library where there is no linker now: it would not go with the rest
+        (folder / file).unlink(missing_ok=True)
     return Built(folder, {file: len(content) for file, content in data.items()}, whole, note)
 
 
-def _identifier(text: str, given: bool) -> str:
-    made = text if given else re.sub(r"\W+", "_", text.lower(), flags=re.ASCII).strip("_") or "network"
-    made = f"network_{made}" if not given and made[0].isdigit() else made
-    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,63}", made):
+def identifier_of(text: str) -> str:
+    """A C identifier made of a name or a title: small letters, digits, ``_``."""
+    made = re.sub(r"\W+", "_", text.lower(), flags=re.ASCII).strip("_")[:40]
+    return made if made[:1].isalpha() and not _is_taken(made) else f"network_{made}".rstrip("_")
+
+
+def _checked(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,63}", name):
         raise InputError(
-            f"build name got {text!r}, expected a C identifier of at most 64 characters that begins with a letter."
+            f"build name got {name!r}, expected a C identifier of at most 64 characters that begins with a letter."
         )
-    return made
+    if _is_taken(name):
+        raise InputError(
+            f"build name got {name!r}, which is Python's own: its loader could not be imported; use another."
+        )
+    return name
+
+
+def _is_taken(name: str) -> bool:
+    """Whether a Python file of this name cannot be imported, or would stand in the way of one of Python's own."""
+    return keyword.iskeyword(name) or name in sys.stdlib_module_names
 
 
 def _meta(model: Model, board: Device, name: str, layout: Layout) -> dict[str, Any]:
@@ -182,6 +201,15 @@ def _compiled(board: Device, name: str, layout: Layout, meta: Mapping[str, Any],
 
 def _as_lists(test: SelfTest) -> dict[str, Any]:
     return {"xs": test.xs.tolist(), "ys": test.ys.tolist(), "tolerance": test.tolerance}
+
+
+def _files_of(path: Path) -> set[str]:
+    """Names of the files of an earlier build, as its JSON tells; none where there is none that can be read."""
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))["files"]
+        return {file for file in told if file == Path(file).name and file not in (".", "..")}
+    except (OSError, ValueError, KeyError, TypeError):
+        return set()
 
 
 def _write(folder: Path, data: Mapping[str, bytes]) -> None:

@@ -41,9 +41,9 @@ def add_build(subparsers: Any) -> None:
 
 def _build(args: argparse.Namespace) -> int:
     from edge_rnn.files import load
-    from edge_rnn_export.build.builder import build
+    from edge_rnn_export.build.builder import build, identifier_of
 
-    built = build(load(args.model), args.device, args.output, name=args.name or _stem(args.model))
+    built = build(load(args.model), args.device, args.output, name=args.name or identifier_of(Path(args.model).stem))
     meta = built.meta
     print(f"built        {built.folder / meta['library']}, {built.files[meta['library']]} bytes, for {meta['device']}")
     print(f"compiled     for {meta['cpu']}, {meta['triple']}" + "".join(f", needs {word}" for word in meta["cpuinfo"]))
@@ -52,9 +52,3 @@ def _build(args: argparse.Namespace) -> int:
     if built.note:
         print(f"missing      {built.note}")
     return 0
-
-
-def _stem(path: str) -> str:
-    """A C identifier out of a file's name."""
-    made = "".join(c if c.isascii() and c.isalnum() else "_" for c in Path(path).stem.lower()).strip("_")
-    return made if made[:1].isalpha() else f"network_{made}".rstrip("_")
