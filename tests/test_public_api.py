@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import os
 import subprocess
@@ -41,11 +40,11 @@ def test_public_name_has_a_docstring(package: str, name: str) -> None:
         assert inspect.getdoc(value)
 
 
-def test_functions_are_not_hidden_by_modules_of_the_same_name() -> None:
-    for name in ("from_torch", "to_onnx", "verify"):
-        assert callable(getattr(edge_rnn_export, name))
-    importlib.import_module("edge_rnn_export.verify")
-    assert callable(edge_rnn_export.verify)
+@pytest.mark.parametrize("package", ["edge_rnn", "edge_rnn_export"])
+def test_functions_are_not_hidden_by_modules_of_the_same_name(package: str) -> None:
+    folder = Path(str({"edge_rnn": edge_rnn, "edge_rnn_export": edge_rnn_export}[package].__file__)).parent
+    modules = {path.stem for path in folder.iterdir() if path.suffix == ".py" or path.is_dir()}
+    assert not modules & set(sys.modules[package].__all__)
 
 
 def test_unknown_name_is_an_attribute_error() -> None:

@@ -193,7 +193,7 @@ def _export(args: argparse.Namespace) -> int:
 
 def _verify(args: argparse.Namespace) -> int:
     from edge_rnn.files import load
-    from edge_rnn_export.verify import verify
+    from edge_rnn_export.verifying import verify
 
     model = load(args.model)
     report = verify(model, args.graph, steps=args.steps, xs=_recording(args, model))

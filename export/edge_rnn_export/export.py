@@ -15,7 +15,7 @@ from edge_rnn_export.cost import measured
 from edge_rnn_export.onnx_output import with_head
 from edge_rnn_export.precision import Operators, Precision, check_target
 from edge_rnn_export.report import Report
-from edge_rnn_export.verify import verify
+from edge_rnn_export.verifying import verify
 
 __all__ = ["to_onnx"]
 

@@ -105,7 +105,7 @@ def head_of(found: Mapping[str, str], key: str) -> Head:
     """The head that a graph's metadata tell under ``key``; ``"model"`` where they do not."""
     try:
         told = json.loads(found.get(key, "{}"))
-    except ValueError:
+    except (ValueError, RecursionError):
         return "model"
     head = told.get("head") if isinstance(told, dict) else None
     return cast("Head", head) if head in HEADS else "model"

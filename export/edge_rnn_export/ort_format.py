@@ -24,7 +24,7 @@ from edge_rnn.model import Model
 from edge_rnn_export.export import to_onnx
 from edge_rnn_export.precision import Operators, Precision
 from edge_rnn_export.report import Report
-from edge_rnn_export.verify import verify
+from edge_rnn_export.verifying import verify
 
 __all__ = ["CONFIG_SUFFIX", "to_ort"]
 

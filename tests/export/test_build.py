@@ -23,11 +23,11 @@ from edge_rnn.device import Device
 from edge_rnn.kernels import library
 from edge_rnn.kernels.standalone import FUNCTIONS, compile_library
 from edge_rnn_export import build
-from edge_rnn_export.build import builder
-from edge_rnn_export.build.gate import check_elf, check_module
-from edge_rnn_export.build.link import linker_for
-from edge_rnn_export.build.network import TEST_STEPS, layout_of, self_test
-from edge_rnn_export.build.sources import sources
+from edge_rnn_export.building import builder
+from edge_rnn_export.building.gate import check_elf, check_module
+from edge_rnn_export.building.link import linker_for
+from edge_rnn_export.building.network import TEST_STEPS, layout_of, self_test
+from edge_rnn_export.building.sources import sources
 
 pytest.importorskip("elftools")
 pytest.importorskip("capstone")

@@ -23,7 +23,7 @@ from edge_rnn_export.onnx_writer import OPSET, build_graph
 from edge_rnn_export.ort import session
 from edge_rnn_export.precision import at_precision, rounded_vectors
 from edge_rnn_export.rounded import RoundedReference
-from edge_rnn_export.verify import TOLERANCE
+from edge_rnn_export.verifying import TOLERANCE
 
 CELLS = ["elman_tanh", "elman_relu", "gru", "gru_reset_before", "lstm"]
 PRECISIONS = ["float32", "float16", "int8", "int8-weights", "int4"]

@@ -17,7 +17,7 @@ from edge_rnn.layers import LSTM, Dense, Elman, Layer, Standardize
 from edge_rnn.model import Model
 from edge_rnn_export import Report, onnx_writer, to_onnx, verify
 from edge_rnn_export.onnx_metadata import METADATA_KEY, metadata
-from edge_rnn_export.verify import TOLERANCE, TOLERANCE_LIMIT
+from edge_rnn_export.verifying import TOLERANCE, TOLERANCE_LIMIT
 
 CELLS = ["elman_tanh", "elman_relu", "gru", "gru_reset_before", "lstm"]
 

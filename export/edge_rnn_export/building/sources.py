@@ -36,7 +36,7 @@ def sources(board: Device, name: str, meta: Mapping[str, Any], *, is_library: bo
     name
         What C names and files begin with.
     meta
-        See :func:`edge_rnn_export.build.build`.
+        See :func:`~edge_rnn_export.build`.
     is_library
         Whether there is a shared library; else an object takes its place.
     """
@@ -56,7 +56,7 @@ def sources(board: Device, name: str, meta: Mapping[str, Any], *, is_library: bo
 
 
 def _text(template: str) -> str:
-    return (files("edge_rnn_export.build") / "templates" / template).read_text(encoding="utf-8")
+    return (files("edge_rnn_export.building") / "templates" / template).read_text(encoding="utf-8")
 
 
 def _filled(template: str, values: Mapping[str, Any]) -> str:

@@ -21,10 +21,10 @@ from edge_rnn.device import Device
 from edge_rnn.errors import FileError, InputError
 from edge_rnn.kernels.standalone import FUNCTIONS, STATE_ALIGNMENT_BYTES, Layout, compile_library
 from edge_rnn.model import Model
-from edge_rnn_export.build.gate import check_elf, check_module
-from edge_rnn_export.build.link import INSTALL, linker_for, shared_library, wasm_module
-from edge_rnn_export.build.network import SelfTest, layout_of, self_test
-from edge_rnn_export.build.sources import hwcap, sources
+from edge_rnn_export.building.gate import check_elf, check_module
+from edge_rnn_export.building.link import INSTALL, linker_for, shared_library, wasm_module
+from edge_rnn_export.building.network import SelfTest, layout_of, self_test
+from edge_rnn_export.building.sources import hwcap, sources
 
 __all__ = ["Built", "build", "identifier_of"]
 

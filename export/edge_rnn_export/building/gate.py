@@ -53,7 +53,7 @@ def check_elf(data: bytes, target: Target, exports: set[str]) -> None:
         raise UnsupportedError(
             f"build looks into what it made with pyelftools: pip install pyelftools ({error})."
         ) from None
-    from edge_rnn_export.build.instructions import check_instructions
+    from edge_rnn_export.building.instructions import check_instructions
 
     elf = ELFFile(io.BytesIO(data))
     problems = [*_symbols(elf, exports), *_sections(elf), *_relocations(elf)]

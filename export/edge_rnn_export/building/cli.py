@@ -41,7 +41,7 @@ def add_build(subparsers: Any) -> None:
 
 def _build(args: argparse.Namespace) -> int:
     from edge_rnn.files import load
-    from edge_rnn_export.build.builder import build, identifier_of
+    from edge_rnn_export.building.builder import build, identifier_of
 
     built = build(load(args.model), args.device, args.output, name=args.name or identifier_of(Path(args.model).stem))
     meta = built.meta

@@ -2,6 +2,4 @@
 
 from __future__ import annotations
 
-from edge_rnn_export.build.builder import Built, build
-
-__all__ = ["Built", "build"]
+__all__: list[str] = []
