@@ -91,7 +91,7 @@ _HOMES = {
     "stream_bank": ("StreamBank",),
     "windowed_stream": ("WindowedStream",),
 }
-_PUBLIC_MODULES = ("device", "formats", "loop", "reference", "sampling")
+_PUBLIC_MODULES = ("backend", "device", "formats", "frontend", "loop", "reference", "sampling")
 _MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 

@@ -20,7 +20,7 @@ LAYERS = {"Add", "Dense", "Elman", "Embedding", "GRU", "LSTM", "Standardize"}
 FUNCTIONS = {"beam_search", "dequantize", "generate", "load", "quantize", "save", "shrink", "step"}
 RUNNING = {"Model", "SensorLoop", "Stream", "StreamBank", "WindowedStream"}
 PUBLIC = ERRORS | LAYERS | FUNCTIONS | RUNNING | {"__version__"}
-HEAVY = ("numba", "llvmlite", "onnx", "onnxruntime", "torch")
+HEAVY = ("numba", "llvmlite", "onnx", "onnxruntime", "scipy", "torch")
 
 
 def test_public_names_are_these() -> None:

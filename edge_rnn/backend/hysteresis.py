@@ -1,0 +1,199 @@
+"""Hysteresis: from outputs to events, without flutter."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from edge_rnn.backend.event import Event
+from edge_rnn.errors import InputError
+from edge_rnn.frontend.options import MOST_CHANNELS, real, whole
+from edge_rnn.state_bytes import pack, unpack
+
+__all__ = ["Hysteresis"]
+
+_NONE: tuple[Event, ...] = ()
+_NEVER = -(1 << 62)
+
+
+class Hysteresis:
+    """Each output for itself: it is entered when it has been high for long enough, and left when it has been low.
+
+    Entered: ``enter_after`` vectors in a row with at least ``enter``. Left: ``leave_after`` in a row below ``leave``.
+    What lies in between changes nothing, but ends either row. NaN is below everything: an output that is lost is left,
+    not stuck. One vector takes a time that does not depend on what was before, and no memory.
+
+    Parameters
+    ----------
+    size
+        Outputs.
+    enter, leave
+        Thresholds, for all outputs or one each; ``leave`` is not above ``enter``.
+    enter_after, leave_after
+        Least duration, in vectors.
+    refractory
+        Vectors after one that an output was entered with, in which it is not entered again.
+    labels
+        What outputs are called; none for numbers alone.
+    ignore
+        Outputs that give no events, for instance that for silence.
+
+    Raises
+    ------
+    InputError
+        A number is out of bounds, or there are not as many of something as outputs.
+
+    Examples
+    --------
+    >>> from edge_rnn.backend import Hysteresis
+    >>> rule = Hysteresis(1, enter=0.8, leave=0.3, enter_after=2, labels=["fall"])
+    >>> for y in (0.9, 0.5, 0.8, 0.9, 0.4, 0.2):
+    ...     for event in rule.push(y):
+    ...         print(event.kind, event.label, event.sample, event.since, round(event.confidence, 2))
+    entered fall 3 2 0.9
+    left fall 5 3 0.9
+    """
+
+    def __init__(
+        self,
+        size: int = 1,
+        enter: float | Sequence[float] = 0.7,
+        leave: float | Sequence[float] = 0.4,
+        *,
+        enter_after: int = 1,
+        leave_after: int = 1,
+        refractory: int = 0,
+        labels: Sequence[str] = (),
+        ignore: Sequence[int] = (),
+    ) -> None:
+        where = "Hysteresis"
+        self.size = whole(where, "size", size, most=MOST_CHANNELS)
+        self._enter, self._leave = self._thresholds("enter", enter), self._thresholds("leave", leave)
+        for output, (high, low) in enumerate(zip(self._enter, self._leave, strict=True)):
+            if low > high:
+                raise InputError(f"{where} leave got {low:g} for output {output}, which is above its enter, {high:g}.")
+        self._enter_after = whole(where, "enter_after", enter_after)
+        self._leave_after = whole(where, "leave_after", leave_after)
+        self._refractory = whole(where, "refractory", refractory, 0, 1 << 40)
+        self.labels = tuple(labels)
+        if self.labels and len(self.labels) != self.size:
+            raise InputError(f"{where} got {len(self.labels)} labels, expected {self.size}, one for each output.")
+        ignored = {whole(where, "ignore", output, 0, self.size - 1) for output in ignore}
+        self._watched = [output for output in range(self.size) if output not in ignored]
+        self.reset()
+
+    def __repr__(self) -> str:
+        return f"<Hysteresis {self.spec}>"
+
+    @property
+    def spec(self) -> str:
+        """All that decides what it does, in words."""
+        return (
+            f"hysteresis:size={self.size},enter={self._enter},leave={self._leave},after={self._enter_after}/"
+            f"{self._leave_after},refractory={self._refractory},watched={self._watched}"
+        )
+
+    @property
+    def active(self) -> tuple[int, ...]:
+        """Outputs that are entered and not left."""
+        return tuple(output for output in self._watched if self._active[output])
+
+    def push(self, y: ArrayLike, t_s: float = math.nan) -> tuple[Event, ...]:
+        """Take one output vector.
+
+        Parameters
+        ----------
+        y
+            ``(size,)``; with one output a plain number will do.
+        t_s
+            Its time in seconds, for the events.
+
+        Returns
+        -------
+        What began or ended with it, mostly nothing.
+
+        Raises
+        ------
+        InputError
+            The shape does not fit.
+        """
+        values = np.asarray(y)
+        if values.shape != (self.size,) and not (values.ndim == 0 and self.size == 1):
+            raise InputError(f"Hysteresis.push got shape {values.shape}, expected ({self.size},).")
+        numbers: list[float] = values.reshape(-1).tolist()
+        events = _NONE
+        sample = self._sample
+        self._sample += 1
+        for output in self._watched:
+            value = numbers[output]
+            if self._active[output]:
+                event = self._while_active(output, value, sample, t_s)
+            else:
+                event = self._while_quiet(output, value, sample, t_s)
+            if event is not None:
+                events = (*events, event)
+        return events
+
+    def reset(self) -> None:
+        """Back to how it was made; what is entered is forgotten, without an event."""
+        self._sample = 0
+        self._active = [0] * self.size
+        self._row = [0] * self.size  # vectors in a row that speak for a change
+        self._entered = [_NEVER] * self.size
+        self._peak: NDArray[np.float64] = np.zeros(self.size)
+
+    def snapshot(self) -> bytes:
+        """What it remembers, in bytes that name its options; :meth:`restore` takes them, on any machine."""
+        return pack(self.spec, [self._sample, *self._active, *self._row, *self._entered], [self._peak])
+
+    def restore(self, snapshot: bytes) -> None:
+        """Go on from where :meth:`snapshot` was taken.
+
+        Raises
+        ------
+        StateError
+            The bytes are damaged, of another version, or of other options; it is as it was.
+        """
+        size = self.size
+        numbers = unpack(self.spec, snapshot, 1 + 3 * size, [self._peak])
+        self._sample = numbers[0]
+        self._active, self._row, self._entered = (
+            list(numbers[begin : begin + size]) for begin in (1, 1 + size, 1 + 2 * size)
+        )
+
+    def _thresholds(self, name: str, given: float | Sequence[float]) -> list[float]:
+        values = [given] * self.size if isinstance(given, (int, float)) else list(given)
+        if len(values) != self.size:
+            raise InputError(f"Hysteresis {name} got {len(values)} numbers, expected one, or one for each output.")
+        return [real("Hysteresis", name, value, -1e30) for value in values]
+
+    def _while_quiet(self, output: int, value: float, sample: int, t_s: float) -> Event | None:
+        if not value >= self._enter[output]:
+            self._row[output] = 0
+            return None
+        self._row[output] += 1
+        if self._row[output] < self._enter_after or sample - self._entered[output] <= self._refractory:
+            return None
+        since = sample - self._row[output] + 1
+        self._active[output], self._row[output] = 1, 0
+        self._entered[output], self._peak[output] = sample, value
+        return Event("entered", output, self._label(output), sample, since, value, t_s)
+
+    def _while_active(self, output: int, value: float, sample: int, t_s: float) -> Event | None:
+        if value >= self._leave[output]:
+            self._row[output] = 0
+            if value > self._peak[output]:
+                self._peak[output] = value
+            return None
+        self._row[output] += 1
+        if self._row[output] < self._leave_after:
+            return None
+        self._active[output] = self._row[output] = 0
+        peak = float(self._peak[output])
+        return Event("left", output, self._label(output), sample, self._entered[output], peak, t_s)
+
+    def _label(self, output: int) -> str:
+        return self.labels[output] if self.labels else ""

@@ -1,0 +1,102 @@
+"""Majority: what most of the last outputs were for."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from edge_rnn.frontend.front_end import Array, FrontEnd
+from edge_rnn.frontend.options import MOST_CHANNELS, real, whole
+
+__all__ = ["Majority"]
+
+_NOBODY = -1
+
+
+class Majority(FrontEnd):
+    """Share of the last N output vectors in which each output was the largest; the largest share is the majority.
+
+    A vector with a NaN, or whose largest value is below ``threshold``, is a vote for nobody, as are those that have not
+    come yet. Of equal values the first wins.
+
+    Parameters
+    ----------
+    last
+        How many votes count.
+    size
+        Outputs.
+    threshold
+        What the largest value has to reach. With one output it is what makes a vote.
+
+    Attributes
+    ----------
+    winner
+        Output with the most votes so far, the first of equals; -1 if nobody has one.
+
+    Examples
+    --------
+    >>> from edge_rnn.backend import Majority
+    >>> majority = Majority(last=4, size=2)
+    >>> [majority.push(y).tolist() for y in ([0.9, 0.1], [0.2, 0.8], [0.6, 0.4], [0.7, 0.3])][-1]
+    [0.75, 0.25]
+    >>> majority.winner
+    0
+    """
+
+    kind = "majority"
+    _numbers = ("_place",)
+    _arrays = ("_votes", "_counts")
+
+    def __init__(self, last: int, size: int = 1, threshold: float | None = None) -> None:
+        last, size = whole("Majority", "last", last), whole("Majority", "size", size, most=MOST_CHANNELS)
+        options: dict[str, Any] = {"last": last, "size": size}
+        if threshold is not None:
+            options["threshold"] = threshold = real("Majority", "threshold", threshold, -1e30)
+        super().__init__(size, size, 1, options)
+        self._last = last
+        self._least = -np.inf if threshold is None else threshold
+        self._votes = np.full(last, _NOBODY, np.int32)
+        self._counts, self._shares = np.zeros(size), np.zeros(size)
+        self._place = 0
+
+    @property
+    def winner(self) -> int:
+        best = int(self._counts.argmax())
+        return best if self._counts[best] else _NOBODY
+
+    @property
+    def delay(self) -> Fraction:
+        """From the middle of the votes that count to the last one, in samples."""
+        return Fraction(self._last - 1, 2)
+
+    def push(self, x: ArrayLike) -> Array:
+        return self._step(self._sample(x), self.y)
+
+    def due(self, samples: int) -> int:
+        return samples
+
+    def reset(self) -> None:
+        super().reset()
+        self._votes[:] = _NOBODY
+        self._place = 0
+
+    def _run(self, xs: Array, ys: Array) -> None:
+        for x, y in zip(xs, ys, strict=True):
+            self._step(x, y)
+
+    def _step(self, x: Array, y: Array) -> Array:
+        best = int(x.argmax())  # a NaN, if there is one
+        vote = best if x[best] >= self._least else _NOBODY
+        old = self._votes[self._place]
+        if old != _NOBODY:
+            self._counts[old] -= 1
+        if vote != _NOBODY:
+            self._counts[vote] += 1
+        self._votes[self._place] = vote
+        self._place = (self._place + 1) % self._last
+        np.divide(self._counts, self._last, out=self._shares)
+        y[:] = self._shares
+        return y

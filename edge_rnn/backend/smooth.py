@@ -1,0 +1,87 @@
+"""Smooth: exponential smoothing of outputs."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from edge_rnn.frontend.front_end import Array, FrontEnd
+from edge_rnn.frontend.options import MOST_CHANNELS, real, whole
+
+__all__ = ["Smooth"]
+
+
+class Smooth(FrontEnd):
+    """Each output's exponentially weighted mean: ``s += (1 - exp(-1 / samples)) * (y - s)``; s begins as the first y.
+
+    A value that is not finite is left out: what it should have changed stays as it was, 0 if there was nothing before.
+
+    Parameters
+    ----------
+    samples
+        Time constant: after so many vectors a step is followed to 63 %.
+    size
+        Outputs.
+
+    Examples
+    --------
+    >>> from edge_rnn.backend import Smooth
+    >>> smooth = Smooth(samples=1)
+    >>> [round(float(smooth.push(y)[0]), 3) for y in (0.0, 1.0, 1.0)]
+    [0.0, 0.632, 0.865]
+    """
+
+    kind = "smooth"
+    _numbers = ("_all_begun",)
+    _arrays = ("_mean", "_begun")
+
+    def __init__(self, samples: float, size: int = 1) -> None:
+        samples = real("Smooth", "samples", samples, 0, above=True)
+        size = whole("Smooth", "size", size, most=MOST_CHANNELS)
+        super().__init__(size, size, 1, {"samples": samples, "size": size})
+        self._share = -math.expm1(-1 / samples)
+        self._mean, self._change = np.zeros(size), np.zeros(size)
+        self._begun = np.zeros(size, np.bool_)
+        self._all_begun = 0
+
+    @property
+    def delay(self) -> Fraction:
+        """Of a ramp, in samples: 1 / share - 1."""
+        return Fraction(1 / self._share - 1)
+
+    def push(self, x: ArrayLike) -> Array:
+        return self._step(self._sample(x), self.y)
+
+    def due(self, samples: int) -> int:
+        return samples
+
+    def reset(self) -> None:
+        super().reset()
+        self._all_begun = 0
+
+    def _run(self, xs: Array, ys: Array) -> None:
+        for x, y in zip(xs, ys, strict=True):
+            self._step(x, y)
+
+    def _step(self, x: Array, y: Array) -> Array:
+        change, mean = self._change, self._mean
+        change[:] = x
+        if not self._all_begun or not math.isfinite(np.dot(change, change)):
+            self._fill_in(change)
+        change -= mean
+        change *= self._share
+        mean += change
+        y[:] = mean
+        return y
+
+    def _fill_in(self, x: NDArray[np.float64]) -> None:
+        """Put what is there already in the place of what is missing, and begin with what is there first."""
+        finite = np.isfinite(x)
+        first = finite & ~self._begun
+        self._mean[first] = x[first]
+        x[~finite] = self._mean[~finite]
+        self._begun |= finite
+        self._all_begun = int(self._begun.all())

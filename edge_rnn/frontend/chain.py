@@ -1,0 +1,159 @@
+"""Chain: front ends one after another."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import Any
+
+from numpy.typing import ArrayLike, NDArray
+
+from edge_rnn.errors import InputError, StateError
+from edge_rnn.frontend.front_end import Array, FrontEnd
+from edge_rnn.state_bytes import pack, unpack
+
+__all__ = ["Chain"]
+
+
+class Chain(FrontEnd):
+    """Front ends one after another; each reads what the one before it puts out.
+
+    Parameters
+    ----------
+    stages
+        One or more.
+
+    Attributes
+    ----------
+    stages
+        These; chains among them are taken apart.
+    y
+        The last one's.
+
+    Raises
+    ------
+    InputError
+        There is none, or one reads another number of channels than the one before it puts out.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from edge_rnn.frontend import Chain, LogMel, Resample, Standardize
+    >>> front = Chain([Resample(48000, 16000), LogMel(bands=2), Standardize([-5, -6], [2, 3])])
+    >>> front.run(np.zeros(48000, np.float32)).shape
+    (98, 2)
+    >>> front.ratio
+    Fraction(1, 480)
+    """
+
+    kind = "chain"
+
+    def __init__(self, stages: Sequence[FrontEnd]) -> None:
+        for stage in stages:
+            if not isinstance(stage, FrontEnd):
+                raise InputError(f"Chain got {type(stage).__name__}, expected front ends.")
+        self.stages: tuple[FrontEnd, ...] = tuple(
+            part for stage in stages for part in (stage.stages if isinstance(stage, Chain) else (stage,))
+        )
+        if not self.stages:
+            raise InputError("Chain got no front ends, expected one or more.")
+        for one, other in zip(self.stages, self.stages[1:], strict=False):
+            if one.output_size != other.input_size:
+                raise InputError(
+                    f"Chain: {one.spec} puts out {one.output_size} numbers, but {other.spec} reads {other.input_size}."
+                )
+        if len({id(stage) for stage in self.stages}) < len(self.stages):
+            raise InputError("Chain got the same front end twice; make another one.")
+        first, last = self.stages[0], self.stages[-1]
+        super().__init__(first.input_size, last.output_size, math.prod(stage.ratio for stage in self.stages), {})
+        self.y = last.y
+
+    @property
+    def spec(self) -> str:
+        return "|".join(stage.spec for stage in self.stages)
+
+    @property
+    def delay(self) -> Fraction:
+        """Of all stages together, in samples of the first one's input."""
+        total, rate = Fraction(0), Fraction(1)
+        for stage in self.stages:
+            total += stage.delay / rate
+            rate *= stage.ratio
+        return total
+
+    @property
+    def several(self) -> bool:
+        return any(stage.several for stage in self.stages)
+
+    @property
+    def nbytes(self) -> int:
+        return sum(stage.nbytes for stage in self.stages)
+
+    def push(self, x: ArrayLike) -> Array | None:
+        y = self.stages[0].push(x)
+        for stage in self.stages[1:]:
+            if y is None:
+                return self.more() if self.several else None
+            y = stage.push(y)
+        return self.more() if y is None and self.several else y
+
+    def more(self) -> Array | None:
+        return self._pull(len(self.stages) - 1)
+
+    def due(self, samples: int) -> int:
+        for stage in self.stages:
+            samples = stage.due(samples)
+        return samples
+
+    def run(self, xs: ArrayLike) -> Array:
+        ys = self.stages[0].run(xs)
+        for stage in self.stages[1:]:
+            ys = stage.run(ys)
+        return ys
+
+    def _run(self, xs: Array, ys: Array) -> None:
+        ys[:] = self.run(xs)
+
+    def reset(self) -> None:
+        for stage in self.stages:
+            stage.reset()
+
+    def snapshot(self) -> bytes:
+        parts = [stage.snapshot() for stage in self.stages]
+        return pack(self.spec, [], []) + b"".join(parts)
+
+    def restore(self, snapshot: bytes) -> None:
+        before = self.snapshot()
+        if not isinstance(snapshot, (bytes, bytearray, memoryview)):
+            raise StateError(f"restore got {type(snapshot).__name__}, expected the bytes of snapshot().")
+        data = bytes(snapshot)
+        head = len(pack(self.spec, [], []))
+        unpack(self.spec, data[:head], 0, [])
+        if len(data) != len(before):
+            raise StateError(f"restore got {len(data)} bytes, expected {len(before)}; it is cut off or padded.")
+        try:
+            self._restore_stages(data[head:])
+        except StateError:
+            self._restore_stages(before[head:])
+            raise
+
+    def _restore_stages(self, data: bytes) -> None:
+        for stage in self.stages:
+            size = len(stage.snapshot())
+            stage.restore(data[:size])
+            data = data[size:]
+
+    def _pull(self, place: int) -> Array | None:
+        """The next output of a stage, for which those before it are asked for theirs."""
+        stage = self.stages[place]
+        y = stage.more()
+        while y is None and place > 0:
+            x = self._pull(place - 1)
+            if x is None:
+                return None
+            y = stage.push(x)
+        return y
+
+    def _memory(self) -> Sequence[NDArray[Any]]:
+        return []

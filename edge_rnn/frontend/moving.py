@@ -1,0 +1,139 @@
+"""Moving: statistics of the last so many samples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_rnn.errors import InputError
+from edge_rnn.frontend.front_end import Array
+from edge_rnn.frontend.options import MOST_CHANNELS, MOST_NUMBERS, whole
+from edge_rnn.frontend.windowed import Windowed
+
+__all__ = ["STATISTICS", "Moving"]
+
+STATISTICS = ("mean", "std", "min", "max", "range", "rms", "energy", "crossings")
+"""What there is; see :class:`Moving`."""
+
+
+class Moving(Windowed):
+    """Statistics of a window that moves over the stream, per channel.
+
+    ``"mean"``; ``"std"``, the standard deviation (divided by the number of samples, as ``numpy.std`` does); ``"min"``,
+    ``"max"``, ``"range"`` (max - min); ``"energy"``, the sum of squares; ``"rms"``, the root of the mean square;
+    ``"crossings"``, how often the sign changes from one sample to the next within the window (zero counts as positive,
+    -0.0 as negative, as in ``librosa.zero_crossings(pad=False, threshold=0)``).
+
+    Each is computed anew from the window, in float64, the deviation in two passes: there is no running sum that could
+    drift, or keep a NaN. So an output costs in proportion to the window, about a nanosecond a sample and statistic; a
+    hop spreads that over as many samples.
+
+    Parameters
+    ----------
+    statistics
+        Which, in the order of the output: all channels of the first, then all of the next.
+    window
+        Samples of a window. The first output comes when it is full.
+    hop
+        Samples from one output to the next.
+    channels
+        Channels of a sample.
+
+    Attributes
+    ----------
+    names
+        What each output is: ``("mean 0", "mean 1", "std 0", …)``.
+
+    Raises
+    ------
+    InputError
+        There is no such statistic, none is given, or one twice; a number is out of bounds.
+
+    Examples
+    --------
+    >>> from edge_rnn.frontend import Moving
+    >>> moving = Moving(("mean", "max"), window=2)
+    >>> [None if y is None else y.tolist() for y in map(moving.push, (1.0, 5.0, 3.0))]
+    [None, [3.0, 5.0], [4.0, 5.0]]
+    """
+
+    kind = "moving"
+
+    def __init__(
+        self, statistics: Sequence[str] = ("mean", "std"), window: int = 100, hop: int = 1, channels: int = 1
+    ) -> None:
+        chosen = tuple(statistics.split("+")) if isinstance(statistics, str) else tuple(statistics)
+        if not chosen or len({*chosen}) < len(chosen) or not {*chosen} <= {*STATISTICS}:
+            raise InputError(f"Moving statistics got {'+'.join(chosen)!r}, expected some of {', '.join(STATISTICS)}.")
+        window, hop = whole("Moving", "window", window), whole("Moving", "hop", hop)
+        channels = whole("Moving", "channels", channels, most=MOST_CHANNELS)
+        if window * channels > MOST_NUMBERS:
+            raise InputError(f"Moving got a window of {window} samples of {channels} channels, which is too much.")
+        options: dict[str, Any] = {"statistics": chosen, "window": window}
+        options |= {"hop": hop} if hop != 1 else {}
+        options |= {"channels": channels} if channels != 1 else {}
+        super().__init__(channels, len(chosen) * channels, window, hop, window, options)
+        self.names = tuple(f"{name} {channel}" for name in chosen for channel in range(channels))
+        self._mean = np.zeros((channels, 1))
+        self._scratch = np.zeros((channels, window))
+        self._low, self._high = np.zeros(channels), np.zeros(channels)
+        self._signs = np.zeros((channels, window), np.bool_)
+        self._changes = np.zeros((channels, max(window - 1, 0)), np.bool_)
+        self._result = np.zeros(channels)
+        self._places: list[tuple[Callable[[NDArray[np.float64]], NDArray[np.float64]], slice]] = [
+            (getattr(self, f"_{name}_of"), slice(place * channels, (place + 1) * channels))
+            for place, name in enumerate(chosen)
+        ]
+
+    @property
+    def delay(self) -> Fraction:
+        """From the window's middle to its end, in samples."""
+        return Fraction(self._window.length - 1, 2)
+
+    def _compute(self, window: NDArray[np.float64], y: Array) -> None:
+        for compute, place in self._places:
+            y[place] = compute(window)
+
+    def _mean_of(self, window: NDArray[np.float64]) -> NDArray[np.float64]:
+        np.add.reduce(window, axis=1, out=self._result)
+        self._result /= self._window.length
+        return self._result
+
+    def _std_of(self, window: NDArray[np.float64]) -> NDArray[np.float64]:
+        self._mean[:, 0] = self._mean_of(window)
+        np.subtract(window, self._mean, out=self._scratch)
+        return self._root_mean_square(self._scratch)
+
+    def _rms_of(self, window: NDArray[np.float64]) -> NDArray[np.float64]:
+        return self._root_mean_square(window)
+
+    def _energy_of(self, window: NDArray[np.float64]) -> NDArray[np.float64]:
+        np.multiply(window, window, out=self._scratch)
+        return np.add.reduce(self._scratch, axis=1, out=self._result)
+
+    def _min_of(self, window: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.minimum.reduce(window, axis=1, out=self._low)
+
+    def _max_of(self, window: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.maximum.reduce(window, axis=1, out=self._high)
+
+    def _range_of(self, window: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.subtract(self._max_of(window), self._min_of(window), out=self._result)
+
+    def _crossings_of(self, window: NDArray[np.float64]) -> NDArray[np.float64]:
+        np.signbit(window, out=self._signs)
+        np.not_equal(self._signs[:, 1:], self._signs[:, :-1], out=self._changes)
+        np.multiply(self._mean_of(window), 0, out=self._low)  # NaN where a sample is not finite, else 0
+        np.add.reduce(self._changes, axis=1, out=self._result, dtype=np.float64)
+        self._result += self._low
+        return self._result
+
+    def _root_mean_square(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        np.multiply(values, values, out=self._scratch)
+        np.add.reduce(self._scratch, axis=1, out=self._result)
+        self._result /= self._window.length
+        return np.sqrt(self._result, out=self._result)

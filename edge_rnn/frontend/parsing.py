@@ -1,0 +1,129 @@
+"""Front ends by short texts, as the command line and the metadata of models spell them."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from types import MappingProxyType
+from typing import Any
+
+from edge_rnn.errors import InputError
+from edge_rnn.frontend.chain import Chain
+from edge_rnn.frontend.front_end import FrontEnd
+from edge_rnn.frontend.log_mel import LogMel
+from edge_rnn.frontend.mfcc import MFCC
+from edge_rnn.frontend.micro import MicroFrontEnd
+from edge_rnn.frontend.moving import Moving
+from edge_rnn.frontend.resample import Resample
+from edge_rnn.frontend.sound_settings import CEPSTRAL, SoundSettings
+from edge_rnn.frontend.standardize import Standardize
+
+__all__ = ["KINDS", "parse"]
+
+KINDS: Mapping[str, type[FrontEnd]] = MappingProxyType(
+    {each.kind: each for each in (Resample, Moving, LogMel, MFCC, MicroFrontEnd, Standardize)}
+)
+"""What there is, by name."""
+
+_UNIT = re.compile("_(hz|db)$")
+
+
+def parse(text: str) -> FrontEnd:
+    """A front end by its spelling: ``"logmel:rate=16000,frame=400,hop=160,bands=40"``.
+
+    A kind, and after a colon its options, parameters of the class without their units: ``rate`` is ``rate_hz``.
+    Several, one after another, are joined by ``|``. Lists are spelled ``mean=0.1/0.2``, statistics ``mean+std``, yes
+    and no 1 and 0. What a front end's ``spec`` says is read back as the same front end.
+
+    Raises
+    ------
+    InputError
+        There is no such kind or option, or a value does not fit.
+
+    Examples
+    --------
+    >>> from edge_rnn.frontend import parse
+    >>> front = parse("resample:rate_in=44100,rate_out=16000|mfcc:bands=40,coefficients=10")
+    >>> front.spec
+    'resample:rate_in=44100,rate_out=16000|mfcc:rate=16000,frame=400,hop=160,bands=40,coefficients=10'
+    """
+    if not isinstance(text, str):
+        raise InputError(f"front end got {type(text).__name__}, expected a text such as 'logmel:rate=16000,bands=40'.")
+    stages = [_stage(part.strip()) for part in text.split("|")]
+    return stages[0] if len(stages) == 1 else Chain(stages)
+
+
+def _stage(text: str) -> FrontEnd:
+    kind, _, rest = text.partition(":")
+    if kind not in KINDS:
+        raise InputError(f"front end {text!r} begins with {kind!r}, expected {', '.join(KINDS)}.")
+    cls = KINDS[kind]
+    types = _types(cls)
+    given: dict[str, Any] = {}
+    for option in filter(None, rest.split(",")):
+        name, equals, value = (piece.strip() for piece in option.partition("="))
+        if not equals or name not in types:
+            raise InputError(f"front end {kind!r} got {option!r}, expected NAME=VALUE with one of {', '.join(types)}.")
+        parameter, convert = types[name]
+        if parameter in given:
+            raise InputError(f"front end {kind!r} got {name} twice.")
+        try:
+            given[parameter] = convert(value)
+        except ValueError:
+            raise InputError(f"front end {kind!r} got {name} {value!r}, expected {_EXPECTED[convert]}.") from None
+    missing = [name for name in _needed(cls) if name not in given]
+    if missing:
+        raise InputError(f"front end {text!r} lacks {', '.join(_UNIT.sub('', name) for name in missing)}.")
+    return cls(**given)
+
+
+def _types(cls: type[FrontEnd]) -> dict[str, tuple[str, Callable[[str], Any]]]:
+    """By the name that users write: the parameter, and what makes its value of a text."""
+    found = {
+        name: parameter.annotation
+        for name, parameter in inspect.signature(cls).parameters.items()
+        if parameter.kind is not parameter.VAR_KEYWORD
+    }
+    if issubclass(cls, LogMel):
+        more = {field.name: str(field.type) for field in fields(SoundSettings)}
+        if not issubclass(cls, MFCC):
+            more = {name: more[name] for name in more if name not in CEPSTRAL}
+        found |= more
+    return {_UNIT.sub("", name): (name, _CONVERTERS[annotation]) for name, annotation in found.items()}
+
+
+def _needed(cls: type[FrontEnd]) -> list[str]:
+    parameters = inspect.signature(cls).parameters.values()
+    return [each.name for each in parameters if each.default is each.empty and each.kind is not each.VAR_KEYWORD]
+
+
+def _flag(text: str) -> bool:
+    if text not in ("0", "1"):
+        raise ValueError(text)
+    return text == "1"
+
+
+def _numbers(text: str) -> list[float]:
+    return [float(part) for part in text.split("/")]
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split("+"))
+
+
+_CONVERTERS: Mapping[str, Callable[[str], Any]] = {
+    "int": int,
+    "float": float,
+    "str": str,
+    "bool": _flag,
+    "ArrayLike": _numbers,
+    "Sequence[str]": _words,
+}
+_EXPECTED: Mapping[Callable[[str], Any], str] = {
+    int: "a whole number",
+    float: "a number",
+    _flag: "0 or 1",
+    _numbers: "numbers with / between them",
+}

@@ -1,0 +1,203 @@
+"""Resample: from the sensor's rate to the model's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import ArrayLike, NDArray
+
+from edge_rnn.errors import InputError
+from edge_rnn.frontend.front_end import Array, FrontEnd
+from edge_rnn.frontend.kaiser import beta_of, half_length_of, low_pass
+from edge_rnn.frontend.options import MOST_CHANNELS, MOST_NUMBERS, real, whole
+from edge_rnn.frontend.sliding_window import SlidingWindow
+
+__all__ = ["Resample"]
+
+_MOST_TAPS = 1 << 22
+_BATCH, _BATCH_BYTES = 64, 1 << 18  # outputs that a block is cut into, and what their samples may take for a moment
+
+
+class Resample(FrontEnd):
+    """Samples of one rate into samples of another one, by a polyphase filter.
+
+    The ratio of the rates is a fraction up / down. The filter runs at ``up`` times the input's rate, and only what is
+    kept is computed: output k is the sum over j of ``h[k * down - j * up] * x[j]``, ``scipy.signal.upfirdn``'s numbers.
+    The filter is a windowed sinc (:mod:`edge_rnn.frontend.kaiser`) that lets pass what lies below ``passband`` of the
+    lower rate's half and stops all above that half. Sums are in float64.
+
+    Parameters
+    ----------
+    rate_in_hz, rate_out_hz
+        The rates. Any: 44100 to 16000 is 160/441, 49.7 to 100 is 1000/497; a decimal number is taken as it is written.
+    channels
+        Channels of a sample.
+    attenuation_db
+        How far down the stop band is.
+    passband
+        Share of the lower rate's half that passes; nearer to 1 makes the filter longer, and the delay.
+
+    Attributes
+    ----------
+    up, down
+        The ratio in lowest terms.
+    taps
+        ``(2 * half + 1,)`` float64: the filter, its sum ``up``.
+
+    Raises
+    ------
+    InputError
+        A rate is not above 0; or the filter would have more than 4 million taps, since the ratio has no small terms.
+
+    Notes
+    -----
+    What comes out is late by :attr:`delay` samples of the input, :attr:`delay_out` of the output; one of the two is
+    whole. Before the first sample there are zeros. When the rate goes up, a sample may give several outputs: ask
+    :meth:`more` until it gives None.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from edge_rnn.frontend import Resample
+    >>> resample = Resample(44100, 16000)
+    >>> resample.up, resample.down, resample.delay_out
+    (160, 441, Fraction(19, 1))
+    >>> resample.run(np.ones(4410, np.float32)).shape
+    (1600, 1)
+    """
+
+    kind = "resample"
+    _numbers = ("_ahead",)
+
+    def __init__(
+        self,
+        rate_in_hz: float,
+        rate_out_hz: float,
+        channels: int = 1,
+        *,
+        attenuation_db: float = 60.0,
+        passband: float = 0.8,
+    ) -> None:
+        rates = [
+            Fraction(repr(real("Resample", name, value, 0, 1e12, above=True)))
+            for name, value in (("rate_in_hz", rate_in_hz), ("rate_out_hz", rate_out_hz))
+        ]
+        channels = whole("Resample", "channels", channels, most=MOST_CHANNELS)
+        attenuation_db = real("Resample", "attenuation_db", attenuation_db, 20, 160)
+        passband = real("Resample", "passband", passband, 0.1, 0.99)
+        ratio = rates[1] / rates[0]
+        options: dict[str, Any] = {"rate_in": rate_in_hz, "rate_out": rate_out_hz}
+        options |= {"channels": channels} if channels != 1 else {}
+        options |= {"attenuation": attenuation_db} if attenuation_db != 60 else {}
+        options |= {"passband": passband} if passband != 0.8 else {}
+        super().__init__(channels, channels, ratio, options)
+        self.up, self.down = ratio.numerator, ratio.denominator
+        largest = max(self.up, self.down)
+        half_length = half_length_of(attenuation_db, 1 - passband)  # at the lower rate
+        if 2 * half_length * largest > _MOST_TAPS:
+            raise InputError(
+                f"Resample from {rate_in_hz} to {rate_out_hz} Hz takes a filter of more than {_MOST_TAPS} taps; round "
+                f"the rates so that their ratio has smaller terms."
+            )
+        if ratio == 1:
+            self.taps = np.ones(1)
+        else:
+            self.taps = self.up * low_pass(half_length * largest, (1 + passband) / 2 / largest, beta_of(attenuation_db))
+        length = -(-len(self.taps) // self.up)
+        if length * channels > MOST_NUMBERS:
+            raise InputError(
+                f"Resample got {channels} channels with {length} samples each to remember, which is too many."
+            )
+        padded = np.zeros(length * self.up)
+        padded[: len(self.taps)] = self.taps
+        self._phases = np.ascontiguousarray(padded.reshape(length, self.up)[::-1].T)  # oldest sample first
+        self._rows = list(self._phases)
+        self._window = SlidingWindow(length, channels)
+        self._sums = np.zeros(channels)
+        places = [self._sums[channel : channel + 1].reshape(()) for channel in range(channels)]
+        self._channels = list(zip(self._window.data, places, strict=True))
+        self._batch = max(1, min(_BATCH, _BATCH_BYTES // (8 * length)))
+        self._samples = max(1, min(1 << 12, (self._batch - 1) * self.down // self.up))
+        self._line = np.zeros((channels, length - 1 + self._samples))
+        self._spans = [sliding_window_view(row, length) for row in self._line]
+        self._ahead = 0  # from the next sample to the next output, at the filter's rate; below 0 it is due
+
+    @property
+    def delay(self) -> Fraction:
+        """How many samples of the input the output is late by."""
+        return Fraction(len(self.taps) // 2, self.up)
+
+    @property
+    def delay_out(self) -> Fraction:
+        """The same in samples of the output."""
+        return Fraction(len(self.taps) // 2, self.down)
+
+    @property
+    def nbytes(self) -> int:
+        return super().nbytes + self._window.data.nbytes
+
+    def push(self, x: ArrayLike) -> Array | None:
+        x = self._sample(x)
+        if self._ahead < 0:
+            raise InputError("resample.push was called with outputs of the last sample left; call more until None.")
+        self._window.put(x)
+        self._ahead -= self.up
+        return self._output(self.y) if self._ahead < 0 else None
+
+    def more(self) -> Array | None:
+        return self._output(self.y) if self._ahead < 0 else None
+
+    def due(self, samples: int) -> int:
+        return max(0, -((self._ahead - self.up * samples) // self.down))
+
+    def reset(self) -> None:
+        self._window.clear()
+        self._ahead = 0
+
+    def _run(self, xs: Array, ys: Array) -> None:
+        row = 0
+        while self._ahead < 0:  # of the last sample that was pushed
+            self._output(ys[row])
+            row += 1
+        with np.errstate(all="ignore"):
+            for begin in range(0, len(xs), self._samples):
+                row = self._outputs(xs[begin : begin + self._samples], ys, row)
+
+    def _output(self, y: Array) -> Array:
+        """One output, from the window."""
+        taps = self._rows[self._ahead + self.up]
+        self._ahead += self.down
+        end = self._window.end
+        begin = end - self._window.length
+        with np.errstate(all="ignore"):  # what is not finite, or beyond float32, shows in the output
+            for samples, place in self._channels:
+                np.dot(samples[begin:end], taps, out=place)
+            y[:] = self._sums
+        return y
+
+    def _outputs(self, xs: Array, ys: Array, row: int) -> int:
+        """All outputs of some samples, to the rows of ``ys`` from ``row`` on; the row after them.
+
+        Both here and for a single output each sum is BLAS's dot product of two rows, so it has the same bits.
+        """
+        past = self._window.length - 1
+        self._line[:, :past] = self._window.view()[:, 1:]
+        self._line[:, past : past + len(xs)] = xs.T
+        steps = self._ahead + self.down * np.arange(self.due(len(xs)))
+        samples, phases = np.divmod(steps, self.up)
+        for begin in range(0, len(steps), self._batch):
+            some = slice(begin, begin + self._batch)
+            filters = self._phases[phases[some]]
+            for channel, spans in enumerate(self._spans):
+                ys[row : row + len(filters), channel] = np.vecdot(spans[samples[some]], filters)
+            row += len(filters)
+        self._window.put_block(xs)
+        self._ahead += self.down * len(steps) - self.up * len(xs)
+        return row
+
+    def _memory(self) -> Sequence[NDArray[Any]]:
+        return [self._window.view()]

@@ -1,0 +1,81 @@
+"""What all front ends have in common that compute something of a window, once every few samples."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from edge_rnn.frontend.front_end import Array, FrontEnd
+from edge_rnn.frontend.sliding_window import SlidingWindow
+
+__all__ = ["Windowed"]
+
+
+class Windowed(FrontEnd):
+    """A feature vector for each window of samples: the first when ``first`` samples are there, then every ``hop``.
+
+    Parameters
+    ----------
+    length
+        Samples that ``_compute`` is shown.
+    hop
+        Samples from one window to the next; may be more than ``length``.
+    first
+        Samples until the first feature vector; what lies before the first sample counts as zeros.
+    """
+
+    _numbers = ("_until",)
+
+    def __init__(
+        self, input_size: int, output_size: int, length: int, hop: int, first: int, options: Mapping[str, Any]
+    ) -> None:
+        super().__init__(input_size, output_size, Fraction(1, hop), options)
+        self._window = SlidingWindow(length, input_size)
+        self._hop = hop
+        self._first = self._until = first
+
+    @property
+    def nbytes(self) -> int:
+        return super().nbytes + self._window.data.nbytes
+
+    def push(self, x: ArrayLike) -> Array | None:
+        self._window.put(self._sample(x))
+        self._until -= 1
+        return None if self._until else self._feature(self.y)
+
+    def due(self, samples: int) -> int:
+        return 0 if samples < self._until else 1 + (samples - self._until) // self._hop
+
+    def reset(self) -> None:
+        super().reset()
+        self._window.clear()
+        self._until = self._first
+
+    def _run(self, xs: Array, ys: Array) -> None:
+        row = 0
+        while len(xs):
+            count = min(self._until, len(xs))
+            self._window.put_block(xs[:count])
+            xs = xs[count:]
+            self._until -= count
+            if not self._until:
+                self._feature(ys[row])
+                row += 1
+
+    def _feature(self, y: Array) -> Array:
+        self._until = self._hop
+        with np.errstate(all="ignore"):  # what is not finite shows in the feature
+            self._compute(self._window.view(), y)
+        return y
+
+    def _memory(self) -> Sequence[NDArray[Any]]:
+        return [*super()._memory(), self._window.view()]
+
+    @abstractmethod
+    def _compute(self, window: NDArray[np.float64], y: Array) -> None:
+        """Write the feature vector of ``window`` ``(channels, length)``, which is not to be changed, to ``y``."""

@@ -1,0 +1,76 @@
+"""What a piece of work with a memory knows at a moment, in bytes: whole numbers and arrays, with whose they are.
+
+Layout, little-endian: magic, SHA-256 of the text that says what was made, number of bytes that follow, CRC-32 of these:
+the whole numbers as int64, then the arrays as they lie in memory.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+import zlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_rnn.errors import StateError
+
+__all__ = ["pack", "unpack"]
+
+_HEAD = struct.Struct("<8s32sII")
+_MAGIC = b"ERNNfe01"
+
+
+def pack(spec: str, numbers: Sequence[int], arrays: Sequence[NDArray[Any]]) -> bytes:
+    """The bytes that :func:`unpack` takes.
+
+    Parameters
+    ----------
+    spec
+        What was made, in words that name its options: bytes of one are refused by another.
+    numbers
+        Whole numbers, each in 64 bits.
+    arrays
+        Arrays of any shape and number type.
+    """
+    payload = struct.pack(f"<{len(numbers)}q", *numbers) + b"".join(map(_as_bytes, arrays))
+    return _HEAD.pack(_MAGIC, _fingerprint(spec), len(payload), zlib.crc32(payload)) + payload
+
+
+def unpack(spec: str, data: bytes, numbers: int, arrays: Sequence[NDArray[Any]]) -> tuple[int, ...]:
+    """Write what ``data`` holds into ``arrays``, and return the whole numbers.
+
+    Raises
+    ------
+    StateError
+        The bytes are damaged, of another version, or of something that was made otherwise; nothing is written then.
+    """
+    if not isinstance(data, (bytes, bytearray, memoryview)):
+        raise StateError(f"restore got {type(data).__name__}, expected the bytes of snapshot().")
+    data = bytes(data)
+    if not data.startswith(_MAGIC) or len(data) < _HEAD.size:
+        raise StateError("restore got bytes that are not a snapshot of this version; they begin otherwise.")
+    _, fingerprint, length, checksum = _HEAD.unpack_from(data)
+    if fingerprint != _fingerprint(spec):
+        raise StateError(f"restore got a snapshot of something else than {spec!r}; make it with the same options.")
+    payload = data[_HEAD.size :]
+    if not length == len(payload) == 8 * numbers + sum(array.nbytes for array in arrays):
+        raise StateError(f"restore got {len(data)} bytes, which is not what {spec!r} needs; it is cut off or padded.")
+    if checksum != zlib.crc32(payload):
+        raise StateError("restore got a damaged snapshot: its checksum does not fit; use an older one, or reset.")
+    begin = 8 * numbers
+    for array in arrays:
+        piece = payload[begin : begin + array.nbytes]
+        array[...] = np.frombuffer(piece, array.dtype.newbyteorder("<")).reshape(array.shape)
+        begin += array.nbytes
+    return struct.unpack_from(f"<{numbers}q", payload)
+
+
+def _as_bytes(array: NDArray[Any]) -> bytes:
+    return np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes()
+
+
+def _fingerprint(spec: str) -> bytes:
+    return hashlib.sha256(spec.encode()).digest()

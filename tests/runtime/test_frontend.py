@@ -1,0 +1,442 @@
+"""What all front ends promise: the same numbers in any blocks, fixed memory, snapshots, spellings."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import pkgutil
+import tracemalloc
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import edge_rnn.backend
+import edge_rnn.frontend
+from edge_rnn.errors import InputError, StateError
+from edge_rnn.frontend import Chain, Features, FrontEnd, LogMel, Resample, Standardize, parse
+
+SPECS = [
+    "resample:rate_in=44100,rate_out=16000",
+    "resample:rate_in=8000,rate_out=16000,channels=3",
+    "resample:rate_in=3,rate_out=2,channels=2,attenuation=40,passband=0.5",
+    "resample:rate_in=49.7,rate_out=50",
+    "resample:rate_in=50,rate_out=50",
+    "moving:statistics=mean+std+min+max+range+rms+energy+crossings,window=7,hop=3,channels=2",
+    "moving:statistics=max+mean,window=1",
+    "moving:statistics=std,window=4,hop=9",
+    "logmel:rate=8000,frame=64,hop=24,bands=12",
+    "logmel:preset=kaldi,rate=8000,frame=50,hop=70,bands=6",
+    "logmel:preset=torchaudio,rate=8000,frame=64,hop=20,bands=6,preemphasis=0.9,lead=32",
+    "mfcc:preset=kaldi,rate=8000,frame=50,hop=20,bands=12,coefficients=5,energy=1",
+    "mfcc:preset=tensorflow,rate=16000,frame=100,hop=50,bands=12,coefficients=5",
+    "micro:rate=8000,frame=60,hop=20,bands=8,fmax=4000,scale=0.0390625",
+    "standardize:mean=0.1/-2/3,scale=1/0.3/4",
+    "resample:rate_in=8000,rate_out=12000|resample:rate_in=12000,rate_out=4000",
+    "resample:rate_in=1,rate_out=7|moving:statistics=mean,window=3,hop=2|resample:rate_in=1,rate_out=2",
+    "resample:rate_in=4000,rate_out=8000|logmel:rate=8000,frame=64,hop=3,bands=4|standardize:mean=0/1/2/3,scale=1/1/2/9",
+]
+
+
+def noise(front: FrontEnd, samples: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal((samples, front.input_size)).astype(np.float32)
+
+
+def pushed(front: FrontEnd, xs: np.ndarray) -> np.ndarray:
+    """What single samples give."""
+    ys = []
+    for x in xs:
+        y = front.push(x)
+        while y is not None:
+            ys.append(y.copy())
+            y = front.more()
+    return np.array(ys, np.float32).reshape(-1, front.output_size)
+
+
+@pytest.mark.parametrize("spec", SPECS)
+@settings(max_examples=25)
+@given(cuts=st.lists(st.integers(0, 130), max_size=12), single=st.integers(0, 40))
+def test_the_same_numbers_in_any_blocks(spec: str, cuts: list[int], single: int) -> None:
+    front = parse(spec)
+    xs = noise(front, 400)
+    whole = front.run(xs)
+    assert len(whole) == parse(spec).due(400)
+    front.reset()
+    edges = sorted({min(edge, 400) for edge in np.cumsum(cuts).tolist()})
+    blocks = np.split(xs, edges)
+    parts = [front.run(block) for block in blocks[:-1]]
+    parts += [pushed(front, blocks[-1][:single]), front.run(blocks[-1][single:])]
+    np.testing.assert_array_equal(np.concatenate(parts), whole)
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_push_gives_what_run_gives_and_what_is_due(spec: str) -> None:
+    front, other = parse(spec), parse(spec)
+    xs = noise(front, 500)
+    for x in xs:
+        assert len(pushed(front, x[None])) == other.due(1)
+        other.run(x[None])
+    front.reset()
+    ys = pushed(front, xs)
+    np.testing.assert_array_equal(ys, parse(spec).run(xs))
+    assert abs(len(ys) - 500 * front.ratio) <= 2 + 64 * front.ratio
+
+
+@pytest.mark.parametrize("spec", SPECS)
+@pytest.mark.parametrize("samples", [0, 1, 77, 333])
+def test_snapshot_and_restore_is_as_if_nothing_had_been(spec: str, samples: int) -> None:
+    front = parse(spec)
+    xs = noise(front, 700)
+    front.run(xs[:samples])
+    snapshot = front.snapshot()
+    expected = front.run(xs[samples:])
+    other = parse(front.spec)
+    other.run(noise(front, 91, seed=1))
+    other.restore(snapshot)
+    assert other.snapshot() == snapshot
+    np.testing.assert_array_equal(other.run(xs[samples:]), expected)
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_damaged_snapshots_are_refused_and_change_nothing(spec: str) -> None:
+    front = parse(spec)
+    front.run(noise(front, 55))
+    good = front.snapshot()
+    front.run(noise(front, 20, seed=2))
+    before = front.snapshot()
+    other = parse("moving:window=2").snapshot()
+    flipped = bytearray(good)
+    if len(parse(spec).snapshot()) > 48:  # something is remembered
+        flipped[-1] ^= 1
+    flipped[9] ^= 1
+    for bad in (good[:-1], good + b"x", b"", bytes(flipped), other, "text"):
+        with pytest.raises(StateError):
+            front.restore(bad)  # type: ignore[arg-type]
+        assert front.snapshot() == before
+
+
+def test_a_chain_whose_second_part_is_damaged_keeps_the_first() -> None:
+    chain = Chain([Resample(3, 2), LogMel(8000, frame=32, hop=8, bands=3)])
+    chain.run(noise(chain, 50))
+    bad = bytearray(chain.snapshot())
+    chain.run(noise(chain, 50, seed=3))
+    before = chain.snapshot()
+    bad[-3] ^= 64
+    with pytest.raises(StateError, match="damaged"):
+        chain.restore(bytes(bad))
+    assert chain.snapshot() == before
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_reset_is_the_beginning(spec: str) -> None:
+    front = parse(spec)
+    first = front.run(noise(front, 300))
+    front.reset()
+    assert front.snapshot() == parse(spec).snapshot()
+    np.testing.assert_array_equal(front.run(noise(front, 300)), first)
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_the_output_array_is_reused_and_nothing_grows(spec: str) -> None:
+    front = parse(spec)
+    nbytes = front.nbytes
+    xs = list(noise(front, 3000))
+
+    def push_all() -> None:
+        for x in xs:
+            y = front.push(x)
+            while y is not None:
+                assert y is front.y
+                y = front.more()
+
+    push_all()
+    tracemalloc.start()
+    push_all()
+    before = tracemalloc.get_traced_memory()[0]
+    push_all()
+    after = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert after - before < 512  # integers that have other values now, not arrays
+    assert front.nbytes == nbytes > 0
+
+
+@pytest.mark.parametrize("spec", [spec for spec in SPECS if "micro" not in spec])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_what_is_not_finite_is_gone_with_its_window(spec: str, bad: float) -> None:
+    front = parse(spec)
+    xs = noise(front, 3000)
+    clean = front.run(xs)
+    front.reset()
+    xs[100, 0] = bad
+    dirty = front.run(xs)
+    wrong = ~np.isfinite(dirty).all(axis=1)
+    assert wrong.any() or "hop=9" in spec  # which may look elsewhere
+    np.testing.assert_array_equal(dirty[-1], clean[-1])
+    before = parse(spec).due(100)
+    np.testing.assert_array_equal(dirty[:before], clean[:before])
+    same = (dirty == clean).all(axis=1)
+    assert wrong.sum() <= (~same).sum() < len(dirty) * 0.7
+
+
+def test_numbers_beyond_float32_are_infinite_without_a_warning() -> None:
+    standardize = Standardize([0.0], [1e-30])
+    assert np.isinf(standardize.push(np.float32(1e30))[0])
+    resample = Resample(1, 2)
+    top = np.finfo(np.float32).max
+    assert np.isinf(resample.run(np.where(np.arange(100) < 50, -top, top).astype(np.float32))).any()
+
+
+def _options() -> Iterator[tuple[str, str]]:
+    yield "tasty", "expected resample, moving, logmel"
+    yield "", "begins with ''"
+    yield "logmel:rte=16000", "expected NAME=VALUE with one of rate, frame"
+    yield "logmel:rate", "expected NAME=VALUE"
+    yield "logmel:rate=fast", "got rate 'fast', expected a number"
+    yield "logmel:rate=8000,rate=8000", "got rate twice"
+    yield "logmel:frame=40.5", "expected a whole number"
+    yield "logmel:coefficients=3", "expected NAME=VALUE with one of"
+    yield "logmel:preset=sphinx", "expected librosa, torchaudio, kaldi, tensorflow"
+    yield "logmel:mel=bark", "expected slaney, htk"
+    yield "logmel:frame=400,fft=256", "sound fft got 256"
+    yield "logmel:fmin=9000", "fmin_hz got 9000"
+    yield "logmel:fmin=4000,fmax=3000", "not below fmax_hz"
+    yield "logmel:rate=nan", "rate_hz got nan"
+    yield "mfcc:energy=yes", "expected 0 or 1"
+    yield "mfcc:bands=5", "no more than there are bands, 5"
+    yield "resample:rate_in=44100", "lacks rate_out"
+    yield "resample:rate_in=0,rate_out=1", "rate_in_hz got 0.0, expected a number above 0"
+    yield "resample:rate_in=44100.123,rate_out=16000.7", "ratio has smaller terms"
+    yield "moving:statistics=mean+median", "expected some of mean, std"
+    yield "moving:statistics=mean+mean", "expected some of"
+    yield "moving:window=0", "window got 0"
+    yield "standardize:mean=1/2,scale=1", "expected (channels,) twice"
+    yield "standardize:mean=1/x,scale=1/1", "numbers with / between"
+    yield "standardize:mean=1,scale=0", "holds a zero"
+    yield "micro:fmin=600,fmax=500", "fmin_hz got 600.0"
+    yield "moving:window=3,channels=2|logmel", "puts out 4 numbers, but logmel"
+
+
+@pytest.mark.parametrize(("text", "words"), list(_options()))
+def test_spellings_that_are_none_say_why(text: str, words: str) -> None:
+    with pytest.raises(InputError) as caught:
+        parse(text)
+    assert words in str(caught.value)
+    assert len(str(caught.value)) < 420
+
+
+NAMES = ["rate", "rate_in", "rate_out", "frame", "hop", "bands", "window", "channels", "fft", "fmin", "fmax", "mean"]
+NAMES += ["scale", "gain", "mel", "x"]
+WRITTEN = ["0", "1", "-1", "3", "1e300", "1e-300", "nan", "inf", "9" * 20, "", "=", "1/2", "slaney", "16000"]
+
+
+@given(
+    kind=st.sampled_from(["resample", "moving", "logmel", "mfcc", "micro", "standardize", "", "mfcc|moving"]),
+    options=st.lists(st.tuples(st.sampled_from(NAMES), st.sampled_from(WRITTEN)), max_size=4),
+    text=st.text(max_size=20),
+)
+def test_whatever_is_written_makes_a_front_end_or_an_input_error(
+    kind: str, options: list[tuple[str, str]], text: str
+) -> None:
+    for spelling in (f"{kind}:{','.join('='.join(option) for option in options)}", text, f"{kind}:{text}"):
+        try:
+            front = parse(spelling)
+        except InputError as error:
+            assert len(str(error)) < 600
+        else:
+            assert front.nbytes < 1 << 28
+            assert parse(front.spec).spec == front.spec
+
+
+class Differences(FrontEnd):
+    """A front end of somebody else's."""
+
+    kind = "differences"
+    _arrays = ("_last",)
+
+    def __init__(self) -> None:
+        super().__init__(1, 1, 1, {})
+        self._last = np.zeros(1, np.float32)
+
+    def push(self, x: object) -> np.ndarray:
+        sample = self._sample(x)  # type: ignore[arg-type]
+        np.subtract(sample, self._last, out=self.y)
+        self._last[:] = sample
+        return self.y
+
+    def due(self, samples: int) -> int:
+        return samples
+
+    def _run(self, xs: np.ndarray, ys: np.ndarray) -> None:
+        for x, y in zip(xs, ys, strict=True):
+            y[:] = self.push(x)
+
+
+def test_a_front_end_of_ones_own_keeps_the_promises() -> None:
+    chain = Chain([Resample(2, 1), Differences()])
+    xs = noise(chain, 100)
+    whole = chain.run(xs)
+    np.testing.assert_array_equal(np.diff(Resample(2, 1).run(xs), axis=0, prepend=np.float32(0)), whole)
+    chain.reset()
+    first = chain.run(xs[:33])
+    snapshot = chain.snapshot()
+    other = Chain([Resample(2, 1), Differences()])
+    other.restore(snapshot)
+    np.testing.assert_array_equal(np.concatenate([first, other.run(xs[33:])]), whole)
+
+
+@pytest.mark.parametrize(
+    "spec", ["resample:rate_in=44100,rate_out=16000,channels=3", "resample:rate_in=1,rate_out=100"]
+)
+def test_long_blocks_give_what_single_samples_give(spec: str) -> None:
+    front = parse(spec)
+    xs = noise(front, 9000 if "44100" in spec else 300)
+    one = pushed(front, xs)
+    front.reset()
+    np.testing.assert_array_equal(front.run(xs), one)
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_a_spelling_is_read_back_as_the_same(spec: str) -> None:
+    front = parse(spec)
+    again = parse(front.spec)
+    assert again.spec == front.spec
+    np.testing.assert_array_equal(again.run(noise(front, 300)), front.run(noise(front, 300)))
+
+
+@given(mean=st.lists(st.floats(-(2.0**99), 2.0**99, width=32), min_size=1, max_size=4))
+def test_numbers_in_a_spelling_are_exact(mean: list[float]) -> None:
+    front = Standardize(mean, np.add(np.abs(mean, dtype=np.float32), np.float32(1)))
+    again = parse(front.spec)
+    assert isinstance(again, Standardize)
+    np.testing.assert_array_equal(again.mean, front.mean)
+    np.testing.assert_array_equal(again.scale, front.scale)
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_samples_of_another_shape_are_refused(spec: str) -> None:
+    front = parse(spec)
+    wrong = np.zeros(front.input_size + 1, np.float32)
+    with pytest.raises(InputError, match=r"push got shape .*expected \("):
+        front.push(wrong)
+    with pytest.raises(InputError, match="push got shape"):
+        front.push(np.zeros((3, front.input_size), np.float32))
+    with pytest.raises(InputError, match=r"run got shape .*expected \(time, "):
+        front.run(np.zeros((2, front.input_size + 1), np.float32))
+    with pytest.raises(InputError, match="dtype"):
+        front.push(["a"] * front.input_size)
+    if front.input_size == 1:
+        assert (front.push(0.5) is None) == (parse(spec).push([0.5]) is None)
+        parse(spec).run([0.1, 0.2])
+    assert parse(spec).run(np.zeros((0, front.input_size), np.float32)).shape == (0, front.output_size)
+
+
+def test_pushing_on_with_outputs_left_is_an_error() -> None:
+    resample = Resample(1, 2)
+    assert resample.push(0.0) is not None
+    with pytest.raises(InputError, match="call more until None"):
+        resample.push(0.0)
+    assert resample.more() is not None
+    assert resample.more() is None
+
+
+def test_chains_within_chains_are_one() -> None:
+    inner = Chain([Resample(2, 1), Resample(3, 1)])
+    chain = Chain([inner, Resample(4, 1)])
+    assert len(chain.stages) == 3
+    assert chain.ratio == Fraction(1, 24)
+    assert chain.delay == sum(stage.delay * rate for stage, rate in zip(chain.stages, (1, 2, 6), strict=True))
+    for bad in ([], [inner.stages[0], inner.stages[0]], ["resample"]):
+        with pytest.raises(InputError):
+            Chain(bad)  # type: ignore[arg-type]
+
+
+def test_standardize_is_the_layer_of_that_name() -> None:
+    rng = np.random.default_rng(4)
+    recording = rng.normal([5, -3, 2], [2, 0.1, 0], (500, 3)).astype(np.float32)
+    recording[7, 1] = np.nan
+    front = Standardize.of(recording)
+    kept = np.delete(recording, 7, axis=0).astype(np.float64)
+    np.testing.assert_array_equal(front.mean, kept.mean(axis=0).astype(np.float32))
+    np.testing.assert_array_equal(front.scale[:2], kept.std(axis=0).astype(np.float32)[:2])
+    assert front.scale[2] == 1
+    layer = edge_rnn.Model([edge_rnn.Standardize(front.mean, front.scale)])
+    ys = front.run(kept.astype(np.float32))
+    np.testing.assert_allclose(ys, edge_rnn.reference.run(layer, kept)[0], rtol=2**-22, atol=2**-22)
+    for bad in (recording[7:8], recording[0]):
+        with pytest.raises(InputError):
+            Standardize.of(bad)
+
+
+class Timed(NamedTuple):
+    """As a SensorLoop has it."""
+
+    x: np.ndarray
+    t_s: float
+
+
+class Recording:
+    """A source as a SensorLoop reads it."""
+
+    blocks = False
+    live = False
+
+    def __init__(self, samples: list[object]) -> None:
+        self.samples = samples
+        self.closed = False
+
+    def read(self) -> object:
+        if not self.samples:
+            return None
+        sample = self.samples.pop(0)
+        if isinstance(sample, Exception):
+            raise sample
+        return sample
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.mark.parametrize("spec", [spec for spec in SPECS if "channels=3" not in spec])
+@pytest.mark.parametrize("timed", [False, True])
+def test_features_are_a_source_for_a_loop(spec: str, timed: bool) -> None:
+    front = parse(spec)
+    xs = noise(front, 300)
+    samples: list[object] = [Timed(x, t / 100) for t, x in enumerate(xs)] if timed else list(xs)
+    samples.insert(150, OSError("unplugged"))
+    source = Recording(samples)
+    features = Features(source, front)
+    assert (features.blocks, features.live) == (False, False)
+    read: list[Any] = []
+    failures = 0
+    while True:
+        try:
+            value = features.read()
+        except OSError:
+            failures += 1
+            continue
+        if value is None:
+            break
+        read.append(value)
+    assert failures == 1
+    values = [each.x for each in read] if timed else read
+    np.testing.assert_array_equal(np.array(values).reshape(-1, front.output_size), parse(spec).run(xs))
+    if timed:
+        expected = [t / 100 for t in range(300) for _ in range(parse(spec).due(t + 1) - parse(spec).due(t))]
+        assert [each.t_s for each in read] == expected
+    features.close()
+    assert source.closed
+    with pytest.raises(InputError, match="expected a source and a front end"):
+        Features(front, source)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("package", [edge_rnn.frontend, edge_rnn.backend], ids=lambda package: package.__name__)
+def test_examples_run(package: object) -> None:
+    names = [package.__name__]  # type: ignore[attr-defined]
+    names += [f"{names[0]}.{each.name}" for each in pkgutil.iter_modules(package.__path__)]  # type: ignore[attr-defined]
+    results = [doctest.testmod(importlib.import_module(name)) for name in names]
+    assert sum(result.failed for result in results) == 0
+    assert sum(result.attempted for result in results) >= 15
