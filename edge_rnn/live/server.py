@@ -20,7 +20,8 @@ from edge_rnn.loop.sensor_loop import SensorLoop
 
 __all__ = ["LiveServer", "serving"]
 
-_MOST_CONNECTIONS = 32
+_MOST_CONNECTIONS = 16
+"""A thread each, whose stack is 8 MB of locked memory where a loop locks it."""
 _LAST_WORDS_S = 2.0
 _log = logging.getLogger("edge_rnn.live")
 

@@ -294,14 +294,14 @@ def test_name_that_was_given_is_answered(loop: SensorLoop) -> None:
 
 def test_clients_that_vanish_and_too_many_of_them(loop: SensorLoop) -> None:
     with at_work(loop) as address:
-        clients = [Events(address) for _ in range(24)]
+        clients = [Events(address) for _ in range(12)]
         for client in clients:
             assert client.first("hello")["model"] == "a network"
         refused = Events(address)
         assert refused.code == 503
         refused.close()
         assert get(address)[0] == 200
-        silent = [socket.create_connection(address, 60) for _ in range(8)]  # all places are taken
+        silent = [socket.create_connection(address, 60) for _ in range(4)]  # all places are taken
         with socket.create_connection(address, 60) as one_more:
             assert one_more.recv(1) == b""
         for each in silent:
