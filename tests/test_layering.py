@@ -16,6 +16,7 @@ LAYERS = {
     "edge_rnn": [
         {"cli", "__main__"},
         {"__init__"},
+        {"live"},
         {"loop"},
         {"comparing"},
         {"shrinking", "fitting"},

@@ -22,8 +22,20 @@ from edge_rnn.errors import EdgeRnnError, UnsupportedError
 __all__ = ["main"]
 
 _COMMANDS = (
-    "demo", "inspect", "run", "setup", "generate", "shrink", "compare", "bench", "warm-up", "devices", "fit", "doctor"
-)  # fmt: skip
+    "demo",
+    "inspect",
+    "run",
+    "serve",
+    "setup",
+    "generate",
+    "shrink",
+    "compare",
+    "bench",
+    "warm-up",
+    "devices",
+    "fit",
+    "doctor",
+)
 _DEBUG_VARIABLE = "EDGE_RNN_DEBUG"
 _EPILOG = """\
 examples:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from contextlib import nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from edge_rnn.cli.options import cpus, positive_float, positive_int
@@ -12,10 +13,10 @@ from edge_rnn.cli.troubles import spell_troubles
 from edge_rnn.errors import InputError
 
 if TYPE_CHECKING:
-    from edge_rnn.loop import Counters
+    from edge_rnn.loop import Counters, SensorLoop
     from edge_rnn.model import Model
 
-__all__ = ["add_loop_options", "run_loop", "wants_loop"]
+__all__ = ["add_loop_options", "follow", "make_loop", "own_rate", "run_loop", "tell", "wants_loop"]
 
 _TRIGGERS = ("source", "sink", "rate", "snapshot", "status", "watch")
 
@@ -79,18 +80,27 @@ def run_loop(model: Model, args: argparse.Namespace) -> int:
     """Run the loop until it ends; 0 for an end that was asked for, and of the source."""
     from edge_rnn.cli.console import make_console
     from edge_rnn.cli.watch import watching
-    from edge_rnn.loop import Realtime, SensorLoop, open_sink, open_source
-    from edge_rnn.stream import Stream
+    from edge_rnn.loop import open_source
 
     if args.source and args.file != "-":
         raise InputError(f"run got both {args.file!r} and --source {args.source!r}; give one of them.")
     source = open_source(args.source, model) if args.source else _of_file(model, args)
-    rate_hz = args.rate or _own_rate(source, model)
     stdout = "null:" if args.watch else "jsonl:-" if args.output == "json" else "csv:-"
-    loop = SensorLoop(
+    loop = make_loop(model, args, source, args.rate or own_rate(source, model), stdout, header=not args.no_header)
+    return follow(loop, lambda: watching(loop, make_console(stderr=True)) if args.watch else nullcontext())
+
+
+def make_loop(
+    model: Model, args: argparse.Namespace, source: Any, rate_hz: float | None, sink: str, *, header: bool = True
+) -> SensorLoop:
+    """The loop that the options ask for; ``sink`` is where results go where they ask for none."""
+    from edge_rnn.loop import Realtime, SensorLoop, open_sink
+    from edge_rnn.stream import Stream
+
+    return SensorLoop(
         Stream(model, on_nonfinite=args.on_nonfinite or "hold"),
         source,
-        open_sink(args.sink or stdout, model, header=not args.no_header),
+        open_sink(args.sink or sink, model, header=header),
         rate_hz,
         policy=args.policy,
         on_bad=args.on_bad or "skip",
@@ -100,10 +110,14 @@ def run_loop(model: Model, args: argparse.Namespace) -> int:
         snapshot_every_s=args.every,
         status=args.status,
         realtime=Realtime(args.priority, args.cpus, args.lock_memory),
-        report=_tell,
+        report=tell,
     )
+
+
+def follow(loop: SensorLoop, shown: Callable[[], AbstractContextManager[object]]) -> int:
+    """Run a loop inside of what shows it, and sum it up; returns the exit code."""
     try:
-        with watching(loop, make_console(stderr=True)) if args.watch else nullcontext():
+        with shown():
             loop.run()
     finally:
         _sum_up(loop.counters)
@@ -116,8 +130,8 @@ def _of_file(model: Model, args: argparse.Namespace) -> Any:
     return sources.Lines(args.file, model.input_size, model.input_names, kind=args.format)
 
 
-def _own_rate(source: Any, model: Model) -> float | None:
-    """The model's rate, for a source that has none."""
+def own_rate(source: Any, model: Model) -> float | None:
+    """The model's rate, for a source that has none; None for one that has a pace of its own, and for a recording."""
     polled = not getattr(source, "blocks", True) and getattr(source, "live", True)
     if not polled and not callable(source):
         return None
@@ -126,11 +140,12 @@ def _own_rate(source: Any, model: Model) -> float | None:
         return None
     if model.sample_rate_hz is None:
         raise InputError("the source has no pace of its own, and the model tells no sample rate; give --rate.")
-    _tell(f"a step at {model.sample_rate_hz:g} Hz, the model's rate.")
+    tell(f"a step at {model.sample_rate_hz:g} Hz, the model's rate.")
     return model.sample_rate_hz
 
 
-def _tell(text: str) -> None:
+def tell(text: str) -> None:
+    """Say something on stderr, at once."""
     print(f"edge-rnn: {text}", file=sys.stderr, flush=True)
 
 
@@ -138,4 +153,4 @@ def _sum_up(counters: Counters) -> None:
     """Say what was not as it should be, if anything."""
     found = counters.as_json()
     if troubles := spell_troubles(found):
-        _tell(f"{found['steps']:,} steps; {troubles}.")
+        tell(f"{found['steps']:,} steps; {troubles}.")

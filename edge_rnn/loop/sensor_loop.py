@@ -20,7 +20,7 @@ from edge_rnn.loop.journal import Journal
 from edge_rnn.loop.log_histogram import LogHistogram
 from edge_rnn.loop.outlet import Outlet
 from edge_rnn.loop.pace import Pace
-from edge_rnn.loop.protocols import Sink, Source
+from edge_rnn.loop.protocols import Array, Sink, Source
 from edge_rnn.loop.reader import ThreadFeed
 from edge_rnn.loop.realtime import Realtime, applied
 from edge_rnn.loop.schedule import POLICIES, Policy
@@ -258,6 +258,14 @@ class SensorLoop:
             "input_names": list(model.input_names),
             "labels": list(model.labels),
         }
+
+    def latest(self) -> tuple[int, Array, Array | None]:
+        """Steps so far, the last good sample and the last output, both copied; from any thread, and at little cost.
+
+        Nothing is locked: sample and output may be of two steps that followed each other.
+        """
+        y = self._stepper.y
+        return self.counters.steps, self._stepper.last.copy(), None if y is None else y.copy()
 
     def _make_feed(self, source: Source | Callable[[], Source]) -> Feed:
         make = None

@@ -1,0 +1,77 @@
+"""What is the wearer doing? An MPU-6050 on I²C bus 1 (SDA on GPIO 2, SCL on GPIO 3), through the smart watch's network.
+
+    pip install 'edge-rnn[i2c]'
+    python sensor_loop.py                # the sensor, or the recording where there is no bus
+    python sensor_loop.py --recording    # what a smart watch recorded
+
+Tells each activity as it begins. The network has learned from one watch, whose axes nobody wrote down: for your own
+wrist record some minutes of your own, and train it further (export/examples/finetune_wrist.py).
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+
+import edge_rnn
+from edge_rnn.backend import Detector, Hysteresis, Smooth
+from edge_rnn.device import files
+from edge_rnn.loop import Timed, sources
+
+BUS = 1
+GRAVITY_SHARE = 0.03  # of each sample in the mean that is taken for gravity: some 3 s at 10 Hz
+
+
+class WithoutGravity:
+    """The sensor as the watch hands it over: m/s², rad/s, and the slow part of the acceleration taken out."""
+
+    blocks, live = False, True
+
+    def __init__(self) -> None:
+        self.sensor = sources.Mpu6050(BUS, range_g=8, range_dps=2000, si=True)
+        self.gravity: np.ndarray | None = None
+
+    def read(self) -> np.ndarray:
+        x = np.array(self.sensor.read())
+        self.gravity = x[:3].copy() if self.gravity is None else self.gravity
+        self.gravity += GRAVITY_SHARE * (x[:3] - self.gravity)
+        x[:3] -= self.gravity
+        return x
+
+
+def recording() -> sources.Call:
+    """The watch's samples, ten a second."""
+    xs = iter(enumerate(np.load(files() / "smart_watch" / "recording.npz")["x"]))
+    return sources.Call(lambda: next((Timed(x, i / 10) for i, x in xs), None), live=False)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--recording", action="store_true", help="instead of the sensor")
+    parser.add_argument("--rate", type=float, help="samples a second (default: the model's 10)")
+    parser.add_argument("--snapshot", help="file that keeps the state")
+    args = parser.parse_args()
+    played = args.recording or not Path(f"/dev/i2c-{BUS}").exists()
+    if played and not args.recording:
+        print(f"there is no /dev/i2c-{BUS}; this is the recording.", file=sys.stderr)
+    model = edge_rnn.load(files() / "smart_watch" / "gru.safetensors")
+    rule = Hysteresis(model.output_size, enter=0.6, leave=0.4, labels=model.labels)
+    sink = Detector(
+        rule,
+        [Smooth(5, model.output_size)],
+        on_entered=lambda event: print(f"{event.t_s:.1f} s  {event.label}", flush=True),
+    )
+    source = recording() if played else WithoutGravity()
+    rate_hz = args.rate or model.sample_rate_hz
+    loop = edge_rnn.SensorLoop(edge_rnn.Stream(model), source, sink, rate_hz, snapshot=args.snapshot)
+    print(f"{loop.run().steps} steps", file=sys.stderr)  # SIGTERM and Ctrl-C end it, and it saves its state
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except edge_rnn.EdgeRnnError as error:
+        raise SystemExit(str(error)) from None

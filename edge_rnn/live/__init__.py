@@ -1,0 +1,13 @@
+"""A loop at work, on a small page in the browser: standard library alone, read-only, for the machine itself by default.
+
+>>> from edge_rnn.live import serving
+>>> with serving(loop) as url:  # doctest: +SKIP
+...     print(url)
+...     loop.run()
+"""
+
+from __future__ import annotations
+
+from edge_rnn.live.server import serving
+
+__all__ = ["serving"]

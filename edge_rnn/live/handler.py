@@ -1,0 +1,174 @@
+"""One request: the page, the status, or the stream of events. All of it is to look at; nothing can be changed."""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+from collections.abc import Callable
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler
+from typing import TYPE_CHECKING, Any
+
+from edge_rnn.live.hosts import is_allowed
+from edge_rnn.live.page import page, policy
+from edge_rnn.live.recorder import as_json, event
+
+if TYPE_CHECKING:
+    from edge_rnn.live.server import LiveServer
+
+__all__ = ["Handler"]
+
+_MOST_HEAD_BYTES = 16384
+_MOST_LISTENERS = 12
+_LOOK_S = 0.5
+_READING = ("GET", "HEAD")
+_CHANGING = ("POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT")
+_GONE_MS = 15_000
+"""A client that has not acknowledged for so long is gone."""
+
+
+class Handler(BaseHTTPRequestHandler):
+    """``GET`` and ``HEAD`` of ``/``, ``/status.json`` and ``/events``; one request a connection."""
+
+    server: LiveServer
+    protocol_version = "HTTP/1.1"
+    timeout = 10.0
+
+    def __getattr__(self, name: str) -> Callable[[], None]:
+        """What http.server calls for a method, ``do_GET`` and so on."""
+        method = name.removeprefix("do_")
+        if method == name or method not in (*_READING, *_CHANGING):
+            raise AttributeError(name)
+        return self._look if method in _READING else self._refuse
+
+    def setup(self) -> None:
+        with contextlib.suppress(OSError, AttributeError):  # Linux has it
+            self.request.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _GONE_MS)
+        super().setup()
+        self.rfile: Any = _Head(self.rfile)
+
+    def handle(self) -> None:
+        with contextlib.suppress(ConnectionError, TimeoutError):  # it left, as clients do
+            try:
+                self.handle_one_request()
+            except _TooLongError:
+                self.requestline = self.request_version = self.command = ""
+                self.send_error(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+            self.close_connection = True
+
+    def _look(self) -> None:
+        hosts = self.headers.get_all("Host", [])
+        if len(hosts) != 1:
+            self.send_error(HTTPStatus.BAD_REQUEST, explain="expected one Host header")
+        elif not is_allowed(hosts[0], self.server.names):
+            self.send_error(
+                HTTPStatus.FORBIDDEN, explain="this machine is not asked under that name; --allow-host adds it"
+            )
+        else:
+            place = self.path.partition("?")[0]
+            answer = {"/": self._page, "/status.json": self._status, "/events": self._events}.get(place)
+            if answer is None:
+                self.send_error(HTTPStatus.NOT_FOUND)
+            else:
+                answer()
+
+    def _refuse(self) -> None:
+        self.send_error(HTTPStatus.METHOD_NOT_ALLOWED)
+
+    def handle_expect_100(self) -> bool:
+        """Nobody is asked for a body."""
+        return True
+
+    def _page(self) -> None:
+        self._send(HTTPStatus.OK, "text/html; charset=utf-8", page())
+
+    def _status(self) -> None:
+        self._send(HTTPStatus.OK, "application/json", as_json(self.server.recorder.status()))
+
+    def _events(self) -> None:
+        recorder = self.server.recorder
+        channel = recorder.channel
+        joined = channel.join(_MOST_LISTENERS)
+        if joined is None:
+            self.send_error(HTTPStatus.SERVICE_UNAVAILABLE, explain=f"{_MOST_LISTENERS} pages are open already")
+            return
+        try:
+            points, place = joined
+            self._begin(HTTPStatus.OK, "text/event-stream")
+            if self.command == "HEAD":
+                return
+            greeting = as_json(recorder.greeting())[:-1] + b',"points":[' + b",".join(points) + b"]}"
+            self.wfile.write(b"retry: 2000\n\n" + event("hello", greeting) + event("status", as_json(recorder.brief())))
+            while True:
+                messages, place = channel.after(place, _LOOK_S)
+                if self._is_gone():
+                    return
+                if messages:
+                    self.wfile.write(b"".join(messages))
+                elif channel.closed:
+                    return
+        finally:
+            channel.leave()
+
+    def _is_gone(self) -> bool:
+        """Whether the client has hung up: a place is free at once then, not after what it does not read."""
+        poll = select.poll()
+        poll.register(self.connection, select.POLLIN)
+        return bool(poll.poll(0)) and self.connection.recv(1, socket.MSG_PEEK) == b""
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """One line of plain text that repeats nothing of the request."""
+        status = HTTPStatus(code)
+        self._send(
+            status, "text/plain; charset=utf-8", f"{status.phrase}{f': {explain}' if explain else ''}.\n".encode()
+        )
+
+    def _send(self, status: HTTPStatus, kind: str, body: bytes) -> None:
+        self._begin(status, kind, len(body))
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def _begin(self, status: HTTPStatus, kind: str, length: int | None = None) -> None:
+        self.request_version = self.protocol_version  # else what asked in HTTP/0.9, or in none, gets no headers
+        self.send_response_only(status)
+        headers = {
+            "Content-Type": kind,
+            "Content-Length": length,
+            "Allow": "GET, HEAD" if status == HTTPStatus.METHOD_NOT_ALLOWED else None,
+            "Cache-Control": "no-store",
+            "Connection": "close",
+            "Content-Security-Policy": policy(),
+            "Cross-Origin-Resource-Policy": "same-origin",
+            "Referrer-Policy": "no-referrer",
+            "X-Content-Type-Options": "nosniff",
+        }
+        for name, value in headers.items():
+            if value is not None:
+                self.send_header(name, str(value))
+        self.end_headers()
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its name there
+        """Nothing: stderr is the loop's."""
+
+
+class _TooLongError(Exception):
+    """The request's head has no end."""
+
+
+class _Head:
+    """Lines of a request up to a bound of all of them together; http.server has one of 6 MB."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+        self._left = _MOST_HEAD_BYTES
+
+    def readline(self, size: int) -> bytes:
+        line: bytes = self._file.readline(min(size, self._left + 1))
+        self._left -= len(line)
+        if self._left < 0:
+            raise _TooLongError
+        return line
+
+    def close(self) -> None:
+        self._file.close()

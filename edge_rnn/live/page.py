@@ -1,0 +1,33 @@
+"""The page, and what a browser is allowed to do with it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from functools import cache
+from pathlib import Path
+
+__all__ = ["page", "policy"]
+
+
+@cache
+def page() -> bytes:
+    """The whole page: one file, with its style and its program inside."""
+    return Path(__file__).with_name("page.html").read_bytes()
+
+
+@cache
+def policy() -> str:
+    """Content-Security-Policy: this page's own style and program, this server's data, and nothing else."""
+    style, script = (_hash(tag) for tag in (b"style", b"script"))
+    return (
+        f"default-src 'none'; style-src {style}; script-src {script}; connect-src 'self'; img-src data:; "
+        f"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
+
+
+def _hash(tag: bytes) -> str:
+    found = re.search(rb"<%s>(.*?)</%s>" % (tag, tag), page(), re.DOTALL)
+    assert found is not None
+    return f"'sha256-{base64.b64encode(hashlib.sha256(found[1]).digest()).decode()}'"

@@ -1,0 +1,145 @@
+"""The server of the page: threads of their own, bounded in number, that end with the loop."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import socket
+import socketserver
+import threading
+from collections.abc import Iterable, Iterator
+from http.server import ThreadingHTTPServer
+from typing import Any
+
+from edge_rnn.errors import InputError
+from edge_rnn.live.handler import Handler
+from edge_rnn.live.hosts import allowed_names
+from edge_rnn.live.recorder import Recorder
+from edge_rnn.loop.sensor_loop import SensorLoop
+
+__all__ = ["LiveServer", "serving"]
+
+_MOST_CONNECTIONS = 16
+"""A thread each, whose stack is 8 MB of locked memory where a loop locks it."""
+_LAST_WORDS_S = 2.0
+_log = logging.getLogger("edge_rnn.live")
+
+
+@contextlib.contextmanager
+def serving(loop: SensorLoop, host: str = "127.0.0.1", port: int = 8765, *, names: Iterable[str] = ()) -> Iterator[str]:
+    """Serve a page that shows a loop, for as long as the context lasts.
+
+    ``/`` is the page, ``/status.json`` what :meth:`SensorLoop.status` says and the histograms, ``/events`` the stream
+    of server-sent events that the page follows. Nothing can be changed through it. There is no password: whoever
+    reaches the address may look.
+
+    Parameters
+    ----------
+    loop
+        The loop, to be run inside the context.
+    host
+        Address to listen at: by default for this machine alone; ``"0.0.0.0"`` or ``"::"`` for all networks.
+    port
+        0 for any that is free.
+    names
+        Names of this machine beside its own, that browsers may ask for it under.
+
+    Yields
+    ------
+    str
+        The page's address.
+
+    Raises
+    ------
+    InputError
+        The port is in use or not allowed, or the machine does not have the address.
+    """
+    server = LiveServer(loop, host, port, names)
+    server.start()
+    try:
+        yield server.url
+    finally:
+        server.stop()
+
+
+class LiveServer(ThreadingHTTPServer):
+    """See :func:`serving`.
+
+    Attributes
+    ----------
+    recorder
+        What looks at the loop.
+    names
+        Names that requests may be for.
+    """
+
+    daemon_threads = True
+
+    def __init__(self, loop: SensorLoop, host: str, port: int, names: Iterable[str]) -> None:
+        if not 0 <= port <= 65535:
+            raise InputError(f"port got {port}, expected 0 to 65535.")
+        self.recorder = Recorder(loop)
+        self.names = allowed_names(host, names)
+        self._places = threading.BoundedSemaphore(_MOST_CONNECTIONS)
+        self._thread = threading.Thread(target=self.serve_forever, name="edge_rnn server", daemon=True)
+        try:
+            self.address_family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+            super().__init__((str(address[0]), port), Handler)
+        except (OSError, UnicodeError) as error:
+            raise InputError(_reason(error, host, port)) from None
+
+    @property
+    def url(self) -> str:
+        """Address of the page."""
+        host, port = self.server_address[:2]
+        shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(str(host), str(host))
+        return f"http://{f'[{shown}]' if ':' in shown else shown}:{port}/"
+
+    def start(self) -> None:
+        """Begin."""
+        self.recorder.start()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Let all pages know how the loop ended, and leave."""
+        self.recorder.stop()
+        self.shutdown()
+        self.server_close()
+        self.recorder.channel.close(_LAST_WORDS_S)
+
+    def server_bind(self) -> None:
+        """Bind, without asking the network for this machine's name, which may take long."""
+        socketserver.TCPServer.server_bind(self)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Answer in a thread; hang up at once if there are too many."""
+        if not self._places.acquire(blocking=False):
+            self.shutdown_request(request)
+            return
+        try:
+            super().process_request(request, client_address)
+        except BaseException:
+            self._places.release()
+            raise
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._places.release()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say it where logs go; the next request is not concerned."""
+        _log.exception("a request of the live page failed")
+
+
+def _reason(error: Exception, host: str, port: int) -> str:
+    code = getattr(error, "errno", None)
+    if code == errno.EADDRINUSE:
+        return f"port {port} of {host} is in use; choose another one, or 0 for any that is free."
+    if code == errno.EACCES:
+        return f"port {port} is not allowed to this user; choose one above 1023."
+    if isinstance(error, (socket.gaierror, UnicodeError)) or code == errno.EADDRNOTAVAIL:
+        return f"this machine has no address {host!r}; 127.0.0.1 is for itself alone, 0.0.0.0 for all networks."
+    return f"port {port} of {host} cannot be had: {getattr(error, 'strerror', None) or error}."
