@@ -12,6 +12,7 @@ from typing import Any
 
 from edge_rnn.errors import CompileError, UnsupportedError
 from edge_rnn.kernels.target import Target
+from edge_rnn_export.building.link import INSTALL
 
 __all__ = ["check_elf", "check_module"]
 
@@ -50,9 +51,7 @@ def check_elf(data: bytes, target: Target, exports: set[str]) -> None:
     try:
         from elftools.elf.elffile import ELFFile
     except ImportError as error:
-        raise UnsupportedError(
-            f"build looks into what it made with pyelftools: pip install pyelftools ({error})."
-        ) from None
+        raise UnsupportedError(f"build reads what it made with pyelftools: {INSTALL} ({error}).") from None
     from edge_rnn_export.building.instructions import check_instructions
 
     elf = ELFFile(io.BytesIO(data))

@@ -8,6 +8,7 @@ from typing import Any
 
 from edge_rnn.errors import UnsupportedError
 from edge_rnn.kernels.target import Target
+from edge_rnn_export.building.link import INSTALL
 
 __all__ = ["check_instructions"]
 
@@ -123,7 +124,7 @@ def _disassembler(target: Target) -> tuple[str, Any]:
     try:
         import capstone as cs
     except ImportError as error:
-        raise UnsupportedError(f"build reads what it made with capstone: pip install capstone ({error}).") from None
+        raise UnsupportedError(f"build reads what it made with capstone: {INSTALL} ({error}).") from None
     triple = target.triple
     kinds: Sequence[tuple[str, str, int, int]] = (
         ("aarch64", "aarch64", cs.CS_ARCH_ARM64, cs.CS_MODE_ARM),
