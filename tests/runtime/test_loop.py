@@ -423,6 +423,47 @@ def test_threads_that_hang_in_closing_are_bounded(blocks: bool, monkeypatch: pyt
     end.set()
 
 
+def test_reader_that_is_let_go_of_as_it_fails_leaves_the_next_one_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, made_so_far = FakeClock(), []
+
+    class LetGo(Backoff):
+        """Of a reader: between its failure and what it does about it the loop gives it up."""
+
+        def failed(self) -> float:
+            nonlocal failing
+            if threading.current_thread() is failing:
+                failing = None  # once
+                clock.pass_s(10)
+                made._feed.watch(clock.ns)
+            return super().failed()
+
+    class Failing(Script):
+        def read(self) -> Any:
+            nonlocal failing
+            failing = threading.current_thread()
+            raise OSError("gone")
+
+    def make() -> Any:
+        made_so_far.append(Gate() if made_so_far else Failing([], blocks=True, live=True))
+        return made_so_far[-1]
+
+    failing: threading.Thread | None = None
+    monkeypatch.setattr(reader, "Backoff", LetGo)
+    made = loop(make, clock=clock, stall_after_s=5)
+    feed = made._feed
+    assert isinstance(feed, ThreadFeed)
+    feed.start()
+    first = feed._thread
+    assert first is not None
+    first.join(60)
+    assert not first.is_alive()
+    assert (feed.state, feed.failures, feed.stalls) == ("stalled", 0, 1)
+    clock.pass_s(100)
+    feed.watch(clock.ns)  # the silent one is given up as well
+    assert feed.stalls == 2
+    feed.close()
+
+
 def test_class_is_a_function_that_makes_a_source() -> None:
     class Three(Script):
         def __init__(self) -> None:
