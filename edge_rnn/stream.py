@@ -186,6 +186,8 @@ class Stream:
         StateError
             A state is unknown, of another shape, or not finite; all are as they were.
         """
+        if not isinstance(states, Mapping):
+            raise StateError(f"stream.set_state got {type(states).__name__}, expected states by name, as stream.state.")
         checked = {}
         for name, value in states.items():
             slots = self._memory.plan.states.get(name)
@@ -286,6 +288,8 @@ class Stream:
         StateError
             It is a stream of another model.
         """
+        if not isinstance(other, Stream):
+            raise StateError(f"stream.copy_from got {type(other).__name__}, expected a stream of {self.model!r}.")
         if other.model is not self.model and other.model.fingerprint != self.model.fingerprint:
             raise StateError(f"stream.copy_from got {other!r}, expected a stream of {self.model!r}.")
         for mine, theirs in zip(self._kept(), other._kept(), strict=True):

@@ -63,6 +63,7 @@ class ThreadFeed:
         self._going_on = threading.Event()
         self._leave = threading.Event()
         self._hanging = Hanging()
+        self._lock = threading.Lock()  # a reader writes here only while it has not been let go of
         self._thread: threading.Thread | None = None
         self.failures = 0
         self.stalls = 0
@@ -102,19 +103,23 @@ class ThreadFeed:
         self._ring.wait(seconds)
 
     def watch(self, now_ns: int) -> None:
-        silent_ns = now_ns - self._heard_ns
-        if silent_ns < self._patience_ns or self._ring.ended or self._ring.waiting or self.state == "failing":
+        if now_ns - self._heard_ns < self._patience_ns:  # nearly always, and then without the lock
             return
-        self.stalls += 1
-        self.state = "stalled"
-        self._heard_ns = now_ns
-        self._patience_ns = _nanoseconds(self._patience.failed())
-        again = self._make is not None and not self._hanging.full
+        with self._lock:
+            silent_ns = now_ns - self._heard_ns
+            if silent_ns < self._patience_ns or self._ring.ended or self._ring.waiting or self.state == "failing":
+                return
+            self.stalls += 1
+            self.state = "stalled"
+            self._heard_ns = now_ns
+            self._patience_ns = _nanoseconds(self._patience.failed())
+            again = self._make is not None and not self._hanging.full
+            if again:
+                self._going_on.clear()
         what = "it is opened anew" if again else "it is waited for"
         self._journal.tell("stall", f"the source has been silent for {silent_ns / 1e9:.1f} s; {what}.")
         if again:
             self._abandon()
-            self._source = None
             self.start()
 
     def close(self) -> None:
@@ -125,11 +130,12 @@ class ThreadFeed:
 
     def _abandon(self) -> None:
         """Let the thread go; what it still reads is not taken."""
-        self._going_on.clear()
+        with self._lock:
+            self._going_on.clear()
+            source, self._source = self._source, None
         self._leave.set()
         if self._thread is not None:
             self._hanging.add(self._thread)
-        source, self._source = self._source, None
         self._hanging.close(source, wait_s=0.2)
 
     def _read(self, source: Source | None, going_on: threading.Event, leave: threading.Event) -> None:
@@ -142,53 +148,78 @@ class ThreadFeed:
                     if source is None:
                         assert self._make is not None
                         source = self._make()
-                        if not going_on.is_set():
+                        if not self._took(source, going_on):
                             self._hanging.close(source)
                             return
-                        self._source = source
                     value = read(source)
                     if value is None:
-                        if going_on.is_set():
-                            self.state = "ended"
-                            self._ring.end()
+                        self._end(going_on)
                         return
                     item = Item("", fill(row, value), self._clock.elapsed_ns())
                 except SampleError as bad:
                     item = Item(str(bad), float("nan"), self._clock.elapsed_ns())
                 except BaseException as error:  # a thread that ended by SystemExit would be a silent stop
-                    if not going_on.is_set():  # it was closed under our hands
-                        return
-                    source = self._failed(source, error, backoff.failed(), leave)
+                    source = self._failed(source, error, backoff.failed(), going_on, leave)
                     continue
-                if not going_on.is_set():
-                    return
-                self._heard(backoff)
-                if not self._ring.put(row, item, going_on):
+                if not self._heard(backoff, going_on) or not self._ring.put(row, item, going_on):
                     return
 
-    def _heard(self, backoff: Backoff) -> None:
-        self._heard_ns = self._clock.now_ns()
-        if self.state != "running":
+    def _took(self, source: Source, going_on: threading.Event) -> bool:
+        """Make it the source that :meth:`_abandon` closes; False if the thread was let go of before."""
+        with self._lock:
+            if going_on.is_set():
+                self._source = source
+            return going_on.is_set()
+
+    def _end(self, going_on: threading.Event) -> None:
+        with self._lock:
+            if going_on.is_set():
+                self.state = "ended"
+                self._ring.end()
+
+    def _heard(self, backoff: Backoff, going_on: threading.Event) -> bool:
+        """Note that a sample came; False if the thread was let go of before."""
+        with self._lock:
+            if not going_on.is_set():
+                return False
+            self._heard_ns = self._clock.now_ns()
+            back, self.state = self.state != "running", "running"
+            if back:
+                self._patience.succeeded()
+                self._patience_ns = _nanoseconds(self._patience.failed())
+        if back:
             self._journal.tell("source back", "the source is back.")
-            self.state = "running"
             backoff.succeeded()
-            self._patience.succeeded()
-            self._patience_ns = _nanoseconds(self._patience.failed())
+        return True
 
     def _failed(
-        self, source: Source | None, error: BaseException, delay_s: float, leave: threading.Event
+        self,
+        source: Source | None,
+        error: BaseException,
+        delay_s: float,
+        going_on: threading.Event,
+        leave: threading.Event,
     ) -> Source | None:
         """Report it and wait; returns the source to go on with, None for another one."""
-        self.failures += 1
-        self.state = "failing"
+        with self._lock:
+            if not going_on.is_set():  # it was closed under our hands
+                return None
+            self.failures += 1
+            self.state = "failing"
         text = str(error).rstrip(".") or type(error).__name__
         self._journal.tell("source", f"the source failed: {text}; it is tried again in {delay_s:g} s.")
         if self._make is not None and not self._hanging.full:
+            with self._lock:
+                if not going_on.is_set():  # then it is closed by who let go of the thread
+                    return None
+                self._source = None
             self._hanging.close(source)
-            source = self._source = None
-        if not leave.wait(delay_s):
-            self._heard_ns = self._clock.now_ns()
-            self.state = "retrying"
+            source = None
+        leave.wait(delay_s)
+        with self._lock:
+            if going_on.is_set():
+                self._heard_ns = self._clock.now_ns()
+                self.state = "retrying"
         return source
 
 

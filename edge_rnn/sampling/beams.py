@@ -50,7 +50,7 @@ def beam_search(
         How many texts to follow, 1 or more.
     length_penalty
         Texts are compared by log-probability over ``length ** length_penalty``: 0 by probability, which favours short
-        ones, 1 by the mean of their symbols' log-probabilities.
+        ones, 1 by the mean of their symbols' log-probabilities; 30 at most.
     stop
         What ends a text, see :class:`~edge_rnn.sampling.Sampler`.
 
@@ -70,8 +70,9 @@ def beam_search(
     width, max_length = positive_int("width", width), positive_int("max_length", max_length)
     if width > MAX_STREAMS:
         raise InputError(f"beam_search got width = {width}, expected {MAX_STREAMS} at most.")
-    if isinstance(length_penalty, bool) or not isinstance(length_penalty, (int, float)) or not 0 <= length_penalty < 99:
-        raise InputError(f"beam_search got length_penalty = {length_penalty!r}, expected a number of 0 or more.")
+    number = isinstance(length_penalty, (int, float)) and not isinstance(length_penalty, bool)
+    if not number or not 0 <= length_penalty <= 30:
+        raise InputError(f"beam_search got length_penalty = {length_penalty!r}, expected a number from 0 to 30.")
     stops = [np.array(row, np.int32) for row in stop_rows(stream, stop)]
     symbols = starting_prompt(stream, prompt, first)
     y = np.zeros(0, np.float32) if first is None else stream.step(first)

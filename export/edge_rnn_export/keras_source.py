@@ -95,7 +95,7 @@ def _read(path: Path) -> bytes:
         if status.st_size > MAX_FILE_BYTES:
             raise FileError(f"it has {status.st_size} bytes, expected {MAX_FILE_BYTES} at most.")
         with path.open("rb") as file:
-            return file.read(MAX_FILE_BYTES)
+            return file.read(status.st_size)  # not the bound: so much is set aside beforehand
     except OSError as error:
         raise FileError(f"it cannot be read: {error.strerror}.") from None
     except ValueError as error:  # of a path with a null character

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import sys
+import tracemalloc
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -606,6 +607,18 @@ def test_hostile(tmp_path: Path, case: str) -> None:
     make, kind, message = HOSTILE[case]
     with pytest.raises(kind, match=message):
         read(make(), tmp_path)
+
+
+def test_small_file_takes_little_memory(tmp_path: Path) -> None:
+    path = tmp_path / "net.keras"
+    path.write_bytes(b"hello" * 99)
+    tracemalloc.start()
+    try:
+        with pytest.raises(FileError, match="neither a"):
+            from_keras(path)
+        assert tracemalloc.get_traced_memory()[1] < 2**22
+    finally:
+        tracemalloc.stop()
 
 
 def chunked(group: Any) -> None:

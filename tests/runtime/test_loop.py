@@ -22,7 +22,7 @@ import edge_rnn
 from edge_rnn.errors import FileError, InputError
 from edge_rnn.loop import Realtime, SampleError, SinkClosed, Timed, feed, hanging, reader, sinks, sources
 from edge_rnn.loop.backoff import Backoff
-from edge_rnn.loop.collector import SlackCollector
+from edge_rnn.loop.collector import SlackCollector, off_the_hot_path
 from edge_rnn.loop.reader import ThreadFeed
 from edge_rnn.loop.realtime import applied
 from edge_rnn.loop.ring import Item
@@ -423,6 +423,47 @@ def test_threads_that_hang_in_closing_are_bounded(blocks: bool, monkeypatch: pyt
     end.set()
 
 
+def test_reader_that_is_let_go_of_as_it_fails_leaves_the_next_one_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, made_so_far = FakeClock(), []
+
+    class LetGo(Backoff):
+        """Of a reader: between its failure and what it does about it the loop gives it up."""
+
+        def failed(self) -> float:
+            nonlocal failing
+            if threading.current_thread() is failing:
+                failing = None  # once
+                clock.pass_s(10)
+                made._feed.watch(clock.ns)
+            return super().failed()
+
+    class Failing(Script):
+        def read(self) -> Any:
+            nonlocal failing
+            failing = threading.current_thread()
+            raise OSError("gone")
+
+    def make() -> Any:
+        made_so_far.append(Gate() if made_so_far else Failing([], blocks=True, live=True))
+        return made_so_far[-1]
+
+    failing: threading.Thread | None = None
+    monkeypatch.setattr(reader, "Backoff", LetGo)
+    made = loop(make, clock=clock, stall_after_s=5)
+    feed = made._feed
+    assert isinstance(feed, ThreadFeed)
+    feed.start()
+    first = feed._thread
+    assert first is not None
+    first.join(60)
+    assert not first.is_alive()
+    assert (feed.state, feed.failures, feed.stalls) == ("stalled", 0, 1)
+    clock.pass_s(100)
+    feed.watch(clock.ns)  # the silent one is given up as well
+    assert feed.stalls == 2
+    feed.close()
+
+
 def test_class_is_a_function_that_makes_a_source() -> None:
     class Three(Script):
         def __init__(self) -> None:
@@ -601,6 +642,58 @@ def test_garbage_waits_for_slack_but_not_for_ever(monkeypatch: pytest.MonkeyPatc
     made["count"] = 10**6
     collector.offer(0)
     assert collector.collections == 2
+
+
+def test_one_slow_collection_is_forgotten_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    collector, made, took_ns = SlackCollector(), {"count": 10**6}, [10**9] + [10**5] * 20
+    ends = iter([each for ns in took_ns for each in (0, ns)])
+    monkeypatch.setattr(gc, "get_count", lambda: (made["count"], 0, 0))
+    monkeypatch.setattr(gc, "collect", lambda: 0)
+    monkeypatch.setattr("edge_rnn.loop.collector.time.perf_counter_ns", lambda: next(ends))
+    collector.offer(0)  # forced, and takes a second
+    made["count"] = 10_000
+    collector.offer(10**7)
+    assert collector.collections == 1  # too little slack for another such
+    made["count"] = 10**6
+    for _ in range(12):
+        collector.offer(0)
+    made["count"] = 10_000
+    collector.offer(10**7)
+    assert collector.collections == 14
+    collector.offer(799_999)
+    assert collector.collections == 14  # but it is never taken to be shorter than 0.2 ms
+
+
+def test_loops_that_overlap_put_garbage_collection_back_when_the_last_one_ends() -> None:
+    frozen, was_on = gc.get_freeze_count(), gc.isenabled()
+    with ExitStack() as first, ExitStack() as second:
+        first.enter_context(off_the_hot_path("never"))
+        second.enter_context(off_the_hot_path("slack"))
+        first.close()
+        assert not gc.isenabled()
+        assert gc.get_freeze_count() > 1000
+        with off_the_hot_path("never"):
+            pass
+        assert not gc.isenabled()
+        second.close()
+    assert (gc.get_freeze_count(), gc.isenabled()) == (frozen, was_on)
+
+
+def test_what_the_user_has_frozen_stays_frozen() -> None:
+    gc.freeze()
+    try:
+        frozen = gc.get_freeze_count()
+        with off_the_hot_path("slack"):
+            assert not gc.isenabled()
+            assert gc.get_freeze_count() <= frozen
+        assert frozen - 100 <= gc.get_freeze_count() <= frozen  # objects that were deleted are not there any more
+        gc.disable()
+        with off_the_hot_path("never"):
+            pass
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
+        gc.unfreeze()
 
 
 def test_realtime_is_asked_for_and_what_is_refused_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -229,6 +229,22 @@ def test_file_that_is_followed_begins_at_its_end_and_may_come_later(tmp_path: Pa
     late.close()
 
 
+def test_only_a_file_is_followed(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for path in (pipe, tmp_path, Path("/dev/null")):
+        with pytest.raises(InputError, match=f"Lines got {path} to follow, expected a file that grows"):
+            sources.Lines(path, 1, follow=True)
+    source = sources.Lines(tmp_path / "later", 1, follow=True)
+    pipe.rename(tmp_path / "later")
+    for _ in range(2):
+        with pytest.raises(InputError, match="later to follow"):
+            source.read()
+    (tmp_path / "later").unlink()
+    (tmp_path / "later").write_text("5\n")
+    assert source.read() == [5]
+
+
 @pytest.mark.parametrize(("name", "words"), [("none", "No such file"), (".", "is a folder"), ("a\0b", "null")])
 def test_file_that_cannot_be_read(tmp_path: Path, name: str, words: str) -> None:
     with pytest.raises(FileError, match=words):

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import edge_rnn
 from edge_rnn import InputError, Model, StateError, Stream
 from edge_rnn.kernels import callable as fast
 from edge_rnn.plan import plan_of
@@ -385,3 +386,11 @@ def test_every_flipped_bit_of_a_snapshot_is_noticed(make_model: Build) -> None:
             with pytest.raises(StateError):
                 stream.restore(bad)
     assert stream.snapshot() == good
+
+
+def test_states_and_streams_of_another_type_are_refused() -> None:
+    stream = Stream(Model([edge_rnn.Elman([[1.0]], [[0.5]])]))
+    with pytest.raises(StateError, match="set_state got NoneType, expected states by name"):
+        stream.set_state(None)  # type: ignore[arg-type]
+    with pytest.raises(StateError, match="copy_from got int, expected a stream of"):
+        stream.copy_from(3)  # type: ignore[arg-type]

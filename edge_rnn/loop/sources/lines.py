@@ -49,6 +49,8 @@ class Lines:
     ------
     FileError
         The file is not there or cannot be read, and is not followed.
+    InputError
+        An option is none of those that there are; or what is to be followed is stdin, a pipe, a device or a folder.
     """
 
     def __init__(
@@ -82,6 +84,8 @@ class Lines:
         self._ended = False
         if not follow:
             self._open()
+        elif self._path is not None and self._path.exists():  # else it may come later
+            self._check_followed(self._path.stat().st_mode)
         regular = self._descriptor is not None and stat.S_ISREG(os.fstat(self._descriptor).st_mode)
         self.blocks = not regular
         self.live = live
@@ -127,12 +131,27 @@ class Lines:
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
             raise FileError(f"{self._path}: cannot be read: {reason}.") from None
-        if stat.S_ISDIR(os.fstat(self._descriptor).st_mode):
+        mode = os.fstat(self._descriptor).st_mode
+        if self._follow:
+            try:
+                self._check_followed(mode)
+            except InputError:
+                self._at_end = False  # what takes its place is new
+                self._let_go()
+                raise
+        if stat.S_ISDIR(mode):
             self._let_go()
             raise FileError(f"{self._path}: is a folder, expected a file of samples.")
         if self._at_end:
             os.lseek(self._descriptor, 0, os.SEEK_END)
             self._at_end = False
+
+    def _check_followed(self, mode: int) -> None:
+        if not stat.S_ISREG(mode):
+            raise InputError(
+                f"Lines got {self._path} to follow, expected a file that grows; a pipe or a device is read to its end "
+                f"without follow."
+            )
 
     def _let_go(self) -> None:
         descriptor, self._descriptor = getattr(self, "_descriptor", None), None
