@@ -100,7 +100,7 @@ class WindowedStream:
         Parameters
         ----------
         x
-            ``(input_size,)`` float32, or what converts to it.
+            ``(input_size,)`` float32, or what converts to it; of one channel a plain number too.
 
         Returns
         -------
@@ -113,6 +113,8 @@ class WindowedStream:
             before, and the sample does not count.
         """
         given = float32_array("stream.step", "x", x)
+        if given.ndim == 0 and self.model.input_size == 1:
+            given = given[None]
         if given.shape != (self.model.input_size,):
             raise InputError(f"stream.step got shape {given.shape}, expected ({self.model.input_size},) float32.")
         t = self._count

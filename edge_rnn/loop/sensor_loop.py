@@ -30,6 +30,10 @@ from edge_rnn.stream import Stream
 
 __all__ = ["SensorLoop"]
 
+_LEAST, _MOST = 1e-9, 1e9
+"""Of rates in Hz and of times in seconds."""
+_MOST_BACKLOG = 1_000_000
+
 
 class SensorLoop:
     """A stream at work on a source for as long as there are samples, at a fixed rate or as they come.
@@ -138,10 +142,13 @@ class SensorLoop:
             "snapshot_every_s": snapshot_every_s,
             "status_every_s": status_every_s,
         }.items():
-            if value is not None and not (value > 0 and (value < math.inf or name == "stall_after_s")):
-                raise InputError(f"SensorLoop {name} got {value!r}, expected a number above 0.")
-        if not 0 <= spin_s < 1 or backlog < 1:
-            raise InputError(f"SensorLoop got spin_s {spin_s} and backlog {backlog}, expected 0 to 1 s and 1 or more.")
+            endless = name == "stall_after_s" and value == math.inf
+            if value is not None and not endless and not (_is_number(value) and _LEAST <= value <= _MOST):
+                raise InputError(f"SensorLoop {name} got {value!r}, expected a number from {_LEAST:g} to {_MOST:g}.")
+        if not _is_number(spin_s) or not 0 <= spin_s < 1:
+            raise InputError(f"SensorLoop spin_s got {spin_s!r}, expected 0 or more, below 1 s.")
+        if not isinstance(backlog, int) or isinstance(backlog, bool) or not 1 <= backlog <= _MOST_BACKLOG:
+            raise InputError(f"SensorLoop got backlog {backlog!r}, expected a whole number from 1 to {_MOST_BACKLOG}.")
         self.stream = stream
         self.rate_hz = rate_hz
         self.policy = policy
@@ -306,6 +313,10 @@ class SensorLoop:
         self.counters.source_failures = self._feed.failures
         self.counters.stalls = self._feed.stalls
         self.counters.dropped = self._feed.dropped
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:

@@ -48,10 +48,12 @@ def rollout(stream: Stream, x: ArrayLike, steps: int) -> Array:
             f"what it puts out is what it reads next."
         )
     given = float32_array("rollout", "x", x)
+    if given.ndim == 0 and stream.input_size == 1:
+        given = given[None]
     if given.shape != (stream.input_size,):
         raise InputError(f"rollout got shape {given.shape}, expected ({stream.input_size},) float32: one sample.")
-    if isinstance(steps, bool) or not isinstance(steps, (int, np.integer)) or steps < 0:
-        raise InputError(f"rollout got steps = {steps!r}, expected a whole number of 0 or more.")
+    if isinstance(steps, bool) or not isinstance(steps, (int, np.integer)) or not 0 <= steps < 2**31:
+        raise InputError(f"rollout got steps = {steps!r}, expected a whole number from 0 to {2**31 - 1}.")
     ys = np.empty((steps, stream.output_size), np.float32)
     done = _loop()(stream.handle, given.ctypes.data, ys.ctypes.data, steps)
     if done < steps:

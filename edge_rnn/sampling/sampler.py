@@ -96,7 +96,8 @@ class Sampler:
             raise InputError(f"generate got {type(stream).__name__} as stream, expected a Stream of a model.")
         found = alphabet(stream.model, "generate")
         count = found.symbols
-        temperature = 0.0 if temperature == 0 else _number("temperature", temperature, 1e-4, 1e4, "0, or ")
+        is_greedy = np.ndim(temperature) == 0 and temperature == 0
+        temperature = 0.0 if is_greedy else _number("temperature", temperature, 1e-4, 1e4, "0, or ")
         penalty = _number("repetition_penalty", repetition_penalty, 0.01, 100)
         if isinstance(top_k, bool) or not isinstance(top_k, (int, np.integer)) or top_k < 0:
             raise InputError(f"generate got top_k = {top_k!r}, expected how many symbols may be drawn, or 0 for all.")
@@ -240,7 +241,8 @@ def generate_iter(
 
 def starting_prompt(stream: Stream, prompt: Prompt, first: ArrayLike | None) -> NDArray[np.int32]:
     """The symbols of a prompt, of which there are some, or a first sample."""
-    empty = isinstance(prompt, (str, Sequence, np.ndarray)) and not len(prompt)  # which takes no vocabulary
+    sized = isinstance(prompt, (str, Sequence)) or (isinstance(prompt, np.ndarray) and prompt.ndim == 1)
+    empty = sized and not len(prompt)  # which takes no vocabulary
     symbols = np.empty(0, np.int32) if empty else encode(stream.model, prompt, call="generate")
     if not symbols.size and first is None:
         raise InputError("generate got an empty prompt, expected a symbol or more to read first, or first=.")
@@ -250,7 +252,8 @@ def starting_prompt(stream: Stream, prompt: Prompt, first: ArrayLike | None) -> 
 def stop_rows(stream: Stream, stop: Stop) -> list[list[int]]:
     """The rows of symbols that end a text."""
     given = [stop] if isinstance(stop, (int, str, np.integer)) else stop
-    if not isinstance(given, (Sequence, np.ndarray)) or "" in given:
+    listed = isinstance(given, Sequence) or (isinstance(given, np.ndarray) and given.ndim == 1)
+    if not listed or "" in given:
         raise InputError(f"generate got stop = {stop!r}, expected symbols or texts that are not empty.")
     whole = "generate stop"
     return [
@@ -269,7 +272,11 @@ def positive_int(name: str, value: int) -> int:
 
 
 def _number(name: str, value: float, low: float, high: float, otherwise: str = "") -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not low <= value <= high:
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, (int, float, np.integer, np.floating))
+        or not low <= value <= high
+    ):
         raise InputError(f"generate got {name} = {value!r}, expected {otherwise}{low:g} to {high:g}.")
     return float(value)
 

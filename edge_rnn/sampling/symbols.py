@@ -88,7 +88,7 @@ def encode(model: Model, text: Prompt, *, call: str = "encode") -> NDArray[np.in
     """
     if isinstance(text, str):
         return np.array(_taken_apart(model, text, call), np.int32)
-    if not isinstance(text, (Sequence, np.ndarray)):
+    if not isinstance(text, (Sequence, np.ndarray)) or (isinstance(text, np.ndarray) and text.ndim != 1):
         raise InputError(f"{call} got {type(text).__name__}, expected a text or a sequence of symbols.")
     return np.array([number(model, symbol, call) for symbol in text], np.int32)
 

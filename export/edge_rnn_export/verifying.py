@@ -181,8 +181,11 @@ def _deviation(name: str, most: Array, tolerance: float, scale: Array, single: f
 
 
 def _samples(model: Model, steps: int, xs: ArrayLike | None, seed: int, symbols: bool) -> NDArray[np.float32]:
-    if steps < 1:
-        raise InputError(f"verify steps got {steps}, expected 1 or more.")
+    for name, value, least, most in (("steps", steps, 1, 2**31 - 1), ("seed", seed, 0, 2**64 - 1)):
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value > most:
+            raise InputError(f"verify {name} got {value!r}, expected a whole number from {least} to {most}.")
+        if value < least:
+            raise InputError(f"verify {name} got {value}, expected {least} or more.")
     if xs is None and symbols:
         # What the network writes by itself is what it will read; among symbols at random, trained ones lose their way.
         first = int(np.random.default_rng(seed).integers(model.symbols))

@@ -385,3 +385,13 @@ def test_options_that_are_put_together_agree(options: dict[str, Any], form: Any,
     arrays = [rng.uniform(-0.3, 0.3, shape) for shape in ((28, 2), (28, outputs), (28,), (28,))]
     report = to_onnx(Model([LSTM(*arrays, **options), Dense(np.ones((2, outputs)))]), tmp_path / "m.onnx", form=form)
     assert report.passed
+
+
+@pytest.mark.parametrize(("name", "value"), [("steps", 1.5), ("seed", -1), ("steps", True), ("seed", 2**64)])
+def test_steps_and_seeds_of_another_kind_are_refused_in_words(
+    name: str, value: Any, tmp_path: Path, make_model: Callable[..., Model]
+) -> None:
+    model = make_model("gru", 2, 3)
+    to_onnx(model, tmp_path / "a.onnx", steps=1)
+    with pytest.raises(InputError, match=f"verify {name} got "):
+        verify(model, tmp_path / "a.onnx", **{name: value})

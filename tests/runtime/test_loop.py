@@ -808,3 +808,12 @@ def test_run_is_for_once() -> None:
     made.run()
     with pytest.raises(InputError, match="second time"):
         made.run()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("rate_hz", "5"), ("rate_hz", 1e-300), ("rate_hz", True), ("backlog", 1.5), ("backlog", 10**12), ("spin_s", None)],
+)
+def test_options_of_another_kind_are_refused_in_words(name: str, value: Any) -> None:
+    with pytest.raises(InputError, match=f"SensorLoop (got )?{name} "):
+        edge_rnn.SensorLoop(stream(), Script([]), Kept(), **{name: value})

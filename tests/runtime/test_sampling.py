@@ -547,3 +547,17 @@ def test_rows_of_symbols_end_a_text(stop: Any) -> None:
     assert len(text) == first  # the prompt does not count
     each = [symbol for symbol, _ in generate_iter(Stream(LETTERS), "ab", max_length=10_000, seed=5, stop=stop)]
     assert each == got.symbols.tolist()
+
+
+def test_arguments_of_another_kind_are_refused_in_words() -> None:
+    stream = Stream(Model([Elman(np.eye(3), np.eye(3) / 2), Dense(np.eye(3))]))
+    many = Stream(Model([Elman([[1.0]], [[0.5]])]))
+    for call, told in (
+        (lambda: generate(stream, np.array(1), max_length=1), "expected a text or a sequence of symbols"),
+        (lambda: generate(stream, [0], max_length=1, temperature=np.array([1.0, 2.0])), "temperature"),  # type: ignore[arg-type]
+        (lambda: generate(stream, [0], max_length=1, temperature=1j), "temperature"),  # type: ignore[arg-type]
+        (lambda: rollout(many, [0.1], 10**30), "a whole number from 0 to 2147483647"),
+    ):
+        with pytest.raises(InputError, match=told):
+            call()
+    assert np.array_equal(rollout(many, 0.1, 2), rollout(Stream(many.model), [0.1], 2))

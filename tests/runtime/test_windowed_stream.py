@@ -167,3 +167,12 @@ def test_states_that_do_not_fit(make_model: Build, states: dict[str, Any], words
     with pytest.raises(StateError, match=words):
         stream.set_state(states)
     assert stream.snapshot() == before
+
+
+def test_one_channel_takes_plain_numbers() -> None:
+    windows = WindowedStream(Model([Elman([[1.0]], [[0.5]])]), window=2, hop=2)
+    assert windows.step(0.5) is None
+    answer = windows.step(0.25)
+    assert answer is not None
+    expected = Stream(windows.model).run(np.array([[0.5], [0.25]], np.float32))[-1]
+    assert np.array_equal(answer, expected)
