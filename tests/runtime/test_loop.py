@@ -7,6 +7,7 @@ import json
 import logging
 import math
 import os
+import queue
 import resource
 import signal
 import sys
@@ -441,6 +442,7 @@ def test_reader_that_is_let_go_of_as_it_fails_leaves_the_next_one_alone(monkeypa
         def read(self) -> Any:
             nonlocal failing
             failing = threading.current_thread()
+            readers.put(failing)
             raise OSError("gone")
 
     def make() -> Any:
@@ -448,13 +450,13 @@ def test_reader_that_is_let_go_of_as_it_fails_leaves_the_next_one_alone(monkeypa
         return made_so_far[-1]
 
     failing: threading.Thread | None = None
+    readers: queue.Queue[threading.Thread] = queue.Queue()
     monkeypatch.setattr(reader, "Backoff", LetGo)
     made = loop(make, clock=clock, stall_after_s=5)
     feed = made._feed
     assert isinstance(feed, ThreadFeed)
     feed.start()
-    first = feed._thread
-    assert first is not None
+    first = readers.get(timeout=60)  # feed._thread may be the next one's by now
     first.join(60)
     assert not first.is_alive()
     assert (feed.state, feed.failures, feed.stalls) == ("stalled", 0, 1)
