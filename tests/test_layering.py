@@ -41,7 +41,7 @@ LAYERS = {
         {"frontend"},
         {"formats", "activation", "state_bytes", "grammar"},
         {"arrays"},
-        {"atomic", "errors", "sample_lines"},
+        {"atomic", "budget", "errors", "sample_lines"},
     ],
     "edge_rnn_export": [
         {"cli", "demo", "rivals"},
@@ -78,7 +78,8 @@ LAYERS = {
         {"torch_state", "ort", "report", "magnitudes", "onnx_metadata", "onnx_recurrent", "rounded"},
         {"onnx_elementary"},
         {"onnx_loop", "onnx_products", "onnx_greedy"},
-        {"onnx_nodes", "precision", "onnx_output", "layer_names"},
+        {"onnx_nodes", "precision", "onnx_output", "layer_names", "limited_process"},
+        {"limited_worker"},
     ],
 }
 # Beyond the order: who never imports what.

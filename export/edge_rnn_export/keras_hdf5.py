@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import re
 import reprlib
-import subprocess
-import sys
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_rnn.errors import FileError, UnsupportedError
+from edge_rnn_export.limited_process import Limits, Worker
 
 __all__ = ["Hdf5"]
 
 Array = NDArray[Any]
 
-TIME_LIMIT_S = 120.0
-"""How long reading may take."""
+SECONDS = 3.0
+"""Time of computing that reading may take, and more for a large file; a thousand arrays take 0.1 s."""
 
-_CHILD = Path(__file__).with_name("keras_hdf5_child.py")
+_BYTES_PER_SECOND = 2**24
+_JOB = "edge_rnn_export.keras_hdf5_child"
 _SUFFIX = re.compile(r"(_\d+)?(:\d+)?")
 
 
@@ -106,34 +104,10 @@ class Hdf5:
 
 
 def _dumped(data: bytes) -> dict[str, Any]:
-    """What the other process finds: ``groups``, ``texts``, ``refusals`` and ``arrays``."""
-    from safetensors import SafetensorError, deserialize
-
+    """``groups``, ``texts``, ``refusals`` and ``arrays``, as the job finds them."""
     if find_spec("h5py") is None:
         raise UnsupportedError("Keras's weights are read with h5py, which is not installed; pip install h5py.")
-    try:
-        command = [sys.executable, "-P", str(_CHILD)]
-        done = subprocess.run(command, input=data, capture_output=True, timeout=TIME_LIMIT_S, check=False)
-    except subprocess.TimeoutExpired:
-        raise FileError(f"HDF5's library came to no end with it in {TIME_LIMIT_S:g} s; it is damaged.") from None
-    except OSError as error:
-        raise UnsupportedError(f"HDF5 is read in another process, which did not start: {error.strerror}.") from None
-    if done.returncode:
-        told = done.stderr.decode(errors="replace").strip().splitlines()
-        if "ImportError" in (told or [""])[-1] or "ModuleNotFoundError" in (told or [""])[-1]:
-            raise UnsupportedError(f"h5py cannot be imported: {told[-1][:200]}; pip install h5py.")
-        raise FileError("HDF5's library broke down on it; it is damaged.")
-    try:
-        length = int.from_bytes(done.stdout[:8], "little")
-        about = json.loads(done.stdout[8 : 8 + length])["__metadata__"]
-        about = {key: json.loads(value) for key, value in about.items()}
-        tensors: Any = deserialize(done.stdout)  # type: ignore[no-untyped-call]
-    except (SafetensorError, ValueError, KeyError):
-        raise FileError("HDF5's library broke down on it; it is damaged.") from None
-    if "error" in about:
-        raise FileError(f"its HDF5 is damaged, or is none: {about['error']}.")
-    types = {"F16": np.float16, "F32": np.float32, "F64": np.float64}
-    arrays = {
-        path: np.frombuffer(tensor["data"], types[tensor["dtype"]]).reshape(tensor["shape"]) for path, tensor in tensors
-    }
+    limits = Limits(SECONDS + len(data) / _BYTES_PER_SECOND, 2**26 + 8 * len(data))
+    with Worker(_JOB, "HDF5's library", limits) as worker:
+        about, arrays = worker.call("read", {"data": np.frombuffer(data, np.uint8)})
     return {**about, "arrays": arrays}

@@ -1,20 +1,19 @@
-"""Reads an HDF5 file in a process of its own: the image on standard input, its weights on standard output.
+"""A job for :mod:`edge_rnn_export.limited_process`: an HDF5 file's arrays and texts, as plain data.
 
-HDF5's library was not made for files from strangers: in damaged ones it runs in circles, sets gigabytes aside or breaks
-down. Here that harms nobody; :mod:`edge_rnn_export.keras_hdf5` starts this file as a script, with limits, and imports
-nothing of it. What comes out is in the format of safetensors: arrays by path, and in the metadata, as JSON, ``groups``,
-``texts``, ``refusals`` (of what was met but not read) or an ``error`` of the whole file.
+HDF5's library opens other files by itself where a dataset is virtual or external, as soon as it is looked at; in the
+limited process it cannot open any, and such a file is refused as a whole.
 """
 
 from __future__ import annotations
 
-import json
-import sys
+from collections.abc import Mapping
 from math import prod
-from pathlib import Path
 from typing import Any
 
-__all__ = ["Dump", "main"]
+from edge_rnn.errors import FileError
+from edge_rnn_export.limited_worker import Answer, Call
+
+__all__ = ["CALLS", "Dump", "prepare"]
 
 ROOTS = ("model_weights", "layers", "_layer_checkpoint_dependencies", "top_level_model_weights")
 """Groups that hold weights of layers; an optimizer's are left alone."""
@@ -28,8 +27,7 @@ MAX_DEPTH = 12
 MAX_DIMENSIONS = 4
 """Most dimensions of an array."""
 
-CPU_SECONDS = 20
-"""How long the process may compute, where the system can limit that."""
+_ELSEWHERE = "it holds {} whose data lie in another file; expected all in one, as Keras writes it."
 
 
 class Dump:
@@ -53,6 +51,7 @@ class Dump:
         self.groups: list[str] = []
         self.texts: dict[str, str] = {}
         self.refusals: dict[str, tuple[str, str]] = {}
+        self._seen: set[int] = set()
         self._left = 2**20 + 2 * size  # names may share one piece of the file: all together is held against its length
 
     def file(self, file: Any) -> None:
@@ -66,13 +65,21 @@ class Dump:
     def _member(self, group: Any, name: str, path: str, depth: int) -> None:
         if len(self.groups) + len(self.arrays) + len(self.refusals) >= MAX_ENTRIES:
             raise ValueError(f"it holds more than {MAX_ENTRIES} groups and arrays")
-        if not isinstance(group.get(name, getlink=True), self.h5py.HardLink):
+        link = group.get(name, getlink=True)
+        if isinstance(link, self.h5py.ExternalLink):
+            raise FileError(_ELSEWHERE.format("a link"))
+        if not isinstance(link, self.h5py.HardLink):
             self.refusals[path] = ("unsupported", "is a link to somewhere else, expected the data themselves")
             return
         member = group[name]
         if isinstance(member, self.h5py.Dataset):
             self._array(member, path)
         elif isinstance(member, self.h5py.Group) and depth:
+            address = self.h5py.h5o.get_info(member.id).addr
+            if address in self._seen:
+                self.refusals[path] = ("damaged", "is a group that stands somewhere else too")
+                return
+            self._seen.add(address)
             self.groups.append(path)
             self._text(member, path, "name")
             for inner in member:
@@ -85,14 +92,16 @@ class Dump:
     def _array(self, dataset: Any, path: str) -> None:
         """Note an array, or why it is not read: nothing is followed out of the file, and no filter is run."""
         h5py, plist, kind = self.h5py, dataset.id.get_create_plist(), dataset.id.get_type()
+        if plist.get_layout() == h5py.h5d.VIRTUAL or plist.get_external_count():
+            raise FileError(_ELSEWHERE.format("an array"))
         layouts = (h5py.h5d.CONTIGUOUS, h5py.h5d.COMPACT)
         shape, size, stored = dataset.shape, 0, dataset.id.get_storage_size()
         if shape is not None:
             size = prod(shape) * dataset.dtype.itemsize
-        if plist.get_external_count() or plist.get_layout() not in layouts or plist.get_nfilters():
+        if plist.get_layout() not in layouts or plist.get_nfilters():
             reason = (
-                "does not lie in the file in one piece (it is compressed, in chunks, virtual or in a file of its own), "
-                "as Keras writes it; save the model again, or run h5repack -f NONE -l CONTI"
+                "does not lie in the file in one piece (it is compressed or in chunks), as "
+                "Keras writes it; save the model again, or run h5repack -f NONE -l CONTI"
             )
             self.refusals[path] = ("unsupported", reason)
         elif kind.get_class() != h5py.h5t.FLOAT or kind.get_size() != dataset.dtype.itemsize or kind.get_size() > 8:
@@ -116,40 +125,32 @@ class Dump:
             self.texts[f"{path}@{name}"] = value.decode() if isinstance(value, bytes) else str(value)
 
 
-def main() -> None:
-    """Read standard input and write standard output."""
+def prepare() -> None:
+    """Import the library, and whatever it imports when it is first used."""
     import h5py
-    import numpy as np
-    from safetensors.numpy import save
 
-    data = sys.stdin.buffer.read()
-    _limit(len(data))
+    with h5py.File("prepare", "w", driver="core", backing_store=False) as file:
+        file["array"] = 1.0
+        file["array"].dtype.newbyteorder("<")
+        file.attrs["text"] = "text"
+        file.attrs["text"]
+
+
+def _read(_: Mapping[str, Any], arrays: Mapping[str, Any]) -> Answer:
+    """``groups``, ``texts``, ``refusals`` of what was met but not read, and arrays by path."""
+    import h5py
+
+    data = arrays["data"].tobytes()
     dump = Dump(h5py, len(data))
-    about: dict[str, Any] = {}
     try:
         with h5py.File(h5py.h5f.open_file_image(data), "r") as file:
             dump.file(file)
-        about = {"groups": dump.groups, "texts": dump.texts, "refusals": dump.refusals}
+    except (FileError, MemoryError):
+        raise
     except Exception as error:  # h5py has no error of its own for damaged files
-        dump.arrays.clear()
-        about = {"error": (str(error).splitlines() or [type(error).__name__])[0][:200]}
-    arrays = {path: np.asarray(array) for path, array in dump.arrays.items()}
-    sys.stdout.buffer.write(save(arrays, {key: json.dumps(value) for key, value in about.items()}))
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        raise FileError(f"its HDF5 is damaged, or is none: {reason}.") from None
+    return {"groups": dump.groups, "texts": dump.texts, "refusals": dump.refusals}, dump.arrays
 
 
-def _limit(size: int) -> None:
-    """Limit memory and time beyond what is in use, where the system can."""
-    try:
-        import resource
-
-        used = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
-        for limit, value in ((resource.RLIMIT_AS, used + 2**26 + 8 * size), (resource.RLIMIT_CPU, CPU_SECONDS)):
-            hard = resource.getrlimit(limit)[1]
-            if hard == resource.RLIM_INFINITY or value < hard:
-                resource.setrlimit(limit, (value, hard))
-    except (ImportError, OSError, ValueError):
-        pass  # no such limits here; the process that waits has its own clock
-
-
-if __name__ == "__main__":
-    main()
+CALLS: dict[str, Call] = {"read": _read}
