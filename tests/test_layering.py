@@ -41,7 +41,7 @@ LAYERS = {
         {"frontend"},
         {"formats", "activation", "state_bytes", "grammar"},
         {"arrays"},
-        {"atomic", "budget", "errors", "sample_lines"},
+        {"atomic", "budget", "errors", "sample_lines", "spelling"},
     ],
     "edge_rnn_export": [
         {"cli", "demo", "rivals"},

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import os
 import shutil
 import sys
@@ -74,7 +75,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except EdgeRnnError as error:
         return _fail(str(error), debug)
     except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)  # of a file of ours it has the name
+        where = f"{error.filename}: " if error.filename else "stdout cannot be written: " if full else ""
         return _fail(f"{where}{error.strerror or error}.", debug)
     except Exception as error:
         return _fail(f"unexpected {type(error).__name__}: {error} (a bug; --debug shows where).", debug)
@@ -130,12 +132,20 @@ def _version() -> str:
 
 
 def _fail(message: str, debug: bool) -> int:
-    with contextlib.suppress(OSError, ValueError):  # results come before the reason why there are no more
-        sys.stdout.flush()
-    if debug:
-        traceback.print_exc()
-    print(f"edge-rnn: {message}", file=sys.stderr)
+    _flush()  # results come before the reason why there are no more
+    with contextlib.suppress(OSError, ValueError):  # a terminal that has been closed
+        if debug:
+            traceback.print_exc()
+        print(f"edge-rnn: {message}", file=sys.stderr)
     return 1
+
+
+def _flush() -> None:
+    """Write what stdout still holds."""
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        _leave_stdout()  # else the interpreter tries once more when it ends, and complains
 
 
 def _open_closed_streams() -> None:

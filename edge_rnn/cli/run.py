@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from edge_rnn.cli.console import reading
 from edge_rnn.cli.run_loop import add_loop_options, run_loop, wants_loop
 from edge_rnn.cli.samples import FORMATS, read_samples
-from edge_rnn.errors import InputError
+from edge_rnn.errors import FileError, InputError
 
 if TYPE_CHECKING:
     from edge_rnn.model import Model
@@ -36,8 +36,9 @@ as a loop that runs for months, with any of --source, --sink, --rate, --snapshot
   sources    csv:FILE jsonl:FILE serial:PORT mqtt://HOST/TOPIC proc: mpu6050:BUS wav:FILE mic:
   sinks      csv:FILE jsonl:FILE mqtt://HOST/TOPIC null:      by default stdout, as --output says
   --sources  tells their options. A source that fails or is silent is reported and tried again; bad samples are left
-  out and missing values held, unless --on-bad and --on-nonfinite say otherwise. SIGTERM and SIGINT save the state and
-  leave with 0; SIGUSR1 prints all counters. Results have the time t_s in seconds in place of t.
+  out and missing values held, unless --on-bad and --on-nonfinite say otherwise. SIGTERM, SIGINT and SIGHUP save the
+  state and leave with 0; SIGUSR1 prints all counters. A source that ends while results were lost leaves with 1.
+  Results have the time t_s in seconds in place of t.
 
 examples:
   edge-rnn run wrist.safetensors recording.csv > results.csv
@@ -104,10 +105,8 @@ def _follow(model: Model, source: BinaryIO, name: str, args: argparse.Namespace)
 
     stream = Stream(model, on_nonfinite=args.on_nonfinite)
     _tell_unkept(model)
-    write, flush = sys.stdout.write, sys.stdout.flush
     if args.output == "csv" and not args.no_header:
-        write(csv_header(model, "t"))
-        flush()
+        _write(csv_header(model, "t"), 0)
     result = csv_results(model) if args.output == "csv" else json_results(model, "t")
     x = np.empty(model.input_size, np.float32)
     left_out = 0
@@ -124,13 +123,25 @@ def _follow(model: Model, source: BinaryIO, name: str, args: argparse.Namespace)
                 y = stream.step(x)
             except InputError:
                 raise InputError(_refusal(f"{name}, line {sample.line}", model, x)) from None
-            write(result(t, y))
-            flush()
+            _write(result(t, y), t)
     notes = [f"{left_out} left out as malformed"] * bool(left_out)
     notes += [f"{stream.refused} not finite ({args.on_nonfinite})"] * bool(stream.refused)
     if notes:
         print(f"edge-rnn: {name}: samples {' and '.join(notes)}.", file=sys.stderr)
     return 0
+
+
+def _write(text: str, t: int) -> None:
+    """Write the result of sample ``t`` at once."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise FileError(
+            f"stdout cannot be written: {error.strerror or error}; the result of sample {t} and all after it are lost."
+        ) from None
 
 
 def _tell_unkept(model: Model) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
 from edge_rnn.cli.options import cpus, positive_float, positive_int
 from edge_rnn.cli.troubles import spell_troubles
 from edge_rnn.errors import InputError
+from edge_rnn.spelling import counted
 
 if TYPE_CHECKING:
     from edge_rnn.loop import Counters, SensorLoop
@@ -115,13 +116,22 @@ def make_loop(
 
 
 def follow(loop: SensorLoop, shown: Callable[[], AbstractContextManager[object]]) -> int:
-    """Run a loop inside of what shows it, and sum it up; returns the exit code."""
+    """Run a loop inside of what shows it, and sum it up.
+
+    Returns
+    -------
+    The exit code: 1 where the source came to its end and results of it were lost; what was asked to stop ends with 0.
+    """
     try:
         with shown():
             loop.run()
     finally:
         _sum_up(loop.counters)
-    return 0
+    lost = loop.counters.unwritten
+    if not lost or loop.status()["stopped_by"]:
+        return 0
+    tell(f"{counted(lost, 'result is', 'results are')} lost for good: the sink did not take what the source gave.")
+    return 1
 
 
 def _of_file(model: Model, args: argparse.Namespace) -> Any:
@@ -145,12 +155,13 @@ def own_rate(source: Any, model: Model) -> float | None:
 
 
 def tell(text: str) -> None:
-    """Say something on stderr, at once."""
-    print(f"edge-rnn: {text}", file=sys.stderr, flush=True)
+    """Say something on stderr, at once; a terminal that has been closed does not matter."""
+    with suppress(OSError, ValueError):
+        print(f"edge-rnn: {text}", file=sys.stderr, flush=True)
 
 
 def _sum_up(counters: Counters) -> None:
     """Say what was not as it should be, if anything."""
     found = counters.as_json()
     if troubles := spell_troubles(found):
-        tell(f"{found['steps']:,} steps; {troubles}.")
+        tell(f"{counted(found['steps'], 'step')}; {troubles}.")

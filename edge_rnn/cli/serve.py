@@ -24,8 +24,8 @@ It is served to this machine alone; from elsewhere, ssh -L 8765:localhost:8765 B
 everybody in the network, without a password. Names other than the machine's own are refused unless --allow-host gives
 them.
 
-Results go nowhere unless --sink takes them. A recording is played at the model's rate. SIGTERM and SIGINT save the
-state and leave with 0.
+Results go nowhere unless --sink takes them. A recording is played at the model's rate. SIGTERM, SIGINT and
+SIGHUP save the state and leave with 0.
 
 examples:
   edge-rnn serve wrist.safetensors --source 'mpu6050:1?range_g=4' --rate 50

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from edge_rnn.cli.console import spell_ns
 from edge_rnn.cli.troubles import spell_troubles
+from edge_rnn.spelling import counted
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -19,7 +21,11 @@ if TYPE_CHECKING:
 __all__ = ["picture", "watching"]
 
 _FRAME_S = 0.25
-_BAR = 30
+_BAR, _LEAST_BAR = 30, 6
+_VALUE = 9
+_BETWEEN = 4
+_BESIDE = 50
+"""Columns from which on input and output stand side by side."""
 _MOST = 16
 """Inputs and outputs that are shown, each."""
 
@@ -36,26 +42,30 @@ def watching(loop: SensorLoop, console: Console) -> Iterator[None]:
 
     over = threading.Event()
     scale: dict[str, float] = {}
-    with Live(console=console, auto_refresh=False, vertical_overflow="visible") as live:
+    live = Live(console=console, auto_refresh=False, vertical_overflow="visible")
 
-        def draw() -> None:
-            live.update(picture(loop.status(), scale), refresh=True)
+    def draw() -> None:
+        with suppress(OSError):  # a terminal that has been closed does not end the loop
+            live.update(picture(loop.status(), scale, console.width), refresh=True)
 
-        def repeat() -> None:
-            while not over.wait(_FRAME_S):
-                draw()
-
-        thread = threading.Thread(target=repeat, name="edge_rnn watch", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            over.set()
-            thread.join(5)
+    def repeat() -> None:
+        while not over.wait(_FRAME_S):
             draw()
 
+    thread = threading.Thread(target=repeat, name="edge_rnn watch", daemon=True)
+    live.start()
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join(5)
+        draw()
+        with suppress(OSError):
+            live.stop()
 
-def picture(status: Mapping[str, Any], scale: dict[str, float]) -> RenderableType:
+
+def picture(status: Mapping[str, Any], scale: dict[str, float], width: int) -> RenderableType:
     """The picture of a status.
 
     Parameters
@@ -64,6 +74,8 @@ def picture(status: Mapping[str, Any], scale: dict[str, float]) -> RenderableTyp
         As :meth:`edge_rnn.SensorLoop.status` gives it.
     scale
         Largest input and output so far, kept from one picture to the next so that bars do not jump.
+    width
+        Columns that the picture may take; below 50 the output stands under the input.
     """
     from rich.console import Group
     from rich.table import Table
@@ -74,12 +86,16 @@ def picture(status: Mapping[str, Any], scale: dict[str, float]) -> RenderableTyp
     head = Text.assemble(
         (status["model"] or status["fingerprint"][:12], "bold"),
         f"  {status['state']}, source {status['source']}, {rate}, {_spell_s(status['uptime_s'])}, "
-        f"{counters['steps']:,} steps",
+        f"{counted(counters['steps'], 'step')}",
     )
-    sides = Table.grid(padding=(0, 4))
+    beside = width >= _BESIDE
+    half = (width - _BETWEEN) // 2 if beside else width
+    sides = Table.grid(padding=(0, _BETWEEN))
     names = status["input_names"] or [f"x{i}" for i in range(len(status["x"]))]
     outputs = status["labels"] or [f"y{i}" for i in range(len(status["y"] or ()))]
-    sides.add_row(_bars("input", names, status["x"], scale), _bars("output", outputs, status["y"] or [], scale))
+    bars = _bars("input", names, status["x"], scale, half), _bars("output", outputs, status["y"] or [], scale, half)
+    for row in (bars,) if beside else ((each,) for each in bars):
+        sides.add_row(*row)
     parts: list[RenderableType] = [head, Text(), sides, Text()]
     times = Table.grid(padding=(0, 2))
     for title, key in {"late": "lateness_ns", "work": "work_ns"}.items():
@@ -98,28 +114,36 @@ def picture(status: Mapping[str, Any], scale: dict[str, float]) -> RenderableTyp
     return Group(*parts)
 
 
-def _bars(title: str, names: Sequence[str], values: Sequence[float], scale: dict[str, float]) -> RenderableType:
+def _bars(
+    title: str, names: Sequence[str], values: Sequence[float], scale: dict[str, float], width: int
+) -> RenderableType:
+    """Names, values and bars in ``width`` columns: bars give way first, then names."""
     from rich.table import Table
     from rich.text import Text
 
+    left = width - _VALUE - 2  # for the longest name and the bars
+    longest = min(max(map(len, [title, *names[:_MOST]])), left - _LEAST_BAR)
+    bar = min(left - longest, _BAR)
     largest = scale[title] = max([scale.get(title, 0.0), *map(abs, values)])
     best = max(range(len(values)), key=lambda i: values[i], default=-1) if title == "output" else -1
     table = Table.grid(padding=(0, 1))
     table.add_row(Text(title, "bold"))
     for i, (name, value) in enumerate(zip(names[:_MOST], values[:_MOST], strict=False)):
         style = "bold green" if i == best and len(values) > 1 else ""
-        table.add_row(Text(name, style), Text(f"{value:9.3g}", style), _bar(abs(value) / largest if largest else 0.0))
+        shown = name if len(name) <= longest else name[: longest - 1] + "…"
+        share = abs(value) / largest if largest else 0.0
+        table.add_row(Text(shown, style), Text(f"{value:{_VALUE}.3g}", style), _bar(share, bar))
     if len(values) > _MOST:
         table.add_row(Text(f"and {len(values) - _MOST} more", "dim"))
     return table
 
 
-def _bar(share: float) -> Text:
+def _bar(share: float, width: int) -> Text:
     from rich.text import Text
 
-    eighths = round(share * _BAR * 8)
+    eighths = round(min(share, 1.0) * width * 8) if math.isfinite(share) else 0
     whole, rest = divmod(eighths, 8)
-    return Text(("█" * whole + (_SPARKS[rest - 1] if rest else "")).ljust(_BAR), "cyan")
+    return Text(("█" * whole + (_SPARKS[rest - 1] if rest else "")).ljust(width), "cyan")
 
 
 def _spell_s(seconds: float) -> str:

@@ -202,7 +202,7 @@ class SensorLoop:
         self._started_ns = self._clock.elapsed_ns()
 
     def run(self) -> Counters:
-        """Run until the source ends, :meth:`stop` is called, or SIGTERM or SIGINT comes; only once.
+        """Run until the source ends, :meth:`stop` is called, or SIGTERM, SIGINT or SIGHUP comes; once.
 
         The sample at hand is finished, the state saved, source and sink closed. In the main thread SIGUSR1 tells the
         status where messages go; signals are handled as before afterwards, and a second SIGTERM is as it always was.

@@ -10,15 +10,18 @@ from typing import Any
 
 __all__ = ["handled"]
 
-_STOP = (signal.SIGTERM, signal.SIGINT)
+_STOP = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_INSISTENT = (signal.SIGTERM, signal.SIGINT)
+"""Those that, sent a second time, mean at once. SIGHUP does not: a session that closes often sends it twice."""
 
 
 @contextlib.contextmanager
 def handled(stop: Callable[[str], None], show: Callable[[], None]) -> Iterator[None]:
-    """SIGTERM and SIGINT call ``stop`` with their name, SIGUSR1 calls ``show``; afterwards all is as it was.
+    """SIGTERM, SIGINT and SIGHUP call ``stop`` with their name, SIGUSR1 calls ``show``; afterwards all is as it was.
 
-    A second SIGTERM or SIGINT does what it did before the loop: where something hangs, it ends the process. Nothing is
-    changed outside of the main thread, where Python takes no signals.
+    A second SIGTERM or SIGINT does what it did before the loop: where something hangs, it ends the process. What was
+    ignored at the start, as SIGHUP is under ``nohup``, stays ignored. Nothing is changed outside of the main thread,
+    where Python takes no signals.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -26,8 +29,8 @@ def handled(stop: Callable[[str], None], show: Callable[[], None]) -> Iterator[N
     before: dict[signal.Signals, Any] = {}
 
     def on_stop(number: int, frame: Any) -> None:
-        for each in _STOP:
-            if each in before:
+        for each in _INSISTENT:
+            if each in before and number in _INSISTENT:
                 signal.signal(each, before[each])
         stop(signal.Signals(number).name)
 

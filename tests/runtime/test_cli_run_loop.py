@@ -106,7 +106,7 @@ def test_garbage_is_told_and_summed_up(model: Model, start: Any) -> None:
     assert (process.returncode, out) == (0, b"")
     lines = err.decode().splitlines()
     assert lines[0].startswith("edge-rnn: sample 21: line 21: ")
-    assert lines[-1] == "edge-rnn: 41 steps; 1,000 samples bad, 1 samples not finite."
+    assert lines[-1] == "edge-rnn: 41 steps; 1,000 samples bad, 1 sample not finite."
     assert len(lines) == 3
     process = start("--source", "csv:-", "--sink", "null:", "--on-bad", "raise")
     _, err = process.communicate(text.encode())
@@ -114,7 +114,7 @@ def test_garbage_is_told_and_summed_up(model: Model, start: Any) -> None:
     assert "edge-rnn: sample 21: line 21: " in err.decode()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_signals(model: Model, start: Any, tmp_path: Path, number: signal.Signals) -> None:
     process = start(
         "--source", "proc:cpu,memory,load", "--sink", "jsonl:-", "--status", "status.json", "--snapshot", "state"
@@ -145,6 +145,56 @@ def test_signal_while_the_source_is_silent(model: Model, start: Any) -> None:
     process.send_signal(signal.SIGTERM)
     assert process.wait() == 0
     assert process.stderr.read() == b""
+
+
+def test_signal_that_was_ignored_at_the_start_stays_ignored(model: Model, tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        ["nohup", sys.executable, "-m", "edge_rnn", "run", "m.safetensors", "--source", "csv:-", "--sink", "jsonl:-"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(CSV.encode())
+    process.stdin.flush()
+    before = [process.stdout.readline() for _ in range(20)]
+    process.send_signal(signal.SIGHUP)
+    after, _ = process.communicate(CSV.encode(), timeout=60)
+    assert process.returncode == 0
+    assert len(before) + len(after.splitlines()) == 40
+
+
+def test_lost_results_make_a_finite_run_fail(model: Model, start: Any, tmp_path: Path) -> None:
+    process = start("--source", "csv:-", "--sink", "csv:/dev/full")
+    _, err = process.communicate(CSV.encode())
+    assert process.returncode == 1
+    assert "20 results are lost for good" in err.decode()
+    process = start("--source", "proc:cpu,memory,load", "--sink", "csv:/dev/full", "--rate", "100")
+    assert b"No space left" in process.stderr.readline()
+    process.send_signal(signal.SIGTERM)  # what is asked to stop has not failed, and says what was lost
+    _, err = process.communicate()
+    assert (process.returncode, b" lost" in err, b"for good" in err) == (0, True, False)
+
+
+def test_full_stdout_makes_a_run_through_a_pipe_fail(model: Model, tmp_path: Path) -> None:
+    for options, words in {(): "of sample 0", ("--no-header",): "of sample 0"}.items():
+        with Path("/dev/full").open("wb") as full:
+            done = subprocess.run(
+                [sys.executable, "-m", "edge_rnn", "run", str(tmp_path / "m.safetensors"), *options],
+                input=CSV.encode(),
+                stdout=full,
+                stderr=subprocess.PIPE,
+                env={**os.environ, "PYTHONPATH": str(ROOT)},
+                check=False,
+            )
+        err = done.stderr.decode()
+        assert done.returncode == 1
+        assert err.startswith("edge-rnn: stdout cannot be written: No space left on device;")
+        assert words in err
+        assert len(err.splitlines()) == 1
 
 
 def test_reader_that_leaves_ends_the_loop_quietly(model: Model, start: Any) -> None:
@@ -242,14 +292,30 @@ def test_picture_of_a_loop_in_a_terminal(model: Model, tmp_path: Path) -> None:
 def test_picture_says_what_is_wrong() -> None:
     loop = fakes.loop(fakes.Script([[1.0], "x", OSError("unplugged"), [2.0]], live=True), None, 10)
     console = Console(file=io.StringIO(), width=100)
-    console.print(picture(loop.status(), {}))  # before the first sample
+    console.print(picture(loop.status(), {}, 100))  # before the first sample
     loop.run()
-    console.print(picture(loop.status(), {}))
+    console.print(picture(loop.status(), {}, 100))
     text = console.file.getvalue()  # type: ignore[attr-defined]
-    assert "1 samples bad" in text
-    assert "1 failures of the source" in text
+    assert "1 sample bad, 1 failure of the source" in text
     assert "the source failed: unplugged" in text
     assert "no troubles" in text
+
+
+@pytest.mark.parametrize("width", [30, 49, 50, 60, 80, 100, 200])
+@pytest.mark.parametrize("labels", [("a", "b"), ("Badminton", "Table tennis on a rainy afternoon")])
+def test_picture_fits_its_width(width: int, labels: tuple[str, ...]) -> None:
+    """The largest value's bar is as long as bars get, and nothing is cut off but a long name."""
+    status = fakes.loop(fakes.Script([])).status()
+    status |= {"x": [-2.0], "y": [1e-9, 0.25], "labels": labels, "messages": {}}
+    console = Console(file=io.StringIO(), width=width)
+    console.print(picture(status, {}, width))
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert max(map(len, lines)) <= width
+    bars = [run for line in lines for run in re.findall("█+…?", line)]
+    assert len(bars) == 2  # of the one input, and of the larger output
+    assert all(6 <= len(bar) <= 30 and "…" not in bar for bar in bars)
+    room = width if width < 50 else (width - 4) // 2
+    assert len(bars[0]) == min(room - 9 - 2 - len("input"), 30)
 
 
 # setup

@@ -533,7 +533,7 @@ def test_sink_that_wants_no_more_ends_the_loop() -> None:
     assert made.status()["stopped_by"] == "the sink"
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 @pytest.mark.parametrize("rate_hz", [None, 10])
 def test_signal_finishes_the_sample_and_ends_the_loop(number: signal.Signals, rate_hz: float | None) -> None:
     before = signal.getsignal(number)
@@ -545,6 +545,17 @@ def test_signal_finishes_the_sample_and_ends_the_loop(number: signal.Signals, ra
     assert made.status()["stopped_by"] == number.name
     assert signal.getsignal(number) is before
     assert source.closed == 1
+
+
+def test_hangup_that_comes_again_and_again_lets_the_loop_finish() -> None:
+    """A session that closes often sends it twice, and SIGTERM between."""
+    hang_up = lambda: os.kill(os.getpid(), signal.SIGHUP)  # noqa: E731
+    items = [[1.0], hang_up, hang_up, lambda: os.kill(os.getpid(), signal.SIGTERM), hang_up, [2.0], [3.0]]
+    sink = Kept()
+    made = loop(Script(items), sink)
+    made.run()
+    assert ys(sink) == outputs([1, 2])
+    assert made.status()["stopped_by"] == "SIGHUP"
 
 
 def test_sigusr1_tells_the_status() -> None:
