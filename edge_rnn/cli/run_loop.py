@@ -50,8 +50,8 @@ def add_loop_options(parser: argparse.ArgumentParser) -> None:
         "--stall-after",
         metavar="S",
         type=positive_float,
-        default=5.0,
-        help="a source that is silent for longer is opened anew, where that is possible (default: 5)",
+        help="a source that is silent for longer is opened again, where that is possible (default: it is reported "
+        "after ten of its usual pauses, and stays open)",
     )
     group.add_argument("--priority", metavar="N", type=positive_int, help="SCHED_FIFO, 1 to 99, where it is allowed")
     group.add_argument("--cpus", metavar="LIST", type=cpus, help="processors to run on: 3, or 2,3")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from edge_rnn.loop.backoff import Backoff
+from edge_rnn.loop.backoff import Backoff, spell_delay
 from edge_rnn.loop.clock import Clock
 from edge_rnn.loop.hanging import Hanging
 from edge_rnn.loop.journal import Journal
@@ -139,7 +139,7 @@ class DirectFeed:
         delay_s = self._backoff.failed()
         self._retry_ns = self._clock.now_ns() + int(1e9 * delay_s)
         self.state = "failing"
-        self._journal.tell("source", f"the source failed: {_spell(error)}; it is tried again in {delay_s:g} s.")
+        self._journal.tell("source", f"the source failed: {_spell(error)}; it is tried again {spell_delay(delay_s)}.")
         if self._make is not None and not self._hanging.full:
             self._hanging.close(self._source)
             self._source = None

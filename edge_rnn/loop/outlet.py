@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edge_rnn.loop.backoff import Backoff
+from edge_rnn.loop.backoff import Backoff, spell_delay
 from edge_rnn.loop.clock import Clock
 from edge_rnn.loop.counters import Counters
 from edge_rnn.loop.hanging import close_aside
@@ -46,7 +46,7 @@ class Outlet:
             delay_s = self._backoff.failed()
             self._retry_ns = self._clock.now_ns() + int(1e9 * delay_s)
             text = str(error).rstrip(".") or type(error).__name__
-            self._journal.tell("sink", f"the sink failed: {text}; it is tried again in {delay_s:g} s.")
+            self._journal.tell("sink", f"the sink failed: {text}; it is tried again {spell_delay(delay_s)}.")
         else:
             self._counters.written += 1
             if self._retry_ns:

@@ -35,7 +35,7 @@ class SinkClosed(Exception):  # noqa: N818 - a piece of news, not an error
 class Source(Protocol):
     """Where samples come from.
 
-    Two attributes tell the loop how to treat it; without them it is taken to be ``blocks = True`` and ``live = True``:
+    Attributes tell the loop how to treat it; without them it is ``blocks = True``, ``live = True``, ``steady = False``:
 
     ``blocks``
         Whether ``read`` may wait. Such a source is read in a thread of its own, into a ring of fixed size. One that
@@ -44,6 +44,9 @@ class Source(Protocol):
     ``live``
         Whether samples come at the world's pace, so that old ones lose their worth. False for a recording: none of its
         samples is ever dropped.
+    ``steady``
+        Whether it is never silent while it works, as a microphone: silence is then answered by making it again. Of
+        others (a sensor that reports changes, a broker) silence is only reported.
 
     A ``close()``, if there is one, is called at the end and from another thread than ``read``, which it should wake.
 

@@ -7,17 +7,21 @@ from collections.abc import Callable
 
 import numpy as np
 
-from edge_rnn.loop.backoff import Backoff
+from edge_rnn.loop.backoff import Backoff, spell_delay
 from edge_rnn.loop.clock import Clock
 from edge_rnn.loop.feed import read
 from edge_rnn.loop.hanging import Hanging
 from edge_rnn.loop.journal import Journal
 from edge_rnn.loop.protocols import Array, SampleError, Source
+from edge_rnn.loop.rhythm import Rhythm
 from edge_rnn.loop.ring import Item, Ring
 from edge_rnn.loop.sample import fill
 from edge_rnn.loop.schedule import Kind
 
 __all__ = ["ThreadFeed"]
+
+_MOST_PATIENCE_NS = 60_000_000_000
+"""Longest time between two reports of a silence, unless the bound itself is longer."""
 
 
 class ThreadFeed:
@@ -28,14 +32,16 @@ class ThreadFeed:
     source
         The source.
     make
-        Makes another one, after a failure and when it is silent for too long; None if there is no way to.
+        Makes another one, after a failure; None if there is no way to.
     width
         Numbers in a sample.
     size
         Of the ring.
     stall_after_s
-        A source that is silent for longer is reported, and made anew where that is possible: after this time, then
-        after twice as long, and so on up to a minute (or this time, if it is longer).
+        A source that is silent for longer is reported, and made again where that is possible: after this time, then
+        after twice as long, and so on up to a minute (or this time, if it is longer). None: the time follows the pauses
+        that were seen (:class:`~edge_rnn.loop.rhythm.Rhythm`), and the source is only reported and stays open, unless
+        it says of itself that it is never silent (``steady``).
     """
 
     def __init__(
@@ -44,7 +50,7 @@ class ThreadFeed:
         make: Callable[[], Source] | None,
         width: int,
         size: int,
-        stall_after_s: float,
+        stall_after_s: float | None,
         clock: Clock,
         journal: Journal,
     ) -> None:
@@ -56,10 +62,12 @@ class ThreadFeed:
         self._make = make
         self._clock = clock
         self._journal = journal
-        self._stall_after_s = stall_after_s
-        self._patience = Backoff(stall_after_s, max(60.0, stall_after_s))
-        self._patience_ns = _nanoseconds(self._patience.failed())
+        self._reopens = make is not None and (stall_after_s is not None or bool(getattr(source, "steady", False)))
+        self._rhythm = Rhythm(stall_after_s)
+        self._patience_ns = _nanoseconds(self._rhythm.bound_s)
         self._heard_ns = clock.now_ns()
+        self._sample_ns: int | None = None
+        self._silent_since_ns = self._heard_ns
         self._going_on = threading.Event()
         self._leave = threading.Event()
         self._hanging = Hanging()
@@ -106,18 +114,21 @@ class ThreadFeed:
         if now_ns - self._heard_ns < self._patience_ns:  # nearly always, and then without the lock
             return
         with self._lock:
-            silent_ns = now_ns - self._heard_ns
-            if silent_ns < self._patience_ns or self._ring.ended or self._ring.waiting or self.state == "failing":
+            heard_ns, waiting = self._heard_ns, self._ring.waiting
+            if now_ns - heard_ns < self._patience_ns or self._ring.ended or waiting or self.state == "failing":
                 return
             self.stalls += 1
             self.state = "stalled"
             self._heard_ns = now_ns
-            self._patience_ns = _nanoseconds(self._patience.failed())
-            again = self._make is not None and not self._hanging.full
+            most_ns = max(_nanoseconds(self._rhythm.bound_s), _MOST_PATIENCE_NS)
+            self._patience_ns = min(2 * self._patience_ns, most_ns)
+            again = self._reopens and not self._hanging.full
             if again:
                 self._going_on.clear()
-        what = "it is opened anew" if again else "it is waited for"
-        self._journal.tell("stall", f"the source has been silent for {silent_ns / 1e9:.1f} s; {what}.")
+            silent_s = (now_ns - self._silent_since_ns) / 1e9
+            begun = "" if self._sample_ns is not None else ", from the start"
+        what = "it is opened again" if again else "it is waited for"
+        self._journal.tell("stall", f"the source has been silent for {silent_s:.1f} s{begun}; {what}.")
         if again:
             self._abandon()
             self.start()
@@ -182,11 +193,12 @@ class ThreadFeed:
         with self._lock:
             if not going_on.is_set():
                 return False
-            self._heard_ns = self._clock.now_ns()
+            now_ns = self._clock.now_ns()
+            if self._sample_ns is not None and self.state in ("running", "stalled"):  # a pause of its own, no outage
+                self._rhythm.note((now_ns - self._sample_ns) / 1e9)
+            self._heard_ns = self._sample_ns = self._silent_since_ns = now_ns
+            self._patience_ns = _nanoseconds(self._rhythm.bound_s)
             back, self.state = self.state != "running", "running"
-            if back:
-                self._patience.succeeded()
-                self._patience_ns = _nanoseconds(self._patience.failed())
         if back:
             self._journal.tell("source back", "the source is back.")
             backoff.succeeded()
@@ -207,7 +219,7 @@ class ThreadFeed:
             self.failures += 1
             self.state = "failing"
         text = str(error).rstrip(".") or type(error).__name__
-        self._journal.tell("source", f"the source failed: {text}; it is tried again in {delay_s:g} s.")
+        self._journal.tell("source", f"the source failed: {text}; it is tried again {spell_delay(delay_s)}.")
         if self._make is not None and not self._hanging.full:
             with self._lock:
                 if not going_on.is_set():  # then it is closed by who let go of the thread
@@ -218,7 +230,7 @@ class ThreadFeed:
         leave.wait(delay_s)
         with self._lock:
             if going_on.is_set():
-                self._heard_ns = self._clock.now_ns()
+                self._heard_ns = self._silent_since_ns = self._clock.now_ns()
                 self.state = "retrying"
         return source
 

@@ -23,6 +23,7 @@ from edge_rnn.loop.pace import Pace
 from edge_rnn.loop.protocols import Array, Sink, Source
 from edge_rnn.loop.reader import ThreadFeed
 from edge_rnn.loop.realtime import Realtime, applied
+from edge_rnn.loop.rhythm import Rhythm
 from edge_rnn.loop.schedule import POLICIES, Policy
 from edge_rnn.loop.signals import handled
 from edge_rnn.loop.stepper import ON_BAD, OnBad, Stepper
@@ -45,7 +46,7 @@ class SensorLoop:
         for ``on_bad``.
     source
         A :class:`~edge_rnn.loop.Source`, or a function without arguments that makes one. With the function, a source
-        that fails or is silent for too long is closed and made anew; else it is read again.
+        that fails is closed and made again; else it is read again.
     sink
         A :class:`~edge_rnn.loop.Sink`.
     rate_hz
@@ -62,11 +63,13 @@ class SensorLoop:
     backlog
         Samples that the ring has places for, and deadlines that are made up for at most.
     stall_after_s
-        After so long without a sample a source that is read in a thread counts as stuck. ``inf`` for never.
+        Seconds without a sample after which a source that is read in a thread counts as stuck: it is reported, and made
+        again where ``source`` is a function. ``inf`` for never. None: a silence of ten times the longest usual pause,
+        5 s at least and 60 s until twenty pauses were seen, is reported, and the source stays open.
     reset_after_s
         After a longer pause between two samples the state starts anew. The pause is that of the source's own times, or
         of the clock that goes on while the machine sleeps, whichever is longer; a snapshot older than this is not used.
-        None: carry on; pauses longer than ``stall_after_s`` are counted all the same.
+        None: carry on; pauses longer than ``stall_after_s``, or than usual, are counted all the same.
     snapshot, snapshot_every_s
         File that keeps the state, and how often, in seconds: what is lost by a loss of power is at most this and the
         time that the disk takes. It is restored at the start. None: nothing is kept.
@@ -120,7 +123,7 @@ class SensorLoop:
         policy: Policy = "catch_up",
         on_bad: OnBad = "skip",
         backlog: int = 256,
-        stall_after_s: float = 5.0,
+        stall_after_s: float | None = None,
         reset_after_s: float | None = None,
         snapshot: str | os.PathLike[str] | None = None,
         snapshot_every_s: float = 60.0,
@@ -173,7 +176,7 @@ class SensorLoop:
             self._clock,
             self._journal,
             on_bad,
-            reset_after_s or stall_after_s,
+            Rhythm(reset_after_s or stall_after_s),
             reset_after_s is not None,
         )
         self._chores = Chores(

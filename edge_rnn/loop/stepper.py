@@ -15,6 +15,7 @@ from edge_rnn.loop.journal import Journal
 from edge_rnn.loop.log_histogram import LogHistogram
 from edge_rnn.loop.outlet import Outlet
 from edge_rnn.loop.protocols import Array
+from edge_rnn.loop.rhythm import Rhythm
 from edge_rnn.loop.ring import Item
 from edge_rnn.stream import Stream
 
@@ -31,8 +32,8 @@ class Stepper:
     ----------
     on_bad
         What becomes of a sample without numbers, or that the stream refuses.
-    gap_s
-        A longer pause between two samples is a gap.
+    rhythm
+        A pause between two samples that is beyond its bound is a gap.
     resets
         Whether the state starts anew after one.
     work
@@ -56,7 +57,7 @@ class Stepper:
         clock: Clock,
         journal: Journal,
         on_bad: OnBad,
-        gap_s: float,
+        rhythm: Rhythm,
         resets: bool,
     ) -> None:
         self._stream = stream
@@ -67,7 +68,7 @@ class Stepper:
         self._clock = clock
         self._journal = journal
         self._on_bad = on_bad
-        self._gap_s = gap_s
+        self._rhythm = rhythm
         self._resets = resets
         self._x = np.zeros(stream.input_size, np.float32)
         self._has_last = False
@@ -144,6 +145,7 @@ class Stepper:
 
     def _time_of(self, item: Item) -> float:
         """The sample's time in seconds; sees to a gap before it."""
+        first = self._last_ns is None
         gap_s = 0.0 if self._last_ns is None else (item.arrived_ns - self._last_ns) / 1e9
         self._last_ns = item.arrived_ns
         t_s = item.t_s
@@ -160,7 +162,9 @@ class Stepper:
             if not math.isnan(self._last_t_s):
                 gap_s = max(gap_s, t_s - self._last_t_s)
             self._last_t_s = t_s
-        if gap_s > self._gap_s:
+        if gap_s > self._rhythm.bound_s:
             self._counters.gaps += 1
             self.gap(f"there was no sample for {gap_s:.3f} s")
+        if not first:
+            self._rhythm.note(gap_s)
         return t_s

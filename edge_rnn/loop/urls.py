@@ -19,7 +19,7 @@ __all__ = ["SINKS", "SOURCES", "open_sink", "open_source"]
 SOURCES = {
     "csv:FILE": "lines of CSV, or jsonl:FILE of JSON; - is stdin; ?follow=1 goes on as tail -F does, &start=1 from the "
     "first line; ?time=COLUMN; ?live=1 lets old samples go",
-    "serial:PORT": "lines from a serial port; ?baud=115200",
+    "serial:PORT": "lines from a serial port; ?baud=115200; ?dtr=0&rts=0 lowers its control lines",
     "mqtt://HOST/TOPIC": "messages; mqtt://USER:PASSWORD@HOST:PORT/TOPIC, mqtts:// with TLS; ?qos=1",
     "proc:": "the machine's telemetry; proc:cpu,memory,temperature,swap,load in any choice; takes a rate",
     "mpu6050:BUS": "an IMU on an I²C bus; ?address=0x68&range_g=2&range_dps=250&si=1; takes a rate",
@@ -65,7 +65,7 @@ def open_source(url: str, model: Model) -> Source | Callable[[], Source]:
         fields, _ = _options(url, rest, {})
         return sources.Machine(fields.split(",") if fields else [*FIELDS][:size], size)
     if scheme == "serial":
-        port, given = _options(url, rest, {"baud": _whole, "format": str})
+        port, given = _options(url, rest, {"baud": _whole, "format": str, "dtr": _flag, "rts": _flag})
         given |= {"kind": given.pop("format")} if "format" in given else {}
         return _maker(partial(sources.SerialLine, port, size, names, **given))
     if scheme == "mpu6050":

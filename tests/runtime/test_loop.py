@@ -269,10 +269,10 @@ def test_failing_source_is_tried_again_ever_more_seldom() -> None:
     assert ys(sink) == outputs([1, 2, 3])
     assert counters.source_failures == 12
     pauses = np.diff(tried) / 1e9
-    expected = np.minimum(0.1 * 2.0 ** np.arange(11), 30)
+    expected = np.array([0, *np.minimum(0.1 * 2.0 ** np.arange(10), 30)])
     assert np.all(pauses >= expected)
     assert np.all(pauses <= expected + 0.06)  # the slice after which the loop looks again, and a tick
-    assert said[0] == "the source failed: unplugged; it is tried again in 0.1 s."
+    assert said[0] == "the source failed: unplugged; it is tried again at once, and then less and less often."
     assert made.status()["source"] == "ended"
 
 
@@ -295,7 +295,10 @@ def test_failing_source_in_a_thread() -> None:
     source = Script([[1.0], OSError("one"), ValueError(), [2.0]], blocks=True)
     counters = loop(source, sink, report=said.append).run()
     assert (ys(sink), counters.source_failures) == (outputs([1, 2]), 2)
-    assert said[:2] == ["the source failed: one; it is tried again in 0.1 s.", "the source is back."]
+    assert said[:2] == [
+        "the source failed: one; it is tried again at once, and then less and less often.",
+        "the source is back.",
+    ]
 
 
 @pytest.mark.parametrize("blocks", [False, True])
@@ -340,7 +343,7 @@ def test_stuck_source_is_given_up_and_made_anew() -> None:
     assert len(gates) == 3
     assert ys(sink) == outputs([1.0] * 5)
     assert counters.stalls == 2
-    assert said[0] == "the source has been silent for 5.0 s; it is opened anew."
+    assert said[0] == "the source has been silent for 5.0 s, from the start; it is opened again."
     for gate in gates:
         gate.open.release(100)
 
@@ -365,7 +368,42 @@ def test_stuck_source_that_cannot_be_made_anew_is_told_and_waited_for() -> None:
     assert ys(sink) == outputs([1])
     assert counters.stalls == 2  # after 5 s, and 10 s later
     assert "stalled" in states
-    assert said[0] == "the source has been silent for 5.0 s; it is waited for."
+    assert said[0] == "the source has been silent for 5.0 s, from the start; it is waited for."
+
+
+@pytest.mark.parametrize("steady", [False, True])
+def test_silent_source_stays_open_unless_it_is_never_silent(steady: bool) -> None:
+    """A sample every 9 s: none is lost, none is reported; then 99 s of silence are, and nothing is opened again."""
+    clock, gates, said = FakeClock(), [], []
+
+    def make() -> Gate:
+        gates.append(Gate())
+        gates[-1].steady = steady  # type: ignore[attr-defined]
+        return gates[-1]
+
+    sink = Kept()
+    made = loop(make, sink, clock=clock, report=said.append)
+    real_wait = made._feed.wait
+    seconds = 0
+
+    def wait(_: float) -> None:
+        nonlocal seconds
+        clock.pass_s(1.0)
+        seconds += 1
+        if seconds <= 90 and seconds % 9 == 0:
+            gates[0].open.release()
+            real_wait(60)
+        if seconds == 90 + 99:
+            made.stop()
+
+    made._feed.wait = wait  # type: ignore[method-assign]
+    counters = made.run()
+    assert (counters.steps, counters.gaps, counters.stalls) == (10, 0, 1)
+    assert len(gates) == 1 + steady
+    answer = "it is opened again" if steady else "it is waited for"
+    assert said == [f"the source has been silent for 90.0 s; {answer}."]
+    for gate in gates:
+        gate.close()
 
 
 def test_threads_that_hang_are_bounded() -> None:
@@ -508,9 +546,12 @@ def test_failing_sink_loses_outputs_and_nothing_else() -> None:
     counters = loop(Script(items, live=True), sinks.Call(write), 100, clock=clock, report=said.append).run()
     assert counters.steps == 251
     assert counters.written + counters.unwritten == 251
-    assert counters.sink_failures == 3  # at 0.01, 0.11, 0.31 s
+    assert counters.sink_failures == 4  # at 0.01, 0.02, 0.12, 0.32 s
     assert ys(kept)[-1] == outputs([1.0] + [2.0] * 50 + [3.0] * 200)[-1]
-    assert said == ["the sink failed: No space left on device; it is tried again in 0.1 s.", "the sink is back."]
+    assert said == [
+        "the sink failed: No space left on device; it is tried again at once, and then less and less often.",
+        "the sink is back.",
+    ]
 
 
 def test_output_that_explodes_while_samples_are_held() -> None:

@@ -18,6 +18,7 @@ from edge_rnn.loop.clerk import Clerk
 from edge_rnn.loop.journal import Journal
 from edge_rnn.loop.line_buffer import LineBuffer
 from edge_rnn.loop.log_histogram import LogHistogram
+from edge_rnn.loop.rhythm import Rhythm
 from edge_rnn.loop.ring import Item, Ring
 from edge_rnn.loop.sample import fill
 from edge_rnn.loop.schedule import POLICIES, Decision, Schedule, decide
@@ -137,11 +138,43 @@ def test_histogram_takes_anything() -> None:
     assert histogram.quantile_ns(0.5) <= 1
 
 
-def test_backoff_doubles_up_to_its_cap_and_starts_again() -> None:
+def test_backoff_begins_at_once_doubles_up_to_its_cap_and_starts_again() -> None:
     backoff = Backoff(0.1, 1.0)
-    assert [backoff.failed() for _ in range(6)] == [0.1, 0.2, 0.4, 0.8, 1.0, 1.0]
+    assert [backoff.failed() for _ in range(7)] == [0.0, 0.1, 0.2, 0.4, 0.8, 1.0, 1.0]
     backoff.succeeded()
-    assert backoff.failed() == 0.1
+    assert [backoff.failed() for _ in range(2)] == [0.0, 0.1]
+
+
+def paused(*pauses_s: float) -> float:
+    """The bound after these pauses."""
+    rhythm = Rhythm(None)
+    for pause_s in pauses_s:
+        rhythm.note(pause_s)
+    return rhythm.bound_s
+
+
+def test_bound_of_silence_follows_the_pauses_that_were_seen() -> None:
+    assert paused() == 60  # nothing is known
+    assert paused(0.01) == paused(*[0.01] * 19) == 60  # it may be a burst
+    assert paused(*[0.01] * 20) == 5
+    assert paused(*[9.0] * 3) == paused(*[9.0] * 30) == 90
+    assert paused(*[0.001] * 500, 8.0, *[0.001] * 500, 8.0, *[0.001] * 500) == 80  # bursts, 8 s apart
+    outage = paused(*[1.0] * 30, 3600.0)
+    assert outage == 4 * 10  # four times what it was
+    assert paused(*[1.0] * 30, 3600.0, *[1.0] * 82) == 10  # and forgotten after 20 times the 4 s that counted
+    fixed = Rhythm(2.5)
+    fixed.note(100.0)
+    assert fixed.bound_s == 2.5
+
+
+@given(st.lists(st.floats(0, 1e6), max_size=200))
+def test_bound_of_silence_keeps_its_promises(pauses_s: list[float]) -> None:
+    rhythm = Rhythm(None)
+    for pause_s in pauses_s:
+        before = rhythm.bound_s
+        rhythm.note(pause_s)
+        assert 5 <= rhythm.bound_s <= max(4 * before, 60)
+        assert rhythm.bound_s >= min(10 * pause_s, 4 * before) * (1 - 1e-12)
 
 
 def test_ring_that_is_full() -> None:

@@ -10,6 +10,7 @@ import resource
 import socket
 import struct
 import sys
+import termios
 import threading
 import time
 import types
@@ -25,6 +26,7 @@ from edge_rnn.errors import EdgeRnnError, FileError, InputError, UnsupportedErro
 from edge_rnn.layers import Elman
 from edge_rnn.loop import SampleError, SinkClosed, Timed, open_sink, open_source, sinks, sources
 from edge_rnn.loop.mqtt_client import Address
+from edge_rnn.loop.remedies import device_problem, listed
 from edge_rnn.loop.sources.wav import pcm
 from edge_rnn.model import Model
 from loop_fakes import Kept, loop, stream
@@ -371,6 +373,145 @@ def test_serial_line_that_floods_without_an_end() -> None:
         source.read()
 
 
+@pytest.mark.parametrize(
+    ("pieces", "taken"),
+    [
+        ([b"", b"1,2", b",3\n"], [1, 2, 3]),  # it began after we came: silence was before it
+        ([b"1,2", b"", b",3\n4,5,6\n"], [4, 5, 6]),  # silence within it says nothing
+        ([b"1,2,3\n4,5,6\n"], [4, 5, 6]),  # it may have begun as 21,2,3
+        ([b'{"x": [1, 2, 3]}\n'], [1, 2, 3]),  # without its beginning it would be no JSON
+        ([b'{"x": [1, 2, 3]\n', b'{"x": [7, 8, 9]}\n'], [7, 8, 9]),
+        ([b"2, 3]\n[4, 5, 6]\n"], [4, 5, 6]),
+    ],
+)
+def test_first_line_from_a_port_is_taken_where_it_is_whole(pieces: list[bytes], taken: list[float]) -> None:
+    class Pieces:
+        in_waiting = 100
+
+        def read(self, size: int) -> bytes:
+            return pieces.pop(0)
+
+    pytest.importorskip("serial")
+    source = sources.SerialLine("/dev/nowhere", 3)
+    source._open = Pieces
+    assert source.read() == taken
+
+
+def test_silence_before_a_line_is_longer_at_a_slow_rate() -> None:
+    class Slow:
+        in_waiting = 0
+        reads = 0
+
+        def read(self, size: int) -> bytes:
+            self.reads += 1
+            return b"" if self.reads < 3 else b"1\n2\n"
+
+    pytest.importorskip("serial")
+    source = sources.SerialLine("/dev/nowhere", 1, baud=300)  # 0.4 s are 12 bytes there
+    source._open = Slow
+    assert source.read() == [2]
+
+
+class FakePort:
+    """A serial port as pyserial makes it, unopened."""
+
+    def __init__(self, error: OSError | None = None) -> None:
+        self.error = error
+        self.done: list[str] = []
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
+        if name in ("dtr", "rts"):
+            self.done.append(f"{name}={value}")
+
+    def open(self) -> None:
+        if self.error is not None:
+            raise self.error
+        self.done.append("open")
+
+
+@pytest.mark.parametrize(("query", "lines"), [("", True), ("?dtr=0&rts=0", False)])
+def test_control_lines_are_settled_before_a_port_is_opened(
+    query: str, lines: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serial = pytest.importorskip("serial")
+    asked: dict[str, Any] = {}
+    port = FakePort()
+    monkeypatch.setattr(serial, "serial_for_url", lambda url, **options: asked.update(options) or port)
+    maker = open_source(f"serial:/dev/ttyUSB7{query}", model())
+    assert callable(maker)
+    assert maker()._open() is port
+    assert asked["do_not_open"] is True
+    assert port.done == [f"dtr={lines}", f"rts={lines}", "open"]
+
+
+def test_control_lines_stay_when_a_port_is_closed(port: tuple[int, str]) -> None:
+    _, name = port
+    descriptor = os.open(name, os.O_RDWR | os.O_NOCTTY)
+    try:
+        settings = termios.tcgetattr(descriptor)
+        settings[2] |= termios.HUPCL
+        termios.tcsetattr(descriptor, termios.TCSANOW, settings)
+        sources.SerialLine(name, 1)._open()
+        assert not termios.tcgetattr(descriptor)[2] & termios.HUPCL
+    finally:
+        os.close(descriptor)
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.EACCES, "Permission denied; sudo usermod -aG dialout"),
+        (errno.ENOENT, "there is no /dev/ttyUSB7; serial ports here: "),
+        (errno.EBUSY, "in use by another program; sudo fuser -v /dev/ttyUSB7"),
+        (errno.EAGAIN, "in use by another program"),
+        (errno.EIO, "cannot be opened: Input/output error"),
+    ],
+)
+def test_port_that_cannot_be_opened_says_what_to_do(
+    number: int, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
+    serial = pytest.importorskip("serial")
+    failing = FakePort(serial.SerialException(number, f"could not open port: {os.strerror(number)}"))
+    monkeypatch.setattr(serial, "serial_for_url", lambda url, **options: failing)
+    with pytest.raises(OSError, match=words):
+        sources.SerialLine("/dev/ttyUSB7", 1).read()
+
+
+def test_file_that_is_no_port(tmp_path: Path) -> None:
+    pytest.importorskip("serial")
+    (tmp_path / "recording.csv").write_text("1\n")
+    with pytest.raises(OSError, match=r"recording.csv is no serial port .*; serial ports here: "):
+        sources.SerialLine(str(tmp_path / "recording.csv"), 1).read()
+    with pytest.raises(InputError, match="protocol 'usb' not known; expected such as /dev/ttyUSB0"):
+        sources.SerialLine("usb://0", 1)
+
+
+def test_port_in_use_is_told(port: tuple[int, str]) -> None:
+    _, name = port
+    first = sources.SerialLine(name, 1)
+    first._port = first._open()
+    with pytest.raises(OSError, match="in use by another program"):
+        sources.SerialLine(name, 1).read()
+    first.close()
+
+
+def test_rights_name_the_group_that_the_device_belongs_to(tmp_path: Path) -> None:
+    import grp
+
+    owner = grp.getgrgid(tmp_path.stat().st_gid).gr_name
+    error = OSError(errno.EACCES, "Permission denied")
+    text = device_problem(error, str(tmp_path), "i2c", "")
+    assert f"sudo usermod -aG {'i2c' if owner == 'root' else owner} " in text
+    assert "log in again" in text
+
+
+def test_names_that_there_are_are_listed_but_not_all() -> None:
+    assert listed("ports", []) == "ports here: none"
+    assert listed("ports", ["a", "b"]) == "ports here: a, b"
+    assert listed("ports", map(str, range(11))) == "ports here: 0, 1, 2, 3, 4, 5, 6, 7 and 3 more"
+
+
 # The machine
 
 
@@ -540,8 +681,28 @@ def test_another_device_at_its_address() -> None:
 
 def test_real_bus_that_is_not_there() -> None:
     pytest.importorskip("smbus2")
-    with pytest.raises(OSError):
+    with pytest.raises(OSError, match=r"there is no /dev/i2c-99; I²C buses here: .* raspi-config nonint do_i2c 0"):
         sources.Mpu6050(99).read()
+
+
+def test_bus_that_may_not_be_opened() -> None:
+    def refused(number: int) -> Any:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    with pytest.raises(OSError, match="/dev/i2c-99: Permission denied; sudo usermod -aG i2c "):
+        sources.Mpu6050(99, open_bus=refused).read()
+
+
+@pytest.mark.parametrize(("there", "hint"), [(True, "one answers at 0x68: give that"), (False, "look at wires")])
+def test_sensor_that_is_not_at_its_address(there: bool, hint: str) -> None:
+    class Elsewhere(FakeBus):
+        def read_byte_data(self, address: int, register: int) -> int:
+            if address == 0x69 or not there:
+                raise OSError(errno.EREMOTEIO, "Remote I/O error")
+            return super().read_byte_data(address, register)
+
+    with pytest.raises(OSError, match=f"no sensor answers at 0x69 on /dev/i2c-1 .*{hint}.*i2cdetect -y 1"):
+        sources.Mpu6050(address=0x69, open_bus=Elsewhere).read()
 
 
 def misbehave(rng: np.random.Generator) -> Any:
@@ -740,6 +901,41 @@ def test_microphone_that_is_pulled_out(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(fake.opened) == 2
     assert fake.opened[0]["samplerate"] == 8000
     assert fake.opened[0]["device"] == "USB"
+
+
+@pytest.mark.parametrize(
+    ("devices", "words"),
+    [
+        ([("HDMI", 0), ("USB Audio: (hw:1,0)", 1)], "microphones here: 1: USB Audio: (hw:1,0)"),
+        ([("HDMI", 0)], "microphones here: none; plug one in, and look at arecord -l and at the group audio"),
+    ],
+)
+def test_microphone_that_is_not_there_is_answered_with_those_that_are(
+    devices: list[tuple[str, int]], words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = FakeSound()
+
+    def refuse(**options: Any) -> Any:
+        raise ValueError("No input device matching 'Rode'")
+
+    fake.InputStream = refuse  # type: ignore[assignment, misc]
+    fake.query_devices = lambda: [{"name": name, "max_input_channels": count} for name, count in devices]  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "sounddevice", fake)
+    with pytest.raises(OSError, match="the microphone 'Rode' cannot be opened: No input device") as caught:
+        sources.Microphone(1, device="Rode").read()
+    assert words in str(caught.value)
+
+
+def test_sound_library_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Missing:
+        def find_spec(self, name: str, *_: Any) -> None:
+            if name == "sounddevice":
+                raise OSError("PortAudio library not found")
+
+    monkeypatch.delitem(sys.modules, "sounddevice", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Missing(), *sys.meta_path])
+    with pytest.raises(UnsupportedError, match="sudo apt install libportaudio2"):
+        sources.Microphone(1)
 
 
 def test_microphone_that_is_closed_while_it_is_opened(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from edge_rnn.errors import InputError, UnsupportedError
 from edge_rnn.loop.protocols import Array
+from edge_rnn.loop.remedies import listed
 
 __all__ = ["Microphone"]
 
@@ -45,6 +46,7 @@ class Microphone:
 
     blocks = True
     live = True
+    steady = True
 
     def __init__(
         self, size: int, *, rate_hz: float = 16000.0, device: str | int | None = None, block_s: float = 0.02
@@ -53,13 +55,18 @@ class Microphone:
             raise InputError(f"Microphone got {rate_hz} Hz and blocks of {block_s} s, expected numbers above 0.")
         try:
             import sounddevice
-        except (ModuleNotFoundError, OSError) as error:  # the latter: PortAudio is missing
+        except ModuleNotFoundError:
             raise UnsupportedError(
-                f"a microphone takes sounddevice and PortAudio, which cannot be loaded ({error}); "
-                f"pip install 'edge-rnn[audio]' and apt install libportaudio2."
+                "a microphone takes sounddevice, which is not installed; pip install 'edge-rnn[audio]'."
+            ) from None
+        except OSError as error:
+            raise UnsupportedError(
+                f"a microphone takes PortAudio, which cannot be loaded ({error}); sudo apt install libportaudio2."
             ) from None
         self._size = size
         self._count = max(round(rate_hz * block_s / size), 1)
+        self._sounddevice: Any = sounddevice
+        self._device = device
         self._open: Callable[[], Any] = partial(
             sounddevice.InputStream,
             samplerate=rate_hz,
@@ -85,8 +92,7 @@ class Microphone:
         if self._place == len(self._block):
             try:
                 if self._stream is None:
-                    self._stream = self._open()
-                    self._stream.start()
+                    self._start()
                 if self._closed:  # while it was opened: nobody else will give it back
                     raise OSError("the microphone was closed")
                 data, overflowed = self._stream.read(self._count * self._size)
@@ -104,6 +110,27 @@ class Microphone:
         """Give the device back, for good."""
         self._closed = True
         self._let_go()
+
+    def _start(self) -> None:
+        try:
+            self._stream = self._open()
+            self._stream.start()
+        except Exception as error:  # PortAudio's own, ValueError for a name that fits none or several
+            asked = "the microphone" if self._device is None else f"the microphone {self._device!r}"
+            reason = str(error) or type(error).__name__
+            raise OSError(f"{asked} cannot be opened: {reason}; {self._devices()}") from None
+
+    def _devices(self) -> str:
+        try:
+            found = [
+                f"{number}: {each['name']}"
+                for number, each in enumerate(self._sounddevice.query_devices())
+                if each["max_input_channels"] > 0
+            ]
+        except Exception as error:  # PortAudio itself does not work here
+            return f"which there are cannot be found out ({error})"
+        without = "" if found else "; plug one in, and look at arecord -l and at the group audio"
+        return listed("microphones", found) + without
 
     def _let_go(self) -> None:
         stream, self._stream = self._stream, None

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from edge_rnn.errors import InputError, UnsupportedError
+from edge_rnn.loop.remedies import device_problem, listed
 
 __all__ = ["Mpu6050"]
 
@@ -115,8 +117,15 @@ class Mpu6050:
             bus.close()
 
     def _set_up(self) -> None:
-        self._bus = self._open_bus(self._number)
-        who = self._bus.read_byte_data(self._address, _WHO_AM_I)
+        path = f"/dev/i2c-{self._number}"
+        try:
+            self._bus = self._open_bus(self._number)
+        except OSError as error:
+            raise OSError(device_problem(error, path, "i2c", _absent())) from None
+        try:
+            who = self._bus.read_byte_data(self._address, _WHO_AM_I)
+        except OSError as error:
+            raise OSError(self._unanswered(error, path)) from None
         if who not in _KNOWN:
             known = ", ".join(f"0x{code:02x} {name}" for code, name in _KNOWN.items())
             raise OSError(f"the device at 0x{self._address:02x} calls itself 0x{who:02x}, expected one of {known}")
@@ -124,6 +133,19 @@ class Mpu6050:
         self._bus.write_byte_data(self._address, _ACCEL_CONFIG, self._ranges[0])
         self._bus.write_byte_data(self._address, _GYRO_CONFIG, self._ranges[1])
         self._last, self._repeats = b"", 0
+
+    def _unanswered(self, error: OSError, path: str) -> str:
+        """Write in words that nothing answers at the address, and what to do."""
+        other = 0x68 if self._address == 0x69 else 0x69
+        try:
+            there = self._bus.read_byte_data(other, _WHO_AM_I) in _KNOWN
+        except Exception:
+            there = False
+        hint = f"one answers at 0x{other:02x}: give that address" if there else "look at wires and power"
+        return (
+            f"no sensor answers at 0x{self._address:02x} on {path} ({error.strerror or error}); {hint}; "
+            f"sudo i2cdetect -y {self._number} shows what is there"
+        )
 
     def _check(self, frame: bytes) -> None:
         if len(frame) != _FRAME.size:
@@ -135,3 +157,12 @@ class Mpu6050:
         # Zeros are what a sleeping sensor says; in the first moment after it was woken they are honest.
         if not any(frame) and self._repeats >= 3:
             raise OSError("the sensor says nothing but zeros; it may have lost its power for a moment")
+
+
+def _absent() -> str:
+    """Which buses there are, and how one comes to be there."""
+    buses = listed("I²C buses", sorted(str(path) for path in Path("/dev").glob("i2c-*")))
+    return (
+        f"{buses}. On a Raspberry Pi sudo raspi-config nonint do_i2c 0 turns bus 1 on (dtparam=i2c_arm=on in "
+        f"config.txt); elsewhere sudo modprobe i2c-dev"
+    )

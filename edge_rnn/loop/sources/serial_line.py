@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import termios
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -9,20 +12,26 @@ from typing import Any
 from edge_rnn.errors import InputError, UnsupportedError
 from edge_rnn.loop.line_buffer import LineBuffer
 from edge_rnn.loop.protocols import SampleError
+from edge_rnn.loop.remedies import device_problem, listed
 from edge_rnn.sample_lines import LineError, LineParser
 
 __all__ = ["SerialLine"]
 
 _LONGEST_BYTES = 4096
 _LOOK_S = 0.2
+_QUIET_BITS = 200
+"""Time of so many bits without a byte stands between two lines, not within one."""
 
 
 class SerialLine:
     """A sample a line from a port, through pyserial (``pip install 'edge-rnn[serial]'``).
 
-    The port is opened at the first ``read``. What comes before the first end of a line is thrown away: it may be the
-    end of a number. A line of noise is one bad sample; a port that disappears is an OSError, and the next ``read``
-    opens it again.
+    The port is opened at the first ``read``, and stays open while nothing comes. The first line is thrown away where it
+    may have begun before: it may be the end of a number. It is taken after 0.2 s of silence, and if it is whole JSON. A
+    line of noise is one bad sample; a port that disappears is an OSError, and the next ``read`` opens it again.
+
+    Linux raises DTR and RTS when it opens a port; here they stay so, also after it is closed (``-hupcl``), so that a
+    board that DTR resets is reset by the first opening at most.
 
     Parameters
     ----------
@@ -36,6 +45,8 @@ class SerialLine:
         Bits a second.
     kind
         ``"csv"``, ``"json"`` or ``"auto"``.
+    dtr, rts
+        Whether these control lines are raised while the port is open.
 
     Raises
     ------
@@ -47,7 +58,15 @@ class SerialLine:
     live = True
 
     def __init__(
-        self, port: str, size: int, names: Sequence[str] = (), *, baud: int = 115200, kind: str = "auto"
+        self,
+        port: str,
+        size: int,
+        names: Sequence[str] = (),
+        *,
+        baud: int = 115200,
+        kind: str = "auto",
+        dtr: bool = True,
+        rts: bool = True,
     ) -> None:
         try:
             import serial
@@ -59,13 +78,18 @@ class SerialLine:
             raise InputError(
                 f"SerialLine got the port {port!r} and baud {baud}, expected such as /dev/ttyUSB0, 115200."
             )
-        self._open: Callable[[], Any] = partial(
-            serial.serial_for_url, port, baudrate=baud, timeout=_LOOK_S, exclusive=True
-        )
+        made = partial(serial.serial_for_url, port, baudrate=baud, timeout=_LOOK_S, exclusive=True, do_not_open=True)
+        try:
+            made()
+        except ValueError as error:
+            raise InputError(f"SerialLine got the port {port!r}: {error}; expected such as /dev/ttyUSB0.") from None
+        self._open: Callable[[], Any] = partial(_opened, made, port, dtr, rts)
+        self._enough_quiet_s = max(_LOOK_S, _QUIET_BITS / baud)
         self._parse = LineParser(size, names, kind)
         self._buffer = LineBuffer(_LONGEST_BYTES)
         self._port: Any = None
         self._whole = False
+        self._quiet_s = 0.0
         self._closed = False
 
     def read(self) -> list[float] | None:
@@ -83,8 +107,10 @@ class SerialLine:
             if line is None:
                 self._fetch()
                 continue
-            if not self._whole:  # we came in the middle of it
+            if not self._whole:  # we may have come in the middle of it
                 self._whole = True
+                if (values := self._whole_json(line)) is not None:
+                    return values
                 continue
             if len(line) > _LONGEST_BYTES:
                 raise SampleError(f"a line is longer than {_LONGEST_BYTES} bytes; the baud rate may be another one")
@@ -102,10 +128,20 @@ class SerialLine:
         if self._port is not None:
             self._port.close()
 
+    def _whole_json(self, line: bytes) -> list[float] | None:
+        """The sample of a line of JSON, which is none without its beginning; None if it is another line."""
+        if not line.lstrip().startswith((b"{", b"[")):
+            return None
+        try:
+            return self._parse(line)
+        except LineError:
+            return None
+
     def _fetch(self) -> None:
         if self._port is None:
             self._buffer.clear()
             self._whole = False
+            self._quiet_s = 0.0
             self._port = self._open()
         try:
             # What is there, and at least one byte, for which the port's timeout is waited.
@@ -116,3 +152,40 @@ class SerialLine:
             raise OSError(str(error) or type(error).__name__) from None
         if data:
             self._buffer.feed(data)
+            self._quiet_s = float("-inf")  # silence that comes later is within a line, or after it
+            return
+        self._quiet_s += _LOOK_S
+        if self._quiet_s >= self._enough_quiet_s:
+            self._whole = True
+
+
+def _opened(make: Callable[[], Any], name: str, dtr: bool, rts: bool) -> Any:
+    """The port, opened without a change of its control lines.
+
+    Raises
+    ------
+    OSError
+        It is not there, may not be opened, or is in use; the text says what to do.
+    """
+    port = make()
+    try:
+        port.dtr, port.rts = dtr, rts
+        port.open()
+    except OSError as error:  # pyserial's own is one
+        raise OSError(_problem(error, name)) from None
+    with contextlib.suppress(AttributeError, OSError, TypeError, termios.error):  # a port that is no terminal
+        settings = termios.tcgetattr(port.fd)
+        settings[2] &= ~termios.HUPCL
+        termios.tcsetattr(port.fd, termios.TCSANOW, settings)
+    return port
+
+
+def _problem(error: OSError, name: str) -> str:
+    from serial.tools.list_ports import comports
+
+    ports = listed("serial ports", (f"{port.device} {port.description}".removesuffix(" n/a") for port in comports()))
+    if "://" in name:
+        return str(error)
+    if error.errno is None:  # it was opened, and knows nothing of baud rates
+        return f"{name} is no serial port ({error}); {ports}"
+    return device_problem(OSError(error.errno, os.strerror(error.errno)), name, "dialout", ports)
