@@ -8,49 +8,27 @@ for how it is chosen. Biases, scalings and states stay float32.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from edge_rnn import reference, rounding
-from edge_rnn.arrays import float32_array
+from edge_rnn import rounding
+from edge_rnn.calibration import JUDGED_STEPS, Calibration, calibrate, drift
 from edge_rnn.errors import InputError
 from edge_rnn.formats import W8A8, Matrix, Sparse, format_of
-from edge_rnn.layers import Layer, Recurrent, Weight
+from edge_rnn.layers import Layer, Weight
 from edge_rnn.model import Model
-from edge_rnn.stream import Stream
 
-__all__ = ["JUDGED_STEPS", "Calibration", "calibrate", "dequantize", "matrices", "quantize", "spelled"]
+__all__ = ["JUDGED_STEPS", "Calibration", "calibrate", "dequantize", "drift", "matrices", "quantize", "spelled"]
 
 Array = NDArray[np.float32]
-
-JUDGED_STEPS = 10_000
-"""Steps, state carried, over which two ways of rounding are compared: the recording, again and again."""
-
-_TRACED_STEPS = 20_000
-"""Steps at most from which second moments are taken; that is enough for some hundred columns."""
+Wide = NDArray[np.float64]
 
 _SPELLING = re.compile(r"(?P<name>float32|float16|int8|w8a8|int4)|sparse:(?P<zeros>0?\.\d+)|rank:(?P<rank>[1-9]\d*)")
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Calibration:
-    """What a model's matrices meet in a recording.
-
-    Parameters
-    ----------
-    xs
-        ``(time, input_size)`` float32: the recording.
-    vectors
-        ``(time, K)`` float64 for each matrix by ``"layer.field"``: what it is multiplied with.
-    """
-
-    xs: Array
-    vectors: Mapping[str, NDArray[np.float64]]
 
 
 def matrices(model: Model) -> dict[str, Weight]:
@@ -66,41 +44,6 @@ def spelled(matrix: Weight) -> str:
     return f"rank:{matrix.left.shape[1]}" if name == "rank" else name  # type: ignore[union-attr]
 
 
-def calibrate(model: Model, recording: ArrayLike) -> Calibration:
-    """Run a recording through the model, in float64, and note what each matrix meets.
-
-    Parameters
-    ----------
-    recording
-        ``(time, input_size)``, in the sensor's units; one sequence.
-
-    Raises
-    ------
-    InputError
-        The recording is empty, has another number of channels, or holds a value that is not finite.
-    """
-    xs = float32_array("calibration", "recording", recording)
-    if xs.ndim != 2 or xs.shape[1] != model.input_size:
-        raise InputError(
-            f"calibration got shape {xs.shape}, expected (time, {model.input_size}), a row for each sample."
-        )
-    if not len(xs):
-        raise InputError("calibration got no samples, expected some seconds of what the sensor delivers.")
-    if not np.isfinite(xs).all():
-        t, channel = (int(i) for i in np.argwhere(~np.isfinite(xs))[0])
-        raise InputError(
-            f"calibration got {xs[t, channel]} in sample {t}, channel {channel}; expected finite values: leave such "
-            f"samples out."
-        )
-    vectors: dict[str, NDArray[np.float64]] = {}
-    for layer, (reads, puts) in zip(model.layers, reference.trace(model, xs[:_TRACED_STEPS]), strict=True):
-        for name in layer.matrices:
-            vectors[f"{layer.name}.{name}"] = reads
-        if isinstance(layer, Recurrent):
-            vectors[f"{layer.name}.weight_hh"] = np.vstack([layer.initial_state["h"], puts[:-1]])
-    return Calibration(xs, vectors)
-
-
 def quantize(
     model: Model, formats: str | Mapping[str, str] = "int8", *, calibration: ArrayLike | Calibration | None = None
 ) -> Model:
@@ -114,7 +57,8 @@ def quantize(
     calibration
         ``(time, input_size)``: a recording, in the sensor's units, by which weights are rounded so that what they meet
         there comes out best: of several ways the one that is nearest to the model over 10,000 steps with state carried.
-        Without one, weights are rounded for their own sake. What :func:`calibrate` made will do too.
+        All of it counts, see :func:`~edge_rnn.calibration.calibrate`; what that made will do too. Without one, weights
+        are rounded for their own sake.
 
     Returns
     -------
@@ -126,7 +70,7 @@ def quantize(
     ------
     InputError
         A format or name is unknown, a matrix does not take its format or is in another one already (quantize the
-        float32 model), or the recording does not fit.
+        float32 model), or the recording does not fit, or was calibrated for another model.
     """
     if not isinstance(model, Model):
         raise InputError(f"quantize got {type(model).__name__}, expected a Model: edge_rnn.load(path) reads one.")
@@ -135,9 +79,13 @@ def quantize(
         calibration = calibrate(model, calibration)
     if calibration is None:
         return _quantized(model, wanted, None, _Way())
-    ways = [way for way in _WAYS if "w8a8" in wanted.values() or not way.ranges]
-    made = [_quantized(model, wanted, calibration, way) for way in ways]
-    return min(made, key=lambda each: drift(model, each, calibration.xs))
+    if calibration.fingerprint != model.fingerprint:
+        raise InputError(f"quantize got the calibration of another model; make one by calibrate({model!r}, recording).")
+    ways: dict[tuple[Any, ...], _Way] = {}
+    for way in _WAYS:  # two that differ in nothing that matters for these formats give the same matrices
+        ways.setdefault(tuple(_keys(model, wanted, way)), way)
+    made = [_quantized(model, wanted, calibration, way) for way in ways.values()]
+    return made[0] if len(made) == 1 else min(made, key=calibration.yardstick.drift)
 
 
 def dequantize(model: Model) -> Model:
@@ -149,21 +97,6 @@ def dequantize(model: Model) -> Model:
         dense: dict[str, Any] = {name: matrix.dense() for name, matrix in layer.formats.items()}
         layers.append(replace(layer, **dense) if dense else layer)
     return replace_layers(model, layers)
-
-
-def drift(model: Model, other: Model, xs: Array, steps: int = JUDGED_STEPS) -> float:
-    """Root mean square of the difference of outputs and states, over that of the model's own; state carried.
-
-    ``xs`` is repeated until there are as many steps; outputs of the last half count, and the states in the end.
-    """
-    rows = np.ascontiguousarray(np.resize(xs, (max(steps, len(xs)), xs.shape[1])))
-    streams = [Stream(model), Stream(other)]
-    ys = [stream.run(rows).astype(np.float64) for stream in streams]
-    off, own = np.square(ys[1] - ys[0]).sum(), np.square(ys[0]).sum()
-    for name, mine in streams[0].state.items():
-        off += np.square(streams[1].state[name].astype(np.float64) - mine).sum()
-        own += np.square(mine.astype(np.float64)).sum()
-    return float(np.sqrt(off / own)) if own > 0 else float(np.sqrt(off))
 
 
 def _wanted(model: Model, formats: str | Mapping[str, str]) -> dict[str, str]:
@@ -216,6 +149,27 @@ class _Way:
 _WAYS = tuple(_Way(*choice) for choice in product((False, True), repeat=3))
 
 
+_FED_BACK = ("int8", "w8a8", "int4")
+
+
+def _key(layer: Layer, name: str, format_: str, way: _Way) -> tuple[str, str, _Way]:
+    """What a matrix in a format hangs on, given a recording: of a way that alone which makes a difference to it."""
+    own = _Way(
+        way.feedback and format_ in _FED_BACK,
+        way.biases and getattr(layer, name.replace("weight", "bias")) is not None,
+        way.ranges and format_ == "w8a8" and name == "weight_hh",
+    )
+    return f"{layer.name}.{name}", format_, own
+
+
+def _keys(model: Model, wanted: Mapping[str, str], way: _Way) -> Iterator[tuple[str, str, _Way]]:
+    for layer in model.layers:
+        for name in layer.matrices:
+            format_ = wanted.get(f"{layer.name}.{name}", "float32")
+            if format_ != "float32":
+                yield _key(layer, name, format_, way)
+
+
 def _quantized(model: Model, wanted: Mapping[str, str], calibration: Calibration | None, way: _Way) -> Model:
     layers: list[Layer] = []
     for layer in model.layers:
@@ -229,51 +183,61 @@ def _quantized(model: Model, wanted: Mapping[str, str], calibration: Calibration
                         f"quantize got {full} as {spelled(matrix)} already, expected float32; quantize the model that "
                         f"it was made from, or dequantize(model) first."
                     )
-            elif format_ != "float32":
-                vectors = None if calibration is None else calibration.vectors[full]
-                made |= _formatted(layer, name, format_, vectors, way)
+            elif format_ != "float32" and calibration is None:
+                made |= _formatted(layer, name, format_, None, way)
+            elif format_ != "float32" and calibration is not None:
+                key = _key(layer, name, format_, way)
+                if key not in calibration.rounded:
+                    calibration.rounded[key] = _formatted(layer, name, format_, calibration, key[2])
+                made |= calibration.rounded[key]
         layers.append(replace(layer, **made) if made else layer)
     return replace_layers(model, layers)
 
 
-def _formatted(
-    layer: Layer, name: str, format_: str, vectors: NDArray[np.float64] | None, way: _Way
-) -> dict[str, Weight]:
+def _formatted(layer: Layer, name: str, format_: str, calibration: Calibration | None, way: _Way) -> dict[str, Any]:
     """A layer's matrix in a format, and the bias that goes with it where that changes; by field name."""
     matrix, bias_name = np.asarray(getattr(layer, name)), name.replace("weight", "bias")
-    bias = getattr(layer, bias_name) if way.biases else None
-    mean = None if vectors is None or bias is None else vectors.mean(axis=0)
-    moments = None
-    if vectors is not None:
-        moving = vectors if mean is None else vectors - mean
-        moments = moving.T @ moving / len(moving)
-    limit = None
-    if way.ranges and name == "weight_hh" and vectors is not None:
-        limit = rounding.input_range(vectors, 127)
+    meets = None if calibration is None else calibration.meets[f"{layer.name}.{name}"]
+    moments = None if meets is None else meets.moving if way.biases else meets.moments
+    scale = limit = None
+    if calibration is not None and format_ in _FED_BACK:
+        kind: Literal["int8", "int4"] = "int4" if format_ == "int4" else "int8"
+        key = (layer.name, name, kind, way.biases)
+        if key not in calibration.rounded:
+            calibration.rounded[key] = rounding.scales(matrix, moments, kind)
+        scale = calibration.rounded[key]
+    if way.ranges and meets is not None and meets.some is not None:
+        limit = rounding.input_range(meets.some.astype(np.float64), 127)
     try:
-        made = _made(matrix, format_, len(getattr(layer, "gates", "y")), moments, way.feedback, limit)
+        made = _made(matrix, format_, len(getattr(layer, "gates", "y")), moments, way.feedback, scale, limit)
     except InputError as error:
         raise InputError(f"quantize of {layer.name}.{name}: {error}") from None
-    if bias is None or mean is None:
+    if meets is None or not way.biases:
         return {name: made}
-    change = (matrix.astype(np.float64) - made.dense()) @ mean
+    change = (matrix.astype(np.float64) - made.dense()) @ meets.mean
     if name == "weight_hh" and getattr(layer, "reset_after", True) is False:
         change[-matrix.shape[1] :] = 0  # the candidate sees r * h instead
-    return {name: made, bias_name: (bias + change).astype(np.float32)}
+    return {name: made, bias_name: (getattr(layer, bias_name) + change).astype(np.float32)}
 
 
 def _made(
-    matrix: Array, format_: str, gates: int, moments: NDArray[np.float64] | None, feedback: bool, limit: float | None
+    matrix: Array,
+    format_: str,
+    gates: int,
+    moments: Wide | None,
+    feedback: bool,
+    scale: Wide | None,
+    limit: float | None,
 ) -> Matrix:
     if format_ == "float16":
         return rounding.float16(matrix)
     if format_ == "int8":
-        return rounding.int8(matrix, moments, feedback=feedback)
+        return rounding.int8(matrix, moments, feedback=feedback, scale=scale)
     if format_ == "w8a8":
-        made = rounding.int8(matrix, moments, feedback=feedback)
+        made = rounding.int8(matrix, moments, feedback=feedback, scale=scale)
         return W8A8(made.values, made.scale, limit)
     if format_ == "int4":
-        return rounding.int4(matrix, moments, feedback=feedback)
+        return rounding.int4(matrix, moments, feedback=feedback, scale=scale)
     if format_.startswith("sparse"):
         columns, share = matrix.shape[1], float(format_.removeprefix("sparse:"))
         if kept_columns(columns, share) == columns:
@@ -294,7 +258,7 @@ def kept_columns(columns: int, share: float) -> int:
     return max(1, round(columns * (1 - share)))
 
 
-def _low_rank(matrix: Array, rank: int, moments: NDArray[np.float64] | None) -> Matrix:
+def _low_rank(matrix: Array, rank: int, moments: Wide | None) -> Matrix:
     rows, columns = matrix.shape
     if rank * (rows + columns) >= rows * columns:
         most = (rows * columns - 1) // (rows + columns)

@@ -7,7 +7,7 @@ Without a recording ``M`` is the identity.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from edge_rnn.errors import InputError
 from edge_rnn.formats import GROUP, PANEL, Float16, Int4, Int8, LowRank, Sparse
 
-__all__ = ["float16", "input_range", "int4", "int8", "low_rank", "sparse"]
+__all__ = ["float16", "input_range", "int4", "int8", "low_rank", "scales", "sparse"]
 
 Array = NDArray[np.float32]
 Wide = NDArray[np.float64]
@@ -23,6 +23,18 @@ Moments = Wide | None
 
 _CLIPS = np.linspace(1.0, 0.5, 26)
 """Shares of a row's largest weight that are tried as the largest that a format holds."""
+
+_LEVELS = {"int8": 127, "int4": 7}
+"""Largest value that a format stores."""
+
+_HOPELESS = 16.0
+"""Times a row's least error so far: from there on smaller shares are not tried, as they only clip more."""
+
+_ROWS = 128
+"""Rows of a matrix that are tried together, so that what is made of them stays in the caches."""
+
+_COLUMNS = 32
+"""Columns whose rounding is given to those behind them in one product."""
 
 _DAMPING = 0.01
 """Of the mean of the diagonal of ``M``, added to it: a recording never shows all that comes."""
@@ -42,7 +54,7 @@ def float16(matrix: Array) -> Float16:
     return Float16(matrix.astype(np.float16))
 
 
-def int8(matrix: Array, moments: Moments = None, *, feedback: bool = True) -> Int8:
+def int8(matrix: Array, moments: Moments = None, *, feedback: bool = True, scale: Wide | None = None) -> Int8:
     """8 bits with a scale a row.
 
     Parameters
@@ -54,6 +66,8 @@ def int8(matrix: Array, moments: Moments = None, *, feedback: bool = True) -> In
     feedback
         With moments: whether what rounding takes from one column is given to those after it (optimal brain
         quantization [1]_ in the order of columns [2]_), instead of rounding each to the nearest.
+    scale
+        What :func:`scales` found for this matrix and these moments; found anew if None.
 
     References
     ----------
@@ -61,14 +75,23 @@ def int8(matrix: Array, moments: Moments = None, *, feedback: bool = True) -> In
     .. [2] E. Frantar et al., "GPTQ: Accurate post-training quantization for generative pre-trained transformers",
        ICLR 2023, arXiv:2210.17323.
     """
-    values, scale = _rounded(matrix, moments, 127, feedback, matrix.shape[1])
-    return Int8(values, scale[:, 0])
+    scale = scales(matrix, moments, "int8") if scale is None else scale
+    return Int8(_rounded(matrix, moments, "int8", feedback, scale), scale[:, 0].astype(np.float32))
 
 
-def int4(matrix: Array, moments: Moments = None, *, feedback: bool = True) -> Int4:
+def int4(matrix: Array, moments: Moments = None, *, feedback: bool = True, scale: Wide | None = None) -> Int4:
     """4 bits with a scale for each 32 columns of a row; see :func:`int8`."""
-    values, scale = _rounded(matrix, moments, 7, feedback, GROUP)
-    return Int4.of(values, scale)
+    scale = scales(matrix, moments, "int4") if scale is None else scale
+    return Int4.of(_rounded(matrix, moments, "int4", feedback, scale), scale.astype(np.float32))
+
+
+def scales(matrix: Array, moments: Moments, format_: Literal["int8", "int4"]) -> Wide:
+    """Scales ``(R, groups)`` that change least of the products, for rows rounded to the nearest."""
+    most, group = _LEVELS[format_], _group(matrix, format_)
+    wide = matrix.astype(np.float64)
+    m = None if moments is None else _damped(moments)
+    starts = range(0, matrix.shape[1], group)
+    return np.stack([_scales(wide, m, most, slice(start, start + group)) for start in starts], axis=1)
 
 
 def sparse(matrix: Array, gates: int, keep: int, moments: Moments = None) -> Sparse:
@@ -133,50 +156,61 @@ def _damped(moments: Wide) -> Wide:
     return moments + np.eye(len(moments)) * (_DAMPING * mean if mean > 0 else 1.0)
 
 
+def _group(matrix: Array, format_: str) -> int:
+    """Columns that share a scale."""
+    return GROUP if format_ == "int4" else matrix.shape[1]
+
+
 def _rounded(
-    matrix: Array, moments: Moments, most: int, feedback: bool, group: int
-) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """Values ``(R, K)`` from ``-most`` to ``most``, and scales ``(R, groups)`` of ``group`` columns each."""
+    matrix: Array, moments: Moments, format_: Literal["int8", "int4"], feedback: bool, scale: Wide
+) -> NDArray[np.int8]:
+    """Values ``(R, K)``, given scales ``(R, groups)``."""
     rows, columns = matrix.shape
-    wide = matrix.astype(np.float64)
-    m = None if moments is None else _damped(moments)
-    starts = range(0, columns, group)
-    scale = np.stack([_scales(wide, m, most, slice(start, start + group)) for start in starts], axis=1)
-    of_column = np.repeat(scale, group, axis=1)[:, :columns]
-    if m is None or not feedback:
-        return _nearest(wide, of_column, most).astype(np.int8), scale.astype(np.float32)
-    # Column by column: the rest of the row makes up for what rounding took, as far as the vectors are correlated.
-    factor = np.linalg.cholesky(np.linalg.inv(m)).T
-    values, left = np.zeros((rows, columns)), wide.copy()
-    for k in range(columns):
-        values[:, k] = _nearest(left[:, k], of_column[:, k], most)
-        taken = (left[:, k] - values[:, k] * of_column[:, k]) / factor[k, k]
-        left[:, k:] -= np.outer(taken, factor[k, k:])
-    return values.astype(np.int8), scale.astype(np.float32)
+    most, wide = _LEVELS[format_], matrix.astype(np.float64)
+    of_column = np.repeat(scale, _group(matrix, format_), axis=1)[:, :columns]
+    if moments is None or not feedback:
+        return _nearest(wide, of_column, most).astype(np.int8)
+    # Column by column: the rest of the row makes up for what rounding took, as far as the vectors are correlated. Those
+    # of one block at once, those behind it together: the same sums, as products of matrices.
+    factor = np.linalg.cholesky(np.linalg.inv(_damped(moments))).T
+    values, left, steps = np.zeros((columns, rows)), wide.T.copy(), np.ascontiguousarray(of_column.T)
+    for start in range(0, columns, _COLUMNS):
+        end = min(start + _COLUMNS, columns)
+        taken = np.zeros((end - start, rows))
+        for k in range(start, end):
+            values[k] = _nearest(left[k], steps[k], most)
+            taken[k - start] = (left[k] - values[k] * steps[k]) / factor[k, k]
+            left[k:end] -= factor[k, k:end, None] * taken[k - start]
+        left[end:] -= factor[start:end, end:].T @ taken
+    return np.ascontiguousarray(values.T.astype(np.int8))
 
 
 def _scales(wide: Wide, moments: Moments, most: int, columns: slice) -> Wide:
     """For each row the scale of some columns, clipped where the error of the whole says so; 0 for rows of zeros."""
-    part = wide[:, columns]
-    full = np.abs(part).max(axis=1) / most
-    full = np.where(full < np.finfo(np.float32).tiny, 0.0, full).astype(np.float32).astype(np.float64)
-    square = None if moments is None else moments[columns, columns]
+    square = None if moments is None else np.ascontiguousarray(moments[columns, columns])
+    parts = [wide[start : start + _ROWS, columns] for start in range(0, len(wide), _ROWS)]
+    return np.concatenate([_least(np.ascontiguousarray(part), square, most) for part in parts])
 
-    def error(scale: Wide) -> Wide:
-        off = _nearest(part, scale[:, None], most) * scale[:, None] - part
+
+def _least(part: Wide, square: Wide | None, most: int) -> Wide:
+    """For some rows the scale with the least error; the larger one where two are equal."""
+
+    def error(rows: Wide, scale: Wide) -> Wide:
+        off = _nearest(rows, scale[:, None], most) * scale[:, None] - rows
         return np.asarray(np.einsum("rk,rk->r", off if square is None else off @ square, off))
 
-    return _least(full, error)
-
-
-def _least(full: Wide, error: Callable[[Wide], Wide]) -> Wide:
-    """Row by row the share of ``full`` with the least error; the larger one where two are equal."""
-    best, least = full, error(full)
+    full = np.abs(part).max(axis=1) / most
+    full = np.where(full < np.finfo(np.float32).tiny, 0.0, full).astype(np.float32).astype(np.float64)
+    best, least = full.copy(), error(part, full)
+    open_ = np.arange(len(part))
     for clip in _CLIPS[1:]:
-        scale = (full * clip).astype(np.float32).astype(np.float64)
-        found = error(scale)
-        better = found < least
-        best, least = np.where(better, scale, best), np.where(better, found, least)
+        scale = (full[open_] * clip).astype(np.float32).astype(np.float64)
+        found = error(part[open_], scale)
+        better = found < least[open_]
+        best[open_[better]], least[open_[better]] = scale[better], found[better]
+        open_ = open_[found <= _HOPELESS * least[open_]]
+        if not len(open_):
+            break
     return best
 
 

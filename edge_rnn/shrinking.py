@@ -9,7 +9,7 @@ long as the bound holds. Nothing is predicted in what is returned: each trial wa
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -144,6 +144,7 @@ class _Search:
     prefer: Literal["size", "speed"]
     progress: Callable[[str, int, int], None]
     made: dict[tuple[str, ...], tuple[Model, Trial]] = field(default_factory=dict)
+    times: dict[tuple[str, ...], tuple[float, float]] = field(default_factory=dict)
     sensitivity: dict[str, dict[str, Trial]] = field(default_factory=dict)
 
     def run(self) -> Shrunk:
@@ -157,6 +158,7 @@ class _Search:
             self.timed()
         except KeyboardInterrupt:
             stopped = True
+        self.tell_times()
         model, best = self.best(stopped)
         trials = tuple(trial for _, trial in self.made.values())
         return Shrunk(model, best, trials, self.sensitivity, stopped)
@@ -254,30 +256,34 @@ class _Search:
         return sum(self.sensitivity[name][each].error ** 2 for name, each in formats.items() if each != "float32")
 
     def timed(self) -> None:
-        """The time of a step, of all whose bytes or errors are among the best, in one run with the float32 model."""
+        """The time of a step, of all whose bytes or errors are among the best, each in turn with the float32 model."""
+        from edge_rnn.stretches import evenly
         from edge_rnn.timing import runs, time_chunks
 
         trials = [trial for _, trial in self.made.values()]
         flat = [t for t in trials if not any(o.nbytes <= t.nbytes and o.error < t.error for o in trials) or _uniform(t)]
         baseline = Stream(self.model)
-        xs = self.judge.repeated[:1000]
+        xs = evenly(self.judge.repeated, 1000)
         for done, trial in enumerate(flat, start=1):
             key = tuple(trial.formats.values())
             model, _ = self.made[key]
             makes = {"float32": runs(baseline, xs)}
             makes |= {} if model is self.model else {"this": runs(Stream(model), xs)}
             found = time_chunks(makes, seconds=0.1, enough=9)
-            mine = Trial(
-                trial.formats,
-                trial.nbytes,
-                trial.memory_bytes,
-                trial.error,
-                trial.accuracy,
-                round(found.get("this", found["float32"]).ns, 2),
-                round(found["float32"].ns, 2),
-            )
-            self.made[key] = (model, mine)
+            self.times[key] = (found.get("this", found["float32"]).ns, found["float32"].ns)
             self.progress("timing", done, len(flat))
+
+    def tell_times(self) -> None:
+        """Put what was timed into trials: how many times as quick each was in its turn, and steps by that measure.
+
+        The machine is not as quick at every moment, so steps that were timed one after the other are not to be
+        compared; what each takes is told by float32's least time, and how many times as quick it was then and there.
+        """
+        least = round(min((float32 for _, float32 in self.times.values()), default=0.0), 2)
+        for key, (ns, float32) in self.times.items():
+            model, trial = self.made[key]
+            step_ns = round(ns / float32 * least, 2) if float32 > 0 else least
+            self.made[key] = (model, replace(trial, step_ns=step_ns, baseline_ns=least))
 
     def best(self, stopped: bool) -> tuple[Model, Trial]:
         """What keeps the bound and is the cheapest."""

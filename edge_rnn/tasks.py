@@ -15,6 +15,7 @@ from edge_rnn.grammar import Grammar
 from edge_rnn.model import Model
 from edge_rnn.sampling.symbols import alphabet, encode, samples
 from edge_rnn.stream import Stream
+from edge_rnn.stretches import evenly
 
 __all__ = ["Bin", "RecordingTask", "Score", "Task", "TextTask"]
 
@@ -126,7 +127,7 @@ class RecordingTask:
 
     def samples(self, model: Model) -> NDArray[np.float32]:
         """See :class:`Task`."""
-        return self.xs[:_SPEED_SAMPLES]
+        return evenly(self.xs, _SPEED_SAMPLES)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -175,8 +176,9 @@ class TextTask:
 
     def samples(self, model: Model) -> NDArray[np.float32]:
         """See :class:`Task`."""
-        symbols = [encode(model, list(text), call="compare") for text in self.texts[:100]]
-        return samples(alphabet(model, "compare"), np.concatenate(symbols)[:_SPEED_SAMPLES])
+        texts = [self.texts[place] for place in evenly(np.arange(len(self.texts)), 100).tolist()]
+        symbols = np.concatenate([encode(model, list(text), call="compare") for text in texts])
+        return samples(alphabet(model, "compare"), evenly(symbols, _SPEED_SAMPLES))
 
 
 def _score(right: Array, lags: Array) -> Score:

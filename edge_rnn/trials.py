@@ -30,9 +30,10 @@ class Trial:
         steps or more, state carried.
     accuracy
         Share of samples whose largest output is their label, or what ``metric`` says; None without either.
-    step_ns
-        Least time of a step in a compiled loop, and ``baseline_ns`` that of the float32 model in the same run; None
-        where it was not timed.
+    step_ns, baseline_ns
+        Time of a step in a compiled loop, and that of the float32 model, which is the same for all trials: its least.
+        Each trial was timed in turn with the float32 model; what ``step_ns`` tells is how many times as quick it was
+        then, by that least time. None where it was not timed.
     """
 
     formats: Mapping[str, str]

@@ -157,9 +157,9 @@ def _measured(shrunk: Shrunk, xs: NDArray[np.float32], has_labels: bool) -> str:
         f"{len(xs):,} samples. Error is the root mean square of how far outputs are from the float32 model's, over "
         f"that of these outputs, over {steps}, state carried. "
         + ("Accuracy is the share of samples whose largest output is their label. " if has_labels else "")
-        + "Bytes are those of all arrays as a file stores them. The time of a step is the least in a compiled loop; "
-        "float32 was timed in turn with each trial, so compare trials by how many times as quick they are. Where steps "
-        "are called from Python, the call comes on top."
+        + "Bytes are those of all arrays as a file stores them. The time of float32's step is the least in a "
+        "compiled loop. Each trial was timed in turn with float32, and its step is told by how many times as quick it "
+        "was then. Where steps are called from Python, the call comes on top."
         + (" The search was stopped before its end." if shrunk.stopped else "")
     )
 

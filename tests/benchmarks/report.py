@@ -87,15 +87,20 @@ def report(found: Mapping[str, Any]) -> Iterator[str]:
     present = [rival for rival in RIVALS if any(by_name(row, rival) for row in rows)]
     if present:
         yield ""
-        yield "What others take for a step from Python, and how many times as long as ours that is:"
+        yield (
+            "What others take for a step from Python, and how many times as long as ours that is, which was timed once "
+            "more, in turn with them:"
+        )
         yield ""
         whole = [rival for rival in present if any((by_name(row, rival) or {}).get("run_ratio") for row in rows)]
         yield from markdown(
-            ("", *present, *(f"{rival}, 1000 steps in one call" for rival in whole)),
+            ("", "ours", *present, *(f"{rival}, 1000 steps in one call" for rival in ("ours", *whole))),
             [
                 (
                     name(row),
+                    ours(row, "ours_python_ns"),
                     *(against(by_name(row, rival), "python_ns", "ratio") for rival in present),
+                    ours(row, "ours_run_ns_1000"),
                     *(against(by_name(row, rival), "run_ns_1000", "run_ratio") for rival in whole),
                 )
                 for row in rows
@@ -152,6 +157,11 @@ def name(row: Mapping[str, Any]) -> str:
 
 def by_name(row: Mapping[str, Any], rival: str) -> Mapping[str, Any] | None:
     return next((each for each in row["rivals"] if each["name"] == rival), None)
+
+
+def ours(row: Mapping[str, Any], time: str) -> str:
+    """Our own time in the run with the others."""
+    return next((spell_ns(rival[time]) for rival in row["rivals"] if rival[time]), "")
 
 
 def against(rival: Mapping[str, Any] | None, time: str, ratio: str) -> str:

@@ -210,9 +210,6 @@ def test_calibration_may_be_made_once(make_model: Build) -> None:
     assert edge_rnn.quantize(model, "int4", calibration=found).fingerprint == (
         edge_rnn.quantize(model, "int4", calibration=xs).fingerprint
     )
-    for name, matrix in matrices(model).items():
-        assert found.vectors[name].shape == (200, matrix.shape[1])
-    np.testing.assert_array_equal(found.vectors["gru1.weight_hh"][1:], found.vectors["gru2.weight_ih"][:-1])
 
 
 def test_dead_inputs_do_not_stop_calibration(make_model: Build) -> None:

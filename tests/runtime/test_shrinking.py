@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 import edge_rnn
-from edge_rnn import InputError, Model, Stream
+from edge_rnn import InputError, Model, Stream, timing
+from edge_rnn.cli.shrink_view import as_json, verdict
 from edge_rnn.shrinking import shrink
+from edge_rnn.timing import Chunks
 from edge_rnn.trials import Shrunk, Trial, stored_bytes
 
 FORMATS = ("float16", "int8", "int4", "sparse:0.5", "rank:25%")
@@ -133,6 +135,30 @@ def test_speed_may_be_preferred(model: Model, xs: np.ndarray) -> None:
     found = shrink(model, xs, max_error=0.05, formats=FORMATS, prefer="speed")
     timed = [trial.speedup for trial in found.trials if trial.speedup and trial.error <= 0.05]
     assert found.best.speedup == max(timed)
+
+
+def test_times_of_a_machine_that_slows_down_are_told_by_one_float32_time(
+    model: Model, xs: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every timing finds the machine slower than the one before; int8 always half as long as float32."""
+    moments = iter(range(1, 100))
+    calls: list[int] = []
+
+    def slowing(makes: dict[str, Any], **_: Any) -> dict[str, Any]:
+        float32 = 100.0 * next(moments)
+        calls.append(len(makes))
+        return {name: Chunks(float32 / (2 if name == "this" else 1), 0.0, 1, 1, 1) for name in makes}
+
+    monkeypatch.setattr(timing, "time_chunks", slowing)
+    found = shrink(model, xs, max_error=0.05, formats=("int8",))
+    timed = [trial for trial in found.trials if trial.step_ns is not None]
+    assert calls.count(1) == 1  # float32 itself
+    assert len(timed) > 2
+    assert {(trial.step_ns, trial.baseline_ns) for trial in timed[1:]} == {(50.0, 100.0)}
+    assert (timed[0].step_ns, timed[0].baseline_ns, timed[0].speedup) == (100.0, 100.0, 1.0)
+    told = as_json(found, {}, None)["trials"]
+    assert {each["float32_ns"] for each in told if each["float32_ns"]} == {100.0}
+    assert verdict(found)[-1] == "It is 2.00 times as quick: 50 ns a step, against 100 ns."
 
 
 def test_progress_is_told_and_a_stop_keeps_the_best(model: Model, xs: np.ndarray) -> None:
