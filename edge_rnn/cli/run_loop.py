@@ -84,7 +84,7 @@ def run_loop(model: Model, args: argparse.Namespace) -> int:
     from edge_rnn.loop import open_source
 
     if args.source and args.file != "-":
-        raise InputError(f"run got both {args.file!r} and --source {args.source!r}; give one of them.")
+        raise InputError(f"run got both {args.file!r} and --source; give one of them.")
     source = open_source(args.source, model) if args.source else _of_file(model, args)
     stdout = "null:" if args.watch else "jsonl:-" if args.output == "json" else "csv:-"
     loop = make_loop(model, args, source, args.rate or own_rate(source, model), stdout, header=not args.no_header)

@@ -16,7 +16,7 @@ class Counters:
     steps: int = 0
     """Of the network, the held ones among them."""
     written: int = 0
-    """Outputs that the sink took."""
+    """Outputs that the sink took; what it could not deliver in the end is taken off."""
     missed_deadlines: int = 0
     """Ticks that had not begun when the next one was due."""
     overruns: int = 0
@@ -46,7 +46,7 @@ class Counters:
     sink_failures: int = 0
     """Errors of the sink."""
     unwritten: int = 0
-    """Outputs that were lost because the sink failed."""
+    """Outputs that were lost because the sink failed, or could not deliver them in the end."""
     snapshots: int = 0
     """Snapshots that are on the disk."""
     snapshot_failures: int = 0

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from edge_rnn.loop.backoff import Backoff, spell_delay
 from edge_rnn.loop.clock import Clock
 from edge_rnn.loop.counters import Counters
 from edge_rnn.loop.hanging import close_aside
 from edge_rnn.loop.journal import Journal
 from edge_rnn.loop.protocols import Array, Sink, SinkClosed
+from edge_rnn.spelling import counted
 
 __all__ = ["Outlet"]
+
+_CLOSE_S = 15.0
+_PATIENCE_NS = 10_000_000_000
+_LOOK_S = 0.01
 
 
 class Outlet:
     """A sink with what becomes of its errors.
+
+    Parameters
+    ----------
+    patient
+        Tells whether nothing presses, as with a recording that is not played: then a sink that says that it is full,
+        with BlockingIOError, is waited for, 10 s at most.
 
     Attributes
     ----------
@@ -21,11 +34,14 @@ class Outlet:
         Whether the sink wants no more.
     """
 
-    def __init__(self, sink: Sink, counters: Counters, clock: Clock, journal: Journal) -> None:
+    def __init__(
+        self, sink: Sink, counters: Counters, clock: Clock, journal: Journal, patient: Callable[[], bool]
+    ) -> None:
         self._sink = sink
         self._counters = counters
         self._clock = clock
         self._journal = journal
+        self._patient = patient
         self._backoff = Backoff()
         self._retry_ns = 0
         self.closed = False
@@ -36,7 +52,7 @@ class Outlet:
             self._counters.unwritten += 1
             return
         try:
-            self._sink.write(y, t_s)
+            self._hand_over(y, t_s)
         except SinkClosed:
             self._counters.unwritten += 1
             self.closed = True
@@ -54,6 +70,26 @@ class Outlet:
                 self._backoff.succeeded()
                 self._journal.tell("sink back", "the sink is back.")
 
+    @property
+    def undelivered(self) -> int:
+        """Outputs that the sink took and has not delivered, as far as it says so."""
+        return int(getattr(self._sink, "undelivered", 0))
+
     def close(self) -> None:
-        """Let go of the sink."""
-        close_aside(self._sink, wait_s=5.0)
+        """Let go of the sink, and count what it took and could not deliver as lost."""
+        close_aside(self._sink, wait_s=_CLOSE_S)
+        if lost := min(self.undelivered, self._counters.written):
+            self._counters.written -= lost
+            self._counters.unwritten += lost
+            self._journal.tell("sink", f"the sink took {counted(lost, 'result')} that it could not deliver.")
+
+    def _hand_over(self, y: Array, t_s: float) -> None:
+        end_ns = self._clock.now_ns() + _PATIENCE_NS
+        while True:
+            try:
+                self._sink.write(y, t_s)
+                return
+            except BlockingIOError:
+                if self._retry_ns or not self._patient() or self._clock.now_ns() >= end_ns:
+                    raise
+            self._clock.sleep(_LOOK_S)

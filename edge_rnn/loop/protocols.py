@@ -76,7 +76,11 @@ class Source(Protocol):
 
 
 class Sink(Protocol):
-    """Where outputs go. A ``close()``, if there is one, is called at the end."""
+    """Where outputs go. A ``close()``, if there is one, is called at the end, and waited for, 15 s at most.
+
+    A sink that hands outputs on by itself may have an attribute ``undelivered``: how many it took and has not
+    delivered. Those that are left after ``close`` are counted as lost.
+    """
 
     def write(self, y: Array, t_s: float) -> None:
         """Take one output, soon: the loop waits for it.
@@ -91,7 +95,10 @@ class Sink(Protocol):
         Raises
         ------
         SinkClosed
-            Nobody wants any more.
+            The reader wants no more of them.
+        BlockingIOError
+            There is no place for it now. The samples of a recording that nothing presses are kept waiting for some
+            seconds; else it is as any failure.
         Exception
             Whatever else is a failure: it is reported, this output is lost, and after a delay that grows the sink is
             tried with the then current one.

@@ -165,7 +165,7 @@ class SensorLoop:
         self._collect: Collect = collect
         self._clock: Clock = clock or SystemClock()
         self._journal = Journal(report, self._clock)
-        self._outlet = Outlet(sink, self.counters, self._clock, self._journal)
+        self._outlet = Outlet(sink, self.counters, self._clock, self._journal, self._nothing_presses)
         self._feed = self._make_feed(source)
         self._stepper = Stepper(
             stream,
@@ -258,6 +258,7 @@ class SensorLoop:
             "stopped_by": self._pace.stopping,
             "steps_before": self._chores.steps_before,
             "snapshot_age_s": None if saved_s is None else round(wall_s - saved_s, 3),
+            "undelivered": self._outlet.undelivered,
             "counters": self.counters.as_json(),
             "lateness_ns": self.lateness.as_json(),
             "work_ns": self.work.as_json(),
@@ -305,6 +306,9 @@ class SensorLoop:
                 self._pace.as_they_come()
             else:
                 self._pace.at_rate(self.rate_hz, self.policy, self._backlog)
+
+    def _nothing_presses(self) -> bool:
+        return self._feed.kind == "stored" and self.rate_hz is None and not self._pace.stopping
 
     def _judge_age(self, age_s: float) -> None:
         """Whether a restored state is too old; a clock that has gone backwards tells no age."""

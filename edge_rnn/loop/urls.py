@@ -9,18 +9,20 @@ from urllib.parse import parse_qsl
 
 from edge_rnn.errors import InputError
 from edge_rnn.loop import sinks, sources
-from edge_rnn.loop.mqtt_client import Address
+from edge_rnn.loop.mqtt_client import Address, masked
 from edge_rnn.loop.protocols import Sink, Source
+from edge_rnn.loop.sinks.mqtt import check_sink
 from edge_rnn.loop.sources.machine import FIELDS
 from edge_rnn.model import Model
 
-__all__ = ["SINKS", "SOURCES", "open_sink", "open_source"]
+__all__ = ["SINKS", "SOURCES", "open_sink", "open_source", "parse_sink"]
 
 SOURCES = {
     "csv:FILE": "lines of CSV, or jsonl:FILE of JSON; - is stdin; ?follow=1 goes on as tail -F does, &start=1 from the "
     "first line; ?time=COLUMN; ?live=1 lets old samples go",
     "serial:PORT": "lines from a serial port; ?baud=115200; ?dtr=0&rts=0 lowers its control lines",
-    "mqtt://HOST/TOPIC": "messages; mqtt://USER:PASSWORD@HOST:PORT/TOPIC, mqtts:// with TLS; ?qos=1",
+    "mqtt://HOST/TOPIC": "messages; mqtt://HOST:PORT/TOPIC, mqtts:// with TLS; ?qos=1; ?user=NAME&password_file=FILE, "
+    "or EDGE_RNN_MQTT_USERNAME and EDGE_RNN_MQTT_PASSWORD in the environment; ?ca=FILE; ?cert=FILE&key=FILE",
     "proc:": "the machine's telemetry; proc:cpu,memory,temperature,swap,load in any choice; takes a rate",
     "mpu6050:BUS": "an IMU on an I²C bus; ?address=0x68&range_g=2&range_dps=250&si=1; takes a rate",
     "wav:FILE": "sound from a file",
@@ -31,10 +33,12 @@ SOURCES = {
 SINKS = {
     "csv:FILE": "lines of CSV; - is stdout",
     "jsonl:FILE": "lines of JSON; - is stdout",
-    "mqtt://HOST/TOPIC": "messages; ?qos=1&retain=1",
+    "mqtt://HOST/TOPIC": "messages, with the source's options; ?qos=1&retain=1; ?will=TOPIC says online or offline",
     "null:": "nowhere",
 }
 """Forms of a sink, and what they are."""
+
+_ADDRESS = ("user", "password_file", "ca", "cert", "key")
 
 _Kinds = Mapping[str, Callable[[str], Any]]
 
@@ -81,6 +85,8 @@ def open_source(url: str, model: Model) -> Source | Callable[[], Source]:
         chosen: str | int | None = int(device) if device.isdecimal() else device or None
         return _maker(partial(sources.Microphone, size, device=chosen, **given))
     address, given = _broker(url, {"qos": _whole})
+    if given.get("qos", 0) not in (0, 1, 2):
+        raise InputError(f"{url!r} has qos {given['qos']}, expected 0, 1 or 2.")
     return _maker(partial(sources.Mqtt, address, size, names, **given))
 
 
@@ -96,14 +102,21 @@ def open_sink(url: str, model: Model, *, header: bool = True) -> Sink:
     UnsupportedError
         A package is missing.
     """
+    return parse_sink(url, model, header=header)()
+
+
+def parse_sink(url: str, model: Model, *, header: bool = True) -> Callable[[], Sink]:
+    """A function that opens the sink; what can be wrong with its text is said at once, as by :func:`open_sink`."""
     scheme, rest = _split(url, SINKS)
     if scheme in ("csv", "jsonl"):
         path, _ = _options(url, rest, {})
-        return sinks.Lines(path, model, kind=scheme.removesuffix("l"), header=header)
+        return partial(sinks.Lines, path, model, kind=scheme.removesuffix("l"), header=header)
     if scheme == "null":
-        return sinks.Call(lambda y, t_s: None)
-    address, given = _broker(url, {"qos": _whole, "retain": _flag})
-    return sinks.Mqtt(address, model, **given)
+        _options(url, rest, {})
+        return partial(sinks.Call, lambda y, t_s: None)
+    address, given = _broker(url, {"qos": _whole, "retain": _flag, "will": str})
+    check_sink(address, given.get("qos", 0), given.get("will", ""))
+    return partial(sinks.Mqtt, address, model, **given)
 
 
 def _maker(make: Callable[[], Source]) -> Callable[[], Source]:
@@ -115,7 +128,7 @@ def _split(url: str, forms: Mapping[str, str]) -> tuple[str, str]:
     scheme, colon, rest = url.partition(":")
     known = {form.partition(":")[0] for form in forms} | {"jsonl", "mqtts"}
     if not colon or scheme not in known:
-        raise InputError(f"{url!r} is none of {', '.join(forms)}.")
+        raise InputError(f"{masked(url)!r} is none of {', '.join(forms)}.")
     return scheme, rest
 
 
@@ -125,21 +138,23 @@ def _options(url: str, rest: str, kinds: _Kinds) -> tuple[str, dict[str, Any]]:
     try:
         pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query))
     except ValueError:
-        raise InputError(f"{url!r}: expected NAME=VALUE&NAME=VALUE after the question mark.") from None
+        raise InputError(f"{masked(url)!r}: expected NAME=VALUE&NAME=VALUE after the question mark.") from None
     given = {}
     for name, value in pairs:
         if name not in kinds:
-            raise InputError(f"{url!r} has the option {name!r}, expected {', '.join(kinds) or 'none'}.")
+            raise InputError(f"{masked(url)!r} has the option {name!r}, expected {', '.join(kinds) or 'none'}.")
         try:
             given[name] = kinds[name](value)
         except ValueError:
-            raise InputError(f"{url!r} has {name} {value!r}, expected a number.") from None
+            raise InputError(f"{masked(url)!r} has {name} {value!r}, expected a number.") from None
     return place, given
 
 
 def _broker(url: str, kinds: _Kinds) -> tuple[Address, dict[str, Any]]:
-    place, given = _options(url, url, kinds)
-    return Address.of(place), given
+    Address.refuse_password(url)
+    place, given = _options(url, url, {**kinds, **dict.fromkeys(_ADDRESS, str)})
+    files = {name: given.pop(name) for name in _ADDRESS if name in given}
+    return Address.of(place, **files), given
 
 
 def _whole(text: str) -> int:

@@ -6,6 +6,7 @@ import errno
 import fcntl
 import math
 import os
+import re
 import resource
 import socket
 import struct
@@ -25,7 +26,7 @@ import pytest
 from edge_rnn.errors import EdgeRnnError, FileError, InputError, UnsupportedError
 from edge_rnn.layers import Elman
 from edge_rnn.loop import SampleError, SinkClosed, Timed, open_sink, open_source, sinks, sources
-from edge_rnn.loop.mqtt_client import Address
+from edge_rnn.loop.mqtt_client import Address, connection_problem
 from edge_rnn.loop.remedies import device_problem, listed
 from edge_rnn.loop.sources.wav import pcm
 from edge_rnn.model import Model
@@ -1023,6 +1024,102 @@ def test_source_that_is_misspelled(url: str, words: str) -> None:
     assert words in str(caught.value)
 
 
+@pytest.mark.parametrize("opened", [open_source, open_sink])
+@pytest.mark.parametrize("topic", ["a/+/b", "#", "a/#", "a%23", "sensors/+?qos=1"])
+def test_topic_that_stands_for_many_is_refused(opened: Any, topic: str) -> None:
+    with pytest.raises(InputError, match=r"stands for many topics, .* one process for each, or step an edge_rnn"):
+        opened(f"mqtt://broker/{topic}", model())
+
+
+@pytest.mark.parametrize("opened", [open_source, open_sink])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "mqtt://pi:hunter2@broker/a",
+        "mqtts://pi:hunter2@broker:8883/a?qos=1",
+        "mqtt://:hunter2@broker/a",
+        "mqtt://pi:hunt/er2@broker/a",
+        "mqtt://pi:hunt?er2@broker/a",
+        "mqtt://pi:hunt#er2@broker/a",
+        "mqtt://pi:hu@nter2@broker/a",
+        "mqtt://broker/a?password=hunter2",
+        "mqtt://broker/a?qos=1&passwd=hunter2",
+        "mqqt://pi:hunter2@broker/a",
+    ],
+)
+def test_password_in_an_address_is_refused_and_not_shown(opened: Any, url: str) -> None:
+    with pytest.raises(InputError) as caught:
+        opened(url, model())
+    for part in ("hunt", "er2", "nter2"):
+        assert part not in str(caught.value)
+    assert "***" in str(caught.value)
+
+
+def test_address_does_not_show_its_password() -> None:
+    assert "hunter2" not in repr(Address("broker", 1883, "a", "pi", "hunter2"))
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("mqtt://broker/a?ca=x.pem", "for a connection with TLS; expected mqtts://"),
+        ("mqtts://broker/a?key=x.pem", "key got a file without cert"),
+        ("mqtt://broker/a?qos=3", "qos.* 3, expected 0, 1 or 2"),
+        ("mqtt://bro..ker/a", "is no address of a broker"),
+        ("mqtt://broker/a%00b", "is no topic"),
+        ("mqtt://broker/a%0Ab", "is no topic"),
+        ("mqtt://broker/" + "a" * 70000, "is no topic"),
+    ],
+)
+@pytest.mark.parametrize("opened", [open_source, open_sink])
+def test_broker_that_is_misspelled(opened: Any, url: str, words: str) -> None:
+    with pytest.raises(EdgeRnnError, match=words):
+        opened(url, model())
+
+
+@pytest.mark.parametrize(("will", "words"), [("a", "the topic of the results"), ("b/%2B", "stands for many")])
+def test_will_that_makes_no_sense(will: str, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        open_sink(f"mqtt://broker/a?will={will}", model())
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (socket.gaierror(-2, "Name or service not known"), "the broker's name 'house' is not known here .*; check it"),
+        (
+            ConnectionRefusedError(111, "Connection refused"),
+            "was refused: nothing listens there; .* listener 1883",
+        ),
+        (TimeoutError("timed out"), "does not answer: timed out; look at the name, the network and firewalls"),
+        (OSError(errno.EHOSTUNREACH, "No route to host"), "does not answer: No route to host"),
+        (None, "hung up before it answered; mqtts:// is for TLS"),
+    ],
+)
+def test_broker_that_cannot_be_reached_is_told_with_what_to_do(error: OSError | None, words: str) -> None:
+    assert re.search(words, connection_problem(error, Address("house", 1883, "a")))
+
+
+def test_password_needs_a_name_and_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("paho.mqtt.client")
+    secret = tmp_path / "secret"
+    secret.write_bytes(b"hunter2\r\n")
+    monkeypatch.delenv("EDGE_RNN_MQTT_USERNAME", raising=False)
+    with pytest.raises(InputError, match="without a user name; set EDGE_RNN_MQTT_USERNAME") as caught:
+        open_source(f"mqtt://broker/a?password_file={secret}", model())()  # type: ignore[operator]
+    assert "hunter2" not in str(caught.value)
+    for content, words in {
+        b"": "expected a password",
+        b"\xff\xfe": "expected a password",
+        None: "cannot be read",
+    }.items():
+        secret.unlink(missing_ok=True)
+        if content is not None:
+            secret.write_bytes(content)
+        with pytest.raises(FileError, match=words):
+            open_source(f"mqtt://pi@broker/a?password_file={secret}", model())()  # type: ignore[operator]
+
+
 def test_sources_by_their_texts(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text(CSV)
     source = open_source(f"csv:{tmp_path}/a.csv?live=1", model())
@@ -1087,7 +1184,7 @@ def test_full_disk_and_sinks_that_are_misspelled() -> None:
     for url, words in {
         "proc:": "is none of",
         "csv:/no/such/folder/x": "cannot be written",
-        "mqtt://host/a/+": "no wildcards",
+        "mqtt://host/a/+": "stands for many topics",
         "null": "is none of",
     }.items():
         with pytest.raises(EdgeRnnError, match=words):

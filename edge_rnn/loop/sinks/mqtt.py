@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
+import sys
 import threading
+import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from edge_rnn.errors import InputError
-from edge_rnn.loop.mqtt_client import KEEPALIVE_S, Address, make_client
+from edge_rnn.loop.mqtt_client import KEEPALIVE_S, Address, check_topic, connection_problem, make_client, refusal
 from edge_rnn.loop.protocols import Array
 from edge_rnn.model import Model
 from edge_rnn.result_lines import json_results
+from edge_rnn.spelling import counted
 
 if TYPE_CHECKING:
     from paho.mqtt.client import MQTTMessageInfo
@@ -19,14 +21,19 @@ if TYPE_CHECKING:
 __all__ = ["Mqtt"]
 
 _UNSENT = 1000
+_SPARE = 10
+"""Places for messages of the will."""
 _CONNECT_S = 3.0
+_DELIVER_S = 10.0
+_LOOK_S = 0.02
 
 
 class Mqtt:
     """A JSON object a message, ``{"t_s": …, "label": …, "y": […]}``, through paho-mqtt (``'edge-rnn[mqtt]'``).
 
     It is given 3 s to connect; after that nothing waits for the broker: paho sends, and connects again, in a thread of
-    its own. Outputs that come while there is no connection, or when 1000 are unsent, are lost, and counted by the loop.
+    its own. With ``qos`` 1 or 2, outputs that come while there is no connection are kept, 1000 at most, and sent when
+    it is back; with 0 they are lost. What is lost is counted by the loop.
 
     Parameters
     ----------
@@ -38,60 +45,139 @@ class Mqtt:
         0, 1 or 2.
     retain
         Whether the broker keeps the last one for those who come later.
+    will
+        Topic that holds ``online`` while we are connected and ``offline`` else, retained: the broker itself writes the
+        latter when the connection is lost. Empty for none.
+
+    Attributes
+    ----------
+    undelivered
+        Outputs that were taken, and that the broker does not have (yet).
 
     Raises
     ------
+    InputError
+        ``qos`` is another one, or a topic is none.
     UnsupportedError
         paho-mqtt is not installed.
+    FileError
+        A file of a password, a certificate or a key cannot be read, or is none.
     """
 
-    def __init__(self, address: Address, model: Model, *, qos: int = 0, retain: bool = False) -> None:
-        if qos not in (0, 1, 2) or any(each in address.topic for each in "+#"):
-            raise InputError(
-                f"Mqtt got qos {qos} and the topic {address.topic!r}, expected 0 to 2 and no wildcards to write to."
-            )
+    def __init__(self, address: Address, model: Model, *, qos: int = 0, retain: bool = False, will: str = "") -> None:
+        check_sink(address, qos, will)
         self._address = address
         self._qos = qos
         self._retain = retain
+        self._will = will
         self._line = json_results(model, "t_s")
-        self._sent: deque[MQTTMessageInfo] = deque(maxlen=_UNSENT)
-        self._refusal = ""
+        self._sent: deque[MQTTMessageInfo] = deque()
+        self._lost = 0
+        self._problem = "is not connected"
+        self._refused = False
+        self._connack = False
         self._answered = threading.Event()
         self._client = make_client(address, reconnects=True)
-        self._client.max_queued_messages_set(_UNSENT)
+        self._client.max_queued_messages_set(_UNSENT + _SPARE)
         self._client.reconnect_delay_set(1, 30)
         self._client.on_connect = self._on_connect
+        self._client.on_connect_fail = self._on_connect_fail
+        self._client.on_disconnect = self._on_disconnect
+        if will:
+            self._client.will_set(will, "offline", 1, True)
         self._client.connect_async(address.host, address.port, KEEPALIVE_S)
         self._client.loop_start()
         self._answered.wait(_CONNECT_S)
+
+    @property
+    def undelivered(self) -> int:
+        return self._lost + len(self._sent)
 
     def write(self, y: Array, t_s: float) -> None:
         """Hand over one message.
 
         Raises
         ------
+        BlockingIOError
+            The broker does not keep up.
         OSError
-            There is no connection, or the broker does not keep up.
+            There is no connection, and ``qos`` is 0.
         """
-        where = f"the broker at {self._address.host}:{self._address.port}"
-        if not self._client.is_connected():
-            raise OSError(f"{where} {self._refusal or 'is not connected'}")
-        if len(self._sent) == _UNSENT and not self._sent[0].is_published():
-            raise OSError(f"{where} does not keep up: {_UNSENT} messages are unsent")
+        self._forget()
+        if len(self._sent) >= _UNSENT:
+            why = "does not keep up" if self._client.is_connected() else self._problem
+            raise BlockingIOError(f"{self._where()} {why}: {counted(_UNSENT, 'message is', 'messages are')} unsent")
+        if not self._qos and not self._client.is_connected():
+            raise OSError(f"{self._where()} {self._problem}")
         payload = self._line(f"{t_s:.6f}", y).rstrip("\n")
         info = self._client.publish(self._address.topic, payload, self._qos, self._retain)
+        if self._qos and info.rc.name == "MQTT_ERR_NO_CONN":
+            info.rc = type(info.rc)(0)  # paho keeps it, and sends it when there is a connection
         if info.rc != 0:
-            raise OSError(f"{where} took no message: {info.rc.name}")
+            raise OSError(f"{self._where()} took no message: {info.rc.name}")
         self._sent.append(info)
 
     def close(self) -> None:
-        """Send what is unsent, for a short while, and leave the broker."""
-        if self._sent and self._client.is_connected():
-            with contextlib.suppress(RuntimeError, ValueError):  # it was never queued, or the connection went
-                self._sent[-1].wait_for_publish(1.0)
+        """Wait until what was taken is delivered, 10 s at most, and leave the broker."""
+        end = time.monotonic() + _DELIVER_S
+        while self._pending() and time.monotonic() < end:
+            if self._refused or not (self._qos or self._client.is_connected()):
+                break
+            time.sleep(_LOOK_S)
+        if self._will and self._client.is_connected():
+            farewell = self._client.publish(self._will, "offline", 1, True)
+            while not _is_settled(farewell) and time.monotonic() < end:
+                time.sleep(_LOOK_S)
         self._client.disconnect()
         self._client.loop_stop()
+        for _ in range(len(self._sent)):  # in whatever order they were taken
+            self._sent.rotate(-1)
+            if _is_settled(self._sent[-1]):
+                self._lost += self._sent.pop().rc != 0
+
+    def _pending(self) -> bool:
+        self._forget()
+        return bool(self._sent)
+
+    def _forget(self) -> None:
+        """Let go of what was delivered, and count what was lost with a connection."""
+        while self._sent and _is_settled(self._sent[0]):
+            self._lost += self._sent.popleft().rc != 0
+
+    def _where(self) -> str:
+        return f"the broker at {self._address.host}:{self._address.port}"
 
     def _on_connect(self, client: Any, data: Any, flags: Any, reason: Any, properties: Any) -> None:
-        self._refusal = f"refused us: {reason}" if reason.is_failure else ""
+        self._connack, self._refused = True, reason.is_failure
+        self._problem = f"is not connected: {refusal(reason)}" if reason.is_failure else "is not connected"
+        if self._will and not reason.is_failure:
+            client.publish(self._will, "online", 1, True)
         self._answered.set()
+
+    def _on_connect_fail(self, client: Any, data: Any) -> None:
+        self._problem = f"is not connected: {connection_problem(sys.exc_info()[1], self._address)}"
+        self._answered.set()
+
+    def _on_disconnect(self, client: Any, data: Any, flags: Any, reason: Any, properties: Any) -> None:
+        if not self._connack:
+            self._problem = f"is not connected: {connection_problem(None, self._address)}"
+        self._connack = False
+        self._answered.set()
+
+
+def _is_settled(info: MQTTMessageInfo) -> bool:
+    """Whether the broker has the message, or never will: then its ``rc`` is not 0."""
+    try:
+        return bool(info.is_published())
+    except (RuntimeError, ValueError):  # it was lost with a connection
+        return True
+
+
+def check_sink(address: Address, qos: int, will: str) -> None:
+    """Refuse what no sink takes, without a connection."""
+    if qos not in (0, 1, 2):
+        raise InputError(f"Mqtt qos got {qos}, expected 0, 1 or 2.")
+    if will:
+        check_topic(will, "will")
+        if will == address.topic:
+            raise InputError(f"Mqtt will got the topic of the results, {will!r}; expected another one.")

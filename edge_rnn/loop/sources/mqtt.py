@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import queue
+import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from edge_rnn.errors import InputError
-from edge_rnn.loop.mqtt_client import KEEPALIVE_S, Address, make_client
+from edge_rnn.loop.mqtt_client import KEEPALIVE_S, Address, connection_problem, make_client, refusal
 from edge_rnn.loop.protocols import SampleError
 from edge_rnn.sample_lines import LineError, LineParser
 
@@ -30,7 +31,7 @@ class Mqtt:
     Parameters
     ----------
     address
-        Broker and topic; the topic may hold ``+`` and ``#``.
+        Broker and topic.
     size
         Numbers in a sample.
     names
@@ -42,8 +43,12 @@ class Mqtt:
 
     Raises
     ------
+    InputError
+        ``qos`` is another one.
     UnsupportedError
         paho-mqtt is not installed.
+    FileError
+        A file of a password, a certificate or a key cannot be read, or is none.
     """
 
     blocks = True
@@ -112,9 +117,12 @@ class Mqtt:
                     except queue.Empty:
                         continue
 
+        answered = threading.Event()
+
         def on_connect(client: Client, data: Any, flags: Any, reason: Any, properties: Any) -> None:
+            answered.set()
             if reason.is_failure:
-                put(OSError(f"the broker refused us: {reason}"))
+                put(OSError(refusal(reason)))
             else:
                 client.subscribe(self._address.topic, self._qos)
 
@@ -127,16 +135,18 @@ class Mqtt:
                 put(bytes(message.payload))
 
         def on_disconnect(client: Client, data: Any, flags: Any, reason: Any, properties: Any) -> None:
-            put(OSError(f"the broker is gone: {reason}"))
+            if answered.is_set():
+                put(OSError(f"the broker is gone: {reason}"))
+            else:
+                put(OSError(connection_problem(None, self._address)))
 
         client.on_connect, client.on_subscribe = on_connect, on_subscribe
         client.on_message, client.on_disconnect = on_message, on_disconnect
         self._messages = messages
-        host, port = self._address.host, self._address.port
         try:
-            client.connect(host, port, KEEPALIVE_S)
+            client.connect(self._address.host, self._address.port, KEEPALIVE_S)
         except OSError as error:
-            raise OSError(f"the broker at {host}:{port} does not answer: {error.strerror or error}") from None
+            raise OSError(connection_problem(error, self._address)) from None
         client.loop_start()
         self._client = client
         if self._closed:  # while we waited for the broker: nobody else will leave it
