@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from edge_rnn.loop import Counters, SensorLoop
     from edge_rnn.model import Model
 
-__all__ = ["add_loop_options", "follow", "make_loop", "own_rate", "run_loop", "tell", "wants_loop"]
+__all__ = ["add_loop_options", "follow", "loop_words", "make_loop", "own_rate", "run_loop", "tell", "wants_loop"]
 
 _TRIGGERS = ("source", "sink", "rate", "snapshot", "status", "watch")
 
@@ -56,6 +56,21 @@ def add_loop_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--priority", metavar="N", type=positive_int, help="SCHED_FIFO, 1 to 99, where it is allowed")
     group.add_argument("--cpus", metavar="LIST", type=cpus, help="processors to run on: 3, or 2,3")
     group.add_argument("--lock-memory", action="store_true", help="keep the process in memory, where it is allowed")
+
+
+def loop_words(args: argparse.Namespace, without: Container[str]) -> list[str]:
+    """Options of a loop that differ from their defaults, as words of a command line, but for those in ``without``."""
+    parser = argparse.ArgumentParser(add_help=False)
+    add_loop_options(parser)
+    words: list[str] = []
+    for action in parser._actions:
+        value = getattr(args, action.dest, None)
+        if action.dest in without or value in (None, action.default):
+            continue
+        words.append(action.option_strings[-1])
+        if action.nargs != 0:
+            words.append(f"{value:.15g}" if isinstance(value, float) else str(value))
+    return words
 
 
 def wants_loop(args: argparse.Namespace) -> bool:

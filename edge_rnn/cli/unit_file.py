@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
+
+from edge_rnn.errors import InputError
 
 __all__ = ["Service", "unit_text"]
 
@@ -33,6 +35,15 @@ class Service:
         Whether it starts once the network is there.
     writes
         Folders that it may write to, beside its own.
+    credentials
+        Names of secrets and full paths of their files, which systemd reads and hands over.
+    environment_file
+        Full path of a file of variables, which need not be there; empty for none.
+
+    Raises
+    ------
+    InputError
+        A text holds what no unit can: a line's end, another control character, what cannot be printed.
     """
 
     name: str
@@ -46,6 +57,16 @@ class Service:
     locks_memory: bool
     network: bool
     writes: tuple[str, ...]
+    credentials: tuple[tuple[str, str], ...] = ()
+    environment_file: str = ""
+
+    def __post_init__(self) -> None:
+        files = (*self.writes, *(path for _, path in self.credentials), self.environment_file)
+        for text in (self.name, self.user, self.group, *self.command, *files):
+            if not text.isprintable():
+                raise InputError(f"a service got {text!r}, expected text that can be printed, on one line; rename it.")
+        if "$" in self.command[0]:
+            raise InputError(f"a service got the program {self.command[0]!r}, expected a path without $; move it.")
 
 
 def unit_text(service: Service) -> str:
@@ -69,19 +90,25 @@ def _unit(service: Service) -> Iterator[tuple[str, str]]:
 
 def _service(service: Service) -> Iterator[tuple[str, str]]:
     yield "Type", "notify"
-    yield "ExecStart", _quoted(service.command)
+    # systemd reads %% as % everywhere, but $$ as $ in the arguments of a command alone.
+    program, *arguments = service.command
+    yield "ExecStart", " ".join([_word(program), *(_word(each.replace("$", "$$")) for each in arguments)])
     yield "User", service.user
     if service.group:
         yield "SupplementaryGroups", service.group
     yield "Restart", "on-failure"
     yield "RestartSec", "5"
     yield "TimeoutStartSec", "300"  # kernels are compiled at the first start
-    yield "TimeoutStopSec", "30"
+    yield "TimeoutStopSec", "60"  # the last results are waited for, and the state is saved
     yield "WatchdogSec", "30"
     yield "StateDirectory", service.name
     yield "RuntimeDirectory", service.name
     yield "CacheDirectory", service.name
     yield "Environment", f"EDGE_RNN_CACHE_DIR=/var/cache/{service.name} PYTHONUNBUFFERED=1"
+    if service.environment_file:
+        yield "EnvironmentFile", "-" + service.environment_file.replace("%", "%%")
+    for name, path in service.credentials:
+        yield "LoadCredential", f"{name}:{path.replace('%', '%%')}"
     if service.cpus:
         yield "CPUAffinity", " ".join(map(str, service.cpus))
     yield "MemoryMax", str(service.memory_bytes)
@@ -100,17 +127,13 @@ def _service(service: Service) -> Iterator[tuple[str, str]]:
     yield "RestrictSUIDSGID", "yes"
     yield "RestrictAddressFamilies", "AF_UNIX AF_INET AF_INET6" if service.network else "AF_UNIX"
     if service.writes:
-        yield "ReadWritePaths", _quoted(service.writes)
-
-
-def _quoted(words: Sequence[str]) -> str:
-    return " ".join(map(_word, words))
+        yield "ReadWritePaths", " ".join(map(_word, service.writes))
 
 
 def _word(text: str) -> str:
-    """One word of a command line as systemd reads it, specifiers and variables taken literally."""
-    text = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("%", "%%").replace("$", "$$")
-    return f'"{text}"' if not text or any(each in text for each in " \t'\";\\") else text
+    """One word of a line as systemd reads it, specifiers taken literally."""
+    text = text.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
+    return f'"{text}"' if not text or any(each in text for each in " '\";\\") else text
 
 
 def _plain(text: str) -> str:

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from edge_rnn.errors import FileError
 from edge_rnn.loop import snapshot_file
 from edge_rnn.loop.clerk import Clerk
 from edge_rnn.loop.clock import Clock
@@ -77,8 +78,19 @@ class Chores:
         self.saved_s: float | None = None
 
     def start(self) -> Saved | None:
-        """Restore the state; returns what it was restored from."""
+        """Restore the state; returns what it was restored from.
+
+        Raises
+        ------
+        FileError
+            A file's folder is not there, or the status cannot be written.
+        """
         saved = None
+        for path in filter(None, (self._snapshot, self._status)):
+            if not path.parent.is_dir():
+                raise FileError(f"{path}: cannot be written: No such folder; mkdir -p {path.parent} makes it.")
+        if self._status is not None:
+            self._write_status()
         if self._snapshot is not None:
             self._locked.enter_context(snapshot_file.locked(self._snapshot))
             saved = snapshot_file.restore(self._stream, self._snapshot, partial(self._journal.tell, "restore"))
@@ -89,8 +101,6 @@ class Chores:
         self._due_ns = {kind: now_ns + every for kind, every in self._every_ns.items()}
         self._next_ns = min(self._due_ns.values())
         notify("READY=1")
-        if self._status is not None:
-            self._clerk.post("status", self._write_status)
         return saved
 
     def show(self) -> None:

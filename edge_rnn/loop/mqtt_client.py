@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from paho.mqtt.client import Client
 
 __all__ = [
+    "CREDENTIAL",
     "KEEPALIVE_S",
     "Address",
     "check_topic",
@@ -30,6 +31,9 @@ KEEPALIVE_S = 15
 """A broker that is silent for half as long again is gone."""
 
 USER_VARIABLE, PASSWORD_VARIABLE = "EDGE_RNN_MQTT_USERNAME", "EDGE_RNN_MQTT_PASSWORD"
+
+CREDENTIAL = "edge-rnn-mqtt-password"
+"""Name of the password among a service's credentials."""
 
 _PORTS = {"mqtt": 1883, "mqtts": 8883}
 _LONGEST_TOPIC_BYTES = 65535
@@ -168,7 +172,8 @@ def make_client(address: Address, *, reconnects: bool) -> Client:
         raise UnsupportedError("MQTT takes paho-mqtt, which is not installed; pip install 'edge-rnn[mqtt]'.") from None
     client = Client(CallbackAPIVersion.VERSION2, reconnect_on_failure=reconnects)
     user = address.user or os.environ.get(USER_VARIABLE, "")
-    password = address.password or _read_password(address.password_file) or os.environ.get(PASSWORD_VARIABLE, "")
+    password = address.password or _read_password(address.password_file or _credential())
+    password = password or os.environ.get(PASSWORD_VARIABLE, "")
     if password and not user:
         raise InputError(f"MQTT got a password without a user name; set {USER_VARIABLE}, or give ?user=NAME.")
     if user:
@@ -213,6 +218,13 @@ def connection_problem(error: BaseException | None, address: Address) -> str:
         )
     reason = getattr(error, "strerror", None) or error
     return f"{where} does not answer: {reason}; look at the name, the network and firewalls"
+
+
+def _credential() -> str:
+    """The file of the password that systemd hands to a service (``LoadCredential=``); empty for none."""
+    folder = os.environ.get("CREDENTIALS_DIRECTORY", "")
+    path = Path(folder, CREDENTIAL)
+    return str(path) if folder and path.exists() else ""
 
 
 def _read_password(path: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import fcntl
 import io
@@ -31,6 +32,7 @@ import edge_rnn
 import loop_fakes as fakes
 from edge_rnn import Model, Stream
 from edge_rnn.cli import main
+from edge_rnn.cli.run_loop import add_loop_options
 from edge_rnn.cli.unit_file import Service, unit_text
 from edge_rnn.cli.watch import picture
 
@@ -333,11 +335,7 @@ def test_service_for_this_machine(model: Model, tmp_path: Path, capsys: pytest.C
     for line in ("Type=notify", "WatchdogSec=30", "Restart=on-failure", "ProtectSystem=strict", "MemoryMax="):
         assert line in text
     assert f"ReadWritePaths={tmp_path}" in text
-    if shutil.which("systemd-analyze"):
-        done = subprocess.run(
-            ["systemd-analyze", "verify", str(unit)], capture_output=True, text=True, check=False
-        )  # fmt: skip
-        assert "edge-rnn-m" not in done.stderr, done.stderr
+    assert complaints(unit) == ""
     # What the service would run runs, but for the folders that systemd makes.
     command = next(line for line in text.splitlines() if line.startswith("ExecStart=")).removeprefix("ExecStart=")
     words = command.replace("/var/lib/edge-rnn-m", str(tmp_path)).replace("/run/edge-rnn-m", str(tmp_path))
@@ -351,6 +349,145 @@ def test_service_for_this_machine(model: Model, tmp_path: Path, capsys: pytest.C
     _, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
     assert (tmp_path / "out 100%.csv").read_text().startswith("t_s,label,a,b,c,d\n")
+
+
+def lines_of(text: str) -> dict[str, str]:
+    return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+
+
+def complaints(unit: Path) -> str:
+    """What systemd says of a unit; nothing where there is no systemd."""
+    if not shutil.which("systemd-analyze"):
+        return ""
+    done = subprocess.run(["systemd-analyze", "verify", str(unit)], capture_output=True, text=True, check=False)
+    return "".join(line for line in done.stderr.splitlines() if unit.name in line)
+
+
+@pytest.mark.parametrize("name", ["a$b", "${HOME}", "a%b", "%h", "a b", 'a"b', "a'b", "a\\b", "a;b", "größe"])
+def test_names_of_files_come_through_a_service_as_they_are(
+    name: str, model: Model, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
+    (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "m.safetensors").rename(tmp_path / name / "m.safetensors")
+    options = ["--source", "proc:cpu,memory,load", "--sink", f"csv:{name}/out.csv", "--snapshot", f"{name}/s.state"]
+    options += ["--status", "status.json", "--name", "x", "--user", "root", "-o", "edge-rnn-x.service"]
+    assert main(["setup", f"{name}/m.safetensors", *options]) == 0
+    assert complaints(tmp_path / "edge-rnn-x.service") == ""
+    found = lines_of((tmp_path / "edge-rnn-x.service").read_text())
+    # systemd's rules: %% is %, in arguments $$ is $, quotes and backslashes as a shell has them in double quotes
+    words = shlex.split(found["ExecStart"].replace("$$", "$").replace("%%", "%"))
+    assert words[:5] == [sys.executable, "-m", "edge_rnn", "run", f"{tmp_path}/{name}/m.safetensors"]
+    given = dict(zip(words[5::2], words[6::2], strict=True))
+    assert given["--sink"] == f"csv:{tmp_path}/{name}/out.csv"
+    assert given["--snapshot"] == f"{tmp_path}/{name}/s.state"
+    assert given["--status"] == f"{tmp_path}/status.json"
+    folders = shlex.split(found["ReadWritePaths"].replace("%%", "%"))
+    assert folders == [f"{tmp_path}/{name}", str(tmp_path)]
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--user", "root\nExecStartPre=/bin/true"),
+        ("--user", "a b"),
+        ("--user", "%u"),
+        ("--user", "$USER"),
+        ("--user", "-x"),
+        ("--name", "a\nb"),
+        ("--name", "a/b"),
+        ("--name", "a" * 300),
+        ("--snapshot", "a\nExecStartPre=/bin/true"),
+        ("--status", "a\rb"),
+        ("--sink", "csv:/srv/a\x1b[2Jb"),
+        ("--sink", "csv:/srv/a\u2028b"),
+        ("--sink", "mqtt://pi:hunter2@broker/a"),
+        ("--sink", "mqtt://broker/a/+"),
+        ("--sink", "mqtt://broker/a?qos=7"),
+        ("--source", "mqtt://pi:hunter2@broker/a"),
+        ("--source", "mqtt://broker/#"),
+        ("--source", "csv:-"),
+    ],
+)
+def test_text_that_no_unit_can_hold_is_refused(
+    option: str, value: str, model: Model, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:  # fmt: skip
+    given = {"--source": "proc:cpu,memory,load", "--sink": "null:"} | {option: value}
+    words = [f"{name}={text}" for name, text in given.items()]
+    assert main(["setup", str(tmp_path / "m.safetensors"), *words]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("edge-rnn: ")
+    assert len(err.splitlines()) == 1
+    assert "hunter2" not in err
+
+
+def test_secrets_stay_out_of_a_service(
+    model: Model, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("paho.mqtt.client")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("EDGE_RNN_MQTT_PASSWORD", "hunter2")
+    (tmp_path / "se cret").write_text("hunter2\n")
+    unit = tmp_path / "edge-rnn-x.service"
+    common = ["setup", "m.safetensors", "--name", "x", "--user", "root", "-o", str(unit), "--source"]
+    tls = "mqtts://pi@broker/a?qos=1&password_file=se+cret&ca=ca.pem"
+    assert main([*common, tls, "--sink", "mqtts://broker/b?password_file=se%20cret"]) == 0
+    assert "edge-rnn-x.env" not in capsys.readouterr().err
+    found = lines_of(unit.read_text())
+    assert found["LoadCredential"] == f"edge-rnn-mqtt-password:{tmp_path}/se cret"
+    words = shlex.split(found["ExecStart"].replace("$$", "$").replace("%%", "%"))
+    assert words[words.index("--source") + 1] == f"mqtts://pi@broker/a?qos=1&ca={tmp_path}/ca.pem"
+    assert words[words.index("--sink") + 1] == "mqtts://broker/b"
+    assert "hunter2" not in unit.read_text()
+    assert complaints(unit) == ""
+    assert main([*common, "proc:cpu,memory,load", "--sink", "mqtt://pi@broker/b"]) == 0
+    assert "go into /etc/edge-rnn/edge-rnn-x.env (sudo chmod 600)" in capsys.readouterr().err
+    assert "EnvironmentFile=-/etc/edge-rnn/edge-rnn-x.env" in unit.read_text()
+    assert "hunter2" not in unit.read_text()
+    assert complaints(unit) == ""
+
+
+def test_password_that_systemd_hands_over_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("paho.mqtt.client")
+    from edge_rnn.loop.mqtt_client import Address, make_client
+
+    monkeypatch.delenv("EDGE_RNN_MQTT_PASSWORD", raising=False)
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    assert make_client(Address("b", 1, "t", "pi"), reconnects=False)._password is None
+    (tmp_path / "edge-rnn-mqtt-password").write_text("hunter2\n")
+    assert make_client(Address("b", 1, "t", "pi"), reconnects=False)._password == b"hunter2"
+
+
+def test_every_option_of_a_loop_reaches_the_service(
+    model: Model, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:  # fmt: skip
+    """By the parser itself: an option that is added later is not forgotten; numbers keep their digits."""
+    parser = argparse.ArgumentParser()
+    add_loop_options(parser)
+    special = {"source": "proc:cpu,memory,load", "sink": "null:", "snapshot": "/a/s", "status": "/b/t", "cpus": "0"}
+    special |= {"rate": "689.0625", "stall_after": "1234567.5", "every": "0.1", "reset_after": "86400", "priority": "7"}
+    words = []
+    for action in parser._actions:
+        if action.dest in ("help", "sources"):
+            continue
+        value = special.get(action.dest) or (action.choices or ("3",))[-1]
+        words += [action.option_strings[-1], *([] if action.nargs == 0 else [value])]
+    assert main(["setup", str(tmp_path / "m.safetensors"), "--user", "root", *words]) == 0
+    command = shlex.split(lines_of(capsys.readouterr().out)["ExecStart"])
+    for word in words:
+        if word not in ("--cpus", "0"):  # systemd sees to that
+            assert word in command
+
+
+def test_user_and_folders_that_are_not_there_are_told(
+    model: Model, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:  # fmt: skip
+    options = ["--source", "proc:cpu,memory,load", "--sink", f"csv:{tmp_path}/no/out.csv", "--user", "nemo_captain"]
+    assert main(["setup", str(tmp_path / "m.safetensors"), *options]) == 0
+    err = capsys.readouterr().err
+    assert f"mkdir -p {tmp_path}/no" in err
+    assert "sudo useradd --system nemo_captain" in err
 
 
 def test_words_are_taken_literally() -> None:

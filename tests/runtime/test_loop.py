@@ -644,12 +644,21 @@ def test_status_file_is_json_with_everything(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_status_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_status_that_cannot_be_written_is_told_at_the_start(tmp_path: Path) -> None:
+    for name, words in {
+        "no/file": "No such folder; mkdir -p .*/no makes it",
+        ".": "it is a folder or a device",
+    }.items():
+        for option in ("status", "snapshot") if "no" in name else ("status",):
+            source = Script([x] for x in XS)
+            with pytest.raises(FileError, match=words):
+                loop(source, **{option: tmp_path / name}).run()
+            assert next(source.items) == [XS[0]]  # said before the first sample
     said: list[str] = []
-    loop(Script([x] for x in XS), status=tmp_path / "no" / "status", report=said.append).run()
+    (tmp_path / "sub").mkdir()
+    items = [[1.0], lambda: (tmp_path / "sub/status").unlink(), lambda: (tmp_path / "sub").rmdir(), [2.0]]
+    loop(Script(items), status=tmp_path / "sub" / "status", report=said.append).run()
     assert "the status cannot be written: No such file or directory" in said[0]
-    loop(Script([]), status=tmp_path, report=said.append).run()
-    assert "it is a folder or a device" in said[1]
     with pytest.raises(FileError, match="it is a folder or a device"):
         write_status(Path("/dev/null"), {})
     assert not list(Path("/dev").glob(".null*"))
