@@ -16,6 +16,8 @@ from edge_rnn.layers import GRU, LSTM, Dense, Elman, Layer, Recurrent
 from edge_rnn.model import Model
 from edge_rnn.quantization import matrices, quantize
 
+pytest_plugins = ["needs", "skips", "surroundings"]
+
 CELLS: dict[str, tuple[type[Recurrent], dict[str, Any]]] = {
     "elman_tanh": (Elman, {"activation": "tanh"}),
     "elman_relu": (Elman, {"activation": "relu"}),
@@ -26,10 +28,6 @@ CELLS: dict[str, tuple[type[Recurrent], dict[str, Any]]] = {
 
 # Compiled kernels of test runs stay with the checkout, not among the user's own.
 os.environ.setdefault("EDGE_RNN_CACHE_DIR", str(Path(__file__).resolve().parents[1] / ".pytest_cache" / "kernels"))
-
-# Tables are as wide as in a pipe, whatever terminal the tests are started from.
-for variable in ("COLUMNS", "LINES"):
-    os.environ.pop(variable, None)
 
 # A test must not fail because the machine is busy.
 settings.register_profile("edge_rnn", deadline=None)
@@ -45,7 +43,7 @@ def shared_data() -> Path:
     beside = Path(__file__).resolve().parents[2] / "shared" / "data"
     folder = Path(os.environ.get("EDGE_RNN_SHARED_DATA", beside))
     if not folder.is_dir():
-        pytest.skip("the folder of recordings by others is not there")
+        pytest.skip("needs the shared data: a folder of recordings by others beside the checkout")
     return folder
 
 

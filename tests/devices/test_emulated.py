@@ -7,18 +7,18 @@ processor has not), its system mode a whole Cortex-M; C is compiled by zig, whic
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
 import struct
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+import needs
 from edge_rnn import LSTM, Dense, Model, Stream, device, reference
 from edge_rnn_export import build
 
@@ -29,13 +29,13 @@ ZIG = [sys.executable, "-m", "ziglang"]
 STEPS = 64
 
 LINUX = {  # board: how zig calls its system, the emulator, the processors to try it on
-    "raspberry_pi_zero_2w": ("aarch64-linux-musl", "qemu-aarch64-static", ("cortex-a53",)),
-    "raspberry_pi_4": ("aarch64-linux-musl", "qemu-aarch64-static", ("cortex-a72",)),
-    "raspberry_pi_5": ("aarch64-linux-musl", "qemu-aarch64-static", ("cortex-a76",)),
-    "raspberry_pi_2": ("arm-linux-musleabihf", "qemu-arm-static", ("cortex-a7",)),
-    "raspberry_pi_zero_w": ("arm-linux-musleabihf -mcpu=arm1176jzf_s", "qemu-arm-static", ("arm1176",)),
-    "visionfive_2": ("riscv64-linux-musl", "qemu-riscv64-static", ("sifive-u54",)),
-    "generic_x86_64": ("x86_64-linux-musl", "qemu-x86_64-static", ("qemu64",)),
+    "raspberry_pi_zero_2w": ("aarch64-linux-musl", "qemu-aarch64", ("cortex-a53",)),
+    "raspberry_pi_4": ("aarch64-linux-musl", "qemu-aarch64", ("cortex-a72",)),
+    "raspberry_pi_5": ("aarch64-linux-musl", "qemu-aarch64", ("cortex-a76",)),
+    "raspberry_pi_2": ("arm-linux-musleabihf", "qemu-arm", ("cortex-a7",)),
+    "raspberry_pi_zero_w": ("arm-linux-musleabihf -mcpu=arm1176jzf_s", "qemu-arm", ("arm1176",)),
+    "visionfive_2": ("riscv64-linux-musl", "qemu-riscv64", ("sifive-u54",)),
+    "generic_x86_64": ("x86_64-linux-musl", "qemu-x86_64", ("qemu64",)),
 }
 BARE = {  # board: how zig calls its processor, QEMU's machine and processor, where code and data lie
     "cortex_m4f": ("cortex_m4", "mps2-an386", "cortex-m4", "0x0", "0x20000000"),
@@ -47,15 +47,6 @@ BARE = {  # board: how zig calls its processor, QEMU's machine and processor, wh
 ROUNDED = {steps: 13 / steps / np.sqrt(12) for steps in (127, 32639)}
 STEPS_OF = {"int8": 32639, "int4": 32639, "w8a8": 127}
 FORMATS = ("float16", "int8", "w8a8", "int4", "sparse:0.5", "rank:2")
-
-
-def need(*programs: str) -> None:
-    missing = [program for program in programs if shutil.which(program) is None]
-    if subprocess.run([*ZIG, "version"], capture_output=True, check=False).returncode:
-        missing.append("ziglang")
-    if missing and os.environ.get("EDGE_RNN_EMULATED") != "1":
-        pytest.skip(f"{', '.join(missing)} is not installed")
-    assert not missing, f"{', '.join(missing)} is not installed"
 
 
 def lstm_of_every_option() -> Model:
@@ -131,29 +122,36 @@ def program(folder: Path, system: str) -> Path:
     return out
 
 
+def boards_on_linux() -> list[Any]:
+    """Names of the boards, each with what its tests need."""
+    return [
+        pytest.param(board, marks=pytest.mark.needs(emulator, "ziglang", f"linker:{board}"), id=board)
+        for board, (_, emulator, _) in LINUX.items()
+    ]
+
+
 def as_text(xs: np.ndarray) -> str:
     return "\n".join(" ".join(f"{value:.9g}" for value in x) for x in xs) + "\n"
 
 
 @pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("board", LINUX)
+@pytest.mark.parametrize("board", boards_on_linux())
 def test_from_c_on_linux(board: str, case: str, model_of: ModelOf, tmp_path: Path) -> None:
     system, emulator, processors = LINUX[board]
-    need(emulator)
     model = model_of(case)
     build(model, board, tmp_path, name="net")
     path = program(tmp_path, system)
     for processor in processors:
-        done = run([emulator, "-cpu", processor, str(path)], input=as_text(samples(model)))
+        done = run([str(needs.program(emulator)), "-cpu", processor, str(path)], input=as_text(samples(model)))
         assert done.returncode == 0, done.stderr
         check(case, model, np.array([[float(word) for word in line.split()] for line in done.stdout.splitlines()]))
 
 
+@pytest.mark.needs("qemu-system-arm", "ziglang")
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("board", BARE)
 def test_without_a_system(board: str, case: str, model_of: ModelOf, tmp_path: Path) -> None:
     processor, machine, emulated, code, data = BARE[board]
-    need("qemu-system-arm")
     model = model_of(case)
     build(model, board, tmp_path, name="net")
     xs = samples(model)
@@ -196,9 +194,9 @@ console.log(JSON.stringify(ys));
 """
 
 
+@pytest.mark.needs("node", "linker:wasm32")
 @pytest.mark.parametrize("case", CASES)
 def test_in_node(case: str, model_of: ModelOf, tmp_path: Path) -> None:
-    need("node")
     model = model_of(case)
     build(model, "wasm32", tmp_path, name="net")
     (tmp_path / "samples.json").write_text(json.dumps(samples(model).tolist()))
@@ -208,20 +206,20 @@ def test_in_node(case: str, model_of: ModelOf, tmp_path: Path) -> None:
     check(case, model, np.array(json.loads(done.stdout)))
 
 
+@pytest.mark.needs("qemu-aarch64", "ziglang", "linker:raspberry_pi_5")
 def test_dot_products_are_kept_from_processors_without_them(model_of: ModelOf, tmp_path: Path) -> None:
     """The example asks the system first; without asking, the processor stops at the instruction."""
-    need("qemu-aarch64-static")
     model = model_of("int8")
     build(model, "raspberry_pi_5", tmp_path, name="net")
     system, emulator, _ = LINUX["raspberry_pi_5"]
     text, path = as_text(samples(model)), str(program(tmp_path, system))
-    assert run([emulator, "-cpu", "cortex-a76", path], input=text).returncode == 0
-    refused = run([emulator, "-cpu", "cortex-a53", path], input=text)
+    assert run([str(needs.program(emulator)), "-cpu", "cortex-a76", path], input=text).returncode == 0
+    refused = run([str(needs.program(emulator)), "-cpu", "cortex-a53", path], input=text)
     assert refused.returncode == 1
     assert "lacks instructions" in refused.stderr
     header = tmp_path / "net.h"
     header.write_text(re.sub("NEEDS_HWCAP 0x[0-9a-f]+UL", "NEEDS_HWCAP 0x0UL", header.read_text()))
-    unasked = run([emulator, "-cpu", "cortex-a53", str(program(tmp_path, system))], input=text)
+    unasked = run([str(needs.program(emulator)), "-cpu", "cortex-a53", str(program(tmp_path, system))], input=text)
     assert unasked.returncode == -4  # SIGILL
     for board in ("raspberry_pi_zero_2w", "raspberry_pi_3", "raspberry_pi_4"):
         assert device.load(board).target.dot == "mla"
@@ -230,12 +228,11 @@ def test_dot_products_are_kept_from_processors_without_them(model_of: ModelOf, t
 @pytest.fixture(scope="session")
 def arm64_python(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """Debian's Python for aarch64 as a command, without NumPy or Numba."""
-    need("qemu-aarch64-static", "mmdebstrap")
     root = tmp_path_factory.mktemp("arm64") / "root"
     packages = "--include=python3,libpython3.11-stdlib"
     done = run(["mmdebstrap", "--variant=extract", "--architectures=arm64", packages, "bookworm", str(root)])
     assert done.returncode == 0, done.stderr[-2000:]
-    return ["qemu-aarch64-static", "-L", str(root), str(root / "usr" / "bin" / "python3.11")]
+    return [str(needs.program("qemu-aarch64")), "-L", str(root), str(root / "usr" / "bin" / "python3.11")]
 
 
 LOADER = r"""
@@ -250,6 +247,7 @@ json.dump([ys, stream.snapshot().hex()], sys.stdout)
 """
 
 
+@pytest.mark.needs("qemu-aarch64", "mmdebstrap", "linker:raspberry_pi_5")
 @pytest.mark.parametrize("case", ["gru", "lstm", "int8"])
 def test_from_plain_python_on_arm64(case: str, model_of: ModelOf, tmp_path: Path, arm64_python: list[str]) -> None:
     model = model_of(case)
@@ -257,11 +255,11 @@ def test_from_plain_python_on_arm64(case: str, model_of: ModelOf, tmp_path: Path
     xs = samples(model)
     (tmp_path / "samples.json").write_text(json.dumps(xs.tolist()))
     emulator, *rest = arm64_python
-    done = run([emulator, "-cpu", "cortex-a76", *rest, "-c", LOADER, str(tmp_path)])
+    done = run([str(needs.program(emulator)), "-cpu", "cortex-a76", *rest, "-c", LOADER, str(tmp_path)])
     assert done.returncode == 0, done.stderr
     ys, snapshot = json.loads(done.stdout)
     check(case, model, np.array(ys))
     Stream(model).restore(bytes.fromhex(snapshot))  # goes on on another kind of machine
-    refused = run([emulator, "-cpu", "cortex-a53", *rest, "-c", LOADER, str(tmp_path)])
+    refused = run([str(needs.program(emulator)), "-cpu", "cortex-a53", *rest, "-c", LOADER, str(tmp_path)])
     assert "was built for Raspberry Pi 5" in refused.stderr
     assert "this processor lacks asimddp" in refused.stderr

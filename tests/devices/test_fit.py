@@ -5,10 +5,8 @@ from __future__ import annotations
 import io
 import json
 import re
-import shutil
 from collections.abc import Callable
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import edge_rnn
+import needs
 from edge_rnn import Model, Stream, device
 from edge_rnn.cli import main
 from edge_rnn.errors import UnsupportedError
@@ -33,17 +32,10 @@ from edge_rnn.kernels import library
 GRU = Path(__file__).parents[2] / "devices" / "smart_watch" / "gru.safetensors"
 NAMES = tuple(name for name in device.names() if name != "wasm32")
 
-needs_emulator = pytest.mark.skipif(
-    not (find_spec("unicorn") and find_spec("elftools")),
-    reason="needs unicorn and pyelftools: pip install 'edge-rnn[fit]'",
-)
-
-
-def _tool(name: str) -> bool:
-    return any(shutil.which(f"{name}{version}") for version in ("", *(f"-{number}" for number in range(14, 25))))
-
-
-needs_llvm = pytest.mark.skipif(not (_tool("llvm-mca") and _tool("llvm-objdump")), reason="needs Debian's llvm")
+# A step's time is estimated with LLVM's tools if they are there; some tests need them.
+pytestmark = pytest.mark.may_use("llvm-mca", "llvm-objdump")
+needs_emulator = pytest.mark.needs("unicorn", "pyelftools")
+needs_llvm = pytest.mark.needs("llvm-mca", "llvm-objdump")
 
 
 # What a program executed, folded into loops.
@@ -247,7 +239,7 @@ def test_bytes_are_those_of_the_runtime(make_model: Callable[..., Model]) -> Non
 
 @pytest.mark.parametrize("name", ["raspberry_pi_4", "pico_2", "generic_x86_64", "visionfive_2"])
 def test_code_bytes_are_those_of_the_sections(name: str, make_model: Callable[..., Model]) -> None:
-    elffile = pytest.importorskip("elftools.elf.elffile")
+    elffile = needs.package("pyelftools")
     compiled = program(make_model("gru", 3, 8), device.load(name))
     expected = sum(
         section["sh_size"]

@@ -6,7 +6,6 @@ import os
 import re
 import runpy
 import shlex
-import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +18,7 @@ import numpy as np
 import pytest
 
 import edge_rnn
+import needs
 from edge_rnn import Model, Stream
 from edge_rnn.cli import main
 from edge_rnn.loop import sources
@@ -98,6 +98,7 @@ def test_activity_on_the_recording() -> None:
     assert len(told) >= 30
 
 
+@pytest.mark.usefixtures("default_signals")
 def test_activity_ends_by_ctrl_c_and_keeps_its_state(tmp_path: Path) -> None:
     process = start("raspberry_pi_zero_2w", "--recording", "--rate", "100", "--snapshot", str(tmp_path / "state"))
     assert process.stdout is not None
@@ -110,7 +111,7 @@ def test_activity_ends_by_ctrl_c_and_keeps_its_state(tmp_path: Path) -> None:
     assert (tmp_path / "state").exists()
 
 
-@pytest.mark.skipif(Path("/dev/i2c-1").exists(), reason="this machine has the bus")
+@pytest.mark.skipif(Path("/dev/i2c-1").exists(), reason="needs a machine without /dev/i2c-1")
 def test_activity_without_a_bus_is_the_recording() -> None:
     process = start("raspberry_pi_zero_2w", "--rate", "5000")
     _, err = process.communicate(timeout=300)
@@ -172,6 +173,7 @@ def test_sound_through_a_model_of_ones_own(tmp_path: Path) -> None:
     assert abs(float(out.split()[0]) - begin) <= 0.02
 
 
+@pytest.mark.may_use("cc")  # ctypes looks for libraries with it
 def test_sound_without_a_microphone_says_what_is_missing() -> None:
     try:
         import sounddevice  # noqa: F401
@@ -182,7 +184,7 @@ def test_sound_without_a_microphone_says_what_is_missing() -> None:
         assert "pip install 'edge-rnn[audio]'" in err
         assert "Traceback" not in err
     else:
-        pytest.skip("this machine has PortAudio")
+        pytest.skip("needs a machine without PortAudio")
 
 
 # The machine
@@ -202,6 +204,7 @@ def test_machine_on_a_recording(tmp_path: Path) -> None:
     assert 359 <= end < 380
 
 
+@pytest.mark.usefixtures("default_signals")
 def test_machine_itself_for_a_few_samples(tmp_path: Path) -> None:
     process = start("generic_x86_64", "--rate", "100", "--snapshot", str(tmp_path / "state"))
     end = time.monotonic() + 120
@@ -269,12 +272,13 @@ def test_temperature_that_is_not_told() -> None:
         assert (process.returncode, out) == (1, "")
         assert err.startswith("this machine does not tell its temperature")
     else:
-        pytest.skip("this machine tells its temperature")
+        pytest.skip("needs a machine that does not tell its temperature")
 
 
 # Services
 
 
+@pytest.mark.may_use("systemd-analyze")
 @pytest.mark.parametrize("board", RECIPES)
 def test_service_is_there_or_written_by_setup(board: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What its script, or the page's command with a model that fits, gives is a service that systemd takes."""
@@ -301,6 +305,6 @@ def test_service_is_there_or_written_by_setup(board: str, tmp_path: Path, monkey
         words = shlex.split(found[1].replace("MODEL.safetensors", str(path)).replace("csv:FILE", f"csv:{tmp_path}/x"))
         monkeypatch.setitem(machine.FIELDS, "temperature", lambda source: 50.0)  # not every machine tells it
         assert main([*words[1:], "-o", str(unit)]) == 0
-    if shutil.which("systemd-analyze"):
+    if needs.program("systemd-analyze"):
         done = subprocess.run(["systemd-analyze", "verify", str(unit)], capture_output=True, text=True, check=False)
         assert unit.name not in done.stderr, done.stderr

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 import edge_rnn
+import needs
 from edge_rnn import CompileError, FileError, InputError, Model, Stream, cli, device, reference
 from edge_rnn.device import Device
 from edge_rnn.kernels import library
@@ -25,12 +26,11 @@ from edge_rnn.kernels.standalone import FUNCTIONS, compile_library
 from edge_rnn_export import build
 from edge_rnn_export.building import builder
 from edge_rnn_export.building.gate import check_elf, check_module
-from edge_rnn_export.building.link import linker_for
 from edge_rnn_export.building.network import TEST_STEPS, layout_of, self_test
 from edge_rnn_export.building.sources import sources
 
-pytest.importorskip("elftools")
-pytest.importorskip("capstone")
+needs.package("pyelftools")
+needs.package("capstone")
 
 Build = Callable[..., Model]
 InFormat = Callable[[Model, str], Model]
@@ -47,7 +47,8 @@ def this_machine() -> Device:
     )
 
 
-needs_linker = pytest.mark.skipif(not linker_for(library.host()), reason="there is no linker here: edge-rnn[cross]")
+needs_linker = pytest.mark.needs("linker:here")
+needs_arm_linker = pytest.mark.needs(f"linker:{ARM_BOARD}")
 
 
 class Library:
@@ -234,7 +235,7 @@ def test_the_loader_needs_python_alone_and_shares_snapshots(make_model: Build, t
     assert bytes.fromhex(told["snapshot"]) == stream.snapshot()
 
 
-@needs_linker
+@needs_arm_linker
 def test_the_loader_refuses_another_processor(make_model: Build, tmp_path: Path) -> None:
     board = device.load(ARM_BOARD)
     build(make_model("gru", 3, 9), dataclasses.replace(board, triple=board.triple), tmp_path, name="net")
@@ -328,24 +329,31 @@ def test_doubles_and_addresses_are_found_in_the_module() -> None:
 # ---- files
 
 
-def test_every_board_gets_its_files(make_model: Build, tmp_path: Path) -> None:
-    model = make_model("gru", 3, 9)
-    for name in device.names():
-        board = device.load(name)
-        if board.output != "static" and not linker_for(board.target):
-            continue
-        built = build(model, name, tmp_path / name, name="net")
-        found = {path.name: path.stat().st_size for path in (tmp_path / name).iterdir()}
-        assert found == dict(built.files)
-        expected = {
-            "shared": {"libnet.so", "net.o", "net.h", "net.py", "example.c", "Makefile"},
-            "static": {"net.o", "net.h", "example.c", "Makefile"},
-            "wasm": {"net.wasm", "net.mjs"},
-        }[board.output]
-        assert found.keys() == expected | {"net.json", "README.md"}
-        for path in (tmp_path / name).iterdir():
-            if path.suffix not in (".so", ".o", ".wasm", ".py", ".mjs"):
-                assert not re.search(r"(?<!\$)\$\{?\w", path.read_text()) or path.name == "Makefile", path
+def boards() -> list[Any]:
+    """Names of all boards; a test of one that is linked for asks for what links."""
+    return [
+        name
+        if device.load(name).output == "static"
+        else pytest.param(name, marks=pytest.mark.needs(f"linker:{name}"), id=name)
+        for name in device.names()
+    ]
+
+
+@pytest.mark.parametrize("name", boards())
+def test_every_board_gets_its_files(name: str, make_model: Build, tmp_path: Path) -> None:
+    board = device.load(name)
+    built = build(make_model("gru", 3, 9), name, tmp_path, name="net")
+    found = {path.name: path.stat().st_size for path in tmp_path.iterdir()}
+    assert found == dict(built.files)
+    expected = {
+        "shared": {"libnet.so", "net.o", "net.h", "net.py", "example.c", "Makefile"},
+        "static": {"net.o", "net.h", "example.c", "Makefile"},
+        "wasm": {"net.wasm", "net.mjs"},
+    }[board.output]
+    assert found.keys() == expected | {"net.json", "README.md"}
+    for path in tmp_path.iterdir():
+        if path.suffix not in (".so", ".o", ".wasm", ".py", ".mjs"):
+            assert not re.search(r"(?<!\$)\$\{?\w", path.read_text()) or path.name == "Makefile", path
 
 
 def test_words_of_a_stranger_end_neither_comment_nor_table(make_model: Build, tmp_path: Path) -> None:
@@ -367,11 +375,10 @@ def test_without_a_linker_an_object_and_a_sentence(
     assert "net.py" not in built.files
 
 
+@needs_arm_linker
 def test_a_build_takes_away_what_an_earlier_one_left(
     make_model: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if not linker_for(device.load(ARM_BOARD).target):
-        pytest.skip("there is no linker here: edge-rnn[cross]")
     (tmp_path / "mine.txt").write_text("")
     build(make_model("gru", 3, 9), ARM_BOARD, tmp_path, name="net")
     assert (tmp_path / "libnet.so").exists()

@@ -12,17 +12,18 @@ from typing import Any
 import numpy as np
 import pytest
 
+import needs
 from edge_rnn import Stream, reference
 from edge_rnn.errors import UnsupportedError
 from edge_rnn_export import from_keras
 from edge_rnn_export.cli import add_import
 
-pytest.importorskip("torch", reason="PyTorch is not installed")
-pytest.importorskip("h5py", reason="h5py is not installed")
+needs.package("torch")
+needs.package("h5py")
 os.environ.setdefault("KERAS_BACKEND", "torch")
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
-    keras = pytest.importorskip("keras", reason="Keras is not installed")
+    keras = needs.package("keras")
 L = keras.layers
 
 pytestmark = [pytest.mark.torch, pytest.mark.filterwarnings("ignore")]

@@ -12,13 +12,14 @@ import numpy as np
 import onnx
 import pytest
 
+import needs
 from edge_rnn import reference
 from edge_rnn.errors import UnsupportedError
 from edge_rnn.model import Model
 from edge_rnn.stream import Stream
 from edge_rnn_export import from_onnx
 
-torch = pytest.importorskip("torch")
+torch = needs.package("torch")
 pytestmark = pytest.mark.torch
 
 TOLERANCE = 3e-6
@@ -56,7 +57,7 @@ def exported(module: Any, arguments: tuple[Any, ...], dynamo: bool, **options: A
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         if dynamo:
-            pytest.importorskip("onnxscript")
+            needs.package("onnxscript")
             program = torch.onnx.export(module, arguments, dynamo=True, verbose=False, **options)
             proto: onnx.ModelProto = program.model_proto
             return proto

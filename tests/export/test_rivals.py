@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import needs
 from edge_rnn import GRU, Add, Dense, Elman, Model, Standardize, reference
 from edge_rnn.cli import main
 from edge_rnn.cli.bench_measure import RIVALS
@@ -96,7 +97,7 @@ def test_entry_point_and_command(
 
 @pytest.mark.torch
 def test_torch(model: Model) -> None:
-    pytest.importorskip("torch")
+    needs.package("torch")
     if any(isinstance(layer, GRU) and not layer.reset_after for layer in model.layers):
         found, missing = rivals(model)
         assert "PyTorch" not in {rival.name for rival in found}
@@ -108,7 +109,7 @@ def test_torch(model: Model) -> None:
 @pytest.mark.torch
 @pytest.mark.parametrize("cell", ["elman", "gru", "lstm"])
 def test_weights_of_the_table_are_those_that_torch_draws(cell: str) -> None:
-    torch = pytest.importorskip("torch")
+    torch = needs.package("torch")
     modules = {"elman": torch.nn.RNN, "gru": torch.nn.GRU, "lstm": torch.nn.LSTM}
     for entry in table([cell], [(1, 8), (6, 32), (40, 128)]):
         torch.manual_seed(1234 + 1000 * entry.input_size + entry.hidden_size)
@@ -121,7 +122,7 @@ def test_weights_of_the_table_are_those_that_torch_draws(cell: str) -> None:
 
 @pytest.mark.parametrize("cell", ["gru", "lstm"])
 def test_litert(cell: str, shared_data: Path) -> None:
-    pytest.importorskip("ai_edge_litert")
+    needs.package("ai-edge-litert")
     for entry in table([cell], [(1, 8), (16, 64)]):
         found, _ = rivals(entry.model, litert=shared_data / "peers" / "litert")
         (rival,) = (each for each in found if each.name == "LiteRT")
@@ -129,7 +130,7 @@ def test_litert(cell: str, shared_data: Path) -> None:
 
 
 def test_litert_needs_a_file_for_the_network(tmp_path: Path) -> None:
-    pytest.importorskip("ai_edge_litert")
+    needs.package("ai-edge-litert")
     model = next(table(["gru"], [(1, 8)])).model
     assert "gru_1_8.tflite" in rivals(model, litert=tmp_path)[1]["LiteRT"]
     assert "--litert" in rivals(model)[1]["LiteRT"]

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import needs
 from edge_rnn import reference
 from edge_rnn.errors import EdgeRnnError, FileError, InputError, UnsupportedError
 from edge_rnn.formats import Int8
@@ -22,8 +23,8 @@ from edge_rnn.layers import LSTM
 from edge_rnn.model import Model
 from edge_rnn_export.tflite_reader import from_tflite
 
-tflite: Any = pytest.importorskip("tflite")
-flatbuffers: Any = pytest.importorskip("flatbuffers")
+tflite: Any = needs.package("tflite")
+flatbuffers: Any = needs.package("tflite", "flatbuffers")
 
 STEPS, IN, H, P, OUT = 12, 5, 7, 4, 3
 # Steps, times as many products as a row sums, times half a unit in the last place of numbers around 1.
@@ -196,7 +197,7 @@ def dense(net: Net, outputs: int, activation: int = 0, seed: int = 5, inputs: in
 
 def litert(data: bytes, *samples: np.ndarray) -> list[np.ndarray]:
     """What LiteRT gives for one sample after another."""
-    runtime = pytest.importorskip("ai_edge_litert.interpreter")
+    runtime = needs.package("ai-edge-litert")
     loaded = runtime.Interpreter(model_content=data, num_threads=1)
     loaded.allocate_tensors()
     (x,), (y,) = loaded.get_input_details(), loaded.get_output_details()

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
+import needs
 from edge_rnn.errors import InputError, UnsupportedError
 from edge_rnn.model import Model
 from edge_rnn_export import from_torch
 
-torch = pytest.importorskip("torch")
+torch = needs.package("torch")
 nn = torch.nn
 pytestmark = pytest.mark.torch
 

@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+import needs
 from edge_rnn import reference
 from edge_rnn.errors import EdgeRnnError, FileError, InputError, UnsupportedError
 from edge_rnn.layers import Dense, Elman, Standardize
 from edge_rnn.model import Model
 from edge_rnn_export import from_torch
 
-torch = pytest.importorskip("torch")
+torch = needs.package("torch")
 nn = torch.nn
 pytestmark = pytest.mark.torch
 

@@ -11,7 +11,6 @@ import fcntl
 import json
 import os
 import select
-import shutil
 import subprocess
 import sys
 import time
@@ -19,7 +18,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+import needs
+
 ANSWER_S = 60.0
 _LAUNCH = (
     "import os, sys; os.dup2(int(sys.argv[1]), 3); os.dup2(int(sys.argv[2]), 4); os.execv(sys.argv[3], sys.argv[3:])"
@@ -30,13 +30,14 @@ class Browser:
     """One window; ``with Browser(folder) as browser``."""
 
     def __init__(self, folder: Path) -> None:
-        assert CHROMIUM is not None
+        chromium = needs.program("chromium")
+        assert chromium is not None
         theirs_in, self._out = os.pipe()
         self._in, theirs_out = os.pipe()
         # It reads from its descriptor 3 and writes to 4; these must not be in the way.
         ends = [fcntl.fcntl(each, fcntl.F_DUPFD, 10) for each in (theirs_in, theirs_out)]
         self._process = subprocess.Popen(
-            [sys.executable, "-c", _LAUNCH, *map(str, ends), CHROMIUM, "--headless", "--no-sandbox",
+            [sys.executable, "-c", _LAUNCH, *map(str, ends), chromium, "--headless", "--no-sandbox",
              "--disable-gpu", "--hide-scrollbars", "--no-first-run", f"--user-data-dir={folder}",
              "--remote-debugging-pipe", "about:blank"],
             pass_fds=ends, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,

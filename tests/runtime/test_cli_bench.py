@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import edge_rnn
+import needs
 from edge_rnn import Model, Stream
 from edge_rnn.cli import extensions, main
 from edge_rnn.cli.bench_conditions import conditions
@@ -67,7 +68,7 @@ def test_model(path: str, model: Model, capsys: pytest.CaptureFixture[str]) -> N
 def test_model_as_text_with_a_paced_run_and_a_picture(
     path: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pytest.importorskip("matplotlib")
+    needs.package("matplotlib")
     picture = tmp_path / "jitter.png"
     arguments = [path, "--steps", "200", "--rate", "2000", "--seconds", "0.02", "--plot", str(picture)]
     assert main(["bench", *arguments]) == 0

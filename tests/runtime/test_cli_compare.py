@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import edge_rnn
+import needs
 from edge_rnn import Dense, Elman, Model, Stream
 from edge_rnn.cli import main
 from edge_rnn.cli.compare_view import spell_share
@@ -135,7 +136,7 @@ def test_on_a_board(letters: list[str], capsys: pytest.CaptureFixture[str]) -> N
 def test_page_is_whole_and_needs_nothing_else(
     which: str, request: pytest.FixtureRequest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pytest.importorskip("matplotlib")
+    needs.package("matplotlib")
     target = tmp_path / "page.html"
     arguments = request.getfixturevalue(which)
     assert main(["compare", *arguments, "--report", str(target), "--json"]) == 0

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+import needs
 from edge_rnn import Model, Stream, load
 from edge_rnn.cli import demo_play, extensions, main
 from edge_rnn.cli.demo_play import Recording, load_recording, play, score
@@ -163,7 +164,7 @@ def test_demo_without_the_host_side(model: Model, capsys: pytest.CaptureFixture[
 @pytest.mark.usefixtures("without_host_side")
 @pytest.mark.parametrize(("kind", "magic"), [(".png", b"\x89PNG"), (".svg", b"<?xml"), (".pdf", b"%PDF")])
 def test_plot(kind: str, magic: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip("matplotlib")
+    needs.package("matplotlib")
     target = tmp_path / f"wrist{kind}"
     target.write_text("an older picture")
     assert main(["demo", "--samples", "300", "--json", "--plot", str(target)]) == 0

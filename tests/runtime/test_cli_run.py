@@ -7,6 +7,7 @@ import io
 import json
 import os
 import pty
+import shlex
 import subprocess
 import sys
 import threading
@@ -334,8 +335,8 @@ def test_standard_streams_that_are_closed(model: Model, tmp_path: Path, closed: 
     edge_rnn.save(model, tmp_path / "m.safetensors")
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     for command in ("run m.safetensors", "inspect m.safetensors"):
-        line = f"{sys.executable} -m edge_rnn {command} {closed}"
+        line = f"{shlex.quote(sys.executable)} -m edge_rnn {command} {closed}"
         done = subprocess.run(
-            ["bash", "-c", line], cwd=tmp_path, env=environment, capture_output=True, input=b"", check=False
+            ["sh", "-c", line], cwd=tmp_path, env=environment, capture_output=True, input=b"", check=False
         )
         assert (done.returncode, done.stderr) == (0, b""), (command, done.stderr)

@@ -11,7 +11,6 @@ import os
 import pty
 import re
 import shlex
-import shutil
 import signal
 import socket
 import struct
@@ -30,6 +29,7 @@ from rich.console import Console
 
 import edge_rnn
 import loop_fakes as fakes
+import needs
 from edge_rnn import Model, Stream
 from edge_rnn.cli import main
 from edge_rnn.cli.run_loop import add_loop_options
@@ -116,6 +116,7 @@ def test_garbage_is_told_and_summed_up(model: Model, start: Any) -> None:
     assert "edge-rnn: sample 21: line 21: " in err.decode()
 
 
+@pytest.mark.usefixtures("default_signals")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_signals(model: Model, start: Any, tmp_path: Path, number: signal.Signals) -> None:
     process = start(
@@ -138,6 +139,7 @@ def test_signals(model: Model, start: Any, tmp_path: Path, number: signal.Signal
     assert (tmp_path / "state").exists()
 
 
+@pytest.mark.usefixtures("default_signals")
 def test_signal_while_the_source_is_silent(model: Model, start: Any) -> None:
     process = start("--source", "csv:-", "--sink", "jsonl:-")
     process.stdin.write(CSV.encode())
@@ -211,6 +213,7 @@ def test_reader_that_leaves_ends_the_loop_quietly(model: Model, start: Any) -> N
     assert b"unexpected" not in process.stderr.read()
 
 
+@pytest.mark.usefixtures("default_signals")
 def test_systemd_is_told(model: Model, start: Any, tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind(str(tmp_path / "notify"))
@@ -259,6 +262,7 @@ def test_sources_are_told(capsys: pytest.CaptureFixture[str]) -> None:
 # watch
 
 
+@pytest.mark.usefixtures("default_signals")
 def test_picture_of_a_loop_in_a_terminal(model: Model, tmp_path: Path) -> None:
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
@@ -323,6 +327,8 @@ def test_picture_fits_its_width(width: int, labels: tuple[str, ...]) -> None:
 # setup
 
 
+@pytest.mark.may_use("systemd-analyze")
+@pytest.mark.usefixtures("default_signals")
 def test_service_for_this_machine(model: Model, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path, unit = tmp_path / "m.safetensors", tmp_path / "edge-rnn-m.service"
     options = ["--source", "proc:cpu,memory,load", "--rate", "10", "--sink", f"csv:{tmp_path}/out 100%.csv"]

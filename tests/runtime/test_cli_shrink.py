@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import edge_rnn
+import needs
 from edge_rnn import Model, Stream
 from edge_rnn.cli import main
 
@@ -61,7 +62,7 @@ def test_json(path: str, recording: str, capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_report_is_written(path: str, recording: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip("matplotlib")
+    needs.package("matplotlib")
     page = tmp_path / "shrink.html"
     assert main(["shrink", path, "--data", recording, "--report", str(page), *QUICK]) == 0
     assert f"Report: {page}." in capsys.readouterr().out

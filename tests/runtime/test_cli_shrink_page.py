@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import needs
 from edge_rnn import Model
 from edge_rnn.cli import page as pages
 from edge_rnn.cli.page import check_target
@@ -19,7 +20,7 @@ from edge_rnn.errors import FileError, InputError, UnsupportedError
 from edge_rnn.shrinking import shrink
 from edge_rnn.trials import Shrunk
 
-pytest.importorskip("matplotlib")
+needs.package("matplotlib")
 
 VOID = {"meta", "br", "link", "img", "hr", "input"}
 NASTY = ("<b>sit</b>", 'walk & "run"', "$x_1$ </svg><script>alert(1)</script>")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+import needs
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -87,13 +88,13 @@ json.dump(report, sys.stdout)
 """
 
 
+@pytest.mark.needs("cc")
 @pytest.mark.skipif(sys.platform != "linux", reason="counts by LD_PRELOAD")
 def test_a_sample_takes_no_memory(tmp_path: Path) -> None:
-    compiler = shutil.which("gcc") or shutil.which("cc")
-    if compiler is None:
-        pytest.skip("no C compiler")
+    compiler = needs.program("cc")
     source, counter = tmp_path / "counter.c", tmp_path / "counter.so"
     source.write_text(COUNTER)
+    assert compiler is not None
     subprocess.run([compiler, "-O2", "-shared", "-fPIC", "-o", counter, source], check=True)
     environment = os.environ | {"LD_PRELOAD": str(counter), "PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"}
     result = subprocess.run(

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import needs
 from edge_rnn.frontend import Moving
 from edge_rnn.frontend.moving import STATISTICS
 
@@ -69,7 +69,7 @@ def test_nothing_drifts_in_ten_million_samples() -> None:
 
 
 def test_crossings_are_librosas() -> None:
-    librosa = pytest.importorskip("librosa")
+    librosa = needs.package("librosa")
     xs = np.random.default_rng(6).integers(-2, 3, 5000).astype(np.float32)
     xs[100:200] = -0.0
     ys = Moving(("crossings",), window=50, hop=50).run(xs)[:, 0]

@@ -7,6 +7,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+import needs
 from edge_rnn.errors import InputError
 from edge_rnn.frontend import Resample
 from edge_rnn.frontend.kaiser import beta_of, half_length_of, low_pass
@@ -18,7 +19,7 @@ ROUNDING = 2.0**-24
 
 @pytest.mark.parametrize(("rate_in", "rate_out"), RATES)
 def test_it_is_upfirdn(rate_in: float, rate_out: float) -> None:
-    signal = pytest.importorskip("scipy.signal")
+    signal = needs.package("scipy", "scipy.signal")
     resample = Resample(rate_in, rate_out, channels=3)
     xs = np.random.default_rng(1).standard_normal((3000, 3)).astype(np.float32)
     ys = resample.run(xs)
@@ -29,7 +30,7 @@ def test_it_is_upfirdn(rate_in: float, rate_out: float) -> None:
 
 @pytest.mark.parametrize(("rate_in", "rate_out"), RATES)
 def test_it_is_resample_poly_but_late_by_what_it_says(rate_in: float, rate_out: float) -> None:
-    signal = pytest.importorskip("scipy.signal")
+    signal = needs.package("scipy", "scipy.signal")
     resample = Resample(rate_in, rate_out)
     late, late_out = resample.delay, resample.delay_out
     assert late_out == late * resample.up / resample.down
@@ -59,7 +60,7 @@ def test_the_filter_passes_and_stops_what_it_should(attenuation_db: float, passb
 
 
 def test_the_design_is_scipys() -> None:
-    signal = pytest.importorskip("scipy.signal")
+    signal = needs.package("scipy", "scipy.signal")
     for attenuation_db in (20.5, 21.0, 35.0, 50.0, 50.1, 96.0):
         assert beta_of(attenuation_db) == pytest.approx(signal.kaiser_beta(attenuation_db), abs=1e-12)
         assert abs(2 * half_length_of(attenuation_db, 0.1) - signal.kaiserord(attenuation_db, 0.1)[0]) <= 3

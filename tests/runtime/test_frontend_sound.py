@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import needs
 from edge_rnn.errors import InputError
 from edge_rnn.frontend import MFCC, PRESETS, LogMel, MicroFrontEnd
 from edge_rnn.frontend.fixed_fft import FixedFft
@@ -110,7 +111,7 @@ def test_tensorflows_mfcc() -> None:
 @pytest.mark.parametrize("frame", [200, 400, 512])
 @pytest.mark.parametrize("scale", ["slaney", "htk"])
 def test_librosa_itself(frame: int, scale: str) -> None:
-    librosa = pytest.importorskip("librosa")
+    librosa = needs.package("librosa")
     rng = np.random.default_rng(8)
     x = (0.1 * rng.standard_normal(5000)).astype(np.float32)
     mel = librosa.feature.melspectrogram(
@@ -124,7 +125,7 @@ def test_librosa_itself(frame: int, scale: str) -> None:
 
 
 def test_librosas_centered_frames_of_a_short_window() -> None:
-    librosa = pytest.importorskip("librosa")
+    librosa = needs.package("librosa")
     x = SOUND.astype(np.float64)
     mel = librosa.feature.melspectrogram(y=x, sr=16000, n_fft=512, win_length=400, hop_length=160, n_mels=40)
     got = LogMel(fft=512, lead=200).run(SOUND)
@@ -133,7 +134,7 @@ def test_librosas_centered_frames_of_a_short_window() -> None:
 
 @pytest.mark.parametrize("window", ["povey", "hann", "hamming", "rectangular"])
 def test_kaldi_itself(window: str) -> None:
-    kaldi = pytest.importorskip("kaldi_native_fbank")
+    kaldi = needs.package("kaldi-native-fbank")
     options = kaldi.FbankOptions()
     options.frame_opts.samp_freq, options.frame_opts.window_type = 8000, window if window != "hann" else "hanning"
     options.frame_opts.dither = 0
@@ -149,7 +150,7 @@ def test_kaldi_itself(window: str) -> None:
 
 @pytest.mark.parametrize("loudness", [0, 3, 30, 300, 3000, 20000])
 def test_tensorflow_micro_itself(loudness: float) -> None:
-    micro = pytest.importorskip("pymicro_features")
+    micro = needs.package("pymicro-features")
     noise = np.random.default_rng(10).normal(0, loudness, 48000) * np.linspace(0, 1, 48000)
     pcm = np.clip(noise, -32767, 32767).astype(np.int16)
     front, data, found = micro.MicroFrontend(), pcm.tobytes(), []
@@ -172,7 +173,7 @@ def test_the_16_bit_transform_is_one(length: int) -> None:
 
 
 def test_scales_are_each_others_inverse_and_librosas() -> None:
-    librosa = pytest.importorskip("librosa")
+    librosa = needs.package("librosa")
     hz = np.linspace(0, 11025, 500)
     for scale in ("slaney", "htk"):
         np.testing.assert_allclose(hz_of_mel(mel_of_hz(hz, scale), scale), hz, rtol=1e-12, atol=1e-9)
@@ -180,7 +181,7 @@ def test_scales_are_each_others_inverse_and_librosas() -> None:
 
 
 def test_tapers_are_scipys() -> None:
-    windows = pytest.importorskip("scipy.signal.windows")
+    windows = needs.package("scipy", "scipy.signal.windows")
     for name in TAPERS:
         kind, _, form = name.partition("_")
         if kind in ("hann", "hamming"):

@@ -25,7 +25,7 @@ import pytest
 
 import edge_rnn
 import loop_fakes as fakes
-from chromium import CHROMIUM, Browser
+from chromium import Browser
 from edge_rnn import Model, SensorLoop, Stream
 from edge_rnn.cli import main
 from edge_rnn.errors import InputError
@@ -407,7 +407,7 @@ def test_page_over_ipv6(model: Model) -> None:
         with socket.socket(socket.AF_INET6) as free:
             free.bind(("::1", 0))
     except OSError:
-        pytest.skip("there is no IPv6")
+        pytest.skip("needs IPv6")
     with serving(loop, "::1", 0) as url:
         assert url.startswith("http://[::1]:")
         assert get(("::1", urlsplit(url).port or 0), host="[::1]:8765")[0] == 200
@@ -451,6 +451,7 @@ def folder(model: Model, tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.usefixtures("default_signals")
 def test_sigterm_saves_all_and_leaves_0_with_pages_open(folder: Path) -> None:
     options = ("--source", "csv:xs.csv", "--sink", "jsonl:out", "--snapshot", "state", "--status", "status.json")
     with command(folder, *options) as (process, address):
@@ -505,8 +506,9 @@ def test_port_of_the_command_in_use(
 # In a browser
 
 
+@pytest.mark.usefixtures("default_signals")
 @pytest.mark.services
-@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+@pytest.mark.needs("chromium")
 def test_page_in_a_browser_shows_live_values(folder: Path, tmp_path: Path) -> None:
     number = r"^-?[\d.]+(e-?\d+)?"
     with (

@@ -574,6 +574,7 @@ def test_sink_that_wants_no_more_ends_the_loop() -> None:
     assert made.status()["stopped_by"] == "the sink"
 
 
+@pytest.mark.usefixtures("default_signals")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 @pytest.mark.parametrize("rate_hz", [None, 10])
 def test_signal_finishes_the_sample_and_ends_the_loop(number: signal.Signals, rate_hz: float | None) -> None:
@@ -588,6 +589,7 @@ def test_signal_finishes_the_sample_and_ends_the_loop(number: signal.Signals, ra
     assert source.closed == 1
 
 
+@pytest.mark.usefixtures("default_signals")
 def test_hangup_that_comes_again_and_again_lets_the_loop_finish() -> None:
     """A session that closes often sends it twice, and SIGTERM between."""
     hang_up = lambda: os.kill(os.getpid(), signal.SIGHUP)  # noqa: E731
@@ -599,6 +601,7 @@ def test_hangup_that_comes_again_and_again_lets_the_loop_finish() -> None:
     assert made.status()["stopped_by"] == "SIGHUP"
 
 
+@pytest.mark.usefixtures("default_signals")
 def test_sigusr1_tells_the_status() -> None:
     said: list[str] = []
     items = [[1.0], lambda: os.kill(os.getpid(), signal.SIGUSR1), [2.0], [3.0]]
@@ -800,7 +803,7 @@ def test_priority_is_that_of_the_loop_alone() -> None:
     try:
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
     except OSError:
-        pytest.skip("SCHED_FIFO is not allowed here")
+        pytest.skip("needs the right to SCHED_FIFO")
     os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
     seen: dict[str, Any] = {}
 

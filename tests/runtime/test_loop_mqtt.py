@@ -6,7 +6,6 @@ import base64
 import gc
 import hashlib
 import json
-import shutil
 import signal
 import socket
 import subprocess
@@ -19,6 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import needs
 from edge_rnn.errors import FileError
 from edge_rnn.layers import Elman
 from edge_rnn.loop import open_sink, open_source
@@ -27,9 +27,12 @@ from edge_rnn.model import Model
 from edge_rnn.stream import Stream
 from loop_fakes import Kept, Script, loop, stream
 
-pytestmark = pytest.mark.services
+pytestmark = [
+    pytest.mark.services,
+    pytest.mark.needs("mosquitto", "paho-mqtt"),
+    pytest.mark.usefixtures("default_signals"),
+]
 
-MOSQUITTO = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
 MODEL = Model([Elman(np.full((2, 1), 0.1, np.float32), np.eye(2, dtype=np.float32))], labels=("rest", "walk"))
 
 
@@ -57,8 +60,9 @@ class Broker:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        assert MOSQUITTO is not None
-        self.process = subprocess.Popen([MOSQUITTO, "-c", str(self.config)], stderr=subprocess.DEVNULL)
+        mosquitto = needs.program("mosquitto")
+        assert mosquitto is not None
+        self.process = subprocess.Popen([mosquitto, "-c", str(self.config)], stderr=subprocess.DEVNULL)
         within(60, self._answers)
 
     def stop(self) -> None:
@@ -78,9 +82,6 @@ class Broker:
 
 @pytest.fixture
 def broker(tmp_path: Path) -> Iterator[Broker]:
-    pytest.importorskip("paho.mqtt.client")
-    if MOSQUITTO is None:
-        pytest.skip("mosquitto is not installed")
     made = Broker(tmp_path)
     yield made
     made.stop()

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import needs
 from edge_rnn.errors import EdgeRnnError, FileError, InputError, UnsupportedError
 from edge_rnn.layers import Elman
 from edge_rnn.loop import SampleError, SinkClosed, Timed, open_sink, open_source, sinks, sources
@@ -141,7 +142,7 @@ def test_pipe_loses_nothing_and_its_silence_is_noticed() -> None:
 def test_pipe_of_a_process_with_many_files() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < 2000:
-        pytest.skip("so many files are not allowed here")
+        pytest.skip("needs a limit of 2000 open files or more")
     reading, writing = os.pipe()
     resource.setrlimit(resource.RLIMIT_NOFILE, (2000, hard))
     try:
@@ -260,7 +261,7 @@ def test_file_that_cannot_be_read(tmp_path: Path, name: str, words: str) -> None
 @pytest.fixture
 def port() -> Iterator[tuple[int, str]]:
     """Our end of a serial line, and the name of the other one."""
-    pytest.importorskip("serial")
+    needs.package("pyserial")
     import tty
 
     ours, theirs = os.openpty()
@@ -305,7 +306,7 @@ def test_serial_line(port: tuple[int, str]) -> None:
 
 
 def test_serial_line_that_is_unplugged_and_comes_back(tmp_path: Path) -> None:
-    pytest.importorskip("serial")
+    needs.package("pyserial")
     import tty
 
     name = tmp_path / "tty"
@@ -363,7 +364,7 @@ def test_serial_line_that_floods_without_an_end() -> None:
         def close(self) -> None:
             pass
 
-    pytest.importorskip("serial")
+    needs.package("pyserial")
     source = sources.SerialLine("/dev/nowhere", 3)
     source._open = Noise
     assert source.read() == [1, 2, 3]  # the flood came before the first whole line
@@ -681,7 +682,7 @@ def test_another_device_at_its_address() -> None:
 
 
 def test_real_bus_that_is_not_there() -> None:
-    pytest.importorskip("smbus2")
+    needs.package("smbus2")
     with pytest.raises(OSError, match=r"there is no /dev/i2c-99; I²C buses here: .* raspi-config nonint do_i2c 0"):
         sources.Mpu6050(99).read()
 
@@ -958,7 +959,7 @@ def test_microphone_that_is_closed_while_it_is_opened(monkeypatch: pytest.Monkey
 
 
 def test_broker_that_answers_after_the_source_was_closed_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    client = pytest.importorskip("paho.mqtt.client")
+    client = needs.package("paho-mqtt")
     real = client.Client.connect
     with socket.create_server(("127.0.0.1", 0)) as server:
         source = sources.Mqtt(Address("127.0.0.1", server.getsockname()[1], "t"), 1)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import needs
 from edge_rnn import reference
 from edge_rnn.errors import InputError, UnsupportedError
 from edge_rnn.layers import GRU, LSTM, Add, Dense, Elman, Layer, Standardize
@@ -329,7 +330,7 @@ def test_golden_torch_cells(cell: str) -> None:
 @pytest.mark.parametrize(("inputs", "units"), [(1, 1), (3, 5), (7, 13), (16, 64), (33, 31)])
 @pytest.mark.parametrize(("layers", "bias"), [(1, True), (3, True), (2, False)])
 def test_torch_in_float64(cell: str, inputs: int, units: int, layers: int, bias: bool) -> None:
-    torch = pytest.importorskip("torch")
+    torch = needs.package("torch")
     torch.set_num_threads(1)
     torch.manual_seed(units + layers)
     kind = {"gru": torch.nn.GRU, "lstm": torch.nn.LSTM}.get(cell, torch.nn.RNN)

@@ -182,9 +182,9 @@ def _compiled(board: Device, name: str, layout: Layout, meta: Mapping[str, Any],
     source.write_bytes(code)
     if board.output != "wasm":
         check_elf(code, target, {*exports})
-    linker = linker_for(target)
     if board.output == "static":
         return source.name, ""
+    linker = linker_for(target)
     if not linker:
         return (
             source.name,

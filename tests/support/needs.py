@@ -1,0 +1,214 @@
+"""What a test needs that not every machine has, asked for in this one place.
+
+``@pytest.mark.needs("cc", "linker:raspberry_pi_4")`` skips a test where one of them is missing, and says how to install
+it. A need is a program of ``PROGRAMS``, a package of ``PACKAGES``, ``linker:BOARD`` or ``linker:here``: what links for
+the board that the test builds for. A module that imports a package at its top takes it from :func:`package`.
+
+A test that starts such a program, or links for such a target, without having asked fails wherever it runs, also where
+everything is installed; ``@pytest.mark.may_use(...)`` is for what the code under test takes if it is there.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+__all__ = ["PACKAGES", "PROGRAMS", "missing", "package", "program", "reason"]
+
+_LLVM_VERSIONS = range(24, 13, -1)
+
+
+@dataclass(frozen=True)
+class Program:
+    """A program by the names that it may have, and what installs it."""
+
+    names: tuple[str, ...]
+    install: str
+
+
+def _debian(package_name: str, *names: str) -> Program:
+    return Program(names, f"apt-get install {package_name}")
+
+
+def _llvm(name: str) -> Program:
+    return _debian("llvm", *(f"{name}-{version}" for version in _LLVM_VERSIONS), name)
+
+
+PROGRAMS = {
+    "cc": _debian("gcc", "gcc", "cc"),
+    "chromium": _debian("chromium", "chromium", "chromium-browser", "google-chrome"),
+    "git": _debian("git", "git"),
+    "llvm-mca": _llvm("llvm-mca"),
+    "llvm-objdump": _llvm("llvm-objdump"),
+    "mmdebstrap": _debian("mmdebstrap", "mmdebstrap"),
+    "mosquitto": _debian("mosquitto", "mosquitto"),
+    "node": _debian("nodejs", "node"),
+    "qemu-system-arm": _debian("qemu-system-arm", "qemu-system-arm"),
+    "systemd-analyze": _debian("systemd", "systemd-analyze"),
+    **{
+        f"qemu-{processor}": _debian("qemu-user-static", f"qemu-{processor}-static", f"qemu-{processor}")
+        for processor in ("aarch64", "arm", "riscv64", "x86_64")
+    },
+}
+
+PACKAGES = {  # by what pip calls it: the module, and what installs it
+    "ai-edge-litert": ("ai_edge_litert.interpreter", "ai-edge-litert"),
+    "capstone": ("capstone", "edge-rnn[cross]"),
+    "h5py": ("h5py", "edge-rnn[keras]"),
+    "kaldi-native-fbank": ("kaldi_native_fbank", "kaldi-native-fbank"),
+    "keras": ("keras", "keras"),
+    "librosa": ("librosa", "librosa"),
+    "matplotlib": ("matplotlib", "edge-rnn[plot]"),
+    "onnxscript": ("onnxscript", "onnxscript"),
+    "paho-mqtt": ("paho.mqtt.client", "edge-rnn[mqtt]"),
+    "pyelftools": ("elftools.elf.elffile", "edge-rnn[cross]"),
+    "pymicro-features": ("pymicro_features", "pymicro-features"),
+    "pyserial": ("serial", "edge-rnn[serial]"),
+    "scipy": ("scipy", "scipy"),
+    "smbus2": ("smbus2", "edge-rnn[i2c]"),
+    "tflite": ("tflite", "edge-rnn[tflite]"),
+    "torch": ("torch", "torch"),
+    "unicorn": ("unicorn", "edge-rnn[fit]"),
+    "ziglang": ("ziglang", "edge-rnn[cross]"),
+}
+
+_LINKERS = {"ziglang", "ld.lld", "wasm-ld", "lld", "cc", "gcc"}
+_UNHANDLED = {0, signal.SIGKILL, signal.SIGSTOP, signal.SIGCONT}  # do the same whatever is inherited
+_SYSTEM_FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin")  # not on everyone's PATH; Debian puts mosquitto there
+
+
+def program(need: str) -> str | None:
+    """Path of a program of ``PROGRAMS``; None where it is not installed."""
+    path = os.pathsep.join([os.environ.get("PATH", os.defpath), *_SYSTEM_FOLDERS])
+    return next((found for name in PROGRAMS[need].names if (found := shutil.which(name, path=path))), None)
+
+
+def package(need: str, module: str = "") -> Any:
+    """A package of ``PACKAGES``, imported, or a module of it; the test, or the whole file, is skipped without it."""
+    return pytest.importorskip(module or PACKAGES[need][0], reason=reason(need))
+
+
+def missing(need: str) -> bool:
+    """Whether this machine lacks what a test asks for.
+
+    Raises
+    ------
+    KeyError
+        There is no such need.
+    """
+    if need in PROGRAMS:
+        return program(need) is None
+    if need in PACKAGES:
+        try:
+            return find_spec(PACKAGES[need][0]) is None
+        except ModuleNotFoundError:  # of the package that the module is in
+            return True
+    return not _linker_for(_target(need))
+
+
+def reason(need: str) -> str:
+    """Why a test is skipped."""
+    if need in PROGRAMS:
+        return f"needs {need}: {PROGRAMS[need].install}"
+    if need in PACKAGES:
+        return f"needs {need}: pip install '{PACKAGES[need][1]}'"
+    return f"needs a {need.replace(':', ' for ')}: pip install 'edge-rnn[cross]'"
+
+
+def _target(need: str) -> Any:
+    from edge_rnn import device
+    from edge_rnn.kernels import library
+
+    kind, _, board = need.partition(":")
+    if kind != "linker" or not board:
+        raise KeyError(f"{need!r} is no need that tests/support/needs.py knows")
+    return library.host() if board == "here" else device.load(board).target
+
+
+def _linker_for(target: Any) -> Sequence[str]:
+    from edge_rnn_export.building import link
+
+    found: Sequence[str] = link.linker_for(target)
+    return found
+
+
+# ---- what a test has asked for, and what it does
+
+
+_running: pytest.Item | None = None
+
+
+def _asked(item: pytest.Item) -> set[str]:
+    return {need for name in ("needs", "may_use") for mark in item.iter_markers(name) for need in mark.args}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for mark in item.iter_markers("needs"):
+        for need in mark.args:
+            if missing(need):
+                pytest.skip(reason(need))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    global _running
+    builder = sys.modules.get("edge_rnn_export.building.builder")
+    if builder is not None and not hasattr(builder.linker_for, "asks"):
+        builder.linker_for = _asking(builder.linker_for)  # type: ignore[attr-defined]
+    _running = item
+    try:
+        return (yield)
+    finally:
+        _running = None
+
+
+def _asking(linker_for: Callable[[Any], Sequence[str]]) -> Callable[[Any], Sequence[str]]:
+    """``linker_for`` that lets a test link only for targets that it has asked for."""
+
+    def asking(target: Any) -> Sequence[str]:
+        if _running is not None:
+            asked = [_target(need).triple for need in _asked(_running) if need.startswith("linker:")]
+            if not any(_machine(triple) == _machine(target.triple) for triple in asked):
+                pytest.fail(f"links for {target.triple} and has not asked: @pytest.mark.needs('linker:BOARD')")
+        return linker_for(target)
+
+    asking.asks = True  # type: ignore[attr-defined]
+    return asking
+
+
+def _machine(triple: str) -> str:
+    return triple.partition("-")[0]
+
+
+def _watch(event: str, args: tuple[Any, ...]) -> None:
+    if _running is None or event not in ("subprocess.Popen", "os.kill"):
+        return
+    if event == "os.kill":
+        if args[1] not in _UNHANDLED and "default_signals" not in getattr(_running, "fixturenames", ()):
+            pytest.fail("sends a signal whose handling is inherited: take the fixture default_signals")
+        return
+    executable, words = args[:2]
+    words = [words] if isinstance(words, str | bytes | os.PathLike) else list(words)
+    started = {Path(os.fsdecode(word)).name for word in [executable or words[0], *words[:3]]}
+    asked = _asked(_running)
+    if any(need.startswith("linker:") for need in asked) and (
+        started & _LINKERS or any(name.endswith("-gcc") for name in started)
+    ):
+        return
+    for need in (*PROGRAMS, "ziglang"):
+        names = PROGRAMS[need].names if need in PROGRAMS else ("ziglang",)
+        if need not in asked and not started.isdisjoint(names):
+            pytest.fail(f"starts {need} and has not asked: @pytest.mark.needs({need!r})")
+
+
+sys.addaudithook(_watch)
