@@ -395,11 +395,11 @@ def test_what_is_refused_leaves_nothing(make_model: Build, tmp_path: Path, monke
 
     monkeypatch.setattr(builder, "check_elf", refuse)
     with pytest.raises(CompileError):
-        build(make_model("gru", 3, 9), ARM_BOARD, tmp_path / "new", name="net")
+        build(make_model("gru", 3, 9), "cortex_m4f", tmp_path / "new", name="net")
     assert not (tmp_path / "new").exists()
     monkeypatch.undo()
     with pytest.raises(FileError, match="cannot be made: embedded null byte"):
-        build(make_model("gru", 3, 9), ARM_BOARD, tmp_path / "a\0b", name="net")
+        build(make_model("gru", 3, 9), "cortex_m4f", tmp_path / "a\0b", name="net")
 
 
 @pytest.mark.parametrize("name", ["9net", "a b", "ü", "x" * 65, "-", "json", "class"])

@@ -36,6 +36,8 @@ from edge_rnn.cli.run_loop import add_loop_options
 from edge_rnn.cli.unit_file import Service, unit_text
 from edge_rnn.cli.watch import picture
 
+pytestmark = pytest.mark.may_use("systemd-analyze")
+
 ROOT = Path(__file__).parents[2]
 XS = np.random.default_rng(3).standard_normal((20, 3)).astype(np.float32)
 CSV = "".join(",".join(map(str, x)) + "\n" for x in XS)
@@ -151,6 +153,7 @@ def test_signal_while_the_source_is_silent(model: Model, start: Any) -> None:
     assert process.stderr.read() == b""
 
 
+@pytest.mark.usefixtures("default_signals")
 def test_signal_that_was_ignored_at_the_start_stays_ignored(model: Model, tmp_path: Path) -> None:
     process = subprocess.Popen(
         ["nohup", sys.executable, "-m", "edge_rnn", "run", "m.safetensors", "--source", "csv:-", "--sink", "jsonl:-"],
@@ -171,6 +174,7 @@ def test_signal_that_was_ignored_at_the_start_stays_ignored(model: Model, tmp_pa
     assert len(before) + len(after.splitlines()) == 40
 
 
+@pytest.mark.usefixtures("default_signals")
 def test_lost_results_make_a_finite_run_fail(model: Model, start: Any, tmp_path: Path) -> None:
     process = start("--source", "csv:-", "--sink", "csv:/dev/full")
     _, err = process.communicate(CSV.encode())
@@ -327,7 +331,6 @@ def test_picture_fits_its_width(width: int, labels: tuple[str, ...]) -> None:
 # setup
 
 
-@pytest.mark.may_use("systemd-analyze")
 @pytest.mark.usefixtures("default_signals")
 def test_service_for_this_machine(model: Model, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path, unit = tmp_path / "m.safetensors", tmp_path / "edge-rnn-m.service"
@@ -363,7 +366,7 @@ def lines_of(text: str) -> dict[str, str]:
 
 def complaints(unit: Path) -> str:
     """What systemd says of a unit; nothing where there is no systemd."""
-    if not shutil.which("systemd-analyze"):
+    if not needs.program("systemd-analyze"):
         return ""
     done = subprocess.run(["systemd-analyze", "verify", str(unit)], capture_output=True, text=True, check=False)
     return "".join(line for line in done.stderr.splitlines() if unit.name in line)
@@ -431,7 +434,7 @@ def test_text_that_no_unit_can_hold_is_refused(
 def test_secrets_stay_out_of_a_service(
     model: Model, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("paho.mqtt.client")
+    needs.package("paho-mqtt")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("EDGE_RNN_MQTT_PASSWORD", "hunter2")
     (tmp_path / "se cret").write_text("hunter2\n")
@@ -455,7 +458,7 @@ def test_secrets_stay_out_of_a_service(
 
 
 def test_password_that_systemd_hands_over_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("paho.mqtt.client")
+    needs.package("paho-mqtt")
     from edge_rnn.loop.mqtt_client import Address, make_client
 
     monkeypatch.delenv("EDGE_RNN_MQTT_PASSWORD", raising=False)

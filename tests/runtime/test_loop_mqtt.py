@@ -353,9 +353,8 @@ def test_user_name_and_password_from_a_file_or_the_environment(
 @pytest.fixture(scope="module")
 def papers(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An authority, the broker's certificate for 127.0.0.1, and one of our own, all by openssl."""
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        pytest.skip("openssl is not installed")
+    openssl = needs.program("openssl")
+    assert openssl is not None
     folder = tmp_path_factory.mktemp("papers")
 
     def run(*words: str) -> None:
@@ -388,6 +387,7 @@ def complaint(url: str) -> str:
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.needs("openssl")
 def test_own_authority_and_own_certificate(broker: Broker, papers: Path) -> None:
     broker.config.write_text(
         f"listener {broker.port} 127.0.0.1\nallow_anonymous true\ncafile {papers / 'ca.crt'}\n"

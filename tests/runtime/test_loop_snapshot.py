@@ -284,7 +284,6 @@ def test_kill_at_random_moments(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif("EDGE_RNN_SOAK" not in os.environ, reason="takes minutes; EDGE_RNN_SOAK=1 runs it")
 def test_kill_at_a_hundred_random_moments(tmp_path: Path) -> None:
     kill_at_random(tmp_path, 100)
 

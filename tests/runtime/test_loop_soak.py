@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 import sys
 import tracemalloc
 from pathlib import Path
@@ -83,7 +82,6 @@ def test_hundred_thousand_samples(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif("EDGE_RNN_SOAK" not in os.environ, reason="takes minutes; EDGE_RNN_SOAK=1 runs it")
 def test_ten_million_samples(tmp_path: Path) -> None:
     soak(tmp_path, 10_000_000, traced=False)
 

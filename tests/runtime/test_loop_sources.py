@@ -393,7 +393,7 @@ def test_first_line_from_a_port_is_taken_where_it_is_whole(pieces: list[bytes], 
         def read(self, size: int) -> bytes:
             return pieces.pop(0)
 
-    pytest.importorskip("serial")
+    needs.package("pyserial")
     source = sources.SerialLine("/dev/nowhere", 3)
     source._open = Pieces
     assert source.read() == taken
@@ -408,7 +408,7 @@ def test_silence_before_a_line_is_longer_at_a_slow_rate() -> None:
             self.reads += 1
             return b"" if self.reads < 3 else b"1\n2\n"
 
-    pytest.importorskip("serial")
+    needs.package("pyserial")
     source = sources.SerialLine("/dev/nowhere", 1, baud=300)  # 0.4 s are 12 bytes there
     source._open = Slow
     assert source.read() == [2]
@@ -436,7 +436,7 @@ class FakePort:
 def test_control_lines_are_settled_before_a_port_is_opened(
     query: str, lines: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    serial = pytest.importorskip("serial")
+    serial = needs.package("pyserial")
     asked: dict[str, Any] = {}
     port = FakePort()
     monkeypatch.setattr(serial, "serial_for_url", lambda url, **options: asked.update(options) or port)
@@ -473,7 +473,7 @@ def test_control_lines_stay_when_a_port_is_closed(port: tuple[int, str]) -> None
 def test_port_that_cannot_be_opened_says_what_to_do(
     number: int, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # fmt: skip
-    serial = pytest.importorskip("serial")
+    serial = needs.package("pyserial")
     failing = FakePort(serial.SerialException(number, f"could not open port: {os.strerror(number)}"))
     monkeypatch.setattr(serial, "serial_for_url", lambda url, **options: failing)
     with pytest.raises(OSError, match=words):
@@ -481,7 +481,7 @@ def test_port_that_cannot_be_opened_says_what_to_do(
 
 
 def test_file_that_is_no_port(tmp_path: Path) -> None:
-    pytest.importorskip("serial")
+    needs.package("pyserial")
     (tmp_path / "recording.csv").write_text("1\n")
     with pytest.raises(OSError, match=r"recording.csv is no serial port .*; serial ports here: "):
         sources.SerialLine(str(tmp_path / "recording.csv"), 1).read()
@@ -1102,7 +1102,7 @@ def test_broker_that_cannot_be_reached_is_told_with_what_to_do(error: OSError | 
 
 
 def test_password_needs_a_name_and_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("paho.mqtt.client")
+    needs.package("paho-mqtt")
     secret = tmp_path / "secret"
     secret.write_bytes(b"hunter2\r\n")
     monkeypatch.delenv("EDGE_RNN_MQTT_USERNAME", raising=False)

@@ -52,6 +52,7 @@ PROGRAMS = {
     "mmdebstrap": _debian("mmdebstrap", "mmdebstrap"),
     "mosquitto": _debian("mosquitto", "mosquitto"),
     "node": _debian("nodejs", "node"),
+    "openssl": _debian("openssl", "openssl"),
     "qemu-system-arm": _debian("qemu-system-arm", "qemu-system-arm"),
     "systemd-analyze": _debian("systemd", "systemd-analyze"),
     **{
@@ -83,18 +84,16 @@ PACKAGES = {  # by what pip calls it: the module, and what installs it
 
 _LINKERS = {"ziglang", "ld.lld", "wasm-ld", "lld", "cc", "gcc"}
 _UNHANDLED = {0, signal.SIGKILL, signal.SIGSTOP, signal.SIGCONT}  # do the same whatever is inherited
-_SYSTEM_FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin")  # not on everyone's PATH; Debian puts mosquitto there
 
 
 def program(need: str) -> str | None:
     """Path of a program of ``PROGRAMS``; None where it is not installed."""
-    path = os.pathsep.join([os.environ.get("PATH", os.defpath), *_SYSTEM_FOLDERS])
-    return next((found for name in PROGRAMS[need].names if (found := shutil.which(name, path=path))), None)
+    return next((found for name in PROGRAMS[need].names if (found := shutil.which(name))), None)
 
 
 def package(need: str, module: str = "") -> Any:
     """A package of ``PACKAGES``, imported, or a module of it; the test, or the whole file, is skipped without it."""
-    return pytest.importorskip(module or PACKAGES[need][0], reason=reason(need))
+    return pytest.importorskip(module or PACKAGES[need][0], reason=reason(need))  # noqa: TID251
 
 
 def missing(need: str) -> bool:
