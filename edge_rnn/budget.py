@@ -49,7 +49,7 @@ class Budget:
         """
         if count > self.left:
             raise self._error(
-                f"{what} takes {count} bytes of memory, expected {self.left} at most, in proportion to what is stored"
+                f"{what} would take {count} bytes of memory, expected {self.left} at most, in proportion to its file"
                 f"{self._remedy}."
             )
         self.left -= count

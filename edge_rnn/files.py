@@ -33,6 +33,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 
 from edge_rnn.atomic import write
+from edge_rnn.budget import Budget
 from edge_rnn.errors import FileError, InputError, ModelError
 from edge_rnn.formats import FORMATS
 from edge_rnn.header import canonical_json, check_record, fits, parse_json, spell_type, tensor_dtypes
@@ -183,7 +184,7 @@ def _decode(file: BinaryIO, size: int) -> Model:
         raise FileError(f"is not a safetensors file: {error}") from None
     if _digest(description, tensors) != description["sha256"]:
         raise FileError("is damaged: its sha256 does not fit its contents; get or save the file anew")
-    return _model(description, [cls for cls, _ in layers], tensors)
+    return _model(description, [cls for cls, _ in layers], tensors, size)
 
 
 def _description(header: Mapping[str, Any]) -> dict[str, Any]:
@@ -260,7 +261,9 @@ def _check_tensors(expected: Mapping[str, np.dtype[Any]], stored: Mapping[str, n
             raise FileError(f"tensor {name!r} has dtype {stored[name]}, expected {dtype}")
 
 
-def _model(description: dict[str, Any], classes: list[type[Layer]], tensors: Mapping[str, NDArray[Any]]) -> Model:
+def _model(
+    description: dict[str, Any], classes: list[type[Layer]], tensors: Mapping[str, NDArray[Any]], stored_bytes: int
+) -> Model:
     layers = []
     for cls, record in zip(classes, description["layers"], strict=True):
         arrays: dict[str, Any] = {key: tensors[f"{record['name']}.{key}"] for key in record["arrays"]}
@@ -280,8 +283,7 @@ def _model(description: dict[str, Any], classes: list[type[Layer]], tensors: Map
     if values > MAX_VALUES:
         raise FileError(f"has layers that read and write {values} numbers in a step, expected at most {MAX_VALUES}")
     stands_for = sum(matrix.size for layer in layers for matrix in layer.formats.values())
-    if stands_for > MAX_FILE_BYTES // 4:
-        raise FileError(f"has matrices that stand for {stands_for} numbers, expected at most {MAX_FILE_BYTES // 4}")
+    Budget.of_file(stored_bytes).take("is out of proportion: as float32 its matrices", 4 * stands_for)
     return model
 
 

@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 from edge_rnn.cli.samples import read_samples
 from edge_rnn.errors import FileError
 from edge_rnn.model import Model
+from edge_rnn.numpy_files import read_arrays
 
 __all__ = ["LabelledRecording", "read_recording"]
-
-_MAX_BYTES = 2**31
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,22 +61,12 @@ def read_recording(path: Path, model: Model, labels: Path | None = None) -> Labe
 
 def _numpy(path: Path) -> tuple[NDArray[Any], NDArray[Any] | None]:
     """Samples, and labels if there are some."""
-    try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise FileError(f"{path}: has more than {_MAX_BYTES} bytes; give a part of it.")
-        with path.open("rb") as file:
-            found = np.load(file, allow_pickle=False)
-            if isinstance(found, np.ndarray):
-                return _numbers(path, found), None
-            with found as arrays:
-                if "x" not in arrays:
-                    raise FileError(f"{path}: has no array 'x', expected x (time, channels) and perhaps y (time,).")
-                return _numbers(path, arrays["x"]), arrays.get("y")
-    except FileError:
-        raise
-    except Exception as error:  # zipfile, zlib, numpy: each has kinds of its own
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise FileError(f"{path}: cannot be read: {reason}.") from None
+    found = read_arrays(path)
+    if "" in found:
+        return _numbers(path, found[""]), None
+    if "x" not in found:
+        raise FileError(f"{path}: has no array 'x', expected x (time, channels) and perhaps y (time,).")
+    return _numbers(path, found["x"]), found.get("y")
 
 
 def _numbers(path: Path, array: NDArray[Any]) -> NDArray[Any]:

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from edge_rnn import errors
 from edge_rnn.errors import EdgeRnnError, FileError, UnsupportedError
-from edge_rnn_export.limited_worker import WALL_FACTOR, receive, send
+from edge_rnn_export.limited_worker import WALL_FACTOR, encode, receive, send
 
 __all__ = ["Limits", "Worker"]
 
@@ -95,9 +95,9 @@ class Worker:
         self._socket.close()
 
     def call(
-        self, name: str, arrays: Mapping[str, Any] | None = None, **about: Any
+        self, name: str, arrays: Mapping[str, Any] | None = None, seconds: float | None = None, **about: Any
     ) -> tuple[dict[str, Any], dict[str, Array]]:
-        """Have one of the job's functions called.
+        """Have one of the job's functions called; ``seconds``: another limit of time than the worker's.
 
         Raises
         ------
@@ -106,23 +106,23 @@ class Worker:
         FileError
             The process was ended by a limit, or broke down.
         """
-        began = time.monotonic()
-        self._socket.settimeout(WALL_FACTOR * self._limits.seconds + 10)
+        began, seconds = time.monotonic(), self._limits.seconds if seconds is None else seconds
+        self._socket.settimeout(WALL_FACTOR * seconds + 10)
         try:
-            send(self._socket, about | {"call": name}, arrays or {})
+            send(self._socket, encode(about | {"call": name, "seconds": seconds}, arrays or {}))
             data = receive(self._socket, self._limits.memory_bytes)
         except OSError:  # it has gone, or the clock has run out
             data = None
         if data is None:
             self.close()
-            late = time.monotonic() - began >= self._limits.seconds
-            raise self._ended(f"took more than {self._limits.seconds:.2g} s of computing for it" if late else _BROKEN)
+            late = time.monotonic() - began >= seconds
+            raise self._ended(f"took more than {seconds:.2g} s of computing for it" if late else _BROKEN)
         found = _decoded(data)
         if found is None:
             raise self._ended(_BROKEN)
         answer, received = found
         if "bug" in answer:
-            raise RuntimeError(str(answer["bug"]))
+            raise RuntimeError(str(answer["bug"][0]))
         if "error" in answer:
             kind, message = answer["error"]
             if kind == "MemoryError":

@@ -23,7 +23,7 @@ from safetensors.numpy import load, save
 
 from edge_rnn.errors import EdgeRnnError
 
-__all__ = ["Answer", "Call", "receive", "send", "serve"]
+__all__ = ["Answer", "Call", "encode", "receive", "send", "serve"]
 
 Answer = tuple[Mapping[str, Any], Mapping[str, Any]]
 Call = Callable[[Mapping[str, Any], Mapping[str, Any]], Answer]
@@ -35,9 +35,13 @@ WALL_FACTOR = 10
 """Seconds on the clock for each second of computing, on a machine that has other things to do."""
 
 
-def send(connection: socket.socket, about: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
-    """Send a message: plain values as JSON, and arrays."""
-    data = save(dict(arrays), {"about": json.dumps(about)})
+def encode(about: Mapping[str, Any], arrays: Mapping[str, Any]) -> bytes:
+    """A message: plain values as JSON, and arrays."""
+    return save(dict(arrays), {"about": json.dumps(about)})
+
+
+def send(connection: socket.socket, data: bytes) -> None:
+    """Send a message."""
     connection.sendall(len(data).to_bytes(8, "little"))
     connection.sendall(data)
 
@@ -87,26 +91,27 @@ def _work(calls: Mapping[str, Call], connection: socket.socket, limits: Mapping[
         connection.sendall(b"+")
         _limit(limits)
         while (data := receive(connection, sys.maxsize)) is not None:
-            _limit_time(limits["seconds"])
-            about, arrays = _answered(calls, data)
+            answer = _answered(calls, data)
             _limit_time(0)
-            send(connection, about, arrays)
+            send(connection, answer)
         status = 0
     finally:
         os._exit(status)  # nothing of the process that was forked is to be tidied up here
 
 
-def _answered(calls: Mapping[str, Call], data: bytes) -> Answer:
+def _answered(calls: Mapping[str, Call], data: bytes) -> bytes:
     try:
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
         about = json.loads(header["__metadata__"]["about"])
-        return calls[about.pop("call")](about, load(data))
+        _limit_time(about.pop("seconds"))
+        return encode(*calls[about.pop("call")](about, load(data)))
     except EdgeRnnError as error:
-        return {"error": [type(error).__name__, str(error)]}, {}
+        found = {"error": [type(error).__name__, str(error)]}
     except MemoryError:
-        return {"error": ["MemoryError", ""]}, {}
+        found = {"error": ["MemoryError", ""]}
     except Exception:  # a bug of ours, which the other side raises
-        return {"bug": traceback.format_exc()}, {}
+        found = {"bug": [traceback.format_exc()]}
+    return encode(found, {})
 
 
 def _limit(limits: Mapping[str, Any]) -> None:

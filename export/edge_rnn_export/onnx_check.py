@@ -13,10 +13,11 @@ from edge_rnn.errors import FileError, UnsupportedError
 from edge_rnn.layers import Embedding
 from edge_rnn.sampling.symbols import alphabet, samples
 from edge_rnn_export.onnx_codes import Signal, Source
+from edge_rnn_export.onnx_cut import cut_out
 from edge_rnn_export.onnx_output import SYMBOL
 from edge_rnn_export.onnx_trace import Trace
 from edge_rnn_export.onnx_walk import Reading
-from edge_rnn_export.ort import session
+from edge_rnn_export.ort_limited import LimitedGraph
 
 __all__ = ["compared"]
 
@@ -29,6 +30,8 @@ _STEPS = 20
 def compared(reading: Reading, path: str | PathLike[str], seed: int = 0) -> tuple[float, int]:
     """Run the graph and the reference on random samples, from random states where the graph takes these.
 
+    Of the graph only what was read runs, with limits of time and memory; see :mod:`edge_rnn_export.limited_process`.
+
     Returns
     -------
     error, steps
@@ -39,27 +42,27 @@ def compared(reading: Reading, path: str | PathLike[str], seed: int = 0) -> tupl
     UnsupportedError
         onnxruntime is not installed, or does not run the graph; the message says why.
     """
-    try:
-        run = session(path)
-    except FileError as refusal:
-        raise UnsupportedError(str(refusal)) from None
     rng = np.random.default_rng(seed)
     worst, steps = 0.0, 0
     once = _own if reading.trace is None else _foreign
-    for _ in range(_RUNS):
-        error, count = once(reading, run, rng)
-        worst, steps = max(worst, error), steps + count
+    try:
+        with LimitedGraph(cut_out(path, [reading.output])) as run:
+            for _ in range(_RUNS):
+                error, count = once(reading, run, rng)
+                worst, steps = max(worst, error), steps + count
+    except FileError as refusal:
+        raise UnsupportedError(str(refusal)) from None
     return worst, steps
 
 
-def _own(reading: Reading, run: Any, rng: np.random.Generator) -> tuple[float, int]:
+def _own(reading: Reading, run: LimitedGraph, rng: np.random.Generator) -> tuple[float, int]:
     """A graph that edge_rnn has written: ``x`` is ``(time, batch, I)``, and states have names."""
     model = reading.model
-    steps, batch = 1 if run.get_inputs()[0].shape[0] == 1 else _STEPS, 2
+    steps, batch = 1 if run.inputs[0].shape[0] == 1 else _STEPS, 2
     xs = _samples(reading, rng, steps * batch).reshape(steps, batch, -1)
     states = {name: rng.uniform(-1, 1, (1, batch, len(h))) for name, h in model.initial_state.items()}
     feeds = {name: array.astype(np.float32) for name, array in states.items()}
-    if run.get_inputs()[0].name == SYMBOL:
+    if run.inputs[0].name == SYMBOL:
         known = alphabet(model, "from_onnx")
         symbols = rng.integers(0, known.symbols, steps * batch)
         xs = samples(known, symbols.astype(np.int32)).reshape(steps, batch, -1)
@@ -75,7 +78,7 @@ def _own(reading: Reading, run: Any, rng: np.random.Generator) -> tuple[float, i
     return worst, steps
 
 
-def _foreign(reading: Reading, run: Any, rng: np.random.Generator) -> tuple[float, int]:
+def _foreign(reading: Reading, run: LimitedGraph, rng: np.random.Generator) -> tuple[float, int]:
     trace, model = reading.trace, reading.model
     assert trace is not None
     grid = np.arange(trace.rows)[:, None] if trace.grid is None else trace.grid
@@ -85,7 +88,7 @@ def _foreign(reading: Reading, run: Any, rng: np.random.Generator) -> tuple[floa
     for source in trace.sources:
         if source.kind == "port" and source.port and source is not trace.samples:
             feeds[source.port.name] = _states(reading, source, states, rng)
-    types = {each.name: _TYPES.get(each.type, np.float32) for each in run.get_inputs()}
+    types = {each.name: _TYPES.get(each.type, np.float32) for each in run.inputs}
     got = _run(run, reading.output, {name: array.astype(types[name]) for name, array in feeds.items()})
     expected = np.empty((grid.size, model.output_size))
     for place, start in enumerate(states):
@@ -96,12 +99,9 @@ def _foreign(reading: Reading, run: Any, rng: np.random.Generator) -> tuple[floa
     return _error(got, wanted), len(grid)
 
 
-def _run(run: Any, output: str, feeds: dict[str, Array]) -> Array:
-    try:
-        (got,) = run.run([output], feeds)
-    except Exception as error:  # onnxruntime's own kinds share no base but this
-        raise UnsupportedError(f"onnxruntime does not run the graph: {str(error).strip().splitlines()[-1]}.") from None
-    return np.asarray(got)
+def _run(run: LimitedGraph, output: str, feeds: dict[str, Array]) -> Array:
+    (got,) = run.run([output], feeds)
+    return got
 
 
 def _error(got: Array, wanted: Array) -> float:

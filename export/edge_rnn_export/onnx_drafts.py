@@ -11,9 +11,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_rnn.budget import Budget
 from edge_rnn.errors import ModelError
 from edge_rnn.layers import INPUT, LAYER_TYPES, Dense, Layer, Standardize
-from edge_rnn_export.onnx_file import Budget
 
 __all__ = ["Draft", "Finished", "finished"]
 

@@ -12,10 +12,11 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto
 
+from edge_rnn.budget import Budget
 from edge_rnn.errors import FileError, InputError, UnsupportedError
 from edge_rnn.files import MAX_FILE_BYTES
 
-__all__ = ["Budget", "array_of", "external_bytes", "open_model"]
+__all__ = ["array_of", "embed", "external_bytes", "file_budget", "open_model", "read_file"]
 
 Array = NDArray[Any]
 
@@ -33,25 +34,13 @@ _TYPES: dict[int, tuple[str, str, str]] = {
 _MAX_AXES = 8
 
 
-class Budget:
-    """Bytes that reading may still allocate: so many for what the files hold, and no more for what they claim."""
+_PROPORTION = "expected a graph in proportion to its file, and sequences of a few thousand steps or of open length"
 
-    def __init__(self, count: int) -> None:
-        self.left = count
 
-    @classmethod
-    def of_file(cls, file_bytes: int) -> Budget:
-        """What the numbers of a file of this length may take, each copied a few times; never all at once."""
-        return cls(2**24 + 32 * file_bytes)
-
-    def take(self, what: str, count: int) -> None:
-        """Set ``count`` bytes aside; UnsupportedError where they are not left."""
-        if count > self.left:
-            raise UnsupportedError(
-                f"from_onnx: {what} takes {count} bytes, and {self.left} are left; expected a graph in proportion to "
-                f"the size of its file, and sequences of a few thousand steps or of open length."
-            )
-        self.left -= count
+def file_budget(model: ModelProto, folder: Path | None) -> Budget:
+    """Memory that the numbers of a graph may take, each copied a few times; never all at once."""
+    stored = model.ByteSize() + external_bytes(model, folder)
+    return Budget.of_file(stored, remedy=_PROPORTION, error=UnsupportedError)
 
 
 def open_model(source: Any) -> tuple[ModelProto, Path | None]:
@@ -74,7 +63,7 @@ def open_model(source: Any) -> tuple[ModelProto, Path | None]:
         model, title = source, "from_onnx got a ModelProto that"
     elif isinstance(source, str | PathLike):
         path = Path(source)
-        model, title, folder = _parsed(_read(path, 0, None), str(path)), str(path), path.parent
+        model, title, folder = _parsed(read_file(path), str(path)), str(path), path.parent
     elif isinstance(source, bytes | bytearray | memoryview):
         model, title = _parsed(bytes(source), "from_onnx got bytes that"), "from_onnx got bytes that"
     else:
@@ -190,6 +179,35 @@ def external_bytes(model: ModelProto, folder: Path | None) -> int:
         names |= {entry.value for entry in tensor.external_data if entry.key == "location"}
     beside = [folder / name for name in names if name and "\0" not in name and Path(name).name == name]
     return min(sum(_size(path) for path in beside if path.is_file()), MAX_FILE_BYTES)
+
+
+def embed(tensor: TensorProto, folder: Path | None, budget: Budget) -> None:
+    """Move a tensor's external data into it.
+
+    Raises
+    ------
+    FileError, UnsupportedError
+        See :func:`array_of`.
+    """
+    if tensor.data_location != TensorProto.EXTERNAL or tensor.data_type not in _TYPES:
+        return
+    count = np.dtype(_TYPES[tensor.data_type][1]).itemsize
+    for length in tensor.dims:
+        count *= length
+    tensor.raw_data = _external(tensor, folder, count, budget)
+    tensor.data_location = TensorProto.DEFAULT
+    del tensor.external_data[:]
+
+
+def read_file(path: Path) -> bytes:
+    """All bytes of a file, 1 GiB at most.
+
+    Raises
+    ------
+    FileError
+        It cannot be read, is no file, or is longer.
+    """
+    return _read(path, 0, None)
 
 
 def _size(path: Path) -> int:

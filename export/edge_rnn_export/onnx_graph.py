@@ -11,8 +11,9 @@ from typing import Any
 from numpy.typing import NDArray
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, helper
 
+from edge_rnn.budget import Budget
 from edge_rnn.errors import FileError, UnsupportedError
-from edge_rnn_export.onnx_file import Budget, array_of, external_bytes
+from edge_rnn_export.onnx_file import array_of, file_budget
 
 __all__ = ["Graph", "Operator", "Port", "graph_of"]
 
@@ -122,9 +123,8 @@ def graph_of(model: ModelProto, folder: Path | None) -> Graph:
     if len(set(given)) < len(given) or len(tensors) < len(graph.initializer):
         twice = next((name for name, count in Counter(given).items() if count > 1), "an initializer")
         raise FileError(f"from_onnx got a graph in which {twice[:80]!r} is given twice.")
-    budget = Budget.of_file(model.ByteSize() + external_bytes(model, folder))
     outputs = tuple(value.name for value in graph.output)
-    return Graph(operators, inputs, outputs, tensors, opset, folder, budget)
+    return Graph(operators, inputs, outputs, tensors, opset, folder, file_budget(model, folder))
 
 
 def _opset(model: ModelProto) -> int:

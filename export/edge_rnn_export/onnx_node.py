@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_rnn.budget import Budget
 from edge_rnn.errors import FileError, UnsupportedError
 from edge_rnn_export.onnx_codes import Signal, Value
-from edge_rnn_export.onnx_file import Budget
 
 if TYPE_CHECKING:
     from edge_rnn_export.onnx_trace import Trace

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_rnn.errors import InputError
+from edge_rnn.errors import InputError, UnsupportedError
 from edge_rnn.model import Model
 from edge_rnn_export.onnx_metadata import METADATA_KEY
 from edge_rnn_export.onnx_output import NEXT, SYMBOL, head_of, symbols_of
-from edge_rnn_export.ort import session
+from edge_rnn_export.ort_limited import LimitedGraph
 
 __all__ = ["OnnxSteps"]
 
@@ -22,6 +22,8 @@ Array = NDArray[Any]
 
 class OnnxSteps:
     """A graph in onnxruntime, found to have the model's inputs and outputs.
+
+    It runs in a limited process; to be closed.
 
     Attributes
     ----------
@@ -36,22 +38,26 @@ class OnnxSteps:
     """
 
     def __init__(self, model: Model, path: str | PathLike[str]) -> None:
-        self._session, self._model = session(path), model
-        self.metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
+        try:
+            from edge_rnn_export.onnx_cut import whole_file
+        except ModuleNotFoundError as error:
+            raise UnsupportedError(f"verify needs {error.name}: pip install 'edge-rnn[export]'.") from None
+        self._graph, self._model = LimitedGraph(whole_file(path)), model
+        self.metadata: dict[str, str] = self._graph.metadata
         self.head = head_of(self.metadata, METADATA_KEY)
         self.chose_otherwise = False
         self._initial = {name: value[None, None] for name, value in model.initial_state.items()}
         sizes = {name: len(value) for name, value in model.initial_state.items()}
+        self._reads_from = SYMBOL if self.head == "greedy" else "x"
         greedy = self.head == "greedy"
         read, chosen = ({SYMBOL: 0}, {NEXT: 0}) if greedy else ({"x": model.input_size}, {})
-        self._check(path, "inputs", self._session.get_inputs(), read | sizes)
+        self._check(path, "inputs", self._graph.inputs, read | sizes)
         outputs = chosen | {"y": model.output_size} | {f"{name}_out": size for name, size in sizes.items()}
-        self._check(path, "outputs", self._session.get_outputs(), outputs)
+        self._check(path, "outputs", self._graph.outputs, outputs)
         self._outputs = list(outputs)
-        (self.takes_sequences,) = (node.shape[0] != 1 for node in self._session.get_inputs() if node.name in read)
+        (self.takes_sequences,) = (node.shape[0] != 1 for node in self._graph.inputs if node.name in read)
 
-    @staticmethod
-    def _check(path: str | PathLike[str], what: str, nodes: Any, sizes: dict[str, int]) -> None:
+    def _check(self, path: str | PathLike[str], what: str, nodes: Any, sizes: dict[str, int]) -> None:
         """Axes that the graph leaves open are as long as they have to be; symbols have no third one."""
         got = {node.name: tuple(node.shape) for node in nodes}
         expected = {name: (1, 1, size) if size else (1, 1) for name, size in sizes.items()}
@@ -61,15 +67,16 @@ class OnnxSteps:
             for name, shape in expected.items()
         )
         if not fits:
+            self.close()
             raise InputError(f"verify: {path} has the {what} {got}, expected {expected} as the model has them.")
 
     def steps(self, samples: Array) -> Iterator[dict[str, Array]]:
         """Output and states after each step; of a graph of sequences from calls with one sample each."""
-        state = self._initial
-        for x in self._reads(samples):
-            y, *states = self._run(x[None], state)
-            state = dict(zip(state, states, strict=True))
-            yield {"y": y[0, 0].astype(np.float64), **{n: h[0, 0].astype(np.float64) for n, h in state.items()}}
+        carried = {f"{name}_out": name for name in self._initial}
+        for found in self._graph.steps(self._outputs, self._reads_from, self._reads(samples), self._initial, carried):
+            y, *states = self._checked(found)
+            values = zip(("y", *self._initial), (y, *states), strict=True)
+            yield {name: value[0, 0].astype(np.float64) for name, value in values}
 
     def whole(self, samples: Array, states: Mapping[str, Array] | None = None) -> tuple[Array, dict[str, Array]]:
         """Outputs ``(time, O)`` and last states of all samples in one call, each next to itself in a batch of two.
@@ -92,9 +99,15 @@ class OnnxSteps:
 
     def _run(self, read: Array, states: Mapping[str, Array]) -> list[Array]:
         """``y`` and states of one call."""
-        greedy = self.head == "greedy"
-        found: list[Array] = self._session.run(self._outputs, {SYMBOL if greedy else "x": read, **states})
-        if not greedy:
+        return self._checked(self._graph.run(self._outputs, {self._reads_from: read, **states}))
+
+    def _checked(self, found: list[Array]) -> list[Array]:
+        """``y`` and states; without the symbol that a greedy graph has chosen, once it is seen to be the right one."""
+        if self.head != "greedy":
             return found
         self.chose_otherwise |= not np.array_equal(found[0], found[1].argmax(axis=2))
         return found[1:]
+
+    def close(self) -> None:
+        """End the graph's process."""
+        self._graph.close()

@@ -16,7 +16,9 @@ from typing import Any, Literal
 
 import numpy as np
 
+from edge_rnn.budget import Budget
 from edge_rnn.errors import UnsupportedError
+from edge_rnn.files import MAX_LAYERS
 from edge_rnn_export.onnx_codes import (
     MAX_SOURCES,
     Codes,
@@ -29,7 +31,6 @@ from edge_rnn_export.onnx_codes import (
     source_places,
 )
 from edge_rnn_export.onnx_drafts import Draft, Kind
-from edge_rnn_export.onnx_file import Budget
 from edge_rnn_export.onnx_graph import Graph, Port
 from edge_rnn_export.onnx_node import Node
 
@@ -88,6 +89,8 @@ class Trace:
 
     def draft(self, node: Node, kind: Kind, size: int, reads: Sequence[Draft], **fields: Any) -> Draft:
         """A new layer for a node."""
+        if len(self.drafts) >= MAX_LAYERS:
+            raise node.refuse(f"the graph has more than {MAX_LAYERS} layers.")
         made = Draft(kind, node.title, node.name, size, tuple(reads), fields)
         self.drafts.append(made)
         return made

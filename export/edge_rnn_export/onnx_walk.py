@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from edge_rnn.budget import Budget
 from edge_rnn.errors import EdgeRnnError, FileError, InputError, UnsupportedError
 from edge_rnn.model import Model
 from edge_rnn_export.onnx_cells import CELLS
 from edge_rnn_export.onnx_codes import Signal, Value
 from edge_rnn_export.onnx_drafts import Draft, Finished, finished
-from edge_rnn_export.onnx_file import Budget, open_model
+from edge_rnn_export.onnx_file import open_model
 from edge_rnn_export.onnx_glue import FOLDS, GLUE, is_whole
 from edge_rnn_export.onnx_graph import Graph, Operator, graph_of
 from edge_rnn_export.onnx_heads import HEADS
@@ -27,6 +28,7 @@ __all__ = ["Reading", "read_onnx"]
 _TRACED_BYTES, _TRACED_NUMBERS = 2**26, 2**28
 # Lengths of open axes, in turn. What a file does to an axis by a number of its own is not the same to both.
 _LENGTHS = ((3, 5, 2, 7, 4, 6), (13, 11, 17, 8, 19, 9))
+_OPEN = "expected sequences of a few thousand steps or of open length"
 _DAMAGED = (ValueError, TypeError, IndexError, KeyError, OverflowError, AttributeError, RecursionError, MemoryError)
 
 _WITHOUT_CELLS = (
@@ -94,7 +96,8 @@ def _read_graph(graph: Graph, upto: str | None, described: dict[str, Any]) -> Re
 
 def _traced(graph: Graph, sizes: dict[str, int], upto: str | None, described: dict[str, Any]) -> Reading:
     """Read the graph with these lengths of open axes."""
-    trace = Trace(graph, sizes, Budget(_TRACED_BYTES), Budget(_TRACED_NUMBERS))
+    codes, work = (Budget(count, remedy=_OPEN, error=UnsupportedError) for count in (_TRACED_BYTES, _TRACED_NUMBERS))
+    trace = Trace(graph, sizes, codes, work)
     for port in graph.inputs:
         trace.enter(port)
     operators = graph.operators if upto is None else _ancestors(graph, upto)

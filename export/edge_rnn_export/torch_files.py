@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
 import json
-import pickle
 import stat
-import warnings
-import zipfile
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +14,7 @@ from numpy.typing import NDArray
 
 from edge_rnn.errors import FileError, UnsupportedError
 from edge_rnn.files import MAX_FILE_BYTES
+from edge_rnn_export.limited_process import Limits, Worker
 
 __all__ = ["as_array", "read_pickle", "read_safetensors"]
 
@@ -26,7 +24,12 @@ _DTYPES = {
     code: np.dtype(name).newbyteorder("<")
     for code, name in {"F64": "f8", "F32": "f4", "F16": "f2", "I64": "i8", "I32": "i4", "I16": "i2"}.items()
 } | {"I8": np.dtype("i1"), "U8": np.dtype("u1"), "BOOL": np.dtype("?")}
-_NESTED = ("state_dict", "model_state_dict", "model")
+
+SECONDS = 3.0
+"""Time of computing that loading a file by PyTorch may take, and more for a large one; ordinary ones take 10 ms."""
+
+_BYTES_PER_SECOND = 2**24
+_MEMORY = 2**27
 
 
 def read_safetensors(path: Path) -> dict[str, Array]:
@@ -65,31 +68,16 @@ def read_pickle(path: Path) -> dict[str, Array]:
     UnsupportedError
         torch is not installed, or a tensor is quantized or sparse.
     """
-    try:
-        torch = importlib.import_module("torch")
-    except ModuleNotFoundError:
+    if find_spec("torch") is None:
         raise UnsupportedError(
             f"{path} can only be read by PyTorch, which is not installed: pip install torch, or save the state_dict "
             f"where PyTorch is with safetensors.torch.save_file and read that file."
-        ) from None
-    _check_archive(path)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of torch, about what becomes an error below
-            loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError:
-        raise FileError(
-            f"{path} holds more than tensors (a whole module, TorchScript) or is damaged. Where the module is at "
-            f"hand, torch.save(module.state_dict(), path) and read that file."
-        ) from None
-    except Exception as error:  # torch raises whatever its zip and pickle readers come upon
-        reason = (str(error) or type(error).__name__).splitlines()[0].partition(". ")[0].rstrip(".")[:200]
-        raise FileError(f"{path} is not a file of torch.save, or is damaged: torch.load says {reason!r}.") from None
-    state = _state_dict(torch, loaded)
-    if state is None:
-        holds = f"a dict with {', '.join(map(repr, loaded))}" if isinstance(loaded, Mapping) else type(loaded).__name__
-        raise FileError(f"{path} holds {holds}; expected a state_dict, tensors by name.")
-    return {name: as_array(f"{path}: {name}", value) for name, value in state.items()}
+        )
+    data = _read(path)
+    limits = Limits(SECONDS + len(data) / _BYTES_PER_SECOND, _MEMORY + 8 * len(data))
+    with Worker("edge_rnn_export.torch_job", f"{path}: PyTorch", limits) as worker:
+        about, arrays = worker.call("load", {"data": np.frombuffer(data, np.uint8)}, path=str(path))
+    return {name: arrays[str(place)] for place, name in enumerate(about["names"])}
 
 
 def as_array(owner: str, value: Any) -> Array:
@@ -120,17 +108,6 @@ def as_array(owner: str, value: Any) -> Array:
         raise UnsupportedError(f"{owner} is not an array of numbers: {str(error).splitlines()[0]}.") from None
 
 
-def _check_archive(path: Path) -> None:
-    """Refuse what is no file, is too long, or would become so when it is unpacked."""
-    _read(path, limit=1)
-    size = path.stat().st_size
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            size = sum(entry.file_size for entry in archive.infolist())
-    if size > MAX_FILE_BYTES:
-        raise FileError(f"{path} unpacks to {size} bytes, expected the weights of a recurrent network.")
-
-
 def _read(path: Path, limit: int = MAX_FILE_BYTES + 1) -> bytes:
     try:
         if not stat.S_ISREG(path.stat().st_mode):
@@ -151,13 +128,3 @@ def _decode(path: Path, name: str, tensor: Mapping[str, Any]) -> Array:
     if dtype not in _DTYPES:
         raise UnsupportedError(f"{path}: {name} got dtype {dtype}, expected floating point: F64, F32, F16 or BF16.")
     return np.frombuffer(data, _DTYPES[dtype]).reshape(shape)
-
-
-def _state_dict(torch: Any, loaded: object) -> Mapping[str, Any] | None:
-    """Tensors by name in what was loaded: itself, or the one entry under a name that training scripts use."""
-    if not isinstance(loaded, Mapping):
-        return None
-    if loaded and all(isinstance(k, str) and isinstance(v, torch.Tensor) for k, v in loaded.items()):
-        return loaded
-    nested = [loaded[name] for name in _NESTED if isinstance(loaded.get(name), Mapping)]
-    return _state_dict(torch, nested[0]) if len(nested) == 1 else None

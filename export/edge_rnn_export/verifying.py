@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import closing
 from os import PathLike
 from typing import Any
 
@@ -92,7 +93,8 @@ def verify(
         ``steps`` or ``xs`` do not fit, the model's values leave the range of float32 on these samples, or the graph's
         inputs or outputs are not the model's.
     FileError
-        The file cannot be read, or onnxruntime does not take it.
+        The file cannot be read, or onnxruntime does not take it, or came to no end with it: it runs in a process of its
+        own, with limits of time and memory.
     UnsupportedError
         onnxruntime is not installed, or the model has no such output as the graph says that it gives.
 
@@ -107,7 +109,11 @@ def verify(
     against a step of the reference from the same states that rounds them likewise (:mod:`edge_rnn_export.rounded`); how
     far rounding carries it from the reference over all steps is told in ``report.rounding``, and for the user to judge.
     """
-    graph = OnnxSteps(model, path)
+    with closing(OnnxSteps(model, path)) as graph:
+        return _verified(model, graph, steps, xs, seed)
+
+
+def _verified(model: Model, graph: OnnxSteps, steps: int, xs: ArrayLike | None, seed: int) -> Report:
     computed = with_head(model, graph.head, "verify")
     told = f"The graph's y are {_SPELLED[graph.head]}; the model was compared so." if computed is not model else ""
     model = computed

@@ -463,6 +463,7 @@ def test_import_compares_with_onnxruntime(tmp_path: Path, capsys: pytest.Capture
         assert main(["import", str(tmp_path / f"{name}.onnx"), "-o", str(output)]) == 0
         told, compared, written = capsys.readouterr().out.splitlines()
         assert told.startswith("read         ONNX: <Model ")
+        assert not compared.startswith("not"), compared
         words = compared.split(f"compared     with onnxruntime over {steps} random steps: ")[1]
         assert float(words.removesuffix(" off at most")) < TOLERANCE
         assert written.startswith(f"written      {output}")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import warnings
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ from edge_rnn import reference
 from edge_rnn.errors import EdgeRnnError, FileError, InputError, UnsupportedError
 from edge_rnn.layers import Dense, Elman, Standardize
 from edge_rnn.model import Model
-from edge_rnn_export import from_torch
+from edge_rnn_export import from_torch, torch_files
 
 torch = needs.package("torch")
 nn = torch.nn
@@ -318,6 +320,65 @@ def test_damaged_pickle_is_refused(tmp_path: Path, content: bytes) -> None:
     path.write_bytes(content)
     with pytest.raises(FileError, match=r"damaged\.pt"):
         from_torch(path)
+
+
+def saved(value: object) -> bytes:
+    file = io.BytesIO()
+    torch.save(value, file)
+    return file.getvalue()
+
+
+def repacked(data: bytes, **changed: bytes) -> bytes:
+    """The archive with deflated members, and some with other content."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as new:
+        for name in old.namelist():
+            new.writestr(name, changed.get(name.rpartition("/")[2].replace(".", "_"), old.read(name)))
+    return file.getvalue()
+
+
+def hashed_without_end() -> bytes:
+    """A dict whose key is a tuple of two that are a tuple of two, 60 times: its hash takes 2^60 steps."""
+    key = b"X\x01\0\0\0a" + b"".join(b"q%ch%c\x86" % (place, place) for place in range(60))
+    stored = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(saved({"a": torch.ones(1)}))) as old, zipfile.ZipFile(stored, "w") as new:
+        for name in old.namelist():
+            new.writestr(name, b"\x80\x02}" + key + b"K\x01s." if name.endswith("data.pkl") else old.read(name))
+    return stored.getvalue()
+
+
+def held_by_itself() -> bytes:
+    held: dict[str, Any] = {}
+    held["model"] = held
+    return saved(held)
+
+
+REPEATED = torch.ones(1).expand(2**13, 2**14)
+COMPLEX = torch.ones(2, dtype=torch.complex64)
+HOSTILE: dict[str, tuple[Callable[[], bytes], type[EdgeRnnError], str]] = {
+    "one number, repeated": (lambda: saved({"a.weight": REPEATED}), FileError, r"a\.weight would take 536870912 bytes"),
+    "packed": (lambda: repacked(saved({"a.weight": torch.zeros(2**20)})), FileError, r"expected no packed data"),
+    "a hash without end": (hashed_without_end, FileError, r"PyTorch took more than .* s of computing"),
+    "a dict in itself": (held_by_itself, FileError, r"holds a dict with 'model'; expected a state_dict"),
+    "complex numbers": (lambda: saved({"a.weight": COMPLEX}), UnsupportedError, r"a\.weight holds complex64"),
+    "sparse": (lambda: saved({"a.weight": torch.eye(3).to_sparse()}), UnsupportedError, r"is not an array of numbers"),
+    "many names": (lambda: saved({f"n{k}" * 99: 1 for k in range(999)}), FileError, r"holds a dict with .*, and more;"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", HOSTILE)
+def test_hostile_pickle_is_refused_in_bounded_time_and_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: str
+) -> None:
+    make, kind, message = HOSTILE[case]
+    path = tmp_path / "given.pt"
+    path.write_bytes(make())
+    if "hash" in case:
+        monkeypatch.setattr(torch_files, "SECONDS", 0.1)
+    with pytest.raises(kind, match=message) as caught:
+        from_torch(path)
+    assert "given.pt" in str(caught.value)
+    assert len(str(caught.value)) < 2000
 
 
 def test_pickle_without_a_state_dict_is_refused(tmp_path: Path) -> None:

@@ -323,7 +323,7 @@ def test_file_that_is_no_graph_is_refused(model: Model, content: bytes | None, t
     path = tmp_path / "broken.onnx"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(FileError, match=r"onnxruntime does not take .*broken\.onnx: "):
+    with pytest.raises(FileError, match=r"broken\.onnx (is not a whole ONNX file|cannot be read): "):
         verify(model, path)
 
 

@@ -87,7 +87,7 @@ def test_on_a_recording(files: Path, capsys: pytest.CaptureFixture[str]) -> None
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        (["verify", "m.safetensors", "none.onnx"], 1, "onnxruntime does not take none.onnx"),
+        (["verify", "m.safetensors", "none.onnx"], 1, "none.onnx cannot be read: No such file"),
         (["verify", "none.safetensors", "g.onnx"], 1, "none.safetensors"),
         (["verify", "m.safetensors", "g.onnx", "--steps", "0"], 1, "steps got 0, expected 1 or more"),
         (["verify", "m.safetensors", "g.onnx", "--recording", "none.csv"], 1, "none.csv: No such file"),
