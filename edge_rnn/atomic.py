@@ -1,27 +1,66 @@
-"""Files that appear whole or not at all: written aside in the same folder, then renamed."""
+"""Files that appear whole or not at all: written aside in the same folder, then renamed.
+
+A file aside has a name by chance, is made anew (``O_EXCL``), open to its owner alone, and locked for as long as its
+writer lives. So nothing planted under that name is followed, and what a writer that was killed left behind can be told
+from what one is writing: the next writer in the folder removes it.
+"""
 
 from __future__ import annotations
 
+import errno
+import fcntl
+import hashlib
 import os
+import re
 import secrets
+import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 
 from edge_rnn.errors import FileError
 
-__all__ = ["write", "written_aside"]
+__all__ = ["remove_left_overs", "write", "written_aside"]
+
+_ASIDE = re.compile(r"\.edge_rnn-(?:([0-9a-f]{8})-)?[0-9a-f]{16}\.tmp")
+_DAY_S = 86400.0
+_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
 
-def write(path: str | os.PathLike[str], data: bytes) -> None:
+def write(
+    path: str | os.PathLike[str],
+    data: bytes,
+    *,
+    mode: int | None = None,
+    follow: bool = True,
+    durable: bool = True,
+    previous: str | os.PathLike[str] | None = None,
+) -> None:
     """Give ``path`` the contents ``data``, at once or not at all.
+
+    Parameters
+    ----------
+    path
+        The file.
+    data
+        Its contents.
+    mode
+        Its permissions; by default those of the file that is replaced, else what the process's umask leaves of 0o666.
+    follow
+        Where ``path`` is a link: whether the file that it leads to is replaced, or the link.
+    durable
+        Whether file and folder are brought to the disk, so that a loss of power does no harm.
+    previous
+        A name in the same folder that the file which was there gets.
 
     Raises
     ------
     FileError
-        The folder is missing, not writable or full; the path is a folder or a device.
+        The folder is missing, not writable or full; the path is a folder or a device, or somebody else's link.
     """
-    with written_aside(path, data):
+    with _written(path, data, mode, follow, durable, previous):
         pass
 
 
@@ -43,35 +82,165 @@ def written_aside(path: str | os.PathLike[str], data: bytes) -> Iterator[Path]:
     FileError
         As for :func:`write`.
     """
+    with _written(path, data, None, True, True, None) as aside:
+        yield aside
+
+
+@contextmanager
+def _written(
+    path: str | os.PathLike[str],
+    data: bytes,
+    mode: int | None,
+    follow: bool,
+    durable: bool,
+    previous: str | os.PathLike[str] | None,
+) -> Iterator[Path]:
     try:
-        target = Path(path).resolve()
-        if not target.parent.is_dir():
-            raise FileError(f"{path}: cannot be written: there is no folder {str(target.parent)!r}; make it first.")
-        if target.exists() and not target.is_file():
-            raise FileError(f"{path}: cannot be written: it is a folder or a device; expected the name of a file.")
-        aside = target.with_name(f".edge_rnn-{secrets.token_hex(8)}.tmp")
-        file = aside.open("xb")
-    except FileError:
-        raise
+        target = _target(Path(path), follow)
+        if durable:
+            remove_left_overs(target.parent)
+        aside, descriptor, mode = _made(target, mode)
+    except FileError as error:
+        raise FileError(f"{path}: cannot be written: {error.args[0]}") from None
     except (OSError, RuntimeError, ValueError) as error:  # the last two: a loop of links, a zero byte in the name
         raise _refusal(path, error) from None
-    try:
+    try:  # the descriptor stays open, and the file locked, until it has its name
         try:
-            with file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
+            left = memoryview(data)
+            while left:
+                left = left[os.write(descriptor, left) :]
+            if durable:
+                os.fsync(descriptor)
         except OSError as error:
             raise _refusal(path, error) from None
         yield aside
         try:
+            os.fchmod(descriptor, mode)
+            if previous is not None:
+                _keep(target, Path(previous))
             aside.replace(target)
+            if durable:
+                _sync(target.parent)
         except OSError as error:
             raise _refusal(path, error) from None
     except BaseException:
         with suppress(OSError):
             aside.unlink()
         raise
+    finally:
+        os.close(descriptor)
+
+
+def remove_left_overs(folder: Path) -> None:
+    """Remove files aside whose writers were killed: this user's, and locked by no process.
+
+    One that another machine, or this one before it was started anew, has made is left alone for a day, since locks are
+    not seen everywhere.
+    """
+    with suppress(OSError), os.scandir(folder) as entries:
+        for name in [entry.name for entry in entries if entry.name.startswith(".edge_rnn-")]:
+            found = _ASIDE.fullmatch(name)
+            if found is not None:
+                with suppress(OSError):
+                    _remove_left_over(folder / name, 0.0 if found[1] == _boot() else _DAY_S)
+
+
+def _remove_left_over(path: Path, least_age_s: float) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid() or found.st_nlink != 1:
+            return
+        if time.time() - found.st_mtime < least_age_s:
+            return
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # raises where its writer lives
+        if os.path.samestat(os.lstat(path), found):  # and has not given it its name meanwhile
+            path.unlink()
+    finally:
+        os.close(descriptor)
+
+
+def _target(path: Path, follow: bool) -> Path:
+    """The file that will be replaced, once it is known that it can be."""
+    if follow and path.is_symlink():
+        link, folder = path.lstat(), path.parent.stat()
+        if folder.st_mode & _OTHERS and link.st_uid not in (os.geteuid(), folder.st_uid):  # as Linux in /tmp
+            raise FileError("it is a link that another user made; remove it, or write elsewhere.")
+    target = path.resolve() if follow else path.parent.resolve() / path.name
+    if not target.parent.is_dir():
+        raise FileError(f"there is no folder {str(target.parent)!r}; make it first.")
+    if target.exists() and not target.is_file():
+        raise FileError("it is a folder or a device; expected the name of a file.")
+    return target
+
+
+def _made(target: Path, mode: int | None) -> tuple[Path, int, int]:
+    """An empty file aside that is ours alone and locked, its descriptor, and the permissions that it is to get."""
+    while True:
+        aside = target.with_name(f".edge_rnn-{_boot()}-{secrets.token_hex(8)}.tmp")
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        with suppress(FileNotFoundError):
+            old = target.lstat()
+            if mode is None and stat.S_ISREG(old.st_mode):
+                mode = stat.S_IMODE(old.st_mode) & 0o777
+        # Made with the permissions that the umask leaves: there is no other way to ask for it that threads can use.
+        descriptor = os.open(aside, flags, 0o666 if mode is None else 0o600)
+        try:
+            if mode is None:
+                mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
+            os.fchmod(descriptor, 0o600)
+            with suppress(OSError):  # a file system without locks
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(descriptor).st_nlink:  # else it was taken for a left-over before it was locked
+                return aside, descriptor, mode
+        except BaseException:
+            with suppress(OSError):
+                aside.unlink()
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+
+
+def _keep(target: Path, previous: Path) -> None:
+    """Give the file that is there a second name, so that it is never without one."""
+    second = target.with_name(f".edge_rnn-{_boot()}-{secrets.token_hex(8)}.tmp")
+    try:
+        os.link(target, second, follow_symlinks=False)
+    except FileNotFoundError:
+        return
+    except OSError:  # a file system without hard links
+        with suppress(FileNotFoundError):
+            os.replace(target, previous)
+        return
+    try:
+        os.replace(second, previous)  # does nothing where both are one file already
+    finally:
+        second.unlink(missing_ok=True)
+
+
+def _sync(folder: Path) -> None:
+    """Bring the names in a folder to the disk, where its file system knows how to."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except PermissionError:  # one may write to a folder and not list it
+        return
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(descriptor)
+
+
+@cache
+def _boot() -> str:
+    """Eight digits that differ between machines, and from one start of a machine to the next."""
+    try:
+        text = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")
+    except OSError:
+        text = os.uname().nodename
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def _refusal(path: str | os.PathLike[str], error: Exception) -> FileError:

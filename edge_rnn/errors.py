@@ -6,11 +6,20 @@ sentences. ``except EdgeRnnError`` catches all of them; ``except ValueError`` go
 
 from __future__ import annotations
 
+from edge_rnn.printable import printable
+
 __all__ = ["CompileError", "EdgeRnnError", "FileError", "InputError", "ModelError", "StateError", "UnsupportedError"]
 
 
 class EdgeRnnError(Exception):
-    """Base of every error that edge_rnn and edge_rnn_export raise on purpose."""
+    """Base of every error that edge_rnn and edge_rnn_export raise on purpose.
+
+    Its text is one line of plain characters, whatever name or message out of a file it repeats: see
+    :mod:`edge_rnn.printable`. ``args`` holds the message as it was given.
+    """
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
 
 class ModelError(EdgeRnnError, ValueError):

@@ -20,10 +20,13 @@ from numpy.typing import NDArray
 
 from edge_rnn.errors import ModelError
 from edge_rnn.layers import INPUT, Embedding, Layer
+from edge_rnn.printable import is_printable
 
 __all__ = ["Model"]
 
 Array = NDArray[np.float32]
+
+_EXPECTED = "expected a text without control characters, invisible ones or marks of direction; leave them out"
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
@@ -47,7 +50,8 @@ class Model:
     vocabulary
         One text for each symbol that the network reads (see :attr:`symbols`), all different, or empty: ``("a", "b")``.
         A text may be longer than a letter; of control characters it may hold tab and newline. For networks that read
-        symbols, and above all for those that write them again: see :mod:`edge_rnn.sampling`.
+        symbols, and above all for those that write them again: see :mod:`edge_rnn.sampling`. What cannot be seen in it,
+        such as U+200B, is spelled out where ``edge-rnn generate`` shows it.
 
     Attributes
     ----------
@@ -59,7 +63,8 @@ class Model:
     Raises
     ------
     ModelError
-        Layers do not fit together, a name is unknown or taken twice, metadata has the wrong length.
+        Layers do not fit together, a name is unknown or taken twice, metadata has the wrong length, or holds what
+        is not plain text (:func:`edge_rnn.printable.printable`).
 
     Examples
     --------
@@ -93,8 +98,8 @@ class Model:
         input_size: int = 0,
         vocabulary: Sequence[str] = (),
     ) -> None:
-        if not _is_plain(str(name)):
-            raise ModelError(f"Model name got {name!r}, expected a text without control characters.")
+        if not is_printable(str(name)):
+            raise ModelError(f"Model name got {str(name)!r}, {_EXPECTED}.")
         named = _named(layers)
         sources = _wire(named)
         size = _input_size(named, sources, input_size)
@@ -106,10 +111,10 @@ class Model:
         values: dict[str, object] = {
             "layers": named,
             "name": str(name),
-            "labels": _texts("labels", labels, output_sizes[-1], "outputs"),
+            "labels": _names("labels", labels, output_sizes[-1], "outputs"),
             "sample_rate_hz": None if sample_rate_hz is None else float(sample_rate_hz),
-            "input_names": _texts("input_names", input_names, size, "inputs"),
-            "input_units": _texts("input_units", input_units, size, "inputs"),
+            "input_names": _names("input_names", input_names, size, "inputs"),
+            "input_units": _names("input_units", input_units, size, "inputs"),
             "input_size": size,
             "vocabulary": _vocabulary(vocabulary, _symbols(named, sources, size)),
             "sources": sources,
@@ -241,27 +246,29 @@ def _symbols(layers: Sequence[Layer], sources: Sequence[tuple[int, ...]], size: 
 def _vocabulary(values: Sequence[str], length: int) -> tuple[str, ...]:
     if isinstance(values, str):
         values = tuple(values)  # a letter each
-    texts = _texts("vocabulary", values, length, "symbols", allowed="\t\n")
+    texts = _checked_texts("vocabulary", values, length, "symbols")
     seen = {""}
     for place, text in enumerate(texts):
+        if any(unicodedata.category(each) in ("Cc", "Cs") and each not in "\t\n" for each in text):
+            raise ModelError(f"Model vocabulary got {text!r}, expected a text without control characters.")
         if text in seen:
             raise ModelError(f"Model vocabulary got {text!r} as symbol {place}, expected texts that all differ.")
         seen.add(text)
     return texts
 
 
-def _is_plain(text: str) -> bool:
-    """Whether a text can be printed and stored: no control characters, which steer terminals, no half surrogates."""
-    return not any(unicodedata.category(character) in ("Cc", "Cs") for character in text)
+def _names(name: str, values: Sequence[str], length: int, what: str) -> tuple[str, ...]:
+    texts = _checked_texts(name, values, length, what)
+    for text in texts:
+        if not is_printable(text):
+            raise ModelError(f"Model {name} got {text!r}, {_EXPECTED}.")
+    return texts
 
 
-def _texts(name: str, values: Sequence[str], length: int, what: str, allowed: str = "") -> tuple[str, ...]:
+def _checked_texts(name: str, values: Sequence[str], length: int, what: str) -> tuple[str, ...]:
     if isinstance(values, str) or not isinstance(values, Sequence):
         raise ModelError(f"Model {name} got {values!r}, expected a sequence of {length} texts.")
     texts = tuple(str(value) for value in values)
-    for text in texts:
-        if not _is_plain("".join(character for character in text if character not in allowed)):
-            raise ModelError(f"Model {name} got {text!r}, expected a text without control characters.")
     if texts and len(texts) != length:
         raise ModelError(f"Model {name} got {len(texts)} texts, expected {length}, one for each of the model's {what}.")
     return texts

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
 from edge_rnn.model import Model
 
-__all__ = ["csv_header", "csv_results", "json_results"]
+__all__ = ["csv_cell", "csv_header", "csv_results", "json_results"]
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")
+"""What spreadsheets begin a formula with; those for Chinese and Japanese take the wide forms too."""
 
 
 def csv_header(model: Model, when: str) -> str:
     """The line before CSV results: what ``when`` is, ``label`` for two or more labels, the outputs' names."""
-    outputs = [_quoted(label) for label in model.labels] or [f"y{i}" for i in range(model.output_size)]
+    outputs = [csv_cell(label) for label in model.labels] or [f"y{i}" for i in range(model.output_size)]
     return ",".join([when, *(["label"] if _named(model) else []), *outputs]) + "\n"
 
 
 def csv_results(model: Model) -> Callable[[Any, Any], str]:
     """Function of time and output ``(output_size,)`` that makes a line of CSV."""
-    labels = [f"{_quoted(label)}," if _named(model) else "" for label in model.labels] or [""] * model.output_size
+    labels = [f"{csv_cell(label)}," if _named(model) else "" for label in model.labels] or [""] * model.output_size
     return lambda t, y: f"{t},{labels[y.argmax()]}{','.join(map(str, y))}\n"
 
 
@@ -35,5 +39,16 @@ def _named(model: Model) -> bool:
     return len(model.labels) > 1
 
 
-def _quoted(text: str) -> str:
+def csv_cell(text: str) -> str:
+    """A text as a cell of CSV: quoted as RFC 4180 has it, and never a formula.
+
+    One that a spreadsheet would run, since it begins with ``=``, ``+``, ``-``, ``@``, a tab or CR and is no number,
+    gets an apostrophe before it, which spreadsheets take as the sign of a text.
+    """
+    if text.startswith(_FORMULA) and not _is_number(text):
+        text = "'" + text
     return '"' + text.replace('"', '""') + '"' if any(each in text for each in ',"\r\n') else text
+
+
+def _is_number(text: str) -> bool:
+    return re.fullmatch(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?", text, re.ASCII) is not None

@@ -44,7 +44,9 @@ LAYERS = {
         {"arrays"},
         {"numpy_files"},
         {"budget"},
-        {"atomic", "errors", "sample_lines", "spelling"},
+        {"atomic", "sample_lines", "spelling"},
+        {"errors"},
+        {"printable"},
     ],
     "edge_rnn_export": [
         {"cli", "demo", "rivals"},

@@ -18,7 +18,9 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Any, NoReturn
 
+from edge_rnn.cli.console import warn
 from edge_rnn.errors import EdgeRnnError, UnsupportedError
+from edge_rnn.printable import printable
 
 __all__ = ["main"]
 
@@ -97,7 +99,7 @@ class _Parser(argparse.ArgumentParser):
         )
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help.\n")
+        self.exit(2, printable(f"{self.prog}: {message}; see {self.prog} --help.") + "\n")
 
 
 def _dispatch(arguments: list[str]) -> int:
@@ -135,8 +137,8 @@ def _fail(message: str, debug: bool) -> int:
     _flush()  # results come before the reason why there are no more
     with contextlib.suppress(OSError, ValueError):  # a terminal that has been closed
         if debug:
-            traceback.print_exc()
-        print(f"edge-rnn: {message}", file=sys.stderr)
+            sys.stderr.write(printable(traceback.format_exc(), keep="\n"))
+        warn(message)
     return 1
 
 

@@ -9,7 +9,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from edge_rnn.cli.bench_conditions import spell_conditions
-from edge_rnn.cli.console import make_console, print_facts, print_table, spell_bytes, spell_ns
+from edge_rnn.cli.console import make_console, print_facts, print_table, say, spell_bytes, spell_ns
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -81,13 +81,14 @@ def show_table(rows: Sequence[Mapping[str, Any]], found: Mapping[str, Any]) -> N
             f"{row['bandwidth_gb_s']:.0f}",
         )
     print_table(console, table)
-    print(
+    say(
         "loop: a step inside stream.run. Python: a call of stream.step in a loop, and what it adds; both least of\n"
         "many batches. p50 to max: single calls. run 1000: a step in calls of stream.run for 1000. roofline: what it\n"
-        "takes to read the weights alone, at so many GB/s, as a share of the step."
+        "takes to read the weights alone, at so many GB/s, as a share of the step.",
+        lines=True,
     )
     _show_rivals(console, [(_name(row), row) for row in rows])
-    print()
+    say()
     print_facts(console, {"conditions": spell_conditions(found)})
 
 
@@ -109,7 +110,7 @@ def show_startup(result: Mapping[str, Any]) -> None:
         table.add_row(label, *cells)
     print_table(console, table)
     if result["ratio"]:
-        print(f"First step, cached: {result['ratio']:.2f} times what import numba and an empty call take.")
+        say(f"First step, cached: {result['ratio']:.2f} times what import numba and an empty call take.")
 
 
 def show_denormals(rows: Iterable[Mapping[str, Any]]) -> None:
@@ -157,12 +158,13 @@ def _show_rivals(console: Console, rows: Sequence[tuple[str, Mapping[str, Any]]]
             )
     if not settings and not reasons:
         return
-    print()
+    say()
     if settings:
         print_table(console, table)
-        print(
+        say(
             "step: from Python. is: how many times as long theirs takes, in one run. of 1000: a step in one call for\n"
-            "1000. error: largest difference of outputs, compared before timing.\n"
+            "1000. error: largest difference of outputs, compared before timing.\n",
+            lines=True,
         )
     missing = []
     for (rival, reason), names in reasons.items():
@@ -172,8 +174,9 @@ def _show_rivals(console: Console, rows: Sequence[tuple[str, Mapping[str, Any]]]
 
 
 def _show_histogram(console: Console, title: str, histogram: Mapping[str, Sequence[float]]) -> None:
-    print(f"\n{title} (bars: logarithm of the count)")
-    print("\n".join(_bars(histogram)))
+    say()
+    say(f"{title} (bars: logarithm of the count)")
+    say("\n".join(_bars(histogram)), lines=True)
 
 
 def _bars(histogram: Mapping[str, Sequence[float]]) -> Iterator[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from html import escape
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -54,16 +53,17 @@ def write_page(target: str, found: Sequence[Compared], asked: Asked, paths: Sequ
 
 
 def _table(found: Sequence[Compared]) -> str:
-    heads = "".join(f"<th>{escape(each.name)}</th>" for each in found)
+    heads = "".join(f"<th>{page.escape(each.name)}</th>" for each in found)
     lines = "\n".join(
-        f'<tr><td class="label">{escape(name)}</td>{"".join(map(_cell, cells))}</tr>' for name, cells in rows(found)
+        f'<tr><td class="label">{page.escape(name)}</td>{"".join(map(_cell, cells))}</tr>'
+        for name, cells in rows(found)
     )
     return f"<table>\n<thead><tr><th></th>{heads}</tr></thead>\n<tbody>\n{lines}\n</tbody>\n</table>"
 
 
 def _cell(text: str) -> str:
     """A cell; a list of layers may be broken on a telephone."""
-    broken = escape(text).replace(" + ", " +<br>")
+    broken = page.escape(text).replace(" + ", " +<br>")
     return f"<td>{broken}</td>"
 
 

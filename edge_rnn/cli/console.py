@@ -1,4 +1,4 @@
-"""Where subcommands write tables to, and how they spell quantities."""
+"""Where subcommands write to, with what steers a terminal spelled out, and how they spell quantities."""
 
 from __future__ import annotations
 
@@ -9,19 +9,45 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from edge_rnn.printable import printable
+
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-__all__ = ["make_console", "print_facts", "print_json", "print_table", "reading", "spell_bytes", "spell_ns", "waiting"]
+__all__ = [
+    "make_console",
+    "print_facts",
+    "print_json",
+    "print_table",
+    "reading",
+    "say",
+    "spell_bytes",
+    "spell_ns",
+    "waiting",
+    "warn",
+]
 
 _PIPE_WIDTH = 120
 
 
-def make_console(*, stderr: bool = False) -> Console:
-    """A console that takes texts as they are: a label may hold brackets. Into a pipe, lines are 120 wide."""
-    from rich.console import Console
+def say(text: object = "", *, lines: bool = False, end: str = "\n", flush: bool = False) -> None:
+    """Print a text on stdout, with what is not plain text spelled out; ``lines`` keeps the newlines in it."""
+    print(printable(str(text), keep="\n" * lines), end=end, flush=flush)
 
-    console = Console(stderr=stderr, markup=False, emoji=False, highlight=False)
+
+def warn(text: str, command: str = "edge-rnn") -> None:
+    """Print one line on stderr, as ``edge-rnn: …``, at once."""
+    print(printable(f"{command}: {text}"), file=sys.stderr, flush=True)
+
+
+def make_console(*, stderr: bool = False) -> Console:
+    """A console that shows texts as they are: brackets are no markup, and what steers a terminal is spelled out.
+
+    Into a pipe, lines are 120 wide.
+    """
+    from edge_rnn.cli.plain_console import PlainConsole
+
+    console = PlainConsole(stderr=stderr, markup=False, emoji=False, highlight=False)
     if not console.is_terminal and not os.environ.get("COLUMNS", "").isdigit():
         console.width = _PIPE_WIDTH
     return console
@@ -33,7 +59,9 @@ def waiting(what: str) -> Iterator[None]:
     if not sys.stderr.isatty():
         yield
         return
-    with make_console(stderr=True).status(what):
+    from rich.text import Text
+
+    with make_console(stderr=True).status(Text(what)):  # a plain string would be read as markup
         yield
 
 
@@ -48,7 +76,7 @@ def reading(source: BinaryIO, path: Path) -> Iterator[BinaryIO]:
         return
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     with Progress(*columns, console=make_console(stderr=True), redirect_stdout=False) as progress:
         yield progress.wrap_file(source, path.stat().st_size, description=path.name)
 

@@ -6,6 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Any
 
+from edge_rnn.cli.console import say
 from edge_rnn.cli.options import positive_int
 from edge_rnn.errors import UnsupportedError
 
@@ -176,5 +177,5 @@ def _report(args: argparse.Namespace, result: dict[str, Any], latency: dict[str,
         f"{ours.steps:,} calls from Python, the clock's own {spell_clock(ours)} taken off, garbage collector off"
         + (f"; {result['onnxruntime']}" if "onnxruntime" in result else "")
     )
-    print()
+    say()
     print_facts(make_console(), facts)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import io
 from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_rnn import atomic
 from edge_rnn.cli.demo_view import COLOURS
 from edge_rnn.errors import InputError, UnsupportedError
 
@@ -24,6 +25,8 @@ _KINDS = (".png", ".svg", ".pdf")
 _INK, _FAINT = "#222222", "#8a8a8a"
 _TRACES = ("#1b2a41", "#5f83ab", "#a3b4c8")
 STYLE: dict[Any, Any] = {
+    "text.parse_math": False,  # a label with dollars is a label
+    "text.usetex": False,
     "font.family": "DejaVu Sans",
     "font.size": 9,
     "text.color": _INK,
@@ -128,11 +131,7 @@ def _title(figure: Any, model: Model, colours: list[str], result: dict[str, Any]
 
 
 def write_figure(figure: Any, target: str) -> None:
-    """Write a figure aside, and then give it its name."""
-    path = Path(target)
-    aside = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
-    try:
-        figure.savefig(aside)
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
+    """Write a figure at once or not at all, in the format that the name's ending says."""
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format=Path(target).suffix[1:].lower())
+    atomic.write(target, drawn.getvalue())

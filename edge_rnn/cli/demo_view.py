@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_rnn.cli.console import say
 from edge_rnn.cli.demo_play import FRAME_SECONDS, Recording, score
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def show_lines(
 ) -> None:
     """Print one line for each recording when it is over."""
     width = max(map(len, labels))
-    print(f"recording   samples  {'truth':{width}}  {'network':{width}}  right")
+    say(f"recording   samples  {'truth':{width}}  {'network':{width}}  right")
     shown = 0
     for count in done:
         parts = score(recording, outputs[:count].argmax(1))
@@ -38,7 +39,7 @@ def show_lines(
         for number, part in enumerate(parts[shown:over], start=shown + 1):
             truth, network = labels[part.truth], labels[part.majority]
             right = f"{part.right} of {part.stop - part.start}"
-            print(f"{number:9}  {part.start:8}  {truth:{width}}  {network:{width}}  {right}", flush=True)
+            say(f"{number:9}  {part.start:8}  {truth:{width}}  {network:{width}}  {right}", flush=True)
         shown = max(shown, over)
 
 
@@ -89,7 +90,7 @@ def _picture(
     progress = Text.assemble(
         (f"{done:,}", "bold"), f" of {total:,} samples, ", (f"{right / done:.1%}", "bold"), " followed rightly"
     )
-    return Panel(Group(now, Text(), bands, Text(), progress), title=title, title_align="left", border_style="dim")
+    return Panel(Group(now, Text(), bands, Text(), progress), title=Text(title), title_align="left", border_style="dim")
 
 
 def _bar(share: float) -> str:

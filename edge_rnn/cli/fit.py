@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import TYPE_CHECKING, Any
 
 from edge_rnn.cli.options import positive_float
@@ -47,6 +46,7 @@ def add(subparsers: Any) -> None:
 
 
 def _fit(args: argparse.Namespace) -> int:
+    from edge_rnn.cli.console import warn
     from edge_rnn.errors import EdgeRnnError
 
     try:
@@ -54,7 +54,7 @@ def _fit(args: argparse.Namespace) -> int:
     except (EdgeRnnError, OSError) as error:
         if getattr(args, "debug", False):
             raise
-        print(f"edge-rnn fit: {error}", file=sys.stderr)
+        warn(str(error), "edge-rnn fit")
         return 2
 
 

@@ -7,8 +7,10 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from edge_rnn.cli.console import say
 from edge_rnn.cli.options import positive_int
 from edge_rnn.errors import InputError
+from edge_rnn.printable import printable
 
 if TYPE_CHECKING:
     from edge_rnn.model import Model
@@ -132,8 +134,14 @@ class _Words:
 
     def shown(self, symbol: int, *, first: bool) -> str:
         if self._vocabulary:
-            return self._vocabulary[symbol]
+            return printable(self._vocabulary[symbol], keep="\t\n\u200c\u200d")
         return str(symbol) if first else f" {symbol}"
+
+    def exact(self, symbols: list[int]) -> str:
+        """The text itself, for JSON, which has its own way to spell what cannot be seen."""
+        if self._vocabulary:
+            return "".join(self._vocabulary[symbol] for symbol in symbols)
+        return " ".join(map(str, symbols))
 
     def text(self, symbols: list[int]) -> str:
         return "".join(self.shown(symbol, first=place == 0) for place, symbol in enumerate(symbols))
@@ -157,13 +165,13 @@ def _print_json(words: _Words, prompt: list[int], symbols: Any, logarithms: Any,
 
     written = symbols.tolist()
     line = {
-        "prompt": words.text(prompt),
-        "text": words.text(written),
+        "prompt": words.exact(prompt),
+        "text": words.exact(written),
         "symbols": written,
         "log_probabilities": [float(str(each)) for each in logarithms],  # as short as float32 is
         "stopped": stopped,
     }
-    print(json.dumps(line, ensure_ascii=False), flush=True)
+    say(json.dumps(line), flush=True)  # in ASCII: nothing of it steers a terminal
 
 
 def _read_stdin() -> str:

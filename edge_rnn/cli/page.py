@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
-from html import escape
 from importlib.util import find_spec
 from pathlib import Path
 
 from edge_rnn import atomic
 from edge_rnn.cli import machine
 from edge_rnn.errors import InputError, UnsupportedError
+from edge_rnn.printable import printable
 
-__all__ = ["Page", "Plot", "check_target", "measured_on", "write"]
+__all__ = ["Page", "Plot", "check_target", "escape", "measured_on", "write"]
 
 _PACKAGES = ("numpy", "numba", "llvmlite", "matplotlib")
 _STYLE = """
@@ -125,6 +126,11 @@ def measured_on() -> str:
         f"On {date.today().isoformat()}, on {machine.processor()}, with edge_rnn {__version__}, {machine.python()}, "
         f"{versions}"
     )
+
+
+def escape(text: str) -> str:
+    """A text for a page: no markup in it, and what is not plain text spelled out."""
+    return html.escape(printable(text))
 
 
 def write(target: str, page: Page) -> None:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from edge_rnn.cli.console import reading
+from edge_rnn.cli.console import reading, warn
 from edge_rnn.cli.run_loop import add_loop_options, run_loop, wants_loop
 from edge_rnn.cli.samples import FORMATS, read_samples
 from edge_rnn.errors import FileError, InputError
@@ -115,7 +115,7 @@ def _follow(model: Model, source: BinaryIO, name: str, args: argparse.Namespace)
             if sample.problem:
                 if args.on_bad == "raise":
                     raise InputError(f"{name}, line {sample.line}: {sample.problem}. --on-bad skip leaves it out.")
-                print(f"edge-rnn: {name}, line {sample.line} left out: {sample.problem}.", file=sys.stderr)
+                warn(f"{name}, line {sample.line} left out: {sample.problem}.")
                 left_out += 1
                 continue
             x[:] = sample.values
@@ -127,7 +127,7 @@ def _follow(model: Model, source: BinaryIO, name: str, args: argparse.Namespace)
     notes = [f"{left_out} left out as malformed"] * bool(left_out)
     notes += [f"{stream.refused} not finite ({args.on_nonfinite})"] * bool(stream.refused)
     if notes:
-        print(f"edge-rnn: {name}: samples {' and '.join(notes)}.", file=sys.stderr)
+        warn(f"{name}: samples {' and '.join(notes)}.")
     return 0
 
 
@@ -152,10 +152,8 @@ def _tell_unkept(model: Model) -> None:
     directory = library.cache_directory()
     if directory.writable or all(library.load(name).cached for name in plan_of(model).operations):
         return
-    print(
-        f"edge-rnn: kernels were compiled and cannot be kept: {directory.reason}. {library.CACHE_VARIABLE} names "
-        f"another folder.",
-        file=sys.stderr,
+    warn(
+        f"kernels were compiled and cannot be kept: {directory.reason}. {library.CACHE_VARIABLE} names another folder."
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable, Container
 from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any
@@ -82,12 +81,12 @@ class _Forms(argparse.Action):
     """``--sources``: tell what ``--source`` and ``--sink`` take, and leave."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
-        from edge_rnn.cli.console import make_console, print_facts
+        from edge_rnn.cli.console import make_console, print_facts, say
         from edge_rnn.loop.urls import SINKS, SOURCES
 
         console = make_console()
         for title, forms in {"sources": SOURCES, "sinks": SINKS}.items():
-            print(f"{title}:")
+            say(f"{title}:")
             print_facts(console, forms)
         parser.exit()
 
@@ -171,8 +170,10 @@ def own_rate(source: Any, model: Model) -> float | None:
 
 def tell(text: str) -> None:
     """Say something on stderr, at once; a terminal that has been closed does not matter."""
+    from edge_rnn.cli.console import warn
+
     with suppress(OSError, ValueError):
-        print(f"edge-rnn: {text}", file=sys.stderr, flush=True)
+        warn(text)
 
 
 def _sum_up(counters: Counters) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from edge_rnn.cli.console import say, warn
 from edge_rnn.cli.run_loop import add_loop_options, loop_words
 from edge_rnn.cli.unit_file import Service, unit_text
 from edge_rnn.errors import FileError, InputError
@@ -72,16 +73,15 @@ def _setup(args: argparse.Namespace) -> int:
     service = _service(args, model, source, sink)
     text = unit_text(service)
     for note in _notes(service):
-        print(f"edge-rnn: {note}", file=sys.stderr)
+        warn(note)
     if args.output is None:
-        print(text, end="")
+        say(text, lines=True, end="")
         return 0
     write(args.output, text.encode())
     name = args.output.name
-    print(
-        f"edge-rnn: {args.output} is written; sudo cp {args.output} /etc/systemd/system/ && "
-        f"sudo systemctl enable --now {name.removesuffix('.service')}",
-        file=sys.stderr,
+    warn(
+        f"{args.output} is written; sudo cp {args.output} /etc/systemd/system/ && "
+        f"sudo systemctl enable --now {name.removesuffix('.service')}"
     )
     return 0
 

@@ -150,7 +150,7 @@ def _progress() -> Iterator[Callable[[str, int, int], None] | None]:
 
     from edge_rnn.cli.console import make_console
 
-    columns = (TextColumn("{task.description:<34}"), BarColumn(), MofNCompleteColumn())
+    columns = (TextColumn("{task.description:<34}", markup=False), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, console=make_console(stderr=True), transient=True) as bars:
         task = bars.add_task("", total=None)
         yield lambda what, done, of: bars.update(task, description=what, completed=done, total=of)

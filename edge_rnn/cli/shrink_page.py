@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from html import escape
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -98,7 +97,7 @@ def _table(shrunk: Shrunk) -> str:
     """The front, with the float32 model and the chosen one in any case; the largest first."""
     plain, best = shrunk.trials[0], shrunk.best
     names = list(plain.formats)
-    heads = "".join(f'<th class="text">{escape(name).replace(".", ".<br>", 1)}</th>' for name in names)
+    heads = "".join(f'<th class="text">{page.escape(name).replace(".", ".<br>", 1)}</th>' for name in names)
     heads += "".join(f"<th>{head}</th>" for head in ("bytes", "memory,<br>bytes", "error"))
     heads += "<th>accuracy</th>" if plain.accuracy is not None else ""
     heads += "<th>step</th><th>times<br>as quick</th>"
@@ -107,7 +106,7 @@ def _table(shrunk: Shrunk) -> str:
         cells = [f'<td class="text">{mark if trial is best else ""}</td>']
         for name in names:
             format_ = trial.formats[name]
-            cells.append(f'<td class="text{" same" if format_ == "float32" else ""}">{escape(format_)}</td>')
+            cells.append(f'<td class="text{" same" if format_ == "float32" else ""}">{page.escape(format_)}</td>')
         cells += [f"<td>{figure}</td>" for figure in _figures(trial)]
         rows.append(f"<tr{row if trial is best else ''}>{''.join(cells)}</tr>")
     lines = "\n".join(rows)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from edge_rnn.cli.demo_plot import STYLE
+from edge_rnn.printable import printable
 
 __all__ = ["CHOSEN", "FAINT", "INK", "as_svg", "decades", "field", "frame", "grid", "scale", "spread"]
 
@@ -19,7 +20,6 @@ _PAGE, _DARK = "#fdfdfd", "#1a1a1a"
 _OF_THE_PAGE = {INK: "var(--ink)", _PAGE: "var(--page)", CHOSEN: "var(--chosen)"}  # dark for some; others suit both
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
-    "text.parse_math": False,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.facecolor": "none",
@@ -42,7 +42,7 @@ def as_svg(name: str, height_inches: float, draw: Callable[[Any], None]) -> str:
         draw(figure)
         figure.savefig(file, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     text = re.sub(r"<style.*?</style>|<!--.*?-->", "", file.getvalue(), flags=re.DOTALL)
-    return re.sub(r"<[^>]*>", lambda tag: _of_page(tag[0], name), text[text.index("<svg") :])
+    return re.sub(r"<[^>]*>", lambda tag: _of_page(tag[0], name), printable(text[text.index("<svg") :], keep="\n"))
 
 
 def _of_page(tag: str, name: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -42,7 +41,7 @@ def add(subparsers: Any) -> None:
 
 
 def _warm_up(parser: argparse.ArgumentParser, args: argparse.Namespace) -> int:
-    from edge_rnn.cli.console import spell_ns
+    from edge_rnn.cli.console import say, spell_ns, warn
     from edge_rnn.files import load
     from edge_rnn.kernels import library
     from edge_rnn.plan import plan_of
@@ -59,12 +58,12 @@ def _warm_up(parser: argparse.ArgumentParser, args: argparse.Namespace) -> int:
         loaded = library.load(name)
         compiled += not loaded.cached
         how = "cached" if loaded.cached else "compiled"
-        print(f"{name:{width}}  {how:8}  {spell_ns(loaded.seconds * 1e9)}", flush=True)
+        say(f"{name:{width}}  {how:8}  {spell_ns(loaded.seconds * 1e9)}", flush=True)
     taken = spell_ns((time.perf_counter() - start) * 1e9)
     cache = library.cache_directory()
-    print(f"{len(names)} kernels, {compiled} compiled, {taken}, in {cache.path}")
+    say(f"{len(names)} kernels, {compiled} compiled, {taken}, in {cache.path}")
     if compiled and not cache.writable:
-        print(f"edge-rnn: the compiled kernels cannot be kept: {cache.reason}.", file=sys.stderr)
+        warn(f"the compiled kernels cannot be kept: {cache.reason}.")
         return 1
     return 0
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edge_rnn.loop.clock import Clock
+from edge_rnn.printable import printable
 
 __all__ = ["Journal"]
 
@@ -26,6 +27,8 @@ class _Kind:
 
 class Journal:
     """Messages by kind. Of each kind one is handed on in ``every_s``, with how many were not; all are counted.
+
+    A message may repeat what a file or a sensor said: it becomes one line of plain text (:mod:`edge_rnn.printable`).
 
     Parameters
     ----------
@@ -50,6 +53,7 @@ class Journal:
 
     def tell(self, kind: str, text: str) -> None:
         """Say ``text``, unless one of its kind was said a short while ago."""
+        text = printable(text)
         with self._lock:
             entry = self._kinds.setdefault(kind, _Kind())
             entry.count += 1
@@ -65,7 +69,7 @@ class Journal:
     def say(self, text: str) -> None:
         """Say ``text`` at once, and do not keep it."""
         try:
-            self._report(text)
+            self._report(printable(text))
         except Exception:  # stderr that is closed or full, or whatever else, must not end the loop or its threads
             return
 

@@ -8,15 +8,18 @@ and renamed, and the folder brought to the disk too; the one that was there is k
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import math
 import os
+import stat
 import struct
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from edge_rnn import atomic
 from edge_rnn.errors import FileError, InputError, StateError
 from edge_rnn.stream import Stream
 
@@ -52,10 +55,6 @@ def previous(path: Path) -> Path:
     return path.with_name(path.name + ".previous")
 
 
-def _aside(path: Path) -> Path:
-    return path.with_name(path.name + ".new")
-
-
 def write(path: Path, data: bytes) -> None:
     """Make ``data`` the snapshot, and the one that was there the previous one.
 
@@ -64,22 +63,7 @@ def write(path: Path, data: bytes) -> None:
     FileError
         The folder is missing, not writable or full. What was there is still there.
     """
-    aside = _aside(path)
-    try:
-        with aside.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        if path.is_file():  # a folder is nobody's snapshot, and stays where it is
-            os.replace(path, previous(path))
-        os.replace(aside, path)
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-    except OSError as error:
-        raise FileError(f"{path}: the snapshot cannot be written: {error.strerror or error}.") from None
+    atomic.write(path, data, follow=False, previous=previous(path))
 
 
 def read(path: Path, fingerprint: str) -> Saved:
@@ -93,7 +77,8 @@ def read(path: Path, fingerprint: str) -> Saved:
         It is damaged, of another version, or of another model.
     """
     try:
-        with path.open("rb") as file:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a pipe is not waited for
+        with open(descriptor, "rb") as file:  # noqa: PTH123 - of a descriptor
             # Not read(_MAX_BYTES): that sets all of it aside beforehand, which a small machine does not have.
             data = file.read() if os.fstat(file.fileno()).st_size <= _MAX_BYTES else b""
     except FileNotFoundError:
@@ -116,22 +101,17 @@ def read(path: Path, fingerprint: str) -> Saved:
 def restore(stream: Stream, path: Path, tell: Callable[[str], None]) -> Saved | None:
     """Put the stream where the snapshot was taken, else where the previous one was; None if neither can be used.
 
-    What is wrong with a file that is there is told. One that is still aside counts if it is whole: it was about to take
-    the place of the last one, and now does.
+    What is wrong with a file that is there is told.
     """
-    for each in (path, _aside(path), previous(path)):
+    for each in (path, previous(path)):
         try:
             saved = read(each, stream.model.fingerprint)
             stream.restore(saved.state)
         except FileNotFoundError:
             continue
         except StateError as error:
-            if each != _aside(path):  # what was being written when the power went is of no interest
-                tell(str(error))
+            tell(str(error))
         else:
-            if each == _aside(path):  # where the next one will be written
-                with contextlib.suppress(OSError):
-                    os.replace(each, path)
             if each == previous(path):
                 tell(f"{each}: the state is taken from the snapshot before the last one.")
             return saved
@@ -142,21 +122,32 @@ def restore(stream: Stream, path: Path, tell: Callable[[str], None]) -> Saved | 
 def locked(path: Path) -> Iterator[None]:
     """Keep other loops from writing the same snapshot: an advisory lock on ``NAME.lock``, gone with the process.
 
+    The lock is a file of this user's alone; a link, a pipe or somebody else's file under its name is refused.
+
     Raises
     ------
     InputError
         Another loop has it.
     FileError
-        The folder is missing or not writable; or the path is a folder or a device itself.
+        The folder is missing or not writable; the path is a folder or a device itself; the lock is somebody else's.
     """
     lock = path.with_name(path.name + ".lock")
     try:
         if path.exists() and not path.is_file():
             raise FileError(f"{path}: the snapshot cannot be written: it is a folder or a device, not a file.")
-        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+        descriptor = os.open(lock, flags, 0o600)
     except OSError as error:
-        raise FileError(f"{path}: the snapshot cannot be written: {error.strerror or error}.") from None
+        planted = f"its lock {lock.name} is a link, which is not followed; remove it"
+        why = planted if error.errno == errno.ELOOP else error.strerror or str(error)
+        raise FileError(f"{path}: the snapshot cannot be written: {why}.") from None
     try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode) or (os.geteuid() and found.st_uid not in (os.geteuid(), 0)):
+            raise FileError(
+                f"{path}: the snapshot cannot be written: {lock.name} is not this user's file; keep snapshots in a "
+                f"folder of your own."
+            )
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from edge_rnn.cli.console import say
 from edge_rnn.errors import InputError
 
 __all__ = ["add_export", "add_import", "add_verify"]
@@ -166,12 +167,12 @@ def _import(args: argparse.Namespace) -> int:
         input_units=_texts(args.input_units),
     )
     save(found.model, args.output)
-    print(f"read         {found.kind}: {found.model!r}")
+    say(f"read         {found.kind}: {found.model!r}")
     if found.checked:
-        print(f"compared     with {found.checked}")
+        say(f"compared     with {found.checked}")
     if found.unchecked:
-        print(f"not compared {found.unchecked}")
-    print(f"written      {args.output}, {found.model.parameters} parameters")
+        say(f"not compared {found.unchecked}")
+    say(f"written      {args.output}, {found.model.parameters} parameters")
     return 0
 
 
@@ -187,7 +188,7 @@ def _export(args: argparse.Namespace) -> int:
     target: dict[str, Any] = {"form": args.form, "precision": args.precision, "operators": args.operators}
     target["head"] = args.head
     report = to_onnx(model, output, **target, steps=args.steps, xs=xs)
-    print(f"{report}\n\nwritten to {output}")
+    say(f"{report}\n\nwritten to {output}", lines=True)
     return 0
 
 
@@ -197,7 +198,7 @@ def _verify(args: argparse.Namespace) -> int:
 
     model = load(args.model)
     report = verify(model, args.graph, steps=args.steps, xs=_recording(args, model))
-    print(f"{report}\n\n{args.graph} {'agrees' if report.passed else 'DOES NOT AGREE'} with {args.model}")
+    say(f"{report}\n\n{args.graph} {'agrees' if report.passed else 'DOES NOT AGREE'} with {args.model}", lines=True)
     return 0 if report.passed else 1
 
 

@@ -661,7 +661,7 @@ def test_status_that_cannot_be_written_is_told_at_the_start(tmp_path: Path) -> N
     (tmp_path / "sub").mkdir()
     items = [[1.0], lambda: (tmp_path / "sub/status").unlink(), lambda: (tmp_path / "sub").rmdir(), [2.0]]
     loop(Script(items), status=tmp_path / "sub" / "status", report=said.append).run()
-    assert "the status cannot be written: No such file or directory" in said[0]
+    assert "status: cannot be written: there is no folder" in said[0]
     with pytest.raises(FileError, match="it is a folder or a device"):
         write_status(Path("/dev/null"), {})
     assert not list(Path("/dev").glob(".null*"))

@@ -104,7 +104,7 @@ def build(model: Model, device: str | Device, output: str | os.PathLike[str], *,
     whole["files"] = [*data, f"{name}.json"]
     data[f"{name}.json"] = (json.dumps(whole, indent=1) + "\n").encode()  # last: it tells that the others are there
     folder = Path(output)
-    before = _files_of(folder / f"{name}.json")
+    before = _files_of(folder / f"{name}.json") & _names_of(name)
     _write(folder, data)
     for file in before - data.keys():  # such as a library where there is no linker now: it would not go with the rest
         (folder / file).unlink(missing_ok=True)
@@ -210,6 +210,12 @@ def _files_of(path: Path) -> set[str]:
         return {file for file in told if file == Path(file).name and file not in (".", "..")}
     except (OSError, ValueError, KeyError, TypeError):
         return set()
+
+
+def _names_of(name: str) -> set[str]:
+    """All files that a build may write; what a file of another's hand names beyond them is not removed."""
+    own = {f"{name}.{ending}" for ending in ("o", "h", "py", "wasm", "mjs")}
+    return own | {f"lib{name}.so", "example.c", "Makefile", "README.md"}
 
 
 def _write(folder: Path, data: Mapping[str, bytes]) -> None:

@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from edge_rnn.cli.console import say
+
 __all__ = ["add_build"]
 
 _EPILOG = """\
@@ -45,10 +47,10 @@ def _build(args: argparse.Namespace) -> int:
 
     built = build(load(args.model), args.device, args.output, name=args.name or identifier_of(Path(args.model).stem))
     meta = built.meta
-    print(f"built        {built.folder / meta['library']}, {built.files[meta['library']]} bytes, for {meta['device']}")
-    print(f"compiled     for {meta['cpu']}, {meta['triple']}" + "".join(f", needs {word}" for word in meta["cpuinfo"]))
-    print(f"memory       {meta['weight_bytes']} bytes of weights, {meta['state_bytes']} of state")
-    print(f"beside it    {', '.join(file for file in built.files if file != meta['library'])}")
+    say(f"built        {built.folder / meta['library']}, {built.files[meta['library']]} bytes, for {meta['device']}")
+    say(f"compiled     for {meta['cpu']}, {meta['triple']}" + "".join(f", needs {word}" for word in meta["cpuinfo"]))
+    say(f"memory       {meta['weight_bytes']} bytes of weights, {meta['state_bytes']} of state")
+    say(f"beside it    {', '.join(file for file in built.files if file != meta['library'])}")
     if built.note:
-        print(f"missing      {built.note}")
+        say(f"missing      {built.note}")
     return 0

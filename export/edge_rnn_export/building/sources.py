@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from importlib.resources import files
 from string import Template
@@ -9,6 +10,7 @@ from typing import Any
 
 import edge_rnn
 from edge_rnn.device import Device
+from edge_rnn.printable import printable
 
 __all__ = ["hwcap", "sources"]
 
@@ -60,7 +62,10 @@ def _text(template: str) -> str:
 
 
 def _filled(template: str, values: Mapping[str, Any]) -> str:
-    return Template(_text(template)).substitute(values)
+    spelled = _as_markdown if template.endswith(".md") else _as_comment
+    words = {key: spelled(values[key]) for key in ("title", "device")}
+    table = "\n".join(f"| {title} | {spelled(text)} |" for title, text in values["rows"].items() if text)
+    return Template(_text(template)).substitute({**values, **words, "table": table})
 
 
 def _values(board: Device, name: str, meta: Mapping[str, Any]) -> dict[str, Any]:
@@ -74,7 +79,7 @@ def _values(board: Device, name: str, meta: Mapping[str, Any]) -> dict[str, Any]
         "Outputs": ", ".join(meta["labels"]),
         "Compiled for": f"{meta['triple']}, {meta['cpu']}",
         "Needs": ", ".join(meta["cpuinfo"]),
-        "Fingerprint": f"`{meta['fingerprint'][:16]}`",
+        "Fingerprint": meta["fingerprint"][:16],
     }
     triple = board.triple
     prefix = next((text for start, text in _COMPILERS.items() if triple.startswith(start)), "gcc")
@@ -82,22 +87,27 @@ def _values(board: Device, name: str, meta: Mapping[str, Any]) -> dict[str, Any]
         **meta,
         "NAME": name.upper(),
         "name": name,
-        "title": _harmless(meta["title"] or name),
-        "device": _harmless(meta["device"]),
+        "title": meta["title"] or name,
         "shape": shape,
         "version": edge_rnn.__version__,
         "hwcap": hex(sum(1 << bit for bit in meta["hwcap"].values())),
         "test_steps": len(meta["test"]["xs"]),
-        "table": "\n".join(f"| {title} | {_harmless(text)} |" for title, text in rows.items() if text),
+        "rows": rows,
         "sample": str([round(value, 3) for value in meta["test"]["xs"][0]]),
         "compiler": prefix,
         "flags": f"-mcpu={board.cpu} -mthumb -mfloat-abi={board.float_abi}" if triple.startswith("thumb") else "",
     }
 
 
-def _harmless(text: str) -> str:
-    """A stranger's words as C's comments and Markdown's tables take them: neither is ended."""
-    return text.replace("*/", "* /").replace("/*", "/ *").replace("|", "\\|")
+def _as_comment(text: str) -> str:
+    """A stranger's words as a comment of C takes them: it is not ended, and its line is not joined with the next."""
+    plain = printable(text).replace("\\", "|").replace("??", "? ?")
+    return plain.replace("*/", "* /").replace("/*", "/ *")
+
+
+def _as_markdown(text: str) -> str:
+    """A stranger's words as Markdown and its tables take them: words alone, no links, tags or further cells."""
+    return re.sub(r"([\\`*_{}\[\]<>()#+!|~&$])", r"\\\1", printable(text))
 
 
 def hwcap(board: Device) -> dict[str, int]:

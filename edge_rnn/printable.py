@@ -1,0 +1,70 @@
+"""Text from elsewhere, safe to show: what would steer a terminal, begin a line or hide itself is spelled out.
+
+Names, messages and paths may come from a file that somebody else made. Everything that edge_rnn shows to people goes
+through :func:`printable`: errors do so by themselves, the command line and the loop's journal where they write.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+__all__ = ["is_printable", "printable"]
+
+_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+"""Unicode's categories of controls, invisible formatting and directions, surrogates, and line separators."""
+_BLANK = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0")
+"""Letters and marks by category that show nothing (Default_Ignorable_Code_Point)."""
+_JOINERS = frozenset("\u200c\u200d")
+_SUSPECTS = re.compile(r"[^\x20-\x7e]")
+
+
+def printable(text: str, keep: str = "") -> str:
+    r"""Spell out what is not plain text, as Python's literals do: ``\x1b``, ``\u202e``, ``\n``.
+
+    Controls (C0, C1, DEL), line and paragraph separators, directions (U+061C, U+200E to U+2069), tags, surrogates and
+    whatever shows nothing are spelled out. Joiners (U+200C, U+200D) stay between two characters beyond ASCII, where
+    Persian, Hindi and emoji need them. Letters, marks, signs and spaces of all scripts stay.
+
+    Parameters
+    ----------
+    text
+        Any text.
+    keep
+        Characters that stay as they are: ``"\n\t"`` for text of several lines.
+
+    Examples
+    --------
+    >>> print(printable("gru\x1b[2J\nedge-rnn: done"))
+    gru\x1b[2J\nedge-rnn: done
+    >>> print(printable("naïve 日本 ±5 °C"))
+    naïve 日本 ±5 °C
+    """
+    if text.isascii() and text.isprintable():
+        return text
+
+    def spelled(found: re.Match[str]) -> str:
+        character = found[0]
+        if character in keep or not _is_hidden(text, found.start()):
+            return character
+        return character.encode("unicode_escape").decode("ascii")
+
+    return _SUSPECTS.sub(spelled, text)
+
+
+def is_printable(text: str, keep: str = "") -> bool:
+    """Whether :func:`printable` would leave ``text`` as it is."""
+    return printable(text, keep) == text
+
+
+def _is_hidden(text: str, place: int) -> bool:
+    """Whether the character at ``place`` steers or deceives rather than shows."""
+    character = text[place]
+    if character in _JOINERS:
+        around = text[place - 1 : place] + text[place + 1 : place + 2]
+        return len(around) < 2 or not all(not each.isascii() and not _is_invisible(each) for each in around)
+    return _is_invisible(character)
+
+
+def _is_invisible(character: str) -> bool:
+    return unicodedata.category(character) in _CATEGORIES or character in _BLANK
