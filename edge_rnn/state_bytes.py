@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from edge_rnn.errors import StateError
 
-__all__ = ["pack", "unpack"]
+__all__ = ["pack", "refused", "unpack"]
 
 _HEAD = struct.Struct("<8s32sII")
 _MAGIC = b"ERNNfe01"
@@ -39,13 +39,18 @@ def pack(spec: str, numbers: Sequence[int], arrays: Sequence[NDArray[Any]]) -> b
     return _HEAD.pack(_MAGIC, _fingerprint(spec), len(payload), zlib.crc32(payload)) + payload
 
 
-def unpack(spec: str, data: bytes, numbers: int, arrays: Sequence[NDArray[Any]]) -> tuple[int, ...]:
-    """Write what ``data`` holds into ``arrays``, and return the whole numbers.
+def unpack(
+    spec: str, data: bytes, numbers: int, arrays: Sequence[NDArray[Any]]
+) -> tuple[tuple[int, ...], list[NDArray[Any]]]:
+    """The whole numbers in ``data``, and arrays of the shapes and number types of ``arrays``, which stay as they are.
+
+    A checksum says that bytes are as somebody wrote them, not that :func:`pack` did. Whether the values can be what was
+    packed is for the caller to check, who knows what they mean: see :func:`refused`.
 
     Raises
     ------
     StateError
-        The bytes are damaged, of another version, or of something that was made otherwise; nothing is written then.
+        The bytes are damaged, of another version, or of something that was made otherwise.
     """
     if not isinstance(data, (bytes, bytearray, memoryview)):
         raise StateError(f"restore got {type(data).__name__}, expected the bytes of snapshot().")
@@ -61,11 +66,19 @@ def unpack(spec: str, data: bytes, numbers: int, arrays: Sequence[NDArray[Any]])
     if checksum != zlib.crc32(payload):
         raise StateError("restore got a damaged snapshot: its checksum does not fit; use an older one, or reset.")
     begin = 8 * numbers
+    found = []
     for array in arrays:
         piece = payload[begin : begin + array.nbytes]
-        array[...] = np.frombuffer(piece, array.dtype.newbyteorder("<")).reshape(array.shape)
+        if array.dtype == np.bool_ and not {*piece} <= {0, 1}:
+            raise refused(spec)
+        found.append(np.frombuffer(piece, array.dtype.newbyteorder("<")).reshape(array.shape).astype(array.dtype))
         begin += array.nbytes
-    return struct.unpack_from(f"<{numbers}q", payload)
+    return struct.unpack_from(f"<{numbers}q", payload), found
+
+
+def refused(spec: str) -> StateError:
+    """The error for values that no snapshot of ``spec`` can hold."""
+    return StateError(f"restore got values that {spec!r} cannot have; use a snapshot that it made, or reset.")
 
 
 def _as_bytes(array: NDArray[Any]) -> bytes:

@@ -44,7 +44,7 @@ LAYERS = {
         {"arrays"},
         {"numpy_files"},
         {"budget"},
-        {"atomic", "sample_lines", "spelling"},
+        {"atomic", "own_files", "sample_lines", "spelling"},
         {"errors"},
         {"printable"},
     ],

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from edge_rnn.backend.event import Event
 from edge_rnn.errors import InputError
 from edge_rnn.frontend.options import MOST_CHANNELS, real, whole
-from edge_rnn.state_bytes import pack, unpack
+from edge_rnn.state_bytes import pack, refused, unpack
 
 __all__ = ["Hysteresis"]
 
@@ -158,11 +158,19 @@ class Hysteresis:
             The bytes are damaged, of another version, or of other options; it is as it was.
         """
         size = self.size
-        numbers = unpack(self.spec, snapshot, 1 + 3 * size, [self._peak])
-        self._sample = numbers[0]
-        self._active, self._row, self._entered = (
-            list(numbers[begin : begin + size]) for begin in (1, 1 + size, 1 + 2 * size)
-        )
+        numbers, (peak,) = unpack(self.spec, snapshot, 1 + 3 * size, [self._peak])
+        sample = numbers[0]
+        active, row, entered = (list(numbers[begin : begin + size]) for begin in (1, 1 + size, 1 + 2 * size))
+        if (
+            not 0 <= sample <= -_NEVER
+            or not {*active} <= {0, 1}
+            or not all(0 <= each <= sample for each in row)
+            or not all(0 <= at < sample or (at == _NEVER and not now) for at, now in zip(entered, active, strict=True))
+            or np.isnan(peak).any()
+        ):
+            raise refused(self.spec)
+        self._sample, self._active, self._row, self._entered = sample, active, row, entered
+        self._peak[:] = peak
 
     def _thresholds(self, name: str, given: float | Sequence[float]) -> list[float]:
         values = [given] * self.size if isinstance(given, (int, float)) else list(given)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from edge_rnn.frontend.front_end import Array, FrontEnd
 from edge_rnn.frontend.options import MOST_CHANNELS, real, whole
@@ -71,6 +72,12 @@ class Majority(FrontEnd):
     def delay(self) -> Fraction:
         """From the middle of the votes that count to the last one, in samples."""
         return Fraction(self._last - 1, 2)
+
+    def _can_be(self, numbers: Sequence[int], arrays: Sequence[NDArray[Any]]) -> bool:
+        votes, counts = arrays
+        if not 0 <= numbers[0] < self._last or votes.min() < _NOBODY or votes.max() >= self.input_size:
+            return False
+        return np.array_equal(counts, np.bincount(votes[votes != _NOBODY], minlength=self.input_size))
 
     def push(self, x: ArrayLike) -> Array:
         return self._step(self._sample(x), self.y)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -51,6 +53,10 @@ class Smooth(FrontEnd):
     def delay(self) -> Fraction:
         """Of a ramp, in samples: 1 / share - 1."""
         return Fraction(1 / self._share - 1)
+
+    def _can_be(self, numbers: Sequence[int], arrays: Sequence[NDArray[Any]]) -> bool:
+        mean, begun = arrays
+        return numbers[0] == begun.all() and bool(np.all(np.abs(mean) <= np.finfo(np.float32).max))
 
     def push(self, x: ArrayLike) -> Array:
         return self._step(self._sample(x), self.y)

@@ -80,6 +80,19 @@ def _able(packages: Mapping[str, str | None], needs: tuple[str, ...], install: s
     return {"possible": not missing, "missing": missing, "install": f"pip install '{install}'" if missing else ""}
 
 
+def _kept(cache: Mapping[str, Any]) -> str:
+    """Whether compiled kernels are kept, and why not."""
+    if not cache["writable"]:
+        cause = "not writable" if cache["trusted"] else "not trusted"
+        return (
+            f"{cause}: {cache['reason']}. Each process compiles for itself; EDGE_RNN_CACHE_DIR may name a folder that "
+            f"is yours alone"
+        )
+    if cache["not_own"]:
+        return f"writable; {cache['not_own']} of the files are not trusted, since others made them or may write to them"
+    return "writable"
+
+
 def _print(found: dict[str, Any]) -> None:
     from edge_rnn.cli.console import make_console, print_facts, spell_bytes
 
@@ -92,8 +105,7 @@ def _print(found: dict[str, Any]) -> None:
         "compiled for": target["reason"] or f"{target['triple']}, {target['cpu']}, blocks of {target['block']} vectors",
         "features": " ".join(target["features"]) or "none told",
         "step from Python": "fast path" if found["fast_calls"] else f"plain path: {found['fast_calls_reason']}",
-        "kernel cache": f"{cache['path']}, {cache['files']} files, {spell_bytes(cache['bytes'])}, "
-        + ("writable" if cache["writable"] else f"not writable: {cache['reason']}; each process compiles for itself"),
+        "kernel cache": f"{cache['path']}, {cache['files']} files, {spell_bytes(cache['bytes'])}, {_kept(cache)}",
         "packages": ", ".join(f"{name} {version}" for name, version in found["packages"].items() if version),
         "not installed": ", ".join(name for name, version in found["packages"].items() if not version) or "nothing",
     }

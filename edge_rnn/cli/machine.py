@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import platform
 import sys
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+from edge_rnn.own_files import is_own
 
 __all__ = ["cache", "calls", "cores", "packages", "processor", "python", "target"]
 
@@ -90,20 +93,28 @@ def calls() -> str:
 
 
 def cache() -> dict[str, Any]:
-    """Where compiled kernels are kept, whether they can be, and how many are there."""
+    """Where compiled kernels are kept, whether they can be and are trusted, and how many are there."""
     try:
         from edge_rnn.kernels import library
     except ImportError as error:
-        return {"path": None, "writable": False, "reason": str(error), "files": 0, "bytes": 0}
+        return _cache_facts(None, writable=False, trusted=False, reason=str(error))
     place = library.cache_directory()
     try:
-        sizes = [path.stat().st_size for path in place.path.glob("*.o")]
+        found = [path.lstat() for path in place.path.glob("*.o")]
     except OSError:
-        sizes = []
+        found = []
+    return _cache_facts(str(place.path), place.writable, place.trusted, place.reason, found)
+
+
+def _cache_facts(
+    path: str | None, writable: bool, trusted: bool, reason: str, found: Sequence[os.stat_result] = ()
+) -> dict[str, Any]:
     return {
-        "path": str(place.path),
-        "writable": place.writable,
-        "reason": place.reason,
-        "files": len(sizes),
-        "bytes": sum(sizes),
+        "path": path,
+        "writable": writable,
+        "trusted": trusted,
+        "reason": reason,
+        "files": len(found),
+        "bytes": sum(each.st_size for each in found),
+        "not_own": sum(not is_own(each) for each in found),
     }

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from edge_rnn.arrays import float32_array
 from edge_rnn.errors import InputError
-from edge_rnn.state_bytes import pack, unpack
+from edge_rnn.state_bytes import pack, refused, unpack
 
 __all__ = ["Array", "FrontEnd"]
 
@@ -32,8 +32,8 @@ class FrontEnd(ABC):
     A sample takes no memory. While a feature is computed of a window, NumPy's reductions and transforms take some
     hundred bytes for themselves, and give them back.
 
-    A further kind is a class that sets ``kind``, names what it has to remember in ``_numbers`` and ``_arrays``, and
-    has ``push``, ``due`` and ``_run``.
+    A further kind is a class that sets ``kind``, names what it has to remember in ``_numbers`` and ``_arrays``, says in
+    ``_can_be`` what values these can have, and has ``push``, ``due`` and ``_run``.
 
     Parameters
     ----------
@@ -165,11 +165,24 @@ class FrontEnd(ABC):
         Raises
         ------
         StateError
-            The bytes are damaged, of another version, or of a front end with other options; it is as it was.
+            The bytes are damaged, of another version, of a front end with other options, or hold what this one cannot
+            have come to; it is as it was.
         """
-        numbers = unpack(self.spec, snapshot, len(self._numbers), self._memory())
+        memory = self._memory()
+        numbers, arrays = unpack(self.spec, snapshot, len(self._numbers), memory)
+        if not self._can_be(numbers, arrays):
+            raise refused(self.spec)
         for name, number in zip(self._numbers, numbers, strict=True):
             setattr(self, name, number)
+        for array, values in zip(memory, arrays, strict=True):
+            array[...] = values
+
+    def _can_be(self, numbers: Sequence[int], arrays: Sequence[NDArray[Any]]) -> bool:
+        """Whether these can be the values of ``_numbers``, and the arrays of ``_memory``, at some moment.
+
+        A kind with whole numbers, or arrays that decide where it reads and writes, says so of its own.
+        """
+        return True
 
     def _memory(self) -> Sequence[NDArray[Any]]:
         return [getattr(self, name) for name in self._arrays]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -121,6 +122,10 @@ class MicroFrontEnd(Windowed):
     def delay(self) -> Fraction:
         """From the frame's middle to its end, in samples."""
         return Fraction(self._window.length - 1, 2)
+
+    def _can_be(self, numbers: Sequence[int], arrays: Sequence[NDArray[Any]]) -> bool:
+        estimate = arrays[0]
+        return super()._can_be(numbers, arrays) and bool(np.all((estimate >= 0) & (estimate < 1 << 32)))
 
     @property
     def nbytes(self) -> int:

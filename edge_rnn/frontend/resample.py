@@ -199,5 +199,8 @@ class Resample(FrontEnd):
         self._ahead += self.down * len(steps) - self.up * len(xs)
         return row
 
+    def _can_be(self, numbers: Sequence[int], arrays: Sequence[NDArray[Any]]) -> bool:
+        return -self.up <= numbers[0] < self.down
+
     def _memory(self) -> Sequence[NDArray[Any]]:
         return [self._window.view()]

@@ -73,6 +73,9 @@ class Windowed(FrontEnd):
             self._compute(self._window.view(), y)
         return y
 
+    def _can_be(self, numbers: Sequence[int], arrays: Sequence[NDArray[Any]]) -> bool:
+        return 1 <= numbers[0] <= max(self._first, self._hop)
+
     def _memory(self) -> Sequence[NDArray[Any]]:
         return [*super()._memory(), self._window.view()]
 

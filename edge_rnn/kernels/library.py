@@ -3,7 +3,10 @@
 An object file is named after a hash of all that went into it: the text of this package, the versions of Numba and
 llvmlite, the CPU. So an edited kernel cannot run stale code, two versions share a directory, and machines may share a
 disk. Files are written aside and renamed, and carry a checksum: a process that dies half-way, or two that compile at
-once, do no harm. Where the directory cannot be written, everything is compiled anew in each process.
+once, do no harm. Where the directory cannot be written, each process compiles for itself.
+
+An object file is code that will be run. So it is taken only if it is this user's own, and only out of a directory that
+no other user can put files into (:mod:`edge_rnn.own_files`); else it is compiled. Files are made for their owner alone.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ from typing import Any, Literal
 from edge_rnn import atomic
 from edge_rnn.errors import CompileError, FileError
 from edge_rnn.kernels import target
+from edge_rnn.own_files import distrusted, read_own
 
 __all__ = [
     "CACHE_VARIABLE",
@@ -76,11 +80,14 @@ class CacheDirectory:
         Whether new files can be kept there.
     reason
         Why not, in words; empty when writable.
+    trusted
+        Whether what lies there can be no other user's work; else nothing is read from there, or kept.
     """
 
     path: Path
     writable: bool
     reason: str
+    trusted: bool = True
 
 
 _MODULES = {
@@ -108,12 +115,14 @@ def load(name: str) -> Loaded:
     with _lock:
         if name not in _loaded:
             start = time.perf_counter()
-            path = cache_directory().path / f"{name}-{_key(name)}.o"
-            code = _read(path)
+            directory = cache_directory()
+            path = directory.path / f"{name}-{_key(name)}.o"
+            code = _read(path) if directory.trusted else None
             cached = code is not None
             if code is None:
                 code = bytes(compile_for(name, host()))
-                _write(path, code)
+                if directory.trusted:
+                    _write(path, code)
             _loaded[name] = Loaded(name, _address(name, code), cached, time.perf_counter() - start)
         return _loaded[name]
 
@@ -138,13 +147,16 @@ def cache_directory() -> CacheDirectory:
         if not given:
             base = os.environ.get("XDG_CACHE_HOME")
             path = (Path(base) if base else Path("~/.cache").expanduser()) / "edge_rnn"
+        path = path.absolute()
         existing = next((place for place in (path, *path.parents) if place.exists()), Path("/"))
         if not existing.is_dir():
             return CacheDirectory(path, False, f"{existing} is not a directory")
+        if reason := distrusted(path):
+            return CacheDirectory(path, False, reason, trusted=False)
         if not os.access(existing, os.W_OK | os.X_OK):
             return CacheDirectory(path, False, f"{existing} is not writable")
     except (OSError, RuntimeError) as error:  # not searchable, a name too long; no home directory
-        return CacheDirectory(path, False, str(error))
+        return CacheDirectory(path, False, str(error), trusted=False)
     return CacheDirectory(path, True, "")
 
 
@@ -229,10 +241,9 @@ def _address(name: str, code: bytes) -> int:
 
 
 def _read(path: Path) -> bytes | None:
-    """Object code in the cache file ``path``: None if there is none, or if it is damaged."""
-    try:
-        data = path.read_bytes()
-    except OSError:
+    """Object code in the cache file ``path``: None if there is none of this user's own, or if it is damaged."""
+    data = read_own(path)
+    if data is None:
         return None
     code, checksum = data[:-32], data[-32:]
     return code if code and hashlib.sha256(code).digest() == checksum else None
@@ -241,7 +252,8 @@ def _read(path: Path) -> bytes | None:
 def _write(path: Path, code: bytes) -> None:
     """Keep object code if that is possible; a cache that cannot be written is not an error."""
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        atomic.write(path, code + hashlib.sha256(code).digest())
+        for folder in reversed([each for each in (path.parent, *path.parent.parents) if not each.exists()]):
+            folder.mkdir(mode=0o700, exist_ok=True)
+        atomic.write(path, code + hashlib.sha256(code).digest(), mode=0o600, follow=False)
     except (OSError, FileError):
         return

@@ -29,6 +29,8 @@ _MAGIC = b"ERNNlp01"
 _HEAD = struct.Struct("<8s32sQdQ")
 _CHECKSUM = struct.Struct("<I")
 _MAX_BYTES = 2**30
+_MOST_STEPS = 2**62
+_MOST_SECONDS = 1e11
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,8 @@ def read(path: Path, fingerprint: str) -> Saved:
     _, found, steps, at_s, length = _HEAD.unpack(head)
     if length != len(state) or checksum != zlib.crc32(state, zlib.crc32(head)) or not math.isfinite(at_s):
         raise StateError(f"{path}: is damaged: its checksum does not fit.")
+    if steps > _MOST_STEPS or abs(at_s) > _MOST_SECONDS:
+        raise StateError(f"{path}: is damaged: it says {steps} steps, and {at_s:g} s as the time.")
     if found.hex() != fingerprint:
         raise StateError(f"{path}: is of model {found.hex()[:12]}…, expected one of {fingerprint[:12]}….")
     return Saved(steps, at_s, state)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from os import PathLike
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from edge_rnn.arrays import float32_array
 from edge_rnn.errors import InputError
 from edge_rnn_export.onnx_metadata import trained_states
 from edge_rnn_export.ort import bindings, session
@@ -133,13 +135,19 @@ class OrtStream:
         Raises
         ------
         InputError
-            Another graph's states; those of this one are as they were.
+            Another graph's states, or numbers that are not finite; those of this one are as they were.
         """
+        if not isinstance(snapshot, Mapping):
+            raise InputError(f"OrtStream.restore got {type(snapshot).__name__}, expected the dict of snapshot().")
         shapes = {name: np.shape(value) for name, value in snapshot.items()}
         expected = {name: value.shape for name, value in self._initial.items()}
         if shapes != expected:
             raise InputError(f"OrtStream.restore got the states {shapes}, expected {expected}.")
-        for name, value in snapshot.items():
+        values = {name: float32_array("OrtStream.restore", name, value) for name, value in snapshot.items()}
+        for name, value in values.items():
+            if not np.isfinite(value).all():
+                raise InputError(f"OrtStream.restore got a state {name!r} that is not finite.")
+        for name, value in values.items():
             self._places[name][self._parity, 0, 0] = value
 
 

@@ -269,7 +269,16 @@ def test_doctor(capsys: pytest.CaptureFixture[str], monkeypatch: Any, tmp_path: 
     assert main(["doctor", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["target"]["triple"] == library.host().triple
-    assert found["cache"] == {"path": str(tmp_path), "writable": True, "reason": "", "files": 0, "bytes": 0}
+    cache = {
+        "path": str(tmp_path),
+        "writable": True,
+        "trusted": True,
+        "reason": "",
+        "files": 0,
+        "bytes": 0,
+        "not_own": 0,
+    }
+    assert found["cache"] == cache
     assert found["packages"]["numpy"] == sys.modules["numpy"].__version__
     assert found["fast_calls"] == (found["fast_calls_reason"] == "")
     assert found["able"]["run models"] == {"possible": True, "missing": [], "install": ""}
