@@ -1,7 +1,7 @@
 """Files that appear whole or not at all: written aside in the same folder, then renamed.
 
-A file aside has a name by chance, is made anew (``O_EXCL``), open to its owner alone, and locked for as long as its
-writer lives. So nothing planted under that name is followed, and what a writer that was killed left behind can be told
+A file aside has a name by chance, is always new (``O_EXCL``), open to its owner alone, and locked for as long as its
+writer lives. So nothing planted under that name is followed, and what a writer that was killed left behind can be known
 from what one is writing: the next writer in the folder removes it.
 """
 
@@ -134,7 +134,7 @@ def _written(
 def remove_left_overs(folder: Path) -> None:
     """Remove files aside whose writers were killed: this user's, and locked by no process.
 
-    One that another machine, or this one before it was started anew, has made is left alone for a day, since locks are
+    One that another machine, or this one before its last start, has made is left alone for a day, since locks are
     not seen everywhere.
     """
     with suppress(OSError), os.scandir(folder) as entries:

@@ -1,6 +1,6 @@
-"""Files that will be run: taken only where nobody but this user, and root, can have written them.
+"""Files that will be run: taken only where no other user, but root, can have written them.
 
-A file is this user's own if he or root owns it and nobody else may write to it. That says something only if the same
+A file is this user's own if this user or root owns it and no other may write to it. That says something only if the same
 holds for every folder and link on the way to it: who may write to a folder can put another file under the name.
 """
 
@@ -64,7 +64,7 @@ def read_own(path: Path) -> bytes | None:
 
 
 def is_own(found: os.stat_result) -> bool:
-    """Whether it is a file of this user or root that nobody else may write to."""
+    """Whether it is a file of this user or root that no other may write to."""
     return stat.S_ISREG(found.st_mode) and found.st_uid in (0, os.geteuid()) and not found.st_mode & _OTHERS
 
 

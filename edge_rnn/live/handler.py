@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import select
 import socket
+import time
 from collections.abc import Callable
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
@@ -26,6 +27,8 @@ _READING = ("GET", "HEAD")
 _CHANGING = ("POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT")
 _GONE_MS = 15_000
 """A client that has not acknowledged for so long is gone."""
+_HEAD_S = 5.0
+"""A request's whole head has to come within this time, however it is cut into pieces."""
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -34,6 +37,7 @@ class Handler(BaseHTTPRequestHandler):
     server: LiveServer
     protocol_version = "HTTP/1.1"
     timeout = 10.0
+    """Seconds for each answer, or piece of a stream of events, to be taken; a client that is slower is hung up on."""
 
     def __getattr__(self, name: str) -> Callable[[], None]:
         """What http.server calls for a method, ``do_GET`` and so on."""
@@ -46,7 +50,7 @@ class Handler(BaseHTTPRequestHandler):
         with contextlib.suppress(OSError, AttributeError):  # Linux has it
             self.request.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _GONE_MS)
         super().setup()
-        self.rfile: Any = _Head(self.rfile)
+        self.rfile: Any = _Head(self.connection, time.monotonic() + _HEAD_S)
 
     def handle(self) -> None:
         with contextlib.suppress(ConnectionError, TimeoutError):  # it left, as clients do
@@ -56,6 +60,13 @@ class Handler(BaseHTTPRequestHandler):
                 self.requestline = self.request_version = self.command = ""
                 self.send_error(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
             self.close_connection = True
+
+    def parse_request(self) -> bool:
+        """Read the head; from then on the answer's time limit holds, and the client's place is its own."""
+        done = super().parse_request()
+        self.connection.settimeout(self.timeout)
+        self.server.heard(self.connection)
+        return done
 
     def _look(self) -> None:
         hosts = self.headers.get_all("Host", [])
@@ -157,18 +168,30 @@ class _TooLongError(Exception):
 
 
 class _Head:
-    """Lines of a request up to a bound of all of them together; http.server has one of 6 MB."""
+    """Lines of a request, up to a bound of all of them together, and up to a moment.
 
-    def __init__(self, file: Any) -> None:
-        self._file = file
+    http.server has a bound of 6 MB, and a time limit for each piece alone, which a byte every few seconds keeps.
+    """
+
+    def __init__(self, connection: socket.socket, until_s: float) -> None:
+        self._connection = connection
+        self._until_s = until_s
+        self._read = b""
         self._left = _MOST_HEAD_BYTES
 
     def readline(self, size: int) -> bytes:
-        line: bytes = self._file.readline(min(size, self._left + 1))
-        self._left -= len(line)
-        if self._left < 0:
-            raise _TooLongError
+        while b"\n" not in self._read and len(self._read) < size:
+            self._connection.settimeout(max(self._until_s - time.monotonic(), 1e-3))
+            piece = self._connection.recv(4096)
+            if not piece:
+                break
+            self._read += piece
+            self._left -= len(piece)
+            if self._left < 0:
+                raise _TooLongError
+        end = min(self._read.find(b"\n") + 1 or len(self._read), size)
+        line, self._read = self._read[:end], self._read[end:]
         return line
 
     def close(self) -> None:
-        self._file.close()
+        """Nothing: the connection is not its own."""

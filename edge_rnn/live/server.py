@@ -8,6 +8,7 @@ import logging
 import socket
 import socketserver
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from http.server import ThreadingHTTPServer
 from typing import Any
@@ -23,6 +24,9 @@ __all__ = ["LiveServer", "serving"]
 _MOST_CONNECTIONS = 16
 """A thread each, whose stack is 8 MB of locked memory where a loop locks it."""
 _LAST_WORDS_S = 2.0
+_SLOW_S = 0.25
+"""A client that has not said what it wants in this time gives way to another one, where all places are taken."""
+_HANG_UP_S = 1.0
 _log = logging.getLogger("edge_rnn.live")
 
 
@@ -82,6 +86,7 @@ class LiveServer(ThreadingHTTPServer):
         self.recorder = Recorder(loop)
         self.names = allowed_names(host, names)
         self._places = threading.BoundedSemaphore(_MOST_CONNECTIONS)
+        self._unheard: dict[socket.socket, float] = {}
         self._thread = threading.Thread(target=self.serve_forever, name="edge_rnn server", daemon=True)
         try:
             self.address_family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -113,13 +118,15 @@ class LiveServer(ThreadingHTTPServer):
         socketserver.TCPServer.server_bind(self)
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Answer in a thread; hang up at once if there are too many."""
-        if not self._places.acquire(blocking=False):
+        """Answer in a thread; if there are too many, hang up on one that is slow to ask, else on this one."""
+        if not self._places.acquire(blocking=False) and not self._take_a_place():
             self.shutdown_request(request)
             return
+        self._unheard[request] = time.monotonic()
         try:
             super().process_request(request, client_address)
         except BaseException:
+            self.heard(request)
             self._places.release()
             raise
 
@@ -127,7 +134,27 @@ class LiveServer(ThreadingHTTPServer):
         try:
             super().process_request_thread(request, client_address)
         finally:
+            self.heard(request)
             self._places.release()
+
+    def heard(self, request: socket.socket) -> None:
+        """Note that the head of a request is here: its client is not hung up on for another's sake any more."""
+        self._unheard.pop(request, None)
+
+    def _take_a_place(self) -> bool:
+        """Hang up on the client that has been asking for longest, if that is long; then its place is free.
+
+        So clients that ask slowly, or never finish, keep no other out, however many there are.
+        """
+        waiting = list(self._unheard.items())
+        if not waiting:
+            return False
+        longest, since_s = min(waiting, key=lambda each: each[1])
+        if time.monotonic() - since_s < _SLOW_S:
+            return False
+        with contextlib.suppress(OSError):  # it has left by itself
+            longest.shutdown(socket.SHUT_RDWR)
+        return self._places.acquire(timeout=_HANG_UP_S)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Say it where logs go; the next request is not concerned."""

@@ -105,7 +105,7 @@ def read(path: Path, fingerprint: str) -> Saved:
 def restore(stream: Stream, path: Path, tell: Callable[[str], None]) -> Saved | None:
     """Put the stream where the snapshot was taken, else where the previous one was; None if neither can be used.
 
-    What is wrong with a file that is there is told.
+    A file that is there and cannot be used is reported.
     """
     for each in (path, previous(path)):
         try:

@@ -29,7 +29,7 @@ from chromium import Browser
 from edge_rnn import Model, SensorLoop, Stream
 from edge_rnn.cli import main
 from edge_rnn.errors import InputError
-from edge_rnn.live import serving
+from edge_rnn.live import handler, server, serving
 from edge_rnn.live.channel import Channel
 from edge_rnn.live.hosts import allowed_names, is_allowed
 from edge_rnn.live.page import page, policy
@@ -322,6 +322,50 @@ def test_clients_that_vanish_and_too_many_of_them(loop: SensorLoop) -> None:
             time.sleep(0.05)
         assert again.first("status")["state"] == "running"
         again.close()
+
+
+def test_clients_that_say_slowly_what_they_want_keep_no_other_out(
+    loop: SensorLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handler, "_HEAD_S", 1e6)
+    monkeypatch.setattr(server, "_SLOW_S", 0.0)
+    with at_work(loop) as address:
+        slow = [socket.create_connection(address, 60) for _ in range(16)]
+        for each in slow:
+            each.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nX: ")
+        assert [get(address, "/status.json")[0] for _ in range(20)] == [200] * 20
+        assert slow[0].recv(1) == b""  # the one that has been at it for longest gives way
+        for each in slow:
+            each.close()
+
+
+def test_head_has_one_deadline_however_it_is_cut(loop: SensorLoop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(handler, "_HEAD_S", 0.5)
+    with at_work(loop) as address, socket.create_connection(address, 60) as slow:
+        slow.sendall(b"GET / HTTP/1.1\r\nX: ")
+        over, begin_s = threading.Event(), time.monotonic()
+
+        def drip() -> None:
+            with contextlib.suppress(OSError):
+                while not over.wait(0.02):
+                    slow.sendall(b"a")
+
+        thread = threading.Thread(target=drip)
+        thread.start()
+        try:
+            with contextlib.suppress(ConnectionError):
+                assert slow.recv(1) == b""
+            assert time.monotonic() - begin_s >= 0.5
+        finally:
+            over.set()
+            thread.join()
+
+
+def test_head_in_pieces_is_read(loop: SensorLoop) -> None:
+    with at_work(loop) as address, socket.create_connection(address, 60) as connection:
+        for each in (b"GE", b"T /status.json HTT", b"P/1.1\r\nHost: local", b"host\r", b"\n\r", b"\n"):
+            connection.sendall(each)
+        assert connection.recv(15) == b"HTTP/1.1 200 OK"
 
 
 def test_loop_does_the_same_with_pages_as_without(model: Model) -> None:
