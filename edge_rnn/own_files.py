@@ -1,7 +1,7 @@
 """Files that will be run: taken only where no other user, but root, can have written them.
 
-A file is this user's own if this user or root owns it and no other may write to it. That says something only if the same
-holds for every folder and link on the way to it: who may write to a folder can put another file under the name.
+A file is this user's own if this user or root owns it and no other may write to it. That says something only if the
+same holds for every folder and link on the way to it: who may write to a folder can put another file under the name.
 """
 
 from __future__ import annotations

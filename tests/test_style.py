@@ -48,3 +48,16 @@ def test_no_tracked_file_names_a_path_of_one_machine() -> None:
         if MACHINE_PATH.search(line)
     ]
     assert not found, "\n".join(found)
+
+
+def test_command_line_prints_in_one_place_which_spells_out_what_steers_a_terminal() -> None:
+    own = {"edge_rnn/cli/console.py"}
+    commands = [path for path in MODULES if "cli" in path.relative_to(ROOT).with_suffix("").parts]
+    assert len(commands) > 20
+    printing = {
+        path.relative_to(ROOT).as_posix()
+        for path in commands
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "print"
+    }
+    assert printing == own
