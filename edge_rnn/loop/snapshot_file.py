@@ -80,7 +80,7 @@ def read(path: Path, fingerprint: str) -> Saved:
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a pipe is not waited for
-        with open(descriptor, "rb") as file:  # noqa: PTH123 - of a descriptor
+        with os.fdopen(descriptor, "rb") as file:
             # Not read(_MAX_BYTES): that sets all of it aside beforehand, which a small machine does not have.
             data = file.read() if os.fstat(file.fileno()).st_size <= _MAX_BYTES else b""
     except FileNotFoundError:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import needs
 from edge_rnn import Dense, Model, errors
 from edge_rnn.cli import page
 from edge_rnn.cli.console import make_console, print_facts, print_table, say, warn
@@ -142,7 +143,7 @@ def test_results_hold_no_formula() -> None:
 
 
 def test_figure_takes_dollars_and_backslashes_for_themselves(tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
+    needs.package("matplotlib")
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
