@@ -184,7 +184,7 @@ def test_two_loops_do_not_share_a_snapshot(tmp_path: Path) -> None:
 
 
 def test_folder_that_is_not_there_is_said_at_once(tmp_path: Path) -> None:
-    with pytest.raises(FileError, match="cannot be written: No such file"):
+    with pytest.raises(FileError, match="cannot be written: No such folder; mkdir -p"):
         run(tmp_path / "no", XS)
 
 
