@@ -26,6 +26,8 @@ _NAMES = ("x", "y")
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 _MAX_DIMENSIONS = 32
 _LONGEST_HEADER = 2**16
+_LAST_LETTER = 0x10FFFF
+_LAST_LETTER = 0x10FFFF
 
 
 def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
@@ -103,6 +105,15 @@ def _array(title: str, file: BinaryIO, size: int, budget: Budget) -> NDArray[Any
         raise FileError(
             f"{title}: is truncated: its shape {str(shape)[:80]} takes {count} bytes, and {done} are there."
         )
+    if (
+        dtype.kind == "U"
+        and count
+        and np.frombuffer(data, dtype.byteorder.replace("=", "<") + "u4").max() > _LAST_LETTER
+    ):
+        raise FileError(f"{title} is damaged: it holds text with characters that Unicode has not.")
+    letters = np.frombuffer(data, np.dtype("u4").newbyteorder(dtype.byteorder)) if dtype.kind == "U" else np.empty(0)
+    if letters.max(initial=0) > _LAST_LETTER:
+        raise FileError(f"{title} is damaged: it holds text with characters that Unicode has not.")
     found: NDArray[Any] = np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C")
     return found
 

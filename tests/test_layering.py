@@ -63,7 +63,7 @@ LAYERS = {
         {"keras_cells", "keras_reading"},
         {"keras_source", "keras_wiring"},
         {"keras_graph", "keras_hdf5", "keras_options"},
-        {"keras_calls", "keras_hdf5_child"},
+        {"keras_calls", "keras_hdf5_child", "keras_job"},
         {"onnx_reader", "onnx_check"},
         {"onnx_walk"},
         {"onnx_own", "onnx_cells", "onnx_glue", "onnx_heads"},

@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from edge_rnn import reference
-from edge_rnn.errors import EdgeRnnError
+from edge_rnn.errors import FileError, UnsupportedError
 from edge_rnn.layers import Embedding
 from edge_rnn.model import Model
 from edge_rnn_export.keras_source import open_source
+from edge_rnn_export.limited_process import Limits, Worker
 
 __all__ = ["compare"]
 
 STEPS = 32
 """Length of the random sequence, where the model does not fix one."""
+
+SECONDS = 60.0
+"""Time of computing that loading and running a file in Keras may take; its backend compiles and imports on the way."""
+
+_MEMORY = 2**31
 
 
 def compare(model: Model, path: str | PathLike[str]) -> tuple[str, str]:
@@ -32,8 +39,8 @@ def compare(model: Model, path: str | PathLike[str]) -> tuple[str, str]:
     model
         What :func:`edge_rnn_export.from_keras` read.
     path
-        The file that it was read from. Keras loads it in its safe mode, and only if all classes that its
-        configuration names are Keras's own.
+        The file that it was read from. Keras loads it in its safe mode, in a limited process, and only if all classes
+        that its configuration names are Keras's own.
 
     Returns
     -------
@@ -44,26 +51,25 @@ def compare(model: Model, path: str | PathLike[str]) -> tuple[str, str]:
         return "", "with Keras, which is not installed"
     if not _is_plain(open_source(path).document):
         return "", "with Keras: the file names classes that are not Keras's own"
-    with _backend():
-        try:
-            import keras
-
-            network = keras.models.load_model(path, compile=False, safe_mode=True)
-            xs, batch = _input(model, network.input_shape)
-            ys = np.asarray(keras.ops.convert_to_numpy(network(batch, training=False)), np.float64)[0]
-        except EdgeRnnError:
-            raise
-        except Exception as error:  # whatever Keras, its backend or an older one's file bring about
-            reason = (str(error).splitlines() or [""])[0][:200]
-            return "", f"with Keras: it does not load or run the file: {type(error).__name__}: {reason}"
+    data = Path(path).read_bytes()
+    limits = Limits(SECONDS, _MEMORY + 32 * len(data), opens_files=True, written_bytes=2**20 + 32 * len(data))
+    try:
+        with _backend(), Worker("edge_rnn_export.keras_job", "Keras", limits) as worker:
+            about, _ = worker.call("open", {"data": np.frombuffer(data, np.uint8)}, suffix=Path(path).suffix)
+            xs, batch = _input(model, about["shape"])
+            _, found = worker.call("run", {"batch": batch})
+    except (FileError, UnsupportedError) as error:
+        return "", f"with Keras: {str(error).rstrip('.')}"
+    ys = found["ys"][0]
     own, _ = reference.run(model, xs)
     own = own if ys.ndim == 2 and len(ys) == len(own) else own[-1:]
+    if ys.size != own.size:
+        return "", f"with Keras: it gives outputs of shape {ys.shape}, expected {own.shape}"
     off = float(np.abs(own - ys.reshape(own.shape)).max())
-    backend = keras.config.backend()
-    return f"Keras {keras.__version__} ({backend}) on {len(xs)} random steps: {off:.1e} off at most", ""
+    return f"Keras {about['version']} on {len(xs)} random steps: {off:.1e} off at most", ""
 
 
-def _input(model: Model, shape: tuple[int | None, ...]) -> tuple[Any, Any]:
+def _input(model: Model, shape: Sequence[int | None]) -> tuple[Any, Any]:
     """A random sequence ``(time, input_size)``, and the batch that Keras takes for it."""
     rng = np.random.default_rng(0)
     table = next((layer.weight for layer in model.layers if isinstance(layer, Embedding)), None)
@@ -90,9 +96,11 @@ def _is_plain(value: Any) -> bool:
 
 @contextmanager
 def _backend() -> Iterator[None]:
-    """Let Keras start with a backend that is there: left to itself it takes TensorFlow."""
+    """Let Keras start with the backend of this process, or with one that is there."""
+    here = sys.modules.get("keras")
     found = next((name for name in ("tensorflow", "jax", "torch") if find_spec(name) is not None), None)
-    if found is None or "keras" in sys.modules or "KERAS_BACKEND" in os.environ:
+    found = found if here is None else here.config.backend()
+    if found is None or "KERAS_BACKEND" in os.environ:
         yield
         return
     os.environ["KERAS_BACKEND"] = found

@@ -108,12 +108,13 @@ def as_array(owner: str, value: Any) -> Array:
         raise UnsupportedError(f"{owner} is not an array of numbers: {str(error).splitlines()[0]}.") from None
 
 
-def _read(path: Path, limit: int = MAX_FILE_BYTES + 1) -> bytes:
+def _read(path: Path) -> bytes:
     try:
-        if not stat.S_ISREG(path.stat().st_mode):
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):
             raise FileError(f"{path} is a folder or a device; expected a file.")
         with path.open("rb") as file:
-            data = file.read(limit)
+            data = file.read(min(found.st_size, MAX_FILE_BYTES) + 1)  # so much is set aside beforehand
     except OSError as error:
         raise FileError(f"{path} cannot be read: {error.strerror}.") from None
     if len(data) > MAX_FILE_BYTES:

@@ -1,0 +1,44 @@
+"""Damaged files of every kind: a model or one of the project's own errors, in bounded time and memory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.fuzz import campaign
+from tests.fuzz.kinds import KINDS
+
+FEW, MANY = 20, 2000
+
+
+def skip_without_packages(kind: str) -> None:
+    if KINDS[kind].missing:
+        pytest.skip(f"needs {KINDS[kind].missing}")
+
+
+@pytest.mark.filterwarnings("ignore")  # of libraries, about what is damaged
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in ("torch", "safetensors")])
+def test_a_few_damaged_files(kind: str, tmp_path: Path) -> None:
+    skip_without_packages(kind)
+    outcome = campaign.Outcome(kind, 0)
+    for number in range(FEW):
+        outcome.add(number, *campaign.attempt(kind, number, campaign.mutation(kind, 0, number), tmp_path))
+    assert not outcome.faults
+
+
+@pytest.mark.fuzz
+@pytest.mark.parametrize("kind", KINDS)
+def test_many_damaged_files(kind: str) -> None:
+    skip_without_packages(kind)
+    outcome = campaign.run(kind, 1, MANY)
+    assert not outcome.faults
+    assert sum(outcome.counts.values()) == MANY
+    assert outcome.counts["refused"] > MANY // 10  # or the damage does none
+    assert outcome.counts["refused"] < MANY * 99 // 100  # or nothing is left to read
+
+
+def test_a_mutation_follows_from_its_number() -> None:
+    first = [campaign.mutation("json", 3, number) for number in range(5)]
+    assert [campaign.mutation("json", 3, number) for number in range(5)] == first
+    assert len(set(first)) == 5
