@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib.metadata import version
 from importlib.util import find_spec
 from os import PathLike
 from pathlib import Path
@@ -51,6 +53,8 @@ def compare(model: Model, path: str | PathLike[str]) -> tuple[str, str]:
         return "", "with Keras, which is not installed"
     if not _is_plain(open_source(path).document):
         return "", "with Keras: the file names classes that are not Keras's own"
+    if not _is_patched(version("keras")):
+        return "", f"with Keras {version('keras')}, whose reader has known holes: pip install 'keras>=3.15.1'"
     data = Path(path).read_bytes()
     limits = Limits(SECONDS, _MEMORY + 32 * len(data), opens_files=True, written_bytes=2**20 + 32 * len(data))
     try:
@@ -81,6 +85,12 @@ def _input(model: Model, shape: Sequence[int | None]) -> tuple[Any, Any]:
     fixed = [shape[0] or 1, *([steps] if len(shape) > 1 and (table is not None or len(shape) == 3) else [])]
     whole = (*fixed, model.input_size) if table is None else tuple(fixed)
     return xs, np.array(np.broadcast_to(xs.reshape(whole[1:]), whole))
+
+
+def _is_patched(installed: str) -> bool:
+    """Whether the holes known of Keras's reader are mended: in 3.15.1, and in 3.12.4 of its line."""
+    numbers = tuple(int(part) for part in re.findall(r"\d+", installed)[:3])
+    return numbers >= (3, 15, 1) or (3, 12, 4) <= numbers < (3, 13)
 
 
 def _is_plain(value: Any) -> bool:

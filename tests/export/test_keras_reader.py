@@ -805,6 +805,34 @@ def test_import_says_that_it_did_not_compare(tmp_path: Path, monkeypatch: pytest
     assert import_file(path).unchecked == "with Keras: the file names classes that are not Keras's own"
 
 
+@pytest.mark.parametrize(
+    ("installed", "patched"),
+    [("3.15.1", True), ("3.16.0.dev1", True), ("3.12.4", True), ("4.0", True), ("3.15.0", False), ("3.13.2", False),
+     ("2.15.0", False), ("3.12", False)],
+)  # fmt: skip
+def test_an_old_keras_is_not_handed_a_strangers_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, installed: str, patched: bool
+) -> None:
+    path = tmp_path / "net.keras"
+    path.write_bytes(archive([dense(IN)]))
+    monkeypatch.setattr(keras_check, "find_spec", lambda name: True)
+    monkeypatch.setattr(keras_check, "version", lambda name: installed)
+    started: list[str] = []
+
+    def start(job: str, *_: object) -> None:
+        started.append(job)
+        raise UnsupportedError("not here")
+
+    monkeypatch.setattr(keras_check, "Worker", start)
+    told = import_file(path).unchecked
+    assert bool(started) is patched
+    assert told == (
+        "with Keras: not here"
+        if patched
+        else f"with Keras {installed}, whose reader has known holes: pip install 'keras>=3.15.1'"
+    )
+
+
 def survives(path: Path, data: bytes) -> None:
     """A model or one of the project's own errors; anything else comes through."""
     path.write_bytes(data)
