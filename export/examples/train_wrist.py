@@ -18,7 +18,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import io
-import os
 import subprocess
 import sys
 import tempfile
@@ -34,7 +33,7 @@ import torch
 from numpy.typing import NDArray
 from streams import Network, fit
 
-from edge_rnn import files, reference
+from edge_rnn import atomic, files, reference
 from edge_rnn.model import Model
 from edge_rnn_export import from_torch
 
@@ -221,16 +220,6 @@ def validate(recordings: Recordings) -> None:
 # Files
 
 
-def write(path: Path, content: bytes) -> None:
-    """Write aside and rename: no half-written file remains."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        aside.write_bytes(content)
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
-
-
 def main(arguments: Iterable[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description="Train the networks in devices/smart_watch and write them, with the recording that they follow.",
@@ -255,9 +244,9 @@ def main(arguments: Iterable[str] | None = None) -> None:
     stream = joined(recordings.test)
     packed = io.BytesIO()
     np.savez_compressed(packed, **stream)  # type: ignore[arg-type]
-    write(out / "recording.npz", packed.getvalue())
+    atomic.write(out / "recording.npz", packed.getvalue())
     if recordings.license is not None:
-        write(out / "LICENSE-aeon", recordings.license)
+        atomic.write(out / "LICENSE-aeon", recordings.license)
     for cell in CELLS:
         started_s = time.perf_counter()
         model = train(cell, recordings.train)

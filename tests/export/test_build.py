@@ -27,7 +27,7 @@ from edge_rnn_export import build
 from edge_rnn_export.building import builder
 from edge_rnn_export.building.gate import check_elf, check_module
 from edge_rnn_export.building.network import TEST_STEPS, layout_of, self_test
-from edge_rnn_export.building.sources import sources
+from edge_rnn_export.building.sources import as_comment, as_markdown, sources
 
 needs.package("pyelftools")
 needs.package("capstone")
@@ -363,6 +363,29 @@ def test_words_of_a_stranger_end_neither_comment_nor_table(make_model: Build, tm
     assert header.startswith("/* a * / int b; / * c\n")
     rows = [line for line in (tmp_path / "README.md").read_text().splitlines() if line.startswith("| ")]
     assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {3}
+
+
+@pytest.mark.parametrize("text", ["**//", "*\\", "*??/", "/*/ **/", "\\", "*/??/", "a\u2028b\x1b"])
+def test_comment_of_c_is_one_line_that_nothing_in_it_ends_or_joins(text: str) -> None:
+    shown = as_comment(text)
+    assert not any(each in shown for each in ("*/", "/*", "??"))
+    assert not shown.endswith("\\")
+    assert shown.isprintable()
+
+
+def test_words_of_a_stranger_are_words_in_markdown() -> None:
+    shown = as_markdown("<img src=x> [a](javascript:b) `c` **d** a|b\u202e")
+    assert shown == r"\<img src=x\> \[a\]\(javascript:b\) \`c\` \*\*d\*\* a\|b\\u202e"
+
+
+def test_rebuild_removes_only_what_a_build_makes(make_model: Build, tmp_path: Path) -> None:
+    for name in ("precious", "notes.txt", "other.o"):
+        (tmp_path / name).write_text("not of a build")
+    (tmp_path / "libnet.so").write_text("of an earlier build")
+    (tmp_path / "net.json").write_text('{"files": ["precious", "notes.txt", "../up", "other.o", "libnet.so"]}')
+    build(make_model("gru", 1, 2), "cortex_m4f", tmp_path, name="net")
+    assert {each.name for each in tmp_path.iterdir()} >= {"precious", "notes.txt", "other.o"}
+    assert not (tmp_path / "libnet.so").exists()
 
 
 def test_without_a_linker_an_object_and_a_sentence(

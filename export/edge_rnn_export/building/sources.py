@@ -12,7 +12,7 @@ import edge_rnn
 from edge_rnn.device import Device
 from edge_rnn.printable import printable
 
-__all__ = ["hwcap", "sources"]
+__all__ = ["as_comment", "as_markdown", "hwcap", "sources"]
 
 _HWCAP = {
     "aarch64": {"asimd": 1, "asimddp": 20, "asimdhp": 10, "fphp": 9, "sve": 22},
@@ -62,7 +62,7 @@ def _text(template: str) -> str:
 
 
 def _filled(template: str, values: Mapping[str, Any]) -> str:
-    spelled = _as_markdown if template.endswith(".md") else _as_comment
+    spelled = as_markdown if template.endswith(".md") else as_comment
     words = {key: spelled(values[key]) for key in ("title", "device")}
     table = "\n".join(f"| {title} | {spelled(text)} |" for title, text in values["rows"].items() if text)
     return Template(_text(template)).substitute({**values, **words, "table": table})
@@ -99,13 +99,13 @@ def _values(board: Device, name: str, meta: Mapping[str, Any]) -> dict[str, Any]
     }
 
 
-def _as_comment(text: str) -> str:
+def as_comment(text: str) -> str:
     """A stranger's words as a comment of C takes them: it is not ended, and its line is not joined with the next."""
-    plain = printable(text).replace("\\", "|").replace("??", "? ?")
-    return plain.replace("*/", "* /").replace("/*", "/ *")
+    plain = printable(text).replace("??", "? ?").replace("*/", "* /").replace("/*", "/ *")
+    return f"{plain} ." if plain.endswith("\\") else plain
 
 
-def _as_markdown(text: str) -> str:
+def as_markdown(text: str) -> str:
     """A stranger's words as Markdown and its tables take them: words alone, no links, tags or further cells."""
     return re.sub(r"([\\`*_{}\[\]<>()#+!|~&$])", r"\\\1", printable(text))
 
