@@ -213,7 +213,8 @@ def _keep(target: Path, previous: Path) -> None:
             os.replace(target, previous)
         return
     try:
-        os.replace(second, previous)  # does nothing where both are one file already
+        with suppress(FileNotFoundError):  # another writer of the same name was quicker
+            os.replace(second, previous)  # does nothing where both are one file already
     finally:
         second.unlink(missing_ok=True)
 
