@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         FileError,
         InputError,
         ModelError,
+        SampleWarning,
         StateError,
         UnsupportedError,
     )
@@ -49,6 +50,7 @@ __all__ = [
     "InputError",
     "Model",
     "ModelError",
+    "SampleWarning",
     "SensorLoop",
     "Standardize",
     "StateError",
@@ -76,6 +78,7 @@ _HOMES = {
         "FileError",
         "InputError",
         "ModelError",
+        "SampleWarning",
         "StateError",
         "UnsupportedError",
     ),

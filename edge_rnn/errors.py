@@ -8,7 +8,16 @@ from __future__ import annotations
 
 from edge_rnn.printable import printable
 
-__all__ = ["CompileError", "EdgeRnnError", "FileError", "InputError", "ModelError", "StateError", "UnsupportedError"]
+__all__ = [
+    "CompileError",
+    "EdgeRnnError",
+    "FileError",
+    "InputError",
+    "ModelError",
+    "SampleWarning",
+    "StateError",
+    "UnsupportedError",
+]
 
 
 class EdgeRnnError(Exception):
@@ -44,3 +53,7 @@ class UnsupportedError(EdgeRnnError, NotImplementedError):
 
 class CompileError(EdgeRnnError, RuntimeError):
     """A kernel could not be compiled or loaded on this machine."""
+
+
+class SampleWarning(UserWarning):
+    """Samples are not what the model is for: another rate or unit, or far outside of what it was trained on."""

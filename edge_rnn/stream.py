@@ -103,6 +103,11 @@ class Stream:
         return f"<Stream of {self.model!r}>"
 
     @property
+    def on_nonfinite(self) -> Literal["raise", "hold", "skip"]:
+        """Answer to a value that is not finite, as it was given."""
+        return self._on_nonfinite
+
+    @property
     def input_size(self) -> int:
         """Length of a sample."""
         return self.model.input_size

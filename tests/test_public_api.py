@@ -18,7 +18,7 @@ ERRORS = {"CompileError", "EdgeRnnError", "FileError", "InputError", "ModelError
 LAYERS = {"Add", "Dense", "Elman", "Embedding", "GRU", "LSTM", "Standardize"}
 FUNCTIONS = {"beam_search", "dequantize", "generate", "load", "quantize", "save", "shrink", "step"}
 RUNNING = {"Model", "SensorLoop", "Stream", "StreamBank", "WindowedStream"}
-PUBLIC = ERRORS | LAYERS | FUNCTIONS | RUNNING | {"__version__"}
+PUBLIC = ERRORS | LAYERS | FUNCTIONS | RUNNING | {"SampleWarning", "__version__"}
 HEAVY = ("numba", "llvmlite", "onnx", "onnxruntime", "scipy", "torch")
 
 

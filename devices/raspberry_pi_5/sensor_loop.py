@@ -53,7 +53,7 @@ def main() -> None:
     front = LogMel(RATE_HZ, frame=400, hop=HOP, bands=model.input_size)
     if args.recording:
         sound = sources.Wav(args.recording, 1)
-        source = Features(sound, Chain([Resample(int(sound.rate_hz), RATE_HZ), front]))
+        source = Features(sound, Chain([Resample(int(sound.sample_rate_hz), RATE_HZ), front]))
     else:
         source = Features(sources.Microphone(1, rate_hz=RATE_HZ, device=args.device), front)
     rule = Hysteresis(model.output_size, 0.7, 0.3, leave_after=10, labels=model.labels, ignore=[0])

@@ -29,6 +29,7 @@ class WithoutGravity:
     """The sensor as the watch hands it over: m/s², rad/s, and the slow part of the acceleration taken out."""
 
     blocks, live = False, True
+    units = ("m/s^2",) * 3 + ("rad/s",) * 3
 
     def __init__(self) -> None:
         self.sensor = sources.Mpu6050(BUS, range_g=8, range_dps=2000, si=True)
@@ -45,7 +46,7 @@ class WithoutGravity:
 def recording() -> sources.Call:
     """The watch's samples, ten a second."""
     xs = iter(enumerate(np.load(files() / "smart_watch" / "recording.npz")["x"]))
-    return sources.Call(lambda: next((Timed(x, i / 10) for i, x in xs), None), live=False)
+    return sources.Call(lambda: next((Timed(x, i / 10) for i, x in xs), None), live=False, sample_rate_hz=10)
 
 
 def main() -> None:

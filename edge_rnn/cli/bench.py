@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from edge_rnn.cli.bench_table import CELLS, SHAPES
 from edge_rnn.cli.options import positive_float, positive_int, shape
+from edge_rnn.errors import InputError
 
 if TYPE_CHECKING:
     from edge_rnn.cli.bench_measure import Rivals
@@ -24,7 +25,7 @@ Roofline: a compiled loop that reads as many bytes as the weights have, and does
 
 examples:
   edge-rnn bench wrist.safetensors
-  edge-rnn bench wrist.safetensors --rate 1000 --seconds 10 --plot jitter.png
+  edge-rnn bench wrist.safetensors --rate 1000 --any-rate --seconds 10 --plot jitter.png
   edge-rnn bench wrist.safetensors --rivals
   edge-rnn bench --table --cell lstm --rivals --json
   edge-rnn bench --startup
@@ -49,6 +50,7 @@ def add(subparsers: Any) -> None:
     what.add_argument("--denormals", action="store_true", help="steps from a state that has decayed to tiny numbers")
     parser.add_argument("--steps", metavar="N", type=positive_int, default=20_000, help="calls to time, default 20000")
     parser.add_argument("--rate", metavar="HZ", type=positive_float, help="also run at this pace, and count late steps")
+    parser.add_argument("--any-rate", action="store_true", help="at another rate than the model's too")
     parser.add_argument("--seconds", metavar="S", type=positive_float, default=5.0, help="how long, default 5")
     parser.add_argument("--rivals", action="store_true", help="also other runtimes, those that are installed")
     parser.add_argument("--litert", metavar="DIR", help="folder of .tflite files for --rivals: gru_16_64.tflite …")
@@ -84,6 +86,7 @@ def _one(args: argparse.Namespace) -> int:
     from edge_rnn.cli.bench_view import show_model
     from edge_rnn.cli.console import print_json, waiting
     from edge_rnn.files import load
+    from edge_rnn.sample_rate import check_rate
     from edge_rnn.stream import Stream
 
     if args.plot:
@@ -91,6 +94,10 @@ def _one(args: argparse.Namespace) -> int:
 
         check_target(args.plot)
     model = load(args.model)
+    if args.rate and not args.any_rate:
+        problem = check_rate(args.rate, model.sample_rate_hz, "--rate", remedy="--any-rate measures at that rate")
+        if problem:
+            raise InputError(problem)
     with waiting("measuring …"):
         result = {"model": args.model, **conditions(), **measure(model, args.steps, _rivals(args, model))}
     if args.rate:

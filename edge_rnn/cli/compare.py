@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edge_rnn.cli.options import add_rate_options
 from edge_rnn.errors import InputError
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ def add(subparsers: Any) -> None:
     parser.add_argument("models", metavar="MODEL", nargs="+", help="model files, .safetensors")
     parser.add_argument("--data", metavar="FILE", required=True, type=Path, help="what they have learnt: see below")
     parser.add_argument("--labels", metavar="FILE", type=Path, help="a label a line, by name or place; or .npy")
+    add_rate_options(parser)
     parser.add_argument("--device", metavar="NAME", help="estimate a step on this board too, see edge-rnn devices")
     parser.add_argument("--report", metavar="FILE", help="write a page with plots, .html")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -97,6 +99,7 @@ def _asked(args: argparse.Namespace, models: dict[str, Model]) -> Asked:
     from edge_rnn.cli.compare_view import Asked
     from edge_rnn.cli.recordings import read_recording
     from edge_rnn.cli.texts import holds_texts, read_texts
+    from edge_rnn.sample_rate import check_rate
     from edge_rnn.tasks import RecordingTask
 
     if holds_texts(args.data):
@@ -108,7 +111,11 @@ def _asked(args: argparse.Namespace, models: dict[str, Model]) -> Asked:
     for name, model in models.items():
         if (model.labels, model.output_size) != (first.labels, first.output_size):
             raise InputError(f"compare got {name} with the outputs {_outputs(model)}, expected {_outputs(first)}.")
-    recording = read_recording(args.data, first, args.labels)
+        if not args.any_rate and model.sample_rate_hz and first.sample_rate_hz:
+            problem = check_rate(model.sample_rate_hz, first.sample_rate_hz, name, remedy="--any-rate compares them")
+            if problem:
+                raise InputError(problem)
+    recording = read_recording(args.data, first, args.labels, any_rate=args.any_rate, resample=args.resample)
     if recording.labels is None:
         raise InputError(f"compare needs labels: y in {args.data}, or --labels FILE.")
     return Asked(RecordingTask(recording.xs, recording.labels), args.data.stem, str(args.data))

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge_rnn.cli.options import positive_int
+from edge_rnn.cli.options import add_rate_options, positive_int
 from edge_rnn.errors import InputError
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ def add(subparsers: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("model", metavar="MODEL", help="model file, .safetensors")
+    add_rate_options(parser)
     parser.add_argument("--recording", metavar="FILE", type=Path, help="run it on this, again and again: see below")
     parser.add_argument("--steps", metavar="N", type=positive_int, help=f"steps to run (default: {_STEPS:,})")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -64,7 +65,7 @@ def _inspect(args: argparse.Namespace) -> int:
 
     steps = args.steps or _STEPS
     with waiting(f"running {steps:,} steps"):
-        run, felt = examine(model, args.recording, steps)
+        run, felt = examine(model, args.recording, steps, any_rate=args.any_rate, resample=args.resample)
     if args.json:
         print_json({**found, "recording": as_json(str(args.recording), run, felt)})
     else:

@@ -26,19 +26,21 @@ _SHOWN_LAGS = (0, *(2**n for n in range(LAGS.bit_length())))
 _STILL_FELT = 0.5
 
 
-def examine(model: Model, path: Path, steps: int) -> tuple[LongRun, Sensitivity | None]:
+def examine(
+    model: Model, path: Path, steps: int, *, any_rate: bool = False, resample: bool = False
+) -> tuple[LongRun, Sensitivity | None]:
     """Run the model over a recording or texts; no sensitivity where the run broke."""
-    rows = _rows(model, path)
+    rows = _rows(model, path, any_rate, resample)
     if not model.initial_state:
         raise InputError("--recording tells of a network's state, and this model has none.")
     run = long_run(model, rows, steps)
     return run, None if run.broke_at else sensitivity(model, rows)
 
 
-def _rows(model: Model, path: Path) -> NDArray[np.float32]:
+def _rows(model: Model, path: Path, any_rate: bool, resample: bool) -> NDArray[np.float32]:
     """Samples of a recording; or of texts, one behind the other."""
     if not holds_texts(path):
-        rows = read_recording(path, model).xs
+        rows = read_recording(path, model, any_rate=any_rate, resample=resample).xs
         if not len(rows):
             raise InputError(f"{path}: holds no samples, expected one or more.")
         return rows

@@ -5,7 +5,24 @@ from __future__ import annotations
 import argparse
 import math
 
-__all__ = ["cpus", "positive_float", "positive_int", "shape"]
+__all__ = ["add_rate_options", "columns", "cpus", "positive_float", "positive_int", "shape"]
+
+
+def add_rate_options(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
+    """Add what to do with samples of another rate than the model's."""
+    either = parser.add_mutually_exclusive_group()
+    either.add_argument("--resample", action="store_true", help="bring samples of another rate to the model's")
+    either.add_argument(
+        "--any-rate", action="store_true", help="take samples of another rate than the model's as they are"
+    )
+
+
+def columns(text: str) -> tuple[str, ...]:
+    """Names of columns, or their places: ``ax,ay``."""
+    parts = tuple(part.strip() for part in text.split(","))
+    if not all(parts):
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected names of columns, or places from 1, such as ax,ay")
+    return parts
 
 
 def positive_int(text: str) -> int:

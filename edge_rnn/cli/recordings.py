@@ -13,8 +13,12 @@ from edge_rnn.cli.samples import read_samples
 from edge_rnn.errors import FileError
 from edge_rnn.model import Model
 from edge_rnn.numpy_files import read_arrays
+from edge_rnn.sample_lines import LineParser
+from edge_rnn.sample_rate import RateMeter, check_rate
 
 __all__ = ["LabelledRecording", "read_recording"]
+
+_RATES = ("sample_rate_hz", "rate_hz", "sample_rate", "sampling_rate", "fs")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,46 +31,89 @@ class LabelledRecording:
         ``(time, input_size)`` float32, in the sensor's units.
     labels
         ``(time,)`` intp: the output that each sample belongs to; None where nobody tells.
+    sample_rate_hz
+        None where nobody tells.
     """
 
     xs: NDArray[np.float32]
     labels: NDArray[np.intp] | None
+    sample_rate_hz: float | None = None
 
 
-def read_recording(path: Path, model: Model, labels: Path | None = None) -> LabelledRecording:
+def read_recording(
+    path: Path, model: Model, labels: Path | None = None, *, any_rate: bool = False, resample: bool = False
+) -> LabelledRecording:
     """Read a recording for a model.
 
     Parameters
     ----------
     path
-        ``.npz`` with ``x`` ``(time, input_size)`` and perhaps ``y`` ``(time,)``, ``.npy``, or lines of CSV or JSON as
-        ``edge-rnn run`` takes them.
+        ``.npz`` with ``x`` ``(time, input_size)`` and perhaps ``y`` ``(time,)`` and ``sample_rate_hz``, ``.npy``, or
+        lines of CSV or JSON as ``edge-rnn run`` takes them.
     labels
         One label a line, in words or as the output's place; or ``.npy``. None: ``y`` of the recording, if it is there.
+    any_rate, resample
+        What to do with a recording that says another rate than the model's: take it as it is, or bring it to that.
 
     Raises
     ------
     FileError
-        A file cannot be read, or does not fit the model.
+        A file cannot be read, or does not fit the model, in its rate neither.
     """
     with np.errstate(over="ignore"):
-        values, truth = _numpy(path) if path.suffix in (".npz", ".npy") else (_lines(path, model), None)
+        numpy = path.suffix in (".npz", ".npy")
+        values, truth, rate_hz = _numpy(path) if numpy else _lines(path, model)
         xs = np.ascontiguousarray(values, np.float32)
     if labels is not None:
         truth = _numpy(labels)[0] if labels.suffix == ".npy" else _label_lines(labels)
     if xs.ndim != 2 or xs.shape[1] != model.input_size:
         raise FileError(f"{path}: has samples of shape {xs.shape}, expected (time, {model.input_size}).")
-    return LabelledRecording(xs, None if truth is None else _places(labels or path, truth, model, len(xs)))
+    places = None if truth is None else _places(labels or path, truth, model, len(xs))
+    found = LabelledRecording(xs, places, rate_hz)
+    if rate_hz is None or model.sample_rate_hz is None or any_rate:
+        if resample:
+            who = "model" if model.sample_rate_hz is None else "recording"
+            raise FileError(f"{path}: --resample takes two rates, but the {who} says none; leave it off.")
+        return found
+    if resample:
+        return _resampled(found, rate_hz, model.sample_rate_hz)
+    problem = check_rate(rate_hz, model.sample_rate_hz, "the recording")
+    if problem:
+        raise FileError(f"{path}: {problem}")
+    return found
 
 
-def _numpy(path: Path) -> tuple[NDArray[Any], NDArray[Any] | None]:
-    """Samples, and labels if there are some."""
+def _resampled(recording: LabelledRecording, rate_in_hz: float, rate_out_hz: float) -> LabelledRecording:
+    """The recording at another rate; each sample has the label of the nearest one."""
+    from edge_rnn.loop.resampling import Resampling
+
+    if rate_in_hz == rate_out_hz:
+        return recording
+    resampling = Resampling(rate_in_hz, rate_out_hz, recording.xs.shape[1], measured=True)
+    rows = [(y.copy(), place) for t, x in enumerate(recording.xs) for y, place in resampling.push(x, float(t))]
+    rows += [(y.copy(), place) for y, place in resampling.end()]
+    xs = np.array([y for y, _ in rows], np.float32).reshape(len(rows), recording.xs.shape[1])
+    labels = recording.labels
+    if labels is not None:
+        labels = labels[np.minimum(np.rint([place for _, place in rows]).astype(np.intp), len(labels) - 1)]
+    return LabelledRecording(xs, labels, rate_out_hz)
+
+
+def _numpy(path: Path) -> tuple[NDArray[Any], NDArray[Any] | None, float | None]:
+    """Samples, and labels and a sample rate if there are some."""
     found = read_arrays(path)
     if "" in found:
-        return _numbers(path, found[""]), None
+        return _numbers(path, found[""]), None, None
     if "x" not in found:
         raise FileError(f"{path}: has no array 'x', expected x (time, channels) and perhaps y (time,).")
-    return _numbers(path, found["x"]), found.get("y")
+    rate_hz = next((_rate(path, name, found[name]) for name in _RATES if name in found), None)
+    return _numbers(path, found["x"]), found.get("y"), rate_hz
+
+
+def _rate(path: Path, name: str, value: NDArray[Any]) -> float:
+    if value.size != 1 or value.dtype.kind not in "fiu" or not 0 < float(value.reshape(-1)[0]) < np.inf:
+        raise FileError(f"{path}: has {value!s:.40} as {name}, expected a number above 0.")
+    return float(value.reshape(-1)[0])
 
 
 def _numbers(path: Path, array: NDArray[Any]) -> NDArray[Any]:
@@ -75,14 +122,18 @@ def _numbers(path: Path, array: NDArray[Any]) -> NDArray[Any]:
     return array
 
 
-def _lines(path: Path, model: Model) -> NDArray[Any]:
+def _lines(path: Path, model: Model) -> tuple[NDArray[Any], None, float | None]:
+    """Samples, and the rate that their times tell."""
     rows = []
+    meter = RateMeter(model.sample_rate_hz)
     with path.open("rb") as file:
-        for sample in read_samples(file, model.input_size, model.input_names):
+        for sample in read_samples(file, LineParser(model.input_size, model.input_names, units=model.input_units)):
             if sample.problem:
                 raise FileError(f"{path}, line {sample.line}: {sample.problem}.")
             rows.append(sample.values)
-    return np.array(rows, np.float64).reshape(len(rows), model.input_size)
+            meter.add(sample.t_s)
+    meter.finish()
+    return np.array(rows, np.float64).reshape(len(rows), model.input_size), None, meter.rate_hz
 
 
 def _label_lines(path: Path) -> NDArray[Any]:

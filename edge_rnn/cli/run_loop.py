@@ -5,20 +5,32 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Container
 from contextlib import AbstractContextManager, nullcontext, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge_rnn.cli.options import cpus, positive_float, positive_int
+from edge_rnn.cli.options import add_rate_options, cpus, positive_float, positive_int
 from edge_rnn.cli.troubles import spell_troubles
-from edge_rnn.errors import InputError
+from edge_rnn.errors import FileError, InputError, UnsupportedError
 from edge_rnn.spelling import counted
 
 if TYPE_CHECKING:
     from edge_rnn.loop import Counters, SensorLoop
+    from edge_rnn.loop.schedule import Kind
     from edge_rnn.model import Model
 
-__all__ = ["add_loop_options", "follow", "loop_words", "make_loop", "own_rate", "run_loop", "tell", "wants_loop"]
+__all__ = [
+    "add_loop_options",
+    "check_source",
+    "follow",
+    "loop_words",
+    "make_loop",
+    "own_rate",
+    "run_loop",
+    "tell",
+    "wants_loop",
+]
 
-_TRIGGERS = ("source", "sink", "rate", "snapshot", "status", "watch")
+_TRIGGERS = ("source", "sink", "rate", "snapshot", "status", "watch", "resample")
 
 
 def add_loop_options(parser: argparse.ArgumentParser) -> None:
@@ -30,6 +42,7 @@ def add_loop_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--rate", metavar="HZ", type=positive_float, help="steps a second (default: a step as each sample comes)"
     )
+    add_rate_options(group)
     group.add_argument(
         "--policy",
         choices=("catch_up", "drop", "hold"),
@@ -126,7 +139,23 @@ def make_loop(
         status=args.status,
         realtime=Realtime(args.priority, args.cpus, args.lock_memory),
         report=tell,
+        on_mismatch="raise",
+        any_rate=args.any_rate,
+        resample=args.resample,
     )
+
+
+def check_source(model: Model, args: argparse.Namespace, source: Any) -> None:
+    """Say what of a source is not the model's, without making a loop; nothing of one that cannot be made here."""
+    from edge_rnn.loop.checks import Checks
+
+    if callable(source):
+        try:
+            source = source()
+        except (UnsupportedError, FileError):
+            return
+    kind: Kind = "stored" if not getattr(source, "live", True) else "arriving" if source.blocks else "polled"
+    Checks(model, source, kind, args.rate, "raise", args.any_rate, args.resample, tell)
 
 
 def follow(loop: SensorLoop, shown: Callable[[], AbstractContextManager[object]]) -> int:
@@ -149,9 +178,32 @@ def follow(loop: SensorLoop, shown: Callable[[], AbstractContextManager[object]]
 
 
 def _of_file(model: Model, args: argparse.Namespace) -> Any:
-    from edge_rnn.loop import sources
+    from edge_rnn.loop import Timed, sources
+    from edge_rnn.loop.sources.wav import SUFFIXES
 
-    return sources.Lines(args.file, model.input_size, model.input_names, kind=args.format)
+    path = Path(args.file)
+    suffix = path.suffix.lower()
+    if suffix in SUFFIXES:
+        return sources.Wav(path, model.input_size)
+    if suffix not in (".npz", ".npy"):
+        return sources.Lines(
+            args.file,
+            model.input_size,
+            model.input_names,
+            kind=args.format,
+            time=args.time,
+            columns=args.columns,
+            units=model.input_units,
+        )
+    from edge_rnn.cli.recordings import read_recording
+
+    found = read_recording(path, model, any_rate=True)
+    rate_hz = found.sample_rate_hz
+    if rate_hz is None:
+        rows = iter(found.xs)
+        return sources.Call(lambda: next(rows, None), live=False)
+    timed = (Timed(x, t / rate_hz) for t, x in enumerate(found.xs))
+    return sources.Call(lambda: next(timed, None), live=False, sample_rate_hz=rate_hz)
 
 
 def own_rate(source: Any, model: Model) -> float | None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from edge_rnn.sample_lines import FORMATS, MAX_LINE_BYTES, LineError, LineParser
+from edge_rnn.sample_lines import FORMATS, MAX_LINE_BYTES, HeaderError, LineError, LineParser
 
 __all__ = ["FORMATS", "Sample", "read_samples"]
 
@@ -21,38 +22,39 @@ class Sample:
         Number of the line in the input, from 1.
     values
         As many numbers as the model reads; NaN for a missing one. Empty if there is a problem.
+    t_s
+        Its time in seconds, NaN for none.
     problem
         What is wrong with the line, in words; empty if nothing is.
+    final
+        Whether no later line can be read either.
     """
 
     line: int
     values: Sequence[float] = ()
+    t_s: float = math.nan
     problem: str = ""
+    final: bool = False
 
 
-def read_samples(source: BinaryIO, size: int, names: Sequence[str] = (), kind: str = "auto") -> Iterator[Sample]:
-    """Samples from a file or pipe, each as soon as its line is complete; blank lines are passed over.
+def read_samples(source: BinaryIO, parse: LineParser) -> Iterator[Sample]:
+    """Samples from a file or pipe, each as soon as its line is complete; blank lines and comments are passed over.
 
     Parameters
     ----------
     source
         Opened for reading bytes.
-    size
-        Numbers in a sample.
-    names
-        What the model calls its inputs; columns and keys are found by them.
-    kind
-        ``"csv"``, ``"json"``, or ``"auto"``: JSON if the first line begins with ``[`` or ``{``.
+    parse
+        What reads a line; of this source alone.
     """
-    parse = LineParser(size, names, kind)
     for number, line in _lines(source):
         try:
             values = parse(line)
         except LineError as problem:
-            yield Sample(number, problem=str(problem))
+            yield Sample(number, problem=str(problem), final=isinstance(problem, HeaderError))
         else:
             if values is not None:
-                yield Sample(number, values)
+                yield Sample(number, values, parse.t_s)
 
 
 def _lines(source: BinaryIO) -> Iterator[tuple[int, bytes]]:

@@ -28,7 +28,7 @@ Results go nowhere unless --sink takes them. A recording is played at the model'
 SIGHUP save the state and leave with 0.
 
 examples:
-  edge-rnn serve wrist.safetensors --source 'mpu6050:1?range_g=4' --rate 50
+  edge-rnn serve wrist.safetensors --source 'mpu6050:1?range_g=4&si=1' --rate 50 --resample
   edge-rnn serve load.safetensors --source proc:cpu,memory --rate 1 --sink csv:load.csv --snapshot load.state
 """
 
@@ -73,7 +73,7 @@ def _played_rate(source: Any, model: Model) -> float | None:
     """The rate of a recording, which would be over at once; None for what comes by itself."""
     if callable(source) or getattr(source, "blocks", True) or getattr(source, "live", True):
         return None
-    rate_hz: float | None = getattr(source, "rate_hz", model.sample_rate_hz)
+    rate_hz: float | None = getattr(source, "sample_rate_hz", None) or model.sample_rate_hz
     if rate_hz is None:
         raise InputError("neither the recording nor the model tells a sample rate; give --rate.")
     return rate_hz

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_rnn.cli.console import say, warn
-from edge_rnn.cli.run_loop import add_loop_options, loop_words
+from edge_rnn.cli.run_loop import add_loop_options, check_source, loop_words
 from edge_rnn.cli.unit_file import Service, unit_text
 from edge_rnn.errors import FileError, InputError
 
@@ -26,7 +26,8 @@ full ones. No secret stands in it: a password_file of a broker is read by system
 name and password as variables go into /etc/edge-rnn/edge-rnn-NAME.env.
 
 examples:
-  edge-rnn setup wrist.safetensors --source mpu6050:1 --rate 50 --sink mqtt://broker/wrist -o edge-rnn-wrist.service
+  edge-rnn setup wrist.safetensors --source 'mpu6050:1?si=1' --rate 50 --resample --sink mqtt://broker/wrist \\
+      -o edge-rnn-wrist.service
   sudo cp edge-rnn-wrist.service /etc/systemd/system/ && sudo systemctl enable --now edge-rnn-wrist
 """
 _MOST_BYTES = 512 << 20
@@ -69,7 +70,7 @@ def _setup(args: argparse.Namespace) -> int:
     if source.partition("?")[0] in ("csv:-", "jsonl:-"):
         raise InputError(f"setup got --source {args.source}, but a service has no stdin; expected another source.")
     parse_sink(sink, model)
-    open_source(source, model)  # both say now what is wrong with them
+    check_source(model, args, open_source(source, model))  # both say now what is wrong with them
     service = _service(args, model, source, sink)
     text = unit_text(service)
     for note in _notes(service):

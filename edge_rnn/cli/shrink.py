@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge_rnn.cli.options import positive_float, positive_int
+from edge_rnn.cli.options import add_rate_options, positive_float, positive_int
 from edge_rnn.errors import InputError
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ def add(subparsers: Any) -> None:
     parser.add_argument("model", metavar="MODEL", help="model file, .safetensors, float32")
     parser.add_argument("--data", metavar="RECORDING", required=True, help="what the model is for: see below")
     parser.add_argument("--labels", metavar="FILE", help="a label a line, by name or place; or .npy")
+    add_rate_options(parser)
     parser.add_argument("-o", "--output", metavar="FILE", help="write the best model, .safetensors")
     parser.add_argument("--max-error", metavar="E", type=positive_float, help="relative error at most")
     parser.add_argument("--min-accuracy", metavar="A", type=positive_float, help="accuracy at least, 0 to 1")
@@ -74,7 +75,13 @@ def _shrink(args: argparse.Namespace) -> int:
 
     _check_targets(args)
     model = load(args.model)
-    recording = read_recording(Path(args.data), model, Path(args.labels) if args.labels else None)
+    recording = read_recording(
+        Path(args.data),
+        model,
+        Path(args.labels) if args.labels else None,
+        any_rate=args.any_rate,
+        resample=args.resample,
+    )
     bound = _bound(args, model, recording)
     formats = tuple(each.strip() for each in args.formats.split(",")) if args.formats else FORMATS
     with _progress() as progress:

@@ -28,6 +28,8 @@ class Features:
     ----------
     blocks, live
         The source's.
+    sample_rate_hz
+        Feature vectors a second, where the source knows its rate; else None.
 
     Examples
     --------
@@ -52,6 +54,8 @@ class Features:
         self.front = front
         self.blocks = bool(getattr(source, "blocks", True))
         self.live = bool(getattr(source, "live", True))
+        rate_hz = getattr(source, "sample_rate_hz", None)
+        self.sample_rate_hz = None if rate_hz is None else float(rate_hz * front.ratio)
         self._last: Any = None
 
     def read(self) -> Any:

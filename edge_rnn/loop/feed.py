@@ -9,7 +9,7 @@ from edge_rnn.loop.backoff import Backoff, spell_delay
 from edge_rnn.loop.clock import Clock
 from edge_rnn.loop.hanging import Hanging
 from edge_rnn.loop.journal import Journal
-from edge_rnn.loop.protocols import Array, SampleError, Source
+from edge_rnn.loop.protocols import Array, SampleError, Source, SourceUnfit
 from edge_rnn.loop.ring import Item
 from edge_rnn.loop.sample import fill
 from edge_rnn.loop.schedule import Kind
@@ -27,6 +27,8 @@ class Feed(Protocol):
     """``"running"``, ``"failing"``, ``"retrying"``, ``"stalled"`` or ``"ended"``."""
     failures: int
     stalls: int
+    unfit: SourceUnfit | None
+    """Why the source was given up for good."""
 
     @property
     def dropped(self) -> int:
@@ -83,6 +85,7 @@ class DirectFeed:
         self.state = "running"
         self.failures = 0
         self.stalls = 0
+        self.unfit: SourceUnfit | None = None
 
     @property
     def dropped(self) -> int:
@@ -110,6 +113,9 @@ class DirectFeed:
                 return None
             t_s = fill(x, value)
             problem = ""
+        except SourceUnfit as error:
+            self.unfit, self._ended, self.state = error, True, "ended"
+            return None
         except SampleError as bad:
             t_s, problem = float("nan"), str(bad)
         except Exception as error:

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from edge_rnn.errors import InputError
 
-__all__ = ["Array", "SampleError", "Sink", "SinkClosed", "Source", "Timed"]
+__all__ = ["Array", "SampleError", "Sink", "SinkClosed", "Source", "SourceUnfit", "Timed"]
 
 Array = NDArray[np.float32]
 
@@ -26,6 +26,10 @@ class Timed(NamedTuple):
 
 class SampleError(InputError):
     """There was a sample, but it cannot be used; the source goes on with its next one."""
+
+
+class SourceUnfit(InputError):  # noqa: N818 - told as it is, and not one sample's error
+    """What a source gives is not what the model reads, and no retry will change that: the loop ends with this error."""
 
 
 class SinkClosed(Exception):  # noqa: N818 - a piece of news, not an error
@@ -47,6 +51,15 @@ class Source(Protocol):
     ``steady``
         Whether it is never silent while it works, as a microphone: silence is then answered by making it again. Of
         others (a sensor that reports changes, a broker) silence is only reported.
+
+    Three more are for what the source knows; the loop compares them with what the model is for:
+
+    ``sample_rate_hz``
+        Samples a second, or None. A source without it whose samples are :class:`Timed` is measured.
+    ``units``
+        A text a channel, such as ``"m/s^2"``; unknown ones are compared with nothing.
+    ``timed``
+        True where samples may be :class:`Timed`, so that a ``rate_hz`` of the loop is only how fast they are played.
 
     A ``close()``, if there is one, is called at the end and from another thread than ``read``, which it should wake.
 

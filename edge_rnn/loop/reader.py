@@ -12,7 +12,7 @@ from edge_rnn.loop.clock import Clock
 from edge_rnn.loop.feed import read
 from edge_rnn.loop.hanging import Hanging
 from edge_rnn.loop.journal import Journal
-from edge_rnn.loop.protocols import Array, SampleError, Source
+from edge_rnn.loop.protocols import Array, SampleError, Source, SourceUnfit
 from edge_rnn.loop.rhythm import Rhythm
 from edge_rnn.loop.ring import Item, Ring
 from edge_rnn.loop.sample import fill
@@ -76,6 +76,7 @@ class ThreadFeed:
         self.failures = 0
         self.stalls = 0
         self.state = "running"
+        self.unfit: SourceUnfit | None = None
 
     @property
     def waiting(self) -> int:
@@ -167,6 +168,9 @@ class ThreadFeed:
                         self._end(going_on)
                         return
                     item = Item("", fill(row, value), self._clock.elapsed_ns())
+                except SourceUnfit as error:
+                    self._end(going_on, error)
+                    return
                 except SampleError as bad:
                     item = Item(str(bad), float("nan"), self._clock.elapsed_ns())
                 except BaseException as error:  # a thread that ended by SystemExit would be a silent stop
@@ -182,9 +186,10 @@ class ThreadFeed:
                 self._source = source
             return going_on.is_set()
 
-    def _end(self, going_on: threading.Event) -> None:
+    def _end(self, going_on: threading.Event, unfit: SourceUnfit | None = None) -> None:
         with self._lock:
             if going_on.is_set():
+                self.unfit = unfit
                 self.state = "ended"
                 self._ring.end()
 

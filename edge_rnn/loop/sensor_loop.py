@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from edge_rnn.errors import InputError
+from edge_rnn.loop.checks import ON_MISMATCH, Checks, OnMismatch
 from edge_rnn.loop.chores import Chores
 from edge_rnn.loop.clock import Clock, SystemClock
 from edge_rnn.loop.collector import COLLECT, Collect, off_the_hot_path
@@ -85,6 +86,14 @@ class SensorLoop:
         Takes messages, one sentence each; by default the logger ``edge_rnn.loop`` does.
     clock
         The machine's, or a test's.
+    on_mismatch
+        What becomes of a source whose rate is more than 5 % off the model's or whose units are others: ``"warn"`` a
+        :class:`~edge_rnn.SampleWarning`, ``"raise"`` an InputError. The rate is ``rate_hz``, the source's own, or that
+        of its first samples' times. Samples far outside of the model's ``Standardize``, for long, are a warning.
+    any_rate
+        Take another rate as it is.
+    resample
+        Make the model's rate of the source's by :class:`edge_rnn.frontend.Resample`; ticks are the source's then.
 
     Attributes
     ----------
@@ -98,7 +107,8 @@ class SensorLoop:
     Raises
     ------
     InputError
-        An option is none of those that there are; or a source has no pace of its own and ``rate_hz`` is None.
+        An option is none of those that there are; a source has no pace of its own and ``rate_hz`` is None; or the
+        source is not for the model and ``on_mismatch`` is ``"raise"``.
 
     Examples
     --------
@@ -134,7 +144,11 @@ class SensorLoop:
         spin_s: float = 0.0,
         report: Callable[[str], None] | None = None,
         clock: Clock | None = None,
+        on_mismatch: OnMismatch = "warn",
+        any_rate: bool = False,
+        resample: bool = False,
     ) -> None:
+        _check_choice("on_mismatch", on_mismatch, ON_MISMATCH)
         _check_choice("policy", policy, POLICIES)
         _check_choice("on_bad", on_bad, ON_BAD)
         _check_choice("collect", collect, COLLECT)
@@ -166,7 +180,10 @@ class SensorLoop:
         self._clock: Clock = clock or SystemClock()
         self._journal = Journal(report, self._clock)
         self._outlet = Outlet(sink, self.counters, self._clock, self._journal, self._nothing_presses)
-        self._feed = self._make_feed(source)
+        self._feed, first = self._make_feed(source)
+        self._checks = Checks(
+            stream.model, first, self._feed.kind, rate_hz, on_mismatch, any_rate, resample, self._journal.say
+        )
         self._stepper = Stepper(
             stream,
             self._feed,
@@ -178,6 +195,7 @@ class SensorLoop:
             on_bad,
             Rhythm(reset_after_s or stall_after_s),
             reset_after_s is not None,
+            self._checks,
         )
         self._chores = Chores(
             stream,
@@ -262,7 +280,7 @@ class SensorLoop:
             "counters": self.counters.as_json(),
             "lateness_ns": self.lateness.as_json(),
             "work_ns": self.work.as_json(),
-            "warnings": list(self._warnings),
+            "warnings": [*self._warnings, *self._checks.notes],
             "messages": self._journal.as_json(),
             "x": self._stepper.last.tolist(),
             "y": None if self._stepper.y is None else self._stepper.y.tolist(),
@@ -278,20 +296,21 @@ class SensorLoop:
         y = self._stepper.y
         return self.counters.steps, self._stepper.last.copy(), None if y is None else y.copy()
 
-    def _make_feed(self, source: Source | Callable[[], Source]) -> Feed:
+    def _make_feed(self, source: Source | Callable[[], Source]) -> tuple[Feed, Source]:
+        """What reads the source, and the source itself."""
         make = None
         if isinstance(source, type) or not hasattr(source, "read"):  # a class has a read, and makes what has one
             if not callable(source):
                 raise InputError(f"SensorLoop got {type(source).__name__} as source, expected an object with read().")
             make, source = source, source()
         if getattr(source, "blocks", True):
-            return ThreadFeed(
-                source, make, self.stream.input_size, self._backlog, self._stall_after_s, self._clock, self._journal
-            )
+            size = self.stream.input_size
+            thread = ThreadFeed(source, make, size, self._backlog, self._stall_after_s, self._clock, self._journal)
+            return thread, source
         feed = DirectFeed(source, make, self._clock, self._journal)
         if feed.kind == "polled" and self.rate_hz is None:
             raise InputError("SensorLoop got a source without a pace of its own; give rate_hz.")
-        return feed
+        return feed, source
 
     def _follow(self) -> None:
         """Go through the samples."""
@@ -306,6 +325,10 @@ class SensorLoop:
                 self._pace.as_they_come()
             else:
                 self._pace.at_rate(self.rate_hz, self.policy, self._backlog)
+            if self._feed.ended:
+                self._stepper.finish()
+            if self._feed.unfit is not None:
+                raise self._feed.unfit
 
     def _nothing_presses(self) -> bool:
         return self._feed.kind == "stored" and self.rate_hz is None and not self._pace.stopping

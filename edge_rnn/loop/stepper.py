@@ -8,6 +8,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from edge_rnn.errors import InputError
+from edge_rnn.loop.checks import Checks
 from edge_rnn.loop.clock import Clock
 from edge_rnn.loop.counters import Counters
 from edge_rnn.loop.feed import Feed
@@ -17,6 +18,7 @@ from edge_rnn.loop.outlet import Outlet
 from edge_rnn.loop.protocols import Array
 from edge_rnn.loop.rhythm import Rhythm
 from edge_rnn.loop.ring import Item
+from edge_rnn.sample_times import spell_seconds
 from edge_rnn.stream import Stream
 
 __all__ = ["ON_BAD", "OnBad", "Stepper"]
@@ -36,6 +38,8 @@ class Stepper:
         A pause between two samples that is beyond its bound is a gap.
     resets
         Whether the state starts anew after one.
+    checks
+        What looks at the source, and makes the model's rate of its rate.
     work
         Where the time that a sample takes is counted.
 
@@ -59,6 +63,7 @@ class Stepper:
         on_bad: OnBad,
         rhythm: Rhythm,
         resets: bool,
+        checks: Checks,
     ) -> None:
         self._stream = stream
         self._feed = feed
@@ -70,6 +75,10 @@ class Stepper:
         self._on_bad = on_bad
         self._rhythm = rhythm
         self._resets = resets
+        self._checks = checks
+        self._kept: list[tuple[Array, float]] = []
+        self._input = np.zeros(stream.input_size, np.float32)
+        self._has_input = False
         self._x = np.zeros(stream.input_size, np.float32)
         self._has_last = False
         self._last_t_s = math.nan
@@ -89,12 +98,20 @@ class Stepper:
             self._counters.bad += 1
             self._refuse("bad sample", item.problem, t_s)
         else:
-            self._step(t_s)
+            self._checks.look(self._x, item.t_s)
+            if self._checks.resampling is None and not self._checks.waits and not self._kept:
+                self._step(t_s)
+            else:
+                self._resample(t_s)
         self._work.record(self._clock.now_ns() - start_ns)
 
     def hold(self, t_s: float | None = None) -> None:
         """A step with the last good sample once more, if there was one."""
         if not self._has_last:
+            return
+        if self._checks.resampling is not None:
+            self._x[:] = self._input
+            self._resample(math.nan if t_s is None else t_s)
             return
         try:
             self.y = self._stream.step(self.last)
@@ -114,7 +131,53 @@ class Stepper:
             self._stream.reset()
             self._has_last = False
             self._counters.resets += 1
+        if self._checks.resampling is not None:
+            self._checks.resampling.restart()
         self._journal.tell("gap", f"{why}; the state {answer}.")
+
+    def finish(self) -> None:
+        """No more will come: step with what is still on its way, and look at what the samples were."""
+        self._checks.finish()
+        self._step_kept()
+        if self._checks.resampling is not None:
+            for x, t_s in self._checks.resampling.end():
+                self._x[:] = x
+                self._step(self._clock.wall_s() if math.isnan(t_s) else t_s)
+
+    def _resample(self, t_s: float) -> None:
+        """Steps with what comes of the sample at the model's rate; it is kept where the rate is not known yet."""
+        bad = ~np.isfinite(self._x)
+        if bad.any():  # it would be in each output of the filter's length
+            self._counters.nonfinite += 1
+            if self._stream.on_nonfinite == "raise" or not self._has_input:
+                self._refuse("nonfinite", "it is not finite", t_s)
+                return
+            self._journal.tell("nonfinite", f"sample {self._counters.samples} is not finite.")
+            self._x[bad] = self._input[bad]
+        self._input[:] = self._x
+        self._has_input = True
+        if self._checks.waits:
+            self._kept.append((self._x.copy(), t_s))
+            return
+        self._step_kept()
+        self._step_resampled(t_s)
+
+    def _step_kept(self) -> None:
+        kept, self._kept = self._kept, []
+        for x, t_s in kept:
+            self._x[:] = x
+            self._step_resampled(t_s)
+        if kept:
+            self._x[:] = self._input
+
+    def _step_resampled(self, t_s: float) -> None:
+        resampling = self._checks.resampling
+        if resampling is None:
+            self._step(t_s)
+            return
+        for x, at_s in resampling.push(self._x, t_s):
+            self._x[:] = x
+            self._step(at_s)
 
     def _step(self, t_s: float) -> None:
         refused = self._stream.refused
@@ -153,9 +216,8 @@ class Stepper:
             t_s = self._clock.wall_s()
         elif math.isinf(t_s) or t_s < self._last_t_s:
             self._counters.bad_times += 1
-            self._journal.tell(
-                "time", f"sample {self._counters.samples} has the time {t_s:g} s, after {self._last_t_s:g} s."
-            )
+            now, before = spell_seconds(t_s), spell_seconds(self._last_t_s)
+            self._journal.tell("time", f"sample {self._counters.samples} has the time {now} s, after {before} s.")
             if math.isfinite(t_s):
                 self._last_t_s = t_s
         else:

@@ -19,13 +19,15 @@ __all__ = ["SINKS", "SOURCES", "open_sink", "open_source", "parse_sink"]
 
 SOURCES = {
     "csv:FILE": "lines of CSV, or jsonl:FILE of JSON; - is stdin; ?follow=1 goes on as tail -F does, &start=1 from the "
-    "first line; ?time=COLUMN; ?live=1 lets old samples go",
-    "serial:PORT": "lines from a serial port; ?baud=115200; ?dtr=0&rts=0 lowers its control lines",
+    "first line; ?time=COLUMN or COLUMN,ms (s, us, ns, iso); ?columns=NAME,NAME; ?rate=HZ; ?live=1 lets old samples go",
+    "serial:PORT": "lines from a serial port; ?baud=115200; ?dtr=0&rts=0 lowers its control lines; ?time, ?columns "
+    "and ?rate as for csv",
     "mqtt://HOST/TOPIC": "messages; mqtt://HOST:PORT/TOPIC, mqtts:// with TLS; ?qos=1; ?user=NAME&password_file=FILE, "
-    "or EDGE_RNN_MQTT_USERNAME and EDGE_RNN_MQTT_PASSWORD in the environment; ?ca=FILE; ?cert=FILE&key=FILE",
+    "or EDGE_RNN_MQTT_USERNAME and EDGE_RNN_MQTT_PASSWORD in the environment; ?ca=FILE; ?cert=FILE&key=FILE; ?time, "
+    "?columns, ?rate as for csv",
     "proc:": "the machine's telemetry; proc:cpu,memory,temperature,swap,load in any choice; takes a rate",
     "mpu6050:BUS": "an IMU on an I²C bus; ?address=0x68&range_g=2&range_dps=250&si=1; takes a rate",
-    "wav:FILE": "sound from a file",
+    "wav:FILE": "sound from a file, also .flac and .ogg; ?channel=1",
     "mic:": "sound from a microphone; mic:DEVICE?rate=16000",
 }
 """Forms of a source, and what they are."""
@@ -57,21 +59,22 @@ def open_source(url: str, model: Model) -> Source | Callable[[], Source]:
     """
     scheme, rest = _split(url, SOURCES)
     size, names = model.input_size, model.input_names
+    texts: _Kinds = {"time": str, "columns": _list, "rate": _rate}
     if scheme in ("csv", "jsonl"):
-        path, given = _options(url, rest, {"follow": _flag, "start": _flag, "time": str, "live": _flag})
+        path, given = _options(url, rest, {"follow": _flag, "start": _flag, "live": _flag, **texts})
         if "start" in given:
             given["from_start"] = given.pop("start")
-        return sources.Lines(path, size, names, kind=scheme.removesuffix("l"), **given)
+        return sources.Lines(path, size, names, kind=scheme.removesuffix("l"), **_of_model(given, model))
     if scheme == "wav":
-        path, _ = _options(url, rest, {})
-        return sources.Wav(path, size)
+        path, given = _options(url, rest, {"channel": _places})
+        return sources.Wav(path, size, **given)
     if scheme == "proc":
         fields, _ = _options(url, rest, {})
         return sources.Machine(fields.split(",") if fields else [*FIELDS][:size], size)
     if scheme == "serial":
-        port, given = _options(url, rest, {"baud": _whole, "format": str, "dtr": _flag, "rts": _flag})
+        port, given = _options(url, rest, {"baud": _whole, "format": str, "dtr": _flag, "rts": _flag, **texts})
         given |= {"kind": given.pop("format")} if "format" in given else {}
-        return _maker(partial(sources.SerialLine, port, size, names, **given))
+        return _maker(partial(sources.SerialLine, port, size, names, **_of_model(given, model)))
     if scheme == "mpu6050":
         bus, given = _options(url, rest, {"address": _whole, "range_g": _whole, "range_dps": _whole, "si": _flag})
         if size != 6:
@@ -84,10 +87,10 @@ def open_source(url: str, model: Model) -> Source | Callable[[], Source]:
         given |= {"rate_hz": given.pop("rate")} if "rate" in given else {}
         chosen: str | int | None = int(device) if device.isdecimal() else device or None
         return _maker(partial(sources.Microphone, size, device=chosen, **given))
-    address, given = _broker(url, {"qos": _whole})
+    address, given = _broker(url, {"qos": _whole, **texts})
     if given.get("qos", 0) not in (0, 1, 2):
         raise InputError(f"{url!r} has qos {given['qos']}, expected 0, 1 or 2.")
-    return _maker(partial(sources.Mqtt, address, size, names, **given))
+    return _maker(partial(sources.Mqtt, address, size, names, **_of_model(given, model)))
 
 
 def open_sink(url: str, model: Model, *, header: bool = True) -> Sink:
@@ -155,6 +158,27 @@ def _broker(url: str, kinds: _Kinds) -> tuple[Address, dict[str, Any]]:
     place, given = _options(url, url, {**kinds, **dict.fromkeys(_ADDRESS, str)})
     files = {name: given.pop(name) for name in _ADDRESS if name in given}
     return Address.of(place, **files), given
+
+
+def _of_model(given: dict[str, Any], model: Model) -> dict[str, Any]:
+    """Options of a source of lines, by the names of its parameters."""
+    rate = {"sample_rate_hz": given.pop("rate")} if "rate" in given else {}
+    return {**given, **rate, "units": model.input_units}
+
+
+def _list(text: str) -> tuple[str, ...]:
+    return tuple(each.strip() for each in text.split(","))
+
+
+def _places(text: str) -> tuple[int, ...]:
+    return tuple(int(each) for each in text.split(","))
+
+
+def _rate(text: str) -> float:
+    value = float(text)
+    if not 0 < value < 1e12:
+        raise ValueError
+    return value
 
 
 def _whole(text: str) -> int:

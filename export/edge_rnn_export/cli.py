@@ -206,7 +206,7 @@ def _recording(args: argparse.Namespace, model: Any) -> Any:
     """Samples of ``--recording``, or None."""
     from edge_rnn.cli.recordings import read_recording
 
-    return None if args.recording is None else read_recording(args.recording, model).xs
+    return None if args.recording is None else read_recording(args.recording, model, any_rate=True).xs
 
 
 def _texts(text: str | None) -> list[str]:

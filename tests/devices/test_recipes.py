@@ -206,7 +206,7 @@ def test_machine_on_a_recording(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("default_signals")
 def test_machine_itself_for_a_few_samples(tmp_path: Path) -> None:
-    process = start("generic_x86_64", "--rate", "100", "--snapshot", str(tmp_path / "state"))
+    process = start("generic_x86_64", "--rate", "1", "--snapshot", str(tmp_path / "state"))
     end = time.monotonic() + 120
     while not (tmp_path / "state.lock").exists() and time.monotonic() < end:  # from then on it minds signals
         time.sleep(0.05)

@@ -22,6 +22,7 @@ import edge_rnn
 from edge_rnn import Elman, Model, Stream, reference
 from edge_rnn.cli import main
 from edge_rnn.cli.samples import read_samples
+from edge_rnn.sample_lines import LineParser
 
 ROOT = Path(__file__).parents[2]
 XS = np.random.default_rng(3).standard_normal((20, 3)).astype(np.float32)
@@ -84,7 +85,14 @@ def lines(text: Callable[[np.ndarray], str]) -> str:
 
 
 SPELLINGS = {
-    "header": "first,second,third\n" + CSV,
+    "header": "ax,ay,az\n" + CSV,
+    "other columns": "n,ax,t,ay,az,\n" + lines(lambda x: f"1,{x[0]},5,{x[1]},{x[2]},"),
+    "names in other letters": "AZ; Ax ;aY\n" + lines(lambda x: f"{x[2]};{x[0]};{x[1]}"),
+    "units in the names": "ax [g],ay (m/s^2),az_g\n" + CSV,
+    "comments": "# a log of the watch\n" + CSV.replace("\n", "\n# more\n"),
+    "trailing commas": CSV.replace("\n", ",\n"),
+    "files joined": "ax,ay,az\n" + lines(lambda x: f"az,ay,ax\n{x[2]},{x[1]},{x[0]}"),
+    "comments before json": "# a log\n" + lines(lambda x: json.dumps(x.tolist())),
     "header of numpy.savetxt": "# ay,ax,az\n" + lines(lambda x: f"{x[1]},{x[0]},{x[2]}"),
     "columns by name": "time,AZ,ax,ay\n" + lines(lambda x: f"12:00,{x[2]},{x[0]},{x[1]}"),
     "semicolons": CSV.replace(",", ";"),
@@ -156,7 +164,7 @@ def test_malformed_line(kind: str, name: str, run: Callable[..., Any], model: Mo
 
 
 def test_first_line_that_is_neither_samples_nor_header(run: Callable[..., Any], model: Model) -> None:
-    text = "# a log of the watch\n" + CSV
+    text = "a log\n" + CSV
     code, out, err = run(text)
     assert code == 1
     assert "neither 3 numbers nor a header" in err
@@ -215,7 +223,7 @@ def test_empty_input(run: Callable[..., Any]) -> None:
 
 def test_line_after_an_overlong_one_is_read() -> None:
     text = b"1\n" + b"x" * (3 << 20) + b"\n2\n"
-    found = list(read_samples(io.BytesIO(text), 1))
+    found = list(read_samples(io.BytesIO(text), LineParser(1)))
     assert [(each.line, list(each.values)) for each in found] == [(1, [1.0]), (2, []), (3, [2.0])]
 
 
@@ -313,9 +321,16 @@ def test_progress_goes_to_the_terminal_and_results_to_the_file(model: Model, tmp
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("time,ax,ay\n1,2,3\n", "line 1: it is a header that does not have az once each"),
-        ("ax,ay,ay\n1,2,3\n", "line 1: it is a header that does not have ay, az once each"),
-        ("0,1;0,2;0,3\n", "line 1: '0,1' in column 1 is not a number"),
+        (
+            "time,ax,ay\n1,2,3\n",
+            "line 1: its header has the columns time, ax, ay, but the model reads ax, ay, az: az missing",
+        ),
+        ("ax,ay,ay\n1,2,3\n", "az missing and ay more than once; columns="),
+        ("gx,gy,gz\n1,2,3\n", "the columns gx, gy, gz, but the model reads ax, ay, az"),
+        ("# gx,gy,gz\n1,2,3\n", "the columns gx, gy, gz, but the model reads ax, ay, az"),
+        ("ax,ay,az\n0,1;0,2;0,3\n", "line 2: '0,1' is a number with a decimal comma, expected a point"),
+        ("0,1,0,2,0,3\n", "expected 3; if these are decimal commas"),
+        ("0,1;0,2;0,3\n", "line 1: '0,1' is a number with a decimal comma"),
     ],
 )
 def test_a_first_line_is_never_taken_for_what_it_is_not(run: Callable[..., Any], text: str, words: str) -> None:

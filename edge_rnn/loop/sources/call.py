@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from numpy.typing import ArrayLike
 
@@ -22,11 +22,21 @@ class Call:
         Whether it may wait; then it is called in a thread of its own.
     live
         Whether its samples come at the world's pace.
+    sample_rate_hz, units
+        What is known of the samples, to be compared with the model's.
     """
 
     def __init__(
-        self, function: Callable[[], ArrayLike | Timed | None], *, blocks: bool = False, live: bool = True
+        self,
+        function: Callable[[], ArrayLike | Timed | None],
+        *,
+        blocks: bool = False,
+        live: bool = True,
+        sample_rate_hz: float | None = None,
+        units: Sequence[str] = (),
     ) -> None:
         self.read = function
         self.blocks = blocks
         self.live = live
+        self.sample_rate_hz = sample_rate_hz
+        self.units = tuple(units)

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import select
 import stat
 import threading
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 from edge_rnn.errors import FileError, InputError
 from edge_rnn.loop.line_buffer import LineBuffer
-from edge_rnn.loop.protocols import SampleError, Timed
-from edge_rnn.sample_lines import FORMATS, MAX_LINE_BYTES, LineError, LineParser
+from edge_rnn.loop.protocols import SampleError, SourceUnfit, Timed
+from edge_rnn.sample_lines import FORMATS, MAX_LINE_BYTES, HeaderError, LineError, LineParser
 
 __all__ = ["Lines"]
 
@@ -36,7 +36,14 @@ class Lines:
     kind
         ``"csv"``, ``"json"`` or ``"auto"``.
     time
-        Column or key that holds the time in seconds; takes ``names``, and a header or JSON objects. Empty for none.
+        Column or key of the time, and maybe its unit: ``"ts"``, ``"ts,ms"``, or its place from 1. Empty for a column
+        that is called as times are and whose unit is beyond doubt, if there is one.
+    columns
+        Columns or keys that are meant, in the model's order: names, or places from 1. Empty to go by ``names``.
+    units
+        The model's; a header with other ones is an error.
+    sample_rate_hz
+        Of the recording or device, if it is known.
     follow
         Go on at the end of the file, as lines are added to it (``tail -F``). A file of another inode, or that has
         become shorter, is read from its start once the old one is done; one that is not there is waited for.
@@ -61,20 +68,19 @@ class Lines:
         *,
         kind: str = "auto",
         time: str = "",
+        columns: Sequence[str] = (),
+        units: Sequence[str] = (),
+        sample_rate_hz: float | None = None,
         follow: bool = False,
         from_start: bool = False,
         live: bool = False,
     ) -> None:
         if kind not in FORMATS:
             raise InputError(f"Lines kind got {kind!r}, expected one of {', '.join(FORMATS)}.")
-        if time and not names:
-            raise InputError("Lines with a time take a model with input_names, so that columns are found by them.")
         self._path = None if os.fspath(path) == "-" else Path(path)
         if follow and self._path is None:
             raise InputError("Lines got stdin to follow, expected the name of a file.")
-        self._timed = bool(time)
-        self._parser = partial(LineParser, size + bool(time), [*names, time] if time else names, kind)
-        self._parse = self._parser()
+        self._parse = LineParser(size, names, kind, units=units, columns=columns, time=time)
         self._buffer = LineBuffer(MAX_LINE_BYTES)
         self._follow = follow
         self._at_end = follow and not from_start
@@ -89,6 +95,8 @@ class Lines:
         regular = self._descriptor is not None and stat.S_ISREG(os.fstat(self._descriptor).st_mode)
         self.blocks = not regular
         self.live = live
+        self.sample_rate_hz = sample_rate_hz
+        self.timed = True
 
     def read(self) -> Timed | list[float] | None:
         """The next line's sample; None at the end.
@@ -97,6 +105,8 @@ class Lines:
         ------
         SampleError
             The line holds none.
+        SourceUnfit
+            The header has other columns than the model.
         OSError
             The file cannot be read; the next call goes on where this one was.
         """
@@ -110,10 +120,13 @@ class Lines:
             self._line += 1
             try:
                 values = self._parse(line)
+            except HeaderError as problem:
+                raise SourceUnfit(f"{self._path or 'stdin'}, line {self._line}: {problem}.") from None
             except LineError as problem:
                 raise SampleError(f"line {self._line}: {problem}") from None
             if values is not None:
-                return Timed(values[:-1], values[-1]) if self._timed else values
+                t_s = self._parse.t_s
+                return values if math.isnan(t_s) else Timed(values, t_s)
 
     def close(self) -> None:
         """Have a ``read`` that waits return, soon."""
@@ -143,8 +156,34 @@ class Lines:
             self._let_go()
             raise FileError(f"{self._path}: is a folder, expected a file of samples.")
         if self._at_end:
-            os.lseek(self._descriptor, 0, os.SEEK_END)
+            self._skip_to_end(self._descriptor)
             self._at_end = False
+
+    def _skip_to_end(self, descriptor: int) -> None:
+        """Read the header, and go on with the line that is not complete yet, or the next one."""
+        size = os.fstat(descriptor).st_size
+        self._line = 0
+        head = LineBuffer(MAX_LINE_BYTES)
+        while not self._parse.begun and (data := os.read(descriptor, _CHUNK_BYTES)):
+            head.feed(data)
+            while not self._parse.begun and (line := head.take()) is not None:
+                self._line += 1
+                try:
+                    self._parse(line)
+                except HeaderError as problem:
+                    self._at_end = False
+                    raise SourceUnfit(f"{self._path}, line {self._line}: {problem}.") from None
+                except LineError:
+                    continue
+        place = size
+        while place > 0:
+            begin = max(place - _CHUNK_BYTES, 0)
+            end = os.pread(descriptor, place - begin, begin).rfind(b"\n")
+            if end >= 0 or size - begin > MAX_LINE_BYTES:
+                place = begin + end + 1 if end >= 0 else size
+                break
+            place = begin
+        os.lseek(descriptor, place, os.SEEK_SET)
 
     def _check_followed(self, mode: int) -> None:
         if not stat.S_ISREG(mode):
@@ -183,7 +222,8 @@ class Lines:
         elif self._replaced():
             self._buffer.end()
             self._let_go()
-            self._parse, self._line = self._parser(), 0
+            self._parse.renew()
+            self._line = 0
         else:
             self._closed.wait(_LOOK_S)
 

@@ -26,6 +26,11 @@ class Machine:
     root
         Where ``proc`` and ``sys`` are.
 
+    Attributes
+    ----------
+    units
+        A text a field; empty for none.
+
     Raises
     ------
     InputError
@@ -47,6 +52,8 @@ class Machine:
             )
         self._root = Path(root)
         self._fields = [FIELDS[field] for field in fields]
+        self.units = tuple(_UNITS.get(field, "") for field in fields)
+        self.units_remedy = "name the fields in the model's order, such as proc:cpu,temperature"
         self._busy = self._all = 0
         for name, field in zip(fields, self._fields, strict=True):
             try:
@@ -102,6 +109,8 @@ class Machine:
             raise LookupError("no thermal zone tells its temperature")
         return hottest
 
+
+_UNITS = {"cpu": "%", "memory": "%", "swap": "%", "temperature": "°C"}
 
 FIELDS: dict[str, Callable[[Machine], float]] = {
     "cpu": Machine._cpu,

@@ -35,6 +35,8 @@ class Microphone:
 
     Attributes
     ----------
+    sample_rate_hz
+        Samples for the model a second.
     overflows
         How often sound was lost because nobody fetched it.
 
@@ -64,6 +66,7 @@ class Microphone:
                 f"a microphone takes PortAudio, which cannot be loaded ({error}); sudo apt install libportaudio2."
             ) from None
         self._size = size
+        self.sample_rate_hz = rate_hz / size
         self._count = max(round(rate_hz * block_s / size), 1)
         self._sounddevice: Any = sounddevice
         self._device = device

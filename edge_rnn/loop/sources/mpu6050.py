@@ -47,6 +47,11 @@ class Mpu6050:
     open_bus
         Makes the bus, something like ``smbus2.SMBus``; by default that.
 
+    Attributes
+    ----------
+    units
+        A text a channel.
+
     Raises
     ------
     InputError
@@ -87,6 +92,8 @@ class Mpu6050:
         acceleration = range_g / _FULL_SCALE * (G_MS2 if si else 1.0)
         rate = range_dps / _FULL_SCALE * (3.141592653589793 / 180 if si else 1.0)
         self._scales = (acceleration,) * 3 + (rate,) * 3
+        self.units = ("m/s^2",) * 3 + ("rad/s",) * 3 if si else ("g",) * 3 + ("°/s",) * 3
+        self.units_remedy = "mpu6050:BUS?si=0 gives g and °/s" if si else "mpu6050:BUS?si=1 gives m/s^2 and rad/s"
         self._bus: Any = None
         self._last = b""
         self._repeats = 0

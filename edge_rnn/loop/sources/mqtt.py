@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import queue
 import threading
 from collections.abc import Sequence
@@ -9,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from edge_rnn.errors import InputError
 from edge_rnn.loop.mqtt_client import KEEPALIVE_S, Address, connection_problem, make_client, refusal
-from edge_rnn.loop.protocols import SampleError
-from edge_rnn.sample_lines import LineError, LineParser
+from edge_rnn.loop.protocols import SampleError, SourceUnfit, Timed
+from edge_rnn.sample_lines import HeaderError, LineError, LineParser
 
 if TYPE_CHECKING:
     from paho.mqtt.client import Client
@@ -35,11 +36,13 @@ class Mqtt:
     size
         Numbers in a sample.
     names
-        What the model calls its inputs; JSON's keys are found by them.
+        What the model calls its inputs; columns and JSON's keys are found by them.
     qos
         0, 1 or 2.
     kind
         ``"csv"``, ``"json"`` or ``"auto"``.
+    time, columns, units, sample_rate_hz
+        As for :class:`Lines`.
 
     Raises
     ------
@@ -53,27 +56,41 @@ class Mqtt:
 
     blocks = True
     live = True
+    timed = True
 
     def __init__(
-        self, address: Address, size: int, names: Sequence[str] = (), *, qos: int = 0, kind: str = "auto"
+        self,
+        address: Address,
+        size: int,
+        names: Sequence[str] = (),
+        *,
+        qos: int = 0,
+        kind: str = "auto",
+        time: str = "",
+        columns: Sequence[str] = (),
+        units: Sequence[str] = (),
+        sample_rate_hz: float | None = None,
     ) -> None:
         if qos not in (0, 1, 2):
             raise InputError(f"Mqtt qos got {qos}, expected 0, 1 or 2.")
         make_client(address, reconnects=False)  # says now if it cannot be
         self._address = address
         self._qos = qos
-        self._parse = LineParser(size, names, kind)
+        self._parse = LineParser(size, names, kind, units=units, columns=columns, time=time, chatty=True)
+        self.sample_rate_hz = sample_rate_hz
         self._client: Client | None = None
         self._messages: queue.Queue[bytes | OSError] = queue.Queue(_PLACES)
         self._closed = False
 
-    def read(self) -> list[float] | None:
+    def read(self) -> Timed | list[float] | None:
         """The next message's sample.
 
         Raises
         ------
         SampleError
             The message holds none.
+        SourceUnfit
+            The header has other columns than the model.
         OSError
             The broker does not answer, refuses us, or is gone.
         """
@@ -91,10 +108,13 @@ class Mqtt:
                 raise SampleError(f"a message has {len(message)} bytes, expected at most {_LONGEST_BYTES}")
             try:
                 values = self._parse(message)
+            except HeaderError as problem:
+                raise SourceUnfit(f"a message: {problem}.") from None
             except LineError as problem:
                 raise SampleError(f"a message: {problem}") from None
             if values is not None:
-                return values
+                t_s = self._parse.t_s
+                return values if math.isnan(t_s) else Timed(values, t_s)
         return None
 
     def close(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import termios
 from collections.abc import Callable, Sequence
@@ -11,9 +12,9 @@ from typing import Any
 
 from edge_rnn.errors import InputError, UnsupportedError
 from edge_rnn.loop.line_buffer import LineBuffer
-from edge_rnn.loop.protocols import SampleError
+from edge_rnn.loop.protocols import SampleError, SourceUnfit, Timed
 from edge_rnn.loop.remedies import device_problem, listed
-from edge_rnn.sample_lines import LineError, LineParser
+from edge_rnn.sample_lines import HeaderError, LineError, LineParser
 
 __all__ = ["SerialLine"]
 
@@ -40,13 +41,15 @@ class SerialLine:
     size
         Numbers in a sample.
     names
-        What the model calls its inputs; JSON's keys are found by them.
+        What the model calls its inputs; columns and JSON's keys are found by them.
     baud
         Bits a second.
     kind
         ``"csv"``, ``"json"`` or ``"auto"``.
     dtr, rts
         Whether these control lines are raised while the port is open.
+    time, columns, units, sample_rate_hz
+        As for :class:`Lines`.
 
     Raises
     ------
@@ -56,6 +59,7 @@ class SerialLine:
 
     blocks = True
     live = True
+    timed = True
 
     def __init__(
         self,
@@ -67,6 +71,10 @@ class SerialLine:
         kind: str = "auto",
         dtr: bool = True,
         rts: bool = True,
+        time: str = "",
+        columns: Sequence[str] = (),
+        units: Sequence[str] = (),
+        sample_rate_hz: float | None = None,
     ) -> None:
         try:
             import serial
@@ -85,20 +93,23 @@ class SerialLine:
             raise InputError(f"SerialLine got the port {port!r}: {error}; expected such as /dev/ttyUSB0.") from None
         self._open: Callable[[], Any] = partial(_opened, made, port, dtr, rts)
         self._enough_quiet_s = max(_LOOK_S, _QUIET_BITS / baud)
-        self._parse = LineParser(size, names, kind)
+        self._parse = LineParser(size, names, kind, units=units, columns=columns, time=time, chatty=True)
+        self.sample_rate_hz = sample_rate_hz
         self._buffer = LineBuffer(_LONGEST_BYTES)
         self._port: Any = None
         self._whole = False
         self._quiet_s = 0.0
         self._closed = False
 
-    def read(self) -> list[float] | None:
+    def read(self) -> Timed | list[float] | None:
         """The next line's sample.
 
         Raises
         ------
         SampleError
             The line holds none.
+        SourceUnfit
+            The header has other columns than the model.
         OSError
             The port is not there, or gone.
         """
@@ -116,10 +127,13 @@ class SerialLine:
                 raise SampleError(f"a line is longer than {_LONGEST_BYTES} bytes; the baud rate may be another one")
             try:
                 values = self._parse(line)
+            except HeaderError as problem:
+                raise SourceUnfit(f"a line from the port: {problem}.") from None
             except LineError as problem:
                 raise SampleError(f"a line from the port: {problem}") from None
             if values is not None:
-                return values
+                t_s = self._parse.t_s
+                return values if math.isnan(t_s) else Timed(values, t_s)
         return None
 
     def close(self) -> None:

@@ -1,28 +1,32 @@
-"""Sound from a WAV file, block by block."""
+"""Sound from a file, block by block."""
 
 from __future__ import annotations
 
 import os
-import wave
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from edge_rnn.errors import FileError
+from edge_rnn.errors import FileError, UnsupportedError
 from edge_rnn.loop.protocols import Array, SampleError, Timed
 
-__all__ = ["Wav", "pcm"]
+__all__ = ["SUFFIXES", "Wav"]
+
+SUFFIXES = (".wav", ".flac", ".ogg", ".oga", ".opus", ".aif", ".aiff", ".w64", ".rf64", ".caf", ".mp3")
+"""Of files that are sound."""
 
 _BLOCK_FRAMES = 4096
 
 
 class Wav:
-    """Samples of a recording in PCM with 8, 16, 24 or 32 bits, as numbers from -1 to 1, with their times.
+    """Samples of a recording as numbers from -1 to 1, with their times, through soundfile.
 
-    A model that reads as many numbers as there are channels gets one frame at a time; where there is one channel, a
-    model that reads I numbers gets I at a time, one after the other.
+    ``pip install 'edge-rnn[audio]'``. All that libsndfile reads: WAV of 8 to 32 bits, floating point and extensible,
+    RF64, FLAC, Ogg. A model that reads as many numbers as there are channels gets one frame at a time; where there is
+    one channel, a model that reads I numbers gets I at a time, one after the other.
 
     Parameters
     ----------
@@ -30,40 +34,53 @@ class Wav:
         The file.
     size
         Numbers in a sample.
+    channel
+        The channels to take, from 1; empty for all.
 
     Attributes
     ----------
-    rate_hz
+    sample_rate_hz
         Samples for the model a second.
 
     Raises
     ------
     FileError
-        The file cannot be read, is none that the standard library's ``wave`` takes, or has other channels.
+        The file cannot be read, is no sound, or has other channels.
+    UnsupportedError
+        soundfile is not installed.
     """
 
     blocks = False
     live = False
 
-    def __init__(self, path: str | os.PathLike[str], size: int) -> None:
+    def __init__(self, path: str | os.PathLike[str], size: int, *, channel: Sequence[int] = ()) -> None:
         self._path = Path(path)
         try:
-            self._file = wave.open(os.fspath(path), "rb")  # noqa: SIM115 - read from for as long as the source lives
-        except (OSError, EOFError, wave.Error, ValueError, RuntimeError) as error:  # the last: a chunk beyond its end
-            reason = getattr(error, "strerror", None) or str(error) or "it ends too early"
-            raise FileError(f"{path}: cannot be read as a WAV file of PCM: {reason}.") from None
-        channels = self._file.getnchannels()
-        if channels not in (1, size) or self._file.getsampwidth() not in (1, 2, 3, 4) or self._file.getframerate() < 1:
-            bits = 8 * self._file.getsampwidth()
+            import soundfile
+        except (ModuleNotFoundError, OSError) as error:  # the latter: libsndfile is missing
+            raise UnsupportedError(
+                f"a sound file takes soundfile, which cannot be loaded ({error}); pip install 'edge-rnn[audio]'."
+            ) from None
+        try:
+            with self._path.open("rb"):  # says why not, which libsndfile does not
+                self._file: Any = soundfile.SoundFile(os.fspath(path))
+        except (OSError, ValueError, TypeError, RuntimeError) as error:
+            reason = getattr(error, "strerror", None) or getattr(error, "error_string", None) or str(error)
+            raise FileError(f"{path}: cannot be read as sound: {reason.rstrip('.')}.") from None
+        chosen = [place - 1 for place in channel] or [*range(self._file.channels)]
+        if max(chosen) >= self._file.channels or min(chosen) < 0 or len(chosen) not in (1, size):
+            count = self._file.channels
             self._file.close()
+            some = ",".join(map(str, range(1, size + 1))) if size <= count else "1"
             raise FileError(
-                f"{path}: has {channels} channels of {bits} bits, but the model reads {size} numbers; expected 1 or "
-                f"{size} channels of 8, 16, 24 or 32 bits."
+                f"{path}: has {count} channel{'s' * (count > 1)}, of which {len(chosen)} are asked for, but the model "
+                f"reads {size} numbers; ?channel={some} says which channels are meant, from 1."
             )
+        self._chosen = None if chosen == [*range(self._file.channels)] else chosen
         self._size = size
-        self._frames = size // channels  # in a sample
-        self.rate_hz = self._file.getframerate() / self._frames
-        self._block = np.empty((0, size), np.float32)
+        self._frames = size // len(chosen)  # in a sample
+        self.sample_rate_hz = self._file.samplerate / self._frames
+        self._block: Array = np.empty((0, size), np.float32)
         self._place = 0
         self._given = 0
         self._told = False
@@ -74,50 +91,54 @@ class Wav:
         Raises
         ------
         SampleError
-            Once, at the end: the file is shorter than its header says.
+            Once, at the end: the file is shorter than its header says, or damaged.
         """
         if self._place == len(self._block):
-            self._fetch()
+            problem = self._fetch()
             if not len(self._block):
-                self._tell_missing()
+                self._tell_missing(problem)
                 return None
         x = self._block[self._place]
         self._place += 1
         self._given += 1
-        return Timed(x, (self._given - 1) / self.rate_hz)
+        return Timed(x, (self._given - 1) / self.sample_rate_hz)
 
     def close(self) -> None:
         """Close the file."""
         self._file.close()
 
-    def _fetch(self) -> None:
+    def _fetch(self) -> str:
+        """Read the next block; empty at the end, and where the file is damaged, which is said."""
         wanted = max(_BLOCK_FRAMES // self._frames, 1) * self._frames
+        problem = ""
         try:
-            data = self._file.readframes(wanted)
-        except (EOFError, wave.Error, ValueError, RuntimeError):  # it is damaged here, and would be the next time
-            data = b""
-        values = pcm(data, self._file.getsampwidth())
+            frames = self._file.read(wanted, dtype="float32", always_2d=True)
+        except (RuntimeError, ValueError, OSError) as error:
+            frames, problem = np.empty((0, self._file.channels), np.float32), str(error)
+        if self._chosen is not None:
+            frames = frames[:, self._chosen]
+        values = np.ascontiguousarray(frames).reshape(-1)
         whole = len(values) // self._size * self._size
         self._block = values[:whole].reshape(-1, self._size)
         self._place = 0
+        return problem
 
-    def _tell_missing(self) -> None:
-        claimed = self._file.getnframes() // self._frames
-        if claimed > self._given and not self._told:
-            self._told = True
-            raise SampleError(f"{self._path} ends after {self._given} of the {claimed} samples that its header claims")
+    def _tell_missing(self, problem: str) -> None:
+        if self._told or self._file.closed:
+            return
+        self._told = True
+        claimed = max(self._file.frames, self._claimed()) // self._frames
+        if claimed > self._given:
+            why = f": {problem}" if problem else ""
+            raise SampleError(
+                f"{self._path} ends after {self._given} of the {claimed} samples that its header claims{why}"
+            )
 
-
-def pcm(data: bytes, width: int) -> Array:
-    """Samples ``(n,)`` float32 from -1 to 1 from little-endian PCM of ``width`` bytes; 8 bits are unsigned."""
-    raw = np.frombuffer(data, np.uint8, len(data) // width * width)
-    if width == 1:
-        unsigned: Array = (raw.astype(np.float32) - 128) / np.float32(128)
-        return unsigned
-    if width == 3:  # into the upper bytes of 32 bits
-        wide = np.zeros((len(raw) // 3, 4), np.uint8)
-        wide[:, 1:] = raw.reshape(-1, 3)
-        raw, width = wide.reshape(-1), 4
-    whole: NDArray[np.signedinteger[Any]] = raw.view(f"<i{width}")
-    scaled: Array = (whole / float(1 << (8 * width - 1))).astype(np.float32)
-    return scaled
+    def _claimed(self) -> int:
+        """Frames that a header claims beyond the file's end, which libsndfile tells in its log alone; else 0."""
+        log = self._file.extra_info
+        lie = re.search(r"data\s*:\s*(\d+) \(should be (\d+)\)", log)
+        align = re.search(r"Block Align\s*:\s*(\d+)", log)
+        if not lie or not align or int(lie[1]) < int(lie[2]) or not int(align[1]):
+            return 0
+        return int(lie[1]) // int(align[1])
