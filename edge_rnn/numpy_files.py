@@ -15,14 +15,17 @@ from numpy.typing import NDArray
 from edge_rnn.budget import Budget
 from edge_rnn.errors import EdgeRnnError, FileError
 
-__all__ = ["MAX_FILE_BYTES", "read_arrays"]
+__all__ = ["MAX_FILE_BYTES", "RATE_NAMES", "read_arrays"]
 
 MAX_FILE_BYTES = 2**31
 """Largest file that is read."""
 
+RATE_NAMES = ("sample_rate_hz", "rate_hz", "sample_rate", "sampling_rate", "fs")
+"""Arrays that hold the sample rate of ``x`` in Hz."""
+
 _FLOOR = 2**26
 _REMEDY = "save it unpacked, with numpy.savez, or a part of it"
-_NAMES = ("x", "y")
+_NAMES = ("x", "y", *RATE_NAMES)
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 _MAX_DIMENSIONS = 32
 _LONGEST_HEADER = 2**16
@@ -31,7 +34,7 @@ _LAST_LETTER = 0x10FFFF
 
 
 def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
-    """Arrays of a file: ``x`` and ``y``, if it is an ``.npz`` that holds them; that of an ``.npy`` under ``""``.
+    """Arrays of a file: ``x``, ``y`` and ``RATE_NAMES``, of an ``.npz`` that has them; ``""`` of an ``.npy``.
 
     Raises
     ------

@@ -12,13 +12,11 @@ from numpy.typing import NDArray
 from edge_rnn.cli.samples import read_samples
 from edge_rnn.errors import FileError
 from edge_rnn.model import Model
-from edge_rnn.numpy_files import read_arrays
+from edge_rnn.numpy_files import RATE_NAMES, read_arrays
 from edge_rnn.sample_lines import LineParser
 from edge_rnn.sample_rate import RateMeter, check_rate
 
 __all__ = ["LabelledRecording", "read_recording"]
-
-_RATES = ("sample_rate_hz", "rate_hz", "sample_rate", "sampling_rate", "fs")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -106,7 +104,7 @@ def _numpy(path: Path) -> tuple[NDArray[Any], NDArray[Any] | None, float | None]
         return _numbers(path, found[""]), None, None
     if "x" not in found:
         raise FileError(f"{path}: has no array 'x', expected x (time, channels) and perhaps y (time,).")
-    rate_hz = next((_rate(path, name, found[name]) for name in _RATES if name in found), None)
+    rate_hz = next((_rate(path, name, found[name]) for name in RATE_NAMES if name in found), None)
     return _numbers(path, found["x"]), found.get("y"), rate_hz
 
 

@@ -103,14 +103,16 @@ def _run(args: argparse.Namespace) -> int:
     model = load(args.model)
     if args.source and (args.columns or args.time):
         raise InputError("--columns and --time are for FILE; a source has them after its question mark: ?columns=…")
-    if wants_loop(args) or Path(args.file).suffix.lower() in SUFFIXES:
+    suffix = Path(args.file).suffix.lower()
+    stored = suffix in (".npz", ".npy") and not args.source
+    if wants_loop(args, but="resample" if stored else "") or suffix in SUFFIXES:
         _tell_unkept(model)
         return run_loop(model, args)
     if args.on_bad == "hold":
         raise InputError("--on-bad hold is for a loop: give --source or --rate.")
     args.on_bad, args.on_nonfinite = args.on_bad or "raise", args.on_nonfinite or "raise"
-    if Path(args.file).suffix in (".npz", ".npy"):
-        recording = read_recording(Path(args.file), model, any_rate=args.any_rate)
+    if stored:
+        recording = read_recording(Path(args.file), model, any_rate=args.any_rate, resample=args.resample)
         rows = (Sample(place, values) for place, values in enumerate(recording.xs.tolist(), 1))
         return _follow(model, rows, args, _Place(args.file, "sample"), recording.labels)
     parse = LineParser(

@@ -85,9 +85,9 @@ def loop_words(args: argparse.Namespace, without: Container[str]) -> list[str]:
     return words
 
 
-def wants_loop(args: argparse.Namespace) -> bool:
-    """Whether one of the options that make a loop was given."""
-    return any(getattr(args, name, None) for name in _TRIGGERS)
+def wants_loop(args: argparse.Namespace, but: str = "") -> bool:
+    """Whether one of the options that make a loop was given, other than ``but``."""
+    return any(getattr(args, name, None) for name in _TRIGGERS if name != but)
 
 
 class _Forms(argparse.Action):

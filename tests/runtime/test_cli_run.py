@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
 import json
 import os
@@ -214,6 +215,47 @@ def test_one_channel_takes_bare_numbers(tmp_path: Path, capsys: pytest.CaptureFi
     options = ["--format", "json", "--output", "json"]
     assert main(["run", str(tmp_path / "m.safetensors"), str(tmp_path / "x.jsonl"), *options]) == 0
     assert json.loads(capsys.readouterr().out.splitlines()[1]) == {"t": 1, "y": [float(str(expected[1, 0]))]}
+
+
+def test_recordings_of_numpy_are_run_and_their_labels_counted(
+    model: Model, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any
+) -> None:  # fmt: skip
+    """At the model's rate, at another one, and brought from it: each sample as it is, or none."""
+    monkeypatch.chdir(tmp_path)
+    edge_rnn.save(dataclasses.replace(model, sample_rate_hz=10.0), "m.safetensors")
+    expected = Stream(model).run(XS)
+    truth = expected.argmax(1)
+    truth[:5] = (truth[:5] + 1) % 4
+    np.savez("a.npz", x=XS, y=truth, sample_rate_hz=10)
+    assert main(["run", "m.safetensors", "a.npz", "--output", "json"]) == 0
+    out, err = capsys.readouterr()
+    assert np.array_equal(outputs(out), expected)
+    assert "a.npz: 15 of 20 samples right, 75.00%." in err
+    np.savez("b.npz", x=np.repeat(XS, 3, 0), y=np.repeat(truth, 3), fs=30.0)
+    assert main(["run", "m.safetensors", "b.npz"]) == 1
+    assert "the sample rate of the recording is 30 Hz, but the model is for 10 Hz" in capsys.readouterr().err
+    for options, count in ((["--any-rate"], 60), (["--resample"], 20)):
+        assert main(["run", "m.safetensors", "b.npz", *options, "--output", "json"]) == 0
+        assert len(outputs(capsys.readouterr().out)) == count, options
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "words"),
+    [
+        ("t_s,ax,ay,az\n", [], "by their times, is 50 Hz, but the model is for 10 Hz"),
+        ("at,ax,ay,az\n", ["--time", "at,s"], "is 50 Hz, but the model is for 10 Hz"),
+        ("at,ax,ay,az\n", ["--time", "at,ms"], "is 50000 Hz"),
+        ("at,ax,ay,az\n", [], ""),
+        ("t_s,ax,ay,az\n", ["--any-rate"], ""),
+    ],
+)
+def test_times_of_another_rate_end_a_run(
+    text: str, options: list[str], words: str, model: Model, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:  # fmt: skip
+    edge_rnn.save(dataclasses.replace(model, sample_rate_hz=10.0), tmp_path / "m.safetensors")
+    (tmp_path / "xs.csv").write_text(text + "".join(f"{t / 50},1,2,3\n" for t in range(30)))
+    code = main(["run", str(tmp_path / "m.safetensors"), str(tmp_path / "xs.csv"), *options])
+    assert (code, words in capsys.readouterr().err) == (int(bool(words)), True)
 
 
 def test_empty_input(run: Callable[..., Any]) -> None:
