@@ -70,7 +70,7 @@ def test_model_as_text_with_a_paced_run_and_a_picture(
 ) -> None:
     needs.package("matplotlib")
     picture = tmp_path / "jitter.png"
-    arguments = [path, "--steps", "200", "--rate", "2000", "--seconds", "0.02", "--plot", str(picture)]
+    arguments = [path, "--any-rate", "--steps", "200", "--rate", "2000", "--seconds", "0.02", "--plot", str(picture)]
     assert main(["bench", *arguments]) == 0
     out = capsys.readouterr().out
     for text in ("from Python", "compiled loop", "roofline", "at 50 samples a second", "of 40 deadlines missed", "█"):
@@ -260,7 +260,11 @@ def test_denormals_command(capsys: pytest.CaptureFixture[str]) -> None:
         (["--table", "--shape", "16x64"], 2, "got '16x64', expected input and hidden size, such as 16,64"),
         (["--table", "--shape", "0,64"], 2, "got '0,64', expected input and hidden size"),
         (["--table", "--cell", "rnn"], 2, "invalid choice: 'rnn'"),
-        (["{path}", "--steps", "100", "--rate", "1", "--seconds", "0.5"], 1, "is 0 samples, expected 1 to 10000000"),
+        (
+            ["{path}", "--any-rate", "--steps", "100", "--rate", "1", "--seconds", "0.5"],
+            1,
+            "is 0 samples, expected 1 to 10000000",
+        ),
         (["{path}", "--plot", "{path}"], 1, "expected a name that ends in .png"),
     ],
 )
