@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import hashlib
+import math
 import os
 import re
 import secrets
@@ -22,11 +23,13 @@ from pathlib import Path
 
 from edge_rnn.errors import FileError
 
-__all__ = ["remove_left_overs", "write", "written_aside"]
+__all__ = ["refuse_planted_link", "remove_left_overs", "write", "written_aside"]
 
 _ASIDE = re.compile(r"\.edge_rnn-(?:([0-9a-f]{8})-)?[0-9a-f]{16}\.tmp")
 _DAY_S = 86400.0
+_SWEEP_EVERY_S = 60.0
 _OTHERS = stat.S_IWGRP | stat.S_IWOTH
+_swept_s: dict[Path, float] = {}
 
 
 def write(
@@ -97,7 +100,7 @@ def _written(
 ) -> Iterator[Path]:
     try:
         target = _target(Path(path), follow)
-        if durable:
+        if durable or _is_due(target.parent):
             remove_left_overs(target.parent)
         aside, descriptor, mode = _made(target, mode)
     except FileError as error:
@@ -145,6 +148,15 @@ def remove_left_overs(folder: Path) -> None:
                     _remove_left_over(folder / name, 0.0 if found[1] == _boot() else _DAY_S)
 
 
+def _is_due(folder: Path) -> bool:
+    """Whether what writes often, and to no disk, is to look for left-overs: once a minute in each folder."""
+    now_s = time.monotonic()
+    is_due = now_s - _swept_s.get(folder, -math.inf) >= _SWEEP_EVERY_S
+    if is_due:
+        _swept_s[folder] = now_s
+    return is_due
+
+
 def _remove_left_over(path: Path, least_age_s: float) -> None:
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
@@ -160,12 +172,26 @@ def _remove_left_over(path: Path, least_age_s: float) -> None:
         os.close(descriptor)
 
 
+def refuse_planted_link(path: Path) -> None:
+    """Refuse a link that another user made in a folder for several users, by the rule that Linux has for ``/tmp``.
+
+    Raises
+    ------
+    FileError
+        It is one; the message does not name it.
+    OSError
+        It cannot be found out.
+    """
+    if path.is_symlink():
+        link, folder = path.lstat(), path.parent.stat()
+        if folder.st_mode & _OTHERS and link.st_uid not in (os.geteuid(), folder.st_uid):
+            raise FileError("it is a link that another user made; remove it, or write elsewhere.")
+
+
 def _target(path: Path, follow: bool) -> Path:
     """The file that will be replaced, once it is known that it can be."""
-    if follow and path.is_symlink():
-        link, folder = path.lstat(), path.parent.stat()
-        if folder.st_mode & _OTHERS and link.st_uid not in (os.geteuid(), folder.st_uid):  # as Linux in /tmp
-            raise FileError("it is a link that another user made; remove it, or write elsewhere.")
+    if follow:
+        refuse_planted_link(path)
     target = path.resolve() if follow else path.parent.resolve() / path.name
     if not target.parent.is_dir():
         raise FileError(f"there is no folder {str(target.parent)!r}; make it first.")

@@ -13,8 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from edge_rnn import Dense, Model, atomic
 from edge_rnn.atomic import write, written_aside
 from edge_rnn.errors import FileError
+from edge_rnn.loop.sinks import Lines
 
 
 def test_file_takes_its_name_when_the_block_ends(tmp_path: Path) -> None:
@@ -101,6 +103,18 @@ def test_what_a_killed_writer_left_is_removed_and_what_one_is_writing_is_not(tmp
     assert not (tmp_path / "a").exists()
 
 
+def test_what_writes_often_looks_once_a_minute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    swept: list[Path] = []
+    now_s = iter([100.0, 101.0, 159.0, 161.0, 162.0])
+    monkeypatch.setattr(atomic, "remove_left_overs", swept.append)
+    monkeypatch.setattr(time, "monotonic", lambda: next(now_s))
+    for place in range(5):
+        write(tmp_path / "status", b"%d" % place, durable=False)
+    assert swept == [tmp_path, tmp_path]
+    write(tmp_path / "model", b"")
+    assert len(swept) == 3
+
+
 def test_what_another_machine_left_is_removed_after_a_day(tmp_path: Path) -> None:
     young, old = (tmp_path / f".edge_rnn-{start}-0123456789abcdef.tmp" for start in ("00000000", "11111111"))
     for path in (young, old):
@@ -150,6 +164,8 @@ def test_link_of_another_user_is_not_followed_in_a_folder_for_all(tmp_path: Path
     os.chown(link, 65534, 65534, follow_symlinks=False)
     with pytest.raises(FileError, match="a link that another user made"):
         write(link, b"new")
+    with pytest.raises(FileError, match="link: cannot be written: it is a link that another user made"):
+        Lines(link, Model([Dense([[1.0]])]))
     assert (tmp_path / "victim").read_bytes() == b"precious"
 
 

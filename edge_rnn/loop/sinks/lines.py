@@ -6,6 +6,7 @@ import contextlib
 import os
 from pathlib import Path
 
+from edge_rnn.atomic import refuse_planted_link
 from edge_rnn.errors import FileError, InputError
 from edge_rnn.loop.protocols import Array, SinkClosed
 from edge_rnn.model import Model
@@ -77,7 +78,10 @@ class Lines:
             empty = True
         else:
             try:
+                refuse_planted_link(self._path)
                 self._descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            except FileError as error:
+                raise FileError(f"{self._path}: cannot be written: {error.args[0]}") from None
             except (OSError, ValueError) as error:
                 reason = getattr(error, "strerror", None) or error
                 raise FileError(f"{self._path}: cannot be written: {reason}.") from None
