@@ -43,7 +43,7 @@ class Places:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a model reads, and what the user says of the input.
+    """Numbers that a model reads, and what the user says of the input.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ class Columns:
         self._wanted = wanted
 
     def has_all(self, header: Sequence[str]) -> bool:
-        """Whether a line has all of the names that are looked for, and so can be nothing but a header."""
+        """True for a line that has all of the names that are looked for, and so can be nothing but a header."""
         names = [each for each in self._wanted.columns or self._wanted.names if not _is_place(each)]
         return bool(names) and all(_find(header, name) for name in names)
 

@@ -158,7 +158,7 @@ def _fields(text: str) -> list[str]:
 
 
 def _is_header(fields: list[str]) -> bool:
-    """Whether a line without numbers holds names: nothing that stands for a missing one, and no digit in front."""
+    """True for a line without numbers that holds names: none stands for a missing value or begins with a digit."""
     named = [field for field in fields if field]
     return bool(named) and not any(
         field.casefold() in _MISSING or field[0].isdigit() or field[0] in "+-." for field in named
@@ -182,7 +182,7 @@ def _number(field: str, column: int) -> float:
 
 
 def _commas(text: str, size: int) -> str:
-    """What to say of a line whose numbers have commas in place of points; empty where they have not."""
+    """Problem of a line whose numbers have commas in place of points; empty where they have not."""
     parts = [each for each in re.split(r"[;\t ]+", text) if each]
     found = next((each for each in parts if "," in each), "")
     if found and len(parts) > 1 and all(map(_DECIMAL.fullmatch, parts)):

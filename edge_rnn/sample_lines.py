@@ -96,7 +96,7 @@ class LineParser:
 
     @property
     def begun(self) -> bool:
-        """Whether it is decided where the columns are."""
+        """True once it is decided where the columns are."""
         return self._parse is not None and self._parse.begun
 
     def renew(self) -> None:
@@ -177,7 +177,7 @@ class _Json:
         return found
 
     def _way(self, value: dict[str, Any]) -> Callable[[dict[str, Any]], Any] | None:
-        """How to get at the numbers of an object with these keys; None for no way."""
+        """Way to the numbers of an object with these keys; None for no way."""
         keys = list(value)
         wanted = self._wanted
         whole = isinstance(value.get("x"), list) and not (self._columns.has_all(keys))

@@ -17,16 +17,16 @@ _FEWEST = 2
 
 
 def same_rate(one_hz: float, other_hz: float, share: float = SAME) -> bool:
-    """Whether two rates differ by no more than ``share`` of the larger one."""
+    """True if two rates differ by no more than ``share`` of the larger one."""
     return abs(one_hz - other_hz) <= share * max(one_hz, other_hz)
 
 
 REMEDY = "resample (--resample, resample=True), or insist on it as it is (--any-rate, any_rate=True)"
-"""What to do about another rate."""
+"""Ways out of another rate."""
 
 
 def check_rate(found_hz: float, model_hz: float | None, what: str, more: str = "", remedy: str = REMEDY) -> str:
-    """What is wrong with a rate and what to do, in a sentence; empty where it is the model's, or the model has none.
+    """Problem of a rate and what to do, in a sentence; empty where it is the model's, or the model has none.
 
     Parameters
     ----------

@@ -12,7 +12,7 @@ import numpy as np
 __all__ = ["UNITS", "TimeReader", "names_a_time", "spell_seconds", "unit_of_name"]
 
 UNITS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
-"""How many of a unit a second has."""
+"""Parts of a second, by unit."""
 
 _ALIASES = {
     "sec": "s",
@@ -90,7 +90,7 @@ def unit_of_name(name: str) -> str:
 
 
 def names_a_time(name: str) -> bool:
-    """Whether a column is called as times are: ``timestamp``, ``t_ms``, ``Time [s]``."""
+    """True if a column is called as times are: ``timestamp``, ``t_ms``, ``Time [s]``."""
     plain = re.sub(r"[\[(].*", "", name.casefold()).replace("_", " ").replace("-", " ").strip()
     if plain in _TIME_NAMES:
         return True

@@ -39,7 +39,7 @@ def unit_of(text: str) -> str:
 
 
 def check_units(found: Sequence[str], expected: Sequence[str], names: Sequence[str], what: str, remedy: str) -> str:
-    """What is wrong with a source's units, in a sentence; empty where none is known to differ.
+    """Problem of a source's units, in a sentence; empty where none is known to differ.
 
     Parameters
     ----------

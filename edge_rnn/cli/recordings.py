@@ -30,7 +30,7 @@ class LabelledRecording:
     labels
         ``(time,)`` intp: the output that each sample belongs to; None where nobody tells.
     sample_rate_hz
-        None where nobody tells.
+        None where it is unknown.
     """
 
     xs: NDArray[np.float32]

@@ -28,7 +28,7 @@ input, one sample a line:
                has to have all of the model's input names, in any order; other columns are ignored. --columns says
                which are meant where they have other names. Lines that begin with # are comments
   JSON lines   [0.1, 0.2], or {"x": [0.1, 0.2]}, or {"ax": 0.1, "ay": 0.2} with the model's input names
-  .npz, .npy   x (time, channels), and in .npz perhaps y (time,), whose share of right answers is told, and
+  .npz, .npy   x (time, channels), and in .npz perhaps y (time,), whose share of right answers goes to stderr, and
                sample_rate_hz. Sound (.wav, .flac, .ogg) too, as a loop
   A column of times (t_s, time_ms, timestamp …) that says its unit, or --time, tells the rate; one that is more than
   5 % off the model's is an error unless --resample or --any-rate says what to do with it.
@@ -129,7 +129,7 @@ def _run(args: argparse.Namespace) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """How to call a place in the input."""
+    """Name of a place in the input."""
 
     name: str
     kind: str

@@ -86,7 +86,7 @@ def loop_words(args: argparse.Namespace, without: Container[str]) -> list[str]:
 
 
 def wants_loop(args: argparse.Namespace, but: str = "") -> bool:
-    """Whether one of the options that make a loop was given, other than ``but``."""
+    """True if one of the options that make a loop was given, other than ``but``."""
     return any(getattr(args, name, None) for name in _TRIGGERS if name != but)
 
 

@@ -1,4 +1,4 @@
-"""What a source says of itself against what the model is for: rate, units, range."""
+"""Comparison of a source with what the model is for: rate, units, range."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ class Checks:
 
     @property
     def waits(self) -> bool:
-        """Whether samples have to be kept until the rate is known."""
+        """True where samples have to be kept until the rate is known."""
         return self._resamples and self._waits
 
     def _time(self, t_s: float) -> None:

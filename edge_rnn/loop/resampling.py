@@ -75,7 +75,7 @@ class Resampling:
         yield from self._timed(math.inf)
 
     def end(self) -> Iterator[tuple[Array, float]]:
-        """What the filter still holds, up to the last sample."""
+        """Outputs that the filter still holds, up to the last sample."""
         last = self._taken - 1
         for _ in range(self._tail if self._taken else 0):
             before = self._times[(self._taken - 1) % len(self._times)]

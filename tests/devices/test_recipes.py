@@ -141,6 +141,7 @@ def test_gravity_is_taken_out_of_what_the_sensor_says(monkeypatch: pytest.Monkey
 # Sound
 
 
+@pytest.mark.needs("soundfile")
 @pytest.mark.parametrize("rate_hz", [16000, 22050])
 def test_sound_in_a_wav_file(tmp_path: Path, rate_hz: int) -> None:
     write_wav(tmp_path / "a.wav", rate_hz, 2.5, [(1.5, 1.9)])
@@ -154,6 +155,7 @@ def test_sound_in_a_wav_file(tmp_path: Path, rate_hz: int) -> None:
     assert run("raspberry_pi_5", "--recording", str(tmp_path / "b.wav")) == ""
 
 
+@pytest.mark.needs("soundfile")
 def test_sound_through_a_model_of_ones_own(tmp_path: Path) -> None:
     """As many bands as it reads; its own labels."""
     loud = edge_rnn.Model(

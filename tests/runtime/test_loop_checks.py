@@ -1,4 +1,4 @@
-"""What a loop says of a source that is not what the model is for, and how it brings one rate to another."""
+"""Words of a loop about a source that is not what the model is for, and how it brings one rate to another."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def played(rows: Any, **known: Any) -> sources.Call:
 
 
 def run(source: Any, model: Model = UNIT, **options: Any) -> tuple[list[float], list[float]]:
-    """What a loop puts out, and when it says that was."""
+    """Outputs of a loop, and their times."""
     ys: list[float] = []
     times: list[float] = []
 
@@ -125,7 +125,7 @@ def test_paced_loop_reads_at_its_rate_and_steps_at_the_models() -> None:
     assert len(ys) == 20
 
 
-def test_resampling_begins_anew_after_a_gap() -> None:
+def test_resampling_starts_again_after_a_gap() -> None:
     rows = chain((Timed([1.0], t / 50) for t in range(100)), (Timed([5.0], 60 + t / 50) for t in range(100)))
     ys, times = run(played(rows, sample_rate_hz=50), resample=True, reset_after_s=5)
     after = [y for y, t in zip(ys, times, strict=True) if t >= 60]

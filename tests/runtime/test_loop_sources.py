@@ -800,6 +800,7 @@ def write_wav(path: Path, values: np.ndarray, width: int, channels: int = 1, rat
         file.writeframes(b"".join(int(v).to_bytes(width, "little", signed=width > 1) for v in scaled))
 
 
+@pytest.mark.needs("soundfile")
 @pytest.mark.parametrize("width", [1, 2, 3, 4])
 def test_wav(tmp_path: Path, width: int) -> None:
     values = np.random.default_rng(7).uniform(-0.99, 0.99, 10_000)
@@ -812,6 +813,7 @@ def test_wav(tmp_path: Path, width: int) -> None:
     assert source.sample_rate_hz == 8000
 
 
+@pytest.mark.needs("soundfile")
 def test_wav_in_blocks_and_channels(tmp_path: Path) -> None:
     values = np.arange(-1000, 1000) / 32768
     write_wav(tmp_path / "a.wav", values, 2)
@@ -822,10 +824,11 @@ def test_wav_in_blocks_and_channels(tmp_path: Path) -> None:
     write_wav(tmp_path / "b.wav", values, 2, channels=2)
     got = np.array([each.x for each in all_of(sources.Wav(tmp_path / "b.wav", 2))])
     assert np.array_equal(got, values.reshape(-1, 2).astype(np.float32))
-    with pytest.raises(FileError, match="has 2 channels, of which 2 are asked for, but the model reads 3 numbers"):
+    with pytest.raises(FileError, match="has 2 channels, 2 asked for, but the model reads 3 numbers"):
         sources.Wav(tmp_path / "b.wav", 3)
 
 
+@pytest.mark.needs("soundfile")
 def test_wav_that_lies_about_its_length(tmp_path: Path) -> None:
     write_wav(tmp_path / "a.wav", np.zeros(1000), 2)
     whole = (tmp_path / "a.wav").read_bytes()
@@ -835,6 +838,35 @@ def test_wav_that_lies_about_its_length(tmp_path: Path) -> None:
     assert "ends after 250 of the 1000 samples" in found[-1]
 
 
+@pytest.mark.parametrize(
+    ("name", "options", "step"),
+    [
+        ("a.wav", {"format": "WAV", "subtype": "PCM_24"}, 2**-23),
+        ("a.wav", {"format": "WAV", "subtype": "FLOAT"}, 2**-24),
+        ("a.wav", {"format": "WAV", "subtype": "DOUBLE"}, 2**-24),
+        ("a.wav", {"format": "WAVEX", "subtype": "PCM_16"}, 2**-15),
+        ("a.rf64", {"format": "RF64", "subtype": "PCM_16"}, 2**-15),
+        ("a.flac", {"format": "FLAC", "subtype": "PCM_24"}, 2**-23),
+    ],
+)
+def test_sound_of_other_kinds_and_chosen_channels(tmp_path: Path, name: str, options: dict, step: float) -> None:
+    soundfile = needs.package("soundfile")
+    values = np.random.default_rng(9).uniform(-0.9, 0.9, (500, 3))
+    soundfile.write(tmp_path / name, values, 22050, **options)
+    source = open_source(f"wav:{tmp_path / name}?channel=3", model(1))
+    assert source.sample_rate_hz == 22050
+    got = np.array([each.x for each in all_of(source)])
+    np.testing.assert_allclose(got, values[:, 2:], rtol=0, atol=step + 2**-24)
+    got = np.array([each.x for each in all_of(sources.Wav(tmp_path / name, 2, channel=(3, 1)))])
+    np.testing.assert_allclose(got, values[:, [2, 0]], rtol=0, atol=step + 2**-24)
+    for size, words in ((1, r"\?channel=1 says"), (2, r"\?channel=1,2 says")):
+        with pytest.raises(FileError, match=words):
+            sources.Wav(tmp_path / name, size)
+    with pytest.raises(FileError, match="channel"):
+        sources.Wav(tmp_path / name, 1, channel=(4,))
+
+
+@pytest.mark.needs("soundfile")
 def test_damaged_wav_is_a_file_error_or_sound(tmp_path: Path) -> None:
     write_wav(tmp_path / "a.wav", np.linspace(-0.5, 0.5, 200), 2)
     whole = bytearray((tmp_path / "a.wav").read_bytes())
@@ -987,6 +1019,12 @@ def test_package_that_is_missing_is_named(
     maker = open_source(url, model(6))
     with pytest.raises(UnsupportedError, match=rf"edge-rnn\[{extra}\]"):
         loop(maker, network=stream(6), rate_hz=10)
+
+
+def test_sound_without_soundfile_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "soundfile", None)
+    with pytest.raises(UnsupportedError, match=r"edge-rnn\[audio\]"):
+        open_source(f"wav:{tmp_path}/a.wav", model(1))
 
 
 # Texts for the command line

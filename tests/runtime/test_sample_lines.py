@@ -1,4 +1,4 @@
-"""Columns, times and rates of lines: found by name, told apart, refused in words."""
+"""Columns, times and rates of lines: found by name, distinguished, refused in words."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ EPOCH = 1_764_530_000
         ("at", "", [0, "0.1"], [0, 0.1]),
     ],
 )
-def test_times_are_told_apart(name: str, said: str, values: list, seconds: list[float]) -> None:
+def test_units_of_times_are_distinguished(name: str, said: str, values: list, seconds: list[float]) -> None:
     read = TimeReader(name, said)
     np.testing.assert_allclose([read(value) for value in values], seconds, rtol=0, atol=3e-7)
 
@@ -138,7 +138,7 @@ def test_time_that_is_none_is_refused() -> None:
         parsed("at,level\nsoon,1\n", LineParser(1, ("level",), time="at"))
 
 
-def test_time_that_nobody_asked_for_counts_where_its_unit_is_beyond_doubt() -> None:
+def test_time_that_was_not_asked_for_counts_where_its_unit_is_beyond_doubt() -> None:
     times = []
     for head, value in (("t", "3"), ("t_ms", "3"), ("timestamp", str(EPOCH)), ("time", "12:00"), ("depth_m", "3")):
         parse = LineParser(1, ("level",))

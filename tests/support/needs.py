@@ -80,6 +80,7 @@ PACKAGES = {  # by what pip calls it: the module, and what installs it
     "torch": ("torch", "torch"),
     "unicorn": ("unicorn", "edge-rnn[fit]"),
     "ziglang": ("ziglang", "edge-rnn[cross]"),
+    "soundfile": ("soundfile", "edge-rnn[audio]"),
 }
 
 _LINKERS = {"ziglang", "ld.lld", "wasm-ld", "lld", "cc", "gcc"}

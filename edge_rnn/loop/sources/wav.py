@@ -73,7 +73,7 @@ class Wav:
             self._file.close()
             some = ",".join(map(str, range(1, size + 1))) if size <= count else "1"
             raise FileError(
-                f"{path}: has {count} channel{'s' * (count > 1)}, of which {len(chosen)} are asked for, but the model "
+                f"{path}: has {count} channel{'s' * (count > 1)}, {len(chosen)} asked for, but the model "
                 f"reads {size} numbers; ?channel={some} says which channels are meant, from 1."
             )
         self._chosen = None if chosen == [*range(self._file.channels)] else chosen
@@ -83,7 +83,7 @@ class Wav:
         self._block: Array = np.empty((0, size), np.float32)
         self._place = 0
         self._given = 0
-        self._told = False
+        self._reported = False
 
     def read(self) -> Timed | None:
         """The next sample, None at the end; what is too short for a sample is left out.
@@ -124,9 +124,9 @@ class Wav:
         return problem
 
     def _tell_missing(self, problem: str) -> None:
-        if self._told or self._file.closed:
+        if self._reported or self._file.closed:
             return
-        self._told = True
+        self._reported = True
         claimed = max(self._file.frames, self._claimed()) // self._frames
         if claimed > self._given:
             why = f": {problem}" if problem else ""
