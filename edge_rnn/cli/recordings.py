@@ -146,6 +146,12 @@ def _places(path: Path, truth: NDArray[Any], model: Model, count: int) -> NDArra
     if truth.shape != (count,):
         raise FileError(f"{path}: has {truth.shape} labels, expected ({count},), one for each sample.")
     if truth.dtype.kind in "iu":
+        least, most = (int(truth.min()), int(truth.max())) if count else (0, 0)
+        if least < 0 or most >= model.output_size:
+            raise FileError(
+                f"{path}: has labels from {least} to {most}, expected places of the model's outputs, 0 to "
+                f"{model.output_size - 1}."
+            )
         return truth.astype(np.intp)
     names = {label: place for place, label in enumerate(model.labels)}
     names |= {str(place): place for place in range(model.output_size)}

@@ -225,7 +225,9 @@ def _of_field(rng: Random, field: Any, old: Any) -> Any:
         return bits(rng, old) if old else rng.randbytes(rng.choice((0, 4, 64)))
     if field.type in (field.TYPE_FLOAT, field.TYPE_DOUBLE):
         return rng.choice(REALS[:10])
+    if field.type == field.TYPE_ENUM:
+        return rng.choice([each.number for each in field.enum_type.values])
     new = rng.choice((old + 1, old - 1, -1, rng.choice(NUMBERS), rng.choice(LARGE)))
     bounds = (0, 2**64) if field.type in (field.TYPE_UINT32, field.TYPE_UINT64) else (-(2**63), 2**63)
-    narrow = field.type in (field.TYPE_INT32, field.TYPE_ENUM, field.TYPE_UINT32)
+    narrow = field.type in (field.TYPE_INT32, field.TYPE_UINT32)
     return new if (-(2**31) <= new < 2**31 if narrow else bounds[0] <= new < bounds[1]) else None

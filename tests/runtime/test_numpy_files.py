@@ -12,7 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edge_rnn.cli.recordings import read_recording
 from edge_rnn.errors import FileError
+from edge_rnn.layers import Dense
+from edge_rnn.model import Model
 from edge_rnn.numpy_files import read_arrays
 
 
@@ -83,3 +86,15 @@ def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
     ):
         with pytest.raises(FileError, match=message):
             read_arrays(path)
+
+
+@pytest.mark.parametrize("labels", [[0, 1, 5], [-1, 0, 1], np.array([0, 1, 2**63], np.uint64)])
+def test_labels_that_are_no_outputs_are_refused(tmp_path: Path, labels: Any) -> None:
+    np.savez(tmp_path / "walk.npz", x=np.ones((3, 2), np.float32), y=labels)
+    model = Model([Dense(np.ones((4, 2)))])
+    with pytest.raises(FileError, match=r"walk\.npz: has labels from -?\d to \d+, expected places of .* 0 to 3"):
+        read_recording(tmp_path / "walk.npz", model)
+    np.savez(tmp_path / "walk.npz", x=np.ones((3, 2), np.float32), y=[0, 3, 1])
+    found = read_recording(tmp_path / "walk.npz", model)
+    assert found.labels is not None
+    assert found.labels.tolist() == [0, 3, 1]
