@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -62,8 +63,9 @@ def build(name: str, target: Target, streams: int) -> Any:
     panel, gates = {"whole": (_whole, 3), "gates": (_gates, 2), "candidate": (_candidate, 1)}[half]
 
     def of_width(width: int, lanes: int) -> Any:
+        functions = _variant(tuple(words), width, lanes, streams) if words else _plain()
         products = (multiply(kind, gates, width, lanes * streams, target) for kind in formats)
-        return panel(width, lanes, streams, _functions(words, width, lanes, streams), *products)
+        return panel(width, lanes, streams, functions, *products)
 
     return sweep(streams, of_width, widths_for(target, gates, formats), lanes_for(target, gates, formats))
 
@@ -76,23 +78,29 @@ class _Functions(NamedTuple):
     candidate: Any
 
 
-def _functions(words: list[str], width: int, lanes: int, streams: int) -> _Functions:
-    """Gate and candidate as helpers ``(sum, parameters)``; without words the plain ones, whose gates are halved."""
-    from edge_rnn.kernels.activations import BY_NAME, clip, sigmoid_of_twice, tanh
+@cache
+def _plain() -> _Functions:
+    """Gate and candidate as helpers ``(sum, parameters)``; of the gate's sum packing has made half."""
+    from edge_rnn.kernels.activations import sigmoid_of_twice, tanh
+    from edge_rnn.kernels.compiler import helper
+
+    @helper
+    def gate(total, p):  # type: ignore[no-untyped-def]
+        return sigmoid_of_twice(total)
+
+    @helper
+    def candidate(total, p):  # type: ignore[no-untyped-def]
+        return tanh(total)
+
+    return _Functions(0, gate, candidate)
+
+
+@cache
+def _variant(words: tuple[str, ...], width: int, lanes: int, streams: int) -> _Functions:
+    """Gate and candidate as helpers ``(sum, parameters)``: activations by name, with parameters and a clip."""
+    from edge_rnn.kernels.activations import BY_NAME, clip
     from edge_rnn.kernels.compiler import helper
     from edge_rnn.kernels.memory import load_shared
-
-    if not words:
-
-        @helper
-        def plain_gate(total, p):  # type: ignore[no-untyped-def]
-            return sigmoid_of_twice(total)
-
-        @helper
-        def plain_candidate(total, p):  # type: ignore[no-untyped-def]
-            return tanh(total)
-
-        return _Functions(0, plain_gate, plain_candidate)
 
     gate_of, candidate_of, is_clipped = BY_NAME[words[0]], BY_NAME[words[1]], words[-1] == "clip"
 

@@ -5,6 +5,7 @@ Every cell asks for one of these per matrix, and so knows nothing of formats.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from edge_rnn.kernels.compiler import helper
@@ -19,6 +20,7 @@ from edge_rnn.kernels.target import Target
 __all__ = ["multiply"]
 
 
+@cache  # what two matrices of a layer, or two layers, multiply with alike is lowered once
 def multiply(kind: str, gates: int, width: int, lanes: int, target: Target) -> Any:
     """A helper ``(sums, w, xs, rows) -> (sums, w)``: sums plus matrix times vector, and where the next segment begins.
 
