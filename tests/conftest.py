@@ -29,9 +29,15 @@ CELLS: dict[str, tuple[type[Recurrent], dict[str, Any]]] = {
 # Compiled kernels of test runs stay with the checkout, not among the user's own.
 os.environ.setdefault("EDGE_RNN_CACHE_DIR", str(Path(__file__).resolve().parents[1] / ".pytest_cache" / "kernels"))
 
-# A test must not fail because the machine is busy.
-settings.register_profile("edge_rnn", deadline=None)
+# A test must not fail because the machine is busy. `pytest -m hypothesis --hypothesis-profile=thorough` looks longer.
+settings.register_profile("edge_rnn", deadline=None, max_examples=25)
+settings.register_profile("thorough", deadline=None, max_examples=500)
 settings.load_profile("edge_rnn")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """mypy takes longest of all tests: it is started first, for the others to run beside it."""
+    items.sort(key=lambda item: item.name != "test_tool_finds_nothing[mypy]")
 
 
 @pytest.fixture(scope="session")

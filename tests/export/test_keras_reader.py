@@ -847,7 +847,7 @@ NUMBERS = (0, 1, 0x7F, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFF0, 2**32 - 1, 2**40, 2**63, 
 
 
 @pytest.mark.parametrize("kind", ["h5", "weights", "archive"])
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_damaged_files(tmp_path: Path, kind: str, data: st.DataObject) -> None:
     """Bits, numbers and ends; ``weights`` damages what is in an archive that is whole."""
@@ -865,7 +865,7 @@ def test_damaged_files(tmp_path: Path, kind: str, data: st.DataObject) -> None:
     survives(tmp_path / "damaged.keras", archive(MANY, weights=damaged) if kind == "weights" else damaged)
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_damaged_descriptions(tmp_path: Path, data: st.DataObject) -> None:
     """Any value of the configuration replaced by any other."""

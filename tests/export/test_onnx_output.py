@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,6 +21,7 @@ from edge_rnn_export.importing import import_file
 from edge_rnn_export.onnx_metadata import METADATA_KEY
 from edge_rnn_export.onnx_output import GREEDY_CODE, HEADS
 from edge_rnn_export.ort import session
+from grids import thinned
 
 LETTERS = "abcdefg"
 # onnxruntime rounds to float32 in every operator; what networks with ordinary weights are held to everywhere.
@@ -63,9 +65,13 @@ def test_scores_and_probabilities(own: str, form: Literal["step", "sequence"], t
         assert np.abs(got - wanted).max() <= TOLERANCE * max(1.0, np.abs(wanted).max())
 
 
-@pytest.mark.parametrize("initial", [False, True])
-@pytest.mark.parametrize("reads", ["one-hot", "table"])
-@pytest.mark.parametrize("activation", ["none", "softmax"])
+@pytest.mark.parametrize(
+    ("reads", "activation", "initial"),
+    thinned(
+        itertools.product(["one-hot", "table"], ["none", "softmax"], [False, True]),
+        lambda *row: row in {("one-hot", "softmax", False), ("table", "none", True)},
+    ),
+)
 def test_greedy_program_writes_what_generate_writes(
     reads: str, activation: str, initial: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -103,7 +103,7 @@ def without_metadata(data: bytes) -> onnx.ModelProto:
     return proto
 
 
-@settings(max_examples=400, suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.sampled_from(list(GOOD)), st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), min_size=1, max_size=4)
 )
@@ -114,7 +114,7 @@ def test_flipped_bytes_never_escape(name: str, changes: list[tuple[int, int]]) -
     attempt(bytes(data))
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(st.sampled_from(list(GOOD)), st.integers(0, 10**6), st.integers(0, 64), st.binary(max_size=64))
 def test_spliced_bytes_never_escape(name: str, place: int, gone: int, put: bytes) -> None:
     data = GOOD[name]
@@ -122,7 +122,6 @@ def test_spliced_bytes_never_escape(name: str, place: int, gone: int, put: bytes
     attempt(data[:place] + put + data[place + gone :])
 
 
-@settings(max_examples=200)
 @given(st.binary(max_size=300))
 def test_noise_is_refused(data: bytes) -> None:
     assert attempt(data) is None

@@ -468,7 +468,7 @@ WORDS = (0, 1, 4, 0x7F, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFF0, 0xFFFFFFFF)
 
 
 @pytest.mark.parametrize("kind", ["made", "trained"])
-@settings(max_examples=250, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_damaged_files(tmp_path: Path, request: pytest.FixtureRequest, kind: str, data: st.DataObject) -> None:
     if kind == "made":

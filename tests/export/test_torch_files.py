@@ -229,7 +229,7 @@ def test_pickle_without_torch_says_what_to_do(tmp_path: Path, monkeypatch: pytes
 WHOLE = save({f"head.{name}": np.ones(shape, np.float32) for name, shape in (("weight", (2, 3)), ("bias", (2,)))})
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     length=st.integers(0, len(WHOLE)),
     place=st.integers(0, len(WHOLE) - 1),

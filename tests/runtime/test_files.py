@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 import safetensors.numpy
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -568,7 +568,6 @@ def test_every_flipped_bit_of_the_data_is_found(good: bytes, folder: Path) -> No
         refusal(bytes(damaged), folder)
 
 
-@settings(max_examples=400)
 @given(data=st.data())
 def test_damaged_bytes(data: st.DataObject, good: bytes, good_model: Model, folder: Path) -> None:
     damaged = bytearray(good)
@@ -577,7 +576,6 @@ def test_damaged_bytes(data: st.DataObject, good: bytes, good_model: Model, fold
     attempt(bytes(damaged), folder, good_model)
 
 
-@settings(max_examples=200)
 @given(data=st.data())
 def test_pieces_cut_out_or_repeated(data: st.DataObject, good: bytes, good_model: Model, folder: Path) -> None:
     begin = data.draw(st.integers(0, len(good)))
@@ -603,7 +601,6 @@ def places(value: Any, way: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return [way] * bool(way) + [place for key, inner in items for place in places(inner, (*way, key))]
 
 
-@settings(max_examples=600)
 @given(data=st.data())
 def test_lies_with_a_fitting_checksum(data: st.DataObject, good: bytes, folder: Path) -> None:
     """Any value at any place of header or description, signed as if it were meant: FileError, or a model that holds."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,7 @@ from edge_rnn import Dense, InputError, Model, Stream, rounding
 from edge_rnn.formats import Int4, Int8
 from edge_rnn.quantization import calibrate, drift, matrices, spelled
 from edge_rnn.trials import stored_bytes
+from grids import thinned
 
 Build = Callable[..., Model]
 CELLS = ("elman_tanh", "gru", "gru_reset_before", "lstm")
@@ -43,7 +45,7 @@ def share_and_recordings(model: Model, wrist: dict[str, Any]) -> tuple[float, in
 
 
 @pytest.mark.parametrize("calibrated", [False, True])
-@pytest.mark.parametrize("cell", ["gru", "lstm", "elman"])
+@pytest.mark.parametrize("cell", thinned(["gru", "lstm", "elman"], lambda cell: cell == "gru"))
 def test_wrist_loses_next_to_nothing(wrist: dict[str, Any], cell: str, calibrated: bool) -> None:
     share, recordings = share_and_recordings(wrist[cell], wrist)
     for format_ in ("int8", "float16"):
@@ -53,8 +55,13 @@ def test_wrist_loses_next_to_nothing(wrist: dict[str, Any], cell: str, calibrate
         assert after >= share - (0.005 if format_ == "int8" else 0.0005)
 
 
-@pytest.mark.parametrize("cell", CELLS)
-@pytest.mark.parametrize("shape", [(3, 16), (16, 64)])
+@pytest.mark.parametrize(
+    ("cell", "shape"),
+    thinned(
+        itertools.product(CELLS, [(3, 16), (16, 64)]),
+        lambda *row: row in {("lstm", (3, 16)), ("gru", (16, 64)), ("elman_tanh", (3, 16))},
+    ),
+)
 def test_w8a16_stays_near_over_a_long_run_of_random_networks(
     make_model: Build, cell: str, shape: tuple[int, int]
 ) -> None:
@@ -66,7 +73,7 @@ def test_w8a16_stays_near_over_a_long_run_of_random_networks(
     assert drift(model, edge_rnn.quantize(model, "float16"), xs) <= 3e-4
 
 
-@pytest.mark.parametrize("cell", ["gru", "lstm", "elman"])
+@pytest.mark.parametrize("cell", thinned(["gru", "lstm", "elman"], lambda cell: cell == "lstm"))
 def test_w8a16_stays_near_over_a_long_run_of_trained_networks(wrist: dict[str, Any], cell: str) -> None:
     assert drift(wrist[cell], edge_rnn.quantize(wrist[cell], "int8", calibration=wrist["x"]), wrist["x"]) <= 4e-3
 
