@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from math import isfinite
 from types import MappingProxyType
 
+from edge_rnn.spelling import counted
+
 __all__ = ["ACTIVATIONS", "Activation", "bound_of", "is_share", "parse"]
 
 ACTIVATIONS: Mapping[str, tuple[float, ...]] = MappingProxyType(
@@ -75,7 +77,8 @@ def parse(text: str) -> Activation:
         values = (float("nan"),)
     if len(values) != len(defaults) or not all(map(isfinite, values)):
         raise ValueError(
-            f"{name} has {len(defaults)} parameters, finite numbers behind colons, or none for the usual ones"
+            f"{name} has {counted(len(defaults), 'parameter')}, finite numbers behind colons, or none for the usual "
+            f"ones"
         )
     return Activation(name, values)
 

@@ -15,6 +15,7 @@ from typing import Any, Literal, NoReturn, Union, get_args, get_origin
 import numpy as np
 
 from edge_rnn.errors import FileError
+from edge_rnn.spelling import counted
 
 __all__ = ["canonical_json", "check_record", "fits", "parse_json", "spell_type", "tensor_dtypes"]
 
@@ -65,7 +66,9 @@ def tensor_dtypes(header: object, data_bytes: int) -> dict[str, np.dtype[Any]]:
             )
         length = math.prod(shape) * dtype.itemsize
         if len(offsets) != 2 or offsets[1] - offsets[0] != length:
-            raise FileError(f"tensor {name!r} has the place {reprlib.repr(offsets)}, expected {length} bytes")
+            raise FileError(
+                f"tensor {name!r} has the place {reprlib.repr(offsets)}, expected {counted(length, 'byte')}"
+            )
         dtypes[name] = dtype
         places.append((*offsets, name))
     filled = 0
@@ -74,7 +77,9 @@ def tensor_dtypes(header: object, data_bytes: int) -> dict[str, np.dtype[Any]]:
             raise FileError(f"tensor {name!r} begins at byte {begin} of the data, expected {filled}")
         filled = end
     if filled != data_bytes:
-        raise FileError(f"is truncated or has a tail: its tensors take {filled} bytes, {data_bytes} are there")
+        raise FileError(
+            f"is truncated or has a tail: its tensors take {counted(filled, 'byte')}, {data_bytes} are there"
+        )
     return dtypes
 
 

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from edge_rnn.errors import ModelError
 from edge_rnn.layers import INPUT, Embedding, Layer
 from edge_rnn.printable import is_printable
+from edge_rnn.spelling import counted
 
 __all__ = ["Model"]
 
@@ -194,7 +195,7 @@ def _named(layers: Sequence[Layer]) -> tuple[Layer, ...]:
     taken = Counter(layer.name for layer in layers if layer.name)
     for name, count in taken.items():
         if count > 1:
-            raise ModelError(f"Model has {count} layers called {name!r}; give each a name of its own.")
+            raise ModelError(f"Model has {counted(count, 'layer')} called {name!r}; give each a name of its own.")
     named = []
     for position, layer in enumerate(layers, start=1):
         name = layer.name or f"{layer.kind.lower()}{position}"
@@ -267,8 +268,10 @@ def _names(name: str, values: Sequence[str], length: int, what: str) -> tuple[st
 
 def _checked_texts(name: str, values: Sequence[str], length: int, what: str) -> tuple[str, ...]:
     if isinstance(values, str) or not isinstance(values, Sequence):
-        raise ModelError(f"Model {name} got {values!r}, expected a sequence of {length} texts.")
+        raise ModelError(f"Model {name} got {values!r}, expected a sequence of {counted(length, 'text')}.")
     texts = tuple(str(value) for value in values)
     if texts and len(texts) != length:
-        raise ModelError(f"Model {name} got {len(texts)} texts, expected {length}, one for each of the model's {what}.")
+        raise ModelError(
+            f"Model {name} got {counted(len(texts), 'text')}, expected {length}, one for each of the model's {what}."
+        )
     return texts

@@ -22,6 +22,7 @@ from edge_rnn.errors import InputError
 from edge_rnn.formats import W8A8, Matrix, Sparse, format_of
 from edge_rnn.layers import Layer, Weight
 from edge_rnn.model import Model
+from edge_rnn.spelling import counted
 
 __all__ = ["JUDGED_STEPS", "Calibration", "calibrate", "dequantize", "drift", "matrices", "quantize", "spelled"]
 
@@ -241,7 +242,7 @@ def _made(
     if format_.startswith("sparse"):
         columns, share = matrix.shape[1], float(format_.removeprefix("sparse:"))
         if kept_columns(columns, share) == columns:
-            raise InputError(f"{format_} leaves out none of {columns} columns, expected a larger share.")
+            raise InputError(f"{format_} leaves out none of {counted(columns, 'column')}, expected a larger share.")
         return rounding.sparse(matrix, gates, kept_columns(columns, share), moments)
     return _low_rank(matrix, int(format_.removeprefix("rank:")), moments)
 

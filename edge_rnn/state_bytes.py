@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_rnn.errors import StateError
+from edge_rnn.spelling import counted
 
 __all__ = ["pack", "refused", "unpack"]
 
@@ -62,7 +63,9 @@ def unpack(
         raise StateError(f"restore got a snapshot of something else than {spec!r}; make it with the same options.")
     payload = data[_HEAD.size :]
     if not length == len(payload) == 8 * numbers + sum(array.nbytes for array in arrays):
-        raise StateError(f"restore got {len(data)} bytes, which is not what {spec!r} needs; it is cut off or padded.")
+        raise StateError(
+            f"restore got {counted(len(data), 'byte')}, which is not what {spec!r} needs; it is cut off or padded."
+        )
     if checksum != zlib.crc32(payload):
         raise StateError("restore got a damaged snapshot: its checksum does not fit; use an older one, or reset.")
     begin = 8 * numbers

@@ -19,6 +19,7 @@ from edge_rnn.kernels import library
 from edge_rnn.kernels.record import Handle, Policy, Status
 from edge_rnn.model import Model
 from edge_rnn.plan import Slots
+from edge_rnn.spelling import counted
 from edge_rnn.stream_memory import StreamMemory, stream_memory
 
 __all__ = ["Bytes", "Stream"]
@@ -261,7 +262,9 @@ class Stream:
                 f"load the model that it was taken from."
             )
         if len(data) != expected:
-            raise StateError(f"restore got {len(data)} bytes, expected {expected}; the snapshot is cut off or padded.")
+            raise StateError(
+                f"restore got {counted(len(data), 'byte')}, expected {expected}; the snapshot is cut off or padded."
+            )
         _, _, count, checksum = _SNAPSHOT.unpack_from(data)
         payload = data[_SNAPSHOT.size :]
         values = np.frombuffer(payload, "<f4")

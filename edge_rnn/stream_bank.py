@@ -17,6 +17,7 @@ from edge_rnn.kernels import library
 from edge_rnn.kernels.record import Bank
 from edge_rnn.model import Model
 from edge_rnn.plan import plan_of
+from edge_rnn.spelling import counted
 from edge_rnn.stream import Bytes, Stream
 
 __all__ = ["MAX_STREAMS", "StreamBank"]
@@ -98,7 +99,7 @@ class StreamBank:
         self.step = fast.make_callable("bank", self._table, (n, model.input_size), self._ys, slow)
 
     def __repr__(self) -> str:
-        return f"<StreamBank of {len(self)} streams of {self.model!r}>"
+        return f"<StreamBank of {counted(len(self), 'stream')} of {self.model!r}>"
 
     def __len__(self) -> int:
         return len(self._streams)

@@ -14,6 +14,7 @@ from edge_rnn.errors import InputError
 from edge_rnn.grammar import Grammar
 from edge_rnn.model import Model
 from edge_rnn.sampling.symbols import alphabet, encode, samples
+from edge_rnn.spelling import counted
 from edge_rnn.stream import Stream
 from edge_rnn.stretches import evenly
 
@@ -103,7 +104,7 @@ class RecordingTask:
 
     def __post_init__(self) -> None:
         if not len(self.xs) or self.labels.shape != (len(self.xs),):
-            counts = f"{len(self.xs)} samples and {self.labels.size} labels"
+            counts = f"{counted(len(self.xs), 'sample')} and {counted(self.labels.size, 'label')}"
             raise InputError(f"the task got {counts}, expected one sample or more, each with a label.")
 
     @property
@@ -118,7 +119,7 @@ class RecordingTask:
         if not (self.labels.min() >= 0 and self.labels.max() < model.output_size):
             raise InputError(
                 f"the recording has labels from {self.labels.min()} to {self.labels.max()}, expected places of the "
-                f"{model.output_size} outputs of {model!r}."
+                f"{counted(model.output_size, 'output')} of {model!r}."
             )
         right = Stream(model).run(self.xs).argmax(axis=1) == self.labels
         changes = np.flatnonzero(np.diff(self.labels, prepend=self.labels[0] - 1))

@@ -12,6 +12,7 @@ from edge_rnn.backend.hysteresis import Hysteresis
 from edge_rnn.errors import InputError, StateError
 from edge_rnn.frontend.chain import Chain
 from edge_rnn.frontend.front_end import FrontEnd
+from edge_rnn.spelling import counted
 
 __all__ = ["Detector"]
 
@@ -60,7 +61,7 @@ class Detector:
         self.smoothing = Chain(smoothing) if smoothing else None
         if self.smoothing is not None and self.smoothing.output_size != rule.size:
             raise InputError(
-                f"Detector got smoothing that puts out {self.smoothing.output_size} numbers, "
+                f"Detector got smoothing that puts out {counted(self.smoothing.output_size, 'number')}, "
                 f"and a rule that reads {rule.size}."
             )
         self._calls = {"entered": on_entered, "left": on_left}

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from edge_rnn.backend.event import Event
 from edge_rnn.errors import InputError
 from edge_rnn.frontend.options import MOST_CHANNELS, real, whole
+from edge_rnn.spelling import counted
 from edge_rnn.state_bytes import pack, refused, unpack
 
 __all__ = ["Hysteresis"]
@@ -80,7 +81,9 @@ class Hysteresis:
         self._refractory = whole(where, "refractory", refractory, 0, 1 << 40)
         self.labels = tuple(labels)
         if self.labels and len(self.labels) != self.size:
-            raise InputError(f"{where} got {len(self.labels)} labels, expected {self.size}, one for each output.")
+            raise InputError(
+                f"{where} got {counted(len(self.labels), 'label')}, expected {self.size}, one for each output."
+            )
         ignored = {whole(where, "ignore", output, 0, self.size - 1) for output in ignore}
         self._watched = [output for output in range(self.size) if output not in ignored]
         self.reset()
@@ -175,7 +178,9 @@ class Hysteresis:
     def _thresholds(self, name: str, given: float | Sequence[float]) -> list[float]:
         values = [given] * self.size if isinstance(given, (int, float)) else list(given)
         if len(values) != self.size:
-            raise InputError(f"Hysteresis {name} got {len(values)} numbers, expected one, or one for each output.")
+            raise InputError(
+                f"Hysteresis {name} got {counted(len(values), 'number')}, expected one, or one for each output."
+            )
         return [real("Hysteresis", name, value, -1e30) for value in values]
 
     def _while_quiet(self, output: int, value: float, sample: int, t_s: float) -> Event | None:

@@ -7,6 +7,7 @@ from array import array
 from typing import TYPE_CHECKING, Any
 
 from edge_rnn.errors import InputError
+from edge_rnn.spelling import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -51,7 +52,9 @@ def paced(step: Callable[[Any], Any], rows: Sequence[Any], rate_hz: float, secon
 
     count = int(rate_hz * seconds)
     if not 1 <= count <= _MOST_SAMPLES:
-        raise InputError(f"--rate {rate_hz:g} for --seconds {seconds:g} is {count} samples, expected 1 to 10000000.")
+        raise InputError(
+            f"--rate {rate_hz:g} for --seconds {seconds:g} is {counted(count, 'sample')}, expected 1 to 10000000."
+        )
     now, sleep, period = time.perf_counter_ns, time.sleep, 1e9 / rate_hz
     wakes, ends, many = array("q", bytes(8 * count)), array("q", bytes(8 * count)), len(rows)
     for x in rows:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from edge_rnn.cli.bench_conditions import spell_conditions
 from edge_rnn.cli.console import make_console, print_facts, print_table, say, spell_bytes, spell_ns
+from edge_rnn.spelling import counted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -42,14 +43,16 @@ def show_model(result: Mapping[str, Any], picture: str | None) -> None:
     paced = result.get("paced")
     if paced:
         facts["paced"] = (
-            f"{paced['misses']:,} of {paced['samples']:,} deadlines missed at {paced['rate_hz']:g} Hz; step after a "
+            f"{paced['misses']:,} of {counted(paced['samples'], 'deadline')} missed at "
+            f"{paced['rate_hz']:g} Hz; step after a "
             f"sleep {_quantiles(paced, 'paced_step_ns')}; woken late by {_quantiles(paced, 'wake_ns')}"
         )
     tick = result["clock_tick_ns"]
     facts["measured"] = (
         f"{result['timed_steps']:,} calls, the clock's own {spell_ns(result['clock_ns'])} taken off"
         + (f" (it ticks every {tick} ns)" if tick > 1 else "")
-        + f"; {result['loop_batches']} batches of {result['loop_batch_steps']:,} steps, and "
+        + f"; {counted(result['loop_batches'], 'batch', 'batches')} of "
+        f"{counted(result['loop_batch_steps'], 'step')}, and "
         f"{result['loop_batches_disturbed']} disturbed ones left out"
     )
     facts["conditions"] = spell_conditions(result)
@@ -183,11 +186,11 @@ def _bars(histogram: Mapping[str, Sequence[float]]) -> Iterator[str]:
     edges, counts = histogram["edges_ns"], histogram["counts"]
     full = math.log1p(max(counts))
     rows = [(count > 0, low, high, count) for low, high, count in zip(edges, edges[1:], counts, strict=False)]
-    for counted, group in groupby(rows, key=itemgetter(0)):
-        for _, low, high, count in group if counted else ():
+    for filled, group in groupby(rows, key=itemgetter(0)):
+        for _, low, high, count in group if filled else ():
             bar = "█" * math.ceil(_BAR * math.log1p(count) / full)
             yield f"{spell_ns(low):>8} to {spell_ns(high):>8} {int(count):>9,} {bar}"
-        if not counted:
+        if not filled:
             yield f"{'…':>8}"
 
 

@@ -11,6 +11,7 @@ from edge_rnn.cli import page
 from edge_rnn.cli.compare_plots import draw_lags, draw_memory, draw_sizes, draw_times
 from edge_rnn.cli.compare_view import Asked, rows, spell_share, verdict
 from edge_rnn.cli.confusion import confusion, draw_confusion
+from edge_rnn.spelling import counted
 from edge_rnn.tasks import RecordingTask
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def _plots(found: Sequence[Compared], asked: Asked) -> Iterator[page.Plot]:
     for place, each in enumerate(found):
         names = each.model.labels or tuple(map(str, range(each.model.output_size)))
         table = confusion(each.model, recording.xs, recording.labels)
-        right = f"{np.trace(table):,} of {table.sum():,} samples, {spell_share(each.score.accuracy)}"
+        right = f"{np.trace(table):,} of {counted(table.sum(), 'sample')}, {spell_share(each.score.accuracy)}"
         caption = f"Right in {right}. Colours are shares of a row."
         key = f"confusion{place}"
         yield page.Plot(key, f"What {each.name} takes for what", draw_confusion(key, table, names), caption)
@@ -100,12 +101,14 @@ def _measured(found: Sequence[Compared], asked: Asked) -> str:
     total = found[0].score.of
     if isinstance(asked.task, RecordingTask):
         how = (
-            f"An answer is right if the largest output is the sample's label, {total:,} samples in all, state carried "
+            f"An answer is right if the largest output is the sample's label, {counted(total, 'sample')} in all, "
+            f"state carried "
             f"from the first to the last."
         )
     else:
         how = (
-            f"After each symbol of {len(asked.task.texts):,} texts, {total:,} in all, an answer is right if the "
+            f"After each symbol of {counted(len(asked.task.texts), 'text')}, {total:,} in all, an answer is "
+            f"right if the "
             f"likeliest symbols, as many as may follow, are those that may follow by the grammar; state is reset "
             f"before each text. A lag is how many of the last symbols it takes to tell what may follow."
         )

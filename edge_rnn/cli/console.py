@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from edge_rnn.printable import printable
+from edge_rnn.spelling import counted
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -121,4 +122,4 @@ def spell_ns(nanoseconds: float) -> str:
 
 def spell_bytes(count: int) -> str:
     """Bytes in full, so that they can be compared: ``5,248 bytes``."""
-    return f"{count:,} bytes"
+    return counted(count, "byte")

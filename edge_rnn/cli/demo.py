@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from edge_rnn.cli.console import say
 from edge_rnn.cli.options import positive_int
 from edge_rnn.errors import UnsupportedError
+from edge_rnn.spelling import counted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -157,7 +158,8 @@ def _report(args: argparse.Namespace, result: dict[str, Any], latency: dict[str,
     ours = latency["edge_rnn"]
     followed = round(result["recording_accuracy"] * result["recordings"])
     facts = {
-        "accuracy": f"{result['frame_accuracy']:.1%} of samples; {followed} of {result['recordings']} recordings by "
+        "accuracy": f"{result['frame_accuracy']:.1%} of samples; {followed} of "
+        f"{counted(result['recordings'], 'recording')} by "
         f"the majority of their samples",
         "step": spell_latency(ours),
     }

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from edge_rnn import atomic
 from edge_rnn.cli.demo_view import COLOURS
 from edge_rnn.errors import InputError, UnsupportedError
+from edge_rnn.spelling import counted
 
 if TYPE_CHECKING:
     from edge_rnn.cli.demo_play import Recording
@@ -118,9 +119,9 @@ def _title(figure: Any, model: Model, colours: list[str], result: dict[str, Any]
     figure.text(
         0.085,
         0.895,
-        f"{result['frame_accuracy']:.1%} of {result['steps']:,} samples, {followed} of {result['recordings']} "
+        f"{result['frame_accuracy']:.1%} of {counted(result['steps'], 'sample')}, {followed} of {result['recordings']} "
         f"recordings by majority; one sample at a time, {result['step_ns_p50']:.0f} ns a step from Python, "
-        f"{result['weight_bytes'] + result['state_bytes']:,} bytes",
+        f"{counted(result['weight_bytes'] + result['state_bytes'], 'byte')}",
         color="#555555",
     )
     patches = [Patch(color=colour, label=label) for colour, label in zip(colours, model.labels, strict=True)]

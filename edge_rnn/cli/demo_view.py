@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from edge_rnn.cli.console import say
 from edge_rnn.cli.demo_play import FRAME_SECONDS, Recording, score
+from edge_rnn.spelling import counted
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -88,7 +89,7 @@ def _picture(
         bands.add_row(name, _band(values, columns, labels, plain))
     right = int(np.count_nonzero(predicted == recording.y[:done]))
     progress = Text.assemble(
-        (f"{done:,}", "bold"), f" of {total:,} samples, ", (f"{right / done:.1%}", "bold"), " followed rightly"
+        (f"{done:,}", "bold"), f" of {counted(total, 'sample')}, ", (f"{right / done:.1%}", "bold"), " followed rightly"
     )
     return Panel(Group(now, Text(), bands, Text(), progress), title=Text(title), title_align="left", border_style="dim")
 

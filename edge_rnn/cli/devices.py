@@ -6,6 +6,8 @@ import argparse
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from edge_rnn.spelling import counted
+
 if TYPE_CHECKING:
     from edge_rnn.device_profile import Device
 
@@ -95,7 +97,7 @@ def _show(each: Device, as_json: bool) -> None:
         "calls": f"floats by the {each.float_abi} convention" + (f", {each.abi}" if each.abi else ""),
         "addresses": f"{each.bits} bit",
         "double": "in hardware" if each.has_double else "by software: none in compiled code",
-        "kernels": f"registers of {target.register_bits} bits, blocks of {target.block} vectors of 8 floats",
+        "kernels": f"registers of {target.register_bits} bits, blocks of {counted(target.block, 'vector')} of 8 floats",
         "needs": ", ".join(each.hwcaps) + " in /proc/cpuinfo" if each.hwcaps else "no feature beyond its kind",
         "known by": " or ".join(f"{start!r}" for start in each.models) + " in /proc/device-tree/model"
         if each.models

@@ -6,6 +6,8 @@ import argparse
 from collections.abc import Mapping
 from typing import Any
 
+from edge_rnn.spelling import counted
+
 __all__ = ["add"]
 
 _EPILOG = """\
@@ -102,10 +104,12 @@ def _print(found: dict[str, Any]) -> None:
         "edge-rnn": found["version"],
         "Python": found["python"],
         "processor": f"{found['processor']}, {found['cores']} usable",
-        "compiled for": target["reason"] or f"{target['triple']}, {target['cpu']}, blocks of {target['block']} vectors",
+        "compiled for": target["reason"]
+        or f"{target['triple']}, {target['cpu']}, blocks of {counted(target['block'], 'vector')}",
         "features": " ".join(target["features"]) or "none told",
         "step from Python": "fast path" if found["fast_calls"] else f"plain path: {found['fast_calls_reason']}",
-        "kernel cache": f"{cache['path']}, {cache['files']} files, {spell_bytes(cache['bytes'])}, {_kept(cache)}",
+        "kernel cache": f"{cache['path']}, {counted(cache['files'], 'file')}, {spell_bytes(cache['bytes'])}, "
+        f"{_kept(cache)}",
         "packages": ", ".join(f"{name} {version}" for name, version in found["packages"].items() if version),
         "not installed": ", ".join(name for name, version in found["packages"].items() if not version) or "nothing",
     }

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from edge_rnn.cli.options import add_rate_options, positive_int
 from edge_rnn.errors import InputError
+from edge_rnn.spelling import counted
 
 if TYPE_CHECKING:
     from edge_rnn.layers import Layer
@@ -64,7 +65,7 @@ def _inspect(args: argparse.Namespace) -> int:
     from edge_rnn.cli.inspect_recording import as_json, examine, show
 
     steps = args.steps or _STEPS
-    with waiting(f"running {steps:,} steps"):
+    with waiting(f"running {counted(steps, 'step')}"):
         run, felt = examine(model, args.recording, steps, any_rate=args.any_rate, resample=args.resample)
     if args.json:
         print_json({**found, "recording": as_json(str(args.recording), run, felt)})

@@ -15,6 +15,7 @@ from edge_rnn.cli.texts import holds_texts, read_texts
 from edge_rnn.errors import InputError
 from edge_rnn.long_run import Bucket, LongRun, StateRun, long_run
 from edge_rnn.sensitivity import LAGS, Sensitivity, sensitivity
+from edge_rnn.spelling import counted
 
 if TYPE_CHECKING:
     from edge_rnn.model import Model
@@ -58,10 +59,10 @@ def verdict(run: LongRun, felt: Sensitivity | None) -> str:
             f"not deploy this network."
         )
     found = [_growth(state) for state in run.states if _growth(state)]
-    stable = f"Stable over {run.steps:,} steps: no state has grown or faded"
+    stable = f"Stable over {counted(run.steps, 'step')}: no state has grown or faded"
     lines = [f"{'; '.join(found)}." if found else f"{stable}." if run.states[0].growth else f"{_too_short(run)}."]
     stuck, dead, units = (sum(len(part) for part in parts) for parts in zip(*map(_units, run.states), strict=True))
-    lines.append(f"Of {units} values of state {_count(stuck)} saturated nearly always, {_count(dead)} dead.")
+    lines.append(f"Of {counted(units, 'value')} of state {_count(stuck)} saturated nearly always, {_count(dead)} dead.")
     if felt is not None:
         lines.append(_memory(felt))
     return " ".join(lines)
@@ -77,7 +78,7 @@ def _growth(state: StateRun) -> str:
 
 
 def _too_short(run: LongRun) -> str:
-    few = f"{run.steps:,} steps are not three passes of {run.samples:,} samples"
+    few = f"{counted(run.steps, 'step')} are not three passes of {counted(run.samples, 'sample')}"
     return f"{few}, too few to tell whether the state grows"
 
 
@@ -95,11 +96,16 @@ def _memory(felt: Sensitivity) -> str:
         return "Outputs do not hang on the samples at all."
     what = "Another symbol" if felt.of_symbols else "A change of a sample"
     if felt.values[last] >= _STILL_FELT * felt.values.max():
-        return f"{what} does not die out: {last:,} steps on it moves outputs as much as ever, kept or amplified."
+        return (
+            f"{what} does not die out: {counted(last, 'step')} on it moves outputs as much as ever, kept or amplified."
+        )
     if felt.felt_steps == last:
-        return f"{what} still moves outputs {last:,} steps on by more than a hundredth of its greatest effect."
-    half = f", halving in {felt.half_life_steps:.2g} steps on average" if felt.half_life_steps else ""
-    return f"{what} moves outputs by a hundredth of its greatest effect up to {felt.felt_steps:,} steps on{half}."
+        return f"{what} still moves outputs {counted(last, 'step')} on by more than a hundredth of its greatest effect."
+    every = f"{felt.half_life_steps or 0:.2g}"
+    half = f", halving in {every} step{'s' * (every != '1')} on average" if felt.half_life_steps else ""
+    return (
+        f"{what} moves outputs by a hundredth of its greatest effect up to {counted(felt.felt_steps, 'step')} on{half}."
+    )
 
 
 def show(run: LongRun, felt: Sensitivity | None) -> None:
@@ -107,7 +113,9 @@ def show(run: LongRun, felt: Sensitivity | None) -> None:
     from rich.table import Table
 
     console = make_console()
-    console.print(f"\nState over {run.steps:,} steps, the recording of {run.samples:,} samples again and again")
+    console.print(
+        f"\nState over {counted(run.steps, 'step')}, the recording of {counted(run.samples, 'sample')} again and again"
+    )
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("norm in steps")
     for state in run.states:
@@ -155,9 +163,10 @@ def _places(units: Sequence[int]) -> str:
 
 def _how(felt: Sensitivity) -> str:
     of = "scores before softmax" if felt.of_scores else "outputs"
+    places = counted(felt.places, "place")
     if felt.of_symbols:
-        return f"{of} of the float64 reference with another symbol in its place, at {felt.places} places"
-    return f"{of} per deviation of a channel, central differences of the float64 reference, at {felt.places} places"
+        return f"{of} of the float64 reference with another symbol in its place, at {places}"
+    return f"{of} per deviation of a channel, central differences of the float64 reference, at {places}"
 
 
 def as_json(path: str, run: LongRun, felt: Sensitivity | None) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from edge_rnn.cli.shrink_plots import (
     drifts,
     spell_error,
 )
+from edge_rnn.spelling import counted
 
 if TYPE_CHECKING:
     from edge_rnn.model import Model
@@ -126,12 +127,14 @@ def _figures(trial: Trial) -> Iterator[str]:
 def _plots(
     model: Model, shrunk: Shrunk, xs: NDArray[np.float32], labels: NDArray[np.intp] | None
 ) -> Iterator[page.Plot]:
-    caption = f"All {len(shrunk.trials)} trials; faint are those that another one equals or betters in all three."
+    caption = (
+        f"All {counted(len(shrunk.trials), 'trial')}; faint are those that another one equals or betters in all three."
+    )
     yield page.Plot("front", "Size, error and time", draw_front(shrunk), caption)
     lines = drifts(model, shrunk, xs)
     caption = (
         f"Difference from the float32 model's outputs, over these: root mean square from the start up to each of "
-        f"{max(map(len, lines.values()), default=0):,} steps. Lines that stay level in the end do not drift."
+        f"{counted(max(map(len, lines.values()), default=0), 'step')}. Lines that stay level in the end do not drift."
     )
     yield page.Plot("drift", "Does the error pile up?", draw_drift(lines), caption)
     if shrunk.sensitivity:
@@ -142,7 +145,8 @@ def _plots(
         names = model.labels or tuple(map(str, range(model.output_size)))
         for when, who, each in (("before", "The float32 model", model), ("after", "The chosen model", shrunk.model)):
             counts = confusion(each, xs, labels)
-            right = f"{np.trace(counts):,} of {counts.sum():,} samples, {np.trace(counts) / max(counts.sum(), 1):.2%}"
+            share = np.trace(counts) / max(counts.sum(), 1)
+            right = f"{np.trace(counts):,} of {counted(counts.sum(), 'sample')}, {share:.2%}"
             caption = f"{who} is right about {right}. Colours are shares of a row."
             yield page.Plot(when, f"What is taken for what, {when}", draw_confusion(when, counts, names), caption)
 
@@ -150,10 +154,12 @@ def _plots(
 def _measured(shrunk: Shrunk, xs: NDArray[np.float32], has_labels: bool) -> str:
     from edge_rnn.quantization import JUDGED_STEPS
 
-    steps = f"{max(JUDGED_STEPS, len(xs)):,} steps" + (", the recording repeated" if len(xs) < JUDGED_STEPS else "")
+    repeated = ", the recording repeated" if len(xs) < JUDGED_STEPS else ""
+    steps = counted(max(JUDGED_STEPS, len(xs)), "step") + repeated
     return (
         f"{page.measured_on()}. Formats were calibrated, and errors and accuracies measured, on the same recording of "
-        f"{len(xs):,} samples. Error is the root mean square of how far outputs are from the float32 model's, over "
+        f"{counted(len(xs), 'sample')}. Error is the root mean square of how far outputs are from the float32 "
+        f"model's, over "
         f"that of these outputs, over {steps}, state carried. "
         + ("Accuracy is the share of samples whose largest output is their label. " if has_labels else "")
         + "Bytes are those of all arrays as a file stores them. The time of float32's step is the least in a "

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from edge_rnn.errors import InputError, StateError
 from edge_rnn.frontend.front_end import Array, FrontEnd
+from edge_rnn.spelling import counted
 from edge_rnn.state_bytes import pack, unpack
 
 __all__ = ["Chain"]
@@ -61,7 +62,8 @@ class Chain(FrontEnd):
         for one, other in zip(self.stages, self.stages[1:], strict=False):
             if one.output_size != other.input_size:
                 raise InputError(
-                    f"Chain: {one.spec} puts out {one.output_size} numbers, but {other.spec} reads {other.input_size}."
+                    f"Chain: {one.spec} puts out {counted(one.output_size, 'number')}, but {other.spec} reads "
+                    f"{other.input_size}."
                 )
         if len({id(stage) for stage in self.stages}) < len(self.stages):
             raise InputError("Chain got the same front end twice; make another one.")
@@ -131,7 +133,9 @@ class Chain(FrontEnd):
         head = len(pack(self.spec, [], []))
         unpack(self.spec, data[:head], 0, [])
         if len(data) != len(before):
-            raise StateError(f"restore got {len(data)} bytes, expected {len(before)}; it is cut off or padded.")
+            raise StateError(
+                f"restore got {counted(len(data), 'byte')}, expected {len(before)}; it is cut off or padded."
+            )
         try:
             self._restore_stages(data[head:])
         except StateError:

@@ -13,6 +13,7 @@ from edge_rnn.errors import InputError
 from edge_rnn.frontend.front_end import Array
 from edge_rnn.frontend.options import MOST_CHANNELS, MOST_NUMBERS, whole
 from edge_rnn.frontend.windowed import Windowed
+from edge_rnn.spelling import counted
 
 __all__ = ["STATISTICS", "Moving"]
 
@@ -72,7 +73,10 @@ class Moving(Windowed):
         window, hop = whole("Moving", "window", window), whole("Moving", "hop", hop)
         channels = whole("Moving", "channels", channels, most=MOST_CHANNELS)
         if window * channels > MOST_NUMBERS:
-            raise InputError(f"Moving got a window of {window} samples of {channels} channels, which is too much.")
+            raise InputError(
+                f"Moving got a window of {counted(window, 'sample')} of {counted(channels, 'channel')}, which is too "
+                f"much."
+            )
         options: dict[str, Any] = {"statistics": chosen, "window": window}
         options |= {"hop": hop} if hop != 1 else {}
         options |= {"channels": channels} if channels != 1 else {}

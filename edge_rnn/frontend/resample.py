@@ -15,6 +15,7 @@ from edge_rnn.frontend.front_end import Array, FrontEnd
 from edge_rnn.frontend.kaiser import beta_of, half_length_of, low_pass
 from edge_rnn.frontend.options import MOST_CHANNELS, MOST_NUMBERS, real, whole
 from edge_rnn.frontend.sliding_window import SlidingWindow
+from edge_rnn.spelling import counted
 
 __all__ = ["Resample"]
 
@@ -110,7 +111,8 @@ class Resample(FrontEnd):
         length = -(-len(self.taps) // self.up)
         if length * channels > MOST_NUMBERS:
             raise InputError(
-                f"Resample got {channels} channels with {length} samples each to remember, which is too many."
+                f"Resample got {counted(channels, 'channel')} with {counted(length, 'sample')} each to remember, "
+                f"which is too many."
             )
         padded = np.zeros(length * self.up)
         padded[: len(self.taps)] = self.taps

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from edge_rnn.arrays import float32_array, refusal
 from edge_rnn.errors import InputError, UnsupportedError
 from edge_rnn.kernels import library
+from edge_rnn.spelling import counted
 from edge_rnn.stream import Stream
 
 __all__ = ["rollout"]
@@ -44,7 +45,8 @@ def rollout(stream: Stream, x: ArrayLike, steps: int) -> Array:
     """
     if stream.output_size != stream.input_size:
         raise UnsupportedError(
-            f"rollout got a model with {stream.input_size} inputs and {stream.output_size} outputs, expected as many: "
+            f"rollout got a model with {counted(stream.input_size, 'input')} and "
+            f"{counted(stream.output_size, 'output')}, expected as many: "
             f"what it puts out is what it reads next."
         )
     given = float32_array("rollout", "x", x)

@@ -17,6 +17,7 @@ from edge_rnn.kernels.generate import Outcome
 from edge_rnn.plan import aligned
 from edge_rnn.sampling.generated import Generated
 from edge_rnn.sampling.symbols import Prompt, alphabet, encode, number
+from edge_rnn.spelling import counted
 from edge_rnn.stream import Stream
 
 __all__ = ["Sampler", "Stop", "generate", "generate_iter", "positive_int", "starting_prompt", "stop_rows"]
@@ -191,7 +192,8 @@ class Sampler:
         written = _loop()(self._table.ctypes.data, *addresses, done, count)
         if self._table[Choice.OUTCOME] == Outcome.REFUSED:
             raise InputError(
-                f"generate came to an output that is not finite after {written} symbols; the state is as before it. "
+                f"generate came to an output that is not finite after {counted(written, 'symbol')}; the state is as "
+                f"before it. "
                 f"The model is damaged or its weights are too large."
             )
         return written

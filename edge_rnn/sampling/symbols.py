@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from edge_rnn.errors import InputError, UnsupportedError
 from edge_rnn.layers import Dense
 from edge_rnn.model import Model
+from edge_rnn.spelling import counted
 
 __all__ = ["Alphabet", "Prompt", "alphabet", "decode", "encode", "number", "samples", "writes"]
 
@@ -47,7 +48,8 @@ def alphabet(model: Model, call: str) -> Alphabet:
         )
     if model.output_size != symbols:
         raise UnsupportedError(
-            f"{call} got a model that reads {symbols} symbols and puts out {model.output_size} values; expected as "
+            f"{call} got a model that reads {counted(symbols, 'symbol')} and puts out "
+            f"{counted(model.output_size, 'value')}; expected as "
             f"many: what it writes is what it reads next."
         )
     return Alphabet(symbols, model.input_size == symbols, last.activation == "softmax")

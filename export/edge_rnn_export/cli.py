@@ -8,6 +8,7 @@ from typing import Any
 
 from edge_rnn.cli.console import say
 from edge_rnn.errors import InputError
+from edge_rnn.spelling import counted
 
 __all__ = ["add_export", "add_import", "add_verify"]
 
@@ -172,7 +173,7 @@ def _import(args: argparse.Namespace) -> int:
         say(f"compared     with {found.checked}")
     if found.unchecked:
         say(f"not compared {found.unchecked}")
-    say(f"written      {args.output}, {found.model.parameters} parameters")
+    say(f"written      {args.output}, {counted(found.model.parameters, 'parameter')}")
     return 0
 
 

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from edge_rnn.atomic import written_aside
 from edge_rnn.errors import InputError, ModelError, UnsupportedError
 from edge_rnn.model import Model
+from edge_rnn.spelling import counted
 from edge_rnn_export.cost import measured
 from edge_rnn_export.onnx_output import with_head
 from edge_rnn_export.precision import Operators, Precision, check_target
@@ -120,7 +121,8 @@ def _why(report: Report) -> str:
     """What failed in a report."""
     worst = max(report.deviations, key=lambda each: (not each.passed, each.share))
     figures = (
-        f"over {report.steps} steps reference and Stream differ by {report.reference_vs_stream:.1e}, reference and "
+        f"over {counted(report.steps, 'step')} reference and Stream differ by "
+        f"{report.reference_vs_stream:.1e}, reference and "
         f"onnxruntime by {report.reference_vs_onnx:.1e}, Stream and onnxruntime by {report.stream_vs_onnx:.1e}, with a "
         f"tolerance of {report.tolerance:.0e} of what each value is made of; the furthest off is {worst.name!r} at "
         f"index {worst.channel}. Rounding the state to float32 alone moves the reference by {report.drift:.1e}; where "

@@ -14,6 +14,7 @@ import numpy as np
 from edge_rnn import reference
 from edge_rnn.errors import InputError, UnsupportedError
 from edge_rnn.model import Model
+from edge_rnn.spelling import counted
 
 __all__ = ["KINDS", "OPTIONS", "Imported", "import_file"]
 
@@ -111,7 +112,7 @@ def _json(path: str | PathLike[str], options: Mapping[str, Any]) -> Imported:
         return Imported(model, "JSON")
     ys, _ = reference.run(model, recording.xs)
     error = float(np.abs(ys - recording.ys).max())
-    steps = f"{len(ys)} steps" if len(ys) != 1 else "1 step"
+    steps = counted(len(ys), "step")
     return Imported(model, "JSON", f"the file's own recording of {steps}: {error:.1e} off at most")
 
 

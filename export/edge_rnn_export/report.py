@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from edge_rnn.spelling import counted
+
 __all__ = ["Cost", "Deviation", "Report", "Rounding"]
 
 
@@ -185,7 +187,7 @@ class Report:
 
     def __str__(self) -> str:
         width = max(len(each.name) for each in self.deviations)
-        lines = [f"{self.steps} steps, largest absolute differences", ""]
+        lines = [f"{counted(self.steps, 'step')}, largest absolute differences", ""]
         lines.append(f"{'':{width}}  reference-Stream  reference-ONNX  Stream-ONNX  of tolerance")
         for each in self.deviations:
             figures = f"{each.reference_vs_stream:16.1e}  {each.reference_vs_onnx:14.1e}  {each.stream_vs_onnx:11.1e}"

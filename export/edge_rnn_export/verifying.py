@@ -16,6 +16,7 @@ from edge_rnn.model import Model
 from edge_rnn.sampling import generate
 from edge_rnn.sampling.symbols import alphabet
 from edge_rnn.sampling.symbols import samples as as_samples
+from edge_rnn.spelling import counted
 from edge_rnn.stream import Stream
 from edge_rnn_export.comparison import Comparison, Target, compare, differing_pairs
 from edge_rnn_export.magnitudes import magnitudes
@@ -157,7 +158,9 @@ def _compared_with_rounding(
         "ONNX rounds vectors to 8 bits: each step is held against the reference that does so from the same states."
     ]
     if run.compared < len(samples):
-        notes.append(f"In {len(samples) - run.compared} steps a value stood at a toss-up of rounding: not compared.")
+        notes.append(
+            f"In {counted(len(samples) - run.compared, 'step')} a value stood at a toss-up of rounding: not compared."
+        )
     if not run.compared:
         wrong.append("No step could be compared, each had a value at a toss-up of rounding; take more steps.")
     if graph.takes_sequences and len(samples) > 2:

@@ -73,7 +73,7 @@ def test_import_then_export(state: Path, tmp_path: Path, capsys: pytest.CaptureF
         (["-o", "OUT", "--activation", "foot=relu"], r"activations name 'foot'"),
         (["-o", "OUT", "--modules", "rnn"], r"no layer for: head"),
         (["-o", "OUT", "--ignore", "foot"], r"ignore names 'foot'"),
-        (["-o", "OUT", "--labels", "rest"], r"labels got 1 texts"),
+        (["-o", "OUT", "--labels", "rest"], r"labels got 1 text"),
     ],
 )
 def test_import_says_what_is_wrong(words: list[str], message: str, state: Path, tmp_path: Path) -> None:

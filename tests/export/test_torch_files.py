@@ -192,7 +192,7 @@ REFUSED: list[tuple[Any, dict[str, Any], type[EdgeRnnError], str]] = [
     (rnn(), {"ignore": "weight_ih_l0"}, InputError, r"'weight_ih_l0' is used"),
     (rnn(), {"modules": ["gru"]}, InputError, r"'gru', which is not there"),
     (rnn(), {"standardize": ([0.0, 0.0], [1.0, 1.0])}, ModelError, r"reads 2 values, expected 3"),
-    (rnn(), {"labels": ["rest"]}, ModelError, r"labels got 1 texts, expected 4"),
+    (rnn(), {"labels": ["rest"]}, ModelError, r"labels got 1 text, expected 4"),
     ("model.onnx", {}, InputError, r"'model\.onnx', expected one in \.safetensors, \.pt or \.pth"),
     ("absent.safetensors", {}, FileError, r"absent\.safetensors cannot be read: No such file"),
     ([1, 2], {}, InputError, r"got list, expected an nn\.Module"),

@@ -212,7 +212,7 @@ def test_a_detector_takes_all_that_a_front_end_gives() -> None:
         (lambda: Hysteresis(2, [0.5, 0.2], 0.3), "leave got 0.3 for output 1, which is above its enter, 0.2"),
         (lambda: Hysteresis(enter=math.nan), "enter got nan"),
         (lambda: Hysteresis(enter_after=0), "enter_after got 0"),
-        (lambda: Hysteresis(2, labels=["a"]), "1 labels, expected 2"),
+        (lambda: Hysteresis(2, labels=["a"]), "1 label, expected 2"),
         (lambda: Hysteresis(2, ignore=[2]), "ignore got 2"),
         (lambda: Hysteresis(2).push([1.0]), r"got shape \(1,\), expected \(2,\)"),
         (lambda: Smooth(0), "samples got 0, expected a number above 0"),

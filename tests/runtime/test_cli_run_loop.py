@@ -240,7 +240,7 @@ def test_systemd_is_told(model: Model, start: Any, tmp_path: Path) -> None:
     [
         (["--source", "nonsense"], "is none of csv:FILE"),
         (["xs.csv", "--source", "csv:-"], "give one of them"),
-        (["--source", "proc:cpu"], "got 1 fields"),
+        (["--source", "proc:cpu"], "got 1 field"),
         (["--source", "csv:-", "--snapshot", "no/such/state"], "cannot be written"),
         (["--source", "csv:-", "--priority", "100"], "priority got 100"),
         (["--on-bad", "hold"], "is for a loop"),
@@ -526,7 +526,7 @@ def test_words_are_taken_literally() -> None:
     ("options", "words"),
     [
         ([], "takes --source and --sink"),
-        (["--source", "proc:cpu", "--sink", "null:"], "got 1 fields"),
+        (["--source", "proc:cpu", "--sink", "null:"], "got 1 field"),
         (["--source", "proc:cpu,memory,load", "--sink", "null:", "--name", "a b"], "expected letters, digits"),
     ],
 )

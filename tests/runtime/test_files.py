@@ -364,7 +364,7 @@ REFUSED: list[tuple[str, Callable[[Parts], bytes], str]] = [
     ("no labels", edited(lambda p: p.description.pop("labels")), "metadata has ['input_names',"),
     ("extra key", put("colour", "red"), "expected the keys version, sha256, name"),
     ("label number", put("labels", [1, 2]), "metadata labels got [1, 2], expected list[str]"),
-    ("one label", put("labels", ["rest"]), "Model labels got 1 texts, expected 2"),
+    ("one label", put("labels", ["rest"]), "Model labels got 1 text, expected 2"),
     ("half a pair", put("labels", ["\ud800", "b"]), "its metadata is not JSON"),
     ("rate text", put("sample_rate_hz", "10"), "sample_rate_hz got '10', expected float | None"),
     ("rate huge", put("sample_rate_hz", 10**400), "sample_rate_hz got 1000"),

@@ -520,7 +520,7 @@ def test_sigterm_saves_all_and_leaves_0_with_pages_open(folder: Path) -> None:
     ("options", "words"),
     [
         ([], "serve takes --source"),
-        (["--source", "proc:cpu"], "got 1 fields"),
+        (["--source", "proc:cpu"], "got 1 field"),
         (["--source", "csv:xs.csv", "--host", "192.0.2.1"], "has no address"),
     ],
 )

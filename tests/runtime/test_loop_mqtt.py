@@ -6,9 +6,12 @@ import base64
 import gc
 import hashlib
 import json
+import os
+import re
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +23,7 @@ import pytest
 
 import needs
 from edge_rnn.errors import FileError
+from edge_rnn.files import save
 from edge_rnn.layers import Elman
 from edge_rnn.loop import open_sink, open_source
 from edge_rnn.loop.sinks import mqtt
@@ -33,6 +37,7 @@ pytestmark = [
     pytest.mark.usefixtures("default_signals"),
 ]
 
+ROOT = Path(__file__).parents[2]
 MODEL = Model([Elman(np.full((2, 1), 0.1, np.float32), np.eye(2, dtype=np.float32))], labels=("rest", "walk"))
 
 
@@ -306,6 +311,44 @@ def test_status_topic_says_whether_we_are_there(broker: Broker, listen: Callable
     within(60, lambda: listener.got == ["online", "offline", "online", "offline"])
     later = listen("state")
     within(60, lambda: later.got == ["offline"])  # retained
+
+
+def test_program_of_the_documentation_keeps_a_state_for_each_topic(
+    broker: Broker, listen: Callable[[str], Listener], tmp_path: Path
+) -> None:
+    broker.start()
+    text = (ROOT / "docs/sensor_loop.md").read_text(encoding="utf-8")
+    (code,) = [block for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "StreamBank" in block]
+    code = code.replace('connect("broker")', f'connect("127.0.0.1", {broker.port})').replace("model, 100)", "model, 2)")
+    code = code.replace("client.loop_forever", 'client.on_subscribe = lambda *_: print("ready")\nclient.loop_forever')
+    save(MODEL, tmp_path / "wrist.safetensors")
+    listener = listen("results/#")
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-c", code], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    alarm = threading.Timer(60, process.kill)
+    alarm.start()
+    try:
+        assert process.stdout.readline() == "ready\n"
+        xs = {"sensors/a": [1.0, 2.0, 3.0], "sensors/b": [-5.0, 0.5, 4.0]}
+        for pair in zip(*xs.values(), strict=True):
+            for topic, x in zip(xs, pair, strict=True):
+                listener._client.publish(topic, json.dumps([x]), 1)
+        listener._client.publish("sensors/a", "garbage", 1)
+        listener._client.publish("sensors/c", "[1]", 1)
+        assert process.stdout.readline().startswith("sensors/a: ")
+        assert process.stdout.readline() == "sensors/c is one topic too many\n"
+        within(60, lambda: len(listener.got) == 6)
+    finally:
+        alarm.cancel()
+        process.kill()
+        process.wait(60)
+        process.stdout.close()
+    for place, samples in enumerate(xs.values()):
+        got = np.array([json.loads(each) for each in listener.got[place::2]], np.float32)
+        assert np.array_equal(got, network().run(np.array(samples, np.float32)[:, None]))
 
 
 def hashed(password: str) -> str:

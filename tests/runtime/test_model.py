@@ -45,7 +45,7 @@ WRONG_LAYERS: list[tuple[str, Callable[[], Layer], str]] = [
     (
         "parameters",
         lambda: Elman(zeros((2, 3)), zeros((2, 2)), activation="elu:1:2"),
-        "Elman activation got 'elu:1:2', elu has 1 parameters",
+        "Elman activation got 'elu:1:2', elu has 1 parameter",
     ),
     (
         "gate clip",
@@ -161,7 +161,7 @@ WRONG_MODELS: list[tuple[str, Callable[[], Model], str]] = [
     (
         "labels",
         lambda: Model([GRU_3_2], labels=("a",)),
-        "Model labels got 1 texts, expected 2, one for each of the model's",
+        "Model labels got 1 text, expected 2, one for each of the model's",
     ),
     (
         "one label",
@@ -184,7 +184,7 @@ WRONG_MODELS: list[tuple[str, Callable[[], Model], str]] = [
     ("nested inputs", lambda: Add(inputs=([], [])), "Add inputs got ([], []), expected names"),  # type: ignore[arg-type]
     ("ragged", lambda: Elman([[1]], [[1], [1, 2]]), "Elman weight_hh is not an array"),  # type: ignore[arg-type,list-item]
     ("names", lambda: Model([GRU_3_2], input_names=("a", "b")), "Model input_names got 2 texts, expected 3"),
-    ("units", lambda: Model([GRU_3_2], input_units=["g"]), "Model input_units got 1 texts, expected 3"),
+    ("units", lambda: Model([GRU_3_2], input_units=["g"]), "Model input_units got 1 text, expected 3"),
     (
         "zero rate",
         lambda: Model([GRU_3_2], sample_rate_hz=0),

@@ -484,7 +484,7 @@ ERRORS: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     ),
     "sizes": (
         lambda: Sampler(Stream(Model([Elman([[1.0, 1.0]], [[1.0]]), Dense([[1.0]])]))),
-        UnsupportedError, "reads 2 symbols and puts out 1 values",
+        UnsupportedError, "reads 2 symbols and puts out 1 value",
     ),
     "first": (
         lambda: generate(Stream(LETTERS), "a", max_length=3, first=[1.0]), InputError, "shape (1,), expected (3,)"
@@ -493,7 +493,7 @@ ERRORS: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "rollout of no steps": (lambda: rollout(Stream(LETTERS), [1.0, 0, 0], -1), InputError, "steps = -1"),
     "rollout": (
         lambda: rollout(Stream(Model([Elman([[1.0, 1.0]], [[1.0]])])), [1.0, 0], 3),
-        UnsupportedError, "2 inputs and 1 outputs",
+        UnsupportedError, "2 inputs and 1 output",
     ),
 }  # fmt: skip
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from edge_rnn.errors import InputError, UnsupportedError
+from edge_rnn.spelling import counted
 
 __all__ = ["FIELDS", "Machine"]
 
@@ -48,7 +49,8 @@ class Machine:
             raise InputError(f"the machine's telemetry got {unknown[0]!r}, expected of {', '.join(FIELDS)}.")
         if len(fields) != size:
             raise InputError(
-                f"the machine's telemetry got {len(fields)} fields ({', '.join(fields)}), but the model reads {size}."
+                f"the machine's telemetry got {counted(len(fields), 'field')} ({', '.join(fields)}), but the model "
+                f"reads {size}."
             )
         self._root = Path(root)
         self._fields = [FIELDS[field] for field in fields]

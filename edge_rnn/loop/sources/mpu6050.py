@@ -12,6 +12,7 @@ from typing import Any
 
 from edge_rnn.errors import InputError, UnsupportedError
 from edge_rnn.loop.remedies import device_problem, listed
+from edge_rnn.spelling import counted
 
 __all__ = ["Mpu6050"]
 
@@ -156,7 +157,7 @@ class Mpu6050:
 
     def _check(self, frame: bytes) -> None:
         if len(frame) != _FRAME.size:
-            raise OSError(f"the sensor answered {len(frame)} bytes, expected {_FRAME.size}")
+            raise OSError(f"the sensor answered {counted(len(frame), 'byte')}, expected {_FRAME.size}")
         self._repeats = self._repeats + 1 if frame == self._last else 0
         self._last = frame
         if self._repeats >= _SAME:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_rnn.cli.console import say
+from edge_rnn.spelling import counted
 
 __all__ = ["add_build"]
 
@@ -47,9 +48,12 @@ def _build(args: argparse.Namespace) -> int:
 
     built = build(load(args.model), args.device, args.output, name=args.name or identifier_of(Path(args.model).stem))
     meta = built.meta
-    say(f"built        {built.folder / meta['library']}, {built.files[meta['library']]} bytes, for {meta['device']}")
+    say(
+        f"built        {built.folder / meta['library']}, {counted(built.files[meta['library']], 'byte')}, for "
+        f"{meta['device']}"
+    )
     say(f"compiled     for {meta['cpu']}, {meta['triple']}" + "".join(f", needs {word}" for word in meta["cpuinfo"]))
-    say(f"memory       {meta['weight_bytes']} bytes of weights, {meta['state_bytes']} of state")
+    say(f"memory       {counted(meta['weight_bytes'], 'byte')} of weights, {meta['state_bytes']} of state")
     say(f"beside it    {', '.join(file for file in built.files if file != meta['library'])}")
     if built.note:
         say(f"missing      {built.note}")

@@ -12,6 +12,7 @@ from typing import Any
 
 from edge_rnn.errors import CompileError, UnsupportedError
 from edge_rnn.kernels.target import Target
+from edge_rnn.spelling import counted
 from edge_rnn_export.building.link import INSTALL
 
 __all__ = ["check_elf", "check_module"]
@@ -84,7 +85,7 @@ def _sections(elf: Any) -> list[str]:
         flags, size = section["sh_flags"], section["sh_size"]
         writable = flags & _WRITABLE and flags & _ALLOCATED and size
         if writable and section.name not in _AT_LOADING:
-            problems.append(f"it has {size} bytes of writable data in {section.name}")
+            problems.append(f"it has {counted(size, 'byte')} of writable data in {section.name}")
         if section.name in (".init_array", ".ctors", ".fini_array"):
             problems.append(f"it runs code when it is loaded, {section.name}")
     return problems

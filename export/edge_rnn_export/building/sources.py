@@ -11,6 +11,7 @@ from typing import Any
 import edge_rnn
 from edge_rnn.device import Device
 from edge_rnn.printable import printable
+from edge_rnn.spelling import counted
 
 __all__ = ["as_comment", "as_markdown", "hwcap", "sources"]
 
@@ -69,12 +70,12 @@ def _filled(template: str, values: Mapping[str, Any]) -> str:
 
 
 def _values(board: Device, name: str, meta: Mapping[str, Any]) -> dict[str, Any]:
-    shape = f"{meta['input_size']} inputs, {meta['output_size']} outputs"
+    shape = f"{counted(meta['input_size'], 'input')}, {counted(meta['output_size'], 'output')}"
     if meta["sample_rate_hz"]:
         shape += f", {meta['sample_rate_hz']:g} samples a second"
     rows = {
-        "Weights": f"{meta['weight_bytes']} bytes",
-        "State": f"{meta['state_bytes']} bytes, one for each sequence",
+        "Weights": f"{counted(meta['weight_bytes'], 'byte')}",
+        "State": f"{counted(meta['state_bytes'], 'byte')}, one for each sequence",
         "Inputs": ", ".join(_with_units(meta)),
         "Outputs": ", ".join(meta["labels"]),
         "Compiled for": f"{meta['triple']}, {meta['cpu']}",

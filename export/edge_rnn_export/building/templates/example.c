@@ -1,4 +1,4 @@
-/* Reads samples of $input_size numbers from standard input, a line each, and writes what the network says of them. */
+/* Reads samples, rows of length $input_size, from standard input, a line each, and writes what the network says of them. */
 #include <stdio.h>
 
 #include "$name.h"

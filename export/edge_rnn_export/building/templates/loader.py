@@ -98,13 +98,13 @@ def _floats(values: Any) -> tuple[memoryview, tuple[int, ...]]:
         rows = values.tolist() if hasattr(values, "tolist") else list(values)
         if rows and isinstance(rows[0], (list, tuple, array.array)):
             if len({len(row) for row in rows}) > 1:
-                raise ValueError(
-                    f"{_NAME} got rows of different lengths, expected {META['input_size']} numbers in each."
-                )
+                raise ValueError(f"{_NAME} got rows of different lengths, expected {META['input_size']}.")
             return memoryview(array.array("f", [v for row in rows for v in row])), (len(rows), len(rows[0]))
         return memoryview(array.array("f", rows)), (len(rows),)
     except (TypeError, OverflowError):
-        raise ValueError(f"{_NAME} got {type(values).__name__}, expected {META['input_size']} numbers.") from None
+        raise ValueError(
+            f"{_NAME} got {type(values).__name__}, expected rows of length {META['input_size']}."
+        ) from None
 
 
 def _address(view: memoryview) -> Any:
@@ -220,6 +220,6 @@ class Stream:
 
 if __name__ == "__main__":
     stream = Stream()
-    print(f"{_NAME}: the self-test passed; {stream.input_size} inputs, {stream.output_size} outputs")
+    print(f"{_NAME}: the self-test passed; inputs: {stream.input_size}, outputs: {stream.output_size}")
     for line in sys.stdin:
         print(*(f"{value:.9g}" for value in stream.step([float(word) for word in line.replace(",", " ").split()])))
