@@ -85,19 +85,20 @@ class Checks:
         own = getattr(source, "sample_rate_hz", None)
         played = kind == "stored" and (own is not None or getattr(source, "timed", False))
         self._paced_hz = rate_hz
+        called = str(getattr(source, "name", "") or type(source).__name__)
         known = own if rate_hz is None or played else rate_hz
         if known is not None:
             self._meter.done = True
-            self._set_rate(known, type(source).__name__ if known is own else "the loop's steps (--rate, rate_hz)")
+            self._set_rate(known, called if known is own else "the loop's steps (--rate, rate_hz)")
             if own is not None and known is rate_hz and kind == "arriving" and not resample:
-                self._set_rate(own, type(source).__name__)
+                self._set_rate(own, called)
         else:
             self._waits = resample or self._checks_rate
         found = check_units(
             getattr(source, "units", ()),
             model.input_units,
             model.input_names,
-            type(source).__name__,
+            called,
             getattr(source, "units_remedy", "convert it before the model"),
         )
         if found:

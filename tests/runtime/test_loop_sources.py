@@ -863,7 +863,7 @@ def test_sound_of_other_kinds_and_chosen_channels(tmp_path: Path, name: str, opt
     np.testing.assert_allclose(got, values[:, 2:], rtol=0, atol=step + 2**-24)
     got = np.array([each.x for each in all_of(sources.Wav(tmp_path / name, 2, channel=(3, 1)))])
     np.testing.assert_allclose(got, values[:, [2, 0]], rtol=0, atol=step + 2**-24)
-    for size, words in ((1, r"\?channel=1 says"), (2, r"\?channel=1,2 says")):
+    for size, words in ((1, r"\?channel=1 of wav:FILE says"), (2, r"\?channel=1,2 of wav:FILE says")):
         with pytest.raises(FileError, match=words):
             sources.Wav(tmp_path / name, size)
     with pytest.raises(FileError, match="channel"):
@@ -1027,6 +1027,7 @@ def test_package_that_is_missing_is_named(
 
 def test_sound_without_soundfile_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "soundfile", None)
+    write_wav(tmp_path / "a.wav", np.zeros(3), 2)
     with pytest.raises(UnsupportedError, match=r"edge-rnn\[audio\]"):
         open_source(f"wav:{tmp_path}/a.wav", model(1))
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from edge_rnn.errors import FileError, UnsupportedError
 from edge_rnn.loop.protocols import Array, SampleError, Timed
+from edge_rnn.spelling import counted
 
 __all__ = ["SUFFIXES", "Wav"]
 
@@ -39,6 +40,8 @@ class Wav:
 
     Attributes
     ----------
+    name
+        The file's.
     sample_rate_hz
         Samples for the model a second.
 
@@ -55,6 +58,12 @@ class Wav:
 
     def __init__(self, path: str | os.PathLike[str], size: int, *, channel: Sequence[int] = ()) -> None:
         self._path = Path(path)
+        self.name = str(path)
+        try:
+            with self._path.open("rb"):
+                pass  # says why not, which libsndfile does not
+        except (OSError, ValueError) as error:
+            raise FileError(f"{path}: cannot be read as sound: {getattr(error, 'strerror', None) or error}.") from None
         try:
             import soundfile
         except (ModuleNotFoundError, OSError) as error:  # the latter: libsndfile is missing
@@ -62,10 +71,9 @@ class Wav:
                 f"a sound file takes soundfile, which cannot be loaded ({error}); pip install 'edge-rnn[audio]'."
             ) from None
         try:
-            with self._path.open("rb"):  # says why not, which libsndfile does not
-                self._file: Any = soundfile.SoundFile(os.fspath(path))
+            self._file: Any = soundfile.SoundFile(os.fspath(path))
         except (OSError, ValueError, TypeError, RuntimeError) as error:
-            reason = getattr(error, "strerror", None) or getattr(error, "error_string", None) or str(error)
+            reason = str(getattr(error, "error_string", None) or error)
             raise FileError(f"{path}: cannot be read as sound: {reason.rstrip('.')}.") from None
         chosen = [place - 1 for place in channel] or [*range(self._file.channels)]
         if max(chosen) >= self._file.channels or min(chosen) < 0 or len(chosen) not in (1, size):
@@ -73,8 +81,8 @@ class Wav:
             self._file.close()
             some = ",".join(map(str, range(1, size + 1))) if size <= count else "1"
             raise FileError(
-                f"{path}: has {count} channel{'s' * (count > 1)}, {len(chosen)} asked for, but the model "
-                f"reads {size} numbers; ?channel={some} says which channels are meant, from 1."
+                f"{path}: has {counted(count, 'channel')}, {len(chosen)} asked for, but the model reads "
+                f"{counted(size, 'number')}; ?channel={some} of wav:FILE says which are meant, from 1."
             )
         self._chosen = None if chosen == [*range(self._file.channels)] else chosen
         self._size = size
