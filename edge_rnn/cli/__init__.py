@@ -120,7 +120,11 @@ def _dispatch(arguments: list[str]) -> int:
         missing = extensions.add_commands(subparsers)
         if command in missing:
             raise UnsupportedError(missing[command])
-    args = parser.parse_args(arguments)
+    args, left = parser.parse_known_args(arguments)
+    if args.command == "run" and args.file == "-" and len(left) == 1 and not left[0].startswith("-"):
+        args.file, left = left[0], []  # argparse takes an optional FILE only where it follows MODEL at once
+    if left:
+        parser.error(f"unrecognized arguments: {' '.join(left)}")
     if not args.command:
         parser.print_help(sys.stderr)
         return 2

@@ -258,6 +258,16 @@ def test_times_of_another_rate_end_a_run(
     assert (code, words in capsys.readouterr().err) == (int(bool(words)), True)
 
 
+def test_file_may_stand_behind_the_options(model: Model, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    edge_rnn.save(model, tmp_path / "m.safetensors")
+    (tmp_path / "xs.csv").write_text("z,y,x\n" + lines(lambda x: f"{x[2]},{x[1]},{x[0]}"))
+    names = ["run", str(tmp_path / "m.safetensors"), "--columns", "x,y,z", "--output", "json", str(tmp_path / "xs.csv")]
+    assert main(names) == 0
+    assert np.array_equal(outputs(capsys.readouterr().out), Stream(model).run(XS))
+    assert main([*names, "more.csv"]) == 2
+    assert "unrecognized arguments" in capsys.readouterr().err
+
+
 def test_empty_input(run: Callable[..., Any]) -> None:
     assert run("") == (0, 't,label,a,"b,c","d""",e\n', "")
     assert run("", "--output", "json") == (0, "", "")
