@@ -16,20 +16,28 @@ from edge_rnn.layers import Embedding, Standardize
 from edge_rnn.model import Model
 from edge_rnn.plan import plan_for
 from edge_rnn.stream import Stream
+from edge_rnn_export.building.wander import STEPS, wander
 
 __all__ = ["TEST_STEPS", "SelfTest", "layout_of", "self_test"]
 
 Array = NDArray[np.float32]
 
 TEST_STEPS = 16
-"""Steps of a library's self-test; fewer of a network that amplifies rounding beyond the tolerance before."""
+"""Steps of a library's self-test; fewer of a network that amplifies rounding beyond what can be borne before."""
 
-_OWN_SHARE = 1 / 4
-"""Of the tolerance: as far as this machine's kernels may be off, so that others, which round otherwise, keep within."""
+_LEAST_STEPS = 2
+"""So that the recurrent matrix has met a state, whatever the network does with differences."""
+
+_APART = 4
+"""Times as far as what was seen (:func:`~edge_rnn_export.building.wander.wander`) two right libraries may be apart:
+each goes its own way, and other machines round otherwise than the ways that were tried."""
+
+_BEARABLE = 4
+"""Times the tolerance of its format that a test may ask for before it is made of fewer steps instead."""
 
 _TOLERANCE = {"": 1e-5, "int8": 1 / 32639, "int4": 1 / 32639, "w8a8": 1 / 127}
-"""Relative to the largest output, at least 1; by the format of a matrix: that of ``verify``, or the size of a step
-where a vector is rounded to steps, since a value between two of them may fall to either side."""
+"""Least tolerance, relative to the largest output, at least 1; by the format of a matrix: that of ``verify``, or the
+size of a step where a vector is rounded to steps, since a value between two of them may fall to either side."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,7 +51,7 @@ class SelfTest:
     ys
         ``(time, O)`` float32, of the reference; where steps are rounded to integers, of the kernels on this machine.
     tolerance
-        By how much an output may be off.
+        By how much an output may be off, at every step.
     """
 
     xs: Array
@@ -53,6 +61,10 @@ class SelfTest:
 
 def self_test(model: Model, seed: int = 0) -> SelfTest:
     """Normally distributed samples in the sensor's units, symbols of an Embedding, and the answers to them.
+
+    The tolerance is what the format and the network ask for: a step of rounding, or what the network makes of some
+    values of each vector falling to the other side of one. Where that grows from step to step, the test ends before
+    wrong weights could hide in it.
 
     Raises
     ------
@@ -73,13 +85,17 @@ def self_test(model: Model, seed: int = 0) -> SelfTest:
     if not largest < np.finfo(np.float32).max:
         raise InputError(f"build cannot test {model!r}: its values leave the range of float32 within 16 steps.")
     formats = {matrix.format for layer in model.layers for matrix in layer.formats.values()}
-    tolerance = max(_TOLERANCE.get(format_, _TOLERANCE[""]) for format_ in (*formats, "")) * max(1.0, largest)
+    least = max(_TOLERANCE.get(format_, _TOLERANCE[""]) for format_ in (*formats, "")) * max(1.0, largest)
     kernels = Stream(model).run(samples)
-    if formats & _TOLERANCE.keys():
-        return SelfTest(samples, kernels, tolerance)
-    off = np.abs(kernels - ys).max(axis=1) > _OWN_SHARE * tolerance
-    steps = max(1, int(off.argmax())) if off.any() else TEST_STEPS
-    return SelfTest(samples[:steps], ys[:steps].astype(np.float32), tolerance)
+    apart = wander(model, samples, seed)
+    rounds = bool(formats & STEPS.keys())
+    if not rounds:
+        apart = np.maximum(apart, np.abs(kernels - ys).max(axis=1))
+    asked = _APART * np.maximum.accumulate(apart)
+    bearable = asked <= (_BEARABLE if rounds else 1) * least
+    steps = max(_LEAST_STEPS, int(bearable.sum()))
+    expected = kernels if rounds else ys.astype(np.float32)
+    return SelfTest(samples[:steps], expected[:steps], max(least, float(asked[steps - 1])))
 
 
 def layout_of(model: Model, target: Target, test: SelfTest) -> Layout:
