@@ -19,7 +19,7 @@ from edge_rnn.errors import InputError, UnsupportedError
 from edge_rnn.layers import Layer
 from edge_rnn.model import Model
 
-__all__ = ["initial_state", "layer_step", "run", "step", "steps", "trace", "wide"]
+__all__ = ["initial_state", "layer_step", "run", "single_steps", "step", "steps", "trace", "wide"]
 
 Array = NDArray[np.float64]
 State = dict[str, Array]
@@ -32,7 +32,8 @@ def _cell(function: Cell) -> Cell:
     """Register ``function(layer, x, state) -> (y, state)`` for the kind of layer that it is named after.
 
     ``layer`` has the fields of the layer's class, arrays as float64 and absent ones as 0; ``x`` is ``(I,)``; ``state``
-    holds the layer's own arrays, ``h`` and ``c``, each ``(H,)``.
+    holds the layer's own arrays, ``h`` and ``c``, each ``(H,)``. All of it may be columns of as many steps that have
+    nothing to do with each other: ``x`` ``(I, n)``, arrays of one axis ``(H, 1)``, states ``(H, n)``.
     """
     _CELLS[function.__name__] = function
     return function
@@ -86,8 +87,8 @@ def dense(layer: Any, x: Array, state: State) -> tuple[Array, State]:
 
 @_cell
 def embedding(layer: Any, x: Array, state: State) -> tuple[Array, State]:
-    place = int(np.clip(np.rint(x[0]), 0, len(layer.weight) - 1))
-    return layer.weight[place], state
+    place = np.clip(np.rint(x[0]), 0, len(layer.weight) - 1).astype(int)
+    return layer.weight[place].T, state
 
 
 @_cell
@@ -97,7 +98,7 @@ def standardize(layer: Any, x: Array, state: State) -> tuple[Array, State]:
 
 @_cell
 def add(layer: Any, x: Array, state: State) -> tuple[Array, State]:
-    return x.reshape(len(layer.inputs), -1).sum(axis=0), state
+    return x.reshape(len(layer.inputs), -1, *x.shape[1:]).sum(axis=0), state
 
 
 def _sigmoid(x: Array) -> Array:
@@ -108,8 +109,8 @@ def _sigmoid(x: Array) -> Array:
 
 def _softmax(x: Array) -> Array:
     """``exp(x) / sum(exp(x))``; the largest exponent is 0, so nothing overflows and the sum is at least 1."""
-    e = np.exp(x - x.max())
-    return np.asarray(e / e.sum())
+    e = np.exp(x - x.max(axis=0))
+    return np.asarray(e / e.sum(axis=0))
 
 
 _ACTIVATIONS: dict[str, Callable[..., Array]] = {
@@ -198,8 +199,13 @@ def layer_step(layer: SimpleNamespace, x: Array, state: State) -> tuple[Array, S
     return y, new
 
 
-def steps(model: Model, xs: ArrayLike, carried: DTypeLike = np.float64) -> Iterator[tuple[Array, State]]:
-    """Output and states after each step from the start, float64; the states go on rounded to the type ``carried``.
+def steps(
+    model: Model, xs: ArrayLike, carried: DTypeLike = np.float64, computed: DTypeLike = np.float64
+) -> Iterator[tuple[Array, State]]:
+    """Output and states after each step from the start; the states go on rounded to the type ``carried``.
+
+    ``computed``: the type in which sums and functions are computed; with float32 this is a program like any other, with
+    a rounding of its own.
 
     Raises
     ------
@@ -207,11 +213,54 @@ def steps(model: Model, xs: ArrayLike, carried: DTypeLike = np.float64) -> Itera
         As for :func:`step`, with the first step.
     """
     xs = _numbers("reference.steps", "xs", xs, (None, model.input_size), "use reference.step for one sample")
-    layers, now = [wide(layer) for layer in model.layers], initial_state(model)
-    for x in xs:
+    layers = [wide(layer, computed) for layer in model.layers]
+    now = {name: value.astype(computed) for name, value in initial_state(model).items()}
+    for x in xs.astype(computed):
         y, now = _advance(model, layers, x, now)
-        now = {name: value.astype(carried).astype(np.float64) for name, value in now.items()}
+        now = {name: value.astype(carried).astype(computed) for name, value in now.items()}
         yield y, now
+
+
+def single_steps(
+    model: Model, xs: ArrayLike, states: Mapping[str, ArrayLike], computed: DTypeLike = np.float64
+) -> tuple[Array, State]:
+    """One step from each of many states: products of matrices, where a run is one vector after the other.
+
+    Parameters
+    ----------
+    xs
+        ``(n, input_size)``, finite: the sample of each step.
+    states
+        ``(n, H)`` by ``"layer.state"``: the states before each.
+    computed
+        See :func:`steps`.
+
+    Returns
+    -------
+    ys, states
+        ``(n, output_size)``, and ``(n, H)`` by name: after each.
+
+    Raises
+    ------
+    InputError, UnsupportedError
+        As for :func:`step`.
+    """
+    xs = _numbers("reference.single_steps", "xs", xs, (None, model.input_size), "give samples as rows")
+    sizes = {name: value.size for name, value in model.initial_state.items()}
+    if set(states) != set(sizes):
+        raise InputError(f"reference.single_steps got the states {sorted(states)}, expected {sorted(sizes)}.")
+    before = {
+        name: _numbers("reference.single_steps", name, states[name], (len(xs), size), "give one row for each sample")
+        for name, size in sizes.items()
+    }
+    layers = [wide(layer, computed) for layer in model.layers]
+    for layer in layers:
+        arrays = {name: value for name, value in vars(layer).items() if isinstance(value, np.ndarray)}
+        vars(layer).update({name: array[:, None] for name, array in arrays.items() if array.ndim == 1})
+    y, after = _advance(
+        model, layers, xs.T.astype(computed), {name: rows.T.astype(computed) for name, rows in before.items()}
+    )
+    return y.T, {name: rows.T for name, rows in after.items()}
 
 
 def run(model: Model, xs: ArrayLike, state: Mapping[str, ArrayLike] | None = None) -> tuple[Array, State]:

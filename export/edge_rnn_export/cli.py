@@ -135,12 +135,14 @@ def add_verify(subparsers: Any) -> None:
 
 
 def _add_samples(parser: Any) -> None:
-    parser.add_argument("--steps", type=int, default=1000, help="steps to compare, at least (default: 1000)")
+    parser.add_argument(
+        "--steps", type=int, help="steps to compare (default: 1000, or all of a recording where that is longer)"
+    )
     parser.add_argument(
         "--recording",
         metavar="FILE",
         type=Path,
-        help=".npz with x, .npy, or lines of CSV or JSON, to compare on, again and again; default: random samples",
+        help=".npz with x, .npy, or lines of CSV or JSON, to compare on, from its start; default: random samples",
     )
 
 

@@ -28,12 +28,16 @@ class Deviation:
     tolerance
         What the channel ``channel`` may differ by: the report's tolerance, times what the channel's values are made of.
     reference_vs_stream, reference_vs_onnx, stream_vs_onnx
-        Largest absolute differences, over all channels. Of a graph that rounds vectors to 8 bits the second is that of
-        single steps, from the reference that rounds them too, and the third, which rounding makes, is not judged.
+        Largest absolute differences of runs, over all channels. Of a graph that rounds vectors to 8 bits the second is
+        that of single steps, from the reference that rounds them too, and the third, which rounding makes, is not
+        judged.
     share
-        Largest difference as a share of its own channel's tolerance: the value has passed up to 1.
+        Largest difference, of runs or single steps, as a share of its own channel's tolerance: the value has passed up
+        to 1.
     channel
         Index of the output or unit that this is in.
+    step_stream, step_onnx
+        Largest absolute differences of single steps from the reference's from the same states.
     """
 
     name: str
@@ -44,6 +48,8 @@ class Deviation:
     stream_vs_onnx: float
     share: float
     channel: int
+    step_stream: float
+    step_onnx: float
 
     @property
     def passed(self) -> bool:
@@ -128,11 +134,16 @@ class Report:
     deviations
         Of the output ``y`` and of each state.
     drift
-        By how much the reference itself moves when its state is rounded to float32 after each step, relative to what
-        each channel's values are made of: what no float32 program can avoid.
+        By how much the reference moves over these steps when it is computed in float32, relative to what each channel's
+        values are made of: what no float32 program can avoid.
     tolerance
-        Between 1e-5 and 1e-4: 64 times the drift, within these. For each channel it is multiplied by what the channel's
-        values are made of.
+        What runs may differ by: 16 times the drift, 1e-5 at least. For each channel it is multiplied by what the
+        channel's values are made of.
+    step_tolerance
+        Likewise, what single steps from the same states may differ by: 1e-5, or up to 1e-3 where one step in float32
+        differs by more than a sixteenth of that.
+    along
+        Over how many steps runs were compared; single steps over all.
     mismatches
         What the file says of itself that is not so of the model, a sentence each.
     notes
@@ -140,7 +151,7 @@ class Report:
     rounding
         How far rounding carries output and states of a graph of smaller formats; empty for one of float32.
     single_steps
-        Whether onnxruntime was compared step by step from its own states, as vectors are rounded.
+        Whether onnxruntime was compared in single steps alone, as vectors are rounded.
     cost
         Size and time of a graph of smaller formats, measured by :func:`~edge_rnn_export.to_onnx`; else None.
     """
@@ -149,6 +160,8 @@ class Report:
     deviations: tuple[Deviation, ...]
     drift: float
     tolerance: float
+    step_tolerance: float
+    along: int
     mismatches: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     rounding: tuple[Rounding, ...] = ()
@@ -187,13 +200,19 @@ class Report:
 
     def __str__(self) -> str:
         width = max(len(each.name) for each in self.deviations)
-        lines = [f"{counted(self.steps, 'step')}, largest absolute differences", ""]
+        lines = [f"{counted(self.along, 'step')}, largest absolute differences", ""]
         lines.append(f"{'':{width}}  reference-Stream  reference-ONNX  Stream-ONNX  of tolerance")
         for each in self.deviations:
             figures = f"{each.reference_vs_stream:16.1e}  {each.reference_vs_onnx:14.1e}  {each.stream_vs_onnx:11.1e}"
             share = f"{each.share:12.1%}" if each.share < 100 else f"{each.share:11.1e}x"
             verdict = "" if each.passed else f"  FAILED at index {each.channel}"
             lines.append(f"{each.name:{width}}  {figures}  {share}{verdict}")
+        steps = [max(getattr(each, name) for each in self.deviations) for name in ("step_stream", "step_onnx")]
+        lines += [
+            "",
+            f"single steps from the same states: Stream is off by {steps[0]:.1e}, ONNX by {steps[1]:.1e}",
+            f"over {counted(self.along, 'step')} float32 itself drifts by {self.drift:.1e} of what values are made of",
+        ]
         if self.rounding:
             lines += ["", "what rounding does over these steps, state carried, as relative RMS", ""]
             lines.append(f"{'':{width}}     ONNX   Stream  ONNX from float32 weights")

@@ -11,7 +11,7 @@ import pytest
 import needs
 from edge_rnn import reference
 from edge_rnn.errors import InputError, UnsupportedError
-from edge_rnn.layers import GRU, LSTM, Add, Dense, Elman, Layer, Standardize
+from edge_rnn.layers import GRU, LSTM, Add, Dense, Elman, Embedding, Layer, Standardize
 from edge_rnn.model import Model
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "torch_cells.npz"
@@ -366,6 +366,52 @@ def test_steps_are_those_of_step(cell: str, make_model: Callable[..., Model]) ->
             np.testing.assert_array_equal(carried[name], wide[name])
     with pytest.raises(InputError, match=r"reference\.steps xs got shape \(2, 4\)"):
         next(reference.steps(model, np.zeros((2, 4))))
+
+
+def every_kind() -> Model:
+    rng = np.random.default_rng(3)
+
+    def some(*shape: int) -> np.ndarray:
+        return rng.standard_normal(shape).astype(np.float32)
+
+    return Model(
+        [
+            Embedding(some(7, 4), name="e", inputs=("input",)),
+            Standardize(some(4), np.abs(some(4)) + 1, inputs=("e",), name="s"),
+            LSTM(some(20, 4), some(20, 3), some(20), peephole=some(15), weight_hr=some(3, 5), name="l"),
+            GRU(some(12, 7), some(12, 4), some(12), some(12), reset_after=False, inputs=("l", "s"), name="g"),
+            Elman(some(4, 4), some(4, 4), some(4), name="r"),
+            Add(inputs=("r", "g", "s")),
+            Dense(some(3, 4), activation="softmax"),
+        ],
+        input_size=1,
+    )
+
+
+def test_many_single_steps_are_those_of_step() -> None:
+    model, rng = every_kind(), np.random.default_rng(0)
+    xs = rng.integers(0, 7, (9, 1)).astype(float)
+    before = {name: rng.standard_normal((9, value.size)) for name, value in model.initial_state.items()}
+    ys, after = reference.single_steps(model, xs, before)
+    narrow, _ = reference.single_steps(model, xs, before, np.float32)
+    assert narrow.dtype == np.float32
+    assert 0 < np.abs(narrow - ys).max() < 1e-5
+    for t, x in enumerate(xs):
+        y, state = reference.step(model, x, {name: rows[t] for name, rows in before.items()})
+        np.testing.assert_allclose(ys[t], y, rtol=0, atol=EXACT)
+        for name, value in state.items():
+            np.testing.assert_allclose(after[name][t], value, rtol=0, atol=EXACT)
+    with pytest.raises(InputError, match=r"single_steps l\.h got shape \(8, 3\), expected \(9, 3\)"):
+        reference.single_steps(model, xs, before | {"l.h": before["l.h"][:8]})
+    with pytest.raises(InputError, match=r"single_steps got the states \['l\.h'\], expected"):
+        reference.single_steps(model, xs, {"l.h": before["l.h"]})
+
+
+def test_steps_in_float32_round_as_they_go(make_model: Callable[..., Model]) -> None:
+    model, xs = make_model("lstm", 3, 16), np.random.default_rng(0).normal(size=(50, 3))
+    pairs = zip(reference.steps(model, xs), reference.steps(model, xs, np.float32, np.float32), strict=True)
+    off = [float(np.abs(wide - narrow).max()) for (wide, _), (narrow, _) in pairs]
+    assert 1e-9 < max(off) < 1e-5
 
 
 def test_a_matrix_may_be_replaced_in_a_layer(make_model: Callable[..., Model]) -> None:
