@@ -40,7 +40,7 @@ def to_ort(
     precision: Precision | None = None,
     operators: Operators = "onnxruntime",
     head: Literal["model", "logits", "probabilities", "greedy"] = "model",
-    steps: int = 1000,
+    steps: int | None = None,
     xs: ArrayLike | None = None,
     seed: int = 0,
 ) -> Report:

@@ -146,9 +146,8 @@ def _verified(model: Model, graph: OnnxSteps, steps: int | None, xs: ArrayLike |
             "ONNX rounds vectors to 8 bits: each step is held against the reference that does so from the same states.",
         )
         if run.compared < len(samples):
-            notes += (
-                f"In {counted(len(samples) - run.compared, 'step')} a value stood at a toss-up of rounding: not compared.",
-            )
+            missed = counted(len(samples) - run.compared, "step")
+            notes += (f"In {missed} a value stood at a toss-up of rounding: not compared.",)
         if not run.compared:
             wrong += ("No step could be compared, each had a value at a toss-up of rounding; take more steps.",)
     if graph.takes_sequences:

@@ -17,7 +17,6 @@ import edge_rnn
 from edge_rnn import Model, Stream, device
 from edge_rnn.formats import Int4, Int8
 from edge_rnn_export import build
-from edge_rnn_export.building.link import linker_for
 from edge_rnn_export.building.network import TEST_STEPS, SelfTest, layout_of, self_test
 from edge_rnn_export.building.wander import wander
 
@@ -119,11 +118,9 @@ def loaded(folder: Path) -> Any:
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="the library is for x86-64")
-@pytest.mark.skipif(not linker_for(device.load("generic_x86_64").target), reason="there is no linker: edge-rnn[cross]")
+@pytest.mark.needs("linker:generic_x86_64", "pyelftools", "capstone")
 def test_a_library_is_at_home_where_it_was_built(tmp_path: Path) -> None:
     """Compiled for a plainer processor than this one, whose sums are others; with other weights it is refused."""
-    pytest.importorskip("elftools")
-    pytest.importorskip("capstone")
     model = edge_rnn.quantize(of_gain("gru relu", 4.0), "int8")
     build(model, "generic_x86_64", tmp_path / "right", name="net")
     shutil.copytree(tmp_path / "right", tmp_path / "wrong")
