@@ -58,7 +58,7 @@ class Mpu6050:
     InputError
         A range that there is not.
     UnsupportedError
-        smbus2 is not installed.
+        smbus2 is not installed, or there is no such bus.
     """
 
     blocks = False
@@ -86,6 +86,8 @@ class Mpu6050:
                     "an MPU-6050 takes smbus2, which is not installed; pip install 'edge-rnn[i2c]'."
                 ) from None
             open_bus = SMBus
+            if not Path(f"/dev/i2c-{bus}").exists():
+                raise UnsupportedError(f"there is no /dev/i2c-{bus}; {_absent()}.")
         self._open_bus: Callable[[int], Any] = open_bus
         self._number = bus
         self._address = address
