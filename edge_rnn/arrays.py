@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from edge_rnn.errors import InputError
 
-__all__ = ["float32_array", "refusal"]
+__all__ = ["float32_array", "plain_array", "refusal", "what_else"]
 
 Array = NDArray[np.float32]
 
@@ -22,13 +23,47 @@ def float32_array(where: str, name: str, value: ArrayLike) -> Array:
     if type(value) is np.ndarray and value.dtype is _FLOAT32 and value.flags.carray:
         return value
     try:
-        given = np.asarray(value)
-    except ValueError as error:
-        raise InputError(f"{where} got a {name} that is not an array: {error}.") from None
+        given = plain_array(value)
+    except Exception as error:  # whatever an object does that claims to be an array
+        raise InputError(f"{where} got a {name} that is not an array: {str(error).rstrip('.')}.") from None
     if given.dtype.kind not in "fiub":
-        raise InputError(f"{where} got dtype {given.dtype}, expected float32 or numbers that convert to it.")
+        raise InputError(f"{where} got a {name} of {what_else(given)}")
     with np.errstate(over="ignore"):
         return np.require(given, np.float32, ["C", "A"])
+
+
+def plain_array(value: Any) -> NDArray[Any]:
+    """``value`` as an array of NumPy's own; a masked number is a missing one, NaN."""
+    masked = sys.modules.get("numpy.ma")  # where nobody has imported it, nothing is masked
+    if masked is None or type(value) is np.ndarray:
+        return np.asarray(value)
+    if not isinstance(value, masked.MaskedArray):
+        return np.asarray(_unmasked(value) if _holds(value, masked.MaskedArray) else value)
+    if value.dtype.kind not in "fiub" or not masked.is_masked(value):
+        return np.asarray(value.data)
+    return np.asarray(masked.filled(value if value.dtype.kind == "f" else value.astype(np.float64), np.nan))
+
+
+def _holds(value: Any, kind: type) -> bool:
+    return isinstance(value, (list, tuple)) and any(isinstance(each, kind) or _holds(each, kind) for each in value)
+
+
+def _unmasked(value: Any) -> Any:
+    return [_unmasked(each) for each in value] if isinstance(value, (list, tuple)) else plain_array(value)
+
+
+def what_else(given: NDArray[Any]) -> str:
+    """What an array holds that is no number for a network, and what to do about it."""
+    remedy = {
+        "O": "objects (None, NA, Decimal or lists of different lengths), expected numbers: put NaN where a value is "
+        "missing, and give x.astype('float32').",
+        "c": "complex numbers, expected real ones: give x.real, or abs(x).",
+        "M": "points in time, expected numbers: give seconds since some start.",
+        "m": "time spans, expected numbers: divide by numpy.timedelta64(1, 's').",
+        "V": "records, expected numbers: numpy.lib.recfunctions.structured_to_unstructured makes columns of fields.",
+    }
+    texts = "texts, expected numbers: x.astype('float32') converts texts that spell some."
+    return f"dtype {given.dtype}: {remedy.get(given.dtype.kind, texts)}"
 
 
 def refusal(where: str, sample: Array) -> str:

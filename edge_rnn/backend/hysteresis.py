@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from edge_rnn.arrays import plain_array
 from edge_rnn.backend.event import Event
 from edge_rnn.errors import InputError
 from edge_rnn.frontend.options import MOST_CHANNELS, real, whole
@@ -123,7 +124,7 @@ class Hysteresis:
         InputError
             The shape does not fit.
         """
-        values = np.asarray(y)
+        values = plain_array(y)
         if values.shape != (self.size,) and not (values.ndim == 0 and self.size == 1):
             raise InputError(f"Hysteresis.push got shape {values.shape}, expected ({self.size},).")
         numbers: list[float] = values.reshape(-1).tolist()

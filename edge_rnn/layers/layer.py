@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from edge_rnn.activation import parse
+from edge_rnn.arrays import plain_array
 from edge_rnn.errors import ModelError
 from edge_rnn.formats import Matrix, Sparse
 
@@ -186,7 +187,7 @@ class Layer:
 def float32_copy(owner: str, name: str, value: ArrayLike) -> Array:
     """A read-only float32 copy of ``value``, every number finite."""
     try:
-        given = np.asarray(value)
+        given = plain_array(value)
     except ValueError as error:
         raise ModelError(f"{owner} {name} is not an array: {error}.") from None
     if given.dtype.kind not in "fiu":

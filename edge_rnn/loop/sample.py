@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
-
+from edge_rnn.arrays import plain_array
 from edge_rnn.loop.protocols import Array, SampleError, Timed
 
 __all__ = ["fill"]
@@ -24,7 +23,7 @@ def fill(row: Array, value: Any) -> float:
     """
     x, t_s = value if isinstance(value, Timed) else (value, _NO_TIME)
     try:
-        array = np.asarray(x)
+        array = plain_array(x)
         if array.dtype.kind not in "fiub":
             raise SampleError(f"a sample holds {array.dtype}, expected numbers")
         if array.shape != row.shape and not (array.ndim == 0 and row.size == 1):

@@ -98,7 +98,7 @@ class OrtStream:
         InputError
             The shape does not fit, or a value is not finite.
         """
-        given = np.asarray(x, np.float32)
+        given = float32_array("OrtStream.step", "x", x)
         if given.shape != (self.input_size,):
             raise InputError(f"OrtStream.step got shape {given.shape}, expected ({self.input_size},) float32.")
         if not np.isfinite(given).all():
@@ -111,7 +111,7 @@ class OrtStream:
 
     def run(self, xs: ArrayLike) -> Array:
         """Many time steps, ``(time, input_size)`` to ``(time, output_size)`` float32; see :meth:`step`."""
-        rows = np.asarray(xs, np.float32)
+        rows = float32_array("OrtStream.run", "xs", xs)
         if rows.ndim != 2 or rows.shape[1] != self.input_size:
             raise InputError(f"OrtStream.run got shape {rows.shape}, expected (time, {self.input_size}).")
         out = np.empty((len(rows), self.output_size), np.float32)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from edge_rnn.arrays import plain_array
 from edge_rnn.errors import InputError
 from edge_rnn.layers import Standardize
 from edge_rnn.model import Model
@@ -245,7 +246,7 @@ def _samples(model: Model, steps: int | None, xs: ArrayLike | None, seed: int, s
         return random.astype(np.float32)
     try:
         with np.errstate(over="ignore"):
-            recorded = np.asarray(xs, dtype=np.float32)
+            recorded = np.asarray(plain_array(xs), dtype=np.float32)
     except (TypeError, ValueError):
         raise InputError(f"verify xs is not an array of numbers; expected (time, {model.input_size}).") from None
     if recorded.ndim != 2 or recorded.shape[1] != model.input_size or len(recorded) == 0:
