@@ -111,7 +111,9 @@ def load(path: str | os.PathLike[str]) -> Model:
         with source.open("rb") as file:
             return _decode(file, os.fstat(file.fileno()).st_size)
     except (FileError, ModelError) as error:
-        detail = str(error).rstrip(".")
+        from edge_rnn.file_kind import not_a_model  # seldom needed
+
+        detail = not_a_model(source) or str(error).rstrip(".")
         raise FileError(f"{path}: {detail if len(detail) < 500 else detail[:500] + ' …'}.") from None
     except (OSError, ValueError) as error:  # the latter: a zero byte in the name
         raise FileError(f"{path}: cannot be read: {_reason(error)}.") from None
@@ -162,10 +164,7 @@ def _encode(model: Model) -> bytes:
 def _decode(file: BinaryIO, size: int) -> Model:
     if not 8 <= size <= MAX_FILE_BYTES:
         raise FileError(f"is not a model: it has {size} bytes, expected 8 to {MAX_FILE_BYTES}")
-    start = file.read(8)
-    if start[:4] == b"PK\x03\x04":
-        raise FileError("is a zip archive, as torch.save and Keras write them; edge-rnn import reads PyTorch's")
-    header_bytes = int.from_bytes(start, "little")
+    header_bytes = int.from_bytes(file.read(8), "little")
     if header_bytes > min(size - 8, MAX_HEADER_BYTES):
         raise FileError(
             f"is truncated or not a safetensors file: its header claims {header_bytes} bytes, expected at most "

@@ -9,6 +9,7 @@ from edge_rnn.cli.options import positive_float
 
 if TYPE_CHECKING:
     from edge_rnn.fitting import Fit
+    from edge_rnn.model import Model
 
 __all__ = ["add"]
 
@@ -18,7 +19,7 @@ pyelftools (pip install 'edge-rnn[fit]') the board's code is run once in an emul
 a model of the processor's pipeline; without, it comes from the board's figures. The verdict takes the estimate at its
 worst and leaves half of the time between two samples, and half of the memory, to others.
 
-Exit code 0 if it fits, 1 if not, 2 if that cannot be told.
+Exit code 0 if it fits, 1 if not or if MODEL cannot be read, 2 if that cannot be told.
 
 examples:
   edge-rnn fit wrist.safetensors --device raspberry_pi_zero_2w
@@ -48,9 +49,11 @@ def add(subparsers: Any) -> None:
 def _fit(args: argparse.Namespace) -> int:
     from edge_rnn.cli.console import warn
     from edge_rnn.errors import EdgeRnnError
+    from edge_rnn.files import load
 
+    model = load(args.model)
     try:
-        return _judge(args)
+        return _judge(args, model)
     except (EdgeRnnError, OSError) as error:
         if getattr(args, "debug", False):
             raise
@@ -58,15 +61,13 @@ def _fit(args: argparse.Namespace) -> int:
         return 2
 
 
-def _judge(args: argparse.Namespace) -> int:
+def _judge(args: argparse.Namespace, model: Model) -> int:
     from edge_rnn import device
     from edge_rnn.cli.console import print_json, waiting
     from edge_rnn.cli.fit_view import as_json, show
-    from edge_rnn.files import load
     from edge_rnn.fitting import fit, remedies
 
     board = device.load(args.device)
-    model = load(args.model)
     with waiting(f"compiling for {board.name}"):
         found = fit(model, board, args.rate)
         smaller: tuple[Fit, ...] = ()

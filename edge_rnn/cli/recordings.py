@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from edge_rnn.cli.samples import read_samples
 from edge_rnn.errors import FileError
+from edge_rnn.file_kind import check_samples
 from edge_rnn.model import Model
 from edge_rnn.numpy_files import RATE_NAMES, read_arrays
 from edge_rnn.sample_lines import LineParser
@@ -123,6 +124,7 @@ def _numbers(path: Path, array: NDArray[Any]) -> NDArray[Any]:
 def _lines(path: Path, model: Model) -> tuple[NDArray[Any], None, float | None]:
     """Samples, and the rate that their times tell."""
     rows = []
+    check_samples(path)
     meter = RateMeter(model.sample_rate_hz)
     with path.open("rb") as file:
         for sample in read_samples(file, LineParser(model.input_size, model.input_names, units=model.input_units)):
@@ -137,6 +139,8 @@ def _lines(path: Path, model: Model) -> tuple[NDArray[Any], None, float | None]:
 def _label_lines(path: Path) -> NDArray[Any]:
     try:
         return np.array(path.read_text(encoding="utf-8").splitlines(), str)
+    except OSError as error:
+        raise FileError(f"{path}: cannot be read: {error.strerror or error}.") from None
     except UnicodeDecodeError:
         raise FileError(f"{path}: is not UTF-8 text, expected a label a line.") from None
 

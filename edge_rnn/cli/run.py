@@ -265,6 +265,9 @@ def _opened(file: str) -> Iterator[tuple[BinaryIO, str]]:
     if file == "-":
         yield sys.stdin.buffer, "stdin"
     else:
+        from edge_rnn.file_kind import check_samples
+
         path = Path(file)
+        check_samples(path)
         with path.open("rb") as source, reading(source, path) as shown:
             yield shown, file

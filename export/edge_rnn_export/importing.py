@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from edge_rnn import reference
-from edge_rnn.errors import InputError, UnsupportedError
+from edge_rnn.errors import FileError, InputError, UnsupportedError
+from edge_rnn.file_kind import MODEL_FILE, kind_of
 from edge_rnn.model import Model
 from edge_rnn.spelling import counted
 
@@ -68,7 +69,7 @@ class Imported:
 
 
 def import_file(path: str | PathLike[str], **options: Any) -> Imported:
-    """Read a network from a file whose name says of what kind it is.
+    """Read a network from a file, of a kind that its contents tell, or else the ending of its name.
 
     Parameters
     ----------
@@ -80,14 +81,12 @@ def import_file(path: str | PathLike[str], **options: Any) -> Imported:
     ------
     InputError
         The kind is not known, or an option does not go with it.
-    FileError, ModelError, UnsupportedError
+    FileError
+        The file is missing, or is something that holds no network.
+    ModelError, UnsupportedError
         See the readers.
     """
-    suffix = Path(path).suffix.lower()
-    kind = next((kind for kind, suffixes in KINDS.items() if suffix in suffixes), "")
-    if not kind:
-        known = ", ".join(each for suffixes in KINDS.values() for each in suffixes)
-        raise InputError(f"import got {path}, expected a file whose name ends in one of {known}.")
+    kind = _kind(Path(path))
     own = OPTIONS.get(kind, {})
     foreign = {option: typed for each in OPTIONS.values() for option, typed in each.items() if option not in own}
     for option, typed in foreign.items():
@@ -96,6 +95,24 @@ def import_file(path: str | PathLike[str], **options: Any) -> Imported:
             raise InputError(f"import got {typed} with {path}: that goes with {takers} alone.")
     options = {option: value for option, value in options.items() if option not in foreign}
     return _READERS[kind](path, options)
+
+
+def _kind(path: Path) -> str:
+    """One of KINDS: by the first bytes of the file, or by its name where these say nothing."""
+    found = kind_of(path)
+    if found is MODEL_FILE:
+        raise FileError(f"{path}: is a model file of edge_rnn already; edge-rnn inspect shows what is in it.")
+    suffix = path.suffix.lower()
+    kind = next((kind for kind, suffixes in KINDS.items() if suffix in suffixes), "")
+    if found is not None and found.reader:
+        return found.reader
+    if found is not None and found.sure:
+        raise FileError(f"{path}: is {found.what}, expected a trained network: {', '.join(KINDS)}.")
+    if not kind:
+        known = ", ".join(each for endings in KINDS.values() for each in endings)
+        what = f", which is {found.what}" if found else ""
+        raise InputError(f"import got {path}{what}; expected a file whose name ends in one of {known}.")
+    return kind
 
 
 def _torch(path: str | PathLike[str], options: Mapping[str, Any]) -> Imported:

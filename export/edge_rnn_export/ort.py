@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from os import PathLike, fspath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_rnn.errors import FileError, UnsupportedError
+from edge_rnn.file_kind import ORT_FILE, kind_of
 from edge_rnn.model import Model
 
 __all__ = ["bindings", "bound_step", "session"]
@@ -52,6 +54,10 @@ def session(source: str | PathLike[str] | bytes) -> Any:
     try:
         return onnxruntime.InferenceSession(given, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's own kinds share no base but this
+        if not isinstance(given, bytes):
+            found = kind_of(Path(given))
+            if found is not None and found.reader != "ONNX" and found is not ORT_FILE:
+                raise FileError(f"{given}: is {found.what}, expected an ONNX graph, .onnx or .ort.") from None
         what = "the graph" if isinstance(given, bytes) else given
         raise FileError(f"onnxruntime does not take {what}: {str(error).strip().splitlines()[-1]}.") from None
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from edge_rnn.errors import InputError, UnsupportedError
+from edge_rnn.file_kind import TENSORS_FILE, TORCH_FILE, kind_of
 from edge_rnn.layers import Dense, Standardize
 from edge_rnn.model import Model
 from edge_rnn_export.torch_files import as_array, read_pickle, read_safetensors
@@ -135,9 +136,11 @@ def _opened(source: Any) -> tuple[list[Part], dict[str, Array], bool]:
     """The parts of a source, its parameters and buffers by name, and whether the parts are in order of definition."""
     if isinstance(source, str | PathLike):
         path = Path(source)
-        if path.suffix == ".safetensors":
+        known = path.suffix in (".safetensors", ".pt", ".pth") or not path.is_file()
+        kind = None if known else kind_of(path)
+        if path.suffix == ".safetensors" or kind is TENSORS_FILE:
             arrays, ordered = read_safetensors(path), False
-        elif path.suffix in (".pt", ".pth"):
+        elif path.suffix in (".pt", ".pth") or kind is TORCH_FILE:
             arrays, ordered = read_pickle(path), True
         else:
             raise InputError(f"from_torch got the file {str(path)!r}, expected one in .safetensors, .pt or .pth.")

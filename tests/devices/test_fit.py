@@ -378,7 +378,6 @@ def test_the_command_says_what_would_make_it_fit(
     ("arguments", "message"),
     [
         ([str(GRU), "--device", "raspbery_pi_4"], r"edge-rnn fit: no device is called 'raspbery_pi_4'; did you mean"),
-        (["none.safetensors", "--device", "pico_2"], r"edge-rnn fit: none.safetensors: cannot be read"),
         ([str(GRU), "--device", "pico_2", "--rate", "0"], r"--rate: got '0', expected a number above 0"),
         ([str(GRU)], r"--device"),
     ],
@@ -386,3 +385,8 @@ def test_the_command_says_what_would_make_it_fit(
 def test_what_cannot_be_told_is_2(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["fit", *arguments]) == 2
     assert re.search(message, capsys.readouterr().err)
+
+
+def test_a_model_that_is_not_there_is_1_as_everywhere(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fit", "none.safetensors", "--device", "pico_2"]) == 1
+    assert capsys.readouterr().err == "edge-rnn: none.safetensors: cannot be read: No such file or directory.\n"

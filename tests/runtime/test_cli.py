@@ -91,7 +91,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["run", "{folder}/none.safetensors"], 1, r"none\.safetensors: cannot be read: No such file"),
         (["bench", "{folder}"], 1, r"is a folder or a device"),
         (["warm-up", "{folder}/none.safetensors"], 1, r"none\.safetensors: cannot be read: No such file"),
-        (["run", "{model}", "{folder}/none.csv"], 1, r"none\.csv: No such file or directory"),
+        (["run", "{model}", "{folder}/none.csv"], 1, r"none\.csv: cannot be read: No such file or directory"),
         (["inspect", "{damaged}"], 1, r"damaged\.safetensors: is "),
         (["run", "{damaged}"], 1, r"damaged\.safetensors: is "),
         (["demo", "--plot", "{folder}/none/wrist.png"], 1, r"there is no folder|matplotlib"),

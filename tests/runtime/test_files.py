@@ -339,7 +339,7 @@ REFUSED: list[tuple[str, Callable[[Parts], bytes], str]] = [
     ("NaN", lambda p: pack(b'{"a": NaN}'), "NaN is not a JSON number"),
     ("key twice", lambda p: pack(b'{"a": 1, "a": 2}'), "a key occurs twice"),
     ("many empty", lambda p: pack(b'{"a": [' + b"{}," * 300_000 + b"{}]}"), "tensor 'a' has "),
-    ("no metadata", lambda p: pack(p.header, p.data), "holds tensors but no model: its metadata has no 'edge_rnn'"),
+    ("no metadata", lambda p: pack(p.header, p.data), "tensors alone, such as a PyTorch state_dict"),
     ("other metadata", lambda p: pack({"__metadata__": {"format": "pt"}, **p.header}, p.data), "has no 'edge_rnn'"),
     ("metadata list", lambda p: pack({"__metadata__": ["edge_rnn"], **p.header}, p.data), "has no 'edge_rnn'"),
     ("number", lambda p: pack({"__metadata__": {"edge_rnn": 1}, **p.header}, p.data), "has no 'edge_rnn'"),

@@ -1,0 +1,196 @@
+"""A file that is taken for something else is told by what is in it, whatever its name, with what to do."""
+
+from __future__ import annotations
+
+import io
+import json
+import pickle
+import shlex
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import safetensors.numpy
+
+import edge_rnn
+from edge_rnn import Elman, FileError, Model
+from edge_rnn.cli import main
+from edge_rnn.file_kind import MODEL_FILE, kind_of
+
+
+def zipped(*names: str) -> bytes:
+    room = io.BytesIO()
+    with zipfile.ZipFile(room, "w") as archive:
+        for name in names:
+            archive.writestr(name, b"x" * 50)
+    return room.getvalue()
+
+
+def arrays(**given: Any) -> bytes:
+    room = io.BytesIO()
+    np.savez(room, **given)
+    return room.getvalue()
+
+
+def array(values: Any) -> bytes:
+    room = io.BytesIO()
+    np.save(room, values)
+    return room.getvalue()
+
+
+TENSORS = safetensors.numpy.save({"rnn.weight_ih_l0": np.zeros((4, 2), np.float32)}, {"format": "pt"})
+NAM = json.dumps({"version": "0.5.4", "architecture": "LSTM", "config": {}, "weights": [0.0] * 2000})
+
+IMPORTED = {
+    "an ONNX graph": (b"\x08\x09\x12\x07pytorch" + bytes(300), b"\x08\x0a:\x10" + bytes(300)),
+    "a PyTorch file": (zipped("net/data.pkl", "net/version"), pickle.dumps(0x1950A86A20F9469CFC6C, 2) + bytes(90)),
+    "a Keras model": (zipped("config.json", "model.weights.h5"), b"\x89HDF\r\n\x1a\n" + bytes(90)),
+    "a TFLite model": (b"\x1c\x00\x00\x00TFL3" + bytes(90),),
+    "JSON": (NAM.encode(), b'{\n  "layers": [\n', b'\xef\xbb\xbf{"model": 1}\n'),
+    "a .safetensors file of tensors alone": (TENSORS,),
+}
+OTHERS = {
+    "empty": b"",
+    "text, as recordings are": "0.1,0.2,0.3\n4,5,µ6\n".encode(),
+    "NumPy arrays (.npz)": arrays(x=np.zeros((3, 2))),
+    "a NumPy array": array(np.zeros((3, 2))),
+    "a picture (PNG)": b"\x89PNG\r\n\x1a\n" + bytes(90),
+    "a picture (JPEG)": b"\xff\xd8\xff\xe0" + bytes(90),
+    "a zip archive": zipped("readme.txt"),
+    "compressed by gzip": b"\x1f\x8b\x08" + bytes(90),
+    "a WAV recording": b"RIFF\x24\x00\x00\x00WAVEfmt " + bytes(90),
+    "a web page": b"\n<!DOCTYPE html><html><body>404</body></html>",
+    "a Git LFS pointer": b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n",
+    "a library or a program": b"\x7fELF\x02\x01\x01" + bytes(90),
+    "a Python pickle": pickle.dumps({"a": [1, 2, 3]}),
+    "a graph in onnxruntime's own format": b"\x20\x00\x00\x00ORTM" + bytes(90),
+}
+
+
+@pytest.mark.parametrize("what", IMPORTED)
+@pytest.mark.parametrize("name", ["wrist.safetensors", "my wrist.onnx", "wrist"])
+def test_load_names_the_command_that_imports_it(what: str, name: str, tmp_path: Path) -> None:
+    for data in IMPORTED[what]:
+        path = tmp_path / name
+        path.write_bytes(data)
+        with pytest.raises(FileError) as caught:
+            edge_rnn.load(path)
+        text = str(caught.value)
+        assert text.startswith(f"{path}: is {what}"), text
+        command = shlex.split(text.rpartition(": ")[2].removesuffix("."))
+        assert command[:3] == ["edge-rnn", "import", str(path)]
+        assert command[3] == "-o"
+        assert command[4].endswith(".safetensors")
+        assert command[4] != path.name
+
+
+@pytest.mark.parametrize("what", OTHERS)
+def test_load_says_what_else_it_is(what: str, tmp_path: Path) -> None:
+    path = tmp_path / "wrist.safetensors"
+    path.write_bytes(OTHERS[what])
+    with pytest.raises(FileError) as caught:
+        edge_rnn.load(path)
+    assert str(caught.value).startswith(f"{path}: is {what}"), caught.value
+    assert "expected a model file of edge_rnn" in str(caught.value)
+    assert "import " not in str(caught.value) or what.startswith("a graph")
+
+
+def test_a_model_file_is_known_and_its_own_damage_is_told_as_before(tmp_path: Path) -> None:
+    path = tmp_path / "wrist.onnx"
+    edge_rnn.save(Model([Elman([[1.0]], [[0.5]])], labels=("y",)), path)
+    assert kind_of(path) is MODEL_FILE
+    assert edge_rnn.load(path).labels == ("y",)
+    path.write_bytes(path.read_bytes()[:-2])
+    with pytest.raises(FileError, match="truncated"):
+        edge_rnn.load(path)
+    path.write_bytes(np.random.default_rng(0).bytes(500))
+    with pytest.raises(FileError, match="truncated or not a safetensors file"):
+        edge_rnn.load(path)
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    path = tmp_path / "m.safetensors"
+    edge_rnn.save(Model([Elman([[1.0]], [[0.5]])]), path)
+    return path
+
+
+COMMANDS = (
+    "run {}",
+    "serve {} --source proc:load",
+    "setup {} --name x --source proc:load --sink csv:-",
+    "inspect {}",
+    "bench {}",
+    "fit {} --device raspberry_pi_5",
+    "generate {} --prompt a",
+    "shrink {} --data m.safetensors",
+    "compare {} --data m.safetensors",
+    "warm-up {}",
+)
+HOST_SIDE = ("export {}", "verify {} g.onnx", "build {} --device raspberry_pi_5 -o out")
+
+
+@pytest.mark.parametrize("command", COMMANDS + HOST_SIDE)
+def test_every_command_says_it_alike(command: str, tmp_path: Path, monkeypatch: Any, capsys: Any) -> None:
+    if command in HOST_SIDE:
+        pytest.importorskip("onnx")
+    monkeypatch.chdir(tmp_path)
+    Path("net.bin").write_bytes(IMPORTED["an ONNX graph"][0])
+    for file, words in {
+        "net.bin": "net.bin: is an ONNX graph, not a model file of edge_rnn. This makes one of it: "
+        "edge-rnn import net.bin -o net.safetensors.",
+        "none.bin": "none.bin: cannot be read: No such file or directory.",
+    }.items():
+        assert main(command.format(file).split()) == 1
+        assert capsys.readouterr().err == f"edge-rnn: {words}\n"
+
+
+RECORDINGS = ("run m.safetensors {}", "inspect m.safetensors --recording {}", "shrink m.safetensors --data {}")
+
+
+@pytest.mark.parametrize("command", RECORDINGS)
+def test_what_is_no_recording_is_refused_as_one(
+    command: str, model: Path, tmp_path: Path, monkeypatch: Any, capsys: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("net.csv").write_bytes(IMPORTED["a PyTorch file"][0])
+    for file, words in {
+        "m.safetensors": "m.safetensors: is a model file of edge_rnn, expected lines of samples",
+        "net.csv": "net.csv: is a PyTorch file, as torch.save writes it, expected lines of samples",
+        "none.csv": "none.csv: cannot be read: No such file or directory.",
+    }.items():
+        assert main(command.format(file).split()) == 1
+        assert capsys.readouterr().err.startswith(f"edge-rnn: {words}")
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda path: edge_rnn.save(Model([Elman([[1.0]], [[0.5]])]), path), "is a model file of edge_rnn already"),
+        (lambda path: path.write_bytes(OTHERS["a picture (PNG)"]), r"is a picture \(PNG\), expected a trained network"),
+        (
+            lambda path: path.write_bytes(OTHERS["NumPy arrays (.npz)"]),
+            r"is NumPy arrays \(\.npz\), expected a trained",
+        ),
+        (lambda path: None, "cannot be read: No such file or directory"),
+    ],
+)
+@pytest.mark.parametrize("name", ["net.pt", "net.safetensors", "net.onnx", "net"])
+def test_import_says_what_is_no_network(make: Callable[[Path], Any], words: str, name: str, tmp_path: Path) -> None:
+    importing = pytest.importorskip("edge_rnn_export.importing")
+    make(tmp_path / name)
+    with pytest.raises(FileError, match=f"{name}: {words}"):
+        importing.import_file(tmp_path / name)
+
+
+def test_import_goes_by_the_contents(tmp_path: Path) -> None:
+    importing = pytest.importorskip("edge_rnn_export.importing")
+    state = {"rnn.weight_ih_l0": np.zeros((3, 2), np.float32), "rnn.weight_hh_l0": np.zeros((3, 3), np.float32)}
+    for name in ("net.onnx", "net.bin", "net"):
+        safetensors.numpy.save_file(state, tmp_path / name)
+        found = importing.import_file(tmp_path / name)
+        assert found.kind == "PyTorch state_dict"
+        assert found.model.input_size == 2
