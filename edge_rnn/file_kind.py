@@ -25,6 +25,9 @@ __all__ = [
 ]
 
 _HEAD_BYTES = 4096
+_HEADER_BYTES = 2**20
+"""Longest header of a .safetensors file that is looked into."""
+_TENSOR_KEYS = {"dtype", "shape", "data_offsets"}
 _ONNX_FIELDS = {0x12, 0x1A, 0x22, 0x28, 0x32, 0x3A, 0x42, 0x72}
 """Tags of the fields of an ONNX ModelProto that may follow ``ir_version``, which comes first."""
 
@@ -114,10 +117,10 @@ def kind_of(path: Path) -> FileKind | None:
     for place, start, kind in _STARTS:
         if head[place : place + len(start)] == start:
             return kind
-    if head[:1] == b"\x80" and 2 <= head[1] <= 5:
+    if head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
         legacy = head[2:].startswith(b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19")  # torch.save before its zip files
         return TORCH_FILE if legacy else FileKind("a Python pickle, which could run code and is not read")
-    tensors = _safetensors(head, found.st_size)
+    tensors = _safetensors(path, found.st_size)
     if tensors is None and head[:1] == b"\x08" and len(head) > 2 and head[1] < 0x40 and head[2] in _ONNX_FIELDS:
         return FileKind("an ONNX graph", "ONNX")
     return tensors or _text(head)
@@ -170,12 +173,24 @@ def _zip(path: Path) -> FileKind:
     return FileKind("a zip archive", remedy="unpack it, and give the file that is meant")
 
 
-def _safetensors(head: bytes, size: int) -> FileKind | None:
-    """A whole .safetensors file, by its header: one of ours, or somebody else's."""
-    length = int.from_bytes(head[:8], "little")
-    if len(head) < 10 or head[8:9] != b"{" or not 2 <= length <= size - 8:
+def _safetensors(path: Path, size: int) -> FileKind | None:
+    """A whole .safetensors file, by its header: one of ours, or somebody else's; None for a header with a fault."""
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if not 2 <= length <= min(size - 8, _HEADER_BYTES):
+            return None
+        text = file.read(length)
+    try:
+        header = json.loads(text)
+    except (ValueError, RecursionError):
         return None
-    return MODEL_FILE if b'"edge_rnn"' in head[8 : 8 + length] else TENSORS_FILE
+    if not isinstance(header, dict):
+        return None
+    metadata = header.pop("__metadata__", None)
+    if isinstance(metadata, dict) and "edge_rnn" in metadata:
+        return MODEL_FILE
+    whole = all(isinstance(each, dict) and each.keys() == _TENSOR_KEYS for each in header.values())
+    return TENSORS_FILE if header and whole else None
 
 
 def _text(head: bytes) -> FileKind | None:

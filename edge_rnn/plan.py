@@ -22,7 +22,7 @@ from edge_rnn.errors import UnsupportedError
 from edge_rnn.kernels import library
 from edge_rnn.kernels.record import RECORD_INTS, Handle, Operand, Operation, Record, Site, padded
 from edge_rnn.kernels.target import Target
-from edge_rnn.layers import Layer
+from edge_rnn.layers import Layer, Standardize
 from edge_rnn.model import Model
 
 __all__ = ["DRIVER", "Plan", "Slots", "aligned", "plan_for", "plan_of"]
@@ -73,6 +73,9 @@ class Plan:
     sample, held, last_output, output
         Places in the arena: of the sample, of each channel's last finite value (for ``on_nonfinite="hold"``), of the
         last output that counted, of what a step puts out.
+    initial
+        ``(n,)`` float32: how the arena begins at the start of a stream; zeros follow. It holds the initial states, what
+        "hold" takes for a channel without a past, and NaN for the last output, which there is not yet.
     checks_states
         Whether a step has to look at the new states beside the output, to see that all is finite.
     states
@@ -88,6 +91,7 @@ class Plan:
     last_output: Slots
     output: Slots
     states: Mapping[str, Slots]
+    initial: NDArray[np.float32]
     checks_states: bool
 
     @property
@@ -191,10 +195,11 @@ class _Builder:
             bounds = [None if i < 0 else model.layers[i].output_bound for i in reads]
             x_bound = None if None in bounds else max(bound for bound in bounds if bound is not None)
             places.append(self._layer(layer, x, size, Site(self.target, x_bound, layer.output_bound)))
+        initial = self._initial(held, last_output)
         weights = aligned(self.weights_used)
         np.concatenate([*self.weights, np.empty(0, np.float32)], out=weights)
         records = np.array(self.records, np.int32).reshape(2, len(self.operations), RECORD_INTS)
-        for array in (weights, records):
+        for array in (weights, records, initial):
             array.setflags(write=False)
         return Plan(
             operations=tuple(self.operations),
@@ -206,6 +211,7 @@ class _Builder:
             last_output=last_output,
             output=places[-1],
             states=MappingProxyType(self.states),
+            initial=initial,
             checks_states=_may_hide_overflow(model),
         )
 
@@ -217,6 +223,15 @@ class _Builder:
             even = self._take(size)
             self.states[name] = Slots(even, even + half, size)
         self._take(half)
+
+    def _initial(self, held: Slots, last_output: Slots) -> NDArray[np.float32]:
+        """The arena at the start, as far as it is not zero: states, held values and last output come first in it."""
+        initial = np.zeros(last_output.even + last_output.size, np.float32)
+        for name, values in self.model.initial_state.items():
+            initial[self.states[name].even :][: values.size] = values
+        initial[held.even :][: held.size] = _usual_sample(self.model)
+        initial[last_output.even :] = np.nan
+        return initial
 
     def _layer(self, layer: Layer, x: Slots, size: int, site: Site) -> Slots:
         """Lay out one layer that reads ``x``; the place of its output. A layer with states puts out the first."""
@@ -316,6 +331,15 @@ def _may_hide_overflow(model: Model) -> bool:
             waiting += model.sources[place]
     with_state = [place for place, layer in enumerate(model.layers) if layer.initial_state]
     return any(place not in seen or not model.layers[place].bounded_state for place in with_state)
+
+
+def _usual_sample(model: Model) -> NDArray[np.float32]:
+    """Each channel's mean where a Standardize reads the sample, alone or beside something else; else zeros."""
+    for layer, reads in zip(model.layers, model.sources, strict=True):
+        if isinstance(layer, Standardize) and -1 in reads:
+            before = sum(model.output_sizes[i] for i in reads[: reads.index(-1)])
+            return np.asarray(layer.mean[before : before + model.input_size], np.float32)
+    return np.zeros(model.input_size, np.float32)
 
 
 def _at(place: Slots, parity: int) -> int:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from edge_rnn.activation import parse
+from edge_rnn.arrays import plain_array
 from edge_rnn.errors import InputError, UnsupportedError
 from edge_rnn.layers import Layer
 from edge_rnn.model import Model
@@ -87,8 +88,8 @@ def dense(layer: Any, x: Array, state: State) -> tuple[Array, State]:
 
 @_cell
 def embedding(layer: Any, x: Array, state: State) -> tuple[Array, State]:
-    place = np.clip(np.rint(x[0]), 0, len(layer.weight) - 1).astype(int)
-    return layer.weight[place].T, state
+    place = np.clip(np.rint(np.nan_to_num(x[0])), 0, len(layer.weight) - 1).astype(int)
+    return np.where(np.isnan(x[0]), np.nan, layer.weight[place].T), state
 
 
 @_cell
@@ -365,7 +366,7 @@ def _numbers(call: str, what: str, value: ArrayLike, shape: tuple[int | None, ..
     """Copy ``value`` as float64, once found finite and of the given shape; None stands for any length."""
     expected = str(shape).replace("None", "time")
     try:
-        given = np.asarray(value)
+        given = plain_array(value)
     except ValueError:
         raise InputError(f"{call} {what} is not an array; expected numbers of shape {expected}.") from None
     if given.dtype.kind not in "fiu":

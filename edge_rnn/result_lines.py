@@ -1,4 +1,4 @@
-"""One output into one line of text: CSV or JSON."""
+"""One output into one line of text: CSV or JSON. NaN is no output yet: the label and all values are empty, or null."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ def csv_header(model: Model, when: str) -> str:
 def csv_results(model: Model) -> Callable[[Any, Any], str]:
     """Function of time and output ``(output_size,)`` that makes a line of CSV."""
     labels = [f"{csv_cell(label)}," if _named(model) else "" for label in model.labels] or [""] * model.output_size
-    return lambda t, y: f"{t},{labels[y.argmax()]}{','.join(map(str, y))}\n"
+    nothing = "," * (model.output_size - 1 + _named(model))
+    return lambda t, y: f"{t},{labels[y.argmax()]}{','.join(map(str, y))}\n" if y[0] == y[0] else f"{t},{nothing}\n"
 
 
 def json_results(model: Model, when: str) -> Callable[[Any, Any], str]:
@@ -32,7 +33,13 @@ def json_results(model: Model, when: str) -> Callable[[Any, Any], str]:
     labels = [""] * model.output_size
     if _named(model):
         labels = [f'"label": {json.dumps(label)}, ' for label in model.labels]
-    return lambda t, y: f'{{"{when}": {t}, {labels[y.argmax()]}"y": [{", ".join(map(str, y))}]}}\n'
+    nothing = ('"label": "", ' if _named(model) else "") + f'"y": [{", ".join(["null"] * model.output_size)}]'
+
+    def line(t: Any, y: Any) -> str:
+        values = f'{labels[y.argmax()]}"y": [{", ".join(map(str, y))}]' if y[0] == y[0] else nothing
+        return f'{{"{when}": {t}, {values}}}\n'
+
+    return line
 
 
 def _named(model: Model) -> bool:

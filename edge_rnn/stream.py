@@ -16,10 +16,12 @@ from edge_rnn.arrays import float32_array, refusal
 from edge_rnn.errors import InputError, StateError
 from edge_rnn.kernels import callable as fast
 from edge_rnn.kernels import library
+from edge_rnn.kernels.driver import not_done
 from edge_rnn.kernels.record import Handle, Policy, Status
 from edge_rnn.model import Model
 from edge_rnn.plan import Slots
 from edge_rnn.spelling import counted
+from edge_rnn.stream_claim import check_alone, claimed
 from edge_rnn.stream_memory import StreamMemory, stream_memory
 
 __all__ = ["Bytes", "Stream"]
@@ -43,8 +45,8 @@ class Bytes(NamedTuple):
 class Stream:
     """A model at work on one sequence, sample by sample, in memory that is fixed here and now.
 
-    Streams of one model object share its packed weights; each has its own state. A stream is not for several threads at
-    once; different streams are.
+    Streams of one model object share its packed weights; each has its own state. A stream is for one thread at a time,
+    and a call that finds another one in it is a StateError; different streams may be in different threads.
 
     Parameters
     ----------
@@ -52,9 +54,10 @@ class Stream:
         What to run.
     on_nonfinite
         What to do with a sample that holds a NaN or an infinity, or that makes the output so. ``"raise"``: an
-        InputError, state and output as before the sample. ``"hold"``: each such channel takes its last finite value
-        (zero if there was none). ``"skip"``: the last output once more (zeros if there was none), state untouched.
-        Under ``"hold"`` a sample whose output is not finite is skipped.
+        InputError, state and output as before the sample. ``"hold"``: each such channel takes its last finite value;
+        without one, the mean of the model's Standardize, or zero. ``"skip"``: the last output once more, state
+        untouched. Under ``"hold"`` a sample whose output is not finite is skipped, and so is one without any finite
+        value before there was an output. Before the first output, what is skipped gives NaN: there is no answer yet.
 
     Attributes
     ----------
@@ -137,7 +140,8 @@ class Stream:
     @property
     def state(self) -> dict[str, Array]:
         """A copy of each layer's state by ``"layer.state"``: ``{"gru1.h": (H,) float32}``."""
-        return {name: self._view(slots).copy() for name, slots in self._memory.plan.states.items()}
+        with claimed(self._memory.handle, "stream.state"):
+            return {name: self._view(slots).copy() for name, slots in self._memory.plan.states.items()}
 
     def run(self, xs: ArrayLike, out: Array | None = None) -> Array:
         """Many time steps: ``stream.step`` for each row, without Python in between and with the GIL released.
@@ -158,6 +162,8 @@ class Stream:
         InputError
             A shape does not fit; or, with ``on_nonfinite="raise"``, a sample is not finite: the samples before it are
             done, and their outputs written.
+        StateError
+            Another thread is in the stream.
         """
         if out is not None:
             return _convert_and_run(self._memory, xs, out)
@@ -168,12 +174,20 @@ class Stream:
         return self._run(xs)
 
     def reset(self) -> None:
-        """Back to the start: initial states, no last output, nothing refused so far."""
-        self._memory.arena[:] = 0
-        self._memory.handle[Handle.PARITY] = 0
-        self._memory.handle[Handle.REFUSED] = 0
-        for name, initial in self.model.initial_state.items():
-            self._view(self._memory.plan.states[name])[:] = initial
+        """Back to the start: initial states, no last output, nothing refused so far.
+
+        Raises
+        ------
+        StateError
+            Another thread is in the stream.
+        """
+        with claimed(self._memory.handle, "stream.reset", even_mixed=True):
+            self._reset()
+
+    def _reset(self) -> None:
+        handle, initial = self._memory.handle, self._memory.plan.initial
+        self._memory.arena[: initial.size], self._memory.arena[initial.size :] = initial, 0
+        handle[Handle.PARITY] = handle[Handle.REFUSED] = 0
 
     def _step_back(self) -> None:
         """The last step undone; once, and only right after one that counted. The last output stays what it was."""
@@ -190,7 +204,8 @@ class Stream:
         Raises
         ------
         StateError
-            A state is unknown, of another shape, or not finite; all are as they were.
+            A state is unknown, of another shape, or not finite, or another thread is in the stream; all are as they
+            were.
         """
         if not isinstance(states, Mapping):
             raise StateError(f"stream.set_state got {type(states).__name__}, expected states by name, as stream.state.")
@@ -205,8 +220,9 @@ class Stream:
                 got = f"shape {given.shape}" if given.shape != (slots.size,) else "numbers that are not finite"
                 raise StateError(f"stream.set_state got {got} as {name}, expected ({slots.size},) finite numbers.")
             checked[name] = given
-        for name, given in checked.items():
-            self._view(self._memory.plan.states[name])[:] = given
+        with claimed(self._memory.handle, "stream.set_state"):
+            for name, given in checked.items():
+                self._view(self._memory.plan.states[name])[:] = given
 
     def classify(self, window: ArrayLike) -> Array:
         """The answer after a window of samples: the output of the last step of a run from the start.
@@ -220,15 +236,21 @@ class Stream:
 
         Returns
         -------
-        ``(output_size,)`` float32, an array of its own. The stream is left at the end of the window.
+        ``(output_size,)`` float32, an array of its own; NaN if every sample was skipped. The stream is left at the end
+        of the window.
 
         Raises
         ------
-        InputError
+        InputError, StateError
             As for :meth:`run`; or the window is empty.
         """
-        self.reset()
-        ys = self.run(window)
+        with claimed(self._memory.handle, "stream.classify", even_mixed=True):
+            self._reset()
+            inside = self._memory.inside()
+            try:
+                ys = _convert_and_run(inside, window)
+            finally:
+                self._memory.take_over(inside)
         if not len(ys):
             raise InputError("stream.classify got an empty window, expected one sample or more.")
         answer: Array = ys[-1].copy()
@@ -236,7 +258,8 @@ class Stream:
 
     def snapshot(self) -> bytes:
         """The state of the stream, in bytes that name the model; :meth:`restore` takes them, on any machine."""
-        payload = np.concatenate(self._kept()).astype("<f4", copy=False).tobytes()
+        with claimed(self._memory.handle, "stream.snapshot"):
+            payload = np.concatenate(self._kept()).astype("<f4", copy=False).tobytes()
         fingerprint = bytes.fromhex(self.model.fingerprint)
         return _SNAPSHOT.pack(_MAGIC, fingerprint, len(payload) // 4, zlib.crc32(payload)) + payload
 
@@ -246,10 +269,11 @@ class Stream:
         Raises
         ------
         StateError
-            The bytes are damaged, of another version, or of another model; the stream is as it was.
+            The bytes are damaged, of another version, or of another model, or another thread is in the stream; the
+            stream is as it was.
         """
-        kept = self._kept()
-        size = sum(part.size for part in kept)
+        plan = self._memory.plan
+        size = sum(slots.size for slots in plan.kept)
         expected = _SNAPSHOT.size + 4 * size
         if not isinstance(snapshot, (bytes, bytearray, memoryview)):
             raise StateError(f"restore got {type(snapshot).__name__}, expected the bytes of stream.snapshot().")
@@ -268,10 +292,11 @@ class Stream:
         _, _, count, checksum = _SNAPSHOT.unpack_from(data)
         payload = data[_SNAPSHOT.size :]
         values = np.frombuffer(payload, "<f4")
-        if count != size or checksum != zlib.crc32(payload) or not np.isfinite(values).all():
+        if count != size or checksum != zlib.crc32(payload) or not _may_be_kept(values, plan.held, plan.last_output):
             raise StateError("restore got a damaged snapshot: its checksum does not fit; use an older one, or reset.")
-        for part in kept:
-            part[:], values = values[: part.size], values[part.size :]
+        with claimed(self._memory.handle, "stream.restore", even_mixed=True):
+            for part in self._kept():
+                part[:], values = values[: part.size], values[part.size :]
 
     def __copy__(self) -> Stream:
         return self.clone()
@@ -294,14 +319,17 @@ class Stream:
         Raises
         ------
         StateError
-            It is a stream of another model.
+            It is a stream of another model, or another thread is in one of the two.
         """
         if not isinstance(other, Stream):
             raise StateError(f"stream.copy_from got {type(other).__name__}, expected a stream of {self.model!r}.")
         if other.model is not self.model and other.model.fingerprint != self.model.fingerprint:
             raise StateError(f"stream.copy_from got {other!r}, expected a stream of {self.model!r}.")
-        for mine, theirs in zip(self._kept(), other._kept(), strict=True):
-            mine[:] = theirs
+        with claimed(other._memory.handle, "stream.copy_from"):
+            kept = [part.copy() for part in other._kept()]
+        with claimed(self._memory.handle, "stream.copy_from", even_mixed=True):
+            for mine, theirs in zip(self._kept(), kept, strict=True):
+                mine[:] = theirs
 
     def _kept(self) -> list[Array]:
         """Views of all that outlasts a step: what "hold" holds, what "skip" repeats, the states."""
@@ -325,6 +353,7 @@ def _convert_and_step(memory: StreamMemory, x: ArrayLike) -> Any:
             hint = f" One call is one time step; use stream.run for a {given.shape} array."
         raise InputError(f"stream.step got shape {given.shape}, expected ({expected},) float32.{hint}")
     status = _stepper()(memory.address, given.ctypes.data, memory.y.ctypes.data)
+    check_alone(status, "stream.step")
     if status != Status.DONE:
         raise InputError(refusal("stream.step", given))
     return float(memory.y[0]) if scalar and memory.y.size == 1 else memory.y
@@ -353,7 +382,16 @@ def _convert_and_run(memory: StreamMemory, xs: ArrayLike, out: Array | None = No
     return out
 
 
+def _may_be_kept(values: NDArray[np.floating[Any]], held: Slots, last_output: Slots) -> bool:
+    """Whether all that a snapshot holds is finite; or NaN, of the last output, where there was none."""
+    finite = np.isfinite(values)
+    finite[held.size :][: last_output.size] |= np.isnan(values[held.size :][: last_output.size])
+    return bool(finite.all())
+
+
 def _refuse_row(xs: Array, row: int) -> NoReturn:
+    """Say why ``run`` stopped at a row; a number below 0 stands for a stream that was in use."""
+    check_alone(not_done(row), "stream.run")
     raise InputError(refusal(f"stream.run xs[{row}]", xs[row]))
 
 

@@ -14,11 +14,12 @@ from edge_rnn.arrays import float32_array, refusal
 from edge_rnn.errors import InputError
 from edge_rnn.kernels import callable as fast
 from edge_rnn.kernels import library
-from edge_rnn.kernels.record import Bank
+from edge_rnn.kernels.record import MIXED, Bank, Handle, Status
 from edge_rnn.model import Model
 from edge_rnn.plan import plan_of
 from edge_rnn.spelling import counted
 from edge_rnn.stream import Bytes, Stream
+from edge_rnn.stream_claim import check_alone
 
 __all__ = ["MAX_STREAMS", "StreamBank"]
 
@@ -50,7 +51,7 @@ class StreamBank:
         ``step(xs) -> ys``: one time step of every stream that is present. ``xs`` is ``(n, input_size)`` float32, a
         sample for each stream; other arrays and lists are converted. The result is ``(n, output_size)`` float32, the
         same array each time: copy it to keep it. InputError: a shape does not fit; or, with ``on_nonfinite="raise"``, a
-        sample or an output is not finite, and no stream has moved.
+        sample or an output is not finite, and no stream has moved. StateError: another thread is in one of the streams.
 
     Raises
     ------
@@ -161,6 +162,9 @@ def _convert_and_step(
     if given.shape != expected:
         raise InputError(f"bank.step got shape {given.shape}, expected {expected} float32: a row for each stream.")
     refused = _stepper()(table.ctypes.data, given.ctypes.data, ys.ctypes.data)
+    if refused < 0:
+        words = streams[-1 - refused]._memory.handle
+        check_alone(Status.MIXED if words[Handle.IN_USE] == MIXED else Status.IN_USE, f"bank[{-1 - refused}].step")
     if refused:
         raise InputError(refusal(f"bank.step xs[{refused - 1}]", given[refused - 1]))
     return ys

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_rnn.kernels import library
-from edge_rnn.kernels.record import Handle, Policy
+from edge_rnn.kernels.record import FREE, Handle, Policy
 from edge_rnn.model import Model
 from edge_rnn.plan import Plan, aligned, plan_of
 
@@ -28,6 +28,17 @@ class StreamMemory:
     address: int
     y: Array
 
+    def inside(self) -> StreamMemory:
+        """The same memory under a handle that is not in use, for steps within a call that has claimed the stream."""
+        handle = self.handle.copy()
+        handle[Handle.IN_USE] = FREE
+        return replace(self, handle=handle, address=handle.ctypes.data)
+
+    def take_over(self, inside: StreamMemory) -> None:
+        """Go on from where :meth:`inside` has come to."""
+        for word in (Handle.PARITY, Handle.REFUSED):
+            self.handle[word] = inside.handle[word]
+
 
 def stream_memory(model: Model, policy: Policy) -> StreamMemory:
     """The memory of a new stream, its handle filled in."""
@@ -38,6 +49,7 @@ def stream_memory(model: Model, policy: Policy) -> StreamMemory:
     memory = StreamMemory(plan, functions, aligned(plan.arena_floats), handle, handle.ctypes.data, y)
     words = plan.words | {
         Handle.STEP: library.load("step").address,
+        Handle.ADVANCE: library.load("advance").address,
         Handle.FUNCTIONS: functions.ctypes.data,
         Handle.RECORDS: plan.records.ctypes.data,
         Handle.WEIGHTS: plan.weights.ctypes.data,

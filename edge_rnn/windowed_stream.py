@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from edge_rnn.arrays import float32_array
 from edge_rnn.errors import InputError
 from edge_rnn.model import Model
+from edge_rnn.one_thread import OneThread
 from edge_rnn.stream import Bytes, Stream
 
 __all__ = ["MAX_OVERLAP", "WindowedStream"]
@@ -38,7 +39,8 @@ class WindowedStream:
         How many samples from the start of a window to that of the next, 1 or more. Where it is larger than ``window``,
         the samples between windows are passed over.
     on_nonfinite
-        See :class:`~edge_rnn.Stream`; each window starts with nothing to hold or to repeat.
+        See :class:`~edge_rnn.Stream`; each window starts with nothing to hold or to repeat, and one in which every
+        sample was skipped has the answer NaN.
 
     Raises
     ------
@@ -54,7 +56,7 @@ class WindowedStream:
     [False, False, False, True, False, True, False, True]
     """
 
-    __slots__ = ("__weakref__", "_count", "_streams", "hop", "model", "window")
+    __slots__ = ("__weakref__", "_alone", "_count", "_streams", "hop", "model", "window")
 
     model: Model
     window: int
@@ -75,6 +77,7 @@ class WindowedStream:
         self.model, self.window, self.hop = model, int(window), int(hop)
         self._streams = tuple(Stream(model, on_nonfinite=on_nonfinite) for _ in range(overlap))
         self._count = 0
+        self._alone = OneThread("WindowedStream")
 
     def __repr__(self) -> str:
         return f"<WindowedStream of {self.model!r}, window {self.window}, hop {self.hop}>"
@@ -92,7 +95,8 @@ class WindowedStream:
 
     def reset(self) -> None:
         """Back to the start: the next sample is the first one of a window."""
-        self._count = 0
+        with self._alone:
+            self._count = 0
 
     def step(self, x: ArrayLike) -> Array | None:
         """One sample; the answer if it is the last one of a window, else None.
@@ -111,7 +115,13 @@ class WindowedStream:
         InputError
             The shape does not fit; or, with ``on_nonfinite="raise"``, something is not finite: all windows are as
             before, and the sample does not count.
+        StateError
+            Another thread is in it.
         """
+        with self._alone:
+            return self._step(x)
+
+    def _step(self, x: ArrayLike) -> Array | None:
         given = float32_array("stream.step", "x", x)
         if given.ndim == 0 and self.model.input_size == 1:
             given = given[None]
@@ -155,5 +165,6 @@ class WindowedStream:
         given = float32_array("stream.run", "xs", xs)
         if given.ndim != 2 or given.shape[1] != self.model.input_size:
             raise InputError(f"stream.run got shape {given.shape}, expected (time, {self.model.input_size}).")
-        answers = [answer.copy() for x in given if (answer := self.step(x)) is not None]
+        with self._alone:
+            answers = [answer.copy() for x in given if (answer := self._step(x)) is not None]
         return np.array(answers, np.float32).reshape(-1, self.model.output_size)

@@ -45,7 +45,7 @@ class Smooth(FrontEnd):
         size = whole("Smooth", "size", size, most=MOST_CHANNELS)
         super().__init__(size, size, 1, {"samples": samples, "size": size})
         self._share = -math.expm1(-1 / samples)
-        self._mean, self._change = np.zeros(size), np.zeros(size)
+        self._mean, self._change = np.full(size, np.nan), np.zeros(size)  # nothing is known before the first number
         self._begun = np.zeros(size, np.bool_)
         self._all_begun = 0
 
@@ -56,7 +56,8 @@ class Smooth(FrontEnd):
 
     def _can_be(self, numbers: Sequence[int], arrays: Sequence[NDArray[Any]]) -> bool:
         mean, begun = arrays
-        return numbers[0] == begun.all() and bool(np.all(np.abs(mean) <= np.finfo(np.float32).max))
+        known, unknown = np.abs(mean) <= np.finfo(np.float32).max, np.isnan(mean) | (mean == 0)
+        return numbers[0] == begun.all() and bool(np.where(begun, known, unknown).all())
 
     def push(self, x: ArrayLike) -> Array:
         return self._step(self._sample(x), self.y)
@@ -66,6 +67,7 @@ class Smooth(FrontEnd):
 
     def reset(self) -> None:
         super().reset()
+        self._mean[:] = np.nan
         self._all_begun = 0
 
     def _run(self, xs: Array, ys: Array) -> None:

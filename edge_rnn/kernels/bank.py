@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from edge_rnn.kernels.record import RECORD_INTS, Bank, Handle, Policy
+from edge_rnn.kernels.record import FREE, RECORD_INTS, Bank, Handle, Policy
 from edge_rnn.kernels.target import Target
 
 __all__ = ["build"]
@@ -20,21 +20,82 @@ _WHO, _CURRENT, _ARENAS = int(Bank.WHO), int(Bank.RECORDS), int(Bank.ARENAS)
 _INPUT_SIZE, _OUTPUT_SIZE, _POLICY = int(Handle.INPUT_SIZE), int(Handle.OUTPUT_SIZE), int(Handle.POLICY)
 _FUNCTIONS, _OPERATIONS, _RECORDS = int(Handle.FUNCTIONS), int(Handle.OPERATIONS), int(Handle.RECORDS)
 _WEIGHTS, _ARENA, _PARITY, _RAISE = int(Handle.WEIGHTS), int(Handle.ARENA), int(Handle.PARITY), int(Policy.RAISE)
+_IN_USE, _FREE = int(Handle.IN_USE), FREE
 _RECORD_BYTES = 4 * RECORD_INTS
 
 
 def build(name: str, target: Target, streams: int) -> Any:
     """``int32_t bank(table, const float *xs, float *ys)``: 0, or 1 + which stream's sample was refused with an error.
 
-    ``xs`` and ``ys`` have a row for each stream. With an error, no stream has moved.
+    ``xs`` and ``ys`` have a row for each stream. With an error, no stream has moved. Less than 0 if another call is in
+    a stream that is present, or was: -1 - which.
     """
+    from edge_rnn.kernels.claim import own_number
+
+    claim_all, let_go_of_all, step_all = _claim_all(), _let_go_of_all(), _step_all()
+
+    def bank(table, xs, ys):  # type: ignore[no-untyped-def]
+        number, count = own_number(), table[_COUNT]
+        claimed = claim_all(table, number)
+        if claimed < count:
+            let_go_of_all(table, number, claimed)
+            return -1 - claimed
+        refused = step_all(table, xs, ys)
+        mixed = let_go_of_all(table, number, count)
+        return refused if mixed == count else -1 - mixed
+
+    return bank
+
+
+def _claim_all() -> Any:
+    """All streams that are present, claimed one by one."""
+    from edge_rnn.kernels.claim import enter
+    from edge_rnn.kernels.compiler import helper
+    from edge_rnn.kernels.memory import at
+    from edge_rnn.kernels.pointer import as_words
+
+    @helper
+    def claim_all(table, number):  # type: ignore[no-untyped-def]
+        """Which stream is in use already, those before it being claimed; else how many streams there are."""
+        handles, present = as_words(table[_HANDLES]), as_words(table[_PRESENT])
+        for s in range(table[_COUNT]):
+            if present[s] and enter(at(as_words(handles[s]), _IN_USE), number) != _FREE:
+                return s
+        return table[_COUNT]
+
+    return claim_all
+
+
+def _let_go_of_all() -> Any:
+    """The first streams, let go of."""
+    from edge_rnn.kernels.claim import leave
+    from edge_rnn.kernels.compiler import helper
+    from edge_rnn.kernels.memory import at
+    from edge_rnn.kernels.pointer import as_words
+
+    @helper
+    def let_go_of_all(table, number, count):  # type: ignore[no-untyped-def]
+        """Which stream another call was in meanwhile; else how many streams there are."""
+        handles, present, mixed = as_words(table[_HANDLES]), as_words(table[_PRESENT]), table[_COUNT]
+        for s in range(count):
+            if present[s] and not leave(at(as_words(handles[s]), _IN_USE), number):
+                mixed = s
+        return mixed
+
+    return let_go_of_all
+
+
+def _step_all() -> Any:
+    """The step itself, of streams that are claimed."""
+    from edge_rnn.kernels.compiler import helper
     from edge_rnn.kernels.memory import at
     from edge_rnn.kernels.pointer import as_words
     from edge_rnn.kernels.samples import hand_over, is_finite, repeat_last
 
     take_all, run_program = _take_all(), _run_program()
 
-    def bank(table, xs, ys):  # type: ignore[no-untyped-def]
+    @helper
+    def step_all(table, xs, ys):  # type: ignore[no-untyped-def]
         part = take_all(table, xs, ys)
         if part < 0:
             return -part
@@ -53,7 +114,7 @@ def build(name: str, target: Target, streams: int) -> Any:
                 repeat_last(handle, y)
         return 0
 
-    return bank
+    return step_all
 
 
 def _take_all() -> Any:

@@ -23,8 +23,8 @@ class Choice(IntEnum):
 
     HANDLE = 0
     """Address of the stream's handle."""
-    STEP = 1
-    """Address of ``int32_t step(handle, x, y)``."""
+    ADVANCE = 1
+    """Address of ``int32_t advance(handle, x, y)``."""
     SYMBOLS = 2
     """How many symbols there are."""
     X = 3
@@ -75,6 +75,7 @@ _PARAMETERS, _SHARES, _WEIGHTS = int(Choice.PARAMETERS), int(Choice.SHARES), int
 _TOP_K, _TOP_P = int(Choice.TOP_K), int(Choice.TOP_P)
 _MIN_WEIGHT, _SEED, _DRAWN = int(Choice.MIN_WEIGHT), int(Choice.SEED), int(Choice.DRAWN)
 _ONE, _LARGEST = np.float32(ONE), np.float32(np.finfo(np.float32).max)
+_NONE, _WHOLE = np.float32(0), np.float32(1)
 _ALL = 2**32
 
 
@@ -104,7 +105,7 @@ def choose() -> Any:
             top = highest(wanted, count)
         symbol = np.int64(0)
         if table[_GREEDY]:
-            while wanted[symbol] != top:
+            while symbol < count - 1 and wanted[symbol] != top:
                 symbol += 1
         else:
             if table[_PENALIZED] or factor != 1:
@@ -145,7 +146,8 @@ def _draw() -> Any:
     def draw(table, shares):  # type: ignore[no-untyped-def]
         count, weights, total = table[_SYMBOLS], as_int32s(table[_WEIGHTS]), np.int64(0)
         for i in range(count):
-            weight = np.int32(shares[i] * _ONE)
+            share_of_best = shares[i] if shares[i] < _WHOLE else _WHOLE
+            weight = np.int32(share_of_best * _ONE) if shares[i] > _NONE else np.int32(0)  # NaN is nothing
             weights[i] = weight
             total += weight
         if table[_TOP_K] < count:
@@ -160,7 +162,7 @@ def _draw() -> Any:
                 total += weight
         point, symbol = share(philox(table[_SEED], table[_DRAWN]), total) - weights[0], np.int64(0)
         table[_DRAWN] += 1
-        while point >= 0:
+        while point >= 0 and symbol < count - 1:
             symbol += 1
             point -= weights[symbol]
         return symbol

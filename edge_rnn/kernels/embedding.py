@@ -24,17 +24,28 @@ def pack(fields: Mapping[str, Any], site: Site) -> tuple[Operation, ...]:
 
 
 def build(name: str, target: Target, streams: int) -> Any:
-    """The compiled step: ``y = weight[x]``, x rounded to the nearest whole number and kept within the table."""
+    """The compiled step: ``y = weight[x]``, x rounded to the nearest whole number and kept within the table.
+
+    The number may be another layer's output, so it may be anything: nothing outside the table is ever read, and a NaN
+    makes the whole row NaN, for the stream's policy to see.
+    """
     from edge_rnn.kernels.memory import at, load, store
+    from edge_rnn.kernels.vector import splat
 
     zero, rounding = np.float32(0), np.float32(12582912.0)  # 1.5 * 2^23: adding it leaves a whole number
 
     def embedding(record, weights, arena):  # type: ignore[no-untyped-def]
-        last = np.float32(record[_ROWS] - 1)
-        wanted = min(max(arena[record[_X]], zero), last)
+        given, last = arena[record[_X]], np.float32(record[_ROWS] - 1)
+        wanted = zero  # of what is not above 0, NaN too
+        if given > zero:
+            wanted = given if given < last else last
         place = np.int32((wanted + rounding) - rounding)
         row = at(weights, record[_WEIGHTS] + place * ((record[_N_OUT] + 7) // 8 * 8))
-        for i in range(0, record[_N_OUT], 8):
-            store(load(8, row, i), arena, record[_OUT] + i)
+        if given == given:
+            for i in range(0, record[_N_OUT], 8):
+                store(load(8, row, i), arena, record[_OUT] + i)
+        else:
+            for i in range(0, record[_N_OUT], 8):
+                store(splat(8, given), arena, record[_OUT] + i)
 
     return embedding

@@ -13,7 +13,7 @@ from numba.core.errors import TypingError
 from numba.core.registry import cpu_target
 from numba.extending import intrinsic, overload
 
-from edge_rnn.errors import InputError
+from edge_rnn.errors import InputError, StateError
 from edge_rnn.kernels.compiler import FLOATS
 from edge_rnn.kernels.pointer import as_words, call_for_status
 from edge_rnn.kernels.record import Handle, Status
@@ -21,7 +21,7 @@ from edge_rnn.kernels.record import Handle, Status
 __all__ = ["step"]
 
 _STEP, _INPUT_SIZE, _OUTPUT_SIZE = int(Handle.STEP), int(Handle.INPUT_SIZE), int(Handle.OUTPUT_SIZE)
-_DONE = int(Status.DONE)
+_DONE, _IN_USE, _MIXED = int(Status.DONE), int(Status.IN_USE), int(Status.MIXED)
 
 
 def step(handle: int, x: Any, y: Any) -> None:
@@ -43,6 +43,8 @@ def step(handle: int, x: Any, y: Any) -> None:
     ValueError
         ``x`` or ``y`` is too short or too long; or, with ``on_nonfinite="raise"``, the sample or its output is not
         finite: the state and ``y`` are as before.
+    StateError
+        Another thread is in this stream: give each thread one of its own, ``stream.clone()``.
     """
     raise InputError("edge_rnn.step is for functions compiled with numba.njit; from Python call stream.step(x).")
 
@@ -77,7 +79,13 @@ def _step(handle: Any, x: Any, y: Any) -> Any:
         words = as_words(handle)
         if x.size != words[_INPUT_SIZE] or y.size != words[_OUTPUT_SIZE]:
             raise ValueError("edge_rnn.step got an x or y whose length is not the model's input_size or output_size.")
-        if call_for_status(words[_STEP], (words, _data(x), _data(y))) != _DONE:
+        status = call_for_status(words[_STEP], (words, _data(x), _data(y)))
+        if status in (_IN_USE, _MIXED):
+            raise StateError(
+                "edge_rnn.step got a stream that another thread is in, or was; use a stream for each thread, "
+                "stream.clone(). If both were in it at once, its state is of no use until stream.reset()."
+            )
+        if status != _DONE:
             raise ValueError(
                 "edge_rnn.step got a sample that is not finite, or makes the output so; the state is as before."
             )

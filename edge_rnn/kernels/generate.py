@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from edge_rnn.kernels.choose import Choice, choose
-from edge_rnn.kernels.record import Status
+from edge_rnn.kernels.record import FREE, Handle, Status
 from edge_rnn.kernels.target import Target
 
 __all__ = ["Outcome", "build"]
@@ -26,7 +26,8 @@ class Outcome(IntEnum):
 
 
 # Numba takes no members of enumerations as indices.
-_HANDLE, _STEP, _X, _Y = int(Choice.HANDLE), int(Choice.STEP), int(Choice.X), int(Choice.Y)
+_HANDLE, _ADVANCE, _X, _Y = int(Choice.HANDLE), int(Choice.ADVANCE), int(Choice.X), int(Choice.Y)
+_IN_USE, _FREE, _MIXED = int(Handle.IN_USE), FREE, int(Status.MIXED)
 _ONE_HOT, _PLACE, _SEEN = int(Choice.ONE_HOT), int(Choice.PLACE), int(Choice.SEEN)
 _STOPS, _OUTCOME = int(Choice.STOPS), int(Choice.OUTCOME)
 _FULL, _STOPPED, _REFUSED, _DONE = int(Outcome.FULL), int(Outcome.STOPPED), int(Outcome.REFUSED), int(Status.DONE)
@@ -37,9 +38,12 @@ def build(name: str, target: Target, streams: int) -> Any:
 
     ``intptr_t generate(table, const int32_t *prompt, intptr_t length, int32_t *symbols, float *logarithms, intptr_t
     done, intptr_t count)``: ``done`` of ``count`` symbols were written before. The last one is not yet read when it
-    returns, and is the next call's prompt. The table is described by :class:`edge_rnn.kernels.choose.Choice`.
+    returns, and is the next call's prompt. Less than 0 if another call is in the stream, or was: a :class:`Status` with
+    its sign changed. The table is described by :class:`edge_rnn.kernels.choose.Choice`.
     """
+    from edge_rnn.kernels.claim import busy, enter_atomically, leave, own_number
     from edge_rnn.kernels.compiler import helper
+    from edge_rnn.kernels.memory import at
     from edge_rnn.kernels.pointer import as_floats, as_int32s, as_words, call_for_status
 
     next_symbol = choose()
@@ -55,7 +59,7 @@ def build(name: str, target: Target, streams: int) -> Any:
         else:
             x[0] = np.float32(symbol)
         as_int32s(table[_SEEN])[symbol] = np.int32(1)
-        return call_for_status(table[_STEP], (as_words(table[_HANDLE]), x, as_floats(table[_Y]))) == _DONE
+        return call_for_status(table[_ADVANCE], (as_words(table[_HANDLE]), x, as_floats(table[_Y]))) == _DONE
 
     @helper
     def ends(stops, symbols, done):  # type: ignore[no-untyped-def]
@@ -70,7 +74,8 @@ def build(name: str, target: Target, streams: int) -> Any:
             row += 1 + length
         return False
 
-    def generate(table, prompt, length, symbols, logs, done, count):  # type: ignore[no-untyped-def]
+    @helper
+    def write(table, prompt, length, symbols, logs, done, count):  # type: ignore[no-untyped-def]
         table[_OUTCOME], begun = _REFUSED, done
         for i in range(length):
             if not read(table, prompt[i]):
@@ -86,5 +91,13 @@ def build(name: str, target: Target, streams: int) -> Any:
                 return done
         table[_OUTCOME] = _FULL
         return done
+
+    def generate(table, prompt, length, symbols, logs, done, count):  # type: ignore[no-untyped-def]
+        word, number = at(as_words(table[_HANDLE]), _IN_USE), own_number()
+        found = enter_atomically(word, number)
+        if found != _FREE:
+            return -busy(found)
+        written = write(table, prompt, length, symbols, logs, done, count)
+        return written if leave(word, number) else -_MIXED
 
     return generate

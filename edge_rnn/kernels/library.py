@@ -92,6 +92,7 @@ class CacheDirectory:
 
 _MODULES = {
     "step": "driver",
+    "advance": "driver",
     "run": "driver",
     "rollout": "driver",
     "call_run": "call",
@@ -202,6 +203,7 @@ def function_of(name: str, cpu: target.Target) -> tuple[Callable[..., Any], Any]
 
     signatures = {
         "step": types.int32(WORDS, FLOATS, FLOATS),
+        "advance": types.int32(WORDS, FLOATS, FLOATS),
         "run": types.intp(WORDS, FLOATS, FLOATS, types.intp),
         "rollout": types.intp(WORDS, FLOATS, FLOATS, types.intp),
         "generate": types.intp(WORDS, INT32S, types.intp, INT32S, FLOATS, types.intp, types.intp),

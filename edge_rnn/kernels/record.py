@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from edge_rnn.kernels.target import Target
 
 __all__ = [
+    "FREE",
+    "MIXED",
     "NO_WEIGHTS",
     "RECORD_INTS",
     "Bank",
@@ -95,6 +97,16 @@ class Handle(IntEnum):
     POLICY = 17
     REFUSED = 18
     """How many samples were held or skipped."""
+    IN_USE = 19
+    """:data:`FREE`, or the number of the call that is in the stream, or :data:`MIXED`."""
+    ADVANCE = 20
+    """Address of ``int32_t advance(handle, x, y)``: a step that leaves IN_USE alone."""
+
+
+FREE = 0
+"""``Handle.IN_USE`` of a stream that no call is in."""
+MIXED = -1
+"""``Handle.IN_USE`` of a stream that two calls were in at once: its state is no state, until it is reset."""
 
 
 class Call(IntEnum):
@@ -184,6 +196,10 @@ class Status(IntEnum):
     DONE = 0
     BAD_SAMPLE = 1
     BAD_OUTPUT = 2
+    IN_USE = 3
+    """Another call is in the stream; this one has changed nothing."""
+    MIXED = 4
+    """Another call was in the stream at the same time as this one, or as an earlier one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,11 +34,18 @@ _ZERO = np.float32(0)
 
 @helper
 def take(handle: Any, x: Any) -> Any:
-    """Copy the sample to where the step reads it; 0, or 1 if channels were held, or REFUSED."""
+    """Copy the sample to where the step reads it; 0, or 1 if channels were held, or REFUSED.
+
+    A sample without a finite value is nothing to begin with: before the first output it is refused, not held.
+    """
     arena, count = as_floats(handle[_ARENA]), handle[_INPUT_SIZE]
     sample = at(arena, handle[_INPUT])
     if handle[_POLICY] == _HOLD:
-        return 0 if _copy_or_hold(sample, at(arena, handle[_HELD]), x, count) else 1
+        missing = _copy_or_hold(sample, at(arena, handle[_HELD]), x, count)
+        if missing == 0:
+            return 0
+        last = arena[handle[_LAST_OUTPUT]]
+        return REFUSED if missing == count and last - last != 0 else 1
     return 0 if _copy(sample, x, count) else REFUSED
 
 
@@ -69,7 +76,7 @@ def hand_over(handle: Any, y: Any, held: Any) -> None:
 
 @helper
 def repeat_last(handle: Any, y: Any) -> None:
-    """The sample does not count: the last output once more."""
+    """The sample does not count: the last output once more, NaN where there was none."""
     last = at(as_floats(handle[_ARENA]), handle[_LAST_OUTPUT])
     for i in range(handle[_OUTPUT_SIZE]):
         y[i] = last[i]
@@ -102,15 +109,15 @@ def _copy(sample: Any, x: Any, count: Any) -> Any:
 
 @helper
 def _copy_or_hold(sample: Any, held: Any, x: Any, count: Any) -> Any:
-    """Copy ``x`` to ``sample``, channels that are not finite as ``held`` has them; whether all are finite."""
-    finite = True
+    """Copy ``x`` to ``sample``, channels that are not finite as ``held`` has them; how many these are."""
+    missing = 0
     for i in range(count):
         if x[i] - x[i] == 0:
             held[i] = x[i]
         else:
-            finite = False
+            missing += 1
         sample[i] = held[i]
-    return finite
+    return missing
 
 
 @helper

@@ -68,9 +68,10 @@ class Layout:
     arena_floats
         Length of the arena.
     initial
-        ``(n,)`` float32: the states at the start, as they lie in the arena.
+        ``(n,)`` float32: how the arena begins at the start; zeros follow.
     kept
-        ``(n, 3)`` int32: even offset, odd offset and length of all that outlasts a step.
+        ``(n, 3)`` int32: even offset, odd offset and length of all that outlasts a step; held values come first, then
+        the last output, which is NaN while there is none.
     tag
         int32 that tells this network from others.
     test_x, test_y

@@ -124,6 +124,8 @@ def _starting(layout: Layout) -> Functions:
 def _keeping(layout: Layout) -> Functions:
     tag, parts, total = layout.tag, len(layout.kept), layout.kept_floats
     kept = named_constant("kept", INT32S)
+    last_output = int(layout.kept[0, 2])
+    others = last_output + int(layout.kept[1, 2])
 
     def save(state, floats):  # type: ignore[no-untyped-def]
         if state[_MODEL] != tag:
@@ -140,7 +142,8 @@ def _keeping(layout: Layout) -> Functions:
         if state[_MODEL] != tag:
             return _NOT_RESET
         for i in range(total):
-            if floats[i] - floats[i] != _ZERO:
+            no_output_yet = last_output <= i < others and floats[i] != floats[i]
+            if floats[i] - floats[i] != _ZERO and not no_output_yet:
                 return _BAD_STATE
         arena, places = _arena(state), kept()
         for part in range(parts):

@@ -103,7 +103,8 @@ class Recorder:
         if steps == self._steps or y is None:
             return
         self._steps = steps
-        point = f"[{self._now_s()},{steps},{int(y.argmax())},{_numbers(x)},{_numbers(y)}]".encode()
+        best = -1 if math.isnan(y[0]) else int(y.argmax())
+        point = f"[{self._now_s()},{steps},{best},{_numbers(x)},{_numbers(y)}]".encode()
         self._fresh.append(point)
         self.channel.keep(point)
 

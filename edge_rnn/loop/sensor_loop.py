@@ -262,6 +262,7 @@ class SensorLoop:
         """All that the loop knows of itself, as JSON takes it; from any thread."""
         self._count_feed()
         wall_s, saved_s = self._clock.wall_s(), self._chores.saved_s
+        y = self._stepper.y
         model = self.stream.model
         return {
             "state": self._state,
@@ -283,7 +284,7 @@ class SensorLoop:
             "warnings": [*self._warnings, *self._checks.notes],
             "messages": self._journal.as_json(),
             "x": self._stepper.last.tolist(),
-            "y": None if self._stepper.y is None else self._stepper.y.tolist(),
+            "y": None if y is None or math.isnan(y[0]) else y.tolist(),
             "input_names": list(model.input_names),
             "labels": list(model.labels),
         }
@@ -291,6 +292,7 @@ class SensorLoop:
     def latest(self) -> tuple[int, Array, Array | None]:
         """Steps so far, the last good sample and the last output, both copied; from any thread, and at little cost.
 
+        An output of NaN: samples were skipped, and there is no answer yet.
         Nothing is locked: sample and output may be of two steps that followed each other.
         """
         y = self._stepper.y

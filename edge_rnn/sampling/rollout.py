@@ -12,8 +12,10 @@ from numpy.typing import ArrayLike, NDArray
 from edge_rnn.arrays import float32_array, refusal
 from edge_rnn.errors import InputError, UnsupportedError
 from edge_rnn.kernels import library
+from edge_rnn.kernels.driver import not_done
 from edge_rnn.spelling import counted
 from edge_rnn.stream import Stream
+from edge_rnn.stream_claim import check_alone
 
 __all__ = ["rollout"]
 
@@ -58,6 +60,7 @@ def rollout(stream: Stream, x: ArrayLike, steps: int) -> Array:
         raise InputError(f"rollout got steps = {steps!r}, expected a whole number from 0 to {2**31 - 1}.")
     ys = np.empty((steps, stream.output_size), np.float32)
     done = _loop()(stream.handle, given.ctypes.data, ys.ctypes.data, steps)
+    check_alone(not_done(done), "rollout")
     if done < steps:
         raise InputError(refusal(f"rollout step {done}", ys[done - 1] if done else given))
     return ys

@@ -13,12 +13,15 @@ from numpy.typing import ArrayLike, NDArray
 from edge_rnn.errors import InputError
 from edge_rnn.kernels import library
 from edge_rnn.kernels.choose import ONE, Choice
+from edge_rnn.kernels.driver import not_done
 from edge_rnn.kernels.generate import Outcome
+from edge_rnn.one_thread import OneThread
 from edge_rnn.plan import aligned
 from edge_rnn.sampling.generated import Generated
 from edge_rnn.sampling.symbols import Prompt, alphabet, encode, number
 from edge_rnn.spelling import counted
 from edge_rnn.stream import Stream
+from edge_rnn.stream_claim import check_alone
 
 __all__ = ["Sampler", "Stop", "generate", "generate_iter", "positive_int", "starting_prompt", "stop_rows"]
 
@@ -77,7 +80,7 @@ class Sampler:
        arXiv:2407.01082.
     """
 
-    __slots__ = ("_arrays", "_recent", "_table", "stream")
+    __slots__ = ("_alone", "_arrays", "_recent", "_table", "stream")
 
     stream: Stream
 
@@ -105,6 +108,7 @@ class Sampler:
         if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**64:
             raise InputError(f"generate got seed = {seed!r}, expected a whole number from 0 to 2**64 - 1.")
         self.stream = stream
+        self._alone = OneThread("Sampler.generate")
         rows = stop_rows(stream, stop)
         self._recent = 2 * max(64, *map(len, rows), 0)
         y, wanted = aligned(count + -count % 8), aligned(count + -count % 8)
@@ -125,7 +129,7 @@ class Sampler:
             self._table[word] = array.ctypes.data
         words = {
             Choice.HANDLE: stream.handle,
-            Choice.STEP: library.load("step").address,
+            Choice.ADVANCE: library.load("advance").address,
             Choice.SYMBOLS: count,
             Choice.ONE_HOT: found.one_hot,
             Choice.SHARES_GIVEN: found.shares_given,
@@ -149,26 +153,30 @@ class Sampler:
 
     def generate(self, prompt: Prompt = (), *, max_length: int, first: ArrayLike | None = None) -> Generated:
         """Read the prompt, then write; see :func:`generate`."""
-        read = self._start(prompt, first)
-        length = positive_int("max_length", max_length)
-        symbols, logarithms = np.empty(length, np.int32), np.empty(length, np.float32)
-        written = self._write(read, symbols, logarithms, 0, length)
-        stopped = bool(self._table[Choice.OUTCOME] == Outcome.STOPPED)
+        with self._alone:
+            read = self._start(prompt, first)
+            length = positive_int("max_length", max_length)
+            symbols, logarithms = np.empty(length, np.int32), np.empty(length, np.float32)
+            written = self._write(read, symbols, logarithms, 0, length)
+            stopped = bool(self._table[Choice.OUTCOME] == Outcome.STOPPED)
         return Generated(symbols[:written].copy(), logarithms[:written].copy(), stopped)
 
     def iterate(
         self, prompt: Prompt = (), *, max_length: int, first: ArrayLike | None = None
     ) -> Iterator[tuple[int, float]]:
         """Read the prompt, then write, each symbol handed over at once; see :func:`generate_iter`."""
-        read = self._start(prompt, first)
+        with self._alone:
+            read = self._start(prompt, first)
         return self._each(read, positive_int("max_length", max_length))
 
     def _each(self, read: NDArray[np.int32], length: int) -> Iterator[tuple[int, float]]:
         symbols, logarithms, done = np.empty(self._recent, np.int32), np.empty(self._recent, np.float32), 0
         for _ in range(length):
-            self._write(read, symbols, logarithms, done, done + 1)
+            with self._alone:
+                self._write(read, symbols, logarithms, done, done + 1)
+                stopped = self._table[Choice.OUTCOME] == Outcome.STOPPED
             yield int(symbols[done]), float(logarithms[done])
-            if self._table[Choice.OUTCOME] == Outcome.STOPPED:
+            if stopped:
                 return
             read = symbols[done : done + 1].copy()
             done += 1
@@ -190,6 +198,7 @@ class Sampler:
         """Read some symbols, then write on from ``done`` to ``count`` or until the text ends; how many there are."""
         addresses = read.ctypes.data, read.size, symbols.ctypes.data, logarithms.ctypes.data
         written = _loop()(self._table.ctypes.data, *addresses, done, count)
+        check_alone(not_done(written), "generate")
         if self._table[Choice.OUTCOME] == Outcome.REFUSED:
             raise InputError(
                 f"generate came to an output that is not finite after {counted(written, 'symbol')}; the state is as "

@@ -214,7 +214,7 @@ def _size(path: Path) -> int:
     try:
         found = path.stat()
     except OSError as error:
-        raise FileError(f"{path} cannot be read: {error.strerror}.") from None
+        raise FileError(f"{path}: cannot be read: {error.strerror}.") from None
     except ValueError:  # a null character
         raise FileError(f"from_onnx got the path {str(path)!r}, which no file can have.") from None
     if not stat.S_ISREG(found.st_mode):
@@ -231,4 +231,4 @@ def _read(path: Path, offset: int, count: int | None) -> bytes:
             file.seek(offset)
             return file.read(size if count is None else count)
     except OSError as error:
-        raise FileError(f"{path} cannot be read: {error.strerror}.") from None
+        raise FileError(f"{path}: cannot be read: {error.strerror}.") from None

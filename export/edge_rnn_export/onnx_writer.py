@@ -165,24 +165,27 @@ def _dense(graph: Nodes, layer: Any, reads: Sequence[str], wanted: str) -> str:
 
 
 def _embedding(graph: Nodes, layer: Any, reads: Sequence[str], wanted: str) -> str:
-    """The nearest row of the table: a whole number of ONNX rounds as ours do, half to even."""
+    """The nearest row of the table: a whole number of ONNX rounds as ours do, half to even; NaN makes a row of NaN."""
     name, value = layer.name, graph.joined(layer, reads)
-    bounds = [
-        graph.constant(f"{name}.{k}", np.array(v, np.float32))
-        for k, v in (("first", 0), ("last", len(layer.weight) - 1))
-    ]
+    numbers = {
+        key: graph.constant(f"{name}.{key}", np.array(number, np.float32))
+        for key, number in (("first", 0), ("last", len(layer.weight) - 1), ("unknown", np.nan))
+    }
     axis = graph.constant(f"{name}.axis", np.array([2], np.int64))
-    stages: list[Stage] = [
-        ("Round", [], {}),
-        ("Clip", bounds, {}),
-        ("Cast", [], {"to": TensorProto.INT64}),
-        ("Squeeze", [axis], {}),
+    unknown = f"{name}.isnan"
+    graph.node("IsNaN", [value], unknown, name=unknown)
+    stages: list[tuple[str, list[str], dict[str, Any]]] = [
+        ("Where", [unknown, numbers["first"], value], {}),
+        ("Round", [f"{name}.where"], {}),
+        ("Clip", [f"{name}.round", numbers["first"], numbers["last"]], {}),
+        ("Cast", [f"{name}.clip"], {"to": TensorProto.INT64}),
+        ("Squeeze", [f"{name}.cast", axis], {}),
+        ("Gather", [graph.constant(f"{name}.weight", layer.weight), f"{name}.squeeze"], {}),
     ]
-    for operator, constants, attributes in stages:
+    for operator, inputs, attributes in stages:
         out = f"{name}.{operator.lower()}"
-        graph.node(operator, [value, *constants], out, name=out, **attributes)
-        value = out
-    graph.node("Gather", [graph.constant(f"{name}.weight", layer.weight), value], wanted, name=f"{name}.gather")
+        graph.node(operator, inputs, out, name=out, **attributes)
+    graph.node("Where", [unknown, numbers["unknown"], f"{name}.gather"], wanted, name=f"{name}.row")
     return wanted
 
 

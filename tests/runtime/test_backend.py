@@ -103,7 +103,8 @@ def test_smoothing_by_its_definition(samples: float, ys: list[tuple[float, float
             if math.isfinite(value):
                 mean = value if mean is None else mean + (1 - math.exp(-1 / samples)) * (value - mean)
             # 30 steps in float64; 1 - exp(-1/samples) itself loses 1e6 times its rounding
-            assert got[t, output] == pytest.approx(mean or 0, rel=2**-23, abs=1e-9)
+            expected = math.nan if mean is None else mean  # nothing is known before the first number
+            assert got[t, output] == pytest.approx(expected, rel=2**-23, abs=1e-9, nan_ok=True)
 
 
 def test_smoothing_follows_a_step_to_63_percent() -> None:
@@ -224,3 +225,22 @@ def test_a_detector_takes_all_that_a_front_end_gives() -> None:
 def test_what_does_not_fit_is_refused(make: Any, words: str) -> None:
     with pytest.raises(InputError, match=words):
         make()
+
+
+def test_no_answer_counts_nowhere() -> None:
+    """NaN, as a stream puts it out before its first good sample: no mean, no vote, no event."""
+    nothing, answer = np.full(2, np.nan, np.float32), np.array([0.9, 0.1], np.float32)
+    smooth = Smooth(3, size=2)
+    assert np.isnan(smooth.run([nothing] * 3)).all()
+    assert np.array_equal(smooth.push(answer), answer)
+    smooth.reset()
+    assert np.isnan(smooth.push(nothing)).all()
+    majority = Majority(3, 2)
+    assert not majority.run([nothing] * 2).any()
+    assert majority.winner == -1
+    assert majority.push(answer).tolist() == pytest.approx([1 / 3, 0])
+    for smoothing in ([], [Smooth(2, 2)], [Majority(1, 2)]):
+        detector = Detector(Hysteresis(2, enter=0.5, leave=0.3), smoothing)
+        assert detector.push(nothing) == ()
+        (event,) = detector.push(answer)
+        assert (event.kind, event.output, event.sample) == ("entered", 0, 1)

@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 
 import edge_rnn
-from edge_rnn import Elman, Model, Stream, reference
+from edge_rnn import Dense, Elman, Model, Stream, reference, save
 from edge_rnn.cli import main
 from edge_rnn.cli.samples import read_samples
 from edge_rnn.sample_lines import LineParser
@@ -407,3 +407,23 @@ def test_standard_streams_that_are_closed(model: Model, tmp_path: Path, closed: 
             ["sh", "-c", line], cwd=tmp_path, env=environment, capture_output=True, input=b"", check=False
         )
         assert (done.returncode, done.stderr) == (0, b""), (command, done.stderr)
+
+
+@pytest.mark.parametrize("policy", ["hold", "skip"])
+def test_nothing_is_named_before_the_first_good_sample(
+    policy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = Model([Dense([[1.0], [-1.0]])], labels=("up", "down"))
+    save(model, tmp_path / "m.safetensors")
+    (tmp_path / "x.csv").write_text('nan\n""\n2\nnan\n')
+    monkeypatch.chdir(tmp_path)
+    common = ["run", "m.safetensors", "x.csv", "--on-nonfinite", policy]
+    assert main(common) == 0
+    assert capsys.readouterr().out.splitlines() == ["t,label,up,down", "0,,,", "1,,,", "2,up,2.0,-2.0", "3,up,2.0,-2.0"]
+    assert main([*common, "--output", "json"]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert lines[0] == {"t": 0, "label": "", "y": [None, None]}
+    assert lines[2] == {"t": 2, "label": "up", "y": [2.0, -2.0]}
+    save(Model([Dense([[1.0]])]), tmp_path / "m.safetensors")
+    assert main([*common, "--no-header"]) == 0
+    assert capsys.readouterr().out.splitlines() == ["0,", "1,", "2,2.0", "3,2.0"]

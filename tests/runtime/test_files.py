@@ -320,9 +320,9 @@ HUGE = 10**30
 
 # What is wrong, how the file is made of a good one, what the message must say.
 REFUSED: list[tuple[str, Callable[[Parts], bytes], str]] = [
-    ("empty", lambda p: b"", "it has 0 bytes, expected 8 to 1073741824"),
-    ("seven bytes", lambda p: b"1234567", "it has 7 bytes"),
-    ("text", lambda p: b"# a README, not a model\n" * 9, "truncated or not a safetensors file: its header claims"),
+    ("empty", lambda p: b"", "is empty, expected a model file"),
+    ("seven bytes", lambda p: b"\x01234567"[:7], "it has 7 bytes, expected 8 to 1073741824"),
+    ("text", lambda p: b"# a README, not a model\n" * 9, "is text, as recordings are, expected a model"),
     (
         "header beyond file",
         lambda p: struct.pack("<Q", 2**40) + b"{}",
@@ -340,9 +340,21 @@ REFUSED: list[tuple[str, Callable[[Parts], bytes], str]] = [
     ("key twice", lambda p: pack(b'{"a": 1, "a": 2}'), "a key occurs twice"),
     ("many empty", lambda p: pack(b'{"a": [' + b"{}," * 300_000 + b"{}]}"), "tensor 'a' has "),
     ("no metadata", lambda p: pack(p.header, p.data), "tensors alone, such as a PyTorch state_dict"),
-    ("other metadata", lambda p: pack({"__metadata__": {"format": "pt"}, **p.header}, p.data), "has no 'edge_rnn'"),
-    ("metadata list", lambda p: pack({"__metadata__": ["edge_rnn"], **p.header}, p.data), "has no 'edge_rnn'"),
-    ("number", lambda p: pack({"__metadata__": {"edge_rnn": 1}, **p.header}, p.data), "has no 'edge_rnn'"),
+    (
+        "other metadata",
+        lambda p: pack({"__metadata__": {"format": "pt"}, **p.header}, p.data),
+        "is a .safetensors file of tensors",
+    ),
+    (
+        "metadata list",
+        lambda p: pack({"__metadata__": ["edge_rnn"], **p.header}, p.data),
+        "is a .safetensors file of tensors",
+    ),
+    (
+        "number",
+        lambda p: pack({"__metadata__": {"edge_rnn": 1}, **p.header}, p.data),
+        "is a .safetensors file of tensors",
+    ),
     (
         "metadata no JSON",
         lambda p: pack({"__metadata__": {"edge_rnn": "{"}, **p.header}, p.data),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import itertools
 import json
 import os
@@ -22,17 +23,20 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 import edge_rnn
 import loop_fakes as fakes
 from chromium import Browser
 from edge_rnn import Model, SensorLoop, Stream
 from edge_rnn.cli import main
+from edge_rnn.cli.watch import picture
 from edge_rnn.errors import InputError
 from edge_rnn.live import handler, server, serving
 from edge_rnn.live.channel import Channel
 from edge_rnn.live.hosts import allowed_names, is_allowed
 from edge_rnn.live.page import page, policy
+from edge_rnn.live.recorder import Recorder, as_json
 from edge_rnn.loop import sinks, sources
 
 ROOT = Path(__file__).parents[2]
@@ -545,6 +549,26 @@ def test_port_of_the_command_in_use(
         assert main(["serve", "m.safetensors", "--source", "csv:xs.csv", "--port", str(port)]) == 1
     assert f"edge-rnn: port {port} of 127.0.0.1 is in use" in capsys.readouterr().err
     assert main(["serve", "m.safetensors", "--source", "csv:xs.csv", "--port", "65536"]) == 2
+
+
+def test_before_the_first_answer_nothing_is_named(model: Model) -> None:
+    """Samples that are skipped: no label, and null for numbers: page, status, --watch."""
+    samples = iter([np.full(3, np.nan)] * 3)
+    loop = SensorLoop(
+        Stream(model, on_nonfinite="skip"), sources.Call(lambda: next(samples, None), live=False), sinks.Call(print)
+    )
+    loop.run()
+    recorder = Recorder(loop)
+    recorder._look()
+    joined = recorder.channel.join(1)
+    assert joined is not None
+    ((_, steps, best, _, y),) = [json.loads(point) for point in joined[0]]
+    assert (steps, best, y) == (3, -1, [None] * 4)
+    assert loop.status()["y"] is None
+    assert json.loads(as_json(recorder.status()))["y"] is None
+    console = Console(file=io.StringIO(), width=100)
+    console.print(picture(loop.status(), {}, 100))
+    assert "<b>" not in console.file.getvalue()  # type: ignore[attr-defined]
 
 
 # In a browser

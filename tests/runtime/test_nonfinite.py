@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
 
-from edge_rnn import Dense, Elman, InputError, Model, Standardize, Stream
+from edge_rnn import (
+    Dense,
+    Elman,
+    Embedding,
+    InputError,
+    Model,
+    Standardize,
+    StateError,
+    Stream,
+    StreamBank,
+    WindowedStream,
+    reference,
+)
 
 Build = Callable[..., Model]
 BAD = (np.nan, np.inf, -np.inf)
@@ -68,7 +84,7 @@ def test_skip_repeats_the_output_and_leaves_the_state(make_model: Build) -> None
     broken[[0, 11, 12]] = np.nan
     stream = Stream(model, on_nonfinite="skip")
     ys = stream.run(broken)
-    assert not ys[0].any()
+    assert np.isnan(ys[0]).all()  # there is no answer yet
     assert np.array_equal(ys[11], ys[10])
     assert np.array_equal(ys[12], ys[10])
     kept = np.delete(xs, [0, 11, 12], axis=0)
@@ -152,3 +168,88 @@ def test_what_saturates_on_the_way_is_finite_whatever_the_size() -> None:
     for outputs in (3, 8):
         model = Model([Standardize([0.0], [1e-30]), Dense(np.ones((outputs, 1)), activation="tanh")])
         assert np.array_equal(Stream(model).step(np.full(1, 1e10, np.float32)), np.ones(outputs, np.float32))
+
+
+MEANS = Standardize([3.0, -2.0, 0.5], [1.0, 4.0, 0.25])
+
+
+def test_hold_takes_the_mean_for_a_channel_without_a_past(make_model: Build) -> None:
+    """Also where the Standardize is not the first layer, and where it reads the sample beside something else."""
+    rest = make_model("gru", 3, 9).layers
+    wide = Standardize([9.0, 9.0, *MEANS.mean], [1.0] * 5, inputs=("two", "input"))
+    models = [
+        Model([MEANS, *rest]),
+        Model([Dense(np.ones((2, 3)), name="two", inputs=("input",)), wide, Dense(np.ones((4, 5)))]),
+    ]
+    for model in models:
+        xs = noise(12)
+        broken, held = xs.copy(), xs.copy()
+        broken[:3, 1], held[:3, 1] = np.nan, -2.0
+        broken[:2, 2], held[:2, 2] = np.inf, 0.5
+        stream, expected = Stream(model, on_nonfinite="hold"), Stream(model).run(held)
+        start = stream.snapshot()
+        assert np.array_equal(stream.run(broken), expected)
+        stream.restore(start)
+        assert np.array_equal(stream.run(broken), expected)
+        stream.reset()
+        assert np.array_equal(stream.run(broken), expected)
+        bank = StreamBank(model, 2, on_nonfinite="hold")
+        np.testing.assert_allclose([bank.step([x, x])[1].copy() for x in broken], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("policy", ["hold", "skip"])
+def test_nothing_is_answered_before_the_first_good_sample(make_model: Build, policy: Any) -> None:
+    model, nothing, xs = Model([MEANS, *make_model("lstm", 3, 9).layers]), np.full(3, np.nan), noise(5)
+    expected = Stream(model).run(xs)
+    stream = Stream(model, on_nonfinite=policy)
+    assert np.isnan(stream.classify([nothing, nothing])).all()
+    assert np.isnan(stream.step(nothing)).all()
+    again = Stream(model, on_nonfinite=policy)
+    again.restore(stream.snapshot())
+    for each in (stream, again, stream.clone()):
+        assert np.array_equal(each.run(xs), expected)
+        assert np.isfinite(each.step(nothing)).all()
+        each.reset()
+        assert np.isnan(each.run([nothing])).all()
+    windows = WindowedStream(model, window=2, hop=2, on_nonfinite=policy)
+    assert np.isnan(windows.run([nothing] * 2)).all()
+    assert np.array_equal(windows.run(xs[:2]), [Stream(model).classify(xs[:2])])
+    bank = StreamBank(model, 9, on_nonfinite=policy)
+    rows = np.tile(xs[0], (9, 1))
+    rows[4] = np.nan
+    assert np.isnan(bank.step(rows)).any(axis=1).tolist() == [row == 4 for row in range(9)]
+
+
+def test_a_snapshot_may_lack_an_output_but_nothing_else(make_model: Build) -> None:
+    stream = Stream(make_model("gru", 3, 9), on_nonfinite="skip")
+    data = bytearray(stream.snapshot())
+    head, first = 48, struct.pack("<f", np.nan)
+    data[head : head + 4] = first  # what "hold" would take
+    data[44:48] = struct.pack("<I", zlib.crc32(data[head:]))
+    with pytest.raises(StateError, match="damaged snapshot"):
+        stream.restore(bytes(data))
+
+
+@pytest.mark.parametrize("wild", [np.nan, np.inf, -np.inf, 1e30, -1e30, 2.5, 3.5, -0.4])
+@pytest.mark.parametrize("streams", [0, 1, 9])
+def test_no_number_that_a_network_computes_leaves_the_table(wild: float, streams: int) -> None:
+    """An Embedding behind a layer that overflows: a row of the table, or NaN for the policy to see."""
+    table = Embedding(np.arange(40.0).reshape(5, 8) + 1)
+    overflow = Dense([[3e38], [-3e38]], bias=[0.0, 0.0])
+    value, front = (10.0, [overflow, Dense([[1.0, 1.0]])]) if np.isnan(wild) else (wild, [Dense([[1.0]])])
+    if np.isinf(wild):
+        value, front = np.sign(wild) * 10.0, [Dense([[3e38]])]
+    model = Model([*front, table], input_size=1)
+    wanted, _ = reference.run(model, [[value]])
+    if np.isnan(wild):  # float64 does not overflow there
+        wanted = reference.layer_step(reference.wide(model.layers[-1]), np.array([wild]), {})[0][None]
+        assert np.isnan(wanted).all()
+    for policy in ("raise", "hold", "skip"):
+        make = partial(StreamBank, model, streams) if streams else partial(Stream, model)
+        stream = make(on_nonfinite=policy)
+        x = np.full((streams, 1) if streams else 1, value, np.float32)
+        if np.isnan(wild) and policy == "raise":
+            with pytest.raises(InputError, match="makes output or state overflow"):
+                stream.step(x)
+        else:
+            assert np.array_equal(stream.step(x), np.broadcast_to(wanted[0], (*x.shape[:-1], 8)), equal_nan=True)

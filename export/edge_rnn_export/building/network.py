@@ -101,9 +101,6 @@ def self_test(model: Model, seed: int = 0) -> SelfTest:
 def layout_of(model: Model, target: Target, test: SelfTest) -> Layout:
     """The model, laid out for a CPU."""
     plan = plan_for(model, target)
-    initial = np.zeros(plan.state_floats, np.float32)
-    for name, values in model.initial_state.items():
-        initial[plan.states[name].even :][: values.size] = values
     told = f"{model.fingerprint} {target} {plan.words} {plan.kept}"
     return Layout(
         operations=plan.operations,
@@ -111,7 +108,7 @@ def layout_of(model: Model, target: Target, test: SelfTest) -> Layout:
         weights=plan.weights,
         words=plan.words,
         arena_floats=plan.arena_floats,
-        initial=initial,
+        initial=plan.initial,
         kept=np.array([(slots.even, slots.odd, slots.size) for slots in plan.kept], np.int32),
         tag=int.from_bytes(hashlib.sha256(told.encode()).digest()[:4], "little", signed=True),
         test_x=test.xs,

@@ -129,7 +129,8 @@ class Stream:
     """The network at work on one sequence, in memory that is fixed here and now; not for several threads at once.
 
     ``on_nonfinite`` says what to do with a sample that is not finite, or that makes the output so: ``"raise"`` a
-    ValueError, ``"hold"`` the last finite value of each channel, ``"skip"`` it and repeat the last output.
+    ValueError, ``"hold"`` the last finite value of each channel (its mean, or zero, where there was none), ``"skip"``
+    it and repeat the last output. Before the first output that is NaN: there is no answer yet.
     """
 
     def __init__(self, *, on_nonfinite: str = "raise") -> None:

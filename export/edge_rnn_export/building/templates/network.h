@@ -30,7 +30,8 @@ enum {
 };
 
 /* What to do with a sample that is not finite, or that makes the output so: refuse it, hold the last finite value of
- * each channel, or skip it and repeat the last output. */
+ * each channel (its mean, or zero, where there was none), or skip it and repeat the last output. Before the first output
+ * that is NaN: there is no answer yet. */
 enum { ${NAME}_RAISE = 0, ${NAME}_HOLD = 1, ${NAME}_SKIP = 2 };
 
 #ifdef __cplusplus
