@@ -14,15 +14,10 @@ from edge_rnn_export.json_aidax import Reference, read_layer_list
 from edge_rnn_export.json_guitarml import read_guitarml
 from edge_rnn_export.json_nam import read_nam
 from edge_rnn_export.json_text import array_of, read_object
+from edge_rnn_export.torch_files import MAX_NAME, MAX_PARAMETERS
 from edge_rnn_export.torch_reader import from_torch
 
 __all__ = ["from_json", "read_json"]
-
-MAX_PARAMETERS = 4096
-"""Most arrays of a state_dict."""
-
-MAX_NAME = 256
-"""Longest name of a parameter."""
 
 
 def from_json(

@@ -109,7 +109,8 @@ def _of_archive(data: bytes) -> Source:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             if len(archive.infolist()) > MAX_MEMBERS:
                 raise FileError(f"it holds {len(archive.infolist())} files, expected {MAX_MEMBERS} at most.")
-            config = _member(archive, "config.json", MAX_JSON_BYTES)
+            # Python's objects take ten times the text that a packed one becomes.
+            config = _member(archive, "config.json", min(MAX_JSON_BYTES, 2**20 + 16 * len(data)))
             metadata = _member(archive, "metadata.json", 2**16)
             if "model.weights.h5" not in archive.namelist() and "model.weights.json" in archive.namelist():
                 raise UnsupportedError("its weights are in several files; save it without max_shard_size.")

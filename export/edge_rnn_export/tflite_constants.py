@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_rnn.budget import Budget
 from edge_rnn.errors import FileError, UnsupportedError
 from edge_rnn.formats import Int8
 from edge_rnn.layers import Weight
@@ -49,13 +50,11 @@ class Constants:
     def __init__(self, graph: Graph, *, keep_int8: bool = False) -> None:
         self.graph = graph
         self.keep_int8 = keep_int8
-        self._left = 2**24 + 16 * graph.file_bytes
+        self._budget = Budget.of_file(graph.file_bytes, error=UnsupportedError)
 
     def take(self, title: str, count: int) -> None:
-        """Set ``count`` bytes aside; UnsupportedError where there are not so many left."""
-        if count > self._left:
-            raise UnsupportedError(f"{title} takes {count} bytes, expected {self._left} at most after the file's size.")
-        self._left -= count
+        """Set ``count`` bytes aside; UnsupportedError where they are not left."""
+        self._budget.take(title, count)
 
     def has(self, operator: Operator, position: int) -> bool:
         """Whether an operator's input is there at all."""

@@ -16,7 +16,7 @@ from edge_rnn.errors import FileError, UnsupportedError
 from edge_rnn.files import MAX_FILE_BYTES
 from edge_rnn_export.limited_process import Limits, Worker
 
-__all__ = ["as_array", "read_pickle", "read_safetensors"]
+__all__ = ["MAX_NAME", "MAX_PARAMETERS", "as_array", "read_pickle", "read_safetensors"]
 
 Array = NDArray[Any]
 
@@ -24,6 +24,12 @@ _DTYPES = {
     code: np.dtype(name).newbyteorder("<")
     for code, name in {"F64": "f8", "F32": "f4", "F16": "f2", "I64": "i8", "I32": "i4", "I16": "i2"}.items()
 } | {"I8": np.dtype("i1"), "U8": np.dtype("u1"), "BOOL": np.dtype("?")}
+
+MAX_PARAMETERS = 4096
+"""Most arrays of a state_dict in a file."""
+
+MAX_NAME = 256
+"""Longest name of one."""
 
 SECONDS = 3.0
 """Time of computing that loading a file by PyTorch may take, and more for a large one; ordinary ones take 10 ms."""
@@ -52,7 +58,7 @@ def read_safetensors(path: Path) -> dict[str, Array]:
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
     if "edge_rnn" in (header.get("__metadata__") or {}):
         raise FileError(f"{path} is an edge_rnn model already; read it with edge_rnn.load.")
-    return {name: _decode(path, name, tensor) for name, tensor in sorted(tensors)}
+    return _named(path, {name: _decode(path, name[:MAX_NAME], tensor) for name, tensor in sorted(tensors)})
 
 
 def read_pickle(path: Path) -> dict[str, Array]:
@@ -77,7 +83,7 @@ def read_pickle(path: Path) -> dict[str, Array]:
     limits = Limits(SECONDS + len(data) / _BYTES_PER_SECOND, _MEMORY + 8 * len(data))
     with Worker("edge_rnn_export.torch_job", f"{path}: PyTorch", limits) as worker:
         about, arrays = worker.call("load", {"data": np.frombuffer(data, np.uint8)}, path=str(path))
-    return {name: arrays[str(place)] for place, name in enumerate(about["names"])}
+    return _named(path, {name: arrays[str(place)] for place, name in enumerate(about["names"])})
 
 
 def as_array(owner: str, value: Any) -> Array:
@@ -106,6 +112,17 @@ def as_array(owner: str, value: Any) -> Array:
         return np.asarray(value, dtype=np.float64) if isinstance(value, list | tuple) else np.asarray(value)
     except (RuntimeError, TypeError, ValueError, OverflowError) as error:
         raise UnsupportedError(f"{owner} is not an array of numbers: {str(error).splitlines()[0]}.") from None
+
+
+def _named(path: Path, arrays: dict[str, Array]) -> dict[str, Array]:
+    """The arrays, unless their names are more, or longer, than a network's are."""
+    longest = max(map(len, arrays), default=0)
+    if len(arrays) > MAX_PARAMETERS or longest > MAX_NAME:
+        raise FileError(
+            f"{path} holds {len(arrays)} arrays with names of up to {longest} letters, expected {MAX_PARAMETERS} of "
+            f"{MAX_NAME} at most."
+        )
+    return arrays
 
 
 def _read(path: Path) -> bytes:

@@ -18,7 +18,7 @@ from edge_rnn.model import Model
 from edge_rnn_export.torch_files import as_array, read_pickle, read_safetensors
 from edge_rnn_export.torch_forward import check_forward
 from edge_rnn_export.torch_modules import parts_of_module
-from edge_rnn_export.torch_state import Part, chained, check_numbers, layers_of, parts_of
+from edge_rnn_export.torch_state import Part, chained, check_numbers, layers_of, listed, parts_of
 
 __all__ = ["from_torch"]
 
@@ -186,7 +186,7 @@ def _is_inside(path: str, outer: str) -> bool:
 
 
 def _names(parts: Sequence[Part]) -> str:
-    return ", ".join(repr(part.path) for part in parts)
+    return listed([repr(part.path) for part in parts])
 
 
 def _check_activations(activations: Mapping[str, str], parts: Sequence[Part]) -> None:
@@ -218,7 +218,7 @@ def _check_all_used(arrays: Mapping[str, Array], used: set[str], ignore: Sequenc
             )
     left = [key for key in arrays if key not in used and not any(_is_inside(key, wanted) for wanted in names)]
     if left:
-        listed = ", ".join(f"{key} {np.shape(arrays[key])}" for key in left)
+        found = listed([f"{key[:80]} {np.shape(arrays[key])}" for key in left])
         raise UnsupportedError(
-            f"from_torch found what it has no layer for: {listed}. Name it in ignore= if inference does not use it."
+            f"from_torch found what it has no layer for: {found}. Name it in ignore= if inference does not use it."
         )

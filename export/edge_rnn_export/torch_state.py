@@ -15,7 +15,7 @@ from edge_rnn.errors import InputError, ModelError, UnsupportedError
 from edge_rnn.layers import GRU, INPUT, LSTM, Dense, Elman, Layer, Recurrent
 from edge_rnn_export.layer_names import free_name, plain_name
 
-__all__ = ["Part", "chained", "check_numbers", "layers_of", "parts_of"]
+__all__ = ["Part", "chained", "check_numbers", "layers_of", "listed", "parts_of"]
 
 Array = NDArray[Any]
 
@@ -80,9 +80,9 @@ def _part_of(path: str, group: Mapping[str, Array]) -> Part:
     if suffixes:
         expected = ("",) if "" in suffixes else tuple(f"_l{k}" for k in range(len(suffixes)))
         if set(suffixes) != set(expected):
-            return refuse(f"layers {', '.join(suffixes)} are there, expected {', '.join(expected)} and no gaps.")
+            return refuse(f"layers {listed(list(suffixes))} are there, expected {listed(expected)} and no gaps.")
         if f"weight_hh{expected[0]}" not in group:
-            return refuse(f"there is no weight_hh{expected[0]}, only {', '.join(group)}.")
+            return refuse(f"there is no weight_hh{expected[0]}, only {listed(list(group))}.")
         shape = np.shape(group[f"weight_hh{expected[0]}"])
         gates = shape[0] // shape[1] if len(shape) == 2 and shape[1] and shape[0] % shape[1] == 0 else 0
         if f"weight_hr{expected[0]}" in group:  # proj_size, which only an LSTM has
@@ -93,8 +93,14 @@ def _part_of(path: str, group: Mapping[str, Array]) -> Part:
     if np.ndim(group.get("weight", 0.0)) == 2:
         return Part(path, "Linear")
     known = "weight_ih_l0 and weight_hh_l0 of RNN, GRU and LSTM, weight_ih and weight_hh of their cells, and a "
-    holds = ", ".join(f"{name} {np.shape(array)}" for name, array in group.items())
+    holds = listed([f"{name[:80]} {np.shape(array)}" for name, array in group.items()])
     return refuse(f"it holds {holds}; known are {known}Linear's two-dimensional weight.")
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names for a message: all of a few, the first of many."""
+    more = f" and {len(names) - 12} more" if len(names) > 12 else ""
+    return ", ".join(name[:120] for name in names[:12]) + more
 
 
 def chained(parts: Sequence[Part], arrays: Mapping[str, Array]) -> list[Part]:
@@ -126,9 +132,9 @@ def chained(parts: Sequence[Part], arrays: Mapping[str, Array]) -> list[Part]:
     found = list(islice(orders([]), 2)) if len(parts) <= 8 else []
     if len(found) == 1:
         return found[0]
-    listed = ", ".join(f"{part.path} ({sizes[part.path][0]} to {sizes[part.path][1]})" for part in parts)
+    each = listed([f"{part.path[:80]} ({sizes[part.path][0]} to {sizes[part.path][1]})" for part in parts])
     raise InputError(
-        f"from_torch cannot tell by their sizes in which order these are used: {listed}. A .safetensors file does not "
+        f"from_torch cannot tell by their sizes in which order these are used: {each}. A .safetensors file does not "
         f"keep the order of definition; name them in order of use in modules=."
     )
 
@@ -215,9 +221,7 @@ def layers_of(
                 raise UnsupportedError(f"from_torch: {full} got dtype {arrays[full].dtype}, expected floating point.")
         elif required:
             beside = [key for key in arrays if key.rpartition(".")[0] == part.path]
-            raise ModelError(
-                f"from_torch found no {full!r} for the {part.kind}, only {', '.join(beside) or 'nothing'}."
-            )
+            raise ModelError(f"from_torch found no {full!r} for the {part.kind}, only {listed(beside) or 'nothing'}.")
         return arrays.get(full)
 
     for part in parts:
