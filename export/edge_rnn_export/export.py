@@ -90,8 +90,8 @@ def to_onnx(
 
     Ranges of vectors that a quantized model states (``input_range``) are those of Stream alone: no graph clips to them.
 
-    On processors with AVX2 or AVX-512 but without VNNI, onnxruntime's 8-bit products can overflow: set
-    ``session.x64quantprecision`` to ``"1"`` there, as ``OrtStream`` and ``verify`` do.
+    Weights of 8 bits are stored as uint8 with the zero point 128: onnxruntime's products of int8 weights overflow on
+    x86 processors without VNNI.
     """
     if not isinstance(model, Model):
         raise InputError(f"to_onnx got {type(model).__name__}, expected a Model: edge_rnn.load(path) reads one.")

@@ -7,7 +7,9 @@
   bits. MatMulNBits on weights of 8 bits and exact vectors takes some twenty times as long as a MatMul, in onnxruntime
   1.32 on AVX-512.)
 - int8: vectors are rounded to 8 bits as they come, ``DynamicQuantizeMatMul``; in standard operators
-  ``DynamicQuantizeLinear`` and ``MatMulInteger``.
+  ``DynamicQuantizeLinear`` and ``MatMulInteger``. Weights are stored as uint8 with the zero point 128: the products of
+  onnxruntime that take int8 overflow on x86 processors without VNNI, unless a session asks for
+  ``session.x64quantprecision``, and in the body of a loop, where weights are the graph's, even then.
 - int4: ``MatMulNBits``, blocks of 32 columns, vectors as they are (``accuracy_level`` unset); in standard operators
   stored as INT4 (opset 21) and turned to float32 as above.
 
@@ -27,12 +29,15 @@ from edge_rnn.formats import GROUP, Float16, Int4, Int8, LowRank
 from edge_rnn.layers import Weight
 from edge_rnn_export.onnx_nodes import Nodes
 
-__all__ = ["MICROSOFT", "Multiply", "is_dense", "is_rounding", "product", "rows_of", "stored"]
+__all__ = ["MICROSOFT", "ZERO", "Multiply", "is_dense", "is_rounding", "product", "rows_of", "stored", "unsigned"]
 
 Array = NDArray[np.float32]
 
 MICROSOFT = "com.microsoft"
 """Domain of onnxruntime's own operators."""
+
+ZERO = 128
+"""Zero point of 8-bit weights."""
 
 Multiply = Callable[[Nodes, str, str], str]
 """``multiply(nodes, value, out)`` adds the product of a value ``(..., K)`` to nodes: ``(..., R)``, called ``out``."""
@@ -41,6 +46,11 @@ Multiply = Callable[[Nodes, str, str], str]
 def is_rounding(graph: Nodes, matrix: Weight) -> bool:
     """Whether what the matrix is multiplied with is rounded to 8 bits."""
     return isinstance(matrix, Int8) and not graph.weight_only
+
+
+def unsigned(values: NDArray[np.int8]) -> NDArray[np.uint8]:
+    """8-bit weights as uint8, whose zero point is 128."""
+    return (values.astype(np.int16) + ZERO).astype(np.uint8)
 
 
 def is_dense(graph: Nodes, matrix: Weight) -> bool:
@@ -123,16 +133,17 @@ def product(graph: Nodes, matrix: Weight, name: str, bias: Array | None = None) 
 
 def _rounding(graph: Nodes, matrix: Any, name: str, bias: str) -> Multiply:
     """Both sides of 8 bits; the value's own range, which reaches to zero, is 255 steps."""
-    weight = graph.constant(f"{name}.int8", matrix.values.T)
+    weight = graph.constant(f"{name}.uint8", unsigned(matrix.values.T))
     scale = graph.constant(f"{name}.scale", matrix.scale)
+    zero = graph.constant(f"{name}.zero", np.array(ZERO, np.uint8))
 
     def multiply(nodes: Nodes, value: str, out: str) -> str:
-        return nodes.apply("DynamicQuantizeMatMul", [value, weight, scale, "", bias], out, domain=MICROSOFT)
+        return nodes.apply("DynamicQuantizeMatMul", [value, weight, scale, zero, bias], out, domain=MICROSOFT)
 
     def multiply_standard(nodes: Nodes, value: str, out: str) -> str:
-        rounded = [f"{name}.{part}" for part in ("rounded", "step", "zero")]
+        rounded = [f"{name}.{part}" for part in ("rounded", "step", "offset")]
         nodes.node("DynamicQuantizeLinear", [value], *rounded, name=f"{name}.round")
-        whole = nodes.apply("MatMulInteger", [rounded[0], weight, rounded[2]], f"{name}.sums")
+        whole = nodes.apply("MatMulInteger", [rounded[0], weight, rounded[2], zero], f"{name}.sums")
         wide = nodes.apply("Cast", [whole], f"{name}.wide", to=TensorProto.FLOAT)
         unit = nodes.apply("Mul", [rounded[1], scale], f"{name}.unit")
         scaled = nodes.apply("Mul", [wide, unit], f"{name}.scaled" if bias else out)

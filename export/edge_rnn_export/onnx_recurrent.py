@@ -10,7 +10,7 @@ import numpy as np
 from edge_rnn.activation import parse
 from edge_rnn_export.onnx_elementary import cell_of_operators, is_operator
 from edge_rnn_export.onnx_nodes import ACTIVATIONS, GATES, Nodes
-from edge_rnn_export.onnx_products import MICROSOFT, is_dense, is_rounding, rows_of, stored
+from edge_rnn_export.onnx_products import MICROSOFT, ZERO, is_dense, is_rounding, rows_of, stored, unsigned
 
 __all__ = ["activations", "recurrent"]
 
@@ -53,10 +53,10 @@ def recurrent(
     scales: list[str] = []
     if rounding:
         operator, attributes["domain"] = "DynamicQuantizeLSTM", MICROSOFT
-        inputs = [x, *(graph.constant(key, matrix.values.T[None]) for key, matrix in rearranged.items())]  # type: ignore[union-attr]
+        inputs = [x, *(graph.constant(key, unsigned(matrix.values.T[None])) for key, matrix in rearranged.items())]  # type: ignore[union-attr]
         for key, matrix in rearranged.items():
             scales.append(graph.constant(f"{key}.scale", matrix.scale[None]))  # type: ignore[union-attr]
-            scales.append(graph.constant(f"{key}.zero", np.zeros((1, len(places)), np.int8)))
+            scales.append(graph.constant(f"{key}.zero", np.full((1, len(places)), ZERO, np.uint8)))
         extra = extra or [""]
     else:
         inputs = [x, *(stored(graph, matrix, key, directed=True) for key, matrix in rearranged.items())]

@@ -47,8 +47,6 @@ def session(source: str | PathLike[str] | bytes) -> Any:
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.inter_op.allow_spinning", "0")
-    # Without VNNI the quickest 8-bit products of AVX2 and AVX-512 can overflow; elsewhere this changes nothing.
-    options.add_session_config_entry("session.x64quantprecision", "1")
     options.log_severity_level = 3  # errors; what it warns of is said by the exception as well
     given = source if isinstance(source, bytes) else fspath(source)
     try:

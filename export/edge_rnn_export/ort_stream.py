@@ -25,7 +25,6 @@ import onnxruntime
 options = onnxruntime.SessionOptions()
 options.intra_op_num_threads = 1  # a small step is over before a second thread wakes up
 options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-options.add_session_config_entry("session.x64quantprecision", "1")  # int8 without overflow, also without VNNI
 session = onnxruntime.InferenceSession("model.onnx", options, providers=["CPUExecutionProvider"])
 
 inputs = {node.name: np.zeros((1, 1, node.shape[2]), np.float32) for node in session.get_inputs()}
