@@ -18,7 +18,8 @@ from numpy.typing import DTypeLike, NDArray
 
 from edge_rnn.errors import ModelError
 
-__all__ = ["FORMATS", "GROUP", "PANEL", "W8A8", "Float16", "Int4", "Int8", "LowRank", "Matrix", "Sparse", "format_of"]
+__all__ = ["FORMATS", "GROUP", "PANEL", "SMALLEST_RANGE", "W8A8", "Float16", "Int4", "Int8", "LowRank", "Matrix"]
+__all__ += ["Sparse", "format_of"]
 
 Array = NDArray[np.float32]
 
@@ -27,6 +28,12 @@ GROUP = 32
 
 PANEL = 16
 """Units whose weights are pruned together in :class:`Sparse`."""
+
+
+SMALLEST_RANGE = 1e-30
+"""Least range of a vector that is rounded to integers: float32 holds a step of it and the step's inverse."""
+
+_LARGEST_RANGE = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,8 +105,13 @@ class Matrix(ABC):
         raise ModelError(f"{self.format} matrix: {what}.")
 
     def _check_range(self, given: object) -> None:
-        if given is not None and not (isinstance(given, (int, float)) and 0 < given < float("inf")):
-            self._refuse(f"input_range got {given!r}, expected a positive number or None")
+        if given is None:
+            return
+        number = float("nan") if isinstance(given, bool) or not isinstance(given, (int, float)) else given
+        if not SMALLEST_RANGE <= number <= _LARGEST_RANGE:
+            self._refuse(
+                f"input_range got {given!r}, expected None or a number from {SMALLEST_RANGE:g} to {_LARGEST_RANGE:.3g}"
+            )
 
     def _is_matrix(self, array: NDArray[Any], name: str) -> None:
         if array.ndim != 2 or 0 in array.shape:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_rnn.errors import InputError
-from edge_rnn.formats import GROUP, PANEL, Float16, Int4, Int8, LowRank, Sparse
+from edge_rnn.formats import GROUP, PANEL, SMALLEST_RANGE, Float16, Int4, Int8, LowRank, Sparse
 
 __all__ = ["float16", "input_range", "int4", "int8", "low_rank", "scales", "sparse"]
 
@@ -138,10 +138,10 @@ def low_rank(matrix: Array, rank: int, moments: Moments = None) -> LowRank:
 def input_range(vectors: Wide, steps: int) -> float | None:
     """Largest size to give vectors ``(T, K)`` that are rounded to ``2 * steps + 1`` numbers, by the squared error.
 
-    None where all are zero.
+    None where all are zero, or about so.
     """
     largest = float(np.abs(vectors).max())
-    if largest == 0:
+    if largest < 2 * SMALLEST_RANGE:  # half of it may be what is best
         return None
 
     def error(limit: float) -> float:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from edge_rnn.formats import SMALLEST_RANGE
 from edge_rnn.kernels.record import Record
 from edge_rnn.kernels.segments import QUANTIZED_HEADER
 from edge_rnn.kernels.target import Target
@@ -34,7 +35,7 @@ def build(name: str, target: Target, streams: int) -> Any:
 
     most = np.float32(32639 if name == "quantize16" else 127)
     store = store_rounded(target.dot, 16 if name == "quantize16" else 8)
-    zero, tiny, nan = np.float32(0), np.float32(1e-30), np.float32(np.nan)
+    zero, tiny, nan = np.float32(0), np.float32(SMALLEST_RANGE), np.float32(np.nan)
 
     @helper
     def largest(x, count):  # type: ignore[no-untyped-def]

@@ -118,6 +118,52 @@ def test_vectors_are_clipped_at_their_range() -> None:
     np.testing.assert_allclose(Stream(Model([Dense(free)])).step(np.full(8, 50.0, np.float32)), 400.0, rtol=1e-4)
 
 
+@pytest.mark.parametrize(("kind", "steps"), [(Int8, 32639), (W8A8, 127)])
+@pytest.mark.parametrize("size", [1.0, 1e36])
+def test_vectors_are_rounded_just_as_the_format_says_at_weights_of_any_size(
+    kind: type[Int8], steps: int, size: float
+) -> None:
+    """At 1e36 a gate is open or shut by the sign of a sum of whole numbers, which one step of one value turns round."""
+    rng = np.random.default_rng(5)
+    units, values = 6, rng.integers(-127, 128, (24, 6)).astype(np.int8)
+    scale = (size * rng.uniform(0.5, 1.5, 24) / 127).astype(np.float32)
+    weight_ih, bias = rng.uniform(-1, 1, (24, 2)).astype(np.float32), rng.uniform(-1, 1, 24).astype(np.float32)
+    xs = rng.standard_normal((60, 2)).astype(np.float32)
+    ys = Stream(Model([edge_rnn.LSTM(weight_ih, kind(values, scale), bias)])).run(xs)
+    h, c, expected = np.zeros(units), np.zeros(units), []
+    for x in xs.astype(np.float64):  # the state of the network in turn, a state's range being 1
+        sums = scale.astype(np.float64) * (values @ np.rint(h * steps)) / steps + weight_ih @ x + bias
+        i, f, g, o = sums.reshape(4, units)
+        sigmoid_i, sigmoid_f, sigmoid_o = (np.exp(-np.logaddexp(0, -each)) for each in (i, f, o))
+        c = sigmoid_f * c + sigmoid_i * np.tanh(g)
+        h = sigmoid_o * np.tanh(c)
+        expected.append(h)
+    np.testing.assert_allclose(ys, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", [Int8, W8A8, Int4.of])
+@pytest.mark.parametrize("limit", [0.0, -1.0, 1e-31, 1e-310, 1e39, 1e308, np.inf, np.nan, "1", True, [1.0]])
+def test_a_range_that_float32_has_no_steps_for_is_refused(kind: Callable[..., Matrix], limit: Any) -> None:
+    """Neither a step nor its inverse may be 0 or infinite: then all products would be 0 or not finite."""
+    with pytest.raises(ModelError, match=r"input_range got .*expected None or a number from 1e-30 to 3.4e\+38"):
+        kind(np.ones((2, 3), np.int8), np.ones((2, 1) if kind == Int4.of else 2, np.float32), input_range=limit)
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_vectors_of_the_least_and_the_largest_range_are_multiplied(given: bool) -> None:
+    for limit, scale in ((1e-30, 1e30), (1e37, 1e-36)):
+        weight = W8A8(np.full((3, 2), 2, np.int8), np.full(3, scale, np.float32), input_range=limit if given else None)
+        y = Stream(Model([Dense(weight)])).step(np.full(2, limit, np.float32))
+        np.testing.assert_allclose(y, 4 * limit * scale, rtol=1e-5)
+
+
+def test_a_recording_of_values_that_are_next_to_nothing_gives_no_range() -> None:
+    """States of 1e-31 are rounded by their own largest value; a range that files do not hold is not written."""
+    model = Model([edge_rnn.LSTM(np.full((4, 1), 1e-15), np.eye(4, 1), None), Dense(np.ones((1, 1)))])
+    small = edge_rnn.quantize(model, {"lstm1.weight_hh": "w8a8"}, calibration=np.full((20, 1), 1e-15, np.float32))
+    assert small.layers[0].formats["weight_hh"].options == {"input_range": None}
+
+
 @pytest.mark.parametrize("kind", [Int8, W8A8])
 def test_an_overflow_is_seen_behind_integers(kind: type[Int8]) -> None:
     """Rounding must not make a number of what is not one."""
