@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
@@ -11,10 +10,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from edge_rnn.errors import InputError, StateError
 from edge_rnn.frontend.front_end import Array, FrontEnd
+from edge_rnn.frontend.options import fits_memory, fits_rate
 from edge_rnn.spelling import counted
 from edge_rnn.state_bytes import pack, unpack
 
-__all__ = ["Chain"]
+__all__ = ["MOST_STAGES", "Chain"]
+
+MOST_STAGES = 64
+"""Front ends of a chain at most."""
 
 
 class Chain(FrontEnd):
@@ -35,7 +38,8 @@ class Chain(FrontEnd):
     Raises
     ------
     InputError
-        There is none, or one reads another number of channels than the one before it puts out.
+        There is none, or more than 64; one reads another number of channels than the one before it puts out; together
+        they take more than 64 MB, or make more of a sample than :class:`Resample` may.
 
     Examples
     --------
@@ -59,6 +63,8 @@ class Chain(FrontEnd):
         )
         if not self.stages:
             raise InputError("Chain got no front ends, expected one or more.")
+        if len(self.stages) > MOST_STAGES:
+            raise InputError(f"Chain got {len(self.stages):,} front ends, expected {MOST_STAGES} at most.")
         for one, other in zip(self.stages, self.stages[1:], strict=False):
             if one.output_size != other.input_size:
                 raise InputError(
@@ -67,8 +73,14 @@ class Chain(FrontEnd):
                 )
         if len({id(stage) for stage in self.stages}) < len(self.stages):
             raise InputError("Chain got the same front end twice; make another one.")
+        ratio = Fraction(1)
+        for stage in self.stages:
+            ratio *= stage.ratio
+            fits_rate("Chain", f"front ends up to a {stage.kind}", ratio, stage.output_size)
+        taken = sum(stage.nbytes for stage in self.stages)
+        fits_memory("Chain", f"{len(self.stages)} front ends", taken, "take fewer, or smaller ones")
         first, last = self.stages[0], self.stages[-1]
-        super().__init__(first.input_size, last.output_size, math.prod(stage.ratio for stage in self.stages), {})
+        super().__init__(first.input_size, last.output_size, ratio, {})
         self.y = last.y
 
     @property

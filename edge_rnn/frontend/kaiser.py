@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 __all__ = ["beta_of", "half_length_of", "low_pass"]
 
+_BLOCK = 1 << 14
+
 
 def beta_of(attenuation_db: float) -> float:
     """Shape of the window for a stop band that is ``attenuation_db`` down, (7.75)."""
@@ -49,6 +51,10 @@ def low_pass(half_length: int, cutoff: float, beta: float) -> NDArray[np.float64
     beta
         Shape of the window.
     """
-    n = np.arange(-half_length, half_length + 1)
-    taps = cutoff * np.sinc(cutoff * n) * np.kaiser(n.size, beta)
-    return np.asarray(taps / taps.sum())
+    taps = np.empty(2 * half_length + 1)
+    for begin in range(0, half_length + 1, _BLOCK):  # one half, and a block at a time, as both take some arrays
+        n = np.arange(begin, min(begin + _BLOCK, half_length + 1))
+        window = np.i0(beta * np.sqrt(1 - (n / max(half_length, 1)) ** 2)) / np.i0(beta)
+        taps[half_length + n] = taps[half_length - n] = cutoff * np.sinc(cutoff * n) * window
+    taps /= taps.sum()
+    return taps

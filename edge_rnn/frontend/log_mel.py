@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from edge_rnn.errors import InputError
 from edge_rnn.frontend.front_end import Array
-from edge_rnn.frontend.mel import FilterBank, filter_matrix
+from edge_rnn.frontend.mel import FilterBank, filter_rows
 from edge_rnn.frontend.sound_settings import CEPSTRAL, SoundOptions, SoundSettings
 from edge_rnn.frontend.tapers import taper
 from edge_rnn.frontend.windowed import Windowed
@@ -97,7 +97,7 @@ class LogMel(Windowed):
         self._power, self._square = np.zeros(bins), np.zeros(bins)
         self._bands = np.zeros(settings.bands)
         self._filters = FilterBank(
-            filter_matrix(
+            filter_rows(
                 settings.rate_hz,
                 settings.fft_length,
                 settings.bands,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["SCALES", "FilterBank", "filter_matrix", "hz_of_mel", "mel_of_hz"]
+__all__ = ["SCALES", "FilterBank", "filter_rows", "hz_of_mel", "mel_of_hz"]
 
 SCALES = ("slaney", "htk")
 """``"htk"``: 2595 log10(1 + f / 700), S. Young et al., "The HTK Book", 5.4.6. ``"slaney"``: linear up to 1 kHz,
@@ -37,10 +38,12 @@ def hz_of_mel(mel: ArrayLike, scale: str) -> NDArray[np.float64]:
     return np.where(m < _BREAK_MEL, m * _HZ_PER_MEL, above)
 
 
-def filter_matrix(
+def filter_rows(
     rate_hz: float, fft: int, bands: int, fmin_hz: float, fmax_hz: float, scale: str, norm: str, triangles: str
-) -> NDArray[np.float64]:
-    """Weights of the bands, ``(bands, fft // 2 + 1)``: triangles whose corners are evenly apart on the mel scale.
+) -> Iterator[NDArray[np.float64]]:
+    """Weights of one band after the other, ``(fft // 2 + 1,)``: triangles with corners evenly apart on the mel scale.
+
+    All of them together would take hundreds of megabytes where frames are long and bands many.
 
     Parameters
     ----------
@@ -56,11 +59,10 @@ def filter_matrix(
     corners = np.linspace(low, high, bands + 2)
     corners_hz = hz_of_mel(corners, scale)
     at, edges = (bins_hz, corners_hz) if triangles == "hz" else (mel_of_hz(bins_hz, scale), corners)
-    left, middle, right = (edges[i : bands + i, None] for i in range(3))
-    weights = np.maximum(0, np.minimum((at - left) / (middle - left), (right - at) / (right - middle)))
-    if norm == "slaney":
-        weights *= (2 / (corners_hz[2:] - corners_hz[:-2]))[:, None]
-    return np.asarray(weights)
+    for i in range(bands):
+        left, middle, right = edges[i : i + 3]
+        weights = np.maximum(0, np.minimum((at - left) / (middle - left), (right - at) / (right - middle)))
+        yield weights * (2 / (corners_hz[i + 2] - corners_hz[i])) if norm == "slaney" else weights
 
 
 class FilterBank:
@@ -68,19 +70,21 @@ class FilterBank:
 
     Parameters
     ----------
-    matrix
-        ``(bands, bins)``.
+    rows
+        Weights of one band after the other, each ``(bins,)``.
     """
 
     __slots__ = ("_bins", "_products", "_starts", "_weights")
 
-    def __init__(self, matrix: NDArray[np.float64]) -> None:
-        filled = matrix != 0
-        filled[~filled.any(axis=1), 0] = True  # an empty band is the first bin times zero
-        bands, self._bins = np.nonzero(filled)
-        self._weights = matrix[bands, self._bins]
-        self._starts = np.searchsorted(bands, np.arange(len(matrix)))
-        self._products = np.zeros(len(bands))
+    def __init__(self, rows: Iterable[NDArray[np.float64]]) -> None:
+        bins, weights = [], []
+        for row in rows:
+            filled = np.flatnonzero(row)
+            bins.append(filled if filled.size else np.zeros(1, np.intp))  # an empty band is the first bin times zero
+            weights.append(row[bins[-1]])
+        self._bins, self._weights = np.concatenate(bins), np.concatenate(weights)
+        self._starts = np.cumsum([0, *map(len, bins[:-1])])
+        self._products = np.zeros(len(self._bins))
 
     @property
     def nbytes(self) -> int:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from edge_rnn.errors import InputError
 from edge_rnn.frontend.front_end import Array
-from edge_rnn.frontend.options import MOST_CHANNELS, MOST_NUMBERS, whole
+from edge_rnn.frontend.options import MOST_CHANNELS, fits_memory, whole
 from edge_rnn.frontend.windowed import Windowed
 from edge_rnn.spelling import counted
 
@@ -19,6 +19,12 @@ __all__ = ["STATISTICS", "Moving"]
 
 STATISTICS = ("mean", "std", "min", "max", "range", "rms", "energy", "crossings")
 """What there is; see :class:`Moving`."""
+
+_CHANNEL_BYTES = 1024
+"""For views and names."""
+
+_BYTES = 26
+"""For each number of a window: two float64 in the sliding window, one of scratch, two flags."""
 
 
 class Moving(Windowed):
@@ -72,11 +78,10 @@ class Moving(Windowed):
             raise InputError(f"Moving statistics got {'+'.join(chosen)!r}, expected some of {', '.join(STATISTICS)}.")
         window, hop = whole("Moving", "window", window), whole("Moving", "hop", hop)
         channels = whole("Moving", "channels", channels, most=MOST_CHANNELS)
-        if window * channels > MOST_NUMBERS:
-            raise InputError(
-                f"Moving got a window of {counted(window, 'sample')} of {counted(channels, 'channel')}, which is too "
-                f"much."
-            )
+        given = f"a window of {counted(window, 'sample')} of {counted(channels, 'channel')}"
+        fits_memory(
+            "Moving", given, channels * (_CHANNEL_BYTES + _BYTES * window), "take a shorter one, or resample first"
+        )
         options: dict[str, Any] = {"statistics": chosen, "window": window}
         options |= {"hop": hop} if hop != 1 else {}
         options |= {"channels": channels} if channels != 1 else {}

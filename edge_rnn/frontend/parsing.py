@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from edge_rnn.errors import InputError
-from edge_rnn.frontend.chain import Chain
+from edge_rnn.frontend.chain import MOST_STAGES, Chain
 from edge_rnn.frontend.front_end import FrontEnd
 from edge_rnn.frontend.log_mel import LogMel
 from edge_rnn.frontend.mfcc import MFCC
@@ -51,8 +51,15 @@ def parse(text: str) -> FrontEnd:
     """
     if not isinstance(text, str):
         raise InputError(f"front end got {type(text).__name__}, expected a text such as 'logmel:rate=16000,bands=40'.")
-    stages = [_stage(part.strip()) for part in text.split("|")]
-    return stages[0] if len(stages) == 1 else Chain(stages)
+    front: FrontEnd | None = None
+    parts = text.split("|")
+    if len(parts) > MOST_STAGES:
+        raise InputError(f"front end got {len(parts):,} parts with | between them, expected {MOST_STAGES} at most.")
+    for part in parts:
+        stage = _stage(part.strip())
+        front = stage if front is None else Chain([front, stage])  # refuses too much before the next is made
+    assert front is not None
+    return front
 
 
 def _stage(text: str) -> FrontEnd:

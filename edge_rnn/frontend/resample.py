@@ -13,13 +13,14 @@ from numpy.typing import ArrayLike, NDArray
 from edge_rnn.errors import InputError
 from edge_rnn.frontend.front_end import Array, FrontEnd
 from edge_rnn.frontend.kaiser import beta_of, half_length_of, low_pass
-from edge_rnn.frontend.options import MOST_CHANNELS, MOST_NUMBERS, real, whole
+from edge_rnn.frontend.options import MOST_CHANNELS, fits_memory, fits_rate, real, whole
 from edge_rnn.frontend.sliding_window import SlidingWindow
 from edge_rnn.spelling import counted
 
 __all__ = ["Resample"]
 
-_MOST_TAPS = 1 << 22
+_MOST_TAPS = 1 << 20  # half a second to make
+_ROW_BYTES, _CHANNEL_BYTES = 128, 1024  # views of arrays, kept so that a sample takes no memory
 _BATCH, _BATCH_BYTES = 64, 1 << 18  # outputs that a block is cut into, and what their samples may take for a moment
 
 
@@ -52,7 +53,8 @@ class Resample(FrontEnd):
     Raises
     ------
     InputError
-        A rate is not above 0; or the filter would have more than 4 million taps, since the ratio has no small terms.
+        A rate is not above 0; the filter would have more than a million taps, since the ratio has no small terms; it
+        takes more than 64 MB; or a sample gives more than 4096 outputs, or 65536 numbers in all channels.
 
     Notes
     -----
@@ -99,21 +101,29 @@ class Resample(FrontEnd):
         self.up, self.down = ratio.numerator, ratio.denominator
         largest = max(self.up, self.down)
         half_length = half_length_of(attenuation_db, 1 - passband)  # at the lower rate
-        if 2 * half_length * largest > _MOST_TAPS:
+        rates_given = f"rate_in_hz {rate_in_hz} and rate_out_hz {rate_out_hz}"
+        count = 2 * half_length * largest + 1
+        if count > _MOST_TAPS:
             raise InputError(
-                f"Resample from {rate_in_hz} to {rate_out_hz} Hz takes a filter of more than {_MOST_TAPS} taps; round "
-                f"the rates so that their ratio has smaller terms."
+                f"Resample got {rates_given}, which takes a filter of {count:,} taps, expected {_MOST_TAPS:,} at most; "
+                f"round the rates so that their ratio has smaller terms."
             )
+        fits_rate("Resample", f"{rates_given} with {counted(channels, 'channel')}", ratio, channels)
+        length = -(-(count if ratio != 1 else 1) // self.up)
+        self._batch = max(1, min(_BATCH, _BATCH_BYTES // (8 * length)))
+        self._samples = max(1, min(1 << 12, (self._batch - 1) * self.down // self.up))
+        of_channel = _CHANNEL_BYTES + 8 * (3 * length + self._samples)
+        taken = 4 * 8 * count + _ROW_BYTES * self.up + of_channel * channels
+        fits_memory(
+            "Resample",
+            f"{counted(channels, 'channel')} from {rate_in_hz} to {rate_out_hz} Hz",
+            taken,
+            "resample fewer channels at a time, or round the rates",
+        )
         if ratio == 1:
             self.taps = np.ones(1)
         else:
             self.taps = self.up * low_pass(half_length * largest, (1 + passband) / 2 / largest, beta_of(attenuation_db))
-        length = -(-len(self.taps) // self.up)
-        if length * channels > MOST_NUMBERS:
-            raise InputError(
-                f"Resample got {counted(channels, 'channel')} with {counted(length, 'sample')} each to remember, "
-                f"which is too many."
-            )
         padded = np.zeros(length * self.up)
         padded[: len(self.taps)] = self.taps
         self._phases = np.ascontiguousarray(padded.reshape(length, self.up)[::-1].T)  # oldest sample first
@@ -122,8 +132,6 @@ class Resample(FrontEnd):
         self._sums = np.zeros(channels)
         places = [self._sums[channel : channel + 1].reshape(()) for channel in range(channels)]
         self._channels = list(zip(self._window.data, places, strict=True))
-        self._batch = max(1, min(_BATCH, _BATCH_BYTES // (8 * length)))
-        self._samples = max(1, min(1 << 12, (self._batch - 1) * self.down // self.up))
         self._line = np.zeros((channels, length - 1 + self._samples))
         self._spans = [sliding_window_view(row, length) for row in self._line]
         self._ahead = 0  # from the next sample to the next output, at the filter's rate; below 0 it is due

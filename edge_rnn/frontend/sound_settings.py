@@ -64,7 +64,7 @@ class SoundSettings:
     fmin_hz, fmax_hz
         Where they begin and end; ``fmax_hz`` 0 is half the rate.
     mel, norm, triangles
-        See :func:`edge_rnn.frontend.mel.filter_matrix`.
+        See :func:`edge_rnn.frontend.mel.filter_rows`.
     log
         ``"db"``: 10 log10 of power or 20 log10 of magnitude; ``"ln"``: the natural logarithm; ``"none"``.
     offset, floor

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 import edge_rnn.backend
 import edge_rnn.frontend
 from edge_rnn.errors import InputError, StateError
-from edge_rnn.frontend import Chain, Features, FrontEnd, LogMel, Resample, Standardize, parse
+from edge_rnn.frontend import Chain, Features, FrontEnd, LogMel, Moving, Resample, Standardize, parse
+from edge_rnn.frontend.options import MOST_BYTES
 
 SPECS = [
     "resample:rate_in=44100,rate_out=16000",
@@ -217,6 +218,21 @@ def _options() -> Iterator[tuple[str, str]]:
     yield "standardize:mean=1,scale=0", "holds a zero"
     yield "micro:fmin=600,fmax=500", "fmin_hz got 600.0"
     yield "moving:window=3,channels=2|logmel", "puts out 4 numbers, but logmel"
+    yield "moving:window=2600000", "window of 2,600,000 samples of 1 channel, which takes 64 MB of memory, expected 64"
+    yield "moving:window=9000,channels=4096", "window of 9,000 samples of 4,096 channels, which takes 918 MB"
+    yield "resample:rate_in=100003,rate_out=16000", "takes a filter of 3,800,115 taps, expected 1,048,576 at most"
+    yield (
+        "resample:rate_in=44100,rate_out=16000,passband=0.9,attenuation=160,channels=4096",
+        "from 44100.0 to 16000.0 Hz, which",
+    )
+    yield "resample:rate_in=2,rate_out=9000", "which makes 4,500 vectors of 1 number of each sample, expected 4,096"
+    yield "resample:rate_in=1,rate_out=17,channels=4096", "makes 17 vectors of 4,096 numbers of each sample"
+    yield (
+        "resample:rate_in=1,rate_out=80|resample:rate_in=1,rate_out=80",
+        "makes 6,400 vectors of 1 number",
+    )
+    yield "|".join(["moving:window=900000,statistics=max"] * 3), "Chain got 3 front ends, which takes 67 MB of memory"
+    yield "|".join(["standardize:mean=1,scale=2"] * 65), "got 65 parts with | between them, expected 64 at most"
 
 
 @pytest.mark.parametrize(("text", "words"), list(_options()))
@@ -225,6 +241,46 @@ def test_spellings_that_are_none_say_why(text: str, words: str) -> None:
         parse(text)
     assert words in str(caught.value)
     assert len(str(caught.value)) < 420
+
+
+@pytest.mark.parametrize("text", [text for text, _ in _options()])
+def test_what_is_refused_is_refused_before_it_takes_memory(text: str) -> None:
+    tracemalloc.start()
+    with pytest.raises(InputError):
+        parse(text)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < (2 * MOST_BYTES if text.count("|") > 1 else 2**20)  # a chain's last one is there when it is refused
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "moving:window=2500000",
+        "moving:window=580,channels=4096,statistics=mean+std+min+max+range+rms+energy+crossings",
+        "resample:rate_in=27007,rate_out=16000",
+        "resample:rate_in=450001,rate_out=3,attenuation=20,passband=0.1",
+        "resample:rate_in=3,rate_out=2,channels=4096,attenuation=160,passband=0.9",
+        "logmel:frame=65536,bands=256",
+        "mfcc:frame=65536,bands=256,coefficients=256,triangles=mel",
+        "micro:frame=4096,bands=256,rate=1e6,fmax=5e5",
+        "moving:window=800000,statistics=max|moving:window=800000,statistics=max|moving:window=800000,statistics=max",
+    ],
+)
+def test_the_largest_that_there_are_take_no_more_than_is_said_while_they_are_made(text: str) -> None:
+    parse("logmel")  # what is imported and kept then is no one's
+    tracemalloc.start()
+    front = parse(text)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert front.nbytes <= peak <= MOST_BYTES
+
+
+def test_a_chain_in_python_has_the_bounds_of_one_that_is_spelled() -> None:
+    with pytest.raises(InputError, match="Chain got 3 front ends, which takes 67 MB of memory, expected 64 MB at most"):
+        Chain([Moving(["max"], window=900_000) for _ in range(3)])
+    with pytest.raises(InputError, match="Chain got 65 front ends, expected 64 at most"):
+        Chain([Standardize([1], [2]) for _ in range(65)])
 
 
 NAMES = ["rate", "rate_in", "rate_out", "frame", "hop", "bands", "window", "channels", "fft", "fmin", "fmax", "mean"]

@@ -254,7 +254,7 @@ REFUSED: list[tuple[str, Callable[[Model], Any], str]] = [
         lambda m: edge_rnn.quantize(m, "int8", calibration=[[0, 0, 0, 0], [0, np.nan, 0, 0]]),
         "calibration got nan in sample 1, channel 1",
     ),
-    ("text", lambda m: edge_rnn.quantize(m, "int8", calibration=[["a"] * 4]), "calibration got dtype"),
+    ("text", lambda m: edge_rnn.quantize(m, "int8", calibration=[["a"] * 4]), "calibration got a recording of dtype"),
 ]
 
 
