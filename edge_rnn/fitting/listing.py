@@ -67,7 +67,7 @@ def listing(program: Program, loaded: Image) -> Listing:
             lines = _LINE.findall(run_tool("llvm-objdump", [*options, str(path)]))
             place = loaded.places[name]
             addresses = [place + int(address, 16) for address, _ in lines]
-            ends = [*addresses[1:], addresses[-1] + 4]
+            ends = [*addresses[1:], loaded.ends[name]]
             for (_, text), address, end in zip(lines, addresses, ends, strict=True):
                 found[address] = (_TARGET.sub("target", _COMMENT.sub("", text)), end - address)
     return found

@@ -44,11 +44,14 @@ class Image:
         Offset of each function by name, without Thumb's odd bit.
     places
         Offset of what the compiler made of each function; an object may hold others beside it.
+    ends
+        Offset behind it.
     """
 
     text: bytes
     entries: Mapping[str, int]
     places: Mapping[str, int]
+    ends: Mapping[str, int]
 
 
 def image(program: Program) -> Image:
@@ -63,7 +66,7 @@ def image(program: Program) -> Image:
         from elftools.elf.elffile import ELFFile
     except ImportError as error:
         raise UnsupportedError(f"{error.name} is not installed; pip install 'edge-rnn[fit]'.") from error
-    text, entries, places = bytearray(), {}, {}
+    text, entries, places, ends = bytearray(), {}, {}, {}
     for name, code in program.objects.items():
         elf = ELFFile(io.BytesIO(code))
         section = elf.get_section_by_name(".text")
@@ -72,13 +75,14 @@ def image(program: Program) -> Image:
         places[name] = len(text)
         entries[name] = len(text) + (symbol["st_value"] & ~1)
         text += section.data()
-    return Image(bytes(text), entries, places)
+        ends[name] = len(text)
+    return Image(bytes(text), entries, places, ends)
 
 
 def trace(program: Program, loaded: Image) -> tuple[list[Block], int]:
     """What is executed in a step, one block after another, and how many bytes of stack that takes.
 
-    Addresses count from the start of the image. The instructions of ``step`` itself come first, then those of each
+    Addresses count from the start of the image. The instructions of ``advance`` itself come first, then those of each
     operation.
 
     Raises
@@ -147,7 +151,7 @@ class _Machine:
         return len(bytes(self.emulator.mem_read(bottom, _STACK_BYTES)).lstrip(_UNTOUCHED))
 
     def stay_below(self) -> None:
-        """Let later calls use the stack below what earlier ones did: those of ``step``, which is not done yet."""
+        """Let later calls use the stack below what earlier ones did: those of ``advance``, which is not done yet."""
         self.stack = self.top - -(-self.stack_bytes() // 64) * 64
 
     def operation(self, i: int) -> tuple[int, int, int]:
@@ -155,7 +159,7 @@ class _Machine:
         return self.records + i * self.plan.records.itemsize * self.plan.records.shape[2], self.weights, self.arena
 
     def handle(self) -> tuple[int, int, int]:
-        """Arguments of ``step``; its operations do nothing."""
+        """Arguments of ``advance``; its operations do nothing."""
         plan = self.plan
         # A kernel that does nothing is at a second place: the first one is where a call ends.
         nothing = self._put(self.kind.returns) | self.kind.thumb
