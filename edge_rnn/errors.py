@@ -20,15 +20,21 @@ __all__ = [
 ]
 
 
-class EdgeRnnError(Exception):
-    """Base of every error that edge_rnn and edge_rnn_export raise on purpose.
+class _Plain:
+    """Text of one line of plain characters, whatever name or message out of a file it repeats.
 
-    Its text is one line of plain characters, whatever name or message out of a file it repeats: see
-    :mod:`edge_rnn.printable`. ``args`` holds the message as it was given.
+    See :mod:`edge_rnn.printable`. ``args`` holds the message as it was given.
     """
 
     def __str__(self) -> str:
         return printable(super().__str__())
+
+
+class EdgeRnnError(_Plain, Exception):
+    """Base of every error that edge_rnn and edge_rnn_export raise on purpose.
+
+    Its text is one line of plain characters; ``args`` holds the message as it was given.
+    """
 
 
 class ModelError(EdgeRnnError, ValueError):
@@ -55,5 +61,5 @@ class CompileError(EdgeRnnError, RuntimeError):
     """A kernel could not be compiled or loaded on this machine."""
 
 
-class SampleWarning(UserWarning):
+class SampleWarning(_Plain, UserWarning):
     """Samples are not what the model is for: another rate or unit, or far outside of what it was trained on."""
