@@ -192,9 +192,9 @@ class _Builder:
         places: list[Slots] = []
         for layer, reads, size in zip(model.layers, model.sources, model.output_sizes, strict=True):
             x = self._gather([sample if i < 0 else places[i] for i in reads])
-            bounds = [None if i < 0 else model.layers[i].output_bound for i in reads]
+            bounds = [None if i < 0 else model.layers[i].rounding_bound for i in reads]
             x_bound = None if None in bounds else max(bound for bound in bounds if bound is not None)
-            places.append(self._layer(layer, x, size, Site(self.target, x_bound, layer.output_bound)))
+            places.append(self._layer(layer, x, size, Site(self.target, x_bound, layer.rounding_bound)))
         initial = self._initial(held, last_output)
         weights = aligned(self.weights_used)
         np.concatenate([*self.weights, np.empty(0, np.float32)], out=weights)

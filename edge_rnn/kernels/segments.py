@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_rnn.formats import SMALLEST_RANGE
 from edge_rnn.kernels.panels import pack_panels, widths
 from edge_rnn.kernels.record import Operand, Packed, padded
 from edge_rnn.kernels.target import Target
@@ -224,7 +225,8 @@ def _quantized(function: str, matrix: Any, bound: float | None) -> Operand:
     limits = [limit for limit in (matrix.input_range, bound) if limit is not None]
     fixed = np.zeros(8, np.float32)
     if limits:
-        fixed[:2] = min(limits) / steps, steps / min(limits)
+        limit = max(min(limits), SMALLEST_RANGE)
+        fixed[:2] = limit / steps, steps / limit
     return Operand(function, Packed(fixed), QUANTIZED_HEADER + padded(columns) // 2, columns)
 
 

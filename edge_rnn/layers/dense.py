@@ -168,6 +168,12 @@ class Embedding(Layer):
     def output_bound(self) -> float | None:
         return float(np.abs(self.weight).max())
 
+    @property
+    def rounding_bound(self) -> float | None:
+        # One row with a large number would leave too few steps for those without.
+        least = float(np.abs(self.weight).max(axis=1).min())
+        return self.output_bound if 2 * least >= np.abs(self.weight).max() else None
+
     def output_size(self, input_sizes: Sequence[int]) -> int:
         self._check_input_size(1, input_sizes)
         return int(self.weight.shape[1])

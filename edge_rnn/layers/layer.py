@@ -128,6 +128,11 @@ class Layer:
         """What no output is larger than in size, whatever the layer reads; None where there is no such number."""
         return None
 
+    @property
+    def rounding_bound(self) -> float | None:
+        """The range by which outputs are rounded to integers; None where each vector's own largest value is better."""
+        return self.output_bound
+
     def output_size(self, input_sizes: Sequence[int]) -> int:
         """Length of the layer's output, given the lengths of what it reads; ModelError where they do not fit."""
         raise NotImplementedError

@@ -93,6 +93,11 @@ class Recurrent(Layer):
         return max(self._new_bound, float(np.abs(self.initial_state["h"]).max()))
 
     @property
+    def rounding_bound(self) -> float | None:
+        # An initial state that no later one comes near to would leave too few steps for these.
+        return self._new_bound if self.output_bound == self._new_bound else None
+
+    @property
     def _new_bound(self) -> float | None:
         """What a new state is not larger than in size, or than the old one; None where there is no such number."""
         raise NotImplementedError
@@ -134,6 +139,11 @@ class Elman(Recurrent):
     def __post_init__(self) -> None:
         Recurrent.__post_init__(self)
         self._check_activation("activation")
+
+    @property
+    def rounding_bound(self) -> float | None:
+        # An initial state that no later one comes near to would leave too few steps for these.
+        return self._new_bound if self.output_bound == self._new_bound else None
 
     @property
     def _new_bound(self) -> float | None:
@@ -224,6 +234,11 @@ class LSTM(Recurrent):
         return {"h": _or_zeros(self.h0, self.weight_hh.shape[1]), "c": _or_zeros(self.c0, self.hidden_size)}
 
     @property
+    def rounding_bound(self) -> float | None:
+        # An initial state that no later one comes near to would leave too few steps for these.
+        return self._new_bound if self.output_bound == self._new_bound else None
+
+    @property
     def _new_bound(self) -> float | None:
         largest = bound_of(self.output_activation)
         if largest is None or not is_share(self.gate_activation):
@@ -275,6 +290,11 @@ class GRU(Recurrent):
         self._check_option("reset_after", (True, False))
         self._check_activation("gate_activation")
         self._check_activation("candidate_activation")
+
+    @property
+    def rounding_bound(self) -> float | None:
+        # An initial state that no later one comes near to would leave too few steps for these.
+        return self._new_bound if self.output_bound == self._new_bound else None
 
     @property
     def _new_bound(self) -> float | None:

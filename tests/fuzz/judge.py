@@ -101,7 +101,8 @@ class _Product:
     """
 
     def __init__(self, matrix: Array, format_: str, limit: float | None, rng: np.random.Generator | None) -> None:
-        self.matrix, self.limit, self.rng = matrix, limit, rng
+        self.matrix, self.rng = matrix, rng
+        self.limit = None if limit is None else max(limit, SMALLEST_RANGE)
         self.steps, self.exact = STEPS_OF.get(format_, 0), format_ in ("int8", "w8a8")
 
     def __matmul__(self, vector: Array) -> Array:
@@ -127,12 +128,12 @@ def _steps(model: Model, xs: Array, rng: np.random.Generator | None = None) -> A
     layers = []
     for layer, places in zip(model.layers, model.sources, strict=True):
         wide = reference.wide(layer)
-        bounds = [None if place < 0 else model.layers[place].output_bound for place in places]
+        bounds = [None if place < 0 else model.layers[place].rounding_bound for place in places]
         known = [bound for bound in bounds if bound is not None]
         reads = max(known) if len(known) == len(bounds) else None
         for name in layer.matrices:
             matrix = layer.formats.get(name)
-            limits = [getattr(matrix, "input_range", None), layer.output_bound if name == "weight_hh" else reads]
+            limits = [getattr(matrix, "input_range", None), layer.rounding_bound if name == "weight_hh" else reads]
             limit = min((each for each in limits if each is not None), default=None)
             array = getattr(wide, name)
             if np.ndim(array) == 2 and layer.kind != "Embedding":

@@ -17,6 +17,7 @@ import pytest
 import edge_rnn
 from edge_rnn import GRU, Dense, Model, ModelError, Stream, StreamBank, reference
 from edge_rnn.formats import W8A8, Float16, Int4, Int8, LowRank, Matrix, Sparse
+from edge_rnn.layers import Embedding
 from edge_rnn.quantization import matrices, spelled
 from grids import thinned
 
@@ -155,6 +156,35 @@ def test_vectors_of_the_least_and_the_largest_range_are_multiplied(given: bool) 
         weight = W8A8(np.full((3, 2), 2, np.int8), np.full(3, scale, np.float32), input_range=limit if given else None)
         y = Stream(Model([Dense(weight)])).step(np.full(2, limit, np.float32))
         np.testing.assert_allclose(y, 4 * limit * scale, rtol=1e-5)
+
+
+@pytest.mark.parametrize("format_", ["int8", "int4", "w8a8"])
+def test_an_initial_state_far_above_all_later_ones_does_not_coarsen_them(make_model: Build, format_: str) -> None:
+    """Steps of 1e5 / 127 would round every state after the first to 0."""
+    plain = make_model("lstm", 2, 8, head=2)
+    cell = dataclasses.replace(plain.layers[0], h0=np.linspace(-1e5, 1e5, 8))
+    model = edge_rnn.quantize(Model([cell, *plain.layers[1:]]), format_)
+    xs = samples(model, 100)
+    ys, expected = Stream(model).run(xs)[50:], reference.run(model, xs)[0][50:]
+    assert relative_error(ys, expected) <= TOLERANCE[format_]
+
+
+@pytest.mark.parametrize("format_", ["int8", "int4", "w8a8"])
+def test_a_row_of_an_embedding_far_above_the_others_does_not_coarsen_them(format_: str) -> None:
+    rows = np.random.default_rng(2).uniform(-1, 1, (4, 8))
+    rows[3] *= 1e5
+    model = edge_rnn.quantize(Model([Embedding(rows), Dense(rows[:3])]), {"dense2": format_})
+    xs = np.array([[0.0], [1.0], [2.0]], np.float32)
+    ys, expected = Stream(model).run(xs), reference.run(model, xs)[0]
+    assert relative_error(ys, expected) <= TOLERANCE[format_]
+
+
+@pytest.mark.parametrize("size", [0.0, 1e-45, 1e-38, 1e-33])
+@pytest.mark.parametrize("format_", ["int8", "int4", "w8a8"])
+def test_vectors_that_layers_before_keep_next_to_zero_leave_the_bias(format_: str, size: float) -> None:
+    embedded = Model([Embedding(np.full((2, 3), size)), Dense(np.ones((2, 3)), [1.5, -2.0])])
+    model = edge_rnn.quantize(embedded, {"dense2": format_})
+    np.testing.assert_array_equal(Stream(model).step(np.ones(1, np.float32)), np.float32([1.5, -2.0]))
 
 
 def test_a_recording_of_values_that_are_next_to_nothing_gives_no_range() -> None:

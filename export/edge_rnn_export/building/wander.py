@@ -81,11 +81,11 @@ def wander(model: Model, samples: NDArray[np.float32], seed: int = 0) -> NDArray
 def _layer(model: Model, place: int, generator: np.random.Generator) -> tuple[Layer, SimpleNamespace]:
     layer = model.layers[place]
     wide = reference.wide(layer)
-    bounds = [None if i < 0 else model.layers[i].output_bound for i in model.sources[place]]
+    bounds = [None if i < 0 else model.layers[i].rounding_bound for i in model.sources[place]]
     reads = None if None in bounds else max(bound for bound in bounds if bound is not None)
     for name in layer.matrices:
         matrix = layer.formats.get(name)
-        limits = [getattr(matrix, "input_range", None), layer.output_bound if name == "weight_hh" else reads]
+        limits = [getattr(matrix, "input_range", None), layer.rounding_bound if name == "weight_hh" else reads]
         known = [limit for limit in limits if limit is not None]
         limit = min(known) if known else None
         format_ = matrix.format if matrix is not None else "float32"
