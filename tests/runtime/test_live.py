@@ -380,7 +380,7 @@ def test_loop_does_the_same_with_pages_as_without(model: Model) -> None:
         xs = iter(np.tile(XS, (3, 1)))
         loop = SensorLoop(
             Stream(model), sources.Call(lambda xs=xs: next(xs, None), live=False), kept, 300.0,
-            report=lambda text: None,
+            report=lambda text: None, any_rate=True,
         )  # fmt: skip
         if watched:
             ended = threading.Event()
