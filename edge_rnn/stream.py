@@ -204,8 +204,8 @@ class Stream:
         Raises
         ------
         StateError
-            A state is unknown, of another shape, or not finite, or another thread is in the stream; all are as they
-            were.
+            A state is unknown, of another shape, or not finite, or larger than any that the layer comes to where a
+            matrix in integers reads it; or another thread is in the stream. All are as they were.
         """
         if not isinstance(states, Mapping):
             raise StateError(f"stream.set_state got {type(states).__name__}, expected states by name, as stream.state.")
@@ -219,6 +219,12 @@ class Stream:
             if given.shape != (slots.size,) or not np.isfinite(given).all():
                 got = f"shape {given.shape}" if given.shape != (slots.size,) else "numbers that are not finite"
                 raise StateError(f"stream.set_state got {got} as {name}, expected ({slots.size},) finite numbers.")
+            limit = _clips_at(self.model, name)
+            if limit is not None and np.abs(given).max() > limit:
+                raise StateError(
+                    f"stream.set_state got {np.abs(given).max():.6g} in {name}, which a matrix in integers cuts off at "
+                    f"{limit:.6g}, expected no larger; use a model whose matrices are in float32 or float16."
+                )
             checked[name] = given
         with claimed(self._memory.handle, "stream.set_state"):
             for name, given in checked.items():
@@ -404,3 +410,14 @@ def _stepper() -> Callable[[int, int, int], int]:
 def _runner() -> Callable[[int, int, int, int], int]:
     """Through CFUNCTYPE, which releases the GIL."""
     return ctypes.CFUNCTYPE(ctypes.c_ssize_t, *(ctypes.c_void_p,) * 3, ctypes.c_ssize_t)(library.load("run").address)
+
+
+def _clips_at(model: Model, name: str) -> float | None:
+    """The largest size of a state that is not cut off where it is rounded for a matrix in integers; None: any."""
+    place = next(i for i, layer in enumerate(model.layers) if name == f"{layer.name}.h" or name == f"{layer.name}.c")
+    layer = model.layers[place]
+    if name != f"{layer.name}.h":
+        return None
+    readers = [each.formats.values() for each, reads in zip(model.layers, model.sources, strict=True) if place in reads]
+    matrices = [layer.formats.get("weight_hh"), *(matrix for reader in readers for matrix in reader)]
+    return layer.rounding_bound if any(hasattr(matrix, "input_range") for matrix in matrices) else None

@@ -169,6 +169,22 @@ def test_an_initial_state_far_above_all_later_ones_does_not_coarsen_them(make_mo
     assert relative_error(ys, expected) <= TOLERANCE[format_]
 
 
+@pytest.mark.parametrize("name", ["weight_hh", "dense"])
+@pytest.mark.parametrize("format_", ["int8", "int4", "w8a8", "float16"])
+def test_a_state_that_would_be_cut_off_is_refused(make_model: Build, format_: str, name: str) -> None:
+    plain = make_model("gru", 2, 8, head=2)
+    matrix = f"{plain.layers[0].name}.weight_hh" if name == "weight_hh" else plain.layers[1].name
+    stream, key = Stream(edge_rnn.quantize(plain, {matrix: format_})), f"{plain.layers[0].name}.h"
+    stream.set_state({key: np.linspace(-1, 1, 8)})
+    before = stream.state
+    if format_ == "float16":
+        stream.set_state({key: np.full(8, -3.0)})
+        return
+    with pytest.raises(edge_rnn.StateError, match=r"got 3 in .*h, which a matrix in integers cuts off at 1, expected"):
+        stream.set_state({key: np.full(8, -3.0)})
+    np.testing.assert_array_equal(stream.state[key], before[key])
+
+
 @pytest.mark.parametrize("format_", ["int8", "int4", "w8a8"])
 def test_a_row_of_an_embedding_far_above_the_others_does_not_coarsen_them(format_: str) -> None:
     rows = np.random.default_rng(2).uniform(-1, 1, (4, 8))
