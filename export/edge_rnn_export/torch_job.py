@@ -78,9 +78,9 @@ def _load(about: Mapping[str, Any], arrays: Mapping[str, Any]) -> Answer:
 
 def _check_archive(path: str, data: bytes) -> None:
     """Refuse what is packed: torch.save stores, and what one number packs well would be gigabytes."""
-    if not zipfile.is_zipfile(io.BytesIO(data)):
-        return  # of before PyTorch 1.6
     try:
+        if not zipfile.is_zipfile(io.BytesIO(data)):
+            return  # of before PyTorch 1.6
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             entries = archive.infolist()
     except Exception as error:  # zipfile has kinds of several modules for what it comes upon

@@ -347,6 +347,14 @@ def hashed_without_end() -> bytes:
     return stored.getvalue()
 
 
+def of_many_disks() -> bytes:
+    """An archive whose directory is said to lie on a disk of nine: a word behind the locator's signature."""
+    data = bytearray(saved({"a": torch.ones(1)}))
+    place = data.rindex(b"PK\x06\x07")
+    data[place + 16 : place + 20] = (9).to_bytes(4, "little")
+    return bytes(data)
+
+
 def held_by_itself() -> bytes:
     held: dict[str, Any] = {}
     held["model"] = held
@@ -358,6 +366,7 @@ COMPLEX = torch.ones(2, dtype=torch.complex64)
 HOSTILE: dict[str, tuple[Callable[[], bytes], type[EdgeRnnError], str]] = {
     "one number, repeated": (lambda: saved({"a.weight": REPEATED}), FileError, r"a\.weight would take 536870912 bytes"),
     "packed": (lambda: repacked(saved({"a.weight": torch.zeros(2**20)})), FileError, r"expected no packed data"),
+    "an archive of many disks": (of_many_disks, FileError, r"its archive cannot be read, 'zipfiles that span multiple"),
     "a hash without end": (hashed_without_end, FileError, r"PyTorch took more than .* s of computing"),
     "a dict in itself": (held_by_itself, FileError, r"holds a dict with 'model'; expected a state_dict"),
     "complex numbers": (lambda: saved({"a.weight": COMPLEX}), UnsupportedError, r"a\.weight holds complex64"),
