@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.fuzz import campaign
+from edge_rnn import LSTM, Dense, Model, quantize
+from tests.fuzz import campaign, judge, seeds
 from tests.fuzz.kinds import KINDS
 
 FEW, MANY = 20, 2000
@@ -36,6 +37,17 @@ def test_many_damaged_files(kind: str) -> None:
     assert sum(outcome.counts.values()) == MANY
     assert outcome.counts["refused"] > MANY // 10  # or the damage does none
     assert outcome.counts["refused"] < MANY * 99 // 100  # or nothing is left to read
+
+
+@pytest.mark.parametrize("steps", [126, 127])
+def test_streams_that_round_otherwise_than_the_format_says_are_found(
+    monkeypatch: pytest.MonkeyPatch, steps: int
+) -> None:
+    """To 126 steps where 127 are expected: outputs are off by less than the format itself is."""
+    monkeypatch.setattr(judge, "_ran", set())
+    monkeypatch.setitem(judge.STEPS_OF, "w8a8", steps)
+    found = judge.run(quantize(Model([seeds.cell(LSTM, 3, 8), Dense(seeds.u(2, 8))]), {"lstm1": "w8a8"}), 5)
+    assert found == ("ran" if steps == 127 else "WRONG NUMBERS")
 
 
 def test_a_mutation_follows_from_its_number() -> None:
