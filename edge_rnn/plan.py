@@ -27,7 +27,7 @@ from edge_rnn.model import Model
 
 __all__ = ["DRIVER", "Plan", "Slots", "aligned", "plan_for", "plan_of"]
 
-DRIVER = ("step", "run", "call", "call_run")
+DRIVER = ("advance", "step", "run", "call", "call_run")
 """Compiled functions that every model needs beside those of its layers."""
 
 _ALIGNMENT_BYTES = 64

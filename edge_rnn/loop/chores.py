@@ -89,10 +89,11 @@ class Chores:
         for path in filter(None, (self._snapshot, self._status)):
             if not path.parent.is_dir():
                 raise FileError(f"{path}: cannot be written: No such folder; mkdir -p {path.parent} makes it.")
-        if self._status is not None:
-            self._write_status()
         if self._snapshot is not None:
             self._locked.enter_context(snapshot_file.locked(self._snapshot))
+        if self._status is not None:  # which may be that of another loop, as long as it has the lock
+            self._write_status()
+        if self._snapshot is not None:
             saved = snapshot_file.restore(self._stream, self._snapshot, partial(self._journal.tell, "restore"))
             if saved is not None:
                 self.steps_before, self.saved_s = saved.steps, saved.at_s

@@ -116,6 +116,7 @@ def test_recording(wrist: list[str], capsys: pytest.CaptureFixture[str]) -> None
     assert "Who always says the commonest label is right in 40.00%." in out
 
 
+@pytest.mark.may_use("llvm-mca", "llvm-objdump")
 def test_on_a_board(letters: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     from edge_rnn import device
     from edge_rnn.fitting import fit

@@ -163,7 +163,12 @@ def test_warm_up_covers_it(run: Callable[..., Any], tmp_path: Path) -> None:
         "import sys\nfrom edge_rnn.cli import main\n"
         f"assert main(['generate', {path!r}, '--prompt', 'a']) == 0\nassert 'numba' not in sys.modules"
     )
-    for command in (["-m", "edge_rnn", "warm-up", path], ["-c", writing]):
+    stepping = (
+        "import sys, numpy as np, edge_rnn\n"
+        f"stream = edge_rnn.Stream(edge_rnn.load({path!r}))\n"
+        "x = np.zeros(stream.model.input_size)\nstream.step(x), stream.run(x[None])\nassert 'numba' not in sys.modules"
+    )
+    for command in (["-m", "edge_rnn", "warm-up", path], ["-c", writing], ["-c", stepping]):
         done = subprocess.run([sys.executable, *command], env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
 
