@@ -19,6 +19,7 @@ from edge_rnn.formats import Int4, Int8
 from edge_rnn_export import build
 from edge_rnn_export.building.network import TEST_STEPS, SelfTest, layout_of, self_test
 from edge_rnn_export.building.wander import wander
+from grids import thinned
 
 # What is trained hard, or badly: differences of a step of rounding are amplified within some steps, or at once.
 HARD = [("gru", 6.0), ("gru relu", 4.0), ("lstm", 8.0), ("lstm", 1.0), ("elman", 4.0), ("elman", 1.0)]
@@ -52,8 +53,13 @@ def passes(test: SelfTest, other: Model) -> bool:
     return bool((np.abs(Stream(other).run(test.xs) - test.ys) <= test.tolerance).all())
 
 
-@pytest.mark.parametrize("format_", ["int8", "w8a8", "int4"])
-@pytest.mark.parametrize(("cell", "gain"), HARD)
+@pytest.mark.parametrize(
+    ("cell", "gain", "format_"),
+    thinned(
+        [(*hard, format_) for hard in HARD for format_ in ("int8", "w8a8", "int4")],
+        lambda cell, _, format_: (cell, format_) in (("gru", "int8"), ("lstm", "w8a8"), ("elman", "int4")),
+    ),
+)
 def test_the_self_test_of_a_quantized_network_notices_what_is_wrong(cell: str, gain: float, format_: str) -> None:
     model = edge_rnn.quantize(of_gain(cell, gain), format_)
     test = self_test(model)

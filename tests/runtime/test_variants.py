@@ -59,7 +59,10 @@ def check(*layers: Any, tolerance: float = TOLERANCE) -> None:
     np.testing.assert_allclose(got, expected, rtol=0, atol=tolerance * scale)
 
 
-@pytest.mark.parametrize("activation", SPELLED)
+@pytest.mark.parametrize(
+    "activation",
+    thinned(SPELLED, lambda activation: activation in ("none", "tanh", "sigmoid", "softplus", "scaled_tanh:1.7:0.6")),
+)
 def test_dense_with_every_activation(activation: str) -> None:
     for inputs, hidden in SIZES:
         check(Elman(**arrays(1, inputs, hidden)), Dense(uniform(9, hidden), activation=activation))
