@@ -291,8 +291,8 @@ def test_kill_at_random_moments(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_kill_at_a_hundred_random_moments(tmp_path: Path) -> None:
-    kill_at_random(tmp_path, 100)
+def test_kill_at_thirty_random_moments(tmp_path: Path) -> None:
+    kill_at_random(tmp_path, 30)
 
 
 def test_what_is_no_snapshot(tmp_path: Path) -> None:

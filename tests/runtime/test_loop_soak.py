@@ -83,8 +83,8 @@ def test_nothing_grows(samples: int, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_ten_million_samples(tmp_path: Path) -> None:
-    soak(tmp_path, 10_000_000, traced=False)
+def test_nothing_grows_in_a_million_samples(tmp_path: Path) -> None:
+    soak(tmp_path, 1_000_000, traced=False)
 
 
 def test_counters_cost_the_same_with_large_numbers() -> None:
