@@ -142,7 +142,7 @@ def test_from_c_on_linux(board: str, case: str, model_of: ModelOf, tmp_path: Pat
     build(model, board, tmp_path, name="net")
     path = program(tmp_path, system)
     for processor in processors:
-        done = run([str(needs.program(emulator)), "-cpu", processor, str(path)], input=as_text(samples(model)))
+        done = run([emulator, "-cpu", processor, str(path)], input=as_text(samples(model)))
         assert done.returncode == 0, done.stderr
         check(case, model, np.array([[float(word) for word in line.split()] for line in done.stdout.splitlines()]))
 
@@ -213,13 +213,13 @@ def test_dot_products_are_kept_from_processors_without_them(model_of: ModelOf, t
     build(model, "raspberry_pi_5", tmp_path, name="net")
     system, emulator, _ = LINUX["raspberry_pi_5"]
     text, path = as_text(samples(model)), str(program(tmp_path, system))
-    assert run([str(needs.program(emulator)), "-cpu", "cortex-a76", path], input=text).returncode == 0
-    refused = run([str(needs.program(emulator)), "-cpu", "cortex-a53", path], input=text)
+    assert run([emulator, "-cpu", "cortex-a76", path], input=text).returncode == 0
+    refused = run([emulator, "-cpu", "cortex-a53", path], input=text)
     assert refused.returncode == 1
     assert "lacks instructions" in refused.stderr
     header = tmp_path / "net.h"
     header.write_text(re.sub("NEEDS_HWCAP 0x[0-9a-f]+UL", "NEEDS_HWCAP 0x0UL", header.read_text()))
-    unasked = run([str(needs.program(emulator)), "-cpu", "cortex-a53", str(program(tmp_path, system))], input=text)
+    unasked = run([emulator, "-cpu", "cortex-a53", str(program(tmp_path, system))], input=text)
     assert unasked.returncode == -4  # SIGILL
     for board in ("raspberry_pi_zero_2w", "raspberry_pi_3", "raspberry_pi_4"):
         assert device.load(board).target.dot == "mla"
@@ -255,11 +255,11 @@ def test_from_plain_python_on_arm64(case: str, model_of: ModelOf, tmp_path: Path
     xs = samples(model)
     (tmp_path / "samples.json").write_text(json.dumps(xs.tolist()))
     emulator, *rest = arm64_python
-    done = run([str(needs.program(emulator)), "-cpu", "cortex-a76", *rest, "-c", LOADER, str(tmp_path)])
+    done = run([emulator, "-cpu", "cortex-a76", *rest, "-c", LOADER, str(tmp_path)])
     assert done.returncode == 0, done.stderr
     ys, snapshot = json.loads(done.stdout)
     check(case, model, np.array(ys))
     Stream(model).restore(bytes.fromhex(snapshot))  # goes on on another kind of machine
-    refused = run([str(needs.program(emulator)), "-cpu", "cortex-a53", *rest, "-c", LOADER, str(tmp_path)])
+    refused = run([emulator, "-cpu", "cortex-a53", *rest, "-c", LOADER, str(tmp_path)])
     assert "was built for Raspberry Pi 5" in refused.stderr
     assert "this processor lacks asimddp" in refused.stderr
