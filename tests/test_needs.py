@@ -69,6 +69,21 @@ def test_program_that_was_not_asked_for_is_not_started(command: list[str]) -> No
         subprocess.run(command, check=False)
 
 
+@pytest.mark.may_use("qemu-arm")
+def test_program_of_several_names_is_not_started_by_one_of_them() -> None:
+    """Debian has it as qemu-arm-static in one package and as qemu-arm in another."""
+    for name in needs.PROGRAMS["qemu-arm"].names:
+        with pytest.raises(pytest.fail.Exception, match="take needs"):
+            subprocess.run([name, "-version"], check=False)
+
+
+def test_path_of_a_program_that_is_not_installed(empty_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="apt-get install nodejs"):
+        needs.path("node")
+    put(empty_path, "node")
+    assert needs.path("node") == str(empty_path / "node")
+
+
 def test_board_that_was_not_asked_for_is_not_linked_for() -> None:
     from edge_rnn import device
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -55,7 +56,8 @@ def main() -> int:
             "PYTHONDONTWRITEBYTECODE": "1",
         }
         python = str(folder / "root" / "usr" / "bin" / "python3.11")
-        emulator = ["qemu-aarch64-static", "-cpu", args.cpu, "-L", str(folder / "root"), python]
+        qemu = shutil.which("qemu-aarch64-static") or "qemu-aarch64"
+        emulator = [qemu, "-cpu", args.cpu, "-L", str(folder / "root"), python]
         given = rest or ["-k", LEFT_OUT, *(f"tests/runtime/{name}.py" for name in TESTS)]
         plain = ["-p", "no:cacheprovider", "-o", "addopts=--import-mode=importlib"]  # in this one process
         command = [*emulator, "-m", "pytest", "-q", *plain, *given]

@@ -142,7 +142,7 @@ def test_from_c_on_linux(board: str, case: str, model_of: ModelOf, tmp_path: Pat
     build(model, board, tmp_path, name="net")
     path = program(tmp_path, system)
     for processor in processors:
-        done = run([emulator, "-cpu", processor, str(path)], input=as_text(samples(model)))
+        done = run([needs.path(emulator), "-cpu", processor, str(path)], input=as_text(samples(model)))
         assert done.returncode == 0, done.stderr
         check(case, model, np.array([[float(word) for word in line.split()] for line in done.stdout.splitlines()]))
 
@@ -171,7 +171,7 @@ def test_without_a_system(board: str, case: str, model_of: ModelOf, tmp_path: Pa
     done = run([*ZIG, "ld.lld", "-T", script, *where, "-e", "start", "-o", elf, *objects, str(tmp_path / "net.o")])
     assert done.returncode == 0, done.stderr
     options = ["-semihosting-config", "enable=on,target=native", "-nographic", "-monitor", "none", "-serial", "none"]
-    done = run(["qemu-system-arm", "-M", machine, "-cpu", emulated, *options, "-kernel", elf])
+    done = run([needs.path("qemu-system-arm"), "-M", machine, "-cpu", emulated, *options, "-kernel", elf])
     assert done.returncode == 0, done.stderr
     lines = done.stderr.splitlines()
     ys = np.array([[struct.unpack(">f", bytes.fromhex(word))[0] for word in line.split()] for line in lines])
@@ -201,7 +201,7 @@ def test_in_node(case: str, model_of: ModelOf, tmp_path: Path) -> None:
     build(model, "wasm32", tmp_path, name="net")
     (tmp_path / "samples.json").write_text(json.dumps(samples(model).tolist()))
     (tmp_path / "run.mjs").write_text(WASM)
-    done = run(["node", "run.mjs"], cwd=tmp_path)
+    done = run([needs.path("node"), "run.mjs"], cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     check(case, model, np.array(json.loads(done.stdout)))
 
@@ -213,6 +213,7 @@ def test_dot_products_are_kept_from_processors_without_them(model_of: ModelOf, t
     build(model, "raspberry_pi_5", tmp_path, name="net")
     system, emulator, _ = LINUX["raspberry_pi_5"]
     text, path = as_text(samples(model)), str(program(tmp_path, system))
+    emulator = needs.path(emulator)
     assert run([emulator, "-cpu", "cortex-a76", path], input=text).returncode == 0
     refused = run([emulator, "-cpu", "cortex-a53", path], input=text)
     assert refused.returncode == 1
@@ -229,10 +230,10 @@ def test_dot_products_are_kept_from_processors_without_them(model_of: ModelOf, t
 def arm64_python(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """Debian's Python for aarch64 as a command, without NumPy or Numba."""
     root = tmp_path_factory.mktemp("arm64") / "root"
-    packages = "--include=python3,libpython3.11-stdlib"
-    done = run(["mmdebstrap", "--variant=extract", "--architectures=arm64", packages, "bookworm", str(root)])
+    options = ["--variant=extract", "--architectures=arm64", "--include=python3,libpython3.11-stdlib"]
+    done = run([needs.path("mmdebstrap"), *options, "bookworm", str(root)])
     assert done.returncode == 0, done.stderr[-2000:]
-    return [str(needs.program("qemu-aarch64")), "-L", str(root), str(root / "usr" / "bin" / "python3.11")]
+    return [needs.path("qemu-aarch64"), "-L", str(root), str(root / "usr" / "bin" / "python3.11")]
 
 
 LOADER = r"""

@@ -5,7 +5,8 @@ it. A need is a program of ``PROGRAMS``, a package of ``PACKAGES``, ``linker:BOA
 the board that the test builds for. A module that imports a package at its top takes it from :func:`package`.
 
 A test that starts such a program, or links for such a target, without having asked fails wherever it runs, also where
-everything is installed; ``@pytest.mark.may_use(...)`` is for what the code under test takes if it is there.
+everything is installed; ``@pytest.mark.may_use(...)`` is for what the code under test takes if it is there. A program
+that has several names is started by its :func:`path`: another machine may have another of them.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from typing import Any
 
 import pytest
 
-__all__ = ["PACKAGES", "PROGRAMS", "missing", "package", "program", "reason"]
+__all__ = ["PACKAGES", "PROGRAMS", "missing", "package", "path", "program", "reason"]
 
 _LLVM_VERSIONS = range(24, 13, -1)
 
@@ -90,6 +91,20 @@ _UNHANDLED = {0, signal.SIGKILL, signal.SIGSTOP, signal.SIGCONT}  # do the same 
 def program(need: str) -> str | None:
     """Path of a program of ``PROGRAMS``; None where it is not installed."""
     return next((found for name in PROGRAMS[need].names if (found := shutil.which(name))), None)
+
+
+def path(need: str) -> str:
+    """Path of a program of ``PROGRAMS`` that the test has asked for.
+
+    Raises
+    ------
+    FileNotFoundError
+        It is not installed.
+    """
+    found = program(need)
+    if found is None:
+        raise FileNotFoundError(reason(need))
+    return found
 
 
 def package(need: str, module: str = "") -> Any:
@@ -201,6 +216,9 @@ def _watch(event: str, args: tuple[Any, ...]) -> None:
     words = [words] if isinstance(words, str | bytes | os.PathLike) else list(words)
     started = {Path(os.fsdecode(word)).name for word in [executable or words[0], *words[:3]]}
     asked = _asked(_running)
+    for need in asked & {*PROGRAMS} - {"cc"}:
+        if words[0] in (names := PROGRAMS[need].names) and len(names) > 1:
+            pytest.fail(f"starts {words[0]} by one of the names that {need} may have: take needs.path({need!r})")
     if any(need.startswith("linker:") for need in asked) and (
         started & _LINKERS or any(name.endswith("-gcc") for name in started)
     ):
