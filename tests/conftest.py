@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +17,7 @@ from edge_rnn.layers import GRU, LSTM, Dense, Elman, Layer, Recurrent
 from edge_rnn.model import Model
 from edge_rnn.quantization import matrices, quantize
 
-pytest_plugins = ["needs", "skips", "surroundings"]
+pytest_plugins = ["needs", "quick_timing", "skips", "surroundings"]
 
 CELLS: dict[str, tuple[type[Recurrent], dict[str, Any]]] = {
     "elman_tanh": (Elman, {"activation": "tanh"}),
@@ -38,6 +39,18 @@ settings.load_profile("edge_rnn")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """mypy takes longest of all tests: it is started first, for the others to run beside it."""
     items.sort(key=lambda item: item.name != "test_tool_finds_nothing[mypy]")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Hide what is there between two files of tests from the garbage collector.
+
+    Loops and measurements collect before they begin, and some 6000 tests with all that they import are a million
+    objects to go through each time.
+    """
+    if nextitem is not None and nextitem.path != item.path:
+        gc.collect()
+        gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from edge_rnn import dequantize
+from edge_rnn import dequantize, timing
 from edge_rnn.model import Model
-from edge_rnn.timing import Make, calls, time_chunks, turns
+from edge_rnn.timing import Make, calls, turns
 from edge_rnn_export.ort import bound_step, session
 from edge_rnn_export.precision import Form
 from edge_rnn_export.report import Cost
@@ -37,7 +37,7 @@ def measured(model: Model, small: bytes, form: Form, seconds: float = 0.3) -> Co
     steps = 1 if form == "step" else SEQUENCE_STEPS
     xs = np.random.default_rng(0).standard_normal((64 if steps == 1 else steps, model.input_size)).astype(np.float32)
     makes = {name: _make(plain, session(data), form, xs) for name, data in (("small", small), ("float32", whole))}
-    times = time_chunks(makes, seconds=seconds)
+    times = timing.time_chunks(makes, seconds=seconds)
     return Cost(times["small"].ns / steps, times["float32"].ns / steps, len(small), len(whole), steps)
 
 

@@ -286,7 +286,7 @@ BOARDS = ("raspberry_pi_zero_w", "raspberry_pi_zero_2w", "raspberry_pi_5", "cort
     ("name", "format_"),
     thinned(
         itertools.product(BOARDS, ("float16", "int8", "w8a8", "int4", "sparse:0.5")),
-        lambda *row: row in {*zip(BOARDS, ("float16", "int4", "w8a8", "int8", "sparse:0.5"), strict=True)},
+        lambda *row: row in {(BOARDS[0], "sparse:0.5"), (BOARDS[1], "int4"), (BOARDS[2], "w8a8")},
     ),
 )
 def test_no_board_gets_what_it_has_not(name: str, format_: str, make_model: Build, in_format: InFormat) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +20,7 @@ from edge_rnn.layers import GRU, INPUT, LSTM, Add, Dense, Elman, Embedding, Laye
 from edge_rnn.model import Model
 from edge_rnn_export import from_onnx, to_onnx
 from edge_rnn_export.onnx_writer import build_graph
+from grids import thinned
 
 FORMS: tuple[Literal["step", "sequence"], ...] = ("step", "sequence")
 
@@ -112,8 +114,12 @@ def test_round_trip(model: Model, form: Literal["step", "sequence"]) -> None:
     assert same(from_onnx(build_graph(model, form).SerializeToString()), model)
 
 
-@pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("activation", Dense.ACTIVATIONS)
+@pytest.mark.parametrize(
+    ("activation", "form"),
+    thinned(
+        itertools.product(Dense.ACTIVATIONS, FORMS), lambda activation, _: activation in ("none", "softmax", "elu")
+    ),
+)
 def test_round_trip_of_a_file(activation: str, form: Literal["step", "sequence"], tmp_path: Path) -> None:
     table = np.linspace(-1, 1, 12, dtype=np.float32).reshape(6, 2)
     layers = [Embedding(table), Dense(table, np.ones(6), activation=activation)]

@@ -248,7 +248,7 @@ LSTM_OPTIONS: list[tuple[dict[str, Any], bool]] = [
         [(*row, *way) for row in LSTM_OPTIONS for way in itertools.product(FORMS, OPERATORS)],
         lambda options, _, form, operators: (
             (form, operators) == ("step", "onnxruntime")
-            and not options.keys().isdisjoint(("output_activation", "coupled", "projection_clip"))
+            and (options.keys() >= {"peephole", "coupled", "gate_clip"} or "projection_clip" in options)
         ),
     ),
 )
@@ -261,17 +261,19 @@ def test_options_of_an_lstm_of_8_bits(
     assert ("DynamicQuantizeLSTM" in operators_of(proto)) == (is_operator and operators == "onnxruntime")
 
 
+GRU_OPTIONS: list[dict[str, Any]] = [
+    {"gate_activation": "hard_sigmoid", "candidate_activation": "leaky_relu:0.1"},
+    {"gate_clip": 0.3, "reset_after": False},
+    {"gate_clip": 0.3},
+]
+
+
 @pytest.mark.parametrize(
-    ("form", "operators"),
-    thinned(itertools.product(FORMS, OPERATORS), lambda *row: row == ("step", "onnxruntime")),
-)
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"gate_activation": "hard_sigmoid", "candidate_activation": "leaky_relu:0.1"},
-        {"gate_clip": 0.3, "reset_after": False},
-        {"gate_clip": 0.3},
-    ],
+    ("options", "form", "operators"),
+    thinned(
+        itertools.product(GRU_OPTIONS, FORMS, OPERATORS),
+        lambda options, form, operators: (form, operators) == ("step", "onnxruntime") and "reset_after" in options,
+    ),
     ids=str,
 )
 def test_options_of_a_gru_of_8_bits(options: dict[str, Any], form: Any, operators: Any, tmp_path: Path) -> None:

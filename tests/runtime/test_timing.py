@@ -15,7 +15,8 @@ from edge_rnn import Model, Stream
 from edge_rnn.kernels import library
 from edge_rnn.kernels.read import ReadRecord
 from edge_rnn.plan import aligned
-from edge_rnn.timing import calls, chunks, latency_of, reads, runs, time_chunks, time_steps, turns
+from edge_rnn.timing import calls, chunks, latency_of, reads, runs, time_steps, turns
+from edge_rnn.timing.chunks import time_chunks
 
 
 @pytest.mark.parametrize("floats", [0, 8, 56, 64, 72, 128, 1024, 1096])

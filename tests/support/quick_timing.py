@@ -1,0 +1,18 @@
+"""Measurements of time cut short: tests look at what is done with a time, and none depends on how exact it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from edge_rnn import timing
+from edge_rnn.timing import chunks
+
+
+def _time_chunks(
+    makes: Mapping[str, chunks.Make], *, seconds: float = 0.3, enough: int = 25
+) -> dict[str, chunks.Chunks]:
+    """A hundredth of a second of each, where a user waits for 25 chunks that nothing disturbed."""
+    return chunks.time_chunks(makes, seconds=min(seconds, 0.01), enough=min(enough, 3))
+
+
+timing.time_chunks = _time_chunks
