@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,10 @@ from edge_rnn.cli.machine import processor
 from edge_rnn.quantization import drift
 
 FORMATS = ("float16", "int8", "w8a8", "int4")
+DTLN_NODES = {
+    *("lstm_4_X", "lstm_4_y_transposed", "lstm_4/Identity:0", "lstm_5_X", "lstm_5_y_transposed", "lstm_5/Identity:0"),
+    *("dense_20", "biased_tensor_name", "activation_2"),
+}
 SHARED = Path(os.environ.get("EDGE_RNN_SHARED_DATA", "../shared/data")) / "models"
 
 
@@ -34,6 +39,54 @@ def networks() -> Iterator[tuple[str, edge_rnn.Model, np.ndarray]]:
     if (SHARED / "nam" / "lstm.nam").exists():
         signal = (np.sin(np.arange(48_000) / 30) * np.linspace(0, 1, 48_000)).astype(np.float32)
         yield "NAM lstm", from_json(SHARED / "nam" / "lstm.nam"), signal[:, None]
+    if (SHARED / "dtln").exists():
+        yield "DTLN, first network", *dtln(SHARED / "dtln")
+    if (SHARED / "beatnet").exists() and find_spec("torch"):
+        yield "BeatNet", *beatnet(SHARED / "beatnet")
+
+
+def beatnet(folder: Path) -> tuple[edge_rnn.Model, np.ndarray]:
+    """The recurrent part of a network that finds beats, and what the convolution before it makes of 300 frames."""
+    import torch
+
+    from edge_rnn_export import from_torch
+
+    read = torch.load(folder / "model_1_weights.pt", map_location="cpu", weights_only=True)
+    weights = {name: value.numpy() for name, value in read.items()}
+    with np.load(folder / "frames.npz") as arrays:
+        frames = arrays["x"]
+    windows = np.lib.stride_tricks.sliding_window_view(frames, 10, axis=1)
+    channels = np.maximum(
+        np.einsum("tpk,ck->tcp", windows, weights["conv1.weight"][:, 0]), -weights["conv1.bias"][:, None]
+    )
+    channels = channels + weights["conv1.bias"][:, None]
+    pooled = channels[:, :, :262].reshape(len(frames), 2, 131, 2).max(-1).reshape(len(frames), -1)
+    xs = pooled @ weights["linear0.weight"].T + weights["linear0.bias"]
+    part = {name: value for name, value in weights.items() if name.startswith(("lstm.", "linear."))}
+    return from_torch(part), xs.astype(np.float32)
+
+
+def dtln(folder: Path) -> tuple[edge_rnn.Model, np.ndarray]:
+    """A network that finds what is noise in a spectrum, begun at zeros, and the spectra of a recording."""
+    import onnx
+    import soundfile
+
+    from edge_rnn_export import from_onnx
+
+    proto = onnx.load(folder / "model_1.onnx")
+    nodes = [node for node in proto.graph.node if node.op_type == "LSTM" or node.output[0] in DTLN_NODES]
+    for node in nodes:
+        if node.op_type == "LSTM":
+            del node.input[5:]  # states that come from outside
+    del proto.graph.node[:]
+    proto.graph.node.extend(nodes)
+    for values, kept in ((proto.graph.input, "input_2"), (proto.graph.output, "activation_2")):
+        chosen = [value for value in values if value.name == kept]
+        del values[:]
+        values.extend(chosen)
+    audio, _ = soundfile.read(folder / "noisy.wav", dtype="float32")
+    blocks = np.lib.stride_tricks.sliding_window_view(np.pad(audio, (384, 0)), 512)[::128]
+    return from_onnx(proto.SerializeToString()), np.abs(np.fft.rfft(blocks)).astype(np.float32)
 
 
 def main() -> int:

@@ -41,6 +41,9 @@ APART_FACTOR = 16
 LARGEST_APART = 1e-2
 """Of an output's largest value: runs that are as far from each other say nothing any more."""
 
+STEEPEST = 1e18
+"""Largest weight with which runs are compared: beyond it each unit is at one of its ends, by the sign of a rounding."""
+
 _ran: set[str] = set()
 
 
@@ -70,6 +73,8 @@ def run(model: Model, number: int) -> str:
         ys = Stream(model).run(xs)
     except EdgeRnnError:
         return "ran, not finite"
+    if _steepest(model) > STEEPEST:
+        return "ran, too steep to compare"
     with np.errstate(all="ignore"):
         exact = _steps(model, xs)
         if not np.isfinite(exact).all() or np.abs(exact).max() > 1e30:
@@ -83,6 +88,15 @@ def run(model: Model, number: int) -> str:
     apart = np.maximum.accumulate(np.where(np.isfinite(apart), apart, np.inf))
     told = apart < LARGEST_APART  # from there on the model's own numbers depend on how sums are rounded
     return "WRONG NUMBERS" if (off[told] > OWN + APART_FACTOR * apart[told]).any() else "ran"
+
+
+def _steepest(model: Model) -> float:
+    """Largest size of a weight, also of the factors of one."""
+    found = 0.0
+    for layer in model.layers:
+        wide = reference.wide(layer)
+        found = max([found, *(float(np.abs(getattr(wide, name)).max()) for name in layer.matrices)])
+    return found
 
 
 class _Product:
@@ -119,8 +133,13 @@ class _Product:
 
 
 def noisy(values: Array, rng: np.random.Generator | None) -> Array:
-    """Off by some roundings of the largest value, if there is noise."""
-    return values if rng is None else values + NOISE * np.abs(values).max() * rng.uniform(-1, 1, values.shape)
+    """Off by some roundings of the largest value, or of 1, if there is noise.
+
+    Of 1, since a small state may be what is left of two terms of that size, each of them rounded.
+    """
+    if rng is None:
+        return values
+    return np.asarray(values + NOISE * max(float(np.abs(values).max()), 1.0) * rng.uniform(-1, 1, values.shape))
 
 
 def _steps(model: Model, xs: Array, rng: np.random.Generator | None = None) -> Array:
