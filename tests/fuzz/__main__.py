@@ -29,6 +29,7 @@ def main() -> int:
         campaign.child(kinds[0], args.seed, *args.child)
         return 0
     if args.only is not None:
+        sys.path[:0] = campaign.PATHS
         data = campaign.mutation(kinds[0], args.seed, args.only)
         if args.keep:
             args.keep.write_bytes(data)

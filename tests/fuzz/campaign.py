@@ -43,6 +43,7 @@ GOOD = ("refused", "read", "ran")
 """What outcomes that are right begin with."""
 
 ROOT = Path(__file__).parents[2]
+PATHS = [str(ROOT / part) for part in (".", "export", "tests/support")]
 
 
 @dataclass
@@ -134,9 +135,12 @@ def run(kind: str, seed: int, count: int, first: int = 0) -> Outcome:
             str(end - at),
             str(theirs),
         ]
-        path = os.pathsep.join(str(ROOT / part) for part in (".", "export", "tests/support"))
         process = subprocess.Popen(
-            words, pass_fds=[theirs], cwd=ROOT, stderr=subprocess.PIPE, env=os.environ | {"PYTHONPATH": path}
+            words,
+            pass_fds=[theirs],
+            cwd=ROOT,
+            stderr=subprocess.PIPE,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(PATHS)},
         )
         os.close(theirs)
         begun = _followed(ours, outcome, process)

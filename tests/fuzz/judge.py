@@ -94,8 +94,10 @@ def _steepest(model: Model) -> float:
     """Largest size of a weight, also of the factors of one."""
     found = 0.0
     for layer in model.layers:
-        wide = reference.wide(layer)
-        found = max([found, *(float(np.abs(getattr(wide, name)).max()) for name in layer.matrices)])
+        arrays = [
+            each for each in vars(reference.wide(layer)).values() if isinstance(each, np.ndarray) and each.ndim == 2
+        ]
+        found = max([found, *(float(np.abs(array).max(initial=0)) for array in arrays)])
     return found
 
 

@@ -79,7 +79,7 @@ def graphs() -> list[bytes]:
 
 def tflite_files() -> list[bytes]:
     """An LSTM, one of its kind with everything, and one in int8, each with a head."""
-    from tests.support import tflite_files as build
+    import tflite_files as build
 
     found = []
     for extra, stored in (({}, "float32"), ({"CellClip": 1.5, "ProjClip": 1.0}, "float32"), ({}, "int8")):
