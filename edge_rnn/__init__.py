@@ -25,17 +25,17 @@ if TYPE_CHECKING:
         StateError,
         UnsupportedError,
     )
-    from edge_rnn.files import load, save
-    from edge_rnn.kernels.extension import step
+    from edge_rnn.kernels.entry.user_loop import step
     from edge_rnn.layers import GRU, LSTM, Add, Dense, Elman, Embedding, Standardize
     from edge_rnn.loop.sensor_loop import SensorLoop
     from edge_rnn.model import Model
-    from edge_rnn.quantization import dequantize, quantize
+    from edge_rnn.quantization.apply import dequantize, quantize
+    from edge_rnn.quantization.search import shrink
     from edge_rnn.sampling import beam_search, generate
-    from edge_rnn.shrinking import shrink
-    from edge_rnn.stream import Stream
-    from edge_rnn.stream_bank import StreamBank
-    from edge_rnn.windowed_stream import WindowedStream
+    from edge_rnn.storage.model_file import load, save
+    from edge_rnn.streams.stream import Stream
+    from edge_rnn.streams.stream_bank import StreamBank
+    from edge_rnn.streams.windowed_stream import WindowedStream
 
 __all__ = [
     "GRU",
@@ -82,25 +82,33 @@ _HOMES = {
         "StateError",
         "UnsupportedError",
     ),
-    "files": ("load", "save"),
-    "kernels.extension": ("step",),
+    "storage.model_file": ("load", "save"),
+    "kernels.entry.user_loop": ("step",),
     "layers": ("GRU", "LSTM", "Add", "Dense", "Elman", "Embedding", "Standardize"),
     "loop.sensor_loop": ("SensorLoop",),
     "model": ("Model",),
-    "quantization": ("dequantize", "quantize"),
-    "shrinking": ("shrink",),
-    "stream": ("Stream",),
+    "quantization.apply": ("dequantize", "quantize"),
+    "quantization.search": ("shrink",),
+    "streams.stream": ("Stream",),
     "sampling": ("beam_search", "generate"),
-    "stream_bank": ("StreamBank",),
-    "windowed_stream": ("WindowedStream",),
+    "streams.stream_bank": ("StreamBank",),
+    "streams.windowed_stream": ("WindowedStream",),
 }
-_PUBLIC_MODULES = ("backend", "device", "formats", "frontend", "loop", "reference", "sampling")
+_PUBLIC_MODULES = {
+    "backend": "backend",
+    "device": "boards",
+    "formats": "formats",
+    "frontend": "frontend",
+    "loop": "loop",
+    "reference": "reference",
+    "sampling": "sampling",
+}
 _MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
     if name in _PUBLIC_MODULES:
-        return import_module(f"edge_rnn.{name}")
+        return import_module(f"edge_rnn.{_PUBLIC_MODULES[name]}")
     if name not in _MODULE_OF:
         raise AttributeError(f"module 'edge_rnn' has no attribute {name!r}")
     value = getattr(import_module(f"edge_rnn.{_MODULE_OF[name]}"), name)

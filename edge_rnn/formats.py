@@ -2,7 +2,7 @@
 
 A layer's matrix is a float32 array or one of these. ``np.asarray`` of either is the matrix that the layer computes
 with, so reference and readers need not know; kernels take the stored arrays. How a float32 matrix is turned into one of
-these is :mod:`edge_rnn.quantization`'s business.
+these is :mod:`edge_rnn.quantization.apply`'s business.
 """
 
 from __future__ import annotations

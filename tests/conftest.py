@@ -15,7 +15,7 @@ from hypothesis import settings
 from edge_rnn.errors import InputError
 from edge_rnn.layers import GRU, LSTM, Dense, Elman, Layer, Recurrent
 from edge_rnn.model import Model
-from edge_rnn.quantization import matrices, quantize
+from edge_rnn.quantization.apply import matrices, quantize
 
 pytest_plugins = ["needs", "quick_timing", "skips", "surroundings"]
 

@@ -85,21 +85,21 @@ def test_path_of_a_program_that_is_not_installed(empty_path: Path) -> None:
 
 
 def test_board_that_was_not_asked_for_is_not_linked_for() -> None:
-    from edge_rnn import device
+    from edge_rnn import boards
 
     asking = needs._asking(lambda target: ("a linker",))
     with pytest.raises(pytest.fail.Exception, match="links for aarch64"):
-        asking(device.load("raspberry_pi_4").target)
+        asking(boards.load("raspberry_pi_4").target)
 
 
 @pytest.mark.may_use("linker:raspberry_pi_4")
 def test_board_is_linked_for_by_a_test_that_asks() -> None:
-    from edge_rnn import device
+    from edge_rnn import boards
 
     asking = needs._asking(lambda target: ("a linker",))
-    assert asking(device.load("raspberry_pi_5").target) == ("a linker",)  # of the same architecture
+    assert asking(boards.load("raspberry_pi_5").target) == ("a linker",)  # of the same architecture
     with pytest.raises(pytest.fail.Exception, match="links for arm"):
-        asking(device.load("raspberry_pi_2").target)
+        asking(boards.load("raspberry_pi_2").target)
 
 
 def test_signal_is_not_sent_without_default_handling() -> None:

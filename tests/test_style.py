@@ -51,7 +51,7 @@ def test_no_tracked_file_names_a_path_of_one_machine() -> None:
 
 
 def test_command_line_prints_in_one_place_which_spells_out_what_steers_a_terminal() -> None:
-    own = {"edge_rnn/cli/console.py"}
+    own = {"edge_rnn/cli/shared/console.py"}
     commands = [path for path in MODULES if "cli" in path.relative_to(ROOT).with_suffix("").parts]
     assert len(commands) > 20
     printing = {

@@ -18,7 +18,7 @@ import numpy as np
 
 import edge_rnn
 from edge_rnn.backend import Detector, Hysteresis, Smooth
-from edge_rnn.device import files
+from edge_rnn.boards import files
 from edge_rnn.loop import Timed, sources
 
 BUS = 1

@@ -13,7 +13,7 @@ from edge_rnn.backend.event import Event
 from edge_rnn.errors import InputError
 from edge_rnn.frontend.options import MOST_CHANNELS, real, whole
 from edge_rnn.spelling import counted
-from edge_rnn.state_bytes import pack, refused, unpack
+from edge_rnn.storage.snapshot import pack, refused, unpack
 
 __all__ = ["Hysteresis"]
 

@@ -1,4 +1,4 @@
-"""The command ``edge-rnn``: one subcommand, one file.
+"""The command ``edge-rnn``: one subcommand, one file or folder.
 
 Modules here import NumPy, rich and the rest of the package inside functions, so that ``--help`` and a mistyped option
 answer at once, also on a small computer.
@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Any, NoReturn
 
-from edge_rnn.cli.console import warn
+from edge_rnn.cli.shared.console import warn
 from edge_rnn.errors import EdgeRnnError, UnsupportedError
 from edge_rnn.printable import printable
 
@@ -39,6 +39,7 @@ _COMMANDS = (
     "fit",
     "doctor",
 )
+_MODULES = {"serve": "run.serve", "setup": "run.setup"}
 _DEBUG_VARIABLE = "EDGE_RNN_DEBUG"
 _EPILOG = """\
 examples:
@@ -113,11 +114,11 @@ def _dispatch(arguments: list[str]) -> int:
     subparsers = parser.add_subparsers(metavar="COMMAND", title="commands", dest="command")
     command = next((argument for argument in arguments if not argument.startswith("-")), "")
     for name in _COMMANDS:
-        import_module(f"edge_rnn.cli.{name.replace('-', '_')}").add(subparsers)
+        import_module(f"edge_rnn.cli.{_MODULES.get(name, name.replace('-', '_'))}").add(subparsers)
     if command not in _COMMANDS:  # looking for what is installed beside us takes longer than all else here
-        from edge_rnn.cli import extensions
+        from edge_rnn import plugins
 
-        missing = extensions.add_commands(subparsers)
+        missing = plugins.add_commands(subparsers)
         if command in missing:
             raise UnsupportedError(missing[command])
     args, left = parser.parse_known_args(arguments)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from edge_rnn.spelling import counted
 
 if TYPE_CHECKING:
-    from edge_rnn.device_profile import Device
+    from edge_rnn.boards.profile import Device
 
 __all__ = ["add"]
 
@@ -38,23 +38,23 @@ def add(subparsers: Any) -> None:
 
 
 def _devices(parser: argparse.ArgumentParser, args: argparse.Namespace) -> int:
-    from edge_rnn import device
+    from edge_rnn import boards
 
     if not args.action:
         _list(args.json)
         return 0
     if len(args.action) != 2 or args.action[0] != "show":
         parser.error(f"got {' '.join(args.action)!r}, expected nothing or show NAME")
-    _show(device.load(args.action[1]), args.json)
+    _show(boards.load(args.action[1]), args.json)
     return 0
 
 
 def _list(as_json: bool) -> None:
-    from edge_rnn import device
-    from edge_rnn.cli.console import make_console, print_json, print_table
+    from edge_rnn import boards
+    from edge_rnn.cli.shared.console import make_console, print_json, print_table
 
-    known = [device.load(name) for name in device.names()]
-    here = device.here()
+    known = [boards.load(name) for name in boards.names()]
+    here = boards.here()
     if as_json:
         print_json({"here": here.name if here else None, "devices": [_as_json(each) for each in known]})
         return
@@ -76,19 +76,19 @@ def _list(as_json: bool) -> None:
     console = make_console()
     print_table(console, table)
     told = f"* this machine: {here.title}" if here else "This machine is none of these."
-    console.print(f"\n{told}. edge-rnn devices show NAME explains one; its page lies in {device.files()}.")
+    console.print(f"\n{told}. edge-rnn devices show NAME explains one; its page lies in {boards.files()}.")
 
 
 def _show(each: Device, as_json: bool) -> None:
-    from edge_rnn import device
-    from edge_rnn.cli.console import make_console, print_facts, print_json, print_table
+    from edge_rnn import boards
+    from edge_rnn.cli.shared.console import make_console, print_facts, print_json, print_table
 
     if as_json:
         print_json(_as_json(each))
         return
     from rich.table import Table
 
-    target, page = each.target, device.files() / each.name / "README.md"
+    target, page = each.target, boards.files() / each.name / "README.md"
     console = make_console()
     facts = {
         "device": each.name,

@@ -47,7 +47,7 @@ def add(subparsers: Any) -> None:
 
 
 def _doctor(args: argparse.Namespace) -> int:
-    from edge_rnn.cli.console import print_json
+    from edge_rnn.cli.shared.console import print_json
 
     found = _examination()
     if args.json:
@@ -59,7 +59,7 @@ def _doctor(args: argparse.Namespace) -> int:
 
 def _examination() -> dict[str, Any]:
     from edge_rnn import __version__
-    from edge_rnn.cli import machine
+    from edge_rnn.bench import machine
 
     packages = machine.packages()
     reason = machine.calls()
@@ -96,7 +96,7 @@ def _kept(cache: Mapping[str, Any]) -> str:
 
 
 def _print(found: dict[str, Any]) -> None:
-    from edge_rnn.cli.console import make_console, print_facts, spell_bytes
+    from edge_rnn.cli.shared.console import make_console, print_facts, spell_bytes
 
     target, cache = found["target"], found["cache"]
     console = make_console()

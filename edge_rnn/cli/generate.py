@@ -7,8 +7,8 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from edge_rnn.cli.console import say
-from edge_rnn.cli.options import positive_int
+from edge_rnn.cli.shared.console import say
+from edge_rnn.cli.shared.options import positive_int
 from edge_rnn.errors import InputError
 from edge_rnn.printable import printable
 
@@ -69,8 +69,8 @@ def add(subparsers: Any) -> None:
 
 
 def _generate(args: argparse.Namespace) -> int:
-    from edge_rnn.files import load
     from edge_rnn.sampling.symbols import alphabet
+    from edge_rnn.storage.model_file import load
 
     sampling = {name: getattr(args, name) for name in _SAMPLING if getattr(args, name) is not None}
     if args.beam and sampling:
@@ -88,7 +88,7 @@ def _generate(args: argparse.Namespace) -> int:
         _search(model, prompt, stop, args, words)
         return 0
     from edge_rnn.sampling import Sampler
-    from edge_rnn.stream import Stream
+    from edge_rnn.streams.stream import Stream
 
     stream, seed = Stream(model), sampling.pop("seed", 0)
     for place in range(args.count):
@@ -103,7 +103,7 @@ def _generate(args: argparse.Namespace) -> int:
 
 def _search(model: Model, prompt: list[int], stop: list[Any], args: argparse.Namespace, words: _Words) -> None:
     from edge_rnn.sampling import beam_search
-    from edge_rnn.stream import Stream
+    from edge_rnn.streams.stream import Stream
 
     options = {"width": args.beam, "max_length": args.max_length, "length_penalty": args.length_penalty or 0.0}
     for text in beam_search(Stream(model), prompt, stop=stop, **options)[: args.count]:

@@ -41,10 +41,10 @@ def add(subparsers: Any) -> None:
 
 
 def _warm_up(parser: argparse.ArgumentParser, args: argparse.Namespace) -> int:
-    from edge_rnn.cli.console import say, spell_ns, warn
-    from edge_rnn.files import load
-    from edge_rnn.kernels import library
-    from edge_rnn.plan import plan_of
+    from edge_rnn.cli.shared.console import say, spell_ns, warn
+    from edge_rnn.kernels.entry import object_cache
+    from edge_rnn.storage.model_file import load
+    from edge_rnn.streams.plan import plan_of
 
     if not args.models and not args.all:
         parser.error("expected a MODEL or --all")
@@ -55,12 +55,12 @@ def _warm_up(parser: argparse.ArgumentParser, args: argparse.Namespace) -> int:
     width = max(map(len, names))
     start, compiled = time.perf_counter(), 0
     for name in names:
-        loaded = library.load(name)
+        loaded = object_cache.load(name)
         compiled += not loaded.cached
         how = "cached" if loaded.cached else "compiled"
         say(f"{name:{width}}  {how:8}  {spell_ns(loaded.seconds * 1e9)}", flush=True)
     taken = spell_ns((time.perf_counter() - start) * 1e9)
-    cache = library.cache_directory()
+    cache = object_cache.cache_directory()
     say(f"{len(names)} kernels, {compiled} compiled, {taken}, in {cache.path}")
     if compiled and not cache.writable:
         warn(f"the compiled kernels cannot be kept: {cache.reason}.")

@@ -12,7 +12,7 @@ from edge_rnn.errors import InputError, StateError
 from edge_rnn.frontend.front_end import Array, FrontEnd
 from edge_rnn.frontend.options import fits_memory, fits_rate
 from edge_rnn.spelling import counted
-from edge_rnn.state_bytes import pack, unpack
+from edge_rnn.storage.snapshot import pack, unpack
 
 __all__ = ["MOST_STAGES", "Chain"]
 

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from edge_rnn.arrays import float32_array
 from edge_rnn.errors import InputError
-from edge_rnn.state_bytes import pack, refused, unpack
+from edge_rnn.storage.snapshot import pack, refused, unpack
 
 __all__ = ["Array", "FrontEnd"]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from edge_rnn.loop.backoff import Backoff, spell_delay
-from edge_rnn.loop.clock import Clock
-from edge_rnn.loop.counters import Counters
-from edge_rnn.loop.hanging import close_aside
-from edge_rnn.loop.journal import Journal
+from edge_rnn.loop.input.hanging import close_aside
 from edge_rnn.loop.protocols import Array, Sink, SinkClosed
+from edge_rnn.loop.report.counters import Counters
+from edge_rnn.loop.report.journal import Journal
+from edge_rnn.loop.system.clock import Clock
 from edge_rnn.spelling import counted
 
 __all__ = ["Outlet"]

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from edge_rnn.loop.chores import Chores
-from edge_rnn.loop.clock import Clock
-from edge_rnn.loop.collector import SlackCollector
-from edge_rnn.loop.counters import Counters
-from edge_rnn.loop.feed import Feed
-from edge_rnn.loop.log_histogram import LogHistogram
+from edge_rnn.loop.input.feed import Feed
 from edge_rnn.loop.outlet import Outlet
+from edge_rnn.loop.persist.chores import Chores
+from edge_rnn.loop.report.counters import Counters
+from edge_rnn.loop.report.log_histogram import LogHistogram
 from edge_rnn.loop.schedule import Policy, Schedule, decide
 from edge_rnn.loop.stepper import Stepper
+from edge_rnn.loop.system.clock import Clock
+from edge_rnn.loop.system.garbage import SlackCollector
 
 __all__ = ["Pace"]
 

@@ -11,24 +11,24 @@ from typing import Any
 import numpy as np
 
 from edge_rnn.errors import InputError
-from edge_rnn.loop.checks import ON_MISMATCH, Checks, OnMismatch
-from edge_rnn.loop.chores import Chores
-from edge_rnn.loop.clock import Clock, SystemClock
-from edge_rnn.loop.collector import COLLECT, Collect, off_the_hot_path
-from edge_rnn.loop.counters import Counters
-from edge_rnn.loop.feed import DirectFeed, Feed
-from edge_rnn.loop.journal import Journal
-from edge_rnn.loop.log_histogram import LogHistogram
+from edge_rnn.loop.input.checks import ON_MISMATCH, Checks, OnMismatch
+from edge_rnn.loop.input.feed import DirectFeed, Feed
+from edge_rnn.loop.input.rhythm import Rhythm
+from edge_rnn.loop.input.thread_feed import ThreadFeed
 from edge_rnn.loop.outlet import Outlet
 from edge_rnn.loop.pace import Pace
+from edge_rnn.loop.persist.chores import Chores
 from edge_rnn.loop.protocols import Array, Sink, Source
-from edge_rnn.loop.reader import ThreadFeed
-from edge_rnn.loop.realtime import Realtime, applied
-from edge_rnn.loop.rhythm import Rhythm
+from edge_rnn.loop.report.counters import Counters
+from edge_rnn.loop.report.journal import Journal
+from edge_rnn.loop.report.log_histogram import LogHistogram
 from edge_rnn.loop.schedule import POLICIES, Policy
-from edge_rnn.loop.signals import handled
 from edge_rnn.loop.stepper import ON_BAD, OnBad, Stepper
-from edge_rnn.stream import Stream
+from edge_rnn.loop.system.clock import Clock, SystemClock
+from edge_rnn.loop.system.garbage import COLLECT, Collect, off_the_hot_path
+from edge_rnn.loop.system.realtime import Realtime, applied
+from edge_rnn.loop.system.signals import handled
+from edge_rnn.streams.stream import Stream
 
 __all__ = ["SensorLoop"]
 

@@ -8,18 +8,18 @@ from typing import Literal, get_args
 import numpy as np
 
 from edge_rnn.errors import InputError
-from edge_rnn.loop.checks import Checks
-from edge_rnn.loop.clock import Clock
-from edge_rnn.loop.counters import Counters
-from edge_rnn.loop.feed import Feed
-from edge_rnn.loop.journal import Journal
-from edge_rnn.loop.log_histogram import LogHistogram
+from edge_rnn.loop.input.checks import Checks
+from edge_rnn.loop.input.feed import Feed
+from edge_rnn.loop.input.rhythm import Rhythm
+from edge_rnn.loop.input.ring import Item
 from edge_rnn.loop.outlet import Outlet
 from edge_rnn.loop.protocols import Array
-from edge_rnn.loop.rhythm import Rhythm
-from edge_rnn.loop.ring import Item
-from edge_rnn.sample_times import spell_seconds
-from edge_rnn.stream import Stream
+from edge_rnn.loop.report.counters import Counters
+from edge_rnn.loop.report.journal import Journal
+from edge_rnn.loop.report.log_histogram import LogHistogram
+from edge_rnn.loop.system.clock import Clock
+from edge_rnn.recordings.times import spell_seconds
+from edge_rnn.streams.stream import Stream
 
 __all__ = ["ON_BAD", "OnBad", "Stepper"]
 

@@ -13,8 +13,8 @@ from edge_rnn.errors import InputError
 from edge_rnn.sampling.generated import Generated
 from edge_rnn.sampling.sampler import Stop, positive_int, starting_prompt, stop_rows
 from edge_rnn.sampling.symbols import Prompt, alphabet, samples
-from edge_rnn.stream import Stream
-from edge_rnn.stream_bank import MAX_STREAMS, StreamBank
+from edge_rnn.streams.stream import Stream
+from edge_rnn.streams.stream_bank import MAX_STREAMS, StreamBank
 
 __all__ = ["beam_search"]
 

@@ -11,11 +11,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from edge_rnn.arrays import float32_array, refusal
 from edge_rnn.errors import InputError, UnsupportedError
-from edge_rnn.kernels import library
-from edge_rnn.kernels.driver import not_done
+from edge_rnn.kernels.entry import object_cache
+from edge_rnn.kernels.program.driver import not_done
 from edge_rnn.spelling import counted
-from edge_rnn.stream import Stream
-from edge_rnn.stream_claim import check_alone
+from edge_rnn.streams.claim import check_alone
+from edge_rnn.streams.stream import Stream
 
 __all__ = ["rollout"]
 
@@ -70,4 +70,4 @@ def rollout(stream: Stream, x: ArrayLike, steps: int) -> Array:
 def _loop() -> Callable[[int, int, int, int], int]:
     """Through CFUNCTYPE, which releases the GIL."""
     pointer, size = ctypes.c_void_p, ctypes.c_ssize_t
-    return ctypes.CFUNCTYPE(size, pointer, pointer, pointer, size)(library.load("rollout").address)
+    return ctypes.CFUNCTYPE(size, pointer, pointer, pointer, size)(object_cache.load("rollout").address)

@@ -11,17 +11,17 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from edge_rnn.errors import InputError
-from edge_rnn.kernels import library
-from edge_rnn.kernels.choose import ONE, Choice
-from edge_rnn.kernels.driver import not_done
-from edge_rnn.kernels.generate import Outcome
-from edge_rnn.one_thread import OneThread
-from edge_rnn.plan import aligned
+from edge_rnn.kernels.entry import object_cache
+from edge_rnn.kernels.program.driver import not_done
+from edge_rnn.kernels.writing.choose import ONE, Choice
+from edge_rnn.kernels.writing.generate import Outcome
 from edge_rnn.sampling.generated import Generated
 from edge_rnn.sampling.symbols import Prompt, alphabet, encode, number
 from edge_rnn.spelling import counted
-from edge_rnn.stream import Stream
-from edge_rnn.stream_claim import check_alone
+from edge_rnn.streams.claim import check_alone
+from edge_rnn.streams.one_thread import OneThread
+from edge_rnn.streams.plan import aligned
+from edge_rnn.streams.stream import Stream
 
 __all__ = ["Sampler", "Stop", "generate", "generate_iter", "positive_int", "starting_prompt", "stop_rows"]
 
@@ -129,7 +129,7 @@ class Sampler:
             self._table[word] = array.ctypes.data
         words = {
             Choice.HANDLE: stream.handle,
-            Choice.ADVANCE: library.load("advance").address,
+            Choice.ADVANCE: object_cache.load("advance").address,
             Choice.SYMBOLS: count,
             Choice.ONE_HOT: found.one_hot,
             Choice.SHARES_GIVEN: found.shares_given,
@@ -296,5 +296,5 @@ def _number(name: str, value: float, low: float, high: float, otherwise: str = "
 def _loop() -> Callable[..., int]:
     """Through CFUNCTYPE, which releases the GIL."""
     pointer, size = ctypes.c_void_p, ctypes.c_ssize_t
-    address = library.load("generate").address
+    address = object_cache.load("generate").address
     return ctypes.CFUNCTYPE(size, pointer, pointer, size, pointer, pointer, size, size)(address)

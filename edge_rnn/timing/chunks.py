@@ -1,10 +1,10 @@
 """Chunks of many steps between calibrations, those that something disturbed left out.
 
 A chunk is some 0.4 ms of steps. A calibration, some 15 µs, stands before and after each: the compiled read loop
-(:mod:`edge_rnn.kernels.read`) over 8 kB, which the nearest cache holds. It slows down both with the clock and with a
-neighbour on the same core, who takes load slots away; a chain of dependent additions would miss the neighbour. A chunk
-that stands beside a calibration slower than the quickest of the run by more than 5 % does not count. What is to be
-compared takes turns within one run.
+(:mod:`edge_rnn.kernels.program.read_weights`) over 8 kB, which the nearest cache holds. It slows down both with the
+clock and with a neighbour on the same core, who takes load slots away; a chain of dependent additions would miss the
+neighbour. A chunk that stands beside a calibration slower than the quickest of the run by more than 5 % does not count.
+What is to be compared takes turns within one run.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from edge_rnn.timing.latency import collector_off
 
 if TYPE_CHECKING:
-    from edge_rnn.stream import Stream
+    from edge_rnn.streams.stream import Stream
 
 __all__ = ["Chunks", "Make", "calls", "reads", "runs", "time_chunks", "turns"]
 
@@ -153,8 +153,8 @@ def reads(block: Array) -> Make:
     ``block`` is aligned to 8 floats, and ``n`` a multiple of 8. It has to have been written to: memory that the system
     has not handed out yet is one page of zeros, in the nearest cache.
     """
-    from edge_rnn.kernels.read import ReadRecord
-    from edge_rnn.plan import aligned
+    from edge_rnn.kernels.program.read_weights import ReadRecord
+    from edge_rnn.streams.plan import aligned
 
     sums, read = aligned(24), _reader()
 
@@ -207,7 +207,7 @@ def _calibrate() -> int:
 
 @cache
 def _calibration() -> tuple[Callable[[], Any], Callable[[], Any]]:
-    from edge_rnn.plan import aligned
+    from edge_rnn.streams.plan import aligned
 
     block = aligned(_CALIBRATION_BYTES // 4)
     block.fill(1)
@@ -217,6 +217,6 @@ def _calibration() -> tuple[Callable[[], Any], Callable[[], Any]]:
 
 @cache
 def _reader() -> Callable[..., None]:
-    from edge_rnn.kernels import library
+    from edge_rnn.kernels.entry import object_cache
 
-    return ctypes.CFUNCTYPE(None, *(ctypes.c_void_p,) * 3)(library.load("read").address)
+    return ctypes.CFUNCTYPE(None, *(ctypes.c_void_p,) * 3)(object_cache.load("read").address)

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from edge_rnn_export.building.builder import Built, build
-    from edge_rnn_export.export import to_onnx
-    from edge_rnn_export.json_reader import from_json
-    from edge_rnn_export.keras_reader import from_keras
-    from edge_rnn_export.onnx_reader import from_onnx
-    from edge_rnn_export.ort_format import to_ort
-    from edge_rnn_export.ort_stream import OrtStream
-    from edge_rnn_export.report import Report
-    from edge_rnn_export.tflite_reader import from_tflite
-    from edge_rnn_export.torch_reader import from_torch
-    from edge_rnn_export.verifying import verify
+    from edge_rnn_export.exporting.onnx_file import to_onnx
+    from edge_rnn_export.exporting.ort_file import to_ort
+    from edge_rnn_export.readers.json.reader import from_json
+    from edge_rnn_export.readers.keras.reader import from_keras
+    from edge_rnn_export.readers.onnx.reader import from_onnx
+    from edge_rnn_export.readers.tflite.reader import from_tflite
+    from edge_rnn_export.readers.torch.reader import from_torch
+    from edge_rnn_export.runtime.ort_stream import OrtStream
+    from edge_rnn_export.verification.check import verify
+    from edge_rnn_export.verification.report import Report
 
 __all__ = [
     "Built",
@@ -40,17 +40,17 @@ __all__ = [
 # A module with the name of a function would take its place as soon as it is loaded.
 _MODULE_OF = {
     "Built": "building.builder",
-    "OrtStream": "ort_stream",
-    "Report": "report",
+    "OrtStream": "runtime.ort_stream",
+    "Report": "verification.report",
     "build": "building.builder",
-    "from_json": "json_reader",
-    "from_keras": "keras_reader",
-    "from_onnx": "onnx_reader",
-    "from_tflite": "tflite_reader",
-    "from_torch": "torch_reader",
-    "to_onnx": "export",
-    "to_ort": "ort_format",
-    "verify": "verifying",
+    "from_json": "readers.json.reader",
+    "from_keras": "readers.keras.reader",
+    "from_onnx": "readers.onnx.reader",
+    "from_tflite": "readers.tflite.reader",
+    "from_torch": "readers.torch.reader",
+    "to_onnx": "exporting.onnx_file",
+    "to_ort": "exporting.ort_file",
+    "verify": "verification.check",
 }
 
 

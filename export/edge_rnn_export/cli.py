@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from edge_rnn.cli.console import say
+from edge_rnn.cli.shared.console import say
 from edge_rnn.errors import InputError
 from edge_rnn.spelling import counted
 
@@ -147,8 +147,8 @@ def _add_samples(parser: Any) -> None:
 
 
 def _import(args: argparse.Namespace) -> int:
-    from edge_rnn.files import save
-    from edge_rnn_export.importing import import_file
+    from edge_rnn.storage.model_file import save
+    from edge_rnn_export.readers.by_file_name import import_file
 
     if Path(args.output).exists() and Path(args.output).samefile(args.file):
         raise InputError(f"import would write {args.output} over what it reads; give -o another name.")
@@ -180,8 +180,8 @@ def _import(args: argparse.Namespace) -> int:
 
 
 def _export(args: argparse.Namespace) -> int:
-    from edge_rnn.files import load
-    from edge_rnn_export.export import to_onnx
+    from edge_rnn.storage.model_file import load
+    from edge_rnn_export.exporting.onnx_file import to_onnx
 
     output = args.output or str(Path(args.model).with_suffix(".onnx"))
     if Path(output).exists() and Path(output).samefile(args.model):
@@ -196,8 +196,8 @@ def _export(args: argparse.Namespace) -> int:
 
 
 def _verify(args: argparse.Namespace) -> int:
-    from edge_rnn.files import load
-    from edge_rnn_export.verifying import verify
+    from edge_rnn.storage.model_file import load
+    from edge_rnn_export.verification.check import verify
 
     model = load(args.model)
     report = verify(model, args.graph, steps=args.steps, xs=_recording(args, model))
@@ -207,7 +207,7 @@ def _verify(args: argparse.Namespace) -> int:
 
 def _recording(args: argparse.Namespace, model: Any) -> Any:
     """Samples of ``--recording``, or None."""
-    from edge_rnn.cli.recordings import read_recording
+    from edge_rnn.recordings.files import read_recording
 
     return None if args.recording is None else read_recording(args.recording, model, any_rate=True).xs
 

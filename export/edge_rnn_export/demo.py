@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_rnn.model import Model
-from edge_rnn_export.export import to_onnx
-from edge_rnn_export.ort import bound_step, session
+from edge_rnn_export.exporting.onnx_file import to_onnx
+from edge_rnn_export.runtime.session import bound_step, session
 
 __all__ = ["onnx_side"]
 

@@ -7,9 +7,9 @@
 
 What is pruned stays so: the products with what was dropped are taken with zeros, and only what was kept learns. What is
 rounded learns through a straight-through estimator [1]_: the forward pass computes with the rounded weights, the
-gradient goes to the float32 weights that they were rounded from. The rounding is that of ``edge_rnn.rounding``, so the
-file holds what was trained, to the bit. The vectors that weights are multiplied with are rounded by ``Stream`` alone:
-all figures have it, the training has not.
+gradient goes to the float32 weights that they were rounded from. The rounding is that of
+``edge_rnn.quantization.rounding``, so the file holds what was trained, to the bit. The vectors that weights are
+multiplied with are rounded by ``Stream`` alone: all figures have it, the training has not.
 
 Training is that of ``train_wrist.py``, on its recordings, which it fetches in the same way. Number of epochs and
 learning rate were chosen by ``--validate`` and are the same for every format; the test recordings,
@@ -40,9 +40,10 @@ from streams import Network, fit
 from torch.func import functional_call
 from train_wrist import CHUNK, FOLDS, HIDDEN, INPUT_NAMES, LABELS, SEED, Recordings, fetch, joined, streams, train
 
-from edge_rnn import EdgeRnnError, Model, Stream, dequantize, device, load, quantize, rounding, save
+from edge_rnn import EdgeRnnError, Model, Stream, dequantize, device, load, quantize, save
 from edge_rnn.formats import PANEL, Matrix, Sparse
-from edge_rnn.quantization import matrices
+from edge_rnn.quantization import rounding
+from edge_rnn.quantization.apply import matrices
 from edge_rnn_export import from_torch
 
 __all__ = ["main"]

@@ -24,7 +24,8 @@ from reber_score import BACK, score
 from torch import nn
 from torch.nn import functional
 
-from edge_rnn import Model, files
+from edge_rnn import Model
+from edge_rnn.storage import model_file
 from edge_rnn_export import from_torch
 
 __all__ = ["main", "train"]
@@ -101,7 +102,7 @@ def main(arguments: Iterable[str] | None = None) -> None:
             model = train(cell, seed)
             trained_s = time.perf_counter() - started_s
             if seed == 0:
-                files.save(model, out / f"{cell}.safetensors")
+                model_file.save(model, out / f"{cell}.safetensors")
             print(f"{cell:6}seed {seed}: {score(model)}; {model.parameters} numbers, {trained_s:.0f} s", flush=True)
 
 

@@ -33,8 +33,9 @@ import torch
 from numpy.typing import NDArray
 from streams import Network, fit
 
-from edge_rnn import atomic, files, reference
+from edge_rnn import atomic, reference
 from edge_rnn.model import Model
+from edge_rnn.storage import model_file
 from edge_rnn_export import from_torch
 
 __all__ = ["main"]
@@ -251,7 +252,7 @@ def main(arguments: Iterable[str] | None = None) -> None:
         started_s = time.perf_counter()
         model = train(cell, recordings.train)
         trained_s = time.perf_counter() - started_s
-        files.save(model, out / f"{cell}.safetensors")
+        model_file.save(model, out / f"{cell}.safetensors")
         print(f"{cell:6}{score(model, stream)}; {model.parameters} numbers, trained in {trained_s:.0f} s", flush=True)
 
 

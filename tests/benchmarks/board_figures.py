@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from report import insert, markdown
 
 import edge_rnn
-from edge_rnn import Model, device
-from edge_rnn.cli.bench_table import CELLS, table
-from edge_rnn.cli.console import spell_ns
-from edge_rnn.fitting import fit
-from edge_rnn.fitting.step_time import METHODS
+from edge_rnn import Model, boards
+from edge_rnn.bench.networks import CELLS, table
+from edge_rnn.boards.fitting import fit
+from edge_rnn.boards.fitting.step_time import METHODS
+from edge_rnn.cli.shared.console import spell_ns
 
 BEGIN, END = "<!-- fit -->", "<!-- /fit -->"
 
@@ -23,10 +23,10 @@ def main() -> int:
     parser.add_argument("--write", action="store_true", help="put the tables into the pages, else print them")
     args = parser.parse_args()
     models = list(networks())
-    for name in args.device or device.names():
-        text = "\n".join(page(device.load(name), models)) + "\n"
+    for name in args.device or boards.names():
+        text = "\n".join(page(boards.load(name), models)) + "\n"
         if args.write:
-            insert(device.files() / name / "README.md", text, BEGIN, END)
+            insert(boards.files() / name / "README.md", text, BEGIN, END)
         else:
             print(text)
     return 0
@@ -34,12 +34,12 @@ def main() -> int:
 
 def networks() -> Iterator[tuple[str, Model]]:
     """What is told of: the smart watch's network and two of the benchmark's table."""
-    yield "`smart_watch/gru`", edge_rnn.load(device.files() / "smart_watch" / "gru.safetensors")
+    yield "`smart_watch/gru`", edge_rnn.load(boards.files() / "smart_watch" / "gru.safetensors")
     for entry in table(["lstm"], [(16, 64), (64, 256)]):
         yield f"{CELLS[entry.cell]} ({entry.input_size}, {entry.hidden_size}), Dense 4", entry.model
 
 
-def page(board: device.Device, models: list[tuple[str, Model]]) -> Iterator[str]:
+def page(board: boards.Device, models: list[tuple[str, Model]]) -> Iterator[str]:
     rows, methods = [], {}
     for name, model in models:
         found = fit(model, board)

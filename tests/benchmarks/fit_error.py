@@ -23,14 +23,14 @@ from typing import Any
 import numpy as np
 
 import edge_rnn
-from edge_rnn import device
-from edge_rnn.cli.bench_conditions import conditions
-from edge_rnn.cli.bench_measure import samples
-from edge_rnn.cli.bench_table import CELLS, table
-from edge_rnn.cli.console import spell_ns
-from edge_rnn.fitting.program import program
-from edge_rnn.fitting.step_time import METHODS, step_time
-from edge_rnn.kernels import library
+from edge_rnn import boards
+from edge_rnn.bench.conditions import conditions
+from edge_rnn.bench.networks import CELLS, table
+from edge_rnn.bench.step import samples
+from edge_rnn.boards.fitting.program import program
+from edge_rnn.boards.fitting.step_time import METHODS, step_time
+from edge_rnn.cli.shared.console import spell_ns
+from edge_rnn.kernels.entry import object_cache
 from edge_rnn.timing import reads, runs, time_chunks
 
 AVX2 = "+avx,+avx2,+fma,+f16c,+bmi,+bmi2,+lzcnt,+movbe,+popcnt,+sse3,+ssse3,+sse4.1,+sse4.2"
@@ -94,15 +94,15 @@ def measure() -> Iterator[dict[str, Any]]:
         }
 
 
-def this_machine() -> device.Device:
+def this_machine() -> boards.Device:
     """A profile of this machine: Intel's core from 2021 on, with what can be found out about it."""
     import llvmlite.binding as llvm
 
-    host, clock = library.host(), clock_hz()
+    host, clock = object_cache.host(), clock_hz()
     caches = [_cache_bytes(level) for level in (1, 2, 3)]
     wide = host.register_bits == 512
     found = replace(
-        device.load("x86_64_v3"),
+        boards.load("x86_64_v3"),
         triple=host.triple,
         cpu=host.cpu,
         features=host.features,
@@ -125,7 +125,7 @@ def clock_hz() -> float:
 
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
-    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(CHAIN), library.host().machine())
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(CHAIN), object_cache.host().machine())
     engine.finalize_object()
     chain = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)(engine.get_function_address("chain"))
     count, best = 1_000_000, float("inf")

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 import edge_rnn
-from edge_rnn.cli.machine import processor
-from edge_rnn.quantization import drift
+from edge_rnn.bench.machine import processor
+from edge_rnn.quantization.apply import drift
 
 FORMATS = ("float16", "int8", "w8a8", "int4")
 DTLN_NODES = {

@@ -13,11 +13,11 @@ import numpy as np
 from report import PACKAGES, insert, markdown
 
 import edge_rnn
-from edge_rnn.cli.bench_conditions import conditions
-from edge_rnn.cli.bench_measure import samples
-from edge_rnn.cli.bench_table import CELLS, SHAPES, table
-from edge_rnn.cli.console import spell_ns
-from edge_rnn.quantization import matrices
+from edge_rnn.bench.conditions import conditions
+from edge_rnn.bench.networks import CELLS, SHAPES, table
+from edge_rnn.bench.step import samples
+from edge_rnn.cli.shared.console import spell_ns
+from edge_rnn.quantization.apply import matrices
 from edge_rnn.timing import calls, runs, time_chunks, turns
 from edge_rnn_export.rivals.int8 import int8_rivals
 

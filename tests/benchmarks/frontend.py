@@ -19,7 +19,7 @@ import numpy as np
 from report import markdown
 
 from edge_rnn.backend import Detector, Hysteresis, Majority, Smooth
-from edge_rnn.cli.bench_conditions import conditions, spell_conditions
+from edge_rnn.bench.conditions import conditions, spell_conditions
 from edge_rnn.frontend import FrontEnd, parse
 from edge_rnn.timing import collector_off
 

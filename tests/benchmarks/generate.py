@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 import edge_rnn
-from edge_rnn.cli.bench_conditions import conditions, spell_conditions
-from edge_rnn.cli.console import spell_ns
+from edge_rnn.bench.conditions import conditions, spell_conditions
+from edge_rnn.cli.shared.console import spell_ns
 from edge_rnn.sampling import Sampler
 from edge_rnn.timing import Make, runs, time_chunks
 

@@ -12,12 +12,12 @@ import numpy as np
 from report import markdown
 
 import edge_rnn
-from edge_rnn.cli.bench_conditions import conditions
-from edge_rnn.cli.console import spell_ns
-from edge_rnn.cli.options import cpus, positive_float, positive_int
+from edge_rnn.bench.conditions import conditions
+from edge_rnn.cli.shared.console import spell_ns
+from edge_rnn.cli.shared.options import cpus, positive_float, positive_int
 from edge_rnn.loop import LogHistogram, Realtime, SensorLoop, sinks, sources
-from edge_rnn.loop.collector import off_the_hot_path
-from edge_rnn.loop.realtime import applied
+from edge_rnn.loop.system.garbage import off_the_hot_path
+from edge_rnn.loop.system.realtime import applied
 
 SLICE_S = 5.0
 COLUMNS = ("p50", "p99", "p99.9", "max")

@@ -13,13 +13,13 @@ import numpy as np
 from report import PACKAGES, insert, markdown
 
 import edge_rnn
-from edge_rnn.cli.bench_conditions import conditions
-from edge_rnn.cli.bench_measure import samples
-from edge_rnn.cli.bench_table import CELLS, table
-from edge_rnn.cli.console import spell_ns
+from edge_rnn.bench.conditions import conditions
+from edge_rnn.bench.networks import CELLS, table
+from edge_rnn.bench.step import samples
+from edge_rnn.cli.shared.console import spell_ns
 from edge_rnn.timing import Make, calls, time_chunks, turns
-from edge_rnn_export.onnx_writer import build_graph
-from edge_rnn_export.ort import bound_step, session
+from edge_rnn_export.runtime.session import bound_step, session
+from edge_rnn_export.writers.onnx.graph import build_graph
 
 SHAPES = ((16, 64), (40, 128), (64, 256), (128, 512))
 TARGETS = {

@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from edge_rnn.bench.networks import CELLS
 from edge_rnn.cli import main as edge_rnn_command
-from edge_rnn.cli.bench_table import CELLS
-from edge_rnn.cli.console import spell_ns
+from edge_rnn.cli.shared.console import spell_ns
 
 BEGIN, END = "<!-- benchmark -->", "<!-- /benchmark -->"
 RIVALS = ("LiteRT", "onnxruntime, I/O binding", "onnxruntime", "PyTorch", "NumPy")

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 import needs
-from edge_rnn import LSTM, Dense, Model, Stream, device, reference
+from edge_rnn import LSTM, Dense, Model, Stream, boards, reference
 from edge_rnn_export import build
 
 pytestmark = pytest.mark.emulated
@@ -223,7 +223,7 @@ def test_dot_products_are_kept_from_processors_without_them(model_of: ModelOf, t
     unasked = run([emulator, "-cpu", "cortex-a53", str(program(tmp_path, system))], input=text)
     assert unasked.returncode == -4  # SIGILL
     for board in ("raspberry_pi_zero_2w", "raspberry_pi_3", "raspberry_pi_4"):
-        assert device.load(board).target.dot == "mla"
+        assert boards.load(board).target.dot == "mla"
 
 
 @pytest.fixture(scope="session")

@@ -17,22 +17,22 @@ from hypothesis import strategies as st
 
 import edge_rnn
 import needs
-from edge_rnn import Model, Stream, device
+from edge_rnn import Model, Stream, boards
+from edge_rnn.boards.fitting import FORMATS, TIME_SHARE, fit, listing, pipeline, remedies
+from edge_rnn.boards.fitting.memory import PROGRAM_SHARE, ways
+from edge_rnn.boards.fitting.program import program
+from edge_rnn.boards.fitting.reading import reading
+from edge_rnn.boards.fitting.repeats import Repeat, fold
+from edge_rnn.boards.fitting.step_time import METHODS, step_time
+from edge_rnn.boards.fitting.trace import image, trace
+from edge_rnn.boards.fitting.vex import without_vectors
 from edge_rnn.cli import main
 from edge_rnn.errors import UnsupportedError
-from edge_rnn.fitting import FORMATS, TIME_SHARE, fit, listing, pipeline, remedies
-from edge_rnn.fitting.memory import PROGRAM_SHARE, ways
-from edge_rnn.fitting.program import program
-from edge_rnn.fitting.reading import reading
-from edge_rnn.fitting.repeats import Repeat, fold
-from edge_rnn.fitting.step_time import METHODS, step_time
-from edge_rnn.fitting.trace import image, trace
-from edge_rnn.fitting.vex import without_vectors
-from edge_rnn.kernels import library
+from edge_rnn.kernels.entry import object_cache
 from grids import thinned
 
 GRU = Path(__file__).parents[2] / "devices" / "smart_watch" / "gru.safetensors"
-NAMES = tuple(name for name in device.names() if name != "wasm32")
+NAMES = tuple(name for name in boards.names() if name != "wasm32")
 
 # A step's time is estimated with LLVM's tools if they are there; some tests need them.
 pytestmark = pytest.mark.may_use("llvm-mca", "llvm-objdump")
@@ -78,7 +78,7 @@ MULTIPLY_ADD = {
 
 
 def _executed(model: Model, name: str) -> list[str]:
-    compiled = program(model, device.load(name))
+    compiled = program(model, boards.load(name))
     loaded = image(compiled)
     known = listing.listing(compiled, loaded)
     if name.endswith(("x86_64", "x86_64_v3")):
@@ -111,7 +111,7 @@ def test_as_many_multiply_adds_are_executed_as_there_are(name: str, make_model: 
 )
 def test_a_step_runs_to_its_end_on_every_board(name: str, make_model: Callable[..., Model]) -> None:
     """Nothing is known of the vectors here: the emulator stops for what it cannot run, or does not come back."""
-    compiled = program(make_model("gru", 6, 32, labels=("a", "b", "c", "d")), device.load(name))
+    compiled = program(make_model("gru", 6, 32, labels=("a", "b", "c", "d")), boards.load(name))
     blocks, stack_bytes = trace(compiled, image(compiled))
     assert sum(size for _, size in blocks) > 1000
     assert 0 < stack_bytes < 4096
@@ -149,7 +149,7 @@ def test_loops_told_briefly_take_as_long_as_in_full(
     name: str, make_model: Callable[..., Model], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is left out of a loop is taken at its lasting pace, which the first turns have not reached: within 15 %."""
-    board, model = device.load(name), make_model("gru", 16, 40)
+    board, model = boards.load(name), make_model("gru", 16, 40)
     compiled = program(model, board)
     brief = step_time(compiled, model, ["pipeline"]).compute_cycles
     monkeypatch.setattr(pipeline, "_TURNS", 10**6)
@@ -159,7 +159,7 @@ def test_loops_told_briefly_take_as_long_as_in_full(
 
 def test_weights_are_read_from_where_they_fit() -> None:
     board = replace(
-        device.load("raspberry_pi_5"), l1d_bytes=100, l2_bytes=1000, l3_bytes=10_000,
+        boards.load("raspberry_pi_5"), l1d_bytes=100, l2_bytes=1000, l3_bytes=10_000,
         l2_bytes_per_cycle=10, l3_bytes_per_cycle=5, ram_bytes_per_second=2e9, clock_hz=1e9,
     )  # fmt: skip
     assert reading(board, 100) == ("first-level cache", 0.0)
@@ -171,7 +171,7 @@ def test_weights_are_read_from_where_they_fit() -> None:
 
 def test_one_that_works_ahead_reads_while_it_computes(make_model: Callable[..., Model]) -> None:
     model = make_model("lstm", 16, 64)
-    board = replace(device.load("raspberry_pi_4"), l1d_bytes=0, l2_bytes=0)
+    board = replace(boards.load("raspberry_pi_4"), l1d_bytes=0, l2_bytes=0)
     times = {}
     for ahead in (True, False):
         estimate = step_time(program(model, replace(board, out_of_order=ahead)), model, ["roofline"])
@@ -193,7 +193,7 @@ def test_one_that_works_ahead_reads_while_it_computes(make_model: Callable[..., 
     ),
 )
 def test_a_larger_network_takes_longer_by_the_roofline(cell: str, name: str, make_model: Callable[..., Model]) -> None:
-    board = device.load(name)
+    board = boards.load(name)
     models = [make_model(cell, 8, hidden) for hidden in (8, 32, 64, 128)]
     times = [step_time(program(each, board), each, ["roofline"]).ns for each in models]
     assert times == sorted(times)
@@ -208,7 +208,7 @@ def test_without_tools_the_roofline_is_taken_and_said(
 
     monkeypatch.setattr(listing, "_tool", gone)
     model = make_model("gru", 3, 8)
-    estimate = step_time(program(model, device.load("raspberry_pi_3")), model)
+    estimate = step_time(program(model, boards.load("raspberry_pi_3")), model)
     assert estimate.method.name == "roofline"
     assert estimate.instructions is None
     assert len(estimate.why_not) == 1
@@ -216,14 +216,14 @@ def test_without_tools_the_roofline_is_taken_and_said(
     with pytest.raises(
         UnsupportedError, match=r"time of a step on raspberry_pi_3 cannot be estimated: .*not installed"
     ):
-        step_time(program(model, device.load("raspberry_pi_3")), model, ["pipeline"])
+        step_time(program(model, boards.load("raspberry_pi_3")), model, ["pipeline"])
 
 
 @needs_emulator
 @needs_llvm
 def test_a_processor_without_a_model_is_counted(make_model: Callable[..., Model]) -> None:
     model = make_model("gru", 3, 8)
-    board = device.load("raspberry_pi_zero_w")
+    board = boards.load("raspberry_pi_zero_w")
     estimate = step_time(program(model, board), model)
     assert estimate.method.name == "counts"
     assert estimate.why_not == ("llvm-mca has no model of the pipeline of arm1176jzf-s.",)
@@ -233,7 +233,7 @@ def test_a_processor_without_a_model_is_counted(make_model: Callable[..., Model]
 
 def test_what_cannot_be_emulated_is_estimated_by_the_roofline(make_model: Callable[..., Model]) -> None:
     model = make_model("gru", 3, 8)
-    found = fit(model, device.load("wasm32"))
+    found = fit(model, boards.load("wasm32"))
     assert found.code_bytes > 1000
     assert found.estimate.method.name == "roofline"
     assert found.estimate.why_not == ("unicorn does not emulate wasm32.",)
@@ -248,8 +248,8 @@ def test_methods_tell_an_error_that_was_found() -> None:
 
 
 def test_bytes_are_those_of_the_runtime(make_model: Callable[..., Model]) -> None:
-    host = library.host()
-    board = replace(device.load("x86_64_v3"), triple=host.triple, cpu=host.cpu, features=host.features)
+    host = object_cache.host()
+    board = replace(boards.load("x86_64_v3"), triple=host.triple, cpu=host.cpu, features=host.features)
     model = make_model("lstm", 6, 20)
     compiled, stream = program(model, board), Stream(model)
     assert compiled.weight_bytes == stream.nbytes.weights + compiled.plan.records.nbytes
@@ -259,7 +259,7 @@ def test_bytes_are_those_of_the_runtime(make_model: Callable[..., Model]) -> Non
 @pytest.mark.parametrize("name", ["raspberry_pi_4", "pico_2", "generic_x86_64", "visionfive_2"])
 def test_code_bytes_are_those_of_the_sections(name: str, make_model: Callable[..., Model]) -> None:
     elffile = needs.package("pyelftools")
-    compiled = program(make_model("gru", 3, 8), device.load(name))
+    compiled = program(make_model("gru", 3, 8), boards.load(name))
     expected = sum(
         section["sh_size"]
         for code in compiled.objects.values()
@@ -270,7 +270,7 @@ def test_code_bytes_are_those_of_the_sections(name: str, make_model: Callable[..
 
 
 def test_what_has_no_system_needs_flash_and_ram(make_model: Callable[..., Model]) -> None:
-    compiled = program(make_model("gru", 3, 8), device.load("pico_2"))
+    compiled = program(make_model("gru", 3, 8), boards.load("pico_2"))
     (way,) = ways(compiled, 500)
     assert way.ram_bytes == compiled.state_bytes + 500
     assert way.flash_bytes == compiled.code_bytes + compiled.weight_bytes
@@ -289,7 +289,7 @@ def test_what_has_no_system_needs_flash_and_ram(make_model: Callable[..., Model]
     ],
 )
 def test_ways_are_those_that_the_board_has(name: str, expected: int, make_model: Callable[..., Model]) -> None:
-    found = ways(program(make_model("gru", 3, 8), device.load(name)), None)
+    found = ways(program(make_model("gru", 3, 8), boards.load(name)), None)
     assert len(found) == expected
     assert all(way.fits for way in found)
     assert [way.ram_bytes for way in found] == sorted((way.ram_bytes for way in found), reverse=True)
@@ -299,7 +299,7 @@ def test_ways_are_those_that_the_board_has(name: str, expected: int, make_model:
 
 
 def test_half_of_the_time_at_the_worst_estimate(make_model: Callable[..., Model]) -> None:
-    model, board = make_model("gru", 3, 8), device.load("raspberry_pi_4")
+    model, board = make_model("gru", 3, 8), boards.load("raspberry_pi_4")
     highest = fit(model, board).highest_rate_hz
     at = fit(model, board, highest * 0.999)
     above = fit(model, board, highest * 1.001)
@@ -310,7 +310,7 @@ def test_half_of_the_time_at_the_worst_estimate(make_model: Callable[..., Model]
 
 
 def test_half_of_the_memory(make_model: Callable[..., Model]) -> None:
-    model, board = make_model("gru", 3, 8), device.load("pico_2")
+    model, board = make_model("gru", 3, 8), boards.load("pico_2")
     (way,) = fit(model, board).ways
     for figure, needed in (("ram_bytes", way.ram_bytes), ("flash_bytes", way.flash_bytes)):
         enough = int(needed / PROGRAM_SHARE)
@@ -319,7 +319,7 @@ def test_half_of_the_memory(make_model: Callable[..., Model]) -> None:
 
 
 def test_the_models_own_rate_counts_where_none_is_given(make_model: Callable[..., Model]) -> None:
-    board = device.load("raspberry_pi_4")
+    board = boards.load("raspberry_pi_4")
     assert fit(make_model("gru", 3, 8, sample_rate_hz=50.0), board).rate_hz == 50.0
     assert fit(make_model("gru", 3, 8, sample_rate_hz=50.0), board, 20.0).rate_hz == 20.0
     assert fit(make_model("gru", 3, 8), board).fits_rate
@@ -327,7 +327,7 @@ def test_the_models_own_rate_counts_where_none_is_given(make_model: Callable[...
 
 @pytest.mark.slow
 def test_smaller_formats_are_tried(make_model: Callable[..., Model]) -> None:
-    model, board = make_model("lstm", 32, 64), device.load("raspberry_pi_4")
+    model, board = make_model("lstm", 32, 64), boards.load("raspberry_pi_4")
     whole = fit(model, board).weight_bytes
     found = {each.format: each.weight_bytes for each in remedies(model, board)}
     assert tuple(found) == FORMATS

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from edge_rnn import device
-from edge_rnn.device_here import recognise
+from edge_rnn import boards
+from edge_rnn.boards.here import recognise
 
 ARM64 = "processor\t: 0\nBogoMIPS\t: 108.00\nFeatures\t: {}\nCPU implementer\t: 0x41\nCPU architecture: 8\n"
 A72 = ARM64.format("fp asimd evtstrm crc32 cpuid")
@@ -48,7 +48,7 @@ def recognised(folder: Path, model: str, cpuinfo: str, architecture: str) -> str
     for name, text in (("model", model), ("cpuinfo", cpuinfo)):
         if text:
             (folder / name).write_text(text, encoding="utf-8")
-    found = recognise(map(device.load, device.names()), folder / "cpuinfo", folder / "model", architecture)
+    found = recognise(map(boards.load, boards.names()), folder / "cpuinfo", folder / "model", architecture)
     return found.name if found else None
 
 
@@ -58,7 +58,7 @@ def test_a_machine_is_recognised(name: str, tmp_path: Path) -> None:
 
 
 def test_every_board_with_a_system_is_tried() -> None:
-    assert {name for name in device.names() if device.load(name).output == "shared"} == set(MACHINES)
+    assert {name for name in boards.names() if boards.load(name).output == "shared"} == set(MACHINES)
 
 
 def test_by_cpuinfo_alone(tmp_path: Path) -> None:

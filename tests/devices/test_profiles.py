@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 
 import edge_rnn
-from edge_rnn import device
+from edge_rnn import boards
+from edge_rnn.boards.profile import KINDS, read
 from edge_rnn.cli import main
-from edge_rnn.device_profile import KINDS, read
 from edge_rnn.errors import FileError, InputError
-from edge_rnn.kernels import library
-from edge_rnn.plan import plan_for
+from edge_rnn.kernels.entry import object_cache
+from edge_rnn.streams.plan import plan_for
 
 FOLDER = Path(__file__).parents[2] / "devices"
-NAMES = device.names()
+NAMES = boards.names()
 ASKED_FOR = (
     "raspberry_pi_zero_w", "raspberry_pi_zero_2w", "raspberry_pi_2", "raspberry_pi_3", "raspberry_pi_3_32bit",
     "raspberry_pi_4", "raspberry_pi_5", "pico_2", "cortex_m4f", "cortex_m7", "beaglebone_black", "jetson_nano",
@@ -34,7 +34,7 @@ def test_all_boards_are_there_and_recordings_alone_are_none() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_figure_has_a_kind_and_a_source(name: str) -> None:
-    board = device.load(name)
+    board = boards.load(name)
     assert board.name == name
     for figure, told in board.figures.items():
         assert told.value == getattr(board, figure)
@@ -51,8 +51,8 @@ def test_every_figure_has_a_kind_and_a_source(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_code_is_emitted_for_the_board(name: str) -> None:
     """As the ELF header says: its machine and class; for 32-bit ARM and RISC-V floats in registers."""
-    board = device.load(name)
-    code = bytes(library.compile_for("dense_few_none", board.target))
+    board = boards.load(name)
+    code = bytes(object_cache.compile_for("dense_few_none", board.target))
     if name == "wasm32":
         assert code[:8] == b"\0asm\1\0\0\0"
         return
@@ -66,15 +66,15 @@ def test_code_is_emitted_for_the_board(name: str) -> None:
 
 
 def test_the_calling_convention_is_handed_on() -> None:
-    assert device.load("visionfive_2").target.abi == "lp64d"
-    assert device.load("raspberry_pi_5").target.dot == "sdot"
-    assert device.load("raspberry_pi_4").target.dot == "mla"  # whose processor has no such instruction
-    assert device.load("x86_64_v3").target.register_bits == 256
-    assert device.load("generic_x86_64").target.register_bits == 128
+    assert boards.load("visionfive_2").target.abi == "lp64d"
+    assert boards.load("raspberry_pi_5").target.dot == "sdot"
+    assert boards.load("raspberry_pi_4").target.dot == "mla"  # whose processor has no such instruction
+    assert boards.load("x86_64_v3").target.register_bits == 256
+    assert boards.load("generic_x86_64").target.register_bits == 128
 
 
 def test_names_are_taken_as_people_write_them() -> None:
-    assert device.load("Raspberry-Pi-4").name == device.load("raspberry pi 4").name == "raspberry_pi_4"
+    assert boards.load("Raspberry-Pi-4").name == boards.load("raspberry pi 4").name == "raspberry_pi_4"
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_names_are_taken_as_people_write_them() -> None:
 )
 def test_an_unknown_name(name: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        device.load(name)
+        boards.load(name)
 
 
 DAMAGE = [
@@ -137,7 +137,7 @@ def test_devices_lists_and_marks_this_machine(capsys: pytest.CaptureFixture[str]
     assert main(["devices"]) == 0
     out = capsys.readouterr().out
     assert all(name in out for name in NAMES)
-    here = device.here()
+    here = boards.here()
     assert f"{here.name} *" in out if here else "none of these" in out
     assert main(["devices", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
@@ -147,7 +147,7 @@ def test_devices_lists_and_marks_this_machine(capsys: pytest.CaptureFixture[str]
 def test_devices_show_tells_every_figure_with_its_source(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["devices", "show", "pico_2"]) == 0
     shown = " ".join(capsys.readouterr().out.split())
-    for name, figure in device.load("pico_2").figures.items():
+    for name, figure in boards.load("pico_2").figures.items():
         assert f"{name} {figure.value:,} {figure.kind}" in shown
     assert main(["devices", "show", "pico_2", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
@@ -164,7 +164,7 @@ def test_devices_says_what_is_wrong(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_board_has_a_page_that_says_how_and_what_is_estimated(name: str) -> None:
-    board = device.load(name)
+    board = boards.load(name)
     page = (FOLDER / name / "README.md").read_text(encoding="utf-8")
     assert page.startswith(f"# {board.title}\n")
     assert f"edge-rnn build MODEL.safetensors --device {name} -o out" in page

@@ -11,7 +11,7 @@ from types import ModuleType
 import pytest
 
 from edge_rnn.cli import main
-from edge_rnn.files import load
+from edge_rnn.storage.model_file import load
 from grids import thinned
 
 ROOT = Path(__file__).parents[2]

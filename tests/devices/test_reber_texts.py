@@ -9,8 +9,8 @@ from types import ModuleType
 
 import pytest
 
-from edge_rnn.cli.texts import read_texts
-from edge_rnn.files import load
+from edge_rnn.analysis.texts import read_texts
+from edge_rnn.storage.model_file import load
 from grids import thinned
 
 ROOT = Path(__file__).parents[2]

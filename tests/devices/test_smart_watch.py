@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_rnn import device, reference
+from edge_rnn import boards, reference
 from edge_rnn.errors import FileError
-from edge_rnn.files import load
+from edge_rnn.storage.model_file import load
 
 NETWORKS = {"gru": "GRU", "lstm": "LSTM", "elman": "Elman"}
 FOLDER = Path(__file__).parents[2] / "devices" / "smart_watch"
@@ -35,17 +35,17 @@ def _promised(network: str) -> tuple[int, ...]:
 
 
 def test_device_files_of_a_checkout() -> None:
-    assert device.files() / "smart_watch" == FOLDER
+    assert boards.files() / "smart_watch" == FOLDER
 
 
 def test_device_files_of_a_wheel_and_of_neither(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = tmp_path / "edge_rnn"
-    monkeypatch.setattr(device, "__file__", str(package / "device.py"))
+    monkeypatch.setattr(boards, "__file__", str(package / "boards" / "__init__.py"))
     (tmp_path / "devices").mkdir()  # somebody else's: there is no checkout around it
     with pytest.raises(FileError, match=r"device files of edge_rnn are missing.*_devices.*install edge-rnn anew"):
-        device.files()
+        boards.files()
     (package / "_devices").mkdir(parents=True)
-    assert device.files() == package / "_devices"
+    assert boards.files() == package / "_devices"
 
 
 def test_recording_is_small_and_has_the_promised_arrays(recording: dict[str, np.ndarray]) -> None:

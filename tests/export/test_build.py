@@ -22,10 +22,11 @@ import pytest
 
 import edge_rnn
 import needs
-from edge_rnn import CompileError, FileError, InputError, Model, Stream, cli, device, reference
-from edge_rnn.device import Device
-from edge_rnn.kernels import library
-from edge_rnn.kernels.standalone import FUNCTIONS, compile_library
+from edge_rnn import CompileError, FileError, InputError, Model, Stream, cli, reference
+from edge_rnn import boards as device
+from edge_rnn.boards import Device
+from edge_rnn.kernels.entry import object_cache
+from edge_rnn.kernels.standalone.c_layout import FUNCTIONS, compile_library
 from edge_rnn_export import build
 from edge_rnn_export.building import builder
 from edge_rnn_export.building.gate import check_elf, check_module
@@ -45,7 +46,7 @@ ARM_BOARD = "raspberry_pi_zero_2w"
 
 def this_machine() -> Device:
     """A board that is the machine the tests run on."""
-    host = library.host()
+    host = object_cache.host()
     return dataclasses.replace(
         device.load("generic_x86_64"), title="this machine", triple=host.triple, cpu=host.cpu, features=host.features
     )
@@ -81,10 +82,10 @@ def samples(model: Model, count: int) -> np.ndarray:
 @pytest.fixture(autouse=True, scope="module")
 def lowered_once() -> Iterator[None]:
     """Numba's part of a kernel for a target, which takes most of a build, is done once for all tests here."""
-    from edge_rnn.kernels import compiler
+    from edge_rnn.kernels.compile import compiler
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(library, "function_of", cache(library.function_of))
+        patch.setattr(object_cache, "function_of", cache(object_cache.function_of))
         patch.setattr(compiler, "_lowered", cache(compiler._lowered))
         yield
 
@@ -204,7 +205,7 @@ def test_the_self_test_notices_other_weights(make_model: Build, net: Path, tmp_p
     shutil.copytree(net, tmp_path, dirs_exist_ok=True)
     path = tmp_path / "libnet.so"
     data = bytearray(path.read_bytes())
-    packed = layout_of(model, library.host(), self_test(model)).weights.tobytes()
+    packed = layout_of(model, object_cache.host(), self_test(model)).weights.tobytes()
     at = bytes(data).index(packed)
     data[at + 3] ^= 0x40  # the exponent of the first number
     path.write_bytes(data)

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from edge_rnn import Model, Stream, load, reference
+from edge_rnn.boards import files
 from edge_rnn.cli import main
-from edge_rnn.device import files
 from edge_rnn_export.demo import onnx_side
 from grids import thinned
 
@@ -90,7 +90,7 @@ def test_without_onnx_it_says_what_to_install(
     module: str, capsys: pytest.CaptureFixture[str], monkeypatch: Any
 ) -> None:
     monkeypatch.setitem(sys.modules, module, None)
-    monkeypatch.delitem(sys.modules, "edge_rnn_export.onnx_writer", raising=False)
+    monkeypatch.delitem(sys.modules, "edge_rnn_export.writers.onnx.graph", raising=False)
     assert main(["demo", "--json", "--samples", "100"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["onnx_max_abs_error"] is None

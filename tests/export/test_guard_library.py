@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 import needs
-from edge_rnn import Dense, Embedding, Model, Standardize, device
-from edge_rnn.kernels import library
+from edge_rnn import Dense, Embedding, Model, Standardize, boards
+from edge_rnn.kernels.entry import object_cache
 from edge_rnn_export import build
 from grids import thinned
 
@@ -41,9 +41,9 @@ MODELS: dict[str, Callable[[Build, InFormat], Model]] = {
 
 @pytest.mark.parametrize("name", thinned(MODELS, lambda name: name in ("elman int8", "embedding of anything")))
 def test_a_library_stays_within_its_memory(name: str, make_model: Build, in_format: InFormat, tmp_path: Path) -> None:
-    host = library.host()
+    host = object_cache.host()
     here = dataclasses.replace(
-        device.load("generic_x86_64"), title="this machine", triple=host.triple, cpu=host.cpu, features=host.features
+        boards.load("generic_x86_64"), title="this machine", triple=host.triple, cpu=host.cpu, features=host.features
     )
     build(MODELS[name](make_model, in_format), here, tmp_path, name="net")
     command = [sys.executable, str(HARNESS), f"library:{tmp_path}"]

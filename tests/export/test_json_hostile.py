@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from edge_rnn.errors import EdgeRnnError, FileError, UnsupportedError
 from edge_rnn.model import Model
-from edge_rnn_export import json_text
-from edge_rnn_export.json_reader import from_json
+from edge_rnn_export.readers import json_text
+from edge_rnn_export.readers.json.reader import from_json
 
 
 def _numbers(*shape: int) -> Any:

@@ -13,7 +13,7 @@ import pytest
 from edge_rnn import Stream, reference
 from edge_rnn.errors import EdgeRnnError, FileError, InputError, ModelError, UnsupportedError
 from edge_rnn.layers import GRU, LSTM, Add, Dense
-from edge_rnn_export.json_reader import from_json, read_json
+from edge_rnn_export.readers.json.reader import from_json, read_json
 
 # Both sides compute in float64 from the same float32 weights; values stay near 1, so 1e-12 is some thousand roundings.
 EXACT = 1e-12

@@ -22,8 +22,10 @@ from hypothesis import strategies as st
 
 from edge_rnn import Model, reference
 from edge_rnn.errors import EdgeRnnError, FileError, InputError, UnsupportedError
-from edge_rnn_export import from_keras, keras_check, keras_hdf5
-from edge_rnn_export.importing import import_file
+from edge_rnn_export import from_keras
+from edge_rnn_export.readers.by_file_name import import_file
+from edge_rnn_export.readers.keras import check
+from edge_rnn_export.readers.keras import hdf5 as keras_hdf5
 
 STEPS, IN, H, OUT = 9, 5, 4, 3
 GATES = {"SimpleRNN": 1, "GRU": 3, "LSTM": 4, "CuDNNGRU": 3, "CuDNNLSTM": 4}
@@ -796,12 +798,12 @@ def test_import_says_that_it_did_not_compare(tmp_path: Path, monkeypatch: pytest
     path = tmp_path / "net.keras"
     path.write_bytes(archive([dense(IN)]))
     with monkeypatch.context() as patch:
-        patch.setattr(keras_check, "find_spec", lambda name: None)
+        patch.setattr(check, "find_spec", lambda name: None)
         found = import_file(path)
     assert (found.kind, found.checked, found.unchecked) == ("Keras", "", "with Keras, which is not installed")
     foreign = {**dense(IN).config, "kernel_initializer": {"module": "os", "class_name": "system", "config": {}}}
     path.write_bytes(archive([Spec("Dense", foreign, dense(IN).arrays)]))
-    monkeypatch.setattr(keras_check, "find_spec", lambda name: True)
+    monkeypatch.setattr(check, "find_spec", lambda name: True)
     assert import_file(path).unchecked == "with Keras: the file names classes that are not Keras's own"
 
 
@@ -815,15 +817,15 @@ def test_an_old_keras_is_not_handed_a_strangers_file(
 ) -> None:
     path = tmp_path / "net.keras"
     path.write_bytes(archive([dense(IN)]))
-    monkeypatch.setattr(keras_check, "find_spec", lambda name: True)
-    monkeypatch.setattr(keras_check, "version", lambda name: installed)
+    monkeypatch.setattr(check, "find_spec", lambda name: True)
+    monkeypatch.setattr(check, "version", lambda name: installed)
     started: list[str] = []
 
     def start(job: str, *_: object) -> None:
         started.append(job)
         raise UnsupportedError("not here")
 
-    monkeypatch.setattr(keras_check, "Worker", start)
+    monkeypatch.setattr(check, "Worker", start)
     told = import_file(path).unchecked
     assert bool(started) is patched
     assert told == (

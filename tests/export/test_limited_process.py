@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from edge_rnn.errors import FileError, ModelError, UnsupportedError
-from edge_rnn_export import limited_process
-from edge_rnn_export.limited_process import Limits, Worker
+from edge_rnn_export.limits import process
+from edge_rnn_export.limits.process import Limits, Worker
 
 JOB = """
 import os, socket, time
@@ -155,8 +155,8 @@ def test_errors_come_through_by_their_kind() -> None:
 def test_a_process_that_has_ended_is_followed_by_another() -> None:
     with worker() as one:
         first = one.call("count")[0]["process"]
-    limited_process._processes["a_limited_job"]._process.kill()
-    limited_process._processes["a_limited_job"]._process.wait()
+    process._processes["a_limited_job"]._process.kill()
+    process._processes["a_limited_job"]._process.wait()
     with worker() as one:
         assert one.call("count")[0]["process"] != first
 
@@ -176,5 +176,5 @@ def test_a_library_that_cannot_be_loaded(
 
 @pytest.mark.parametrize("answer", [b"", b"\xff" * 40, b"\x02" + b"\0" * 7 + b"{}", b"\x04" + b"\0" * 7 + b"null"])
 def test_an_answer_of_a_process_that_was_taken_over_is_held_against_its_form(answer: bytes) -> None:
-    found: Any = limited_process._decoded(answer)
+    found: Any = process._decoded(answer)
     assert found is None

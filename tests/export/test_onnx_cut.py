@@ -13,11 +13,12 @@ from onnx import TensorProto, helper, numpy_helper
 from edge_rnn.errors import FileError
 from edge_rnn.layers import Dense, Elman
 from edge_rnn.model import Model
-from edge_rnn_export import ort_limited, verify
-from edge_rnn_export.importing import import_file
-from edge_rnn_export.onnx_cut import cut_out, whole_file
-from edge_rnn_export.onnx_writer import build_graph
-from edge_rnn_export.ort_limited import LimitedGraph
+from edge_rnn_export import verify
+from edge_rnn_export.readers.by_file_name import import_file
+from edge_rnn_export.readers.onnx.cut import cut_out, whole_file
+from edge_rnn_export.runtime import limited
+from edge_rnn_export.runtime.limited import LimitedGraph
+from edge_rnn_export.writers.onnx.graph import build_graph
 
 RNG = np.random.default_rng(31)
 MODEL = Model([Elman(RNG.normal(size=(5, 2)), RNG.normal(size=(5, 5)) / 4), Dense(RNG.normal(size=(3, 5)))])
@@ -71,7 +72,7 @@ def test_import_of_a_part_runs_that_part_alone(tmp_path: Path) -> None:
 def test_a_graph_without_end_is_ended_in_verify(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "net.onnx"
     path.write_bytes(with_loop("y").SerializeToString())
-    monkeypatch.setattr(ort_limited, "SECONDS", 0.1)
+    monkeypatch.setattr(limited, "SECONDS", 0.1)
     with pytest.raises(FileError, match=r"^onnxruntime took more than 0\.1\d* s of computing for it; it is damaged"):
         verify(MODEL, path, steps=3)
 

@@ -13,14 +13,15 @@ import numpy as np
 import onnx
 import pytest
 
-from edge_rnn import GRU, LSTM, Dense, Embedding, Model, Stream, device, generate, load, reference
+from edge_rnn import GRU, LSTM, Dense, Embedding, Model, Stream, boards, generate, load, reference
 from edge_rnn.errors import InputError, UnsupportedError
 from edge_rnn.sampling import decode
-from edge_rnn_export import OrtStream, from_onnx, onnx_writer, to_onnx, to_ort, verify
-from edge_rnn_export.importing import import_file
-from edge_rnn_export.onnx_metadata import METADATA_KEY
-from edge_rnn_export.onnx_output import GREEDY_CODE, HEADS
-from edge_rnn_export.ort import session
+from edge_rnn_export import OrtStream, from_onnx, to_onnx, to_ort, verify
+from edge_rnn_export.readers.by_file_name import import_file
+from edge_rnn_export.runtime.session import session
+from edge_rnn_export.writers.onnx import graph
+from edge_rnn_export.writers.onnx.head import GREEDY_CODE, HEADS
+from edge_rnn_export.writers.onnx.metadata import METADATA_KEY
 from grids import thinned
 
 LETTERS = "abcdefg"
@@ -90,7 +91,7 @@ def test_greedy_program_writes_what_generate_writes(
 def test_greedy_program_writes_strings_of_the_shipped_networks(
     network: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model = load(device.files() / "reber" / f"{network}.safetensors")
+    model = load(boards.files() / "reber" / f"{network}.safetensors")
     monkeypatch.chdir(tmp_path)
     to_onnx(model, "model.onnx", head="greedy")
     for prompt in ("BT", "BP", "BTBP", "BPBTS"):
@@ -141,7 +142,7 @@ def test_graphs_are_read_again(reads: str, head: Any, form: Literal["step", "seq
 
 def test_graphs_of_before_there_were_heads_are_read(tmp_path: Path) -> None:
     model = replace(writer(), vocabulary=())
-    proto = onnx_writer.build_graph(model)
+    proto = graph.build_graph(model)
     (entry,) = [each for each in proto.metadata_props if each.key == METADATA_KEY]
     entry.value = entry.value.replace('"head": "model", ', "").replace('"vocabulary": [], ', "")
     assert "head" not in entry.value and "vocabulary" not in entry.value  # noqa: PT018
@@ -151,7 +152,7 @@ def test_graphs_of_before_there_were_heads_are_read(tmp_path: Path) -> None:
 
 
 def tampered(model: Model, path: Path, head: Any, change: Callable[[onnx.ModelProto], None]) -> Path:
-    proto = onnx_writer.build_graph(model, head=head)
+    proto = graph.build_graph(model, head=head)
     change(proto)
     path.write_bytes(proto.SerializeToString())
     return path

@@ -18,8 +18,8 @@ from edge_rnn.errors import EdgeRnnError, FileError, InputError, ModelError, Uns
 from edge_rnn.layers import GRU, LSTM, Dense, Elman, Embedding, Standardize
 from edge_rnn.model import Model
 from edge_rnn_export import from_onnx
-from edge_rnn_export.onnx_writer import build_graph
-from edge_rnn_export.ort import session
+from edge_rnn_export.runtime.session import session
+from edge_rnn_export.writers.onnx.graph import build_graph
 
 # What onnxruntime rounds; as in the tests of the writer.
 TOLERANCE = 3e-6
@@ -658,7 +658,8 @@ def test_unknown_operator_sets_are_refused(opset: int) -> None:
 
 @pytest.mark.parametrize("package", ["onnx", "google.protobuf.message"])
 def test_missing_package_is_named_with_the_remedy(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in sys.modules if name.startswith("edge_rnn_export.onnx_")]:
+    ours = ("edge_rnn_export.readers.onnx.", "edge_rnn_export.writers.onnx.")
+    for name in [name for name in sys.modules if name.startswith(ours)]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(UnsupportedError, match=r"from_onnx needs .*: pip install 'edge-rnn\[export\]'"):

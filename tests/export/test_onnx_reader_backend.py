@@ -12,7 +12,7 @@ import pytest
 
 from edge_rnn import reference
 from edge_rnn.errors import UnsupportedError
-from edge_rnn.stream import Stream
+from edge_rnn.streams.stream import Stream
 from edge_rnn_export import from_onnx
 
 TOLERANCE = 1e-5

@@ -21,7 +21,7 @@ from edge_rnn.errors import EdgeRnnError, FileError, UnsupportedError
 from edge_rnn.layers import GRU, LSTM, Dense
 from edge_rnn.model import Model
 from edge_rnn_export import from_onnx
-from edge_rnn_export.onnx_writer import build_graph
+from edge_rnn_export.writers.onnx.graph import build_graph
 
 MAX_BYTES = 2**28
 MAX_SECONDS = 30.0  # of what would take hours or not end; a busy machine is no reason to fail

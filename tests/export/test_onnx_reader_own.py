@@ -19,7 +19,7 @@ from edge_rnn.errors import EdgeRnnError, FileError, UnsupportedError
 from edge_rnn.layers import GRU, INPUT, LSTM, Add, Dense, Elman, Embedding, Layer, Standardize
 from edge_rnn.model import Model
 from edge_rnn_export import from_onnx, to_onnx
-from edge_rnn_export.onnx_writer import build_graph
+from edge_rnn_export.writers.onnx.graph import build_graph
 from grids import thinned
 
 FORMS: tuple[Literal["step", "sequence"], ...] = ("step", "sequence")

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from edge_rnn.errors import FileError, UnsupportedError
-from edge_rnn_export.onnx_check import compared
-from edge_rnn_export.onnx_reader import reading_of
+from edge_rnn_export.readers.onnx.check import compared
+from edge_rnn_export.readers.onnx.reader import reading_of
 
 TOLERANCE = 1e-5
 Shape = tuple[int, ...]

@@ -16,7 +16,7 @@ import needs
 from edge_rnn import reference
 from edge_rnn.errors import UnsupportedError
 from edge_rnn.model import Model
-from edge_rnn.stream import Stream
+from edge_rnn.streams.stream import Stream
 from edge_rnn_export import from_onnx
 
 torch = needs.package("torch")

@@ -17,8 +17,8 @@ from edge_rnn.activation import ACTIVATIONS
 from edge_rnn.errors import UnsupportedError
 from edge_rnn.layers import GRU, INPUT, LSTM, Add, Dense, Elman, Embedding, Layer, Standardize
 from edge_rnn.model import Model
-from edge_rnn_export.onnx_writer import OPSET, build_graph
-from edge_rnn_export.ort import session
+from edge_rnn_export.runtime.session import session
+from edge_rnn_export.writers.onnx.graph import OPSET, build_graph
 
 CELLS = ["elman_tanh", "elman_relu", "gru", "gru_reset_before", "lstm"]
 STEPS = 200

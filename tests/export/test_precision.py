@@ -19,12 +19,13 @@ from edge_rnn import Model, dequantize, quantize, reference
 from edge_rnn.errors import InputError, ModelError
 from edge_rnn.formats import Float16, Int4, Int8
 from edge_rnn.layers import GRU, INPUT, LSTM, Add, Dense, Elman, Embedding, Standardize
-from edge_rnn_export import OrtStream, export, to_onnx, to_ort, verify
-from edge_rnn_export.onnx_writer import OPSET, build_graph
-from edge_rnn_export.ort import session
-from edge_rnn_export.precision import at_precision, rounded_vectors
-from edge_rnn_export.rounded import RoundedReference
-from edge_rnn_export.verifying import TOLERANCE
+from edge_rnn_export import OrtStream, to_onnx, to_ort, verify
+from edge_rnn_export.exporting import onnx_file
+from edge_rnn_export.runtime.session import session
+from edge_rnn_export.verification.check import TOLERANCE
+from edge_rnn_export.verification.rounded_reference import RoundedReference
+from edge_rnn_export.writers.onnx.graph import OPSET, build_graph
+from edge_rnn_export.writers.onnx.precision import at_precision, rounded_vectors
 from grids import thinned
 
 CELLS = ["elman_tanh", "elman_relu", "gru", "gru_reset_before", "lstm"]
@@ -534,7 +535,7 @@ def test_no_file_appears_that_was_not_verified(
         assert aside.stat().st_size > 100
         raise error
 
-    monkeypatch.setattr(export, "verify", interrupted)
+    monkeypatch.setattr(onnx_file, "verify", interrupted)
     with pytest.raises(error):
         to_onnx(make_model("gru", 2, 4), path, precision="int8")
     assert [found.read_bytes() for found in tmp_path.iterdir()] == ([] if old is None else [old])

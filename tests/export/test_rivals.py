@@ -12,10 +12,10 @@ import pytest
 
 import needs
 from edge_rnn import GRU, Add, Dense, Elman, Model, Standardize, reference
+from edge_rnn.bench.networks import table
+from edge_rnn.bench.step import RIVALS
 from edge_rnn.cli import main
-from edge_rnn.cli.bench_measure import RIVALS
-from edge_rnn.cli.bench_table import table
-from edge_rnn.cli.extensions import load_first
+from edge_rnn.plugins import load_first
 from edge_rnn_export.rivals import Rival, rivals
 from edge_rnn_export.rivals.plain_numpy import numpy_rivals
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import edge_rnn
-from edge_rnn import Model, Stream, device
+from edge_rnn import Model, Stream, boards
 from edge_rnn.formats import Int4, Int8
 from edge_rnn_export import build
 from edge_rnn_export.building.network import TEST_STEPS, SelfTest, layout_of, self_test
@@ -137,7 +137,7 @@ def test_a_library_is_at_home_where_it_was_built(tmp_path: Path) -> None:
     shutil.copytree(tmp_path / "right", tmp_path / "wrong")
     loaded(tmp_path / "right").Stream()
     path = tmp_path / "wrong" / "libnet.so"
-    packed = layout_of(model, device.load("generic_x86_64").target, self_test(model)).weights.tobytes()
+    packed = layout_of(model, boards.load("generic_x86_64").target, self_test(model)).weights.tobytes()
     data = path.read_bytes()
     at = data.index(packed)
     path.write_bytes(data[:at] + bytes(len(packed)) + data[at + len(packed) :])

@@ -21,7 +21,7 @@ from edge_rnn.errors import EdgeRnnError, FileError, InputError, UnsupportedErro
 from edge_rnn.formats import Int8
 from edge_rnn.layers import LSTM
 from edge_rnn.model import Model
-from edge_rnn_export.tflite_reader import from_tflite
+from edge_rnn_export.readers.tflite.reader import from_tflite
 from tflite_files import Net, T, const, uniform
 
 tflite: Any = needs.package("tflite")

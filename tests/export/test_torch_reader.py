@@ -18,7 +18,8 @@ from edge_rnn import reference
 from edge_rnn.errors import EdgeRnnError, FileError, InputError, UnsupportedError
 from edge_rnn.layers import Dense, Elman, Standardize
 from edge_rnn.model import Model
-from edge_rnn_export import from_torch, torch_files
+from edge_rnn_export import from_torch
+from edge_rnn_export.readers.torch import files
 
 torch = needs.package("torch")
 nn = torch.nn
@@ -383,7 +384,7 @@ def test_hostile_pickle_is_refused_in_bounded_time_and_memory(
     path = tmp_path / "given.pt"
     path.write_bytes(make())
     if "hash" in case:
-        monkeypatch.setattr(torch_files, "SECONDS", 0.1)
+        monkeypatch.setattr(files, "SECONDS", 0.1)
     with pytest.raises(kind, match=message) as caught:
         from_torch(path)
     assert "given.pt" in str(caught.value)

@@ -15,9 +15,11 @@ import pytest
 from edge_rnn.errors import EdgeRnnError, FileError, InputError, ModelError, UnsupportedError
 from edge_rnn.layers import GRU, LSTM, Dense, Elman, Layer, Standardize
 from edge_rnn.model import Model
-from edge_rnn_export import Report, comparison, onnx_writer, to_onnx, verify
-from edge_rnn_export.onnx_metadata import METADATA_KEY, metadata
-from edge_rnn_export.verifying import DRIFT_FACTOR, TOLERANCE, TOLERANCE_LIMIT
+from edge_rnn_export import Report, to_onnx, verify
+from edge_rnn_export.verification import comparison
+from edge_rnn_export.verification.check import DRIFT_FACTOR, TOLERANCE, TOLERANCE_LIMIT
+from edge_rnn_export.writers.onnx import graph
+from edge_rnn_export.writers.onnx.metadata import METADATA_KEY, metadata
 
 CELLS = ["elman_tanh", "elman_relu", "gru", "gru_reset_before", "lstm"]
 
@@ -29,7 +31,7 @@ def model(make_model: Callable[..., Model]) -> Model:
 
 def tampered(model: Model, path: Path, tensor: str, by: float) -> Path:
     """The model's graph with one number of one weight moved."""
-    proto = onnx_writer.build_graph(model)
+    proto = graph.build_graph(model)
     for stored in proto.graph.initializer:
         if stored.name == tensor:
             array = onnx.numpy_helper.to_array(stored).copy()
@@ -90,7 +92,7 @@ def test_not_a_number_does_not_pass(model: Model, tmp_path: Path) -> None:
 
 def graph_of(model: Model, path: Path, stated: Model | None = None) -> Path:
     """The model's graph, with what it says of itself taken from another model."""
-    proto = onnx_writer.build_graph(model)
+    proto = graph.build_graph(model)
     onnx.helper.set_model_props(proto, metadata(stated or model))
     path.write_bytes(proto.SerializeToString())
     return path
@@ -167,7 +169,7 @@ def test_trained_initial_state_must_be_in_the_file(model: Model, tmp_path: Path)
 
 @pytest.mark.parametrize("text", ["[" * 100_000, "no JSON", "[]", '{"format": 2}'])
 def test_metadata_of_another_format_fails(text: str, model: Model, tmp_path: Path) -> None:
-    proto = onnx_writer.build_graph(model)
+    proto = graph.build_graph(model)
     onnx.helper.set_model_props(proto, {METADATA_KEY: text})
     (tmp_path / "model.onnx").write_bytes(proto.SerializeToString())
     (told,) = verify(model, tmp_path / "model.onnx", steps=5).mismatches
@@ -175,7 +177,7 @@ def test_metadata_of_another_format_fails(text: str, model: Model, tmp_path: Pat
 
 
 def test_graph_without_metadata_is_noted(model: Model, tmp_path: Path) -> None:
-    proto = onnx_writer.build_graph(model)
+    proto = graph.build_graph(model)
     del proto.metadata_props[:]
     (tmp_path / "model.onnx").write_bytes(proto.SerializeToString())
     report = verify(model, tmp_path / "model.onnx", steps=5)
@@ -208,8 +210,8 @@ def test_failed_verification_leaves_things_as_they_were(
     if old is not None:
         path.write_bytes(old)
     other = Model([*model.layers[:-1], Dense(model.layers[-1].arrays["weight"] * 1.1, model.layers[-1].arrays["bias"])])
-    wrong = onnx_writer.build_graph(other)
-    monkeypatch.setattr(onnx_writer, "build_graph", lambda *_: wrong)
+    wrong = graph.build_graph(other)
+    monkeypatch.setattr(graph, "build_graph", lambda *_: wrong)
     figures = r"\d\.\de[-+]\d\d"
     message = (
         rf"did not write .*model\.onnx: over 50 steps reference and Stream differ by {figures}, reference and "
@@ -341,7 +343,7 @@ def test_a_wrong_graph_on_the_edge_of_chaos_is_refused(cell: str, tmp_path: Path
     model = on_the_edge(cell, 12.0 if cell != "elman" else 4.0)
     for name, other in wrong_ones(model).items():
         for form in ("step", "sequence"):
-            proto = onnx_writer.build_graph(other, form)  # type: ignore[arg-type]
+            proto = graph.build_graph(other, form)  # type: ignore[arg-type]
             onnx.helper.set_model_props(proto, metadata(model))
             (tmp_path / "wrong.onnx").write_bytes(proto.SerializeToString())
             for steps in (30, 200):
@@ -355,7 +357,7 @@ def test_a_wrong_graph_on_the_edge_of_chaos_is_refused(cell: str, tmp_path: Path
 def test_calls_with_many_samples_are_held_to_what_the_graph_gives_one_by_one(tmp_path: Path) -> None:
     """A graph of sequences whose loop is wrong, though each call with one sample is right."""
     model = on_the_edge("lstm", 12.0)
-    proto = onnx_writer.build_graph(model, "sequence")
+    proto = graph.build_graph(model, "sequence")
     (cell,) = (node for node in proto.graph.node if node.op_type == "LSTM")
     backwards = onnx.helper.make_attribute("direction", "reverse")
     kept = [each for each in cell.attribute if each.name != "direction"]
@@ -439,7 +441,7 @@ def test_place_that_cannot_be_written(model: Model, where: str, tmp_path: Path) 
 @pytest.mark.parametrize("package", ["onnx", "onnxruntime"])
 def test_missing_package_is_named(package: str, model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, package, None)
-    monkeypatch.delitem(__import__("sys").modules, "edge_rnn_export.onnx_writer")
+    monkeypatch.delitem(__import__("sys").modules, "edge_rnn_export.writers.onnx.graph")
     with pytest.raises(UnsupportedError, match=rf"{package}\b.*pip install 'edge-rnn\[export\]'"):
         to_onnx(model, tmp_path / "model.onnx")
     assert list(tmp_path.iterdir()) == []
@@ -460,7 +462,7 @@ def test_sequences_agree_too(cell: str, make_model: Callable[..., Model], tmp_pa
 
 def test_a_sequence_that_forgets_its_state_is_found(model: Model, tmp_path: Path) -> None:
     """The second layer begins each call from zero."""
-    proto = onnx_writer.build_graph(model, "sequence")
+    proto = graph.build_graph(model, "sequence")
     node = next(node for node in proto.graph.node if node.name == "gru2")
     node.input[5] = ""
     proto.graph.node.append(onnx.helper.make_node("Identity", ["gru2.h"], ["unused"]))

@@ -11,7 +11,7 @@ import pytest
 
 import edge_rnn
 from edge_rnn.cli import main
-from edge_rnn_export.onnx_writer import build_graph
+from edge_rnn_export.writers.onnx.graph import build_graph
 
 HEADLINE = "        reference-Stream  reference-ONNX  Stream-ONNX  of tolerance"
 

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 import edge_rnn
-from edge_rnn import Stream, device, frontend, reference
+from edge_rnn import Stream, boards, frontend, reference
 from edge_rnn.errors import EdgeRnnError
 from tests.fuzz import damage, judge, seeds
 
@@ -89,7 +89,7 @@ def _damaged_model(rng: Random, data: bytes) -> bytes:
     """Most keep a digest that fits, so that they are read to the end."""
     from safetensors.numpy import load, save
 
-    from edge_rnn.files import _digest
+    from edge_rnn.storage.model_file import _digest
 
     how = rng.random()
     if how < 0.25:
@@ -214,7 +214,7 @@ def _models() -> list[edge_rnn.Model]:
 
 
 def _snapshot_seeds() -> list[bytes]:
-    from edge_rnn.loop import snapshot_file
+    from edge_rnn.loop.persist import snapshot_file
 
     found = []
     for place, model in enumerate(_models()[:4]):
@@ -238,7 +238,7 @@ def _damaged_snapshot(rng: Random, data: bytes) -> bytes:
 
 
 def _read_snapshot(path: Path, number: int) -> str:
-    from edge_rnn.loop import snapshot_file
+    from edge_rnn.loop.persist import snapshot_file
 
     kind, place, content = path.read_bytes().split(b" ", 2)
     if kind == b"front":
@@ -297,8 +297,8 @@ def _damaged_recording(rng: Random, data: bytes) -> bytes:
 
 
 def _read_recording(path: Path, number: int) -> str:
-    from edge_rnn.cli.recordings import read_recording
     from edge_rnn.loop import open_source
+    from edge_rnn.recordings.files import read_recording
 
     suffix, content = path.read_bytes().split(b" ", 1)
     place = path.with_suffix(suffix.decode())
@@ -385,7 +385,7 @@ def _read_url(path: Path, number: int) -> str:
 
 
 def _board_seeds() -> list[str]:
-    return [(device.files() / name / "device.toml").read_text(encoding="utf-8") for name in device.names()]
+    return [(boards.files() / name / "device.toml").read_text(encoding="utf-8") for name in boards.names()]
 
 
 def _damaged_board(rng: Random, text: str) -> bytes:
@@ -397,20 +397,20 @@ def _damaged_board(rng: Random, text: str) -> bytes:
 
 
 def _read_board(path: Path, number: int) -> str:
-    from edge_rnn.device_here import recognise
-    from edge_rnn.device_profile import read
+    from edge_rnn.boards.here import recognise
+    from edge_rnn.boards.profile import read
 
     recognise([read(path)])
     return "read"
 
 
 def _text_seeds() -> list[Any]:
-    found = json.loads((device.files() / "reber" / "texts.json").read_text(encoding="utf-8"))
+    found = json.loads((boards.files() / "reber" / "texts.json").read_text(encoding="utf-8"))
     return [{**found, "texts": found["texts"][:4]}]
 
 
 def _read_texts(path: Path, number: int) -> str:
-    from edge_rnn.cli.texts import read_texts
+    from edge_rnn.analysis.texts import read_texts
 
     read_texts(path)
     return "read"

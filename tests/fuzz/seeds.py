@@ -54,7 +54,7 @@ def graphs() -> list[bytes]:
     """ONNX graphs: by edge_rnn, and as others export them."""
     from onnx import TensorProto, helper, numpy_helper
 
-    from edge_rnn_export.onnx_writer import build_graph
+    from edge_rnn_export.writers.onnx.graph import build_graph
 
     found = [build_graph(model, form).SerializeToString() for model in models()[:5] for form in ("step", "sequence")]
     for kind, gates, options in (("RNN", 1, {}), ("GRU", 3, {"linear_before_reset": 1}), ("LSTM", 4, {})):

@@ -20,23 +20,11 @@ from typing import Any
 import numpy as np
 
 import edge_rnn
-from edge_rnn import (
-    GRU,
-    LSTM,
-    Add,
-    Dense,
-    Elman,
-    Embedding,
-    Model,
-    Standardize,
-    Stream,
-    StreamBank,
-    plan,
-    stream_memory,
-)
-from edge_rnn.kernels.record import Bank, Handle
-from edge_rnn.quantization import matrices
+from edge_rnn import GRU, LSTM, Add, Dense, Elman, Embedding, Model, Standardize, Stream, StreamBank
+from edge_rnn.kernels.program.record import Bank, Handle
+from edge_rnn.quantization.apply import matrices
 from edge_rnn.sampling import generate, rollout, sampler
+from edge_rnn.streams import plan, stream_memory
 
 PAGE = mmap.PAGESIZE
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -130,7 +118,7 @@ def check_calls(model: Model, guarded: Guarded) -> None:
             first = weights.ctypes.data // PAGE * PAGE
             guarded.protect(first, weights.ctypes.data + weights.nbytes - first, mmap.PROT_READ)
         xs, ys = samples(model, guarded, 5), guarded(5 * model.output_size).reshape(5, -1)
-        call_step = edge_rnn.stream._stepper()
+        call_step = edge_rnn.streams.stream._stepper()
         for row in range(5):
             x, y = guarded.copy(xs[row]), guarded(model.output_size)
             call_step(stream.handle, x.ctypes.data, y.ctypes.data)
@@ -148,10 +136,10 @@ def check_calls(model: Model, guarded: Guarded) -> None:
 def check_others(model: Model, guarded: Guarded, policy: Any) -> None:
     if model.input_size == model.output_size:
         rollout(Stream(model, on_nonfinite=policy), guarded.copy(np.ones(model.input_size, np.float32)), 5)
-    count = 2 * edge_rnn.kernels.library.host().group + 1
+    count = 2 * edge_rnn.kernels.entry.object_cache.host().group + 1
     bank = StreamBank(model, count, on_nonfinite=policy)
     ys = guarded(count * model.output_size)
-    step = edge_rnn.stream_bank._stepper()
+    step = edge_rnn.streams.stream_bank._stepper()
     for _ in range(3):
         step(bank._table.ctypes.data, samples(model, guarded, count).ctypes.data, ys.ctypes.data)
     assert bank._table[Bank.COUNT] == count

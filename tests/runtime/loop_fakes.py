@@ -11,7 +11,7 @@ import numpy as np
 from edge_rnn.layers import Elman
 from edge_rnn.loop import SensorLoop
 from edge_rnn.model import Model
-from edge_rnn.stream import Stream
+from edge_rnn.streams.stream import Stream
 
 
 class FakeClock:

@@ -9,8 +9,8 @@ from functools import cache
 
 import pytest
 
-from edge_rnn.kernels import library
-from edge_rnn.kernels.target import Target
+from edge_rnn.kernels.compile.target import Target
+from edge_rnn.kernels.entry import object_cache
 from grids import thinned
 
 ARM, X86 = "aarch64-unknown-linux-gnu", "x86_64-unknown-linux-gnu"
@@ -74,7 +74,7 @@ def too_new(cpu: str) -> str:
 
 @cache
 def assembly(kernel: str, cpu: str) -> str:
-    return str(library.compile_for(kernel, TARGETS[cpu], "assembly"))
+    return str(object_cache.compile_for(kernel, TARGETS[cpu], "assembly"))
 
 
 def loops(text: str) -> list[str]:

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 import edge_rnn
-from edge_rnn import GRU, LSTM, Dense, InputError, Model, Standardize, Stream, calibration, reference, rounding
-from edge_rnn.calibration import Calibration, calibrate
-from edge_rnn.stretches import LENGTH, spread, stretches
+from edge_rnn import GRU, LSTM, Dense, InputError, Model, Standardize, Stream, reference
+from edge_rnn.quantization import calibration, rounding
+from edge_rnn.quantization.calibration import Calibration, calibrate
+from edge_rnn.recordings.stretches import LENGTH, spread, stretches
 
 Build = Callable[..., Model]
 

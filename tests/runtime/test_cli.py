@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 
 import edge_rnn
-from edge_rnn import Model, Stream
-from edge_rnn.cli import extensions, main
-from edge_rnn.cli.console import spell_ns
+from edge_rnn import Model, Stream, plugins
+from edge_rnn.cli import main
+from edge_rnn.cli.shared.console import spell_ns
 from edge_rnn.cli.warm_up import all_models
-from edge_rnn.kernels import library
+from edge_rnn.kernels.entry import object_cache
 from edge_rnn.layers import LAYER_TYPES
-from edge_rnn.plan import plan_of
+from edge_rnn.streams.plan import plan_of
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = (
@@ -136,7 +136,7 @@ def test_what_ends_a_command(
     def fail(path: str) -> Model:
         raise error
 
-    monkeypatch.setattr("edge_rnn.files.load", fail)
+    monkeypatch.setattr("edge_rnn.storage.model_file.load", fail)
     monkeypatch.setattr("edge_rnn.cli._leave_stdout", lambda: None)  # it would be pytest's own
     assert main(["inspect", path]) == code
     assert capsys.readouterr() == ("", message)
@@ -145,7 +145,7 @@ def test_what_ends_a_command(
 def test_host_commands_that_are_missing_say_what_to_install(
     capsys: pytest.CaptureFixture[str], monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr(extensions, "_entry_points", lambda group: {})
+    monkeypatch.setattr(plugins, "_entry_points", lambda group: {})
     for command in ("import", "export"):
         assert main([command, "x", "-o", "y"]) == 1
         assert "pip install 'edge-rnn[export]'" in capsys.readouterr().err
@@ -240,7 +240,7 @@ def test_warm_up(path: str, model: Model, capsys: pytest.CaptureFixture[str]) ->
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines[:-1]] == list(plan_of(model).ops)
     assert all(line.split()[1] in ("cached", "compiled") for line in lines[:-1])
-    assert str(library.cache_directory().path) in lines[-1]
+    assert str(object_cache.cache_directory().path) in lines[-1]
 
 
 def test_warm_up_of_all_covers_every_layer_and_option() -> None:
@@ -255,11 +255,11 @@ def test_warm_up_of_all_covers_every_layer_and_option() -> None:
 def test_warm_up_fails_where_nothing_can_be_kept(
     path: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any
 ) -> None:
-    place = library.CacheDirectory(tmp_path, False, f"{tmp_path} is not writable")
+    place = object_cache.CacheDirectory(tmp_path, False, f"{tmp_path} is not writable")
     for cached, code in ((True, 0), (False, 1)):
-        loaded = library.Loaded("gru", 1, cached, 0.5)
-        monkeypatch.setattr(library, "load", lambda name, loaded=loaded: loaded)
-        monkeypatch.setattr(library, "cache_directory", lambda: place)
+        loaded = object_cache.Loaded("gru", 1, cached, 0.5)
+        monkeypatch.setattr(object_cache, "load", lambda name, loaded=loaded: loaded)
+        monkeypatch.setattr(object_cache, "cache_directory", lambda: place)
         assert main(["warm-up", path]) == code
         assert ("cannot be kept" in capsys.readouterr().err) == (code == 1)
 
@@ -268,7 +268,7 @@ def test_doctor(capsys: pytest.CaptureFixture[str], monkeypatch: Any, tmp_path: 
     monkeypatch.setenv("EDGE_RNN_CACHE_DIR", str(tmp_path))
     assert main(["doctor", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert found["target"]["triple"] == library.host().triple
+    assert found["target"]["triple"] == object_cache.host().triple
     cache = {
         "path": str(tmp_path),
         "writable": True,
@@ -287,13 +287,13 @@ def test_doctor(capsys: pytest.CaptureFixture[str], monkeypatch: Any, tmp_path: 
     assert main(["doctor"]) == 0
     out = capsys.readouterr().out
     assert "is not a directory" in out
-    assert library.host().triple in out
+    assert object_cache.host().triple in out
 
 
 def test_doctor_tells_what_is_missing(capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
     versions = dict.fromkeys(("numpy", "safetensors", "llvmlite", "torch", "matplotlib"), "1.0")
     versions |= dict.fromkeys(("numba", "onnx", "onnxruntime"))  # type: ignore[arg-type]
-    monkeypatch.setattr("edge_rnn.cli.machine.packages", lambda: versions)
+    monkeypatch.setattr("edge_rnn.bench.machine.packages", lambda: versions)
     assert main(["doctor"]) == 1
     out = capsys.readouterr().out
     assert "missing numba: pip install 'edge-rnn'" in out

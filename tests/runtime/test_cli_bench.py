@@ -13,15 +13,15 @@ import pytest
 
 import edge_rnn
 import needs
-from edge_rnn import Model, Stream
-from edge_rnn.cli import extensions, main
-from edge_rnn.cli.bench_conditions import conditions
-from edge_rnn.cli.bench_denormals import measure_denormals
-from edge_rnn.cli.bench_measure import samples
-from edge_rnn.cli.bench_paced import paced
-from edge_rnn.cli.bench_startup import measure_startup
-from edge_rnn.cli.bench_table import SHAPES, table
-from edge_rnn.cli.bench_view import show_startup
+from edge_rnn import Model, Stream, plugins
+from edge_rnn.bench.conditions import conditions
+from edge_rnn.bench.denormals import measure_denormals
+from edge_rnn.bench.networks import SHAPES, table
+from edge_rnn.bench.paced import paced
+from edge_rnn.bench.startup import measure_startup
+from edge_rnn.bench.step import samples
+from edge_rnn.cli import main
+from edge_rnn.cli.bench.view import show_startup
 from edge_rnn.errors import InputError, UnsupportedError
 from edge_rnn.layers import Dense, Standardize
 
@@ -106,8 +106,8 @@ def test_deadline_is_the_next_sample(monkeypatch: pytest.MonkeyPatch) -> None:
     def step(milliseconds: int) -> None:
         clock.ns += milliseconds * 1_000_000
 
-    monkeypatch.setattr("edge_rnn.cli.bench_paced.time.perf_counter_ns", lambda: clock.ns)
-    monkeypatch.setattr("edge_rnn.cli.bench_paced.time.sleep", sleep)
+    monkeypatch.setattr("edge_rnn.bench.paced.time.perf_counter_ns", lambda: clock.ns)
+    monkeypatch.setattr("edge_rnn.bench.paced.time.sleep", sleep)
     # A period of 10 ms. The third step ends 15 ms after the fourth sample was due; that one is then too late as well.
     found = paced(step, [1, 1, 25, 1], rate_hz=100.0, seconds=0.04)
     assert (found["samples"], found["misses"]) == (4, 2)
@@ -169,7 +169,7 @@ def fake_rivals(model: Model, *, litert: str | None) -> tuple[list[Any], dict[st
 
 
 def test_rivals(path: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(extensions, "load_first", lambda group: (fake_rivals, ""))
+    monkeypatch.setattr(plugins, "load_first", lambda group: (fake_rivals, ""))
     found = told([path, "--steps", "100", "--rivals", "--litert", "folder"], capsys)
     same, alone = found["rivals"]
     assert (same["name"], same["version"], same["how"], same["max_abs_error"]) == ("same", "1.0", "by hand", 0)
@@ -190,7 +190,7 @@ def test_rivals(path: str, capsys: pytest.CaptureFixture[str], monkeypatch: pyte
 def test_rivals_that_are_not_installed(
     path: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(extensions, "load_first", lambda group: (None, "nothing is installed"))
+    monkeypatch.setattr(plugins, "load_first", lambda group: (None, "nothing is installed"))
     found = told([path, "--steps", "100", "--rivals"], capsys)
     assert (found["rivals"], found["not_compared"]) == ([], {"rivals": "nothing is installed"})
 
@@ -215,7 +215,7 @@ def test_startup_command(path: str, capsys: pytest.CaptureFixture[str], monkeypa
         given.append(edge_rnn.load(path))
         return {"ratio": 1.25}
 
-    monkeypatch.setattr("edge_rnn.cli.bench_startup.measure_startup", measure)
+    monkeypatch.setattr("edge_rnn.bench.startup.measure_startup", measure)
     assert told(["--startup", path], capsys)["name"] == "wrist"
     assert told(["--startup"], capsys)["ratio"] == 1.25
     assert [[layer.kind for layer in model.layers] for model in given] == [["GRU", "Dense"]] * 2
@@ -278,7 +278,7 @@ def test_wrong_use(
 
 
 def test_frequency_scaling_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edge_rnn.cli.bench_conditions._CPUS", tmp_path)
+    monkeypatch.setattr("edge_rnn.bench.conditions._CPUS", tmp_path)
     assert conditions()["frequency_scaling"] == ""
     for cpu, governor in enumerate(("ondemand", "ondemand", "performance")):
         folder = tmp_path / f"cpu{cpu}" / "cpufreq"

@@ -14,7 +14,7 @@ import edge_rnn
 import needs
 from edge_rnn import Dense, Elman, Model, Stream
 from edge_rnn.cli import main
-from edge_rnn.cli.compare_view import spell_share
+from edge_rnn.cli.compare.view import spell_share
 
 GRAMMAR = {
     "edge_rnn_texts": 1,
@@ -84,7 +84,7 @@ def test_tables_and_words(letters: list[str], capsys: pytest.CaptureFixture[str]
 
 
 def test_json_is_what_the_tasks_say(letters: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    from edge_rnn.cli.texts import read_texts
+    from edge_rnn.analysis.texts import read_texts
 
     assert main(["compare", *letters, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
@@ -118,12 +118,12 @@ def test_recording(wrist: list[str], capsys: pytest.CaptureFixture[str]) -> None
 
 @pytest.mark.may_use("llvm-mca", "llvm-objdump")
 def test_on_a_board(letters: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    from edge_rnn import device
-    from edge_rnn.fitting import fit
+    from edge_rnn import boards
+    from edge_rnn.boards.fitting import fit
 
     assert main(["compare", *letters, "--device", "raspberry_pi_4", "--json"]) == 0
     for each in json.loads(capsys.readouterr().out)["models"]:
-        estimate = fit(edge_rnn.load(each["file"]), device.load("raspberry_pi_4")).estimate
+        estimate = fit(edge_rnn.load(each["file"]), boards.load("raspberry_pi_4")).estimate
         assert each["on_board"] == {
             "device": "raspberry_pi_4",
             "step_ns": round(estimate.ns, 1),

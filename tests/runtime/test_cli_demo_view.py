@@ -13,11 +13,12 @@ import pytest
 from rich.console import Console
 
 import needs
-from edge_rnn import Model, Stream, load
-from edge_rnn.cli import demo_play, extensions, main
-from edge_rnn.cli.demo_play import Recording, load_recording, play, score
-from edge_rnn.cli.demo_view import show_lines, show_live
-from edge_rnn.device import files
+from edge_rnn import Model, Stream, load, plugins
+from edge_rnn.boards import files
+from edge_rnn.cli import main
+from edge_rnn.cli.demo import play as demo_play
+from edge_rnn.cli.demo.play import Recording, load_recording, play, score
+from edge_rnn.cli.demo.view import show_lines, show_live
 from edge_rnn.errors import FileError
 
 LABELS = ("Standing", "Running", "Walking", "Badminton")
@@ -141,7 +142,7 @@ def test_live_picture_in_colours(model: Model, recording: Recording) -> None:
 
 @pytest.fixture
 def without_host_side(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(extensions, "_entry_points", lambda group: {})
+    monkeypatch.setattr(plugins, "_entry_points", lambda group: {})
 
 
 @pytest.mark.usefixtures("without_host_side")
@@ -175,6 +176,6 @@ def test_plot(kind: str, magic: bytes, tmp_path: Path, capsys: pytest.CaptureFix
 
 def test_plot_without_matplotlib(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     find: Callable[[str], Any] = lambda name: None  # noqa: E731
-    monkeypatch.setattr("edge_rnn.cli.demo_plot.find_spec", find)
+    monkeypatch.setattr("edge_rnn.cli.demo.plot.find_spec", find)
     assert main(["demo", "--plot", "wrist.png"]) == 1
     assert "pip install 'edge-rnn[plot]'" in capsys.readouterr().err

@@ -12,9 +12,9 @@ import pytest
 
 import edge_rnn
 from edge_rnn import Dense, Elman, Model
+from edge_rnn.analysis.long_run import long_run
+from edge_rnn.analysis.sensitivity import sensitivity
 from edge_rnn.cli import main
-from edge_rnn.long_run import long_run
-from edge_rnn.sensitivity import sensitivity
 
 Inspect = Callable[..., Any]
 

@@ -22,8 +22,8 @@ import pytest
 import edge_rnn
 from edge_rnn import Dense, Elman, Model, Stream, reference, save
 from edge_rnn.cli import main
-from edge_rnn.cli.samples import read_samples
-from edge_rnn.sample_lines import LineParser
+from edge_rnn.recordings.sample_lines import LineParser
+from edge_rnn.recordings.samples import read_samples
 
 ROOT = Path(__file__).parents[2]
 XS = np.random.default_rng(3).standard_normal((20, 3)).astype(np.float32)

@@ -32,9 +32,9 @@ import loop_fakes as fakes
 import needs
 from edge_rnn import Model, Stream
 from edge_rnn.cli import main
-from edge_rnn.cli.run_loop import add_loop_options
-from edge_rnn.cli.unit_file import Service, unit_text
-from edge_rnn.cli.watch import picture
+from edge_rnn.cli.run.loop import add_loop_options
+from edge_rnn.cli.run.unit_file import Service, unit_text
+from edge_rnn.cli.run.watch import picture
 
 pytestmark = pytest.mark.may_use("systemd-analyze")
 

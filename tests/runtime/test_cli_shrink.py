@@ -136,11 +136,11 @@ def test_mistakes(
 def test_an_interrupt_keeps_the_best(
     path: str, recording: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from edge_rnn import shrinking
+    from edge_rnn.quantization import search
 
     def interrupted(self: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(shrinking._Search, "timed", interrupted)
+    monkeypatch.setattr(search._Search, "timed", interrupted)
     assert main(["shrink", path, "--data", recording, *QUICK]) == 0
     assert "The search was stopped; this is the best that had been found." in capsys.readouterr().out

@@ -13,12 +13,12 @@ import pytest
 
 import needs
 from edge_rnn import Model
-from edge_rnn.cli import page as pages
-from edge_rnn.cli.page import check_target
-from edge_rnn.cli.shrink_page import write_page
+from edge_rnn.cli.report import page as pages
+from edge_rnn.cli.report.page import check_target
+from edge_rnn.cli.shrink.page import write_page
 from edge_rnn.errors import FileError, InputError, UnsupportedError
-from edge_rnn.shrinking import shrink
-from edge_rnn.trials import Shrunk
+from edge_rnn.quantization.search import shrink
+from edge_rnn.quantization.trials import Shrunk
 
 needs.package("matplotlib")
 
@@ -193,7 +193,7 @@ def test_same_input_gives_the_same_page(
 
 
 def test_drift_ends_at_the_error_of_the_table(model: Model, shrunk: Shrunk, xs: np.ndarray) -> None:
-    from edge_rnn.cli.shrink_plots import drifts
+    from edge_rnn.cli.shrink.plots import drifts
 
     lines = drifts(model, shrunk, xs)
     chosen = next(name for name in lines if name.startswith("chosen"))
@@ -205,7 +205,7 @@ def test_drift_ends_at_the_error_of_the_table(model: Model, shrunk: Shrunk, xs: 
 
 def test_confusion_counts_what_was_taken_for_what(model: Model, xs: np.ndarray, labels: np.ndarray) -> None:
     from edge_rnn import Stream
-    from edge_rnn.cli.confusion import confusion
+    from edge_rnn.cli.report.confusion import confusion
 
     counts = confusion(model, xs, labels)
     said = Stream(model).run(xs).argmax(axis=1)

@@ -18,8 +18,8 @@ import safetensors.numpy
 import edge_rnn
 from edge_rnn import Elman, FileError, Model
 from edge_rnn.cli import main
-from edge_rnn.file_kind import MODEL_FILE, kind_of
-from edge_rnn_export.importing import import_file
+from edge_rnn.storage.file_kind import MODEL_FILE, kind_of
+from edge_rnn_export.readers.by_file_name import import_file
 
 
 def zipped(*names: str) -> bytes:

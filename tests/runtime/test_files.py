@@ -20,12 +20,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from edge_rnn import files
 from edge_rnn.errors import FileError, InputError
-from edge_rnn.files import load, save
 from edge_rnn.layers import GRU, LAYER_TYPES, LSTM, Add, Dense, Elman, Layer, Standardize
 from edge_rnn.model import Model
 from edge_rnn.printable import is_printable, printable
+from edge_rnn.storage import model_file
+from edge_rnn.storage.model_file import load, save
 
 MakeModel = Callable[..., Model]
 
@@ -138,10 +138,10 @@ def test_file_is_plain_safetensors(make_model: MakeModel, tmp_path: Path) -> Non
 def test_equal_models_give_equal_files_in_any_process(make_model: MakeModel, tmp_path: Path) -> None:
     model = make_model("gru", 3, 5, labels=["a", "b", "c", "d"])
     save(model, tmp_path / "here.safetensors")
-    code = "import sys; from edge_rnn.files import load, save; save(load(sys.argv[1]), sys.argv[2])"
+    code = "import sys; from edge_rnn.storage.model_file import load, save; save(load(sys.argv[1]), sys.argv[2])"
     for seed in ("1", "2"):
         there = tmp_path / f"there{seed}.safetensors"
-        environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(Path(files.__file__).parents[1])}
+        environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(Path(model_file.__file__).parents[2])}
         command = [sys.executable, "-c", code, str(tmp_path / "here.safetensors"), str(there)]
         subprocess.run(command, env=environment, check=True)
         assert there.read_bytes() == (tmp_path / "here.safetensors").read_bytes()
@@ -149,7 +149,7 @@ def test_equal_models_give_equal_files_in_any_process(make_model: MakeModel, tmp
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Shifted(Layer):
-    """A kind that files.py has never heard of, with a dtype of its own."""
+    """A kind that model_file.py has never heard of, with a dtype of its own."""
 
     shift: NDArray[np.int8]
     spare: NDArray[np.float64] | None = None
@@ -164,7 +164,7 @@ class Shifted(Layer):
 
 @pytest.fixture
 def shifted(monkeypatch: pytest.MonkeyPatch) -> Shifted:
-    monkeypatch.setattr(files, "LAYER_TYPES", MappingProxyType({**LAYER_TYPES, "Shifted": Shifted}))
+    monkeypatch.setattr(model_file, "LAYER_TYPES", MappingProxyType({**LAYER_TYPES, "Shifted": Shifted}))
     return Shifted(np.array([1, -2], np.int8), np.array([0.1]), mode="down", gain=0.1, times=7, note="ü")
 
 
@@ -200,7 +200,7 @@ class Parts:
         if sign:
             try:
                 tensors = safetensors.numpy.load(pack(plain, self.data))
-                self.description["sha256"] = files._digest(self.description, tensors)
+                self.description["sha256"] = model_file._digest(self.description, tensors)
             except Exception:
                 pass  # it is meant to be refused before that
         metadata = {"__metadata__": {"edge_rnn": json.dumps(self.description)}}
@@ -665,7 +665,7 @@ def test_a_full_header_allocates_megabytes_at_most(name: str, good: bytes, folde
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert peak < 128 * files.MAX_HEADER_BYTES
+    assert peak < 128 * model_file.MAX_HEADER_BYTES
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits of address space are Linux's")
@@ -676,7 +676,7 @@ def test_lies_within_a_limit_that_the_system_holds(good: bytes, tmp_path: Path) 
     code = """
 import pathlib, resource, sys
 from edge_rnn.errors import FileError
-from edge_rnn.files import load
+from edge_rnn.storage.model_file import load
 used = int(pathlib.Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + 64 * 2**20, used + 64 * 2**20))
 refused = 0
@@ -687,7 +687,7 @@ for path in sorted(pathlib.Path(sys.argv[1]).iterdir()):
         refused += 1
 print(refused)
 """
-    environment = {**os.environ, "PYTHONPATH": str(Path(files.__file__).parents[1]), "OPENBLAS_NUM_THREADS": "1"}
+    environment = {**os.environ, "PYTHONPATH": str(Path(model_file.__file__).parents[2]), "OPENBLAS_NUM_THREADS": "1"}
     command = [sys.executable, "-c", code, str(tmp_path)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.stderr == ""
@@ -697,7 +697,7 @@ print(refused)
 def test_a_file_beyond_the_bound_is_not_read(tmp_path: Path) -> None:
     path = tmp_path / "sparse.safetensors"
     with path.open("wb") as file:
-        file.truncate(files.MAX_FILE_BYTES + 1)
+        file.truncate(model_file.MAX_FILE_BYTES + 1)
     with pytest.raises(FileError, match="it has 1073741825 bytes, expected 8 to 1073741824"):
         load(path)
 
@@ -749,8 +749,8 @@ def test_save_refuses(make_model: MakeModel, tmp_path: Path, shifted: Shifted, m
     (tmp_path / "loop").symlink_to("loop")
     infinite = Model([Shifted(np.zeros(2, np.int8), gain=np.inf)], input_size=2)
     strange = Model([Shifted(np.zeros(2, np.int8), note={1})], input_size=2)  # type: ignore[arg-type]
-    many = Model([Dense([[1.0]]) for _ in range(files.MAX_LAYERS + 1)])
-    wide = Model([Add(inputs=("input", "input"))], input_size=files.MAX_VALUES)
+    many = Model([Dense([[1.0]]) for _ in range(model_file.MAX_LAYERS + 1)])
+    wide = Model([Add(inputs=("input", "input"))], input_size=model_file.MAX_VALUES)
     target = tmp_path / "m.safetensors"
     before = sorted(tmp_path.iterdir())
     cases: list[tuple[Any, Path | str, type[Exception], str]] = [
@@ -772,7 +772,7 @@ def test_save_refuses(make_model: MakeModel, tmp_path: Path, shifted: Shifted, m
             save(what, path)
         assert message in str(caught.value)
         assert sorted(tmp_path.iterdir()) == before
-    monkeypatch.setattr(files, "LAYER_TYPES", LAYER_TYPES)
+    monkeypatch.setattr(model_file, "LAYER_TYPES", LAYER_TYPES)
     with pytest.raises(InputError, match="save cannot store Shifted 'shifted1'; files hold layers of Elman, LSTM, GRU"):
         save(Model([shifted], input_size=2), target)
     assert (tmp_path / "file").read_bytes() == b"kept"

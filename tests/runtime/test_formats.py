@@ -18,7 +18,7 @@ import edge_rnn
 from edge_rnn import GRU, Dense, Model, ModelError, Stream, StreamBank, reference
 from edge_rnn.formats import W8A8, Float16, Int4, Int8, LowRank, Matrix, Sparse
 from edge_rnn.layers import Embedding
-from edge_rnn.quantization import matrices, spelled
+from edge_rnn.quantization.apply import matrices, spelled
 from grids import thinned
 
 Build = Callable[..., Model]
@@ -319,7 +319,7 @@ import sys
 import numpy as np
 from conftest import build
 import edge_rnn
-from edge_rnn.kernels import target
+from edge_rnn.kernels.compile import target
 variant, path, *cells = sys.argv[1:]
 if variant == "mla":
     target.Target.dot = property(lambda self: "mla")

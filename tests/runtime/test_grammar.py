@@ -6,8 +6,8 @@ from itertools import product
 
 import pytest
 
+from edge_rnn.analysis.grammar import Grammar
 from edge_rnn.errors import InputError
-from edge_rnn.grammar import Grammar
 
 EVEN = Grammar("even", {"even": {"a": "odd", "b": "even"}, "odd": {"a": "even"}})
 # x or y first, then as many z as one likes, then the first one again: nothing between tells which.

@@ -19,7 +19,7 @@ PROGRAM = r"""
 import json, sys
 import numpy as np
 from edge_rnn import Elman, Model, Standardize, Stream
-from edge_rnn.kernels import library
+from edge_rnn.kernels.entry import object_cache as library
 layer = Elman(np.eye(2), np.eye(2) / 2) if "recurrent" in sys.argv else Standardize([0.1, 0.3], [2, 3])
 stream = Stream(Model([layer]))
 y = stream.step(np.array([0.1, 0.2], np.float32)).tolist() + stream.run(np.array([[0.3, 0.4]], np.float32))[0].tolist()
@@ -154,7 +154,7 @@ def test_an_edited_kernel_never_runs_stale_code(tmp_path: Path) -> None:
     source, cache = tmp_path / "source", tmp_path / "cache"
     shutil.copytree(ROOT / "edge_rnn", source / "edge_rnn", ignore=shutil.ignore_patterns("__pycache__"))
     before = report(start(cache, source))
-    kernel = source / "edge_rnn" / "kernels" / "standardize.py"
+    kernel = source / "edge_rnn" / "kernels" / "cells" / "standardize.py"
     text = kernel.read_text()
     assert " - mean) / scale" in text
     kernel.write_text(text.replace(" - mean) / scale", " + mean) / scale"))
@@ -182,8 +182,8 @@ def test_a_kernel_that_needs_something_from_outside_is_refused() -> None:
     from numba.core import types
 
     from edge_rnn.errors import CompileError
-    from edge_rnn.kernels.compiler import FLOATS, compile_object
-    from edge_rnn.kernels.library import host
+    from edge_rnn.kernels.compile.compiler import FLOATS, compile_object
+    from edge_rnn.kernels.entry.object_cache import host
 
     def kernel(values):  # type: ignore[no-untyped-def]
         values[0] = math.tanh(values[0])

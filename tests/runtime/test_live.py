@@ -30,7 +30,7 @@ import loop_fakes as fakes
 from chromium import Browser
 from edge_rnn import Model, SensorLoop, Stream
 from edge_rnn.cli import main
-from edge_rnn.cli.watch import picture
+from edge_rnn.cli.run.watch import picture
 from edge_rnn.errors import InputError
 from edge_rnn.live import handler, server, serving
 from edge_rnn.live.channel import Channel

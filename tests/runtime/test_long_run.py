@@ -8,7 +8,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from edge_rnn import Elman, Model, Stream, long_run
+from edge_rnn import Elman, Model, Stream
+from edge_rnn.analysis import long_run
 from edge_rnn.errors import InputError
 
 RNG = np.random.default_rng(0)

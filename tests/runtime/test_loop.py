@@ -21,13 +21,14 @@ import pytest
 
 import edge_rnn
 from edge_rnn.errors import FileError, InputError
-from edge_rnn.loop import Realtime, SampleError, SinkClosed, Timed, feed, hanging, reader, sinks, sources
+from edge_rnn.loop import Realtime, SampleError, SinkClosed, Timed, sinks, sources
 from edge_rnn.loop.backoff import Backoff
-from edge_rnn.loop.collector import SlackCollector, off_the_hot_path
-from edge_rnn.loop.reader import ThreadFeed
-from edge_rnn.loop.realtime import applied
-from edge_rnn.loop.ring import Item
-from edge_rnn.loop.status import write_status
+from edge_rnn.loop.input import feed, hanging, thread_feed
+from edge_rnn.loop.input.ring import Item
+from edge_rnn.loop.input.thread_feed import ThreadFeed
+from edge_rnn.loop.report.status import write_status
+from edge_rnn.loop.system.garbage import SlackCollector, off_the_hot_path
+from edge_rnn.loop.system.realtime import applied
 from loop_fakes import FakeClock, Gate, Kept, Script, loop, outputs, stream
 
 XS = [float(x) for x in np.random.default_rng(1).standard_normal(8).astype(np.float32)]
@@ -436,7 +437,7 @@ def test_threads_that_hang_are_bounded() -> None:
 def test_threads_that_hang_in_closing_are_bounded(blocks: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     real, end = hanging.close_aside, threading.Event()
     monkeypatch.setattr(hanging, "close_aside", lambda thing, wait_s: real(thing, 0.001))
-    for module in (feed, reader):
+    for module in (feed, thread_feed):
         monkeypatch.setattr(module, "Backoff", lambda *_: Backoff(0.001, 0.001))
     reads = made_so_far = 0
 
@@ -489,7 +490,7 @@ def test_reader_that_is_let_go_of_as_it_fails_leaves_the_next_one_alone(monkeypa
 
     failing: threading.Thread | None = None
     readers: queue.Queue[threading.Thread] = queue.Queue()
-    monkeypatch.setattr(reader, "Backoff", LetGo)
+    monkeypatch.setattr(thread_feed, "Backoff", LetGo)
     made = loop(make, clock=clock, stall_after_s=5)
     feed = made._feed
     assert isinstance(feed, ThreadFeed)
@@ -715,7 +716,7 @@ def test_one_slow_collection_is_forgotten_in_time(monkeypatch: pytest.MonkeyPatc
     ends = iter([each for ns in took_ns for each in (0, ns)])
     monkeypatch.setattr(gc, "get_count", lambda: (made["count"], 0, 0))
     monkeypatch.setattr(gc, "collect", lambda: 0)
-    monkeypatch.setattr("edge_rnn.loop.collector.time.perf_counter_ns", lambda: next(ends))
+    monkeypatch.setattr("edge_rnn.loop.system.garbage.time.perf_counter_ns", lambda: next(ends))
     collector.offer(0)  # forced, and takes a second
     made["count"] = 10_000
     collector.offer(10**7)
@@ -822,7 +823,7 @@ def test_priority_is_that_of_the_loop_alone() -> None:
 
 def test_memory_is_not_locked_below_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     """A limit that lets the call through would let a later allocation fail."""
-    monkeypatch.setattr("edge_rnn.loop.realtime._has_capability", lambda: False)
+    monkeypatch.setattr("edge_rnn.loop.system.realtime._has_capability", lambda: False)
     monkeypatch.setattr(resource, "getrlimit", lambda which: (1 << 26, 1 << 26))
     made = loop(Script([[1.0]]), realtime=Realtime(lock_memory=True))
     assert made.run().steps == 1

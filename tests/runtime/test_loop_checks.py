@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge_rnn import Dense, InputError, Model, SampleWarning, SensorLoop, Standardize, Stream, device, load
+from edge_rnn import Dense, InputError, Model, SampleWarning, SensorLoop, Standardize, Stream, boards, load
 from edge_rnn.frontend import Resample
 from edge_rnn.loop import Timed, sinks, sources
-from edge_rnn.loop.resampling import Resampling
-from edge_rnn.sample_range import RangeMonitor
+from edge_rnn.recordings.range_watch import RangeMonitor
+from edge_rnn.recordings.resampling import Resampling
 
 UNIT = Model([Dense([[1.0]], [0.0])], sample_rate_hz=10, input_names=("level",), input_units=("m/s^2",))
 
@@ -146,7 +146,7 @@ def test_nothing_to_resample_by_is_an_error() -> None:
 
 
 def watch() -> tuple[Model, np.ndarray]:
-    folder = device.files() / "smart_watch"
+    folder = boards.files() / "smart_watch"
     return load(folder / "gru.safetensors"), np.load(folder / "recording.npz")["x"]
 
 

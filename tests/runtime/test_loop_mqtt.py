@@ -23,12 +23,12 @@ import pytest
 
 import needs
 from edge_rnn.errors import FileError
-from edge_rnn.files import save
 from edge_rnn.layers import Elman
 from edge_rnn.loop import open_sink, open_source
 from edge_rnn.loop.sinks import mqtt
 from edge_rnn.model import Model
-from edge_rnn.stream import Stream
+from edge_rnn.storage.model_file import save
+from edge_rnn.streams.stream import Stream
 from loop_fakes import Kept, Script, loop, stream
 
 pytestmark = [

@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 
 from edge_rnn.loop import SampleError, Timed
 from edge_rnn.loop.backoff import Backoff
-from edge_rnn.loop.clerk import Clerk
-from edge_rnn.loop.journal import Journal
-from edge_rnn.loop.line_buffer import LineBuffer
-from edge_rnn.loop.log_histogram import LogHistogram
-from edge_rnn.loop.rhythm import Rhythm
-from edge_rnn.loop.ring import Item, Ring
-from edge_rnn.loop.sample import fill
+from edge_rnn.loop.input.rhythm import Rhythm
+from edge_rnn.loop.input.ring import Item, Ring
+from edge_rnn.loop.input.sample import fill
+from edge_rnn.loop.persist.disk_thread import Clerk
+from edge_rnn.loop.report.journal import Journal
+from edge_rnn.loop.report.log_histogram import LogHistogram
 from edge_rnn.loop.schedule import POLICIES, Decision, Schedule, decide
+from edge_rnn.loop.sources.line_buffer import LineBuffer
 from loop_fakes import FakeClock
 
 YEAR_S = 365 * 86400

@@ -18,9 +18,9 @@ import pytest
 import loop_child
 from edge_rnn.errors import FileError, InputError, StateError
 from edge_rnn.layers import Elman
-from edge_rnn.loop import snapshot_file
+from edge_rnn.loop.persist import snapshot_file
 from edge_rnn.model import Model
-from edge_rnn.stream import Stream
+from edge_rnn.streams.stream import Stream
 from loop_fakes import FakeClock, Kept, Script, loop, outputs, stream
 
 ROOT = Path(__file__).parents[2]

@@ -28,7 +28,7 @@ from edge_rnn.errors import EdgeRnnError, FileError, InputError, UnsupportedErro
 from edge_rnn.layers import Elman
 from edge_rnn.loop import SampleError, SinkClosed, Timed, open_sink, open_source, sinks, sources
 from edge_rnn.loop.mqtt_client import Address, connection_problem
-from edge_rnn.loop.remedies import device_problem, listed
+from edge_rnn.loop.sources.remedies import device_problem, listed
 from edge_rnn.model import Model
 from loop_fakes import Kept, loop, stream
 

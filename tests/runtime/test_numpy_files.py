@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge_rnn.cli.recordings import read_recording
 from edge_rnn.errors import FileError
 from edge_rnn.layers import Dense
 from edge_rnn.model import Model
-from edge_rnn.numpy_files import read_arrays
+from edge_rnn.recordings.files import read_recording
+from edge_rnn.storage.numpy_files import read_arrays
 
 
 def header(shape: str, dtype: str = "<f4", order: bool = False) -> bytes:

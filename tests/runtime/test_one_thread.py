@@ -11,9 +11,9 @@ import pytest
 
 import edge_rnn
 from edge_rnn import Dense, Model, StateError, Stream, StreamBank, WindowedStream
-from edge_rnn.kernels.record import FREE, MIXED, Handle
-from edge_rnn.one_thread import OneThread
+from edge_rnn.kernels.program.record import FREE, MIXED, Handle
 from edge_rnn.sampling import Sampler, beam_search, generate, rollout
+from edge_rnn.streams.one_thread import OneThread
 
 Build = Callable[..., Model]
 
@@ -85,7 +85,10 @@ def test_a_mixed_up_stream_is_of_no_use_until_it_is_made_whole(model: Model, cal
 def test_whoever_leaves_a_stream_that_another_has_claimed_says_so(model: Model) -> None:
     """A claim that comes while a call is inside: one that found the word free at the same moment."""
     stream = Stream(model)
-    with pytest.raises(StateError, match="two threads"), edge_rnn.stream.claimed(stream._memory.handle, "stream.reset"):
+    with (
+        pytest.raises(StateError, match="two threads"),
+        edge_rnn.streams.stream.claimed(stream._memory.handle, "stream.reset"),
+    ):
         stream._memory.handle[Handle.IN_USE] = ANOTHER
     assert word(stream) == MIXED
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from edge_rnn.cli import machine
-from edge_rnn.kernels import library
+from edge_rnn.bench import machine
+from edge_rnn.kernels.entry import object_cache
 from edge_rnn.own_files import distrusted, read_own
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="root alone can give files to another user")
@@ -104,15 +104,15 @@ def test_kernels_are_kept_for_their_owner_alone_and_compiled_where_that_cannot_b
         compiled.append(name)
         return b"object code"
 
-    monkeypatch.setattr(library, "compile_for", compile_for)
-    monkeypatch.setattr(library, "_address", lambda name, code: 1)
+    monkeypatch.setattr(object_cache, "compile_for", compile_for)
+    monkeypatch.setattr(object_cache, "_address", lambda name, code: 1)
 
     def cached() -> bool:
-        monkeypatch.setattr(library, "_loaded", {})
-        return library.load("add").cached
+        monkeypatch.setattr(object_cache, "_loaded", {})
+        return object_cache.load("add").cached
 
     place = folder / "to" / "make"
-    monkeypatch.setenv(library.CACHE_VARIABLE, str(place))
+    monkeypatch.setenv(object_cache.CACHE_VARIABLE, str(place))
     kept = os.umask(0)
     try:
         assert [cached(), cached()] == [False, True]
@@ -126,7 +126,7 @@ def test_kernels_are_kept_for_their_owner_alone_and_compiled_where_that_cannot_b
     assert path.stat().st_mode & 0o777 == 0o600
     place.chmod(0o777)
     assert [cached(), cached()] == [False, False]
-    found = library.cache_directory()
+    found = object_cache.cache_directory()
     assert (found.trusted, found.writable) == (False, False)
     assert machine.cache()["reason"] == found.reason == distrusted(place)
     assert len(compiled) == 4
@@ -138,10 +138,10 @@ def test_doctor_says_that_a_cache_is_not_trusted_and_what_to_do(
     from edge_rnn.cli import main
 
     folder.chmod(0o777)
-    monkeypatch.setenv(library.CACHE_VARIABLE, str(folder))
+    monkeypatch.setenv(object_cache.CACHE_VARIABLE, str(folder))
     monkeypatch.setenv("COLUMNS", "1000")
     assert main(["doctor"]) == 0
     (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("kernel cache")]
     assert "not trusted: others may write to" in line
     assert f"chmod go-w {folder}" in line
-    assert library.CACHE_VARIABLE in line
+    assert object_cache.CACHE_VARIABLE in line

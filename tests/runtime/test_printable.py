@@ -12,12 +12,12 @@ import pytest
 
 import needs
 from edge_rnn import Dense, Model, errors
-from edge_rnn.cli import page
-from edge_rnn.cli.console import make_console, print_facts, print_table, say, warn
-from edge_rnn.loop.clock import SystemClock
-from edge_rnn.loop.journal import Journal
+from edge_rnn.cli.report import page
+from edge_rnn.cli.shared.console import make_console, print_facts, print_table, say, warn
+from edge_rnn.loop.report.journal import Journal
+from edge_rnn.loop.system.clock import SystemClock
 from edge_rnn.printable import is_printable, printable
-from edge_rnn.result_lines import csv_cell, csv_header, csv_results
+from edge_rnn.recordings.result_lines import csv_cell, csv_header, csv_results
 
 STEERING = {
     "clears the screen": "\x1b[2J",
@@ -147,7 +147,7 @@ def test_figure_takes_dollars_and_backslashes_for_themselves(tmp_path: Path) -> 
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    from edge_rnn.cli.demo_plot import STYLE, write_figure
+    from edge_rnn.cli.demo.plot import STYLE, write_figure
 
     with rc_context(STYLE | {"svg.fonttype": "none"}):
         figure = Figure()

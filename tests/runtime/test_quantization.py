@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 import edge_rnn
-from edge_rnn import Dense, InputError, Model, Stream, rounding
+from edge_rnn import Dense, InputError, Model, Stream
 from edge_rnn.formats import Int4, Int8
-from edge_rnn.quantization import calibrate, drift, matrices, spelled
-from edge_rnn.trials import stored_bytes
+from edge_rnn.quantization import rounding
+from edge_rnn.quantization.apply import calibrate, drift, matrices, spelled
+from edge_rnn.quantization.trials import stored_bytes
 from grids import thinned
 
 Build = Callable[..., Model]

@@ -14,7 +14,7 @@ from edge_rnn import Dense, Elman, Model, StateError, Stream
 from edge_rnn.backend import Detector, Hysteresis, Majority, Smooth
 from edge_rnn.frontend import Chain, FrontEnd, parse
 from edge_rnn.frontend.parsing import KINDS
-from edge_rnn.loop import snapshot_file
+from edge_rnn.loop.persist import snapshot_file
 
 HEAD = 48
 WHOLE = (-(2**63), -(2**62), -1000, -2, -1, 0, 1, 2, 3, 7, 8, 9, 1000, 2**31, 2**32, 2**45, 2**62, 2**63 - 1)

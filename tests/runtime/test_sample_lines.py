@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from edge_rnn import InputError
-from edge_rnn.sample_lines import HeaderError, LineError, LineParser
-from edge_rnn.sample_rate import RateMeter, check_rate, same_rate
-from edge_rnn.sample_times import TimeReader, names_a_time, spell_seconds, unit_of_name
-from edge_rnn.sample_units import unit_of
+from edge_rnn.recordings.rate import RateMeter, check_rate, same_rate
+from edge_rnn.recordings.sample_lines import HeaderError, LineError, LineParser
+from edge_rnn.recordings.times import TimeReader, names_a_time, spell_seconds, unit_of_name
+from edge_rnn.recordings.units import unit_of
 
 NAMES = ("hip", "knee")
 

@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 
 from edge_rnn import LSTM, Dense, Elman, Embedding, InputError, Model, ModelError, Stream, UnsupportedError, reference
-from edge_rnn.kernels import library
-from edge_rnn.kernels.target import Target
+from edge_rnn.kernels.compile.target import Target
+from edge_rnn.kernels.entry import object_cache
 from edge_rnn.sampling import Sampler, decode, encode, generate, generate_iter, rollout
 
 Build = Callable[..., Model]
@@ -260,8 +260,8 @@ def test_philox_has_the_known_answers() -> None:
 
 
 def test_compiled_integers_are_exact() -> None:
-    from edge_rnn.kernels.philox import philox as compiled
-    from edge_rnn.kernels.philox import share
+    from edge_rnn.kernels.vectors.philox import philox as compiled
+    from edge_rnn.kernels.vectors.philox import share
 
     call = numba.njit(lambda seed, place: compiled(seed, place))
     for seed, place in ((0, 0), (1, 0), (0, 1), (2**63 - 1, 2**40 + 3), (12345678901234, 2**62)):
@@ -273,9 +273,9 @@ def test_compiled_integers_are_exact() -> None:
 
 
 def test_exponentials_and_logarithms() -> None:
-    from edge_rnn.kernels import likelihood
-    from edge_rnn.kernels.memory import load, store
-    from edge_rnn.kernels.pointer import as_floats
+    from edge_rnn.kernels.vectors import likelihood
+    from edge_rnn.kernels.vectors.addresses import as_floats
+    from edge_rnn.kernels.vectors.load_store import load, store
 
     @numba.njit
     def each(source, exps, logs, count):  # type: ignore[no-untyped-def]
@@ -284,7 +284,7 @@ def test_exponentials_and_logarithms() -> None:
             store(likelihood.log(x), as_floats(logs), i)
             store(likelihood.exp(load(8, as_floats(exps), i)), as_floats(exps), i)
 
-    from edge_rnn.plan import aligned
+    from edge_rnn.streams.plan import aligned
 
     x, exps, logs = aligned(2**16), aligned(2**16), aligned(2**16)
     x[:] = np.exp(np.linspace(-87.3, 88, x.size))
@@ -304,8 +304,8 @@ def test_a_choice_has_no_fused_products(cpu: str) -> None:
     x86 = Target("x86_64-unknown-linux-gnu", "haswell", "+avx2,+fma,+f16c")
     target = x86 if cpu == "haswell" else Target("aarch64-unknown-linux-gnu", cpu, "")
     fused = r"\bvfn?m(?:add|sub)\w+|\bfn?m(?:la|ls|add|sub)\b"
-    assert re.search(fused, str(library.compile_for("softmax", target, "assembly")))
-    assert not re.search(fused, str(library.compile_for("generate", target, "assembly")))
+    assert re.search(fused, str(object_cache.compile_for("softmax", target, "assembly")))
+    assert not re.search(fused, str(object_cache.compile_for("generate", target, "assembly")))
 
 
 SAME_EVERYWHERE = """

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from edge_rnn import LSTM, Dense, Elman, Embedding, Model, Stream, reference
+from edge_rnn.analysis.sensitivity import Sensitivity, sensitivity
 from edge_rnn.errors import InputError
-from edge_rnn.sensitivity import Sensitivity, sensitivity
 
 RNG = np.random.default_rng(0)
 

@@ -10,10 +10,10 @@ import pytest
 
 import edge_rnn
 from edge_rnn import InputError, Model, Stream, timing
-from edge_rnn.cli.shrink_view import as_json, verdict
-from edge_rnn.shrinking import shrink
+from edge_rnn.cli.shrink.view import as_json, verdict
+from edge_rnn.quantization.search import shrink
+from edge_rnn.quantization.trials import Shrunk, Trial, stored_bytes
 from edge_rnn.timing import Chunks
-from edge_rnn.trials import Shrunk, Trial, stored_bytes
 
 FORMATS = ("int8", "int4", "rank:25%")
 MORE = ("float16", *FORMATS, "sparse:0.5")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from edge_rnn.cli.troubles import spell_troubles
+from edge_rnn.cli.run.troubles import spell_troubles
 from edge_rnn.loop import Counters
 from edge_rnn.spelling import counted
 

@@ -18,8 +18,8 @@ import pytest
 
 import edge_rnn
 from edge_rnn import InputError, Model, StateError, Stream
-from edge_rnn.kernels import callable as fast
-from edge_rnn.plan import plan_of
+from edge_rnn.kernels.entry import python_function as fast
+from edge_rnn.streams.plan import plan_of
 
 Build = Callable[..., Model]
 ROOT = Path(__file__).resolve().parents[2]
@@ -247,7 +247,7 @@ def test_an_array_that_was_pickled_takes_the_fast_path(model: Model, monkeypatch
     sent = pickle.loads(pickle.dumps(x))
     assert sent.dtype is not x.dtype
     expected = Stream(model).step(x).copy()
-    monkeypatch.setattr("edge_rnn.stream._convert_and_step", lambda memory, x: "converted")
+    monkeypatch.setattr("edge_rnn.streams.stream._convert_and_step", lambda memory, x: "converted")
     assert np.array_equal(Stream(model).step(sent), expected)
     for other in (x.astype(">f4"), x.view(np.int32)):
         assert Stream(model).step(other) == "converted"

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from edge_rnn import Dense, Elman, InputError, Model, Stream, StreamBank
-from edge_rnn.kernels import callable as fast
-from edge_rnn.kernels import library
-from edge_rnn.kernels.target import Target
+from edge_rnn.kernels.compile.target import Target
+from edge_rnn.kernels.entry import object_cache
+from edge_rnn.kernels.entry import python_function as fast
 from grids import thinned
 
 Build = Callable[..., Model]
@@ -162,7 +162,7 @@ def test_memory_is_told(make_model: Build) -> None:
     assert bank.nbytes.weights == stream.nbytes.weights
     assert 10 * stream.nbytes.state <= bank.nbytes.state <= 10 * stream.nbytes.state + 2000
     assert len(bank) == len(list(bank)) == 10
-    assert library.host().group in (1, 2, 4)
+    assert object_cache.host().group in (1, 2, 4)
 
 
 ERRORS = {

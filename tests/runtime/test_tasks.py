@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from edge_rnn import Dense, Elman, Model, Stream
-from edge_rnn.comparing import compare
+from edge_rnn.analysis.comparison import compare
+from edge_rnn.analysis.grammar import Grammar
+from edge_rnn.analysis.tasks import Bin, RecordingTask, Score, TextTask
 from edge_rnn.errors import InputError, UnsupportedError
-from edge_rnn.grammar import Grammar
-from edge_rnn.tasks import Bin, RecordingTask, Score, TextTask
-from edge_rnn.trials import stored_bytes
+from edge_rnn.quantization.trials import stored_bytes
 
 AGAIN = Grammar("s", {"s": {"x": "X", "y": "Y"}, "X": {"z": "X", "x": "e"}, "Y": {"z": "Y", "y": "e"}, "e": {}})
 TEXTS = ["xzx", "yzzzy", "xx", "yzy", "xzzzzzzx"]

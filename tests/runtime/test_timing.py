@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from edge_rnn import Model, Stream
-from edge_rnn.kernels import library
-from edge_rnn.kernels.read import ReadRecord
-from edge_rnn.plan import aligned
+from edge_rnn.kernels.entry import object_cache
+from edge_rnn.kernels.program.read_weights import ReadRecord
+from edge_rnn.streams.plan import aligned
 from edge_rnn.timing import calls, chunks, latency_of, reads, runs, time_steps, turns
 from edge_rnn.timing.chunks import time_chunks
 
@@ -26,7 +26,7 @@ def test_read_loop_reads_every_value(floats: int, times: int) -> None:
     block[:] = np.random.default_rng(floats).integers(-50, 50, floats + 8)  # sums of these are exact
     record = np.zeros(len(ReadRecord), np.int32)
     record[ReadRecord.FLOATS], record[ReadRecord.TIMES] = floats, times
-    read = ctypes.CFUNCTYPE(None, *(ctypes.c_void_p,) * 3)(library.load("read").address)
+    read = ctypes.CFUNCTYPE(None, *(ctypes.c_void_p,) * 3)(object_cache.load("read").address)
     read(record.ctypes.data, block.ctypes.data, sums.ctypes.data)
     np.testing.assert_array_equal(sums.reshape(3, 8).sum(0), times * block[:floats].reshape(-1, 8).sum(0))
 

@@ -140,13 +140,13 @@ def reason(need: str) -> str:
 
 
 def _target(need: str) -> Any:
-    from edge_rnn import device
-    from edge_rnn.kernels import library
+    from edge_rnn import boards
+    from edge_rnn.kernels.entry import object_cache
 
     kind, _, board = need.partition(":")
     if kind != "linker" or not board:
         raise KeyError(f"{need!r} is no need that tests/support/needs.py knows")
-    return library.host() if board == "here" else device.load(board).target
+    return object_cache.host() if board == "here" else boards.load(board).target
 
 
 def _linker_for(target: Any) -> Sequence[str]:

@@ -10,7 +10,7 @@ from edge_rnn.atomic import refuse_planted_link
 from edge_rnn.errors import FileError, InputError
 from edge_rnn.loop.protocols import Array, SinkClosed
 from edge_rnn.model import Model
-from edge_rnn.result_lines import csv_header, csv_results, json_results
+from edge_rnn.recordings.result_lines import csv_header, csv_results, json_results
 
 __all__ = ["Lines"]
 

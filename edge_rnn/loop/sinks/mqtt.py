@@ -12,7 +12,7 @@ from edge_rnn.errors import InputError
 from edge_rnn.loop.mqtt_client import KEEPALIVE_S, Address, check_topic, connection_problem, make_client, refusal
 from edge_rnn.loop.protocols import Array
 from edge_rnn.model import Model
-from edge_rnn.result_lines import json_results
+from edge_rnn.recordings.result_lines import json_results
 from edge_rnn.spelling import counted
 
 if TYPE_CHECKING:

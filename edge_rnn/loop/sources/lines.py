@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edge_rnn.errors import FileError, InputError
-from edge_rnn.loop.line_buffer import LineBuffer
 from edge_rnn.loop.protocols import SampleError, SourceUnfit, Timed
-from edge_rnn.sample_lines import FORMATS, MAX_LINE_BYTES, HeaderError, LineError, LineParser
+from edge_rnn.loop.sources.line_buffer import LineBuffer
+from edge_rnn.recordings.sample_lines import FORMATS, MAX_LINE_BYTES, HeaderError, LineError, LineParser
 
 __all__ = ["Lines"]
 

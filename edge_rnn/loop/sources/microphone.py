@@ -10,7 +10,7 @@ import numpy as np
 
 from edge_rnn.errors import InputError, UnsupportedError
 from edge_rnn.loop.protocols import Array
-from edge_rnn.loop.remedies import listed
+from edge_rnn.loop.sources.remedies import listed
 
 __all__ = ["Microphone"]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_rnn.errors import InputError, UnsupportedError
-from edge_rnn.loop.remedies import device_problem, listed
+from edge_rnn.loop.sources.remedies import device_problem, listed
 from edge_rnn.spelling import counted
 
 __all__ = ["Mpu6050"]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from edge_rnn.errors import InputError
 from edge_rnn.loop.mqtt_client import KEEPALIVE_S, Address, connection_problem, make_client, refusal
 from edge_rnn.loop.protocols import SampleError, SourceUnfit, Timed
-from edge_rnn.sample_lines import HeaderError, LineError, LineParser
+from edge_rnn.recordings.sample_lines import HeaderError, LineError, LineParser
 
 if TYPE_CHECKING:
     from paho.mqtt.client import Client

@@ -11,10 +11,10 @@ from functools import partial
 from typing import Any
 
 from edge_rnn.errors import InputError, UnsupportedError
-from edge_rnn.loop.line_buffer import LineBuffer
 from edge_rnn.loop.protocols import SampleError, SourceUnfit, Timed
-from edge_rnn.loop.remedies import device_problem, listed
-from edge_rnn.sample_lines import HeaderError, LineError, LineParser
+from edge_rnn.loop.sources.line_buffer import LineBuffer
+from edge_rnn.loop.sources.remedies import device_problem, listed
+from edge_rnn.recordings.sample_lines import HeaderError, LineError, LineParser
 
 __all__ = ["SerialLine"]
 

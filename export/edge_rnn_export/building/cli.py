@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from edge_rnn.cli.console import say
+from edge_rnn.cli.shared.console import say
 from edge_rnn.spelling import counted
 
 __all__ = ["add_build"]
@@ -43,7 +43,7 @@ def add_build(subparsers: Any) -> None:
 
 
 def _build(args: argparse.Namespace) -> int:
-    from edge_rnn.files import load
+    from edge_rnn.storage.model_file import load
     from edge_rnn_export.building.builder import build, identifier_of
 
     built = build(load(args.model), args.device, args.output, name=args.name or identifier_of(Path(args.model).stem))

@@ -11,7 +11,7 @@ import re
 from typing import Any
 
 from edge_rnn.errors import CompileError, UnsupportedError
-from edge_rnn.kernels.target import Target
+from edge_rnn.kernels.compile.target import Target
 from edge_rnn.spelling import counted
 from edge_rnn_export.building.link import INSTALL
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from edge_rnn.errors import UnsupportedError
-from edge_rnn.kernels.target import Target
+from edge_rnn.kernels.compile.target import Target
 from edge_rnn_export.building.link import INSTALL
 
 __all__ = ["check_instructions"]

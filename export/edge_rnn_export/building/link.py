@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from edge_rnn.errors import CompileError
-from edge_rnn.kernels.target import Target
+from edge_rnn.kernels.compile.target import Target
 
 __all__ = ["INSTALL", "linker_for", "shared_library", "wasm_module"]
 

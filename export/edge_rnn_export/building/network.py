@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from edge_rnn import reference
 from edge_rnn.errors import InputError
-from edge_rnn.kernels.standalone import Layout
-from edge_rnn.kernels.target import Target
+from edge_rnn.kernels.compile.target import Target
+from edge_rnn.kernels.standalone.c_layout import Layout
 from edge_rnn.layers import Embedding, Standardize
 from edge_rnn.model import Model
-from edge_rnn.plan import plan_for
-from edge_rnn.stream import Stream
+from edge_rnn.streams.plan import plan_for
+from edge_rnn.streams.stream import Stream
 from edge_rnn_export.building.wander import STEPS, wander
 
 __all__ = ["TEST_STEPS", "SelfTest", "layout_of", "self_test"]

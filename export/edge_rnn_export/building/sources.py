@@ -9,7 +9,7 @@ from string import Template
 from typing import Any
 
 import edge_rnn
-from edge_rnn.device import Device
+from edge_rnn.boards import Device
 from edge_rnn.printable import printable
 from edge_rnn.spelling import counted
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from edge_rnn.model import Model
-from edge_rnn_export.ort import bound_step, session
 from edge_rnn_export.rivals.rival import Array, Rival, Step
+from edge_rnn_export.runtime.session import bound_step, session
 
 __all__ = ["onnxruntime_rivals"]
 
@@ -24,7 +24,7 @@ def onnxruntime_rivals(
     """
     import onnxruntime
 
-    from edge_rnn_export.onnx_writer import build_graph
+    from edge_rnn_export.writers.onnx.graph import build_graph
 
     stepping = session(prepare(build_graph(model)).SerializeToString())
     sequence = session(prepare(build_graph(model, "sequence")).SerializeToString())

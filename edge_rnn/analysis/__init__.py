@@ -1,0 +1,1 @@
+"""Analysis of networks: accuracy by task, comparison, stability over long runs, sensitivity to inputs."""

@@ -1,0 +1,233 @@
+"""A network's state over very many steps: does it grow, does it fade, which units are stuck.
+
+The recording is repeated for as long as is asked for, state carried, and the state after every step is looked at. What
+is kept does not grow with the steps.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from edge_rnn.arrays import float32_array
+from edge_rnn.errors import InputError
+from edge_rnn.model import Model
+from edge_rnn.streams.stream import Stream
+
+__all__ = ["DEAD_SHARE", "SATURATED", "STUCK_SHARE", "Bucket", "LongRun", "StateRun", "long_run"]
+
+Array = NDArray[Any]
+
+SATURATED = 0.99
+"""From which share of its bound on a unit counts as saturated."""
+
+STUCK_SHARE = 0.95
+"""In which share of the steps a unit has to be saturated to count as stuck there."""
+
+DEAD_SHARE = 1e-3
+"""A unit is dead that moves over less than this share of what the most mobile unit of its state moves over."""
+
+_BUCKET = 4  # each reaches to four times as many steps as the one before
+_BLOCK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """Euclidean norm of a state over some steps, counted from 1: ``first`` to ``last``."""
+
+    first: int
+    last: int
+    least: float
+    mean: float
+    most: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StateRun:
+    """What one state did.
+
+    Parameters
+    ----------
+    name
+        ``"gru1.h"``.
+    buckets
+        Norms, in buckets each four times as long as the one before.
+    growth
+        Mean norm in the last whole pass through the recording over that in the second; None for fewer than three.
+    saturated
+        ``(units,)``: share of steps in which a unit was saturated, after the first pass. None where it has no bound.
+    low, high
+        ``(units,)``: what the units moved between, after the first pass, or in it where the run ended there.
+    """
+
+    name: str
+    buckets: tuple[Bucket, ...]
+    growth: float | None
+    saturated: Array | None
+    low: Array
+    high: Array
+
+    @property
+    def stuck(self) -> tuple[int, ...]:
+        """Units that are saturated nearly always, see :data:`STUCK_SHARE`."""
+        return () if self.saturated is None else tuple(np.flatnonzero(self.saturated >= STUCK_SHARE).tolist())
+
+    @property
+    def dead(self) -> tuple[int, ...]:
+        """Units that hardly move whatever is read, see :data:`DEAD_SHARE`; all of them where none does."""
+        moved = self.high - self.low
+        return tuple(np.flatnonzero(moved <= DEAD_SHARE * max(float(moved.max()), 1e-3)).tolist())
+
+
+@dataclass(frozen=True, slots=True)
+class LongRun:
+    """A run over many steps.
+
+    Parameters
+    ----------
+    steps
+        That were taken.
+    samples
+        In the recording, which was repeated.
+    states
+        Each of the model's states.
+    broke_at
+        The step, counted from 1, that left the range of float32, where the run ended; None if none did.
+    """
+
+    steps: int
+    samples: int
+    states: tuple[StateRun, ...]
+    broke_at: int | None
+
+
+def long_run(model: Model, xs: ArrayLike, steps: int = 1_000_000) -> LongRun:
+    """Run a recording again and again, and look at the state after every step.
+
+    Parameters
+    ----------
+    xs
+        ``(time, input_size)``, finite, one sample or more.
+    steps
+        How many to take.
+
+    Raises
+    ------
+    InputError
+        The recording is empty, not finite, or does not fit; ``steps`` is not 1 or more.
+    """
+    rows = float32_array("long_run", "xs", xs)
+    if rows.ndim != 2 or rows.shape[1] != model.input_size or not len(rows):
+        raise InputError(
+            f"long_run got samples of shape {rows.shape}, expected (time, {model.input_size}), time 1 or more."
+        )
+    if not np.isfinite(rows).all():
+        raise InputError("long_run got samples that are not finite; leave them out.")
+    if isinstance(steps, bool) or not isinstance(steps, (int, np.integer)) or steps < 1:
+        raise InputError(f"long_run got steps = {steps!r}, expected a whole number of 1 or more.")
+    watches = [
+        _Watch(name, len(value), _limit(model, name), len(rows), int(steps))
+        for name, value in model.initial_state.items()
+    ]
+    done = 0
+    for values in _states(Stream(model), rows, int(steps)):
+        count = len(next(iter(values.values()))) if values else 0
+        for watch in watches:
+            watch.see(values[watch.name], done)
+        done += count
+    broke = done < steps and bool(watches)
+    return LongRun(done, len(rows), tuple(watch.found(done) for watch in watches if done), done + 1 if broke else None)
+
+
+def _states(stream: Stream, rows: Array, steps: int) -> Iterator[dict[str, Array]]:
+    """States after each of some steps, block by block, ``(steps, units)`` each."""
+    sizes = {name: len(value) for name, value in stream.state.items()}
+    if not sizes:
+        return
+    length = max(16, min(steps, _BLOCK_BYTES // (4 * sum(sizes.values()))))
+    blocks = {name: np.empty((length, size), np.float32) for name, size in sizes.items()}
+    step, filled = stream.step, 0
+    for place in range(steps):
+        try:
+            step(rows[place % len(rows)])
+        except InputError:  # samples are finite, so it is what the network makes of them that is not
+            break
+        for name, value in stream.state.items():
+            blocks[name][filled] = value
+        filled += 1
+        if filled == length:
+            yield blocks
+            filled = 0
+    if filled:
+        yield {name: block[:filled] for name, block in blocks.items()}
+
+
+def _limit(model: Model, name: str) -> float | None:
+    """From which size on a unit of a state is saturated."""
+    owner, _, key = name.rpartition(".")
+    layer: Any = next(layer for layer in model.layers if layer.name == owner)
+    if key == "c":  # it has no bound, but what is read of it has
+        return math.atanh(SATURATED) if layer.output_activation == "tanh" else None
+    return None if layer.output_bound is None else SATURATED * float(layer.output_bound)
+
+
+@dataclass(slots=True, eq=False)
+class _Watch:
+    """What is kept of one state, of a size that is fixed from the start but for a bucket for every doubling or two."""
+
+    name: str
+    units: int
+    limit: float | None
+    samples: int
+    steps: int
+    buckets: dict[int, list[float]] = field(default_factory=dict)
+    passes: Array = field(init=False)
+    saturated: Array = field(init=False)
+    low: Array = field(init=False)
+    high: Array = field(init=False)
+    early: tuple[Array, Array] = field(init=False)
+    settled: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.passes, self.saturated = np.zeros(2), np.zeros(self.units, np.int64)
+        self.low, self.high = np.full(self.units, np.inf), np.full(self.units, -np.inf)
+        self.early = (self.low, self.high)
+        self.settled = self.samples if self.steps >= 2 * self.samples else 0
+
+    def see(self, values: Array, done: int) -> None:
+        """States ``(steps, units)`` after the steps from ``done`` on, counted from 0."""
+        norms = np.sqrt(np.square(values, dtype=np.float64).sum(axis=1))
+        places = done + np.arange(len(values))
+        which = np.floor(np.log2(places + 1) / math.log2(_BUCKET) + 1e-12).astype(np.int64)
+        for bucket in range(int(which[0]), int(which[-1]) + 1):
+            own = norms[which == bucket]
+            kept = self.buckets.setdefault(bucket, [math.inf, 0.0, 0.0, 0])
+            kept[:] = [min(kept[0], own.min()), kept[1] + own.sum(), max(kept[2], own.max()), kept[3] + len(own)]
+        turns, last = places // self.samples, self.steps // self.samples - 1
+        self.passes += norms[turns == 1].sum(), norms[turns == last].sum()
+        late, early = values[places >= self.settled], values[places < self.settled]
+        if len(early):
+            self.early = np.minimum(self.early[0], early.min(axis=0)), np.maximum(self.early[1], early.max(axis=0))
+        if len(late):
+            self.low, self.high = np.minimum(self.low, late.min(axis=0)), np.maximum(self.high, late.max(axis=0))
+        if self.limit is not None:
+            self.saturated += (np.abs(late) >= self.limit).sum(axis=0)
+
+    def found(self, done: int) -> StateRun:
+        buckets = [
+            Bucket(
+                _BUCKET**place, min(_BUCKET ** (place + 1) - 1, done), float(least), float(total / count), float(most)
+            )
+            for place, (least, total, most, count) in self.buckets.items()
+        ]
+        whole = done == self.steps and self.steps >= 3 * self.samples
+        growth = float(self.passes[1] / self.passes[0]) if whole and self.passes[0] > 0 else None
+        if done <= self.settled:  # it broke before
+            self.low, self.high = self.early
+        shares = None if self.limit is None else self.saturated / max(done - self.settled, 1)
+        return StateRun(self.name, tuple(buckets), growth, shares, self.low, self.high)

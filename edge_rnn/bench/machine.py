@@ -1,0 +1,120 @@
+"""What this machine is: processor, Python, packages, cache, and how calls from Python reach compiled code."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from edge_rnn.own_files import is_own
+
+__all__ = ["cache", "calls", "cores", "packages", "processor", "python", "target"]
+
+_PACKAGES = (
+    "numpy",
+    "numba",
+    "llvmlite",
+    "safetensors",
+    "rich",
+    "onnx",
+    "onnxruntime",
+    "torch",
+    "matplotlib",
+    "ai-edge-litert",
+    "pyserial",
+    "smbus2",
+    "sounddevice",
+    "paho-mqtt",
+)
+
+
+def python() -> str:
+    """Interpreter and system: ``CPython 3.11.2, 64 bit, Linux x86_64``."""
+    bits = 64 if sys.maxsize > 2**32 else 32
+    system = f"{platform.system()} {platform.machine()}"
+    return f"{platform.python_implementation()} {platform.python_version()}, {bits} bit, {system}"
+
+
+def processor() -> str:
+    """The processor as its maker calls it, or the board where the system knows that."""
+    board = Path("/proc/device-tree/model")
+    try:
+        if board.is_file():
+            return board.read_text(encoding="utf-8", errors="replace").strip("\0 \n")
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+            name, _, value = line.partition(":")
+            if name.strip() == "model name":
+                return value.strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine() or "unknown"
+
+
+def cores() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def packages() -> dict[str, str | None]:
+    """Versions of the packages that edge_rnn can use, None for those that are not installed; nothing is imported."""
+    found: dict[str, str | None] = {}
+    for name in _PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = None
+    return found
+
+
+def target() -> dict[str, Any]:
+    """What code is compiled for, as LLVM spells it; or ``"reason"`` where LLVM is not there."""
+    try:
+        from edge_rnn.kernels.entry import object_cache
+
+        host = object_cache.host()
+    except ImportError as error:
+        return {"triple": None, "cpu": None, "features": [], "block": None, "reason": str(error)}
+    features = sorted(each[1:] for each in host.features.split(",") if each.startswith("+"))
+    return {"triple": host.triple, "cpu": host.cpu, "features": features, "block": host.block, "reason": ""}
+
+
+def calls() -> str:
+    """Why ``stream.step`` takes the plain path from Python; empty where it takes the fast one."""
+    try:
+        from edge_rnn.kernels.entry import python_function as fast
+
+        return fast.why_not()
+    except ImportError as error:
+        return str(error)
+
+
+def cache() -> dict[str, Any]:
+    """Where compiled kernels are kept, whether they can be and are trusted, and how many are there."""
+    try:
+        from edge_rnn.kernels.entry import object_cache
+    except ImportError as error:
+        return _cache_facts(None, writable=False, trusted=False, reason=str(error))
+    place = object_cache.cache_directory()
+    try:
+        found = [path.lstat() for path in place.path.glob("*.o")]
+    except OSError:
+        found = []
+    return _cache_facts(str(place.path), place.writable, place.trusted, place.reason, found)
+
+
+def _cache_facts(
+    path: str | None, writable: bool, trusted: bool, reason: str, found: Sequence[os.stat_result] = ()
+) -> dict[str, Any]:
+    return {
+        "path": path,
+        "writable": writable,
+        "trusted": trusted,
+        "reason": reason,
+        "files": len(found),
+        "bytes": sum(each.st_size for each in found),
+        "not_own": sum(not is_own(each) for each in found),
+    }

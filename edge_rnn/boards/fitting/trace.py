@@ -1,0 +1,216 @@
+"""Which instructions a step executes on a board: its code is run once in an emulator.
+
+What counts is which way the code goes, not what it computes: constants of a function are not even linked, so
+floating-point values in the emulator are without meaning. The kernels' ways depend on sizes alone, which are the
+model's own; the check that a sample is finite sees zeros.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+from edge_rnn.boards.fitting.architecture import Architecture, architecture
+from edge_rnn.boards.fitting.program import STEP, Program
+from edge_rnn.errors import UnsupportedError
+from edge_rnn.kernels.program.record import Handle, Policy
+
+__all__ = ["Block", "Image", "image", "trace"]
+
+Block = tuple[int, int]
+"""A stretch of instructions executed one after another: its address, and its length in bytes."""
+
+_PAGE = 0x1000
+_BASE = 0x10_0000
+_STACK_BYTES = 0x4_0000
+_UNTOUCHED = b"\xa5"
+_LIMIT_US = 60_000_000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Image:
+    """Machine code in one piece, and where its functions begin.
+
+    Parameters
+    ----------
+    text
+        Bytes of all functions' code.
+    entries
+        Offset of each function by name, without Thumb's odd bit.
+    places
+        Offset of what the compiler made of each function; an object may hold others beside it.
+    ends
+        Offset behind it.
+    """
+
+    text: bytes
+    entries: Mapping[str, int]
+    places: Mapping[str, int]
+    ends: Mapping[str, int]
+
+
+def image(program: Program) -> Image:
+    """The code of a program's functions, each at a page of its own.
+
+    Raises
+    ------
+    UnsupportedError
+        ``pyelftools`` is not installed.
+    """
+    try:
+        from elftools.elf.elffile import ELFFile
+    except ImportError as error:
+        raise UnsupportedError(f"{error.name} is not installed; pip install 'edge-rnn[fit]'.") from error
+    text, entries, places, ends = bytearray(), {}, {}, {}
+    for name, code in program.objects.items():
+        elf = ELFFile(io.BytesIO(code))
+        section = elf.get_section_by_name(".text")
+        symbol = elf.get_section_by_name(".symtab").get_symbol_by_name(name)[0]
+        text += bytes(-len(text) % _PAGE)
+        places[name] = len(text)
+        entries[name] = len(text) + (symbol["st_value"] & ~1)
+        text += section.data()
+        ends[name] = len(text)
+    return Image(bytes(text), entries, places, ends)
+
+
+def trace(program: Program, loaded: Image) -> tuple[list[Block], int]:
+    """What is executed in a step, one block after another, and how many bytes of stack that takes.
+
+    Addresses count from the start of the image. The instructions of ``advance`` itself come first, then those of each
+    operation.
+
+    Raises
+    ------
+    UnsupportedError
+        ``unicorn`` is not installed, or cannot run this code.
+    """
+    try:
+        import unicorn
+    except ImportError as error:
+        raise UnsupportedError("unicorn is not installed; pip install 'edge-rnn[fit]'.") from error
+    machine = _Machine(unicorn, architecture(program.device.triple), loaded.text, program)
+    try:
+        executed = machine.call(loaded.entries[STEP], machine.handle())
+        machine.stay_below()
+        for i, name in enumerate(program.plan.operations):
+            executed += machine.call(loaded.entries[name], machine.operation(i))
+    except unicorn.UcError as error:
+        raise UnsupportedError(f"unicorn cannot run the code of {program.device.name}: {error}.") from error
+    return executed, machine.stack_bytes()
+
+
+class _Machine:
+    """An emulator with the program in its memory."""
+
+    def __init__(self, unicorn: Any, kind: Architecture, text: bytes, program: Program) -> None:
+        self.kind, self.plan, self.program = kind, program.plan, program
+        self.constants = import_module(f"unicorn.{kind.module}_const")
+        self.emulator = unicorn.Uc(getattr(unicorn, kind.name), getattr(unicorn, kind.mode))
+        if kind.cpu:
+            self.emulator.ctl_set_cpu_model(getattr(self.constants, kind.cpu))
+        self.end = _BASE
+        self.code = self._put(text)
+        self.nothing = self._put(kind.returns)
+        self.stack = self.top = self._put(_UNTOUCHED * _STACK_BYTES) + _STACK_BYTES
+        self.records = self._put(self.plan.records.tobytes())
+        self.weights = self._put(self.plan.weights.tobytes())
+        self.arena = self._put(bytes(4 * self.plan.arena_floats))
+        self.x = self._put(bytes(4 * program.input_size))
+        self.y = self._put(bytes(4 * program.output_size))
+        self._start_floats()
+        self.seen: list[Block] = []
+        self.emulator.hook_add(unicorn.UC_HOOK_BLOCK, self._see)
+
+    def call(self, entry: int, arguments: Sequence[int]) -> list[Block]:
+        """Call a function; what it executed."""
+        self.seen = []
+        stack = self.stack
+        if self.kind.link:
+            self._set(self.kind.link, self.nothing | self.kind.thumb)
+        else:
+            stack -= 8
+            self.emulator.mem_write(stack, self.nothing.to_bytes(8, "little"))
+        self._set(self.kind.stack, stack)
+        for register, value in zip(self.kind.arguments, arguments, strict=True):
+            self._set(register, value)
+        start = (self.code + entry) | self.kind.thumb
+        self.emulator.emu_start(start, self.nothing, timeout=_LIMIT_US)
+        if not self.seen or self._get(f"UC_{self.kind.module.upper()}_REG_{self.kind.counter}") != self.nothing:
+            raise UnsupportedError(f"the code of {self.program.device.name} does not come to an end in the emulator.")
+        return [(address - self.code, size) for address, size in self.seen if address < self.nothing]
+
+    def stack_bytes(self) -> int:
+        """Stack that was written to by any of the calls."""
+        bottom = self.top - _STACK_BYTES
+        return len(bytes(self.emulator.mem_read(bottom, _STACK_BYTES)).lstrip(_UNTOUCHED))
+
+    def stay_below(self) -> None:
+        """Let later calls use the stack below what earlier ones did: those of ``advance``, which is not done yet."""
+        self.stack = self.top - -(-self.stack_bytes() // 64) * 64
+
+    def operation(self, i: int) -> tuple[int, int, int]:
+        """Arguments of the kernel of an operation, in an even step."""
+        return self.records + i * self.plan.records.itemsize * self.plan.records.shape[2], self.weights, self.arena
+
+    def handle(self) -> tuple[int, int, int]:
+        """Arguments of ``advance``; its operations do nothing."""
+        plan = self.plan
+        # A kernel that does nothing is at a second place: the first one is where a call ends.
+        nothing = self._put(self.kind.returns) | self.kind.thumb
+        functions = self._put(np.full(len(plan.operations), nothing, np.int64).tobytes())
+        words = np.zeros(len(Handle), np.int64)
+        for word, value in {
+            Handle.FUNCTIONS: functions,
+            Handle.OPERATIONS: len(plan.operations),
+            Handle.RECORDS: self.records,
+            Handle.WEIGHTS: self.weights,
+            Handle.ARENA: self.arena,
+            Handle.INPUT_SIZE: self.program.input_size,
+            Handle.OUTPUT_SIZE: self.program.output_size,
+            Handle.INPUT: plan.sample.even,
+            Handle.HELD: plan.held.even,
+            Handle.LAST_OUTPUT: plan.last_output.even,
+            Handle.OUTPUT_EVEN: plan.output.even,
+            Handle.OUTPUT_ODD: plan.output.odd,
+            Handle.STATES_EVEN: plan.state_floats,
+            Handle.STATE_FLOATS: plan.state_floats if plan.checks_states else 0,
+            Handle.POLICY: Policy.RAISE,
+        }.items():
+            words[word] = value
+        return self._put(words.tobytes()), self.x, self.y
+
+    def _see(self, _emulator: Any, address: int, size: int, _data: Any) -> None:
+        self.seen.append((address, size))
+
+    def _put(self, data: bytes) -> int:
+        """Memory that holds ``data``, with a free page behind it; its address."""
+        start, size = self.end, -(-(len(data) + 64) // _PAGE) * _PAGE
+        self.emulator.mem_map(start, size)
+        self.emulator.mem_write(start, data)
+        self.end = start + size + _PAGE
+        return start
+
+    def _set(self, register: str, value: int) -> None:
+        self.emulator.reg_write(getattr(self.constants, register), value)
+
+    def _get(self, register: str) -> int:
+        return int(self.emulator.reg_read(getattr(self.constants, register)))
+
+    def _start_floats(self) -> None:
+        """Switch the floating-point unit on, as a system does."""
+        if self.kind.module == "arm":
+            access = self._get("UC_ARM_REG_C1_C0_2")
+            self._set("UC_ARM_REG_C1_C0_2", access | 0xF << 20)
+            self._set("UC_ARM_REG_FPEXC", 1 << 30)
+        elif self.kind.module == "arm64":
+            access = self._get("UC_ARM64_REG_CPACR_EL1")
+            self._set("UC_ARM64_REG_CPACR_EL1", access | 3 << 20)
+        elif self.kind.module == "riscv":
+            status = self._get("UC_RISCV_REG_MSTATUS")
+            self._set("UC_RISCV_REG_MSTATUS", status | 3 << 13)

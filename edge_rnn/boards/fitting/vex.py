@@ -1,0 +1,47 @@
+"""x86 code without its AVX and AVX-512 instructions, which the emulator does not know, that takes the same way.
+
+Each is replaced in place: by one that does nothing, or, where its result is a condition or a number, by one that gives
+what comes of zeros. The samples that the emulator feeds are zeros.
+"""
+
+from __future__ import annotations
+
+import re
+
+from edge_rnn.boards.fitting.listing import Listing
+
+__all__ = ["without_vectors"]
+
+_VECTOR = re.compile(r"[vk][a-z]")
+_COMPARES = re.compile(r"vu?comis|vptest|vtestp|kortest|ktest")
+_TO_INTEGER = re.compile(r"%(r\w+|e[a-ds][xip])$")
+_UCOMISS_SELF = bytes.fromhex("0f2ec0")  # ucomiss %xmm0, %xmm0: equal
+_NOP = b"\x90"
+_PREFIX = b"\x3e"  # without a meaning where no memory is read: fills an instruction up
+_REGISTERS = ("ax", "cx", "dx", "bx", "sp", "bp", "si", "di")
+
+
+def without_vectors(text: bytes, known: Listing) -> bytes:
+    """Machine code of the same length."""
+    patched = bytearray(text)
+    for address, (instruction, length) in known.items():
+        if not _VECTOR.match(instruction):
+            continue
+        integer = _TO_INTEGER.search(instruction)
+        if _COMPARES.match(instruction):
+            put = _UCOMISS_SELF
+        elif integer:
+            put = _zero(integer[1])
+        else:
+            put = _NOP
+        patched[address : address + length] = put.rjust(length, _PREFIX)
+    return bytes(patched)
+
+
+def _zero(register: str) -> bytes:
+    """``xor`` of an integer register with itself."""
+    name = register.rstrip("d") if register[1:2].isdigit() else register
+    if name[1:].isdigit():
+        number = int(name[1:])
+        return bytes((0x45, 0x31, 0xC0 | (number & 7) * 9)) if number > 7 else bytes((0x31, 0xC0 | number * 9))
+    return bytes((0x31, 0xC0 | _REGISTERS.index(name[1:]) * 9))

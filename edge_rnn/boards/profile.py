@@ -1,0 +1,206 @@
+"""What a board is: the profile ``devices/<board>/device.toml``, read and checked key by key."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal
+
+from edge_rnn.errors import FileError
+
+if TYPE_CHECKING:
+    from edge_rnn.kernels.compile.target import Target
+
+__all__ = ["KINDS", "OUTPUTS", "Device", "Figure", "read"]
+
+KINDS = ("measured", "data sheet", "estimated")
+"""How a figure came to be known, from the best way down."""
+
+OUTPUTS = ("shared", "static", "wasm")
+"""What a build for a board is: a shared library, an object for a program without a system, a WebAssembly module."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A number about a board, and how it is known.
+
+    Parameters
+    ----------
+    value
+        The number; its unit is in the figure's name. 0 for what the board does not have.
+    kind
+        ``"measured"``, ``"data sheet"`` or ``"estimated"``.
+    source
+        Where it is from: a document, a measurement, what the estimate rests on.
+    """
+
+    value: float
+    kind: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A board and its processor.
+
+    Parameters
+    ----------
+    name
+        Name of its folder: ``"raspberry_pi_4"``.
+    title
+        Its maker's name for it.
+    triple, cpu, features, abi
+        What code is compiled for, as LLVM spells it; ``abi`` is empty where the triple says it all.
+    float_abi
+        How floats are handed to a function: ``"hard"`` in registers of their own, ``"soft"`` not.
+    bits
+        Of an address: 32 or 64.
+    has_double
+        Whether the processor computes with double precision by itself.
+    out_of_order
+        Whether the processor works ahead while an instruction waits, for data above all.
+    output
+        What a build is: ``"shared"``, ``"static"`` or ``"wasm"``.
+    python
+        The oldest Python of a usual system for the board that edge_rnn runs on, ``"3.11"``; empty for none.
+    numba
+        Whether PyPI has a wheel of Numba for it: without, only built libraries run.
+    hwcaps
+        Words of ``/proc/cpuinfo`` that must be there for ``features`` beyond those of every processor of its kind.
+    machine_model
+        Processor whose pipeline ``llvm-mca`` knows and that is most like this one; empty for none.
+    models
+        How ``/proc/device-tree/model`` begins on this board; none where a board has no such file.
+    clock_hz, cores, l1d_bytes, l2_bytes, l3_bytes, ram_bytes, page_bytes
+        The processor's highest lasting clock; sizes of what a single core sees, RAM of the smallest variant.
+    flash_bytes
+        Flash that holds program and weights, of a board without a system; 0 for one with.
+    register_bits, loads_per_cycle, fma_per_cycle, issue_width
+        Of a core: the width of a float register, and how many loads, multiply-adds and instructions of any kind it
+        begins in a cycle.
+    l2_bytes_per_cycle, l3_bytes_per_cycle, ram_bytes_per_second
+        How quickly one core reads weights that lie there, one after another. Flash counts as RAM.
+    figures
+        The numbers above by name, each with its source.
+    """
+
+    name: str
+    title: str
+    triple: str
+    cpu: str
+    features: str
+    abi: str
+    float_abi: Literal["hard", "soft"]
+    bits: int
+    has_double: bool
+    out_of_order: bool
+    output: Literal["shared", "static", "wasm"]
+    python: str
+    numba: bool
+    hwcaps: tuple[str, ...]
+    machine_model: str
+    models: tuple[str, ...]
+    clock_hz: float
+    cores: int
+    l1d_bytes: int
+    l2_bytes: int
+    l3_bytes: int
+    ram_bytes: int
+    flash_bytes: int
+    page_bytes: int
+    register_bits: int
+    loads_per_cycle: float
+    fma_per_cycle: float
+    issue_width: float
+    l2_bytes_per_cycle: float
+    l3_bytes_per_cycle: float
+    ram_bytes_per_second: float
+    figures: Mapping[str, Figure] = field(repr=False, hash=False)
+
+    @property
+    def target(self) -> Target:
+        """What compiled code is made for."""
+        from edge_rnn.kernels.compile.target import Target
+
+        return Target(self.triple, self.cpu, self.features, self.abi)
+
+
+_NUMBERS = {"int": (int,), "float": (int, float)}
+_TYPES = {"str": str, "bool": bool, "int": int}
+_CHOICES = {"float_abi": ("hard", "soft"), "output": OUTPUTS, "bits": (32, 64)}
+_FIRST_FIGURE = "clock_hz"
+
+
+def read(path: Path) -> Device:
+    """The profile in a file; the board's name is that of the folder.
+
+    Raises
+    ------
+    FileError
+        The file cannot be read, is not TOML, or a key is missing, unknown or of the wrong kind.
+    """
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise FileError(f"{path} cannot be read: {error.strerror or error}.") from error
+    except ValueError as error:  # TOML's errors are, and those of UTF-8
+        raise FileError(f"{path} is not a TOML file: {error}.") from error
+    names = [each.name for each in fields(Device)]
+    kinds = {each.name: str(each.type) for each in fields(Device)}
+    split = names.index(_FIRST_FIGURE)
+    of_text, of_figures = names[1:split], names[split:-1]
+    _check_keys(path, table, [*of_text, "figures"], "")
+    values = {name: _plain(path, name, kinds[name], table[name]) for name in of_text}
+    _need(path, "figures", isinstance(table["figures"], dict), table["figures"], "a table")
+    _check_keys(path, table["figures"], of_figures, "figures.")
+    figures = {name: _figure(path, name, kinds[name], table["figures"][name]) for name in of_figures}
+    numbers: dict[str, Any] = {name: figure.value for name, figure in figures.items()}
+    return Device(name=path.parent.name, **values, **numbers, figures=MappingProxyType(figures))
+
+
+def _check_keys(path: Path, table: Mapping[str, Any], expected: list[str], prefix: str) -> None:
+    missing = [name for name in expected if name not in table]
+    unknown = [name for name in table if name not in expected]
+    if missing:
+        raise FileError(f"{path} lacks the key {prefix}{missing[0]}; every profile has {', '.join(expected)}.")
+    if unknown:
+        raise FileError(f"{path} has the unknown key {prefix}{unknown[0]}; expected {', '.join(expected)} alone.")
+
+
+def _plain(path: Path, name: str, kind: str, value: Any) -> Any:
+    choices = _CHOICES.get(name)
+    if choices:
+        _need(path, name, value in choices and type(value) is type(choices[0]), value, f"one of {_listed(choices)}")
+        return value
+    if kind.startswith("tuple"):
+        right = isinstance(value, list) and all(isinstance(each, str) for each in value)
+        _need(path, name, right, value, "a list of strings")
+        return tuple(value)
+    type_ = _TYPES[kind]
+    _need(path, name, type(value) is type_, value, {"str": "a string", "bool": "true or false"}.get(kind, kind))
+    return value
+
+
+def _figure(path: Path, name: str, kind: str, value: Any) -> Figure:
+    where = f"figures.{name}"
+    _need(path, where, isinstance(value, dict), value, "a table of value, kind and source")
+    _check_keys(path, value, ["value", "kind", "source"], f"{where}.")
+    number = value["value"]
+    right = type(number) in _NUMBERS[kind] and 0 <= number < float("inf")
+    _need(path, f"{where}.value", right, number, "a whole number from 0" if kind == "int" else "a number from 0")
+    _need(path, f"{where}.kind", value["kind"] in KINDS, value["kind"], f"one of {_listed(KINDS)}")
+    told = isinstance(value["source"], str) and bool(value["source"].strip())
+    _need(path, f"{where}.source", told, value["source"], "a text that is not empty")
+    return Figure(number, value["kind"], value["source"])
+
+
+def _need(path: Path, name: str, right: bool, got: Any, expected: str) -> None:
+    if not right:
+        raise FileError(f"{path}: {name} is {got!r}, expected {expected}.")
+
+
+def _listed(choices: tuple[Any, ...]) -> str:
+    return ", ".join(map(repr, choices))

@@ -1,0 +1,179 @@
+"""``edge-rnn bench``: how long a step takes on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from edge_rnn.bench.networks import CELLS, SHAPES
+from edge_rnn.cli.shared.options import positive_float, positive_int, shape
+from edge_rnn.errors import InputError
+
+if TYPE_CHECKING:
+    from edge_rnn.bench.step import Rivals
+    from edge_rnn.model import Model
+
+__all__ = ["add"]
+
+_EPILOG = """\
+From Python: each call of stream.step by itself, with time.perf_counter_ns, the clock's own cost taken off and the
+garbage collector off. Compiled loop: stream.run's own. Least times are of many batches of 0.4 ms; a loop that reads
+8 kB from the nearest cache runs before and after each, and where that is slower than usual, the batch does not count.
+Roofline: a compiled loop that reads as many bytes as the weights have, and does nothing else.
+
+examples:
+  edge-rnn bench wrist.safetensors
+  edge-rnn bench wrist.safetensors --rate 1000 --any-rate --seconds 10 --plot jitter.png
+  edge-rnn bench wrist.safetensors --rivals
+  edge-rnn bench --table --cell lstm --rivals --json
+  edge-rnn bench --startup
+"""
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+def add(subparsers: Any) -> None:
+    """Add ``bench``."""
+    parser = subparsers.add_parser(
+        "bench",
+        help="measure a model's step on this machine",
+        description="Measure how long a step takes, called from Python and inside compiled code, against what the "
+        "memory can deliver, against a sensor's pace, and against other runtimes.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("model", metavar="MODEL", nargs="?", help="model file, .safetensors")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--table", action="store_true", help="eight shapes of Elman, GRU and LSTM with Dense instead")
+    what.add_argument("--startup", action="store_true", help="time and memory from a process's start to its first step")
+    what.add_argument("--denormals", action="store_true", help="steps from a state that has decayed to tiny numbers")
+    parser.add_argument("--steps", metavar="N", type=positive_int, default=20_000, help="calls to time, default 20000")
+    parser.add_argument("--rate", metavar="HZ", type=positive_float, help="also run at this pace, and count late steps")
+    parser.add_argument("--any-rate", action="store_true", help="at another rate than the model's too")
+    parser.add_argument("--seconds", metavar="S", type=positive_float, default=5.0, help="how long, default 5")
+    parser.add_argument("--rivals", action="store_true", help="also other runtimes, those that are installed")
+    parser.add_argument("--litert", metavar="DIR", help="folder of .tflite files for --rivals: gru_16_64.tflite …")
+    parser.add_argument(
+        "--cell", choices=CELLS, action="append", help="of the table, only this; more than once for more"
+    )
+    parser.add_argument("--shape", metavar="I,H", type=shape, action="append", help="of the table, only this shape")
+    parser.add_argument("--plot", metavar="FILE", help="write the histogram as a picture, .png, .svg or .pdf")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.set_defaults(func=partial(_bench, parser))
+
+
+def _bench(parser: argparse.ArgumentParser, args: argparse.Namespace) -> int:
+    if not args.model and not (args.table or args.startup or args.denormals):
+        parser.error("expected a MODEL, --table, --startup or --denormals")
+    if args.model and (args.table or args.denormals):
+        parser.error("--table and --denormals bring their own networks, and take no MODEL")
+    if (args.rate or args.plot) and (args.table or args.startup or args.denormals):
+        parser.error("--rate and --plot go with a MODEL")
+    for name in _THREADS if args.rivals else ():  # NumPy's matrix products, if it is not loaded yet
+        os.environ.setdefault(name, "1")
+    if args.startup:
+        return _startup(args)
+    if args.denormals:
+        return _denormals(args)
+    return _table(args) if args.table else _one(args)
+
+
+def _one(args: argparse.Namespace) -> int:
+    from edge_rnn.bench.conditions import conditions
+    from edge_rnn.bench.paced import paced
+    from edge_rnn.bench.step import measure, samples
+    from edge_rnn.cli.bench.view import show_model
+    from edge_rnn.cli.shared.console import print_json, waiting
+    from edge_rnn.recordings.rate import check_rate
+    from edge_rnn.storage.model_file import load
+    from edge_rnn.streams.stream import Stream
+
+    if args.plot:
+        from edge_rnn.cli.demo.plot import check_target
+
+        check_target(args.plot)
+    model = load(args.model)
+    if args.rate and not args.any_rate:
+        problem = check_rate(args.rate, model.sample_rate_hz, "--rate", remedy="--any-rate measures at that rate")
+        if problem:
+            raise InputError(problem)
+    with waiting("measuring …"):
+        result = {"model": args.model, **conditions(), **measure(model, args.steps, _rivals(args, model))}
+    if args.rate:
+        with waiting(f"running at {args.rate:g} samples a second for {args.seconds:g} s …"):
+            result["paced"] = paced(Stream(model).step, list(samples(model, 64)), args.rate, args.seconds)
+    if args.plot:
+        from edge_rnn.cli.bench.plot import draw_histogram
+
+        draw_histogram(args.plot, result)
+    if args.json:
+        print_json(result)
+    else:
+        show_model(result, args.plot)
+    return 0
+
+
+def _table(args: argparse.Namespace) -> int:
+    from edge_rnn.bench.conditions import conditions
+    from edge_rnn.bench.networks import table
+    from edge_rnn.bench.step import measure
+    from edge_rnn.cli.bench.view import show_table
+    from edge_rnn.cli.shared.console import print_json, waiting
+
+    rows = []
+    found = conditions()
+    for entry in table(args.cell or CELLS, args.shape or SHAPES):
+        facts = {"cell": entry.cell, "input_size": entry.input_size, "hidden_size": entry.hidden_size}
+        with waiting(f"measuring {entry.cell} ({entry.input_size}, {entry.hidden_size}) …"):
+            rows.append(facts | measure(entry.model, args.steps, _rivals(args, entry.model)))
+    if args.json:
+        print_json({**found, "rows": rows})
+    else:
+        show_table(rows, found)
+    return 0
+
+
+def _rivals(args: argparse.Namespace, model: Model) -> Rivals | None:
+    from edge_rnn.bench.step import set_up_rivals
+
+    return set_up_rivals(model, args.litert) if args.rivals else None
+
+
+def _startup(args: argparse.Namespace) -> int:
+    from pathlib import Path
+    from tempfile import TemporaryDirectory
+
+    from edge_rnn.bench.conditions import conditions
+    from edge_rnn.bench.networks import table
+    from edge_rnn.bench.startup import measure_startup
+    from edge_rnn.cli.bench.view import show_startup
+    from edge_rnn.cli.shared.console import print_json, waiting
+    from edge_rnn.storage.model_file import load, save
+
+    with TemporaryDirectory(prefix="edge_rnn-") as folder, waiting("starting processes …"):
+        path = args.model or str(Path(folder, "gru.safetensors"))
+        if not args.model:
+            save(next(table(["gru"], [(6, 32)])).model, path)
+        model = load(path)
+        result = {"model": args.model or "GRU (6, 32) and Dense 4", "name": model.name, **measure_startup(path)}
+    if args.json:
+        print_json({**conditions(), **result})
+    else:
+        show_startup(result)
+    return 0
+
+
+def _denormals(args: argparse.Namespace) -> int:
+    from edge_rnn.bench import denormals
+    from edge_rnn.bench.conditions import conditions
+    from edge_rnn.cli.bench.view import show_denormals
+    from edge_rnn.cli.shared.console import print_json, waiting
+
+    with waiting("measuring …"):
+        rows = denormals.measure_denormals(args.cell or CELLS, args.shape or denormals.SHAPES)
+    if args.json:
+        print_json({**conditions(), "rows": rows})
+    else:
+        show_denormals(rows)
+    return 0

@@ -1,0 +1,65 @@
+"""The jitter histogram of ``edge-rnn bench`` as a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from edge_rnn.cli.demo.plot import STYLE, write_figure
+from edge_rnn.cli.shared.console import spell_ns
+
+__all__ = ["draw_histogram"]
+
+_OURS, _PACED, _FAINT = "#2c6fbb", "#c9742c", "#8a8a8a"
+
+
+def draw_histogram(target: str, result: Mapping[str, Any]) -> None:
+    """Draw how long calls took, both axes logarithmic, and write it aside first and then under its name.
+
+    Parameters
+    ----------
+    target
+        Name of a .png, .svg or .pdf file.
+    result
+        What :mod:`edge_rnn.bench.step` found, with ``paced`` if there was such a run.
+    """
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    paced = result.get("paced")
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(9, 4.2), dpi=160, facecolor="white")
+        axes = figure.subplots()
+        figure.subplots_adjust(left=0.085, right=0.98, top=0.8, bottom=0.13)
+        _steps(axes, result["histogram"], _OURS, "stream.step, call after call")
+        if paced:
+            _steps(axes, paced["histogram"], _PACED, f"from due to done, {paced['rate_hz']:g} samples a second")
+            period = 1e9 / paced["rate_hz"]
+            axes.axvline(period, color=_PACED, linewidth=1, linestyle=":")
+            text: dict[str, Any] = {
+                "color": _PACED,
+                "transform": axes.get_xaxis_transform(),
+                "va": "top",
+                "ha": "right",
+            }
+            axes.text(period, 1, "next sample due ", **text)
+        for key, name in (("p50", "p50"), ("p99", "p99"), ("p999", "p99.9"), ("max", "max")):
+            value = max(result[f"step_ns_{key}"], 1.0)
+            axes.axvline(value, color=_FAINT, linewidth=0.7)
+            axes.text(
+                value, 1.01, f"{name}\n{spell_ns(value)}", transform=axes.get_xaxis_transform(), ha="center", fontsize=7
+            )
+        axes.set(xscale="log", yscale="log", xlabel="nanoseconds", ylabel="calls")
+        axes.set_ylim(bottom=0.7)
+        axes.spines[["top", "right"]].set_visible(False)
+        if paced:
+            axes.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.55, 0.94))
+        figure.text(0.085, 0.93, result["name"] or result["model"], fontsize=13, fontweight="bold")
+        figure.text(0.98, 0.93, result["processor"], color="#555555", ha="right")
+        write_figure(figure, target)
+
+
+def _steps(axes: Any, histogram: Mapping[str, Any], colour: str, label: str) -> None:
+    axes.stairs(
+        histogram["counts"], histogram["edges_ns"], fill=True, color=colour, alpha=0.75, label=label, baseline=0.1
+    )

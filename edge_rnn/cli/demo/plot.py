@@ -1,0 +1,138 @@
+"""The demo as a picture: what the sensor saw, what was going on, and what the network made of it."""
+
+from __future__ import annotations
+
+import io
+from importlib.util import find_spec
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_rnn import atomic
+from edge_rnn.cli.demo.view import COLOURS
+from edge_rnn.errors import InputError, UnsupportedError
+from edge_rnn.spelling import counted
+
+if TYPE_CHECKING:
+    from edge_rnn.cli.demo.play import Recording
+    from edge_rnn.model import Model
+
+__all__ = ["STYLE", "check_target", "draw", "write_figure"]
+
+_KINDS = (".png", ".svg", ".pdf")
+_INK, _FAINT = "#222222", "#8a8a8a"
+_TRACES = ("#1b2a41", "#5f83ab", "#a3b4c8")
+STYLE: dict[Any, Any] = {
+    "text.parse_math": False,  # a label with dollars is a label
+    "text.usetex": False,
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "text.color": _INK,
+    "axes.edgecolor": _FAINT,
+    "axes.labelcolor": _INK,
+    "xtick.color": _INK,
+    "ytick.color": _INK,
+    "svg.hashsalt": "edge_rnn",
+}
+
+
+def check_target(target: str) -> None:
+    """Say at once what would keep :func:`draw` from writing ``target``.
+
+    Raises
+    ------
+    UnsupportedError
+        Matplotlib is not installed.
+    InputError
+        The kind of file is not known, or its folder is not there.
+    """
+    if find_spec("matplotlib") is None:
+        raise UnsupportedError("--plot needs matplotlib, which is not installed: pip install 'edge-rnn[plot]'.")
+    path = Path(target)
+    if path.suffix.lower() not in _KINDS:
+        raise InputError(f"--plot got {target!r}, expected a name that ends in {', '.join(_KINDS)}.")
+    if not path.parent.is_dir():
+        raise InputError(f"--plot got {target!r}, but there is no folder {str(path.parent)!r}; make it first.")
+
+
+def draw(target: str, model: Model, recording: Recording, outputs: NDArray[np.float32], result: dict[str, Any]) -> None:
+    """Draw the timeline and write it, aside first and then under its name.
+
+    Parameters
+    ----------
+    outputs
+        ``(time, labels)`` float32, as the network gave them.
+    result
+        What the demo found; see :mod:`edge_rnn.cli.demo`.
+    """
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    rate_hz = model.sample_rate_hz or 1.0
+    seconds = np.arange(len(recording)) / rate_hz
+    end = len(recording) / rate_hz
+    colours = [COLOURS[i % len(COLOURS)] for i in range(len(model.labels))]
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(12, 5.6), dpi=160, facecolor="white")
+        axes = figure.subplots(4, 1, sharex=True, height_ratios=(3.0, 0.55, 0.55, 1.9), gridspec_kw={"hspace": 0.14})
+        figure.subplots_adjust(left=0.085, right=0.985, top=0.84, bottom=0.09)
+        sensor, truth, network, shares = axes
+        for channel in range(min(3, recording.x.shape[1])):
+            sensor.plot(seconds, recording.x[:, channel], color=_TRACES[channel], linewidth=0.45)
+            name = model.input_names[channel] if model.input_names else f"channel {channel}"
+            place = (0.004 + 0.07 * channel, 0.03)
+            sensor.text(*place, name, transform=sensor.transAxes, color=_TRACES[channel], fontsize=8, fontweight="bold")
+        _bands(truth, recording.y, rate_hz, colours, "truth")
+        _bands(network, outputs.argmax(1), rate_hz, colours, "network")
+        shares.stackplot(seconds, outputs.T, colors=colours, linewidth=0)
+        shares.set(ylim=(0, 1), yticks=(0, 0.5, 1), yticklabels=("0", "50%", "100%"), xlabel="time in seconds")
+        unit = model.input_units[0].replace("^2", "²") if model.input_units else ""
+        sensor.set_ylabel(f"acceleration\n{unit}".strip())
+        shares.set_ylabel("network's\nprobabilities")
+        for each in axes:
+            each.spines[["top", "right", "bottom"]].set_visible(each is shares)
+            each.tick_params(length=0 if each is not shares else 3)
+            each.set_xlim(0, end)
+        figure.align_ylabels((sensor, shares))
+        _title(figure, model, colours, result)
+        write_figure(figure, target)
+
+
+def _bands(axes: Any, labels: NDArray[np.intp], rate_hz: float, colours: list[str], name: str) -> None:
+    """One coloured bar for each stretch of equal labels."""
+    edges = [0, *(np.flatnonzero(np.diff(labels)) + 1).tolist(), len(labels)]
+    for start, stop in pairwise(edges):
+        axes.axvspan(start / rate_hz, stop / rate_hz, color=colours[labels[start]], linewidth=0)
+    axes.set(ylim=(0, 1), yticks=())
+    axes.set_ylabel(name, rotation=0, ha="right", va="center", labelpad=6)
+    axes.spines["left"].set_visible(False)
+
+
+def _title(figure: Any, model: Model, colours: list[str], result: dict[str, Any]) -> None:
+    from matplotlib.patches import Patch
+
+    followed = round(result["recording_accuracy"] * result["recordings"])
+    figure.text(0.085, 0.945, model.name or "edge_rnn", fontsize=15, fontweight="bold")
+    figure.text(
+        0.085,
+        0.895,
+        f"{result['frame_accuracy']:.1%} of {counted(result['steps'], 'sample')}, {followed} of {result['recordings']} "
+        f"recordings by majority; one sample at a time, {result['step_ns_p50']:.0f} ns a step from Python, "
+        f"{counted(result['weight_bytes'] + result['state_bytes'], 'byte')}",
+        color="#555555",
+    )
+    patches = [Patch(color=colour, label=label) for colour, label in zip(colours, model.labels, strict=True)]
+    figure.legend(
+        handles=patches, loc="upper right", bbox_to_anchor=(0.99, 0.985), ncols=len(patches), frameon=False,
+        handlelength=1.0, handleheight=1.0, columnspacing=1.4,
+    )  # fmt: skip
+
+
+def write_figure(figure: Any, target: str) -> None:
+    """Write a figure at once or not at all, in the format that the name's ending says."""
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format=Path(target).suffix[1:].lower())
+    atomic.write(target, drawn.getvalue())

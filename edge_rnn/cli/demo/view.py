@@ -1,0 +1,125 @@
+"""The demo while it runs: a live picture in a terminal, a line for each recording elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_rnn.cli.demo.play import FRAME_SECONDS, Recording, score
+from edge_rnn.cli.shared.console import say
+from edge_rnn.spelling import counted
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.text import Text
+
+__all__ = ["COLOURS", "show_lines", "show_live"]
+
+COLOURS = ("#56b4e9", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#0072b2", "#f0e442", "#999999")
+"""For labels, in their order: Okabe and Ito's palette, which people who see fewer colours can also tell apart."""
+
+_AHEAD = -1
+_BAR = 28
+
+
+def show_lines(
+    labels: tuple[str, ...], recording: Recording, outputs: NDArray[np.float32], done: Iterable[int]
+) -> None:
+    """Print one line for each recording when it is over."""
+    width = max(map(len, labels))
+    say(f"recording   samples  {'truth':{width}}  {'network':{width}}  right")
+    shown = 0
+    for count in done:
+        parts = score(recording, outputs[:count].argmax(1))
+        over = len(parts) if count == len(recording) else len(parts) - 1
+        for number, part in enumerate(parts[shown:over], start=shown + 1):
+            truth, network = labels[part.truth], labels[part.majority]
+            right = f"{part.right} of {part.stop - part.start}"
+            say(f"{number:9}  {part.start:8}  {truth:{width}}  {network:{width}}  {right}", flush=True)
+        shown = max(shown, over)
+
+
+def show_live(
+    console: Console,
+    title: str,
+    labels: tuple[str, ...],
+    recording: Recording,
+    outputs: NDArray[np.float32],
+    done: Iterable[int],
+) -> None:
+    """Draw the state of things 20 times a second; the last picture stays."""
+    from rich.live import Live
+
+    due = 0.0
+    with Live(console=console, auto_refresh=False, vertical_overflow="visible") as live:
+        for count in done:
+            if count == len(recording) or time.monotonic() >= due:
+                live.update(_picture(console, title, labels, recording, outputs[:count]), refresh=True)
+                due = time.monotonic() + FRAME_SECONDS / 2
+
+
+def _picture(
+    console: Console, title: str, labels: tuple[str, ...], recording: Recording, outputs: NDArray[np.float32]
+) -> RenderableType:
+    from rich.console import Group
+    from rich.panel import Panel
+    from rich.table import Table
+    from rich.text import Text
+
+    predicted = outputs.argmax(1)
+    done, total = len(outputs), len(recording)
+    now = Table.grid(padding=(0, 1))
+    for i, label in enumerate(labels):
+        share = float(outputs[-1, i])
+        style = f"bold {COLOURS[i % len(COLOURS)]}" if i == predicted[-1] else COLOURS[i % len(COLOURS)]
+        is_true = "◂ truth" if i == recording.y[done - 1] else ""
+        now.add_row(Text(label, style), Text(_bar(share), style), Text(f"{share:4.0%}", style), Text(is_true, "dim"))
+    columns = max(1, console.width - 4 - 9)
+    bands = Table.grid(padding=(0, 1))
+    bands.add_column(width=8)
+    truth = np.where(np.arange(total) < done, recording.y, _AHEAD)
+    network = np.concatenate([predicted, np.full(total - done, _AHEAD)])
+    plain = console.color_system is None or console.no_color
+    for name, values in (("truth", truth), ("network", network)):
+        bands.add_row(name, _band(values, columns, labels, plain))
+    right = int(np.count_nonzero(predicted == recording.y[:done]))
+    progress = Text.assemble(
+        (f"{done:,}", "bold"), f" of {counted(total, 'sample')}, ", (f"{right / done:.1%}", "bold"), " followed rightly"
+    )
+    return Panel(Group(now, Text(), bands, Text(), progress), title=Text(title), title_align="left", border_style="dim")
+
+
+def _bar(share: float) -> str:
+    eighths = round(share * _BAR * 8)
+    whole, rest = divmod(max(0, min(eighths, _BAR * 8)), 8)
+    return ("█" * whole + (" ▏▎▍▌▋▊▉"[rest] if rest else "")).ljust(_BAR)
+
+
+def _band(values: NDArray[Any], columns: int, labels: tuple[str, ...], plain: bool) -> Text:
+    """The values squeezed into so many columns, two to a column by their colours; initials where there are none."""
+    from rich.text import Text
+
+    cells = _majorities(values, columns if plain else 2 * columns)
+    if plain:
+        return Text("".join("·" if cell == _AHEAD else labels[cell][:1].upper() for cell in cells))
+    text = Text(no_wrap=True)
+    colours = [*COLOURS, "#3a3a3a"]
+    for left, right in zip(cells[::2], cells[1::2], strict=True):
+        first, second = (colours[cell % len(COLOURS)] if cell >= 0 else colours[-1] for cell in (left, right))
+        text.append("▌", f"{first} on {second}")
+    return text
+
+
+def _majorities(values: NDArray[Any], cells: int) -> list[int]:
+    edges = np.linspace(0, len(values), cells + 1)
+    majorities = []
+    for left, right in pairwise(edges):
+        inside = values[int(left) : max(int(right), int(left) + 1)]
+        known = inside[inside >= 0]
+        majorities.append(int(np.bincount(known).argmax()) if len(known) else _AHEAD)
+    return majorities

@@ -1,0 +1,211 @@
+"""What ``edge-rnn inspect --recording`` tells: the state over very many steps, and how far back a sample is felt."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_rnn.analysis.long_run import Bucket, LongRun, StateRun, long_run
+from edge_rnn.analysis.sensitivity import LAGS, Sensitivity, sensitivity
+from edge_rnn.analysis.texts import holds_texts, read_texts
+from edge_rnn.cli.shared.console import make_console, print_facts, print_table
+from edge_rnn.errors import InputError
+from edge_rnn.recordings.files import read_recording
+from edge_rnn.spelling import counted
+
+if TYPE_CHECKING:
+    from edge_rnn.model import Model
+
+__all__ = ["as_json", "examine", "show", "verdict"]
+
+_GROWN, _FADED = 1.1, 0.5
+_SHOWN_LAGS = (0, *(2**n for n in range(LAGS.bit_length())))
+_STILL_FELT = 0.5
+
+
+def examine(
+    model: Model, path: Path, steps: int, *, any_rate: bool = False, resample: bool = False
+) -> tuple[LongRun, Sensitivity | None]:
+    """Run the model over a recording or texts; no sensitivity where the run broke."""
+    rows = _rows(model, path, any_rate, resample)
+    if not model.initial_state:
+        raise InputError("--recording tells of a network's state, and this model has none.")
+    run = long_run(model, rows, steps)
+    return run, None if run.broke_at else sensitivity(model, rows)
+
+
+def _rows(model: Model, path: Path, any_rate: bool, resample: bool) -> NDArray[np.float32]:
+    """Samples of a recording; or of texts, one behind the other."""
+    if not holds_texts(path):
+        rows = read_recording(path, model, any_rate=any_rate, resample=resample).xs
+        if not len(rows):
+            raise InputError(f"{path}: holds no samples, expected one or more.")
+        return rows
+    from edge_rnn.sampling.symbols import alphabet, encode, samples
+
+    symbols = [encode(model, list(text), call="inspect") for text in read_texts(path).task.texts]
+    return samples(alphabet(model, "inspect"), np.concatenate(symbols))
+
+
+def verdict(run: LongRun, felt: Sensitivity | None) -> str:
+    """What it comes to, in a few sentences."""
+    if run.broke_at:
+        return (
+            f"The state explodes: step {run.broke_at:,} leaves the range of float32. A stream refuses that sample; do "
+            f"not deploy this network."
+        )
+    found = [_growth(state) for state in run.states if _growth(state)]
+    stable = f"Stable over {counted(run.steps, 'step')}: no state has grown or faded"
+    lines = [f"{'; '.join(found)}." if found else f"{stable}." if run.states[0].growth else f"{_too_short(run)}."]
+    stuck, dead, units = (sum(len(part) for part in parts) for parts in zip(*map(_units, run.states), strict=True))
+    lines.append(f"Of {counted(units, 'value')} of state {_count(stuck)} saturated nearly always, {_count(dead)} dead.")
+    if felt is not None:
+        lines.append(_memory(felt))
+    return " ".join(lines)
+
+
+def _growth(state: StateRun) -> str:
+    if len(state.dead) == len(state.low):
+        return f"{state.name} does not move at all"
+    if state.growth is None or _FADED <= state.growth <= _GROWN:
+        return ""
+    what = "still grows" if state.growth > _GROWN else "fades"
+    return f"{state.name} {what}: its norm is {state.growth:.3g} times what it was in the second pass"
+
+
+def _too_short(run: LongRun) -> str:
+    few = f"{counted(run.steps, 'step')} are not three passes of {counted(run.samples, 'sample')}"
+    return f"{few}, too few to tell whether the state grows"
+
+
+def _units(state: StateRun) -> tuple[Sequence[int], Sequence[int], Sequence[float]]:
+    return state.stuck, state.dead, state.low.tolist()
+
+
+def _count(count: int) -> str:
+    return "none is" if not count else "1 is" if count == 1 else f"{count} are"
+
+
+def _memory(felt: Sensitivity) -> str:
+    last = len(felt.values) - 1
+    if not felt.values.any():
+        return "Outputs do not hang on the samples at all."
+    what = "Another symbol" if felt.of_symbols else "A change of a sample"
+    if felt.values[last] >= _STILL_FELT * felt.values.max():
+        return (
+            f"{what} does not die out: {counted(last, 'step')} on it moves outputs as much as ever, kept or amplified."
+        )
+    if felt.felt_steps == last:
+        return f"{what} still moves outputs {counted(last, 'step')} on by more than a hundredth of its greatest effect."
+    every = f"{felt.half_life_steps or 0:.2g}"
+    half = f", halving in {every} step{'s' * (every != '1')} on average" if felt.half_life_steps else ""
+    return (
+        f"{what} moves outputs by a hundredth of its greatest effect up to {counted(felt.felt_steps, 'step')} on{half}."
+    )
+
+
+def show(run: LongRun, felt: Sensitivity | None) -> None:
+    """Norms over time, units, what a sample moves, and the verdict."""
+    from rich.table import Table
+
+    console = make_console()
+    console.print(
+        f"\nState over {counted(run.steps, 'step')}, the recording of {counted(run.samples, 'sample')} again and again"
+    )
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("norm in steps")
+    for state in run.states:
+        table.add_column(f"{state.name}: least", justify="right")
+        table.add_column("mean", justify="right")
+        table.add_column("most", justify="right")
+    for buckets in zip(*(state.buckets for state in run.states), strict=True):
+        cells = [f"{value:.4g}" for bucket in buckets for value in (bucket.least, bucket.mean, bucket.most)]
+        table.add_row(_spelled(buckets[0]), *cells)
+    print_table(console, table)
+    console.print()
+    print_facts(console, [fact for state in run.states for fact in _facts(state)])
+    if felt is not None:
+        console.print(f"\nWhat a sample moves so many steps on: {_how(felt)}")
+        lags = Table(box=None, pad_edge=False, header_style="bold")
+        lags.add_column("steps on", justify="right")
+        lags.add_column("outputs move by", justify="right")
+        for lag in _SHOWN_LAGS:
+            lags.add_row(f"{lag:,}", f"{felt.values[lag]:.3g}")
+        print_table(console, lags)
+    console.print()
+    console.print(verdict(run, felt))
+
+
+def _spelled(bucket: Bucket) -> str:
+    return f"{bucket.first:,}" if bucket.first == bucket.last else f"{bucket.first:,} to {bucket.last:,}"
+
+
+def _facts(state: StateRun) -> list[tuple[str, str]]:
+    moved = state.high - state.low
+    facts = [(state.name, f"units move over {moved.min():.3g} to {moved.max():.3g}")]
+    if state.growth is not None:
+        facts.append(("", f"mean norm in the last pass over that in the second: {state.growth:.4g}"))
+    if state.saturated is None:
+        facts.append(("", "saturated: not told, units have no bound"))
+    else:
+        stuck = f"nearly always: {_places(state.stuck)}"
+        facts.append(("", f"saturated in {state.saturated.mean():.2%} of all, {stuck}"))
+    return [*facts, ("", f"dead: {_places(state.dead)}")]
+
+
+def _places(units: Sequence[int]) -> str:
+    return "no unit" if not units else f"unit{'s' if len(units) > 1 else ''} {', '.join(map(str, units))}"
+
+
+def _how(felt: Sensitivity) -> str:
+    of = "scores before softmax" if felt.of_scores else "outputs"
+    places = counted(felt.places, "place")
+    if felt.of_symbols:
+        return f"{of} of the float64 reference with another symbol in its place, at {places}"
+    return f"{of} per deviation of a channel, central differences of the float64 reference, at {places}"
+
+
+def as_json(path: str, run: LongRun, felt: Sensitivity | None) -> dict[str, Any]:
+    """All of it, exact."""
+    return {
+        "file": path,
+        "samples": run.samples,
+        "steps": run.steps,
+        "broke_at": run.broke_at,
+        "states": [_state(state) for state in run.states],
+        "sensitivity": None if felt is None else _sensitivity(felt),
+        "verdict": verdict(run, felt),
+    }
+
+
+def _state(state: StateRun) -> dict[str, Any]:
+    return {
+        "name": state.name,
+        "norms": [
+            {"first": each.first, "last": each.last, "least": each.least, "mean": each.mean, "most": each.most}
+            for each in state.buckets
+        ],
+        "growth": state.growth,
+        "saturated": None if state.saturated is None else state.saturated.tolist(),
+        "stuck": list(state.stuck),
+        "dead": list(state.dead),
+        "low": state.low.tolist(),
+        "high": state.high.tolist(),
+    }
+
+
+def _sensitivity(felt: Sensitivity) -> dict[str, Any]:
+    return {
+        "lags": list(_SHOWN_LAGS),
+        "values": [float(felt.values[lag]) for lag in _SHOWN_LAGS],
+        "method": "exchanged symbols" if felt.of_symbols else "central differences",
+        "of_scores": felt.of_scores,
+        "places": felt.places,
+        "peak_lag": felt.peak_lag,
+        "felt_steps": felt.felt_steps,
+        "half_life_steps": felt.half_life_steps,
+    }

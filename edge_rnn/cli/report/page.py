@@ -1,0 +1,183 @@
+"""Pages that commands write: one HTML file that needs nothing else, to hand on and to read anywhere."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from importlib.util import find_spec
+from pathlib import Path
+
+from edge_rnn import atomic
+from edge_rnn.bench import machine
+from edge_rnn.errors import InputError, UnsupportedError
+from edge_rnn.printable import printable
+
+__all__ = ["Page", "Plot", "check_target", "escape", "measured_on", "write"]
+
+_PACKAGES = ("numpy", "numba", "llvmlite", "matplotlib")
+_STYLE = """
+:root{color-scheme:light dark;--page:#fff;--ink:#222;--dim:#666;--line:#ddd;--chosen:#c2255c;--mark:#fdeef3}
+@media (prefers-color-scheme:dark){:root{--page:#16181b;--ink:#e4e4e4;--dim:#a0a0a0;--line:#3a3d42;--chosen:#f06595;
+--mark:#3a2430}}
+*{box-sizing:border-box}
+body{margin:0 auto;max-width:1120px;padding:24px 20px 48px;background:var(--page);color:var(--ink);
+font:16px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif;overflow-wrap:anywhere}
+h1{font-size:1.7rem;line-height:1.2;margin:0 0 .5rem}h2{font-size:1.15rem;margin:0 0 .25rem}
+section{margin-top:2.2rem}.verdict{font-size:1.15rem;margin:0 0 .75rem;max-width:52em}p{margin:.25rem 0;max-width:62em}
+.dim,figcaption,dl{color:var(--dim);font-size:.875rem}
+dl{display:grid;grid-template-columns:max-content 1fr;gap:0 1em;margin:0}dd{margin:0}
+.scroll{overflow-x:auto;margin-top:.5rem}
+table{border-collapse:collapse;font-size:.875rem;font-variant-numeric:tabular-nums;overflow-wrap:normal}
+th,td{padding:.25rem .7rem;text-align:right;white-space:nowrap;border-bottom:1px solid var(--line)}
+th{vertical-align:bottom;font-weight:600}.text,.label{text-align:left}.same{color:var(--dim)}
+tr.chosen td{background:var(--mark);font-weight:600}tr.chosen td:first-child{color:var(--chosen)}
+.plots{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,440px),1fr));gap:2.2rem 2.5rem}
+.plots section{min-width:0;margin-top:0}figure{margin:.5rem 0 0}figcaption{margin-top:.4rem}
+#sensitivity{grid-column:1/-1}
+#sensitivity figure{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,440px),1fr));gap:0 2.5rem;
+align-items:center}
+svg{display:block;width:100%;max-width:600px;height:auto}svg *{stroke-linejoin:round;stroke-linecap:butt}
+@media (max-width:600px){body{padding:16px 14px 32px}th,td{padding:.25rem .45rem}.word{display:none}
+.label{white-space:normal}}
+""".strip()
+
+
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """A plot of a page.
+
+    Parameters
+    ----------
+    key
+        What it is called in the page.
+    title, caption
+        Plain text.
+    svg
+        From :func:`edge_rnn.cli.report.svg.as_svg`.
+    """
+
+    key: str
+    title: str
+    svg: str
+    caption: str
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What stands on a page, from the top down; plain text but for the table.
+
+    Parameters
+    ----------
+    title
+        Of the window.
+    heading, verdict
+        What it is about, and what was found, in a sentence or two.
+    facts
+        What stands below, by name: the files.
+    table_title, table_note, table
+        The table as HTML, and what to know of it.
+    plots
+        Side by side where there is room.
+    measured
+        How all of it was measured.
+    """
+
+    title: str
+    heading: str
+    verdict: str
+    facts: Mapping[str, str]
+    table_title: str
+    table_note: str
+    table: str
+    plots: Iterable[Plot]
+    measured: str
+
+
+def check_target(target: str) -> None:
+    """Say at once what would keep :func:`write` from writing ``target``.
+
+    Raises
+    ------
+    UnsupportedError
+        Matplotlib is not installed.
+    InputError
+        The name does not end in .html, its folder is not there, or it is a folder itself.
+    """
+    if find_spec("matplotlib") is None:
+        raise UnsupportedError("--report needs matplotlib, which is not installed: pip install 'edge-rnn[plot]'.")
+    path = Path(target)
+    if path.suffix.lower() != ".html":
+        raise InputError(f"--report got {target!r}, expected a name that ends in .html.")
+    if not path.parent.is_dir():
+        raise InputError(f"--report got {target!r}, but there is no folder {str(path.parent)!r}; make it first.")
+    if path.is_dir():
+        raise InputError(f"--report got {target!r}, which is a folder; expected the name of a file.")
+
+
+def measured_on() -> str:
+    """``On 2026-01-02, on this processor, with these versions``."""
+    from edge_rnn import __version__
+
+    found = machine.packages().items()
+    versions = ", ".join(f"{name} {version}" for name, version in found if version and name in _PACKAGES)
+    return (
+        f"On {date.today().isoformat()}, on {machine.processor()}, with edge_rnn {__version__}, {machine.python()}, "
+        f"{versions}"
+    )
+
+
+def escape(text: str) -> str:
+    """A text for a page: no markup in it, and what is not plain text spelled out."""
+    return html.escape(printable(text))
+
+
+def write(target: str, page: Page) -> None:
+    """Write a page, aside first and then under its name.
+
+    Raises
+    ------
+    FileError
+        The file cannot be written.
+    """
+    plots = "\n".join(
+        f'<section id="{plot.key}">\n<h2>{escape(plot.title)}</h2>\n<figure>{plot.svg}\n'
+        f"<figcaption>{escape(plot.caption)}</figcaption></figure>\n</section>"
+        for plot in page.plots
+    )
+    listed = "".join(f"<dt>{escape(key)}</dt><dd>{escape(value)}</dd>" for key, value in page.facts.items())
+    text = f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{escape(page.title)}</title>
+<style>
+{_STYLE}
+</style>
+</head>
+<body>
+<header>
+<h1>{escape(page.heading)}</h1>
+<p class="verdict">{escape(page.verdict)}</p>
+{f"<dl>{listed}</dl>" if listed else ""}
+</header>
+<section>
+<h2>{escape(page.table_title)}</h2>
+<p class="dim">{escape(page.table_note)}</p>
+<div class="scroll" tabindex="0">
+{page.table}
+</div>
+</section>
+<section class="plots">
+{plots}
+</section>
+<section>
+<h2>How it was measured</h2>
+<p class="dim">{escape(page.measured)}</p>
+</section>
+</body>
+</html>
+"""
+    atomic.write(target, text.encode())

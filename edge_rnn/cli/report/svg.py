@@ -1,0 +1,119 @@
+"""Plots as SVG that stands inside a page: fonts and colours are the page's, and the same input gives the same text."""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from edge_rnn.cli.demo.plot import STYLE
+from edge_rnn.printable import printable
+
+__all__ = ["CHOSEN", "FAINT", "INK", "as_svg", "decades", "field", "frame", "grid", "scale", "spread"]
+
+INK, CHOSEN, FAINT = "#222222", "#d6336c", "#8a8a8a"
+_PAGE, _DARK = "#fdfdfd", "#1a1a1a"
+_OF_THE_PAGE = {INK: "var(--ink)", _PAGE: "var(--page)", CHOSEN: "var(--chosen)"}  # dark for some; others suit both
+_STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.facecolor": "none",
+    "figure.facecolor": "none",
+}
+_WIDTH_INCHES = 5.2
+_LONGEST_LABEL = 18
+_MOST_SLANTED = 14
+
+
+def as_svg(name: str, height_inches: float, draw: Callable[[Any], None]) -> str:
+    """What ``draw`` draws on a figure as an ``<svg>`` for a page: the same input gives the same text."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    file = io.StringIO()
+    with mpl.rc_context(STYLE | _STYLE), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # the reader's fonts matter, not those here
+        figure = Figure(figsize=(_WIDTH_INCHES, height_inches), layout="constrained")
+        draw(figure)
+        figure.savefig(file, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
+    text = re.sub(r"<style.*?</style>|<!--.*?-->", "", file.getvalue(), flags=re.DOTALL)
+    return re.sub(r"<[^>]*>", lambda tag: _of_page(tag[0], name), printable(text[text.index("<svg") :], keep="\n"))
+
+
+def _of_page(tag: str, name: str) -> str:
+    """A tag with the page's font and colours, and names that no other plot of the page has; texts stay as they are."""
+    if tag.startswith("<svg"):
+        size = tag[tag.index("viewBox=") :].split('"')[1]
+        return f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{size}" role="img" aria-label="{name}">'
+    tag = re.sub(r" font-family: [^;\"]*;?", "", tag.replace("xlink:href", "href"))
+    tag = re.sub(r"(\bid=\"|url\(#|href=\"#)", rf"\1{name}-", tag)
+    for colour, variable in _OF_THE_PAGE.items():
+        tag = tag.replace(f": {colour}", f": {variable}")
+    return tag
+
+
+def scale(low: float, high: float, colours: Sequence[str], *, steps: int = 256, log: bool = True) -> Any:
+    """What turns numbers from ``low`` to ``high`` into colours between those given."""
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import LinearSegmentedColormap, LogNorm, Normalize
+
+    norm = LogNorm(low, high) if log else Normalize(low, high)
+    return ScalarMappable(norm, LinearSegmentedColormap.from_list("", list(colours), N=steps))
+
+
+def decades(axis: Any) -> None:
+    """Powers of ten without the markup for them, which another font would tear apart."""
+    superscripts = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+    axis.set_major_formatter(lambda value, _: "10" + str(round(np.log10(value))).translate(superscripts))
+    axis.set_minor_formatter(lambda value, _: "")
+    if axis.axis_name == "y":  # one of them at least
+        low, high = axis.axes.get_ylim()
+        axis.axes.set_ylim(min(low, 10.0 ** np.floor(np.log10(high))), high)
+
+
+def spread(heights: Sequence[float], least: float = 0.058) -> list[float]:
+    """Heights in rising order, moved up where they would overlap, and down again where that leaves the top."""
+    placed: list[float] = []
+    for height in heights:
+        placed.append(max(height, placed[-1] + least) if placed else height)
+    ceiling = 1.0
+    for place in reversed(range(len(placed))):
+        placed[place] = min(placed[place], ceiling)
+        ceiling = placed[place] - least
+    return placed
+
+
+def field(axes: Any, column: int, row: int, fill: Any, text: str) -> None:
+    """A coloured field of a table, with a text that is readable on it."""
+    from matplotlib.patches import Rectangle
+
+    axes.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, facecolor=fill, edgecolor=_PAGE, linewidth=1))
+    dark = np.dot(fill[:3], (0.299, 0.587, 0.114)) < 0.55
+    axes.text(column, row, text, ha="center", va="center", color="#ffffff" if dark else _DARK, fontsize=7)
+
+
+def frame(axes: Any, column: int, row: int) -> None:
+    """A frame around a field that stands out, dark as all fields are bright or coloured."""
+    from matplotlib.patches import Rectangle
+
+    place = (column - 0.44, row - 0.42)
+    axes.add_patch(Rectangle(place, 0.88, 0.84, facecolor="none", edgecolor=_DARK, linewidth=2, zorder=3))
+
+
+def grid(axes: Any, columns: Sequence[str], rows: Sequence[str]) -> None:
+    """Axes of fields, their names cut where they are too long."""
+    cut = [[s if len(s) <= _LONGEST_LABEL else s[: _LONGEST_LABEL - 1] + "…" for s in each] for each in (columns, rows)]
+    axes.set(xlim=(-0.5, len(columns) - 0.5), ylim=(len(rows) - 0.5, -0.5))
+    axes.set_yticks(range(len(rows)), cut[1])
+    long = max(map(len, cut[0]), default=0) * len(columns) > 44
+    style: dict[str, Any] = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"} if long else {}
+    if len(columns) > _MOST_SLANTED:
+        style |= {"rotation": 90, "va": "center"}
+    axes.set_xticks(range(len(columns)), cut[0], **style)
+    axes.tick_params(length=0, labelsize=8)
+    axes.spines[:].set_visible(False)

@@ -1,0 +1,274 @@
+"""``edge-rnn run``: samples in, results out, line by line."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from edge_rnn.cli.run.loop import add_loop_options, run_loop, wants_loop
+from edge_rnn.cli.shared.console import reading, warn
+from edge_rnn.cli.shared.options import columns
+from edge_rnn.errors import FileError, InputError
+from edge_rnn.recordings.sample_lines import LineParser
+from edge_rnn.recordings.samples import FORMATS, Sample, read_samples
+
+if TYPE_CHECKING:
+    from edge_rnn.model import Model
+
+__all__ = ["add"]
+
+_EPILOG = """\
+input, one sample a line:
+  CSV          numbers separated by commas, semicolons, tabs or spaces. A first line without numbers is a header: it
+               has to have all of the model's input names, in any order; other columns are ignored. --columns says
+               which are meant where they have other names. Lines that begin with # are comments
+  JSON lines   [0.1, 0.2], or {"x": [0.1, 0.2]}, or {"ax": 0.1, "ay": 0.2} with the model's input names
+  .npz, .npy   x (time, channels), and in .npz perhaps y (time,), whose share of right answers goes to stderr, and
+               sample_rate_hz. Sound (.wav, .flac, .ogg) too, as a loop
+  A column of times (t_s, time_ms, timestamp …) that says its unit, or --time, tells the rate; one that is more than
+  5 % off the model's is an error unless --resample or --any-rate says what to do with it.
+  An empty field, null and NaN are missing values; --on-nonfinite says what becomes of them. Blank lines are ignored.
+
+output, one line for each sample, written at once:
+  csv          t,label,OUTPUT,…  with a header; the outputs are called after the model's labels, else y0, y1, …
+  json         {"t": 0, "label": "walking", "y": [0.02, 0.98]}
+  t counts the input's samples from 0, also those that were left out, so a gap in t shows them. label is the output
+  with the largest value; only models with two or more labels have it.
+
+as a loop that runs for months, with any of --source, --sink, --rate, --snapshot, --status:
+  sources    csv:FILE jsonl:FILE serial:PORT mqtt://HOST/TOPIC proc: mpu6050:BUS wav:FILE mic:
+  sinks      csv:FILE jsonl:FILE mqtt://HOST/TOPIC null:      by default stdout, as --output says
+  --sources  tells their options. A source that fails or is silent is reported and tried again; bad samples are left
+  out and missing values held, unless --on-bad and --on-nonfinite say otherwise. SIGTERM, SIGINT and SIGHUP save the
+  state and leave with 0; SIGUSR1 prints all counters. A source that ends while results were lost leaves with 1.
+  Results have the time t_s in seconds in place of t.
+
+examples:
+  edge-rnn run wrist.safetensors recording.csv > results.csv
+  sensor | edge-rnn run wrist.safetensors --on-bad skip --on-nonfinite hold --output json | dashboard
+  edge-rnn run wrist.safetensors --source 'mpu6050:1?range_g=4&si=1' --rate 50 --resample --sink mqtt://broker/wrist \\
+      --snapshot wrist.state --status /run/wrist.json
+"""
+
+
+def add(subparsers: Any) -> None:
+    """Add ``run``."""
+    parser = subparsers.add_parser(
+        "run",
+        help="follow samples from a file or a sensor's pipe",
+        description="Run a model over samples from a file or a pipe, one result line for each sample at once.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("model", metavar="MODEL", help="model file, .safetensors")
+    parser.add_argument("file", metavar="FILE", nargs="?", default="-", help="samples; - or nothing for stdin")
+    parser.add_argument("--format", choices=FORMATS, default="auto", help="of the input (default: by its first line)")
+    parser.add_argument(
+        "--columns", metavar="NAME,NAME", type=columns, default=(), help="columns of FILE that are meant, in order"
+    )
+    parser.add_argument("--time", metavar="NAME[,UNIT]", default="", help="column of FILE with the time; s, ms, us, ns")
+    parser.add_argument("--output", choices=("csv", "json"), default="csv", help="format of the results (default: csv)")
+    parser.add_argument("--no-header", action="store_true", help="no header line before CSV results")
+    parser.add_argument(
+        "--on-bad",
+        choices=("raise", "skip", "hold"),
+        help="a malformed line ends the run (default), or is reported and left out (default of a loop); in a loop "
+        "also: the last sample takes its place",
+    )
+    parser.add_argument(
+        "--on-nonfinite",
+        choices=("raise", "hold", "skip"),
+        help="a missing or infinite value ends the run (default), is replaced by the channel's last one (default of a "
+        "loop), or the last result is repeated",
+    )
+    add_loop_options(parser)
+    parser.add_argument(
+        "--watch",
+        action="store_true",
+        help="show input, output, deadlines and latencies live on stderr, and no results unless --sink takes them",
+    )
+    parser.set_defaults(func=_run)
+
+
+def _run(args: argparse.Namespace) -> int:
+    from edge_rnn.loop.sources.wav import SUFFIXES
+    from edge_rnn.recordings.files import read_recording
+    from edge_rnn.storage.model_file import load
+
+    model = load(args.model)
+    if args.source and (args.columns or args.time):
+        raise InputError("--columns and --time are for FILE; a source has them after its question mark: ?columns=…")
+    suffix = Path(args.file).suffix.lower()
+    stored = suffix in (".npz", ".npy") and not args.source
+    if wants_loop(args, but="resample" if stored else "") or suffix in SUFFIXES:
+        _tell_unkept(model)
+        return run_loop(model, args)
+    if args.on_bad == "hold":
+        raise InputError("--on-bad hold is for a loop: give --source or --rate.")
+    args.on_bad, args.on_nonfinite = args.on_bad or "raise", args.on_nonfinite or "raise"
+    if stored:
+        recording = read_recording(Path(args.file), model, any_rate=args.any_rate, resample=args.resample)
+        rows = (Sample(place, values) for place, values in enumerate(recording.xs.tolist(), 1))
+        return _follow(model, rows, args, _Place(args.file, "sample"), recording.labels)
+    parse = LineParser(
+        model.input_size,
+        model.input_names,
+        args.format,
+        units=model.input_units,
+        columns=args.columns,
+        time=args.time,
+    )
+    with _opened(args.file) as (source, name):
+        return _follow(model, read_samples(source, parse), args, _Place(name, "line"))
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Name of a place in the input."""
+
+    name: str
+    kind: str
+
+    def __call__(self, sample: Sample) -> str:
+        return f"{self.name}, {self.kind} {sample.line}"
+
+
+def _follow(
+    model: Model, samples: Iterable[Sample], args: argparse.Namespace, place: _Place, labels: Any = None
+) -> int:
+    import numpy as np
+
+    from edge_rnn.recordings.range_watch import RangeMonitor
+    from edge_rnn.recordings.result_lines import csv_header, csv_results, json_results
+    from edge_rnn.streams.stream import Stream
+
+    stream = Stream(model, on_nonfinite=args.on_nonfinite)
+    _tell_unkept(model)
+    if args.output == "csv" and not args.no_header:
+        _write(csv_header(model, "t"), 0)
+    result = csv_results(model) if args.output == "csv" else json_results(model, "t")
+    x = np.empty(model.input_size, np.float32)
+    rate = _Rate(model, place.name, args.any_rate)
+    monitor = RangeMonitor(model)
+    left_out = steps = right = 0
+    with np.errstate(over="ignore"):  # beyond float32 is infinite, which the policy is for
+        for t, sample in enumerate(samples):
+            if sample.problem:
+                if args.on_bad == "raise" or sample.final:
+                    remedy = "" if sample.final else " --on-bad skip leaves it out."
+                    raise InputError(f"{place(sample)}: {sample.problem}.{remedy}")
+                warn(f"{place(sample)} left out: {sample.problem}.")
+                left_out += 1
+                continue
+            rate.add(sample.t_s)
+            x[:] = sample.values
+            if monitor.active:
+                _warn(place.name, monitor.add(x))
+            try:
+                y = stream.step(x)
+            except InputError:
+                raise InputError(_refusal(place(sample), model, x)) from None
+            _write(result(t, y), t)
+            steps += 1
+            right += labels is not None and int(labels[t]) == int(y.argmax())
+    rate.finish()
+    _warn(place.name, monitor.finish())
+    if labels is not None and steps:
+        warn(f"{place.name}: {right:,} of {steps:,} samples right, {right / steps:.2%}.")
+    notes = [f"{left_out} left out as malformed"] * bool(left_out)
+    notes += [f"{stream.refused} not finite ({args.on_nonfinite})"] * bool(stream.refused)
+    if notes:
+        warn(f"{place.name}: samples {' and '.join(notes)}.")
+    return 0
+
+
+def _write(text: str, t: int) -> None:
+    """Write the result of sample ``t`` at once."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise FileError(
+            f"stdout cannot be written: {error.strerror or error}; the result of sample {t} and all after it are lost."
+        ) from None
+
+
+class _Rate:
+    """Looks at the times of samples: they have to come at the model's rate."""
+
+    def __init__(self, model: Model, name: str, any_rate: bool) -> None:
+        from edge_rnn.recordings.rate import RateMeter
+
+        self._meter = RateMeter(model.sample_rate_hz)
+        self._meter.done = any_rate or model.sample_rate_hz is None
+        self._model = model
+        self._name = name
+
+    def add(self, t_s: float) -> None:
+        if self._meter.add(t_s):
+            self._check()
+
+    def finish(self) -> None:
+        if self._meter.finish():
+            self._check()
+
+    def _check(self) -> None:
+        from edge_rnn.recordings.rate import check_rate
+
+        assert self._meter.rate_hz is not None
+        fits = self._meter.unit_that_fits("s")
+        more = f" (of times in {fits} it would be: --time COLUMN,{fits})" if fits else ""
+        problem = check_rate(self._meter.rate_hz, self._model.sample_rate_hz, "the samples, by their times,", more)
+        if problem:
+            raise InputError(f"{self._name}: {problem}")
+
+
+def _warn(name: str, text: str) -> None:
+    if text:
+        warn(f"{name}: {text}")
+
+
+def _tell_unkept(model: Model) -> None:
+    """Say it where every start compiles anew, since nothing can be kept: a service would do so unseen."""
+    from edge_rnn.kernels.entry import object_cache
+    from edge_rnn.streams.plan import plan_of
+
+    directory = object_cache.cache_directory()
+    if directory.writable or all(object_cache.load(name).cached for name in plan_of(model).operations):
+        return
+    warn(
+        f"kernels were compiled and cannot be kept: {directory.reason}. "
+        f"{object_cache.CACHE_VARIABLE} names another folder."
+    )
+
+
+def _refusal(where: str, model: Model, x: Any) -> str:
+    import numpy as np
+
+    bad = np.flatnonzero(~np.isfinite(x)).tolist()
+    if not bad:
+        return f"{where}: the output is not finite. --on-nonfinite skip repeats the last result instead."
+    channel = model.input_names[bad[0]] if model.input_names else f"channel {bad[0] + 1}"
+    what = "is missing or NaN" if np.isnan(x[bad[0]]) else "is infinite in float32"
+    return f"{where}: {channel} {what}. --on-nonfinite hold or skip carries on."
+
+
+@contextmanager
+def _opened(file: str) -> Iterator[tuple[BinaryIO, str]]:
+    """The input, and what to call it."""
+    if file == "-":
+        yield sys.stdin.buffer, "stdin"
+    else:
+        from edge_rnn.storage.file_kind import check_samples
+
+        path = Path(file)
+        check_samples(path)
+        with path.open("rb") as source, reading(source, path) as shown:
+            yield shown, file

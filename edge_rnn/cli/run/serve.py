@@ -1,0 +1,94 @@
+"""``edge-rnn serve``: a loop, and a page in the browser that shows it live."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING, Any
+
+from edge_rnn.cli.run.loop import add_loop_options, follow, make_loop, own_rate, tell
+from edge_rnn.errors import InputError
+
+if TYPE_CHECKING:
+    from edge_rnn.model import Model
+
+__all__ = ["add"]
+
+_OWN = ("127.0.0.1", "::1", "localhost")
+
+_EPILOG = """\
+The page shows input, output, deadlines, lateness and warnings, on a phone too. /status.json tells the same to programs,
+/events is the stream of server-sent events that the page follows. It is to look at: nothing can be changed through it.
+It is served to this machine alone; from elsewhere, ssh -L 8765:localhost:8765 BOARD. --host 0.0.0.0 serves it to
+everybody in the network, without a password. Names other than the machine's own are refused unless --allow-host gives
+them.
+
+Results go nowhere unless --sink takes them. A recording is played at the model's rate. SIGTERM, SIGINT and
+SIGHUP save the state and leave with 0.
+
+examples:
+  edge-rnn serve wrist.safetensors --source 'mpu6050:1?range_g=4&si=1' --rate 50 --resample
+  edge-rnn serve load.safetensors --source proc:cpu,memory --rate 1 --sink csv:load.csv --snapshot load.state
+"""
+
+
+def add(subparsers: Any) -> None:
+    """Add ``serve``."""
+    parser = subparsers.add_parser(
+        "serve",
+        help="follow a sensor, and show it live on a local web page",
+        description="Run a model as a loop, as edge-rnn run --source does, and show it on a small web page.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("model", metavar="MODEL", help="model file, .safetensors")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen at (default: 127.0.0.1)")
+    parser.add_argument("--port", type=_port, default=8765, help="0 for any that is free (default: 8765)")
+    parser.add_argument(
+        "--allow-host", metavar="NAME", action="append", default=[], help="a further name of this machine in URLs"
+    )
+    parser.add_argument("--on-bad", choices=("raise", "skip", "hold"), default="skip", help="as for run")
+    parser.add_argument("--on-nonfinite", choices=("raise", "hold", "skip"), default="hold", help="as for run")
+    add_loop_options(parser)
+    parser.set_defaults(func=_serve)
+
+
+def _serve(args: argparse.Namespace) -> int:
+    from edge_rnn.live import serving
+    from edge_rnn.loop import open_source
+    from edge_rnn.storage.model_file import load
+
+    if not args.source:
+        raise InputError("serve takes --source; edge-rnn serve --sources tells what there is.")
+    model = load(args.model)
+    source = open_source(args.source, model)
+    rate_hz = args.rate or own_rate(source, model) or _played_rate(source, model)
+    loop = make_loop(model, args, source, rate_hz, "null:")
+    page = serving(loop, args.host, args.port, names=args.allow_host)
+    return follow(loop, lambda: _told(page, args.host))
+
+
+def _played_rate(source: Any, model: Model) -> float | None:
+    """The rate of a recording, which would be over at once; None for what comes by itself."""
+    if callable(source) or getattr(source, "blocks", True) or getattr(source, "live", True):
+        return None
+    rate_hz: float | None = getattr(source, "sample_rate_hz", None) or model.sample_rate_hz
+    if rate_hz is None:
+        raise InputError("neither the recording nor the model tells a sample rate; give --rate.")
+    return rate_hz
+
+
+@contextmanager
+def _told(page: AbstractContextManager[str], host: str) -> Iterator[None]:
+    """The page, and where it is."""
+    with page as url:
+        open_to_all = "" if host in _OWN else " Whoever reaches this machine may look; there is no password."
+        tell(f"{url} shows the loop.{open_to_all}")
+        yield
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and int(text) <= 65535):
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected 0 to 65535")
+    return int(text)

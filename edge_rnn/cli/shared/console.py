@@ -1,0 +1,125 @@
+"""Where subcommands write to, with what steers a terminal spelled out, and how they spell quantities."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from edge_rnn.printable import printable
+from edge_rnn.spelling import counted
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+__all__ = [
+    "make_console",
+    "print_facts",
+    "print_json",
+    "print_table",
+    "reading",
+    "say",
+    "spell_bytes",
+    "spell_ns",
+    "waiting",
+    "warn",
+]
+
+_PIPE_WIDTH = 120
+
+
+def say(text: object = "", *, lines: bool = False, end: str = "\n", flush: bool = False) -> None:
+    """Print a text on stdout, with what is not plain text spelled out; ``lines`` keeps the newlines in it."""
+    print(printable(str(text), keep="\n" * lines), end=end, flush=flush)
+
+
+def warn(text: str, command: str = "edge-rnn") -> None:
+    """Print one line on stderr, as ``edge-rnn: …``, at once."""
+    print(printable(f"{command}: {text}"), file=sys.stderr, flush=True)
+
+
+def make_console(*, stderr: bool = False) -> Console:
+    """A console that shows texts as they are: brackets are no markup, and what steers a terminal is spelled out.
+
+    Into a pipe, lines are 120 wide.
+    """
+    from edge_rnn.cli.shared.plain_console import PlainConsole
+
+    console = PlainConsole(stderr=stderr, markup=False, emoji=False, highlight=False)
+    if not console.is_terminal and not os.environ.get("COLUMNS", "").isdigit():
+        console.width = _PIPE_WIDTH
+    return console
+
+
+@contextmanager
+def waiting(what: str) -> Iterator[None]:
+    """Say what takes its time, where a person may be looking: if stderr is a terminal."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    from rich.text import Text
+
+    with make_console(stderr=True).status(Text(what)):  # a plain string would be read as markup
+        yield
+
+
+@contextmanager
+def reading(source: BinaryIO, path: Path) -> Iterator[BinaryIO]:
+    """``source``, which is ``path`` opened, with a bar on stderr of how much has been read and how long the rest takes.
+
+    Only where a person looks at it and at nothing else: stderr is a terminal, stdout is not, and the file has an end.
+    """
+    if not sys.stderr.isatty() or sys.stdout.isatty() or not path.is_file():
+        yield source
+        return
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=make_console(stderr=True), redirect_stdout=False) as progress:
+        yield progress.wrap_file(source, path.stat().st_size, description=path.name)
+
+
+def print_facts(console: Console, facts: Mapping[str, str] | Iterable[tuple[str, str]]) -> None:
+    """Print names and values in two columns, long values wrapped inside theirs."""
+    from rich.table import Table
+
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="bold", no_wrap=True)
+    grid.add_column(overflow="fold")
+    for name, value in facts.items() if isinstance(facts, Mapping) else facts:
+        grid.add_row(name, value)
+    print_table(console, grid)
+
+
+def print_table(console: Console, table: RenderableType) -> None:
+    """Print a table, into a pipe without the blanks that fill its lines."""
+    if console.is_terminal:
+        console.print(table)
+        return
+    with console.capture() as capture:
+        console.print(table)
+    print("\n".join(line.rstrip() for line in capture.get().splitlines()), file=console.file)
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON object, indented, and nothing else."""
+    import json
+
+    print(json.dumps(value, indent=2, allow_nan=False))
+
+
+def spell_ns(nanoseconds: float) -> str:
+    """Three digits and a unit that fits: ``131 ns``, ``9.42 µs``."""
+    units = ((1e3, 1.0, "ns"), (1e6, 1e3, "µs"), (1e9, 1e6, "ms"), (float("inf"), 1e9, "s"))
+    divisor, unit = next((divisor, unit) for limit, divisor, unit in units if nanoseconds < limit * 0.9995)
+    value = nanoseconds / divisor
+    digits = 0 if value >= 99.95 or unit == "ns" else 1 if value >= 9.995 else 2
+    return f"{value:.{digits}f} {unit}"
+
+
+def spell_bytes(count: int) -> str:
+    """Bytes in full, so that they can be compared: ``5,248 bytes``."""
+    return counted(count, "byte")

@@ -1,0 +1,23 @@
+"""How subcommands spell a distribution of latencies."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edge_rnn.cli.shared.console import spell_ns
+
+if TYPE_CHECKING:
+    from edge_rnn.timing import Latency
+
+__all__ = ["spell_clock", "spell_latency"]
+
+
+def spell_latency(latency: Latency) -> str:
+    """Write the quantiles in words."""
+    quantiles = ((latency.p50, "p50"), (latency.p99, "p99"), (latency.p999, "p99.9"), (latency.max, "max"))
+    return ", ".join(f"{spell_ns(value)} {name}" for value, name in quantiles)
+
+
+def spell_clock(latency: Latency) -> str:
+    """Write what was taken off for the clock in words, and how fine it is where it is coarse."""
+    return spell_ns(latency.clock) + (f" (it ticks every {latency.tick} ns)" if latency.tick > 1 else "")

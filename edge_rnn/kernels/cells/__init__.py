@@ -1,0 +1,1 @@
+"""Compiled steps of layers, one kind of layer per file."""

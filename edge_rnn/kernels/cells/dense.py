@@ -1,0 +1,156 @@
+"""Dense layer: packing and step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_rnn.kernels.compile.target import Target
+from edge_rnn.kernels.matrices.operations import coded, operation, with_parameters
+from edge_rnn.kernels.matrices.panels import bias_of, gates_of
+from edge_rnn.kernels.matrices.segments import Segment, formats_in, formats_of, lanes_for, named, segment, widths_for
+from edge_rnn.kernels.program.record import Operation, Packed, Record, Site
+
+__all__ = ["FOR_GROUPS", "build", "linear", "pack"]
+
+FOR_GROUPS = True
+
+FEW = 8
+"""Up to so many outputs a layer is done by dot products: a panel would be half padding and wait for its sums."""
+
+DOTS = 4
+"""How many dot products are done at a time."""
+
+_PLAIN = ("none", "tanh", "sigmoid", "relu")
+_FEW_FORMATS = ("float32", "float16", "int8")
+"""Formats that dot products read; int8 as the floats they stand for, which so few rows are not too slow for."""
+
+_WEIGHTS, _X, _N_IN = int(Record.WEIGHTS), int(Record.X), int(Record.N_IN)
+_OUT, _N_OUT = int(Record.OUT), int(Record.N_OUT)
+
+
+def pack(fields: Mapping[str, Any], site: Site) -> tuple[Operation, ...]:
+    """Operations for the fields of a Dense layer: panels of [bias | weight]; softmax is an operation of its own.
+
+    For softmax, outputs that only exist as padding have the bias -inf: a share of e^-87 in the sum.
+    """
+    if fields["activation"] == "softmax":
+        return linear(fields, "none", (), site, pad=-np.inf), Operation("softmax")
+    return (linear(fields, *coded(fields["activation"]), site),)
+
+
+def linear(
+    fields: Mapping[str, Any], kind: str, parameters: tuple[float, ...], site: Site, pad: float = 0.0
+) -> Operation:
+    """``activation(b + W x)``, the activation by its name among those of kernels; ``pad`` is the bias of padding.
+
+    A variant has two more rows behind its bias: alpha and beta of its activation.
+    """
+    scale = (0.5 if kind == "sigmoid" else 1.0,)  # sigmoid(z) is computed as tanh(z / 2) / 2 + 1 / 2
+    bias, matrix = gates_of(bias_of(fields, "bias"), scale), segment(fields["weight"], scale, site.target)
+    formats = formats_of(matrix)
+    if kind not in _PLAIN:
+        return operation(f"dense_variant_{kind}", with_parameters(bias, *parameters), (matrix,), site)
+    if len(bias[0]) <= FEW and formats[0] in _FEW_FORMATS and site.target.has_vectors:
+        operand = None if formats[0] == "int8" else matrix.operand(site.x_bound)
+        return Operation(named(f"dense_few_{kind}", formats), Packed(_pack_dots(bias[0], matrix, pad)), x=operand)
+    return operation(f"dense_{kind}", bias, (matrix,), site, pad)
+
+
+def _pack_dots(bias: NDArray[Any], matrix: Segment, pad: float) -> NDArray[np.float32]:
+    """8 biases, 8 scales of rows, then for 4 outputs or twice 4 what :mod:`edge_rnn.kernels.matrices.dots` reads."""
+    rows, scales = matrix.stored()
+    outputs, inputs = rows.shape
+    whole = np.pad(rows, ((0, -outputs % DOTS), (0, -inputs % 8)))
+    blocks = whole.reshape(-1, DOTS, whole.shape[1] // 8, 8).transpose(0, 2, 1, 3)
+    room = (0, FEW - outputs)
+    head = np.stack([np.pad(bias, room, constant_values=pad), np.pad(scales, room)]).astype(np.float32)
+    return np.concatenate([head.ravel(), np.frombuffer(blocks.tobytes(), np.float32)])
+
+
+def build(name: str, target: Target, streams: int) -> Any:
+    """The compiled step: ``y = activation(b + W x)``, activation as the name says."""
+    bare, (kind,) = formats_in(name, 1)
+    _, *variant, function = bare.split("_")
+    if variant == ["few"]:
+        return _few(function, kind, target, streams)
+    return _many("".join(variant), function, kind, target, streams)
+
+
+def _activation(kind: str) -> Any:
+    from edge_rnn.kernels.vectors import activations
+
+    by_name = {
+        "none": activations.identity,
+        "sigmoid": activations.sigmoid_of_twice,
+        "tanh": activations.tanh,
+        "relu": activations.relu,
+    }
+    return by_name[kind]
+
+
+def _few(function: str, kind: str, target: Target, streams: int) -> Any:
+    """Up to 8 outputs, by dot products; several streams one after the other."""
+    from edge_rnn.kernels.compile.compiler import helper
+    from edge_rnn.kernels.matrices import weight_loads
+    from edge_rnn.kernels.matrices.dots import dots
+    from edge_rnn.kernels.vectors.addresses import floats_from, int32s_from
+    from edge_rnn.kernels.vectors.load_store import at, load, store
+    from edge_rnn.kernels.vectors.vector import fma, join, splat
+
+    activation, zero = _activation(function), np.float32(0)
+    split, per_float = 2 if target.block > 4 else 1, {"float32": 1, "float16": 2, "int8": 4}[kind]
+    halves = weight_loads.halves if target.converts_half else weight_loads.soft_halves
+    products = dots({"float32": weight_loads.floats, "float16": halves, "int8": weight_loads.int8s}[kind])
+
+    @helper
+    def one(record, weights, arena):  # type: ignore[no-untyped-def]
+        x, n_in = at(arena, record[_X]), record[_N_IN]
+        bias = at(weights, record[_WEIGHTS])
+        w = at(bias, 2 * FEW)
+        low, high = products(split, w, x, n_in), splat(DOTS, zero)
+        if record[_N_OUT] > DOTS:
+            high = products(split, at(w, DOTS * ((n_in + 7) // 8 * 8) // per_float), x, n_in)
+        total = fma(join(low, high), load(8, bias, FEW), load(8, bias, 0))
+        store(activation(total), arena, record[_OUT])
+
+    def several(records, weights, arenas):  # type: ignore[no-untyped-def]
+        of_each, arena_of_each = int32s_from(streams, records), floats_from(streams, arenas)
+        for s in range(streams):
+            one(of_each[s], weights, arena_of_each[s])
+
+    return one if streams == 1 else several
+
+
+def _many(variant: str, function: str, kind: str, target: Target, streams: int) -> Any:
+    """Any number of outputs, panel by panel."""
+    from edge_rnn.kernels.compile.compiler import helper
+    from edge_rnn.kernels.matrices.multiply import multiply
+    from edge_rnn.kernels.program.sweep import sweep
+    from edge_rnn.kernels.vectors.activations import BY_NAME
+    from edge_rnn.kernels.vectors.load_store import at, each, load_shared, store_each
+
+    is_variant = variant == "variant"
+    activation = BY_NAME[function] if is_variant else _activation(function)
+    rows = 3 if is_variant else 1
+
+    def panel(width: int, lanes: int) -> Any:
+        add = multiply(kind, 1, width, lanes * streams, target)
+
+        @helper
+        def panel(records, w, arenas, unit):  # type: ignore[no-untyped-def]
+            total, x = (load_shared(lanes, streams, w, 0),), each(records, arenas, _X, 0)
+            (total,), _ = add(total, at(w, rows * width), x, records[0][_N_IN])
+            if is_variant:
+                alpha = load_shared(lanes, streams, w, width)
+                y = activation(total, alpha, load_shared(lanes, streams, w, 2 * width))
+            else:
+                y = activation(total)
+            store_each(y, each(records, arenas, _OUT, unit))
+
+        return panel
+
+    return sweep(streams, panel, widths_for(target, 1, (kind,)), lanes_for(target, 1, (kind,)))

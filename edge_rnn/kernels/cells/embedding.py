@@ -1,0 +1,51 @@
+"""Rows of a table: packing and step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from edge_rnn.kernels.compile.target import Target
+from edge_rnn.kernels.program.record import Operation, Packed, Record, Site, padded
+
+__all__ = ["build", "pack"]
+
+_WEIGHTS, _ROWS, _X = int(Record.WEIGHTS), int(Record.UNIT_FLOATS), int(Record.X)
+_OUT, _N_OUT = int(Record.OUT), int(Record.N_OUT)
+
+
+def pack(fields: Mapping[str, Any], site: Site) -> tuple[Operation, ...]:
+    """Operations for the fields of an Embedding layer: rows padded to 8 floats, and how many there are."""
+    weight = fields["weight"]
+    rows = np.pad(weight, ((0, 0), (0, padded(weight.shape[1]) - weight.shape[1])))
+    return (Operation("embedding", Packed(rows.ravel(), len(rows))),)
+
+
+def build(name: str, target: Target, streams: int) -> Any:
+    """The compiled step: ``y = weight[x]``, x rounded to the nearest whole number and kept within the table.
+
+    The number may be another layer's output, so it may be anything: nothing outside the table is ever read, and a NaN
+    makes the whole row NaN, for the stream's policy to see.
+    """
+    from edge_rnn.kernels.vectors.load_store import at, load, store
+    from edge_rnn.kernels.vectors.vector import splat
+
+    zero, rounding = np.float32(0), np.float32(12582912.0)  # 1.5 * 2^23: adding it leaves a whole number
+
+    def embedding(record, weights, arena):  # type: ignore[no-untyped-def]
+        given, last = arena[record[_X]], np.float32(record[_ROWS] - 1)
+        wanted = zero  # of what is not above 0, NaN too
+        if given > zero:
+            wanted = given if given < last else last
+        place = np.int32((wanted + rounding) - rounding)
+        row = at(weights, record[_WEIGHTS] + place * ((record[_N_OUT] + 7) // 8 * 8))
+        if given == given:
+            for i in range(0, record[_N_OUT], 8):
+                store(load(8, row, i), arena, record[_OUT] + i)
+        else:
+            for i in range(0, record[_N_OUT], 8):
+                store(splat(8, given), arena, record[_OUT] + i)
+
+    return embedding

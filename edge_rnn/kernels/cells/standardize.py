@@ -1,0 +1,36 @@
+"""Scaling per channel: packing and step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from edge_rnn.kernels.compile.target import Target
+from edge_rnn.kernels.program.record import Operation, Packed, Record, Site
+
+__all__ = ["build", "pack"]
+
+_PADDING = (("scale", 1.0), ("mean", 0.0))
+
+
+def pack(fields: Mapping[str, Any], site: Site) -> tuple[Operation, ...]:
+    """Operations for the fields of a Standardize layer: 8 scales and 8 means in turn; 1 and 0 in the padding."""
+    scale, mean = (np.pad(fields[name], (0, -len(fields[name]) % 8), constant_values=pad) for name, pad in _PADDING)
+    return (Operation("standardize", Packed(np.stack([scale.reshape(-1, 8), mean.reshape(-1, 8)], axis=1).ravel())),)
+
+
+def build(name: str, target: Target, streams: int) -> Any:
+    """The compiled step: ``y = (x - mean) / scale``, subtracting first, so that a large mean costs no digits."""
+    from edge_rnn.kernels.vectors.load_store import at, load, store
+
+    weights_at, x_at, n_out_at, out_at = int(Record.WEIGHTS), int(Record.X), int(Record.N_OUT), int(Record.OUT)
+
+    def standardize(record, weights, arena):  # type: ignore[no-untyped-def]
+        w = at(weights, record[weights_at])
+        for i in range(0, record[n_out_at], 8):
+            scale, mean = load(8, w, 2 * i), load(8, w, 2 * i + 8)
+            store((load(8, arena, record[x_at] + i) - mean) / scale, arena, record[out_at] + i)
+
+    return standardize

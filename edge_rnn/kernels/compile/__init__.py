@@ -1,0 +1,1 @@
+"""Compilation to machine code: the target CPU, the compiler, LLVM instructions."""

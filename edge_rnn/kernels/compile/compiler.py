@@ -1,0 +1,197 @@
+"""From a Python function over raw pointers to the object code of a CPU: Numba's front end, LLVM's back end.
+
+Numba types and lowers the function; its LLVM module is then stripped to what the function is, given a plain C entry,
+optimized for the target and emitted as a relocatable object. The object refers to nothing outside itself (checked), so
+it can be kept in a file and loaded by a process that never imports Numba.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import llvmlite.binding as llvm
+from numba import __version__ as numba_version
+from numba.core import config, types
+from numba.core.codegen import JITCodeLibrary
+from numba.core.compiler_lock import global_compiler_lock
+from numba.core.cpu import CPUContext
+from numba.core.errors import NumbaError
+from numba.core.registry import CPUDispatcher
+
+from edge_rnn.errors import CompileError
+from edge_rnn.kernels.compile.target import Target
+
+__all__ = ["FLOATS", "INT32S", "WORDS", "compile_assembly", "compile_module", "compile_object", "helper"]
+
+FLOATS = types.CPointer(types.float32)
+"""``float*``: weights, state, samples."""
+INT32S = types.CPointer(types.int32)
+"""``int32_t*``: records."""
+WORDS = types.CPointer(types.intp)
+"""``intptr_t*``: handles and tables of addresses."""
+
+# The numpy error model divides as C does; the default one turns every "/" into an early exit, and loops stop
+# vectorizing. Dispatchers are made directly since numba.njit returns the bare function under NUMBA_DISABLE_JIT=1.
+_OPTIONS = {
+    "nopython": True,
+    "nogil": True,
+    "error_model": "numpy",
+    "boundscheck": False,
+    "debug": False,
+    "no_cpython_wrapper": True,
+    "no_cfunc_wrapper": True,
+}
+
+
+def helper(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function that kernels may call; it is inlined into them."""
+    return CPUDispatcher(function, targetoptions={**_OPTIONS, "forceinline": True})  # type: ignore[no-any-return]
+
+
+def compile_object(name: str, function: Callable[..., Any], signature: Any, target: Target) -> bytes:
+    """Relocatable object code of ``function`` with the one external symbol ``name``.
+
+    Parameters
+    ----------
+    name
+        C name of the entry.
+    function
+        Python function over pointers, numbers and vectors; no arrays, no exceptions, no allocation.
+    signature
+        Its Numba signature, for instance ``types.int32(WORDS, FLOATS, FLOATS)``.
+    target
+        CPU to compile for.
+
+    Raises
+    ------
+    CompileError
+        The code would need something from outside: the C library, Numba's runtime, an address of this process.
+    """
+    machine = target.machine()
+    return bytes(machine.emit_object(compile_module({name: (function, signature)}, (name,), "", target, machine)))
+
+
+def compile_assembly(name: str, function: Callable[..., Any], signature: Any, target: Target) -> str:
+    """What :func:`compile_object` gives as assembly text, to be read by people and tests."""
+    machine = target.machine()
+    return str(machine.emit_assembly(compile_module({name: (function, signature)}, (name,), "", target, machine)))
+
+
+def compile_module(
+    functions: Mapping[str, tuple[Callable[..., Any], Any]],
+    exports: Sequence[str],
+    constants: str,
+    target: Target,
+    machine: Any,
+) -> Any:
+    """One LLVM module of functions that call each other by name, optimized and found to be self-contained.
+
+    Parameters
+    ----------
+    functions
+        By C name: a Python function and its signature, as :func:`compile_object` takes them.
+    exports
+        Names that are seen from outside.
+    constants
+        LLVM text that defines what the functions read by name.
+    target, machine
+        CPU to compile for, and its llvmlite machine.
+
+    Raises
+    ------
+    CompileError
+        Something is missing.
+    """
+    whole = llvm.parse_assembly(constants)
+    for name, (function, signature) in functions.items():
+        module = llvm.parse_assembly(_lowered(name, function, signature, target))
+        for value in (*module.functions, *module.global_variables):
+            if not value.is_declaration and value.name not in functions:
+                value.linkage = llvm.Linkage.internal  # helpers of two functions may have one name
+        whole.link_in(module)
+    whole.triple, whole.data_layout = target.triple, str(machine.target_data)
+    for value in (*whole.functions, *whole.global_variables):
+        if not value.is_declaration and value.name not in exports:
+            value.linkage = llvm.Linkage.internal
+    tuning = llvm.create_pipeline_tuning_options(speed_level=3)
+    # Kernels are written as vectors and unrolled as far as it helps: what LLVM would add is code that is rarely run.
+    tuning.loop_vectorization = tuning.slp_vectorization = tuning.loop_unrolling = False
+    builder = llvm.create_pass_builder(machine, tuning)
+    builder.getModulePassManager().run(whole, builder)
+    _check_self_contained(", ".join(exports), whole)
+    return whole
+
+
+def _lowered(name: str, function: Callable[..., Any], signature: Any, target: Target) -> str:
+    """LLVM text of ``function`` under its C name, not optimized."""
+    dispatcher = CPUDispatcher(function, targetoptions=_OPTIONS)
+    try:
+        with _front_end_only():
+            dispatcher.compile(signature)
+    except NumbaError as error:
+        lines = " ".join(str(error).split())
+        raise CompileError(f"Numba {numba_version} cannot compile kernel {name}: {lines[:300]}") from error
+    result = dispatcher.overloads[tuple(signature.args)]
+    return _with_entry(result.library.get_llvm_str(), result.fndesc.llvm_func_name, name, signature, target)
+
+
+@contextmanager
+def _front_end_only() -> Iterator[None]:
+    """Numba without its optimizer and without machine code for this process's CPU.
+
+    What Numba would do is done for the target afterwards. It takes long (a GRU and Dense from nothing to the first
+    result 1.8 s, without 1.2 s), leaves traces of this CPU in the module, and ends the process where this CPU lacks an
+    instruction that the kernel asks for by name.
+    """
+    with global_compiler_lock:
+        before = config.OPT, CPUContext.get_executable, JITCodeLibrary._finalize_final_module
+        config.OPT = type(before[0])(0)
+        CPUContext.get_executable, JITCodeLibrary._finalize_final_module = _no_executable, _no_machine_code
+        try:
+            yield
+        finally:
+            config.OPT, CPUContext.get_executable, JITCodeLibrary._finalize_final_module = before
+
+
+def _no_executable(context: Any, library: Any, fndesc: Any, env: Any) -> Any:
+    library.finalize()
+    return [].append  # Numba looks functions up by it: a builtin that is no other one's
+
+
+def _no_machine_code(library: Any) -> None:
+    """What ``JITCodeLibrary`` would hand to the execution engine stays a module, for others to link."""
+    library._finalized = True
+
+
+_SCALARS = {types.void: "void", types.int32: "i32", types.int64: "i64"}
+
+
+def _with_entry(ir: str, native: str, name: str, signature: Any, target: Target) -> str:
+    """The module's text with ``name`` as a C function around Numba's native one (which returns through a pointer)."""
+    kinds = [_SCALARS.get(type_, "ptr") for type_ in signature.args]
+    arguments = ", ".join(f"{kind} %a{i}" for i, kind in enumerate(kinds))
+    passed = ", ".join(["ptr %result, ptr %exception", arguments] if arguments else ["ptr %result, ptr %exception"])
+    returned = _SCALARS.get(signature.return_type, "ptr")
+    slot = "ptr" if returned == "void" else returned
+    leave = "ret void" if returned == "void" else f"%r = load {slot}, ptr %result\n  ret {slot} %r"
+    entry = (
+        f"\ndefine {returned} @{name}({arguments}) {{\n"
+        f"  %result = alloca {slot}\n  %exception = alloca ptr\n"
+        f"  %status = call i32 @{native}({passed})\n  {leave}\n}}\n"
+    )
+    # Numba inlines only what it was told to, and the entry wants its body inside. "no-builtins" keeps LLVM from making
+    # calls of memcpy and memset out of loops.
+    body = re.escape(native)
+    attributes = f'nounwind "no-builtins" "prefer-vector-width"="{target.register_bits}" "min-legal-vector-width"="0"'
+    ir = re.sub(rf"(?m)^(define [^\n]*@{body}\([^\n]*?\)[^\n{{]*)\{{", r"\1alwaysinline {", ir)
+    return re.sub(r"(?m)^(define [^\n]*?)\{$", rf"\1{attributes} {{", ir + entry)
+
+
+def _check_self_contained(name: str, module: Any) -> None:
+    outside = [f.name for f in module.functions if f.is_declaration and not f.name.startswith("llvm.")]
+    outside += [g.name for g in module.global_variables if g.is_declaration]
+    if outside:
+        raise CompileError(f"Kernel {name} needs {', '.join(sorted(outside))} from outside; a kernel may call nothing.")

@@ -1,0 +1,267 @@
+"""Compiled functions by name: compiled once, kept as object files, loaded without Numba ever after.
+
+An object file is named after a hash of all that went into it: the text of this package, the versions of Numba and
+llvmlite, the CPU. So an edited kernel cannot run stale code, two versions share a directory, and machines may share a
+disk. Files are written aside and renamed, and carry a checksum: a process that dies half-way, or two that compile at
+once, do no harm. Where the directory cannot be written, each process compiles for itself.
+
+An object file is code that will be run. So it is taken only if it is this user's own, and only out of a directory that
+no other user can put files into (:mod:`edge_rnn.own_files`); else it is compiled. Files are made for their owner alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from importlib.metadata import version
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal
+
+from edge_rnn import atomic
+from edge_rnn.errors import CompileError, FileError
+from edge_rnn.kernels.compile import target
+from edge_rnn.own_files import distrusted, read_own
+
+__all__ = [
+    "CACHE_VARIABLE",
+    "CacheDirectory",
+    "Loaded",
+    "cache_directory",
+    "compile_for",
+    "engines",
+    "for_groups",
+    "function_of",
+    "host",
+    "load",
+]
+
+CACHE_VARIABLE = "EDGE_RNN_CACHE_DIR"
+"""Environment variable that names the cache directory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A compiled function in this process.
+
+    Parameters
+    ----------
+    name
+        Which function.
+    address
+        Where it is.
+    cached
+        Whether its object file was there already.
+    seconds
+        How long it took to compile or load.
+    """
+
+    name: str
+    address: int
+    cached: bool
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class CacheDirectory:
+    """Where object files are kept.
+
+    Parameters
+    ----------
+    path
+        The directory; it need not exist.
+    writable
+        Whether new files can be kept there.
+    reason
+        Why not, in words; empty when writable.
+    trusted
+        Whether what lies there can be no other user's work; else nothing is read from there, or kept.
+    """
+
+    path: Path
+    writable: bool
+    reason: str
+    trusted: bool = True
+
+
+_MODULES = {
+    "step": "program.driver",
+    "advance": "program.driver",
+    "run": "program.driver",
+    "rollout": "program.driver",
+    "bank": "program.bank",
+    "read": "program.read_weights",
+    "call": "entry.python_call",
+    "call_run": "entry.python_call",
+    "generate": "writing.generate",
+    "quantize8": "matrices.round_vector",
+    "quantize16": "matrices.round_vector",
+}
+_lock = threading.RLock()
+os.register_at_fork(after_in_child=lambda: globals().update(_lock=threading.RLock()))
+_loaded: dict[str, Loaded] = {}
+_engines: list[Any] = []  # an engine owns the code that it loaded
+
+
+def load(name: str) -> Loaded:
+    """The compiled function ``name`` (``"lstm"``, ``"dense_softmax"``, ``"step"``), compiled now if need be.
+
+    Raises
+    ------
+    CompileError
+        It cannot be compiled or loaded on this machine.
+    """
+    with _lock:
+        if name not in _loaded:
+            start = time.perf_counter()
+            directory = cache_directory()
+            path = directory.path / f"{name}-{_key(name)}.o"
+            code = _read(path) if directory.trusted else None
+            cached = code is not None
+            if code is None:
+                code = bytes(compile_for(name, host()))
+                if directory.trusted:
+                    _write(path, code)
+            _loaded[name] = Loaded(name, _address(name, code), cached, time.perf_counter() - start)
+        return _loaded[name]
+
+
+def engines() -> list[Any]:
+    """What owns the code of all loaded functions; whoever may call one after this module is gone keeps this."""
+    return _engines
+
+
+@cache
+def host() -> target.Target:
+    """The CPU that code is compiled for in this process."""
+    return target.host()
+
+
+def cache_directory() -> CacheDirectory:
+    """Where object files are kept: ``EDGE_RNN_CACHE_DIR``, else ``edge_rnn`` in the user's cache directory."""
+    given = os.environ.get(CACHE_VARIABLE)
+    path = Path(given) if given else Path(os.devnull, "edge_rnn")  # code is never looked for where one happens to be
+    try:
+        path = path.expanduser()
+        if not given:
+            base = os.environ.get("XDG_CACHE_HOME")
+            path = (Path(base) if base else Path("~/.cache").expanduser()) / "edge_rnn"
+        path = path.absolute()
+        existing = next((place for place in (path, *path.parents) if place.exists()), Path("/"))
+        if not existing.is_dir():
+            return CacheDirectory(path, False, f"{existing} is not a directory")
+        if reason := distrusted(path):
+            return CacheDirectory(path, False, reason, trusted=False)
+        if not os.access(existing, os.W_OK | os.X_OK):
+            return CacheDirectory(path, False, f"{existing} is not writable")
+    except (OSError, RuntimeError) as error:  # not searchable, a name too long; no home directory
+        return CacheDirectory(path, False, str(error), trusted=False)
+    return CacheDirectory(path, True, "")
+
+
+@cache
+def _sources() -> bytes:
+    digest = hashlib.sha256()
+    package = Path(__file__).parents[1]
+    for path in sorted(package.rglob("*.py")):
+        digest.update(path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.digest()
+
+
+def _key(name: str) -> str:
+    cpu = host()
+    # Not Numba's version: where the file is there, Numba need not be. llvmlite's goes with it.
+    parts = (name, version("llvmlite"), cpu.triple, cpu.cpu, cpu.features)
+    return hashlib.sha256(_sources() + "\0".join(map(str, parts)).encode()).hexdigest()[:32]
+
+
+def compile_for(name: str, cpu: target.Target, form: Literal["object", "assembly"] = "object") -> Any:
+    """Compiled function ``name`` for any CPU, neither kept nor loaded: an object file, or assembly text to look at.
+
+    Raises
+    ------
+    CompileError
+        Numba is not there, or the code is not self-contained.
+    """
+    try:
+        from edge_rnn.kernels.compile.compiler import compile_assembly, compile_object
+    except ImportError as error:
+        raise CompileError(
+            f"Kernel {name} has to be compiled, and Numba cannot be imported here ({error}); install numba, or run "
+            f"edge-rnn warm-up on a machine with this very CPU and copy its cache directory."
+        ) from error
+    emit = compile_object if form == "object" else compile_assembly
+    return emit(name, *function_of(name, cpu), cpu)
+
+
+def function_of(name: str, cpu: target.Target) -> tuple[Callable[..., Any], Any]:
+    """The Python function that is compiled as ``name`` for a CPU, and its Numba signature."""
+    from numba.core import types
+
+    from edge_rnn.kernels.compile.compiler import FLOATS, INT32S, WORDS
+
+    signatures = {
+        "step": types.int32(WORDS, FLOATS, FLOATS),
+        "advance": types.int32(WORDS, FLOATS, FLOATS),
+        "run": types.intp(WORDS, FLOATS, FLOATS, types.intp),
+        "rollout": types.intp(WORDS, FLOATS, FLOATS, types.intp),
+        "generate": types.intp(WORDS, INT32S, types.intp, INT32S, FLOATS, types.intp, types.intp),
+        "call": types.intp(types.intp, types.intp),
+        "call_run": types.intp(types.intp, types.intp),
+        "bank": types.int32(WORDS, FLOATS, FLOATS),
+    }
+    stem, _, count = name.partition("_x")
+    kernel = types.void(WORDS, FLOATS, WORDS) if count else types.void(INT32S, FLOATS, FLOATS)
+    return _module(stem).build(stem, cpu, int(count or 1)), signatures.get(name, kernel)
+
+
+def for_groups(name: str) -> bool:
+    """Whether the function ``name`` has a form for several streams at once: ``name_x4``; float32 weights alone do."""
+    return "__" not in name and bool(getattr(_module(name), "FOR_GROUPS", False))
+
+
+def _module(name: str) -> ModuleType:
+    cell = name.split("_")[0]
+    return import_module(f"edge_rnn.kernels.{_MODULES.get(name) or _MODULES.get(cell) or f'cells.{cell}'}")
+
+
+def _address(name: str, code: bytes) -> int:
+    import llvmlite.binding as llvm
+
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), host().machine())
+    engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+    engine.finalize_object()
+    address = int(engine.get_function_address(name))
+    if not address:
+        raise CompileError(
+            f"Kernel {name} is missing from its object code; remove {cache_directory().path} and try again."
+        )
+    _engines.append(engine)
+    return address
+
+
+def _read(path: Path) -> bytes | None:
+    """Object code in the cache file ``path``: None if there is none of this user's own, or if it is damaged."""
+    data = read_own(path)
+    if data is None:
+        return None
+    code, checksum = data[:-32], data[-32:]
+    return code if code and hashlib.sha256(code).digest() == checksum else None
+
+
+def _write(path: Path, code: bytes) -> None:
+    """Keep object code if that is possible; a cache that cannot be written is not an error."""
+    try:
+        for folder in reversed([each for each in (path.parent, *path.parent.parents) if not each.exists()]):
+            folder.mkdir(mode=0o700, exist_ok=True)
+        atomic.write(path, code + hashlib.sha256(code).digest(), mode=0o600, follow=False)
+    except (OSError, FileError):
+        return

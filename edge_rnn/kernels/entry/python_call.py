@@ -1,0 +1,131 @@
+"""A step as CPython calls it: the sample's array is looked at in place, and nothing is made.
+
+Where CPython and NumPy keep things on a 64-bit machine, in words: PyObject is {refcount, type}; PyArrayObject goes on
+with {data, int nd, dimensions, strides, base, descr, int flags}, PyArray_Descr with {typeobj, char kind, char type,
+char byteorder, char flags, int type_num}, PyFloatObject with {double}.
+:mod:`edge_rnn.kernels.entry.python_function` looks at live objects before it relies on it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from edge_rnn.kernels.compile.target import Target
+from edge_rnn.kernels.program.record import Call, Python
+
+__all__ = ["build"]
+
+_OB_TYPE, _DATA, _ND, _DIMENSIONS, _DESCR, _FLAGS = 1, 2, 3, 4, 7, 8
+_FLOAT_VALUE = 2
+_DESCR_KIND, _FLOAT32_NUMBER, _NATIVE = 3, np.dtype(np.float32).num, ord("=")
+_C_CONTIGUOUS_ALIGNED = 0x0001 | 0x0100
+_INT = 0xFFFFFFFF
+
+_FUNCTION, _TARGET, _NDIM = int(Call.FUNCTION), int(Call.TARGET), int(Call.NDIM)
+_ROWS, _COLUMNS, _SCALAR, _ROOM = int(Call.ROWS), int(Call.COLUMNS), int(Call.SCALAR), int(Call.ROOM)
+_Y, _Y_DATA, _SLOW, _PYTHON = int(Call.Y), int(Call.Y_DATA), int(Call.SLOW), int(Call.PYTHON)
+_ARRAY_TYPE, _FLOAT32 = int(Python.ARRAY_TYPE), int(Python.FLOAT32)
+_INCREF, _CALL_ONE_ARG = int(Python.INCREF), int(Python.CALL_ONE_ARG)
+_FLOAT_TYPE, _FLOAT_FROM_DOUBLE = int(Python.FLOAT_TYPE), int(Python.FLOAT_FROM_DOUBLE)
+_MAKE, _REFUSED, _DECREF = int(Call.MAKE), int(Call.REFUSED), int(Python.DECREF)
+_SAVE_THREAD, _RESTORE_THREAD = int(Python.SAVE_THREAD), int(Python.RESTORE_THREAD)
+
+
+def build(name: str, target: Target, streams: int) -> Any:
+    """The compiled function ``call`` or ``call_run``."""
+    return {"call": _call, "call_run": _call_run}[name]()
+
+
+def _is_float32() -> Any:
+    """Whether ``x`` is a contiguous, aligned float32 array of as many axes as are wanted."""
+    from edge_rnn.kernels.compile.compiler import helper
+    from edge_rnn.kernels.vectors.addresses import as_words
+
+    @helper
+    def is_float32(words, python, x):  # type: ignore[no-untyped-def]
+        if (
+            x[_OB_TYPE] != python[_ARRAY_TYPE]
+            or x[_ND] & _INT != words[_NDIM]
+            or x[_FLAGS] & _C_CONTIGUOUS_ALIGNED != _C_CONTIGUOUS_ALIGNED
+        ):
+            return False
+        if x[_DESCR] == python[_FLOAT32]:
+            return True
+        kind = as_words(x[_DESCR])[_DESCR_KIND]  # an array that was pickled has a dtype of its own
+        return kind >> 32 == _FLOAT32_NUMBER and (kind >> 16) & 0xFF == _NATIVE
+
+    return is_float32
+
+
+def _call_run() -> Any:
+    """``PyObject *call_run(PyObject *self, PyObject *xs)``: the function in self over rows, without the GIL."""
+    from edge_rnn.kernels.vectors.addresses import as_floats, as_words, call_for_word, call_kernel
+
+    is_float32 = _is_float32()
+
+    def call_run(self, xs):  # type: ignore[no-untyped-def]
+        words = as_words(as_words(self)[_DATA])
+        python, given = as_words(words[_PYTHON]), as_words(xs)
+        if not is_float32(words, python, given) or as_words(given[_DIMENSIONS])[1] != words[_COLUMNS]:
+            return call_for_word(python[_CALL_ONE_ARG], (words[_SLOW], xs))
+        ys = call_for_word(python[_CALL_ONE_ARG], (words[_MAKE], xs))
+        if ys == 0:
+            return ys
+        rows, x, y = as_words(given[_DIMENSIONS])[0], as_floats(given[_DATA]), as_floats(as_words(ys)[_DATA])
+        thread = call_for_word(python[_SAVE_THREAD], ())
+        done = call_for_word(words[_FUNCTION], (words[_TARGET], x, y, rows))
+        call_kernel(python[_RESTORE_THREAD], (thread,))
+        if done == rows:
+            return ys
+        call_kernel(python[_DECREF], (ys,))
+        words[_ROOM] = done
+        return call_for_word(python[_CALL_ONE_ARG], (words[_REFUSED], xs))
+
+    return call_run
+
+
+def _call() -> Any:
+    """``PyObject *call(PyObject *self, PyObject *x)``: one call of the function in self, an array of :class:`Call`.
+
+    A float32 array of the right shape goes straight in, and so does a float where there is one channel in and out; all
+    else, and what was refused, goes to ``SLOW``, which converts it or says what is wrong.
+    """
+    from edge_rnn.kernels.compile.compiler import helper
+    from edge_rnn.kernels.vectors.addresses import (
+        as_doubles,
+        as_floats,
+        as_words,
+        call_for_status,
+        call_for_word,
+        call_kernel,
+        to_word,
+    )
+    from edge_rnn.kernels.vectors.load_store import at
+
+    is_float32 = _is_float32()
+
+    @helper
+    def fits(words, python, x):  # type: ignore[no-untyped-def]
+        """Whether ``x`` is such an array, of the shape that is wanted."""
+        if not is_float32(words, python, x):
+            return False
+        dimensions = as_words(x[_DIMENSIONS])
+        return dimensions[0] == words[_ROWS] and (words[_NDIM] == 1 or dimensions[1] == words[_COLUMNS])
+
+    def call(self, x):  # type: ignore[no-untyped-def]
+        words = as_words(as_words(self)[_DATA])
+        python, given, y = as_words(words[_PYTHON]), as_words(x), as_floats(words[_Y_DATA])
+        if fits(words, python, given):
+            if call_for_status(words[_FUNCTION], (words[_TARGET], as_floats(given[_DATA]), y)) == 0:
+                call_kernel(python[_INCREF], (words[_Y],))
+                return words[_Y]
+        elif words[_SCALAR] and given[_OB_TYPE] == python[_FLOAT_TYPE]:
+            room = as_floats(to_word(at(words, _ROOM)))
+            room[0] = as_doubles(x)[_FLOAT_VALUE]
+            if call_for_status(words[_FUNCTION], (words[_TARGET], room, y)) == 0:
+                return call_for_word(python[_FLOAT_FROM_DOUBLE], (np.float64(y[0]),))
+        return call_for_word(python[_CALL_ONE_ARG], (words[_SLOW], x))
+
+    return call

@@ -1,0 +1,212 @@
+"""A compiled step as a Python function: a builtin made of machine code, with no wrapper in between.
+
+``PyCFunction_NewEx`` makes a builtin of any C function; its self is a NumPy array of words that say what to call, and
+its module argument keeps alive what these are only addresses of. The compiled function reads the sample array's
+fields in place, so it has to know where CPython and NumPy keep them: that is looked up in a live array first, and where
+anything is not as expected (another interpreter, a free-threaded or debug build, a NumPy of another layout), there is
+no fast path and the caller uses its plain one.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+import sysconfig
+import threading
+from collections.abc import Callable
+from functools import cache
+from typing import Any, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_rnn.kernels.entry import object_cache
+from edge_rnn.kernels.program.record import Call, Python
+
+__all__ = ["data_address", "make_callable", "make_runner", "why_not"]
+
+_METH_O = 0x0008
+
+
+class _MethodDefinition(ctypes.Structure):
+    """CPython's ``PyMethodDef``."""
+
+    _fields_ = (
+        ("name", ctypes.c_char_p),
+        ("function", ctypes.c_void_p),
+        ("flags", ctypes.c_int),
+        ("doc", ctypes.c_char_p),
+    )
+
+
+@cache
+def why_not() -> str:
+    """Why calls from Python take the plain path in this process, in words; empty when the fast one can be taken."""
+    if sys.implementation.name != "cpython":
+        return f"the interpreter is {sys.implementation.name}, not CPython"
+    if sysconfig.get_config_var("Py_GIL_DISABLED"):
+        return "this CPython is free-threaded"
+    if hasattr(sys, "gettotalrefcount") or hasattr(sys, "getobjects"):
+        return "this CPython is a debug build"
+    if ctypes.sizeof(ctypes.c_void_p) != 8:
+        return "this is not a 64-bit process"
+    return _layout_problem()
+
+
+def _layout_problem() -> str:
+    """What is not where :mod:`edge_rnn.kernels.entry.python_call` reads it, found by looking at live objects."""
+    probe = np.zeros((3, 5), np.float32)
+    words = (ctypes.c_ssize_t * 9).from_address(id(probe))
+    dimensions = (ctypes.c_ssize_t * 2).from_address(words[4])[:] if words[4] else None
+    number = 0.1
+    descr = (ctypes.c_ssize_t * 4).from_address(words[7])[3] if words[7] else 0
+    expected = {
+        "the type of an array": (words[1], id(np.ndarray)),
+        "its data": (words[2], probe.ctypes.data),
+        "its nd": (words[3] & 0xFFFFFFFF, probe.ndim),
+        "its dimensions": (dimensions, [*probe.shape]),
+        "its descr": (words[7], id(np.dtype(np.float32))),
+        "the byte order of a dtype": ((descr >> 16) & 0xFF, ord("=")),
+        "its number": (descr >> 32, probe.dtype.num),
+        "its flags": (words[8] & 0xFFFFFFFF, probe.flags.num),
+        "the type of a float": (ctypes.c_ssize_t.from_address(id(number) + 8).value, id(float)),
+        "its value": (ctypes.c_double.from_address(id(number) + 16).value, number),
+    }
+    wrong = [name for name, (got, want) in expected.items() if got != want]
+    return f"this Python or NumPy {np.__version__} keeps {', '.join(wrong)} elsewhere" if wrong else ""
+
+
+_lock = threading.Lock()
+_definitions: dict[str, _MethodDefinition] = {}
+_tables: list[NDArray[np.intp]] = []
+os.register_at_fork(after_in_child=lambda: globals().update(_lock=threading.Lock()))
+
+
+def _python_addresses() -> NDArray[np.intp]:
+    """The table of ``Call.PYTHON``, one for the process; see :class:`edge_rnn.kernels.program.record.Python`."""
+    with _lock:
+        if not _tables:
+            table = np.zeros(len(Python), np.intp)
+            table[Python.ARRAY_TYPE] = id(np.ndarray)
+            table[Python.FLOAT32] = id(np.dtype(np.float32))
+            table[Python.INCREF] = _address_of("Py_IncRef")
+            table[Python.CALL_ONE_ARG] = _address_of("PyObject_CallOneArg")
+            table[Python.FLOAT_TYPE] = id(float)
+            table[Python.FLOAT_FROM_DOUBLE] = _address_of("PyFloat_FromDouble")
+            table[Python.DECREF] = _address_of("Py_DecRef")
+            table[Python.SAVE_THREAD] = _address_of("PyEval_SaveThread")
+            table[Python.RESTORE_THREAD] = _address_of("PyEval_RestoreThread")
+            table.setflags(write=False)
+            _tables.append(table)
+        return _tables[0]
+
+
+def data_address(array: NDArray[np.float32]) -> int:
+    """``array.ctypes.data``, but where it can be had ten times faster."""
+    return array.ctypes.data if why_not() else ctypes.c_ssize_t.from_address(id(array) + 16).value
+
+
+def _address_of(name: str) -> int:
+    return ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value or 0
+
+
+def _definition(name: str) -> _MethodDefinition:
+    """The definition of a builtin, one for the process."""
+    address = object_cache.load(name).address
+    with _lock:
+        if name not in _definitions:
+            doc = {"call": b"step(x, /)\n--\n\nOne time step.", "call_run": b"run(xs, /)\n--\n\nMany time steps."}[name]
+            _definitions[name] = _MethodDefinition(doc.partition(b"(")[0], address, _METH_O, doc)
+        return _definitions[name]
+
+
+class _Owner(tuple[Any, ...]):
+    """What a builtin keeps alive, at the end of the process too, when modules have let go of what they hold.
+
+    CPython shows it as the builtin's module, so it is called after what users know.
+    """
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "edge_rnn"
+
+
+def make_callable(
+    function: str, target: NDArray[np.intp], shape: tuple[int, ...], y: NDArray[np.float32], slow: Callable[[Any], Any]
+) -> Callable[[Any], Any]:
+    """What users call for a step: a builtin, or ``slow`` where that cannot be.
+
+    Parameters
+    ----------
+    function
+        Name of the compiled function ``int32_t function(target, x, y)``.
+    target
+        The handle or table that it takes.
+    shape
+        Shape that an array has to have for it.
+    y
+        What it writes to, and what the builtin returns.
+    slow
+        Takes what the builtin does not take; owns all that ``target`` holds addresses of. It is also handed what the
+        function did not return 0 for, and then says what was wrong with it.
+    """
+    if why_not():
+        return slow
+    words = _words(function, target, shape, slow)
+    words[Call.SCALAR] = shape == (1,) and y.shape == (1,)
+    words[Call.Y], words[Call.Y_DATA] = id(y), y.ctypes.data
+    return _builtin("call", words, (target, y, slow))
+
+
+def make_runner(
+    target: NDArray[np.intp],
+    sizes: tuple[int, int],
+    slow: Callable[[Any], NDArray[np.float32]],
+    refused: Callable[[Any, int], NoReturn],
+) -> Callable[[Any], NDArray[np.float32]]:
+    """What takes many samples and gives as many outputs in a new array: a builtin, or ``slow`` where that cannot be.
+
+    Parameters
+    ----------
+    target
+        The handle.
+    sizes
+        Length of a sample and of an output.
+    slow
+        Takes what the builtin does not take; owns all that ``target`` holds addresses of.
+    refused
+        Is called with the samples and the number of the one that was refused, and raises.
+    """
+    if why_not():
+        return slow
+    columns = sizes[1]
+
+    def make(xs: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.empty((xs.shape[0], columns), np.float32)
+
+    def tell(xs: NDArray[np.float32]) -> NoReturn:
+        refused(xs, int(words[Call.ROOM]))
+
+    words = _words("run", target, (0, sizes[0]), slow)
+    words[Call.MAKE], words[Call.REFUSED] = id(make), id(tell)
+    return _builtin("call_run", words, (target, slow, make, tell))
+
+
+def _words(function: str, target: NDArray[np.intp], shape: tuple[int, ...], slow: Callable[[Any], Any]) -> Any:
+    """The self of a builtin, filled in but for what is special."""
+    words = np.zeros(len(Call), np.intp)
+    words[Call.FUNCTION], words[Call.TARGET] = object_cache.load(function).address, target.ctypes.data
+    words[Call.NDIM], words[Call.ROWS], words[Call.COLUMNS] = len(shape), shape[0], shape[-1]
+    words[Call.SLOW], words[Call.PYTHON] = id(slow), _python_addresses().ctypes.data
+    return words
+
+
+def _builtin(name: str, words: NDArray[np.intp], keep_alive: tuple[Any, ...]) -> Callable[[Any], Any]:
+    new = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.POINTER(_MethodDefinition), ctypes.py_object, ctypes.py_object)(
+        ("PyCFunction_NewEx", ctypes.pythonapi)
+    )
+    definition = _definition(name)
+    owner = _Owner((*keep_alive, definition, _python_addresses(), object_cache.engines()))
+    return new(ctypes.byref(definition), words, owner)  # type: ignore[no-any-return]

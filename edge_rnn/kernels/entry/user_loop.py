@@ -1,0 +1,99 @@
+"""``edge_rnn.step`` inside the user's own compiled loops.
+
+The handle of a stream is an address: the user's ``@njit`` function reads the step's address from it and calls it. So
+the machine code of ``Stream.step`` itself runs there, and nothing of the network is compiled into the user's function.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numba.core import types
+from numba.core.errors import TypingError
+from numba.core.registry import cpu_target
+from numba.extending import intrinsic, overload
+
+from edge_rnn.errors import InputError, StateError
+from edge_rnn.kernels.compile.compiler import FLOATS
+from edge_rnn.kernels.program.record import Handle, Status
+from edge_rnn.kernels.vectors.addresses import as_words, call_for_status
+
+__all__ = ["step"]
+
+_STEP, _INPUT_SIZE, _OUTPUT_SIZE = int(Handle.STEP), int(Handle.INPUT_SIZE), int(Handle.OUTPUT_SIZE)
+_DONE, _IN_USE, _MIXED = int(Status.DONE), int(Status.IN_USE), int(Status.MIXED)
+
+
+def step(handle: int, x: Any, y: Any) -> None:
+    """One time step of the stream that ``handle`` belongs to, for the user's own compiled loop.
+
+    Meant to be called inside a function compiled with ``numba.njit``; from plain Python, use ``Stream.step``.
+
+    Parameters
+    ----------
+    handle
+        ``Stream.handle``; the stream has to live as long as it is used.
+    x
+        ``(input_size,)`` float32, C-contiguous: one sample.
+    y
+        ``(output_size,)`` float32, C-contiguous: written.
+
+    Raises
+    ------
+    ValueError
+        ``x`` or ``y`` is too short or too long; or, with ``on_nonfinite="raise"``, the sample or its output is not
+        finite: the state and ``y`` are as before.
+    StateError
+        Another thread is in this stream: give each thread one of its own, ``stream.clone()``.
+    """
+    raise InputError("edge_rnn.step is for functions compiled with numba.njit; from Python call stream.step(x).")
+
+
+@intrinsic
+def _data(typing_context: Any, array: Any) -> Any:
+    """``float*`` of an array, with no reference counted."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return context.make_array(array)(context, builder, args[0]).data
+
+    return FLOATS(array), generate
+
+
+@overload(step, inline="never")
+def _step(handle: Any, x: Any, y: Any) -> Any:
+    if not isinstance(handle, types.Integer):
+        raise TypingError(f"edge_rnn.step got {handle} as handle, expected an integer: pass stream.handle.")
+    for name, array in (("x", x), ("y", y)):
+        if not (
+            isinstance(array, types.Array)
+            and array.dtype == types.float32
+            and array.ndim == 1
+            and array.layout == "C"
+            and (name == "x" or array.mutable)
+        ):
+            raise TypingError(
+                f"edge_rnn.step got {array} as {name}, expected a C-contiguous float32 array of one axis."
+            )
+
+    def call(handle: Any, x: Any, y: Any) -> None:
+        words = as_words(handle)
+        if x.size != words[_INPUT_SIZE] or y.size != words[_OUTPUT_SIZE]:
+            raise ValueError("edge_rnn.step got an x or y whose length is not the model's input_size or output_size.")
+        status = call_for_status(words[_STEP], (words, _data(x), _data(y)))
+        if status in (_IN_USE, _MIXED):
+            raise StateError(
+                "edge_rnn.step got a stream that another thread is in, or was; use a stream for each thread, "
+                "stream.clone(). If both were in it at once, its state is of no use until stream.reset()."
+            )
+        if status != _DONE:
+            raise ValueError(
+                "edge_rnn.step got a sample that is not finite, or makes the output so; the state is as before."
+            )
+
+    return call
+
+
+# edge_rnn.step may be looked up for the first time by Numba itself, while it types the user's function: by then it has
+# read which functions it knows, and has to be told to look again.
+cpu_target.typing_context.refresh()
+cpu_target.target_context.refresh()

@@ -1,0 +1,101 @@
+"""The product of a matrix in a panel and a vector, whatever format the matrix is in.
+
+Every cell asks for one of these per matrix, and so knows nothing of formats.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from edge_rnn.kernels.compile.compiler import helper
+from edge_rnn.kernels.compile.target import Target
+from edge_rnn.kernels.matrices.int_rows import int_rows
+from edge_rnn.kernels.matrices.panels import chains
+from edge_rnn.kernels.matrices.rows import fma_rows, fma_rows_half, fma_rows_listed, fma_rows_soft_half
+from edge_rnn.kernels.matrices.segments import GROUP
+from edge_rnn.kernels.vectors.addresses import as_int32s_at
+from edge_rnn.kernels.vectors.load_store import at
+
+__all__ = ["multiply"]
+
+
+@cache  # what two matrices of a layer, or two layers, multiply with alike is lowered once
+def multiply(kind: str, gates: int, width: int, lanes: int, target: Target) -> Any:
+    """A helper ``(sums, w, xs, rows) -> (sums, w)``: sums plus matrix times vector, and where the next segment begins.
+
+    Parameters
+    ----------
+    kind
+        Format of the matrix.
+    gates
+        How many vectors of sums.
+    width
+        Units in the panel.
+    lanes
+        Length of a vector of sums, those of several streams together.
+    target
+        For which CPU.
+
+    Notes
+    -----
+    ``sums`` is a tuple of vectors, ``w`` a ``float*`` to the segment, ``xs`` a tuple with a ``float*`` for each stream:
+    to the vector, or to what the segment's operand made of it. ``rows`` is the length of the vector.
+    """
+    split = chains(target.block, gates, lanes)
+    makers = {"float32": _float32, "float16": _float16, "sparse": _sparse}
+    if kind in makers:
+        return makers[kind](split, gates, width, target)
+    return _integers(kind, gates, width, target)
+
+
+def _float32(split: int, gates: int, width: int, target: Target) -> Any:
+    @helper
+    def run(sums, w, xs, rows):  # type: ignore[no-untyped-def]
+        return fma_rows(split, sums, w, width, xs, rows), at(w, gates * width * rows)
+
+    return run
+
+
+def _float16(split: int, gates: int, width: int, target: Target) -> Any:
+    rows_of = fma_rows_half if target.converts_half else fma_rows_soft_half
+
+    @helper
+    def run(sums, w, xs, rows):  # type: ignore[no-untyped-def]
+        return rows_of(split, sums, w, width, xs, rows), at(w, gates * width * ((rows + 1) // 2))
+
+    return run
+
+
+def _sparse(split: int, gates: int, width: int, target: Target) -> Any:
+    @helper
+    def run(sums, w, xs, rows):  # type: ignore[no-untyped-def]
+        index = as_int32s_at(w, 8)
+        count = as_int32s_at(w, 0)[0]
+        w = at(w, (count + 8 + 15) // 16 * 16)
+        return fma_rows_listed(split, sums, w, width, xs, count, index), at(w, gates * width * count)
+
+    return run
+
+
+def _integers(kind: str, gates: int, width: int, target: Target) -> Any:
+    rows_of = int_rows(kind, target)
+    head = gates * width * (2 if target.dot == "vnni" else 1)
+    if kind == "int4":
+        group = head + gates * width * GROUP // 8
+
+        @helper
+        def behind(rows):  # type: ignore[no-untyped-def]
+            rest = rows % GROUP
+            return rows // GROUP * group + (head + gates * width * ((rest + 7) // 8) if rest else 0)
+    else:
+
+        @helper
+        def behind(rows):  # type: ignore[no-untyped-def]
+            return head + gates * width * ((rows + 3) // 4)
+
+    @helper
+    def run(sums, w, xs, rows):  # type: ignore[no-untyped-def]
+        return rows_of(sums, w, width, xs, rows), at(w, behind(rows))
+
+    return run

@@ -1,0 +1,48 @@
+"""From a layer's fields to the operations of a step: what the ``pack`` of every cell has in common."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_rnn.activation import parse
+from edge_rnn.kernels.matrices.panels import pack_panels
+from edge_rnn.kernels.matrices.segments import Segment, formats_of, named, segment, widths_for
+from edge_rnn.kernels.program.record import Operation, Site
+
+__all__ = ["coded", "matrices", "operation", "with_parameters"]
+
+
+def coded(*activations: str) -> tuple[str, tuple[float, ...]]:
+    """Activations as a kernel's name spells them, and alpha and beta of each: ``"hardsigmoid_tanh"``."""
+    parsed = [parse(text) for text in activations]
+    parameters = [value for each in parsed for value in (*each.parameters, 0.0, 0.0)[:2]]
+    return "_".join(each.name.replace("_", "") for each in parsed), tuple(parameters)
+
+
+def with_parameters(bias: NDArray[Any], *parameters: float) -> NDArray[Any]:
+    """``(sums, units)`` and a row for each parameter: kernels of variants find them as vectors in every panel."""
+    rows = np.repeat(np.array(parameters, np.float64)[:, None], bias.shape[1], axis=1)
+    return np.vstack([bias, rows])
+
+
+def matrices(
+    fields: Mapping[str, Any], scales: Sequence[float], site: Site, gates: tuple[int, int] | None = None
+) -> tuple[Segment, ...]:
+    """The input matrix and the recurrent one of a cell, each gate times its scale; only some ``gates`` if given."""
+    both = (segment(fields[name], scales, site.target) for name in ("weight_ih", "weight_hh"))
+    return tuple(each if gates is None else each.part(*gates) for each in both)
+
+
+def operation(
+    name: str, bias: NDArray[Any], segments: Sequence[Segment], site: Site, pad: float = 0.0, **options: Any
+) -> Operation:
+    """An operation whose panels hold a bias and the segments of an input matrix and perhaps a recurrent one."""
+    formats = formats_of(*segments)
+    packed = pack_panels(bias, segments, widths_for(site.target, len(segments[0].chosen), formats), pad)
+    bounds = (site.x_bound, site.h_bound)
+    x, h, *_ = [*(each.operand(bound) for each, bound in zip(segments, bounds, strict=False)), None]
+    return Operation(named(name, formats), packed, x=x, h=h, **options)

@@ -1,0 +1,71 @@
+"""Rounding of a vector to integers, before a matrix of integers is multiplied with it.
+
+Out come a step as float32, 7 floats of nothing, and the integers as the CPU's instruction takes them, see
+:attr:`edge_rnn.kernels.compile.target.Target.dot`. ``mla`` and ``pmaddwd`` take int16. ``vnni`` and ``sdot`` take
+bytes: of 16 bits, 4 high ones and then the 4 low ones of each 4 values. For ``vnni`` high bytes have 128 added, and low
+ones go from 0 to 255; for ``sdot`` they go from -128 to 127.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from edge_rnn.formats import SMALLEST_RANGE
+from edge_rnn.kernels.compile.target import Target
+from edge_rnn.kernels.matrices.segments import QUANTIZED_HEADER
+from edge_rnn.kernels.program.record import Record
+
+__all__ = ["build"]
+
+_WEIGHTS, _X, _N_IN, _OUT = int(Record.WEIGHTS), int(Record.X), int(Record.N_IN), int(Record.OUT)
+
+
+def build(name: str, target: Target, streams: int) -> Any:
+    """The compiled rounding to steps of a fixed size, or of the largest value over the largest integer.
+
+    Weights: step and 1 / step; both 0 where the largest value of each vector decides. What is not finite makes the
+    step NaN, and so the sums that are made with it.
+    """
+    from edge_rnn.kernels.compile.compiler import helper
+    from edge_rnn.kernels.matrices.store_rounded import ROUND, store_rounded
+    from edge_rnn.kernels.vectors.load_store import at, load
+    from edge_rnn.kernels.vectors.vector import absolute, all_zero, first_lanes, largest_lane, maximum, minimum, splat
+
+    most = np.float32(32639 if name == "quantize16" else 127)
+    store = store_rounded(target.dot, 16 if name == "quantize16" else 8)
+    zero, tiny, nan = np.float32(0), np.float32(SMALLEST_RANGE), np.float32(np.nan)
+
+    @helper
+    def largest(x, count):  # type: ignore[no-untyped-def]
+        most, whole = splat(8, zero), count // 8 * 8
+        for i in range(0, whole, 8):
+            most = maximum(most, absolute(load(8, x, i)))
+        if whole < count:
+            most = maximum(most, absolute(first_lanes(load(8, x, whole), count - whole)))
+        return largest_lane(most)
+
+    @helper
+    def rounded(values, inverse):  # type: ignore[no-untyped-def]
+        return maximum(-most, minimum(most, values * inverse)) + ROUND
+
+    def quantize(record, weights, arena):  # type: ignore[no-untyped-def]
+        x, count, out = at(arena, record[_X]), record[_N_IN], at(arena, record[_OUT])
+        fixed = at(weights, record[_WEIGHTS])
+        step, inverse = fixed[0], fixed[1]
+        if inverse == zero:
+            size = max(largest(x, count), tiny)
+            step, inverse = size / most, most / size
+        integers, nothing, whole = at(out, QUANTIZED_HEADER), splat(8, zero), count // 8 * 8
+        for i in range(0, whole, 8):
+            values = load(8, x, i)
+            nothing = nothing + (values - values)
+            store(rounded(values, inverse), integers, i)
+        if whole < count:
+            values = first_lanes(load(8, x, whole), count - whole)
+            nothing = nothing + (values - values)
+            store(rounded(values, inverse), integers, whole)
+        out[0] = step if all_zero(nothing) else nan
+
+    return quantize

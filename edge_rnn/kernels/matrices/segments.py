@@ -1,0 +1,283 @@
+"""Packing of a layer's matrices, one class a format: what a panel holds of a matrix, and what it is multiplied with.
+
+A segment is what one matrix has in a panel: its rows (one for each value it is multiplied with), in each row the gates
+of the panel's units side by side, behind what the format needs beside them. Each is a multiple of 32 bytes long.
+``multiply`` has the loops that read them.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_rnn.formats import SMALLEST_RANGE
+from edge_rnn.kernels.compile.target import Target
+from edge_rnn.kernels.matrices.panels import pack_panels, widths
+from edge_rnn.kernels.program.record import Operand, Packed, padded
+
+__all__ = [
+    "DEPTH",
+    "GROUP",
+    "QUANTIZED_HEADER",
+    "Segment",
+    "formats_in",
+    "formats_of",
+    "lanes_for",
+    "named",
+    "segment",
+    "widths_for",
+]
+
+DEPTH = {"vnni": 4, "sdot": 4, "pmaddwd": 2, "mla": 1}
+"""Rows that lie side by side for each unit, by :attr:`Target.dot`: as many as one instruction adds up."""
+
+GROUP = 32
+"""Rows that share a scale in int4."""
+
+QUANTIZED_HEADER = 8
+"""Floats before the integers of a rounded vector; the first is the size of a step."""
+
+_STEPS = {"quantize16": 32639, "quantize8": 127}
+"""Largest integer that a vector is rounded to: 32639 = 127 * 256 + 127 is what two signed bytes hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Segment(ABC):
+    """A matrix of ``G`` gates by ``H`` units on its way into panels.
+
+    Parameters
+    ----------
+    matrix
+        A float32 array, or an object of :mod:`edge_rnn.formats`.
+    scales
+        What each gate of the matrix is multiplied with, a power of two.
+    target
+        For which CPU.
+    gates
+        The first gate that this is of and the one after the last; None for all.
+    """
+
+    widest: ClassVar[int] = 1 << 16
+    """Most units in a panel."""
+    planes: ClassVar[dict[str, int]] = {}
+    """How many sums there are for one, by :attr:`Target.dot`, where it is more than one."""
+
+    matrix: Any
+    scales: Sequence[float]
+    target: Target
+    gates: tuple[int, int] | None = None
+
+    def part(self, first: int, stop: int) -> Segment:
+        """The same for some gates alone."""
+        return replace(self, gates=(first, stop))
+
+    @property
+    def which(self) -> slice:
+        """Places of the gates that this is of."""
+        return slice(*self.gates) if self.gates else slice(None)
+
+    @property
+    def chosen(self) -> Sequence[float]:
+        """Scales of the gates that this is of."""
+        return self.scales[self.which]
+
+    @abstractmethod
+    def panel(self, start: int, width: int) -> NDArray[np.float32]:
+        """The bytes, seen as float32, of ``width`` units from ``start`` on; those beyond the last are zero."""
+
+    def operand(self, bound: float | None) -> Operand | None:
+        """What is made first of the vector that the matrix is multiplied with, whose values ``bound`` limits."""
+        return None
+
+    def stored(self) -> tuple[NDArray[Any], NDArray[np.float32]]:
+        """Rows ``(G*H, K)`` as they are stored, and what each is multiplied with, ``(G*H,)``."""
+        raise NotImplementedError(type(self).__name__)
+
+    def split(self, rows: NDArray[Any], start: int, width: int) -> NDArray[Any]:
+        """``(G*H, …)`` as ``(G, width, …)``: the rows of a panel, zeros for units that do not exist."""
+        gates = rows.reshape(len(self.scales), -1, *rows.shape[1:])[self.which, start : start + width]
+        return np.pad(gates, [(0, 0), (0, width - gates.shape[1]), *([(0, 0)] * (gates.ndim - 2))])
+
+    def per_row(self) -> NDArray[np.float32]:
+        """``(G*H,)``: the scale of each row's gate."""
+        return np.repeat(np.array(self.scales, np.float32), self.matrix.shape[0] // len(self.scales))
+
+    def scaled(self, gates: NDArray[Any]) -> NDArray[Any]:
+        """``(G, …)``, each gate times its scale."""
+        factors: NDArray[Any] = np.array(self.chosen, gates.dtype).reshape(-1, *[1] * (gates.ndim - 1))
+        return np.asarray(gates * factors)
+
+
+class _Float32(Segment):
+    def panel(self, start: int, width: int) -> NDArray[np.float32]:
+        return _floats(self.scaled(self.split(self.matrix, start, width)).transpose(2, 0, 1))
+
+    def stored(self) -> tuple[NDArray[Any], NDArray[np.float32]]:
+        return self.matrix, self.per_row()
+
+
+class _Float16(Segment):
+    """Rows of float16, an even number of them."""
+
+    def panel(self, start: int, width: int) -> NDArray[np.float32]:
+        rows = self.scaled(self.split(self.matrix.values, start, width)).transpose(2, 0, 1)
+        return _floats(np.pad(rows, ((0, rows.shape[0] % 2), (0, 0), (0, 0))))
+
+    def stored(self) -> tuple[NDArray[Any], NDArray[np.float32]]:
+        return self.matrix.values, self.per_row()
+
+
+class _LowRank(Segment):
+    """The left matrix; the right one is an operation of its own, whose result is what this is multiplied with."""
+
+    def panel(self, start: int, width: int) -> NDArray[np.float32]:
+        return _floats(self.scaled(self.split(self.matrix.left, start, width)).transpose(2, 0, 1))
+
+    def operand(self, bound: float | None) -> Operand:
+        right = self.matrix.right
+        zeros = np.zeros((1, len(right)))
+        packed = pack_panels(zeros, [_Float32(right, (1.0,), self.target)], widths(self.target.block, 1))
+        return Operand("dense_none", packed, padded(len(right)), len(right))
+
+    def stored(self) -> tuple[NDArray[Any], NDArray[np.float32]]:
+        return self.matrix.left, self.per_row()
+
+
+class _Sparse(Segment):
+    """How many rows are there (8 int32, all the same), which values they are multiplied with, and the rows."""
+
+    widest: ClassVar[int] = 16
+
+    def panel(self, start: int, width: int) -> NDArray[np.float32]:
+        place, part = divmod(start, 16)
+        index, values = self.matrix.index[place], self.matrix.values[place][:, :, part : part + width]
+        room = -(-(8 + index.size) // 16) * 16  # a whole number of floats a unit
+        head = np.zeros(room, np.int32)
+        head[:8], head[8 : 8 + index.size] = index.size, index
+        rows = values[:, self.which] * np.array(self.chosen, np.float32)[:, None]
+        return np.concatenate([_floats(head), _floats(rows)])
+
+
+class _Int8(Segment):
+    """The scale of each row, and where sums start (``vnni`` alone); then the values, ``DEPTH`` rows side by side."""
+
+    planes: ClassVar[dict[str, int]] = {"vnni": 2, "sdot": 2}  # of high and of low bytes
+
+    def panel(self, start: int, width: int) -> NDArray[np.float32]:
+        values = self.split(self.matrix.values, start, width)
+        scale = self.scaled(self.split(self.matrix.scale, start, width))
+        return np.concatenate([*self.header(scale, values), _floats(self.interleaved(values, 4))])
+
+    def operand(self, bound: float | None) -> Operand:
+        return _quantized(self.function, self.matrix, bound)
+
+    @property
+    def function(self) -> str:
+        return "quantize16"
+
+    def header(self, scale: NDArray[Any], values: NDArray[np.int8]) -> list[NDArray[np.float32]]:
+        """Scales ``(G, width)``, and what takes back that ``vnni`` reads signed bytes as 128 more than they are."""
+        if self.target.dot != "vnni":
+            return [_floats(scale)]
+        return [_floats(scale), _floats(-128 * values.sum(axis=2, dtype=np.int32))]
+
+    def interleaved(self, values: NDArray[np.int8], multiple: int) -> NDArray[np.int8]:
+        """``(G, width, K)`` as ``(K / depth, G, width, depth)``, K padded to a multiple."""
+        depth, columns = DEPTH[self.target.dot], values.shape[2]
+        whole = np.pad(values, ((0, 0), (0, 0), (0, -columns % multiple)))
+        return whole.reshape(*whole.shape[:2], -1, depth).transpose(2, 0, 1, 3)
+
+    def stored(self) -> tuple[NDArray[Any], NDArray[np.float32]]:
+        return self.matrix.values, self.matrix.scale * self.per_row()
+
+
+class _W8A8(_Int8):
+    planes: ClassVar[dict[str, int]] = {}
+
+    @property
+    def function(self) -> str:
+        return "quantize8"
+
+
+class _Int4(_Int8):
+    """For each 32 columns what :class:`_Int8` has; two values a byte, the second one ``DEPTH`` columns further on."""
+
+    def panel(self, start: int, width: int) -> NDArray[np.float32]:
+        values = self.split(self.matrix.values, start, width)
+        scale = self.scaled(self.split(self.matrix.scale, start, width))
+        pieces = []
+        for group in range(scale.shape[2]):
+            part = values[:, :, GROUP * group : GROUP * (group + 1)]
+            rows = self.interleaved(part, 8)
+            nibbles = (rows[::2] & 15) | (rows[1::2] << 4)
+            pieces += [*self.header(scale[:, :, group], part), _floats(nibbles.astype(np.int8))]
+        return np.concatenate(pieces)
+
+
+def _quantized(function: str, matrix: Any, bound: float | None) -> Operand:
+    """Rounding of a vector: by a fixed step where its values are known to be limited, else by its own largest value."""
+    columns, steps = matrix.shape[1], _STEPS[function]
+    limits = [limit for limit in (matrix.input_range, bound) if limit is not None]
+    fixed = np.zeros(8, np.float32)
+    if limits:
+        limit = max(min(limits), SMALLEST_RANGE)
+        fixed[:2] = limit / steps, steps / limit
+    return Operand(function, Packed(fixed), QUANTIZED_HEADER + padded(columns) // 2, columns)
+
+
+_SEGMENTS: dict[str, type[Segment]] = {
+    "float32": _Float32,
+    "float16": _Float16,
+    "int8": _Int8,
+    "w8a8": _W8A8,
+    "int4": _Int4,
+    "sparse": _Sparse,
+    "rank": _LowRank,
+}
+
+
+def segment(matrix: Any, scales: Sequence[float], target: Target) -> Segment:
+    """The segment of a layer's matrix, by its format."""
+    return _SEGMENTS[getattr(matrix, "format", "float32")](matrix, scales, target)
+
+
+def formats_of(*segments: Segment) -> tuple[str, ...]:
+    """Names of the segments' formats in :mod:`edge_rnn.kernels.matrices.multiply`: a low rank is float32 to it."""
+    names = {cls: name for name, cls in _SEGMENTS.items()} | {_LowRank: "float32"}
+    return tuple(names[type(each)] for each in segments)
+
+
+def widths_for(target: Target, gates: int, formats: Sequence[str]) -> tuple[int, ...]:
+    """Units in a panel, widest first, for a function that reads segments of these formats: see :func:`widths`."""
+    kinds = [_SEGMENTS[name] for name in formats]
+    # 512-bit registers, and those of AVX-512 at half their width, are 32; a block fills half of them.
+    planes = 1 if target.dot == "vnni" else max(kind.planes.get(target.dot, 1) for kind in kinds)
+    return widths(target.block // planes, gates, min(kind.widest for kind in kinds))
+
+
+def lanes_for(target: Target, gates: int, formats: Sequence[str]) -> int | None:
+    """Most units that such a function does at once, out of a panel that may hold more; None for all of them.
+
+    Only of rows of float32 can a part be taken.
+    """
+    return target.lanes(gates) if {*formats} == {"float32"} else None
+
+
+def named(name: str, formats: Sequence[str]) -> str:
+    """Name of the compiled function for matrices of these formats: the bare one where all are float32."""
+    return name if {*formats} == {"float32"} else f"{name}__{'_'.join(formats)}"
+
+
+def formats_in(name: str, count: int) -> tuple[str, tuple[str, ...]]:
+    """The bare name of a compiled function, and the formats of its ``count`` matrices."""
+    bare, _, formats = name.partition("__")
+    return bare, tuple(formats.split("_")) if formats else ("float32",) * count
+
+
+def _floats(array: NDArray[Any]) -> NDArray[np.float32]:
+    return np.frombuffer(np.ascontiguousarray(array).tobytes(), np.float32)

@@ -1,0 +1,55 @@
+"""Vectors of float32 out of weights of several kinds, as hot loops read them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import ir
+
+from edge_rnn.kernels.compile import llvm
+
+__all__ = ["Load", "floats", "halves", "int8s", "soft_halves"]
+
+Load = Callable[[Any, Any, Any, int], Any]
+"""``load(builder, weights, offset, lanes)``: ``weights`` is a ``float*``, ``offset`` counts weights of the kind."""
+
+
+def floats(builder: Any, weights: Any, offset: Any, lanes: int) -> Any:
+    """float32."""
+    return llvm.load(builder, builder.gep(weights, [offset]), lanes)
+
+
+def halves(builder: Any, weights: Any, offset: Any, lanes: int) -> Any:
+    """float16, by the CPU's own instruction."""
+    return builder.fpext(_raw(builder, ir.HalfType(), weights, offset, lanes), ir.VectorType(llvm.F32, lanes))
+
+
+def soft_halves(builder: Any, weights: Any, offset: Any, lanes: int) -> Any:
+    """float16, by integers: exponent and mantissa in place, then times 2^112, which is right for subnormals too.
+
+    Infinities and NaN would come out wrong; there are none among weights.
+    """
+    integers, vector_type = ir.VectorType(llvm.I32, lanes), ir.VectorType(llvm.F32, lanes)
+
+    def constant(value: int) -> Any:
+        return ir.Constant(integers, [value] * lanes)
+
+    bits = builder.zext(_raw(builder, ir.IntType(16), weights, offset, lanes), integers)
+    size = builder.shl(builder.and_(bits, constant(0x7FFF)), constant(13))
+    scaled = builder.fmul(builder.bitcast(size, vector_type), ir.Constant(vector_type, [2.0**112] * lanes))
+    sign = builder.shl(builder.and_(bits, constant(0x8000)), constant(16))
+    return builder.bitcast(builder.or_(builder.bitcast(scaled, integers), sign), vector_type)
+
+
+def int8s(builder: Any, weights: Any, offset: Any, lanes: int) -> Any:
+    """int8, as the numbers they are."""
+    values = _raw(builder, ir.IntType(8), weights, offset, lanes)
+    return builder.sitofp(builder.sext(values, ir.VectorType(llvm.I32, lanes)), ir.VectorType(llvm.F32, lanes))
+
+
+def _raw(builder: Any, element: Any, weights: Any, offset: Any, lanes: int) -> Any:
+    """``lanes`` values as they are; a group of 8 is aligned to its own length."""
+    place = builder.gep(builder.bitcast(weights, element.as_pointer()), [offset])
+    bits = 16 if isinstance(element, ir.HalfType) else element.width
+    return builder.load(builder.bitcast(place, ir.VectorType(element, lanes).as_pointer()), align=bits)

@@ -1,0 +1,175 @@
+"""A step of several streams of one model together.
+
+Operation by operation, groups of streams go through functions that load each weight once for the whole group; the
+streams that are left over go through the ones for a single stream.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from edge_rnn.kernels.compile.target import Target
+from edge_rnn.kernels.program.record import FREE, RECORD_INTS, Bank, Handle, Policy
+
+__all__ = ["build"]
+
+# Numba takes no members of enumerations as indices.
+_COUNT, _HANDLES, _PRESENT = int(Bank.COUNT), int(Bank.HANDLES), int(Bank.PRESENT)
+_GROUP, _GROUPED = int(Bank.GROUP), int(Bank.GROUPED)
+_WHO, _CURRENT, _ARENAS = int(Bank.WHO), int(Bank.RECORDS), int(Bank.ARENAS)
+_INPUT_SIZE, _OUTPUT_SIZE, _POLICY = int(Handle.INPUT_SIZE), int(Handle.OUTPUT_SIZE), int(Handle.POLICY)
+_FUNCTIONS, _OPERATIONS, _RECORDS = int(Handle.FUNCTIONS), int(Handle.OPERATIONS), int(Handle.RECORDS)
+_WEIGHTS, _ARENA, _PARITY, _RAISE = int(Handle.WEIGHTS), int(Handle.ARENA), int(Handle.PARITY), int(Policy.RAISE)
+_IN_USE, _FREE = int(Handle.IN_USE), FREE
+_RECORD_BYTES = 4 * RECORD_INTS
+
+
+def build(name: str, target: Target, streams: int) -> Any:
+    """``int32_t bank(table, const float *xs, float *ys)``: 0, or 1 + which stream's sample was refused with an error.
+
+    ``xs`` and ``ys`` have a row for each stream. With an error, no stream has moved. Less than 0 if another call is in
+    a stream that is present, or was: -1 - which.
+    """
+    from edge_rnn.kernels.program.claim import own_number
+
+    claim_all, let_go_of_all, step_all = _claim_all(), _let_go_of_all(), _step_all()
+
+    def bank(table, xs, ys):  # type: ignore[no-untyped-def]
+        number, count = own_number(), table[_COUNT]
+        claimed = claim_all(table, number)
+        if claimed < count:
+            let_go_of_all(table, number, claimed)
+            return -1 - claimed
+        refused = step_all(table, xs, ys)
+        mixed = let_go_of_all(table, number, count)
+        return refused if mixed == count else -1 - mixed
+
+    return bank
+
+
+def _claim_all() -> Any:
+    """All streams that are present, claimed one by one."""
+    from edge_rnn.kernels.compile.compiler import helper
+    from edge_rnn.kernels.program.claim import enter
+    from edge_rnn.kernels.vectors.addresses import as_words
+    from edge_rnn.kernels.vectors.load_store import at
+
+    @helper
+    def claim_all(table, number):  # type: ignore[no-untyped-def]
+        """Which stream is in use already, those before it being claimed; else how many streams there are."""
+        handles, present = as_words(table[_HANDLES]), as_words(table[_PRESENT])
+        for s in range(table[_COUNT]):
+            if present[s] and enter(at(as_words(handles[s]), _IN_USE), number) != _FREE:
+                return s
+        return table[_COUNT]
+
+    return claim_all
+
+
+def _let_go_of_all() -> Any:
+    """The first streams, let go of."""
+    from edge_rnn.kernels.compile.compiler import helper
+    from edge_rnn.kernels.program.claim import leave
+    from edge_rnn.kernels.vectors.addresses import as_words
+    from edge_rnn.kernels.vectors.load_store import at
+
+    @helper
+    def let_go_of_all(table, number, count):  # type: ignore[no-untyped-def]
+        """Which stream another call was in meanwhile; else how many streams there are."""
+        handles, present, mixed = as_words(table[_HANDLES]), as_words(table[_PRESENT]), table[_COUNT]
+        for s in range(count):
+            if present[s] and not leave(at(as_words(handles[s]), _IN_USE), number):
+                mixed = s
+        return mixed
+
+    return let_go_of_all
+
+
+def _step_all() -> Any:
+    """The step itself, of streams that are claimed."""
+    from edge_rnn.kernels.compile.compiler import helper
+    from edge_rnn.kernels.program.policy import hand_over, is_finite, repeat_last
+    from edge_rnn.kernels.vectors.addresses import as_words
+    from edge_rnn.kernels.vectors.load_store import at
+
+    take_all, run_program = _take_all(), _run_program()
+
+    @helper
+    def step_all(table, xs, ys):  # type: ignore[no-untyped-def]
+        part = take_all(table, xs, ys)
+        if part < 0:
+            return -part
+        run_program(table, part)
+        handles, who = as_words(table[_HANDLES]), as_words(table[_WHO])
+        for k in range(part):
+            handle = as_words(handles[who[k] >> 1])
+            if handle[_POLICY] == _RAISE and not is_finite(handle):
+                return 1 + (who[k] >> 1)
+        for k in range(part):
+            handle = as_words(handles[who[k] >> 1])
+            y = at(ys, (who[k] >> 1) * handle[_OUTPUT_SIZE])
+            if is_finite(handle):
+                hand_over(handle, y, who[k] & 1)
+            else:
+                repeat_last(handle, y)
+        return 0
+
+    return step_all
+
+
+def _take_all() -> Any:
+    """The samples of all streams that are present."""
+    from edge_rnn.kernels.compile.compiler import helper
+    from edge_rnn.kernels.program.policy import REFUSED, repeat_last, take
+    from edge_rnn.kernels.vectors.addresses import as_words
+    from edge_rnn.kernels.vectors.load_store import at
+
+    @helper
+    def take_all(table, xs, ys):  # type: ignore[no-untyped-def]
+        """Take the samples of all streams that are present; how many take part, or -1 - which was refused."""
+        handles, present, who = as_words(table[_HANDLES]), as_words(table[_PRESENT]), as_words(table[_WHO])
+        records, arenas = as_words(table[_CURRENT]), as_words(table[_ARENAS])
+        part = 0
+        for s in range(table[_COUNT]):
+            if not present[s]:
+                continue
+            handle = as_words(handles[s])
+            held = take(handle, at(xs, s * handle[_INPUT_SIZE]))
+            if held == REFUSED:
+                if handle[_POLICY] == _RAISE:
+                    return -1 - s
+                repeat_last(handle, at(ys, s * handle[_OUTPUT_SIZE]))
+                continue
+            who[part] = 2 * s + held
+            arenas[part] = handle[_ARENA]
+            records[part] = handle[_RECORDS] + handle[_PARITY] * handle[_OPERATIONS] * _RECORD_BYTES
+            part += 1
+        return part
+
+    return take_all
+
+
+def _run_program() -> Any:
+    """All operations, each for all streams that take part."""
+    from edge_rnn.kernels.compile.compiler import helper
+    from edge_rnn.kernels.vectors.addresses import as_floats, as_int32s, as_words, call_kernel
+    from edge_rnn.kernels.vectors.load_store import at
+
+    @helper
+    def run_program(table, part):  # type: ignore[no-untyped-def]
+        records, arenas = as_words(table[_CURRENT]), as_words(table[_ARENAS])
+        handle, group, grouped = as_words(as_words(table[_HANDLES])[0]), table[_GROUP], as_words(table[_GROUPED])
+        functions, weights = as_words(handle[_FUNCTIONS]), as_floats(handle[_WEIGHTS])
+        for i in range(handle[_OPERATIONS]):
+            k = 0
+            if grouped[i]:
+                while k + group <= part:
+                    call_kernel(grouped[i], (at(records, k), weights, at(arenas, k)))
+                    k += group
+            while k < part:
+                call_kernel(functions[i], (as_int32s(records[k]), weights, as_floats(arenas[k])))
+                k += 1
+            for k in range(part):
+                records[k] += _RECORD_BYTES
+
+    return run_program

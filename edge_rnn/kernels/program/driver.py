@@ -1,0 +1,144 @@
+"""A step from outside: check and store the sample, run the program over it, check the output and hand it over.
+
+``advance`` is that alone. ``step`` is the same for a stream that it first claims, see
+:mod:`edge_rnn.kernels.program.claim`; ``run`` and ``rollout`` claim it once for many steps.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from edge_rnn.kernels.compile.target import Target
+from edge_rnn.kernels.program.record import FREE, RECORD_INTS, Handle, Policy, Status
+
+__all__ = ["build", "not_done"]
+
+# Numba takes no members of enumerations as indices.
+_ADVANCE, _INPUT_SIZE, _OUTPUT_SIZE = int(Handle.ADVANCE), int(Handle.INPUT_SIZE), int(Handle.OUTPUT_SIZE)
+_IN_USE, _FREE, _MIXED = int(Handle.IN_USE), FREE, int(Status.MIXED)
+_FUNCTIONS, _OPERATIONS, _RECORDS = int(Handle.FUNCTIONS), int(Handle.OPERATIONS), int(Handle.RECORDS)
+_WEIGHTS, _ARENA, _PARITY, _POLICY = int(Handle.WEIGHTS), int(Handle.ARENA), int(Handle.PARITY), int(Handle.POLICY)
+_RAISE, _DONE = int(Policy.RAISE), int(Status.DONE)
+_BAD_SAMPLE, _BAD_OUTPUT = int(Status.BAD_SAMPLE), int(Status.BAD_OUTPUT)
+
+
+def build(name: str, target: Target, streams: int) -> Any:
+    """The compiled function ``step``, ``advance``, ``run`` or ``rollout``."""
+    return {"step": _step, "advance": _advance, "run": _run, "rollout": _rollout}[name]()
+
+
+def not_done(count: int) -> Status:
+    """The status in what ``run``, ``rollout`` or ``generate`` returned: DONE, or why none of it is to be used."""
+    return Status(-count) if count < 0 else Status.DONE
+
+
+def _step() -> Any:
+    """``int32_t step(handle, const float *x, float *y)``: a :class:`Status`; ``y`` and state change only with DONE."""
+    from edge_rnn.kernels.compile.compiler import helper
+    from edge_rnn.kernels.program.claim import busy, enter, leave, own_number
+    from edge_rnn.kernels.vectors.load_store import at
+
+    advance = helper(_advance())
+
+    def step(handle, x, y):  # type: ignore[no-untyped-def]
+        word, number = at(handle, _IN_USE), own_number()
+        found = enter(word, number)
+        if found != _FREE:
+            return busy(found)
+        status = advance(handle, x, y)
+        return status if leave(word, number) else _MIXED
+
+    return step
+
+
+def _advance() -> Any:
+    """``int32_t advance(handle, const float *x, float *y)``: as ``step``, of a stream that is claimed already."""
+    from edge_rnn.kernels.compile.compiler import helper
+    from edge_rnn.kernels.program.policy import REFUSED, hand_over, is_finite, repeat_last, take
+    from edge_rnn.kernels.vectors.addresses import as_floats, as_int32s, as_words, call_kernel
+    from edge_rnn.kernels.vectors.load_store import at
+
+    @helper
+    def refuse(handle, y, status):  # type: ignore[no-untyped-def]
+        """The sample does not count: an error, or the last output once more."""
+        if handle[_POLICY] == _RAISE:
+            return status
+        repeat_last(handle, y)
+        return _DONE
+
+    def advance(handle, x, y):  # type: ignore[no-untyped-def]
+        held = take(handle, x)
+        if held == REFUSED:
+            return refuse(handle, y, _BAD_SAMPLE)
+        arena, weights = as_floats(handle[_ARENA]), as_floats(handle[_WEIGHTS])
+        functions, operations = as_words(handle[_FUNCTIONS]), handle[_OPERATIONS]
+        record = at(as_int32s(handle[_RECORDS]), handle[_PARITY] * operations * RECORD_INTS)
+        for i in range(operations):
+            call_kernel(functions[i], (record, weights, arena))
+            record = at(record, RECORD_INTS)
+        if not is_finite(handle):
+            return refuse(handle, y, _BAD_OUTPUT)
+        hand_over(handle, y, held)
+        return _DONE
+
+    return advance
+
+
+def _run() -> Any:
+    """``intptr_t run(handle, const float *xs, float *ys, intptr_t count)``: steps done before one was refused.
+
+    Less than 0 if another call is in the stream, or was: a :class:`Status` with its sign changed.
+    """
+    from edge_rnn.kernels.compile.compiler import helper
+    from edge_rnn.kernels.program.claim import busy, enter_atomically, leave, own_number
+    from edge_rnn.kernels.vectors.addresses import call_for_status
+    from edge_rnn.kernels.vectors.load_store import at
+
+    @helper
+    def advance_all(handle, xs, ys, count):  # type: ignore[no-untyped-def]
+        advance, n_in, n_out = handle[_ADVANCE], handle[_INPUT_SIZE], handle[_OUTPUT_SIZE]
+        for t in range(count):
+            if call_for_status(advance, (handle, at(xs, t * n_in), at(ys, t * n_out))) != _DONE:
+                return t
+        return count
+
+    def run(handle, xs, ys, count):  # type: ignore[no-untyped-def]
+        word, number = at(handle, _IN_USE), own_number()
+        found = enter_atomically(word, number)
+        if found != _FREE:
+            return -busy(found)
+        done = advance_all(handle, xs, ys, count)
+        return done if leave(word, number) else -_MIXED
+
+    return run
+
+
+def _rollout() -> Any:
+    """``intptr_t rollout(handle, const float *x, float *ys, intptr_t count)``: as ``run``.
+
+    The first step reads ``x``, each other one what the step before it has written.
+    """
+    from edge_rnn.kernels.compile.compiler import helper
+    from edge_rnn.kernels.program.claim import busy, enter_atomically, leave, own_number
+    from edge_rnn.kernels.vectors.addresses import call_for_status
+    from edge_rnn.kernels.vectors.load_store import at
+
+    @helper
+    def advance_all(handle, x, ys, count):  # type: ignore[no-untyped-def]
+        advance, n_out = handle[_ADVANCE], handle[_OUTPUT_SIZE]
+        for t in range(count):
+            y = at(ys, t * n_out)
+            if call_for_status(advance, (handle, x, y)) != _DONE:
+                return t
+            x = y
+        return count
+
+    def rollout(handle, x, ys, count):  # type: ignore[no-untyped-def]
+        word, number = at(handle, _IN_USE), own_number()
+        found = enter_atomically(word, number)
+        if found != _FREE:
+            return -busy(found)
+        done = advance_all(handle, x, ys, count)
+        return done if leave(word, number) else -_MIXED
+
+    return rollout

@@ -1,0 +1,64 @@
+"""Reading and nothing else: what the memory that a model's weights sit in can deliver, from a compiled loop.
+
+The yardstick of :mod:`edge_rnn.timing`, with the signature of every other kernel but a record of its own.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Any
+
+from edge_rnn.kernels.compile.target import Target
+
+__all__ = ["ReadRecord", "build"]
+
+
+class ReadRecord(IntEnum):
+    """What the record of a reading loop holds, int32 each."""
+
+    FLOATS = 0
+    """How many floats to read, a multiple of 8."""
+    TIMES = 1
+    """How often."""
+
+
+_FLOATS, _TIMES = int(ReadRecord.FLOATS), int(ReadRecord.TIMES)
+
+
+def build(name: str, target: Target, streams: int = 1) -> Any:
+    """The compiled loop: adds ``floats`` values up ``times`` over; the sums go to ``arena[:24]``.
+
+    The vectors are of 8, or of 16 where a register holds as many.
+    Eight sums are under way at once, so that loads are what it waits for and not the additions. The sums of one pass
+    are carried into the next: no pass can be left out.
+    """
+    import numpy as np
+
+    from edge_rnn.kernels.vectors.load_store import load, store
+    from edge_rnn.kernels.vectors.vector import splat
+
+    zero = np.float32(0)
+    lanes = 16 if target.register_bits == 512 else 8
+    turn = 8 * lanes
+
+    def read(record, weights, arena):  # type: ignore[no-untyped-def]
+        floats = record[_FLOATS]
+        whole = floats // turn * turn
+        a = b = c = d = e = f = g = h = splat(lanes, zero)
+        rest = splat(8, zero)
+        for _ in range(record[_TIMES]):
+            for i in range(0, whole, turn):
+                a = a + load(lanes, weights, i)
+                b = b + load(lanes, weights, i + lanes)
+                c = c + load(lanes, weights, i + 2 * lanes)
+                d = d + load(lanes, weights, i + 3 * lanes)
+                e = e + load(lanes, weights, i + 4 * lanes)
+                f = f + load(lanes, weights, i + 5 * lanes)
+                g = g + load(lanes, weights, i + 6 * lanes)
+                h = h + load(lanes, weights, i + 7 * lanes)
+            for i in range(whole, floats, 8):
+                rest = rest + load(8, weights, i)
+        store((a + b) + (c + d) + ((e + f) + (g + h)), arena, 0)
+        store(rest, arena, 16)
+
+    return read

@@ -1,0 +1,1 @@
+"""Libraries that run without Python: data layout and functions in C."""

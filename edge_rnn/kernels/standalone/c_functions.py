@@ -1,0 +1,188 @@
+"""The C functions of a library, as Python functions over pointers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numba.core import types
+
+from edge_rnn.kernels.compile.compiler import FLOATS, INT32S, helper
+from edge_rnn.kernels.program.policy import REFUSED, hand_over, is_finite, repeat_last, take
+from edge_rnn.kernels.program.record import RECORD_INTS, Handle, Policy, Status
+from edge_rnn.kernels.standalone.c_layout import HEADER_INTS, STATE_ALIGNMENT_BYTES, Layout, Refusal, State
+from edge_rnn.kernels.standalone.module_names import (
+    calls_in_order,
+    external,
+    is_aligned,
+    named_constant,
+    own_words,
+    stores,
+)
+from edge_rnn.kernels.vectors.addresses import as_floats_at, to_word
+from edge_rnn.kernels.vectors.load_store import at
+
+__all__ = ["c_functions"]
+
+Functions = dict[str, tuple[Callable[..., Any], Any]]
+
+# Numba takes plain integers as constants, no members of enumerations.
+_MODEL, _PARITY, _POLICY, _REFUSED = int(State.MODEL), int(State.PARITY), int(State.POLICY), int(State.REFUSED)
+_DONE, _BAD_SAMPLE, _BAD_OUTPUT = int(Status.DONE), int(Status.BAD_SAMPLE), int(Status.BAD_OUTPUT)
+_NOT_RESET, _BAD_STATE, _FAILED = int(Refusal.NOT_RESET), int(Refusal.BAD_STATE), int(Refusal.FAILED)
+_BAD_POLICY, _RAISE, _POLICIES = int(Refusal.BAD_POLICY), int(Policy.RAISE), len(Policy)
+_HANDLE_WORDS, _ARENA, _OF_HANDLE_PARITY = len(Handle), int(Handle.ARENA), int(Handle.PARITY)
+_OF_HANDLE_POLICY, _OF_HANDLE_REFUSED = int(Handle.POLICY), int(Handle.REFUSED)
+_ZERO = np.float32(0)
+_I32 = types.int32
+
+
+def c_functions(name: str, layout: Layout) -> Functions:
+    """By what follows the library's name: a Python function and its Numba signature each."""
+    return {**_stepping(name, layout), **_starting(layout), **_keeping(layout), **_testing(name, layout)}
+
+
+@helper
+def _arena(state: Any) -> Any:
+    return as_floats_at(state, HEADER_INTS)
+
+
+def _stepping(name: str, layout: Layout) -> Functions:
+    tag, n_in, n_out = layout.tag, layout.words[Handle.INPUT_SIZE], layout.words[Handle.OUTPUT_SIZE]
+    record_ints = len(layout.operations) * RECORD_INTS
+    weights, records = named_constant("weights", FLOATS), named_constant("records", INT32S)
+    kernels = calls_in_order(layout.operations, RECORD_INTS)
+    set_words = stores({int(word): value for word, value in layout.words.items()})
+    step_by_name = external(f"{name}_step", _I32(FLOATS, FLOATS, INT32S))
+
+    def step(x, y, state):  # type: ignore[no-untyped-def]
+        if state[_MODEL] != tag:
+            return _NOT_RESET
+        handle, arena = own_words(_HANDLE_WORDS), _arena(state)
+        set_words(handle)
+        handle[_ARENA], handle[_OF_HANDLE_PARITY] = to_word(arena), state[_PARITY]
+        handle[_OF_HANDLE_POLICY], handle[_OF_HANDLE_REFUSED] = state[_POLICY], 0
+        held, status = take(handle, x), _BAD_SAMPLE
+        if held != REFUSED:
+            kernels(at(records(), state[_PARITY] * record_ints), weights(), arena)
+            if is_finite(handle):
+                hand_over(handle, y, held)
+                state[_PARITY], state[_REFUSED] = handle[_OF_HANDLE_PARITY], state[_REFUSED] + held
+                return _DONE
+            status = _BAD_OUTPUT
+        if state[_POLICY] == _RAISE:
+            return status
+        repeat_last(handle, y)
+        state[_REFUSED] += 1
+        return _DONE
+
+    def run(xs, ys, count, state):  # type: ignore[no-untyped-def]
+        for t in range(count):
+            if step_by_name(at(xs, t * n_in), at(ys, t * n_out), state) != _DONE:
+                return t
+        return count
+
+    return {
+        "step": (step, _I32(FLOATS, FLOATS, INT32S)),
+        "run": (run, _I32(FLOATS, FLOATS, _I32, INT32S)),
+    }
+
+
+def _starting(layout: Layout) -> Functions:
+    tag, nbytes, floats, initial_floats = layout.tag, layout.state_bytes, layout.arena_floats, len(layout.initial)
+    initial = named_constant("initial", FLOATS)
+
+    def state_bytes():  # type: ignore[no-untyped-def]
+        return nbytes
+
+    def reset(state):  # type: ignore[no-untyped-def]
+        if not is_aligned(state, STATE_ALIGNMENT_BYTES):
+            return _BAD_STATE
+        for i in range(HEADER_INTS):
+            state[i] = 0
+        arena, start = _arena(state), initial()
+        for i in range(floats):
+            arena[i] = _ZERO
+        for i in range(initial_floats):
+            arena[i] = start[i]
+        state[_MODEL] = tag
+        return _DONE
+
+    def set_policy(state, which):  # type: ignore[no-untyped-def]
+        if state[_MODEL] != tag:
+            return _NOT_RESET
+        if which < 0 or which >= _POLICIES:
+            return _BAD_POLICY
+        state[_POLICY] = which
+        return _DONE
+
+    def refused(state):  # type: ignore[no-untyped-def]
+        return state[_REFUSED]
+
+    return {
+        "state_bytes": (state_bytes, _I32()),
+        "reset": (reset, _I32(INT32S)),
+        "set_policy": (set_policy, _I32(INT32S, _I32)),
+        "refused": (refused, _I32(INT32S)),
+    }
+
+
+def _keeping(layout: Layout) -> Functions:
+    tag, parts, total = layout.tag, len(layout.kept), layout.kept_floats
+    kept = named_constant("kept", INT32S)
+    last_output = int(layout.kept[0, 2])
+    others = last_output + int(layout.kept[1, 2])
+
+    def save(state, floats):  # type: ignore[no-untyped-def]
+        if state[_MODEL] != tag:
+            return _NOT_RESET
+        arena, places = _arena(state), kept()
+        for part in range(parts):
+            place, count = places[3 * part + state[_PARITY]], places[3 * part + 2]
+            for i in range(count):
+                floats[i] = arena[place + i]
+            floats = at(floats, count)
+        return _DONE
+
+    def restore(state, floats):  # type: ignore[no-untyped-def]
+        if state[_MODEL] != tag:
+            return _NOT_RESET
+        for i in range(total):
+            no_output_yet = last_output <= i < others and floats[i] != floats[i]
+            if floats[i] - floats[i] != _ZERO and not no_output_yet:
+                return _BAD_STATE
+        arena, places = _arena(state), kept()
+        for part in range(parts):
+            place, count = places[3 * part + state[_PARITY]], places[3 * part + 2]
+            for i in range(count):
+                arena[place + i] = floats[i]
+            floats = at(floats, count)
+        return _DONE
+
+    return {"save": (save, _I32(INT32S, FLOATS)), "restore": (restore, _I32(INT32S, FLOATS))}
+
+
+def _testing(name: str, layout: Layout) -> Functions:
+    n_in, n_out, tests = layout.words[Handle.INPUT_SIZE], layout.words[Handle.OUTPUT_SIZE], len(layout.test_x)
+    last_output, tolerance = layout.words[Handle.LAST_OUTPUT], np.float32(layout.test_tolerance)
+    test_x, test_y = named_constant("test_x", FLOATS), named_constant("test_y", FLOATS)
+    step = external(f"{name}_step", _I32(FLOATS, FLOATS, INT32S))
+    reset = external(f"{name}_reset", _I32(INT32S))
+
+    def self_test(state):  # type: ignore[no-untyped-def]
+        status = reset(state)
+        if status != _DONE:
+            return status
+        y, xs, ys = at(_arena(state), last_output), test_x(), test_y()
+        for t in range(tests):
+            status = step(at(xs, t * n_in), y, state)
+            if status != _DONE:
+                return status
+            for i in range(n_out):
+                off = y[i] - ys[t * n_out + i]
+                if not (off <= tolerance and -off <= tolerance):
+                    return _FAILED
+        return reset(state)
+
+    return {"self_test": (self_test, _I32(INT32S))}

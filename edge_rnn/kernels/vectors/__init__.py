@@ -1,0 +1,1 @@
+"""Vector values in kernels: arithmetic, loads and stores, activations, random numbers."""

@@ -1,0 +1,1 @@
+"""Generation in compiled code: choice of the next symbol, and the loop that feeds it back."""

@@ -1,0 +1,163 @@
+"""How a loop gets at its source's samples, whichever thread reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from edge_rnn.loop.backoff import Backoff, spell_delay
+from edge_rnn.loop.input.hanging import Hanging
+from edge_rnn.loop.input.ring import Item
+from edge_rnn.loop.input.sample import fill
+from edge_rnn.loop.protocols import Array, SampleError, Source, SourceUnfit
+from edge_rnn.loop.report.journal import Journal
+from edge_rnn.loop.schedule import Kind
+from edge_rnn.loop.system.clock import Clock
+
+__all__ = ["DirectFeed", "Feed", "read"]
+
+_MANY = 1 << 62
+
+
+class Feed(Protocol):
+    """Samples for a loop."""
+
+    kind: Kind
+    state: str
+    """``"running"``, ``"failing"``, ``"retrying"``, ``"stalled"`` or ``"ended"``."""
+    failures: int
+    stalls: int
+    unfit: SourceUnfit | None
+    """Why the source was given up for good."""
+
+    @property
+    def dropped(self) -> int:
+        """How many samples were thrown away, or pushed out of the full ring."""
+
+    @property
+    def waiting(self) -> int:
+        """How many samples can be taken now."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether none is waiting and none will come."""
+
+    def start(self) -> None:
+        """Begin."""
+
+    def take(self, x: Array) -> Item | None:
+        """The next sample into ``x``; None if there turned out to be none."""
+
+    def discard(self, keep: int) -> None:
+        """Throw away all but the newest ``keep``."""
+
+    def wait(self, seconds: float) -> None:
+        """Until there may be a sample, or the time is over."""
+
+    def watch(self, now_ns: int) -> None:
+        """Look whether the source has been silent for too long, and see to it."""
+
+    def close(self) -> None:
+        """Let go of the source."""
+
+
+class DirectFeed:
+    """A source that does not wait, read in the loop's thread.
+
+    Parameters
+    ----------
+    source
+        The source.
+    make
+        Makes another one after a failure; None if there is no way to.
+    """
+
+    def __init__(self, source: Source, make: Callable[[], Source] | None, clock: Clock, journal: Journal) -> None:
+        self.kind: Kind = "polled" if getattr(source, "live", True) else "stored"
+        self._source: Source | None = source
+        self._make = make
+        self._clock = clock
+        self._journal = journal
+        self._backoff = Backoff()
+        self._hanging = Hanging()
+        self._retry_ns = 0
+        self._ended = False
+        self.state = "running"
+        self.failures = 0
+        self.stalls = 0
+        self.unfit: SourceUnfit | None = None
+
+    @property
+    def dropped(self) -> int:
+        return 0
+
+    @property
+    def waiting(self) -> int:
+        return 0 if self._ended or (self._retry_ns and self._clock.now_ns() < self._retry_ns) else _MANY
+
+    @property
+    def ended(self) -> bool:
+        return self._ended
+
+    def start(self) -> None:
+        """Nothing: the source is there."""
+
+    def take(self, x: Array) -> Item | None:
+        try:
+            if self._source is None:
+                assert self._make is not None
+                self._source = self._make()
+            value = read(self._source)
+            if value is None:
+                self._ended, self.state = True, "ended"
+                return None
+            t_s = fill(x, value)
+            problem = ""
+        except SourceUnfit as error:
+            self.unfit, self._ended, self.state = error, True, "ended"
+            return None
+        except SampleError as bad:
+            t_s, problem = float("nan"), str(bad)
+        except Exception as error:
+            self._failed(error)
+            return None
+        if self._retry_ns:
+            self._journal.tell("source back", "the source is back.")
+            self._retry_ns, self.state = 0, "running"
+            self._backoff.succeeded()
+        return Item(problem, t_s, self._clock.elapsed_ns())
+
+    def discard(self, keep: int) -> None:
+        """Nothing: none is waiting."""
+
+    def wait(self, seconds: float) -> None:
+        if not self.waiting:
+            self._clock.sleep(seconds)
+
+    def watch(self, now_ns: int) -> None:
+        """Nothing: whoever reads it waits for it."""
+
+    def close(self) -> None:
+        self._hanging.close(self._source)
+
+    def _failed(self, error: Exception) -> None:
+        self.failures += 1
+        delay_s = self._backoff.failed()
+        self._retry_ns = self._clock.now_ns() + int(1e9 * delay_s)
+        self.state = "failing"
+        self._journal.tell("source", f"the source failed: {_spell(error)}; it is tried again {spell_delay(delay_s)}.")
+        if self._make is not None and not self._hanging.full:
+            self._hanging.close(self._source)
+            self._source = None
+
+
+def read(source: Source) -> Any:
+    """What the source has next; an iterator's way to say that this was all counts as None."""
+    try:
+        return source.read()
+    except StopIteration:
+        return None
+
+
+def _spell(error: Exception) -> str:
+    return str(error).rstrip(".") or type(error).__name__

@@ -1,0 +1,1 @@
+"""Persistence of a loop: snapshot files, the thread that writes them, periodic chores."""

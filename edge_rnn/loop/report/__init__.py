@@ -1,0 +1,1 @@
+"""Reports of a loop: counters, latency histogram, journal, status file."""

@@ -1,0 +1,1 @@
+"""Quantization: calibration, rounding, and the search for the cheapest format of each matrix."""

@@ -1,0 +1,281 @@
+"""Quantization: a model's matrices in smaller formats, each in its own.
+
+A format is spelled ``"float32"``, ``"float16"``, ``"int8"``, ``"w8a8"``, ``"int4"``, ``"sparse:0.75"`` (the share of
+columns that are dropped) or ``"rank:16"``; see :mod:`edge_rnn.formats` for what is stored and
+:mod:`edge_rnn.quantization.rounding` for how it is chosen. Biases, scalings and states stay float32.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from edge_rnn.errors import InputError
+from edge_rnn.formats import W8A8, Matrix, Sparse, format_of
+from edge_rnn.layers import Layer, Weight
+from edge_rnn.model import Model
+from edge_rnn.quantization import rounding
+from edge_rnn.quantization.calibration import JUDGED_STEPS, Calibration, calibrate, drift
+from edge_rnn.spelling import counted
+
+__all__ = ["JUDGED_STEPS", "Calibration", "calibrate", "dequantize", "drift", "matrices", "quantize", "spelled"]
+
+Array = NDArray[np.float32]
+Wide = NDArray[np.float64]
+
+_SPELLING = re.compile(r"(?P<name>float32|float16|int8|w8a8|int4)|sparse:(?P<zeros>0?\.\d+)|rank:(?P<rank>[1-9]\d*)")
+
+
+def matrices(model: Model) -> dict[str, Weight]:
+    """The matrices of a model by ``"layer.field"``: ``{"gru1.weight_ih": …}``, in the order of the layers."""
+    return {f"{layer.name}.{name}": getattr(layer, name) for layer in model.layers for name in layer.matrices}
+
+
+def spelled(matrix: Weight) -> str:
+    """A matrix's format as :func:`quantize` takes it."""
+    name = format_of(matrix)
+    if name == "sparse":
+        return f"sparse:{1 - matrix.multiply_adds / matrix.size:.6g}"  # type: ignore[union-attr]
+    return f"rank:{matrix.left.shape[1]}" if name == "rank" else name  # type: ignore[union-attr]
+
+
+def quantize(
+    model: Model, formats: str | Mapping[str, str] = "int8", *, calibration: ArrayLike | Calibration | None = None
+) -> Model:
+    """The model with its matrices in other formats.
+
+    Parameters
+    ----------
+    formats
+        One format for all matrices, or formats by matrix (``"gru1.weight_hh"``) or layer (``"gru1"``); what is not
+        named stays as it is.
+    calibration
+        ``(time, input_size)``: a recording, in the sensor's units, by which weights are rounded so that what they meet
+        there comes out best: of several ways the one that is nearest to the model over 10,000 steps with state carried.
+        All of it counts, see :func:`~edge_rnn.quantization.calibration.calibrate`; what that made will do too. Without
+        one, weights are rounded for their own sake.
+
+    Returns
+    -------
+    Model
+        Everything else as before, but that a recording may change biases, which stay float32. The same arguments give
+        the same bytes.
+
+    Raises
+    ------
+    InputError
+        A format or name is unknown, a matrix does not take its format or is in another one already (quantize the
+        float32 model), or the recording does not fit, or was calibrated for another model.
+    """
+    if not isinstance(model, Model):
+        raise InputError(f"quantize got {type(model).__name__}, expected a Model: edge_rnn.load(path) reads one.")
+    wanted = _wanted(model, formats)
+    if calibration is not None and not isinstance(calibration, Calibration):
+        calibration = calibrate(model, calibration)
+    if calibration is None:
+        return _quantized(model, wanted, None, _Way())
+    if calibration.fingerprint != model.fingerprint:
+        raise InputError(f"quantize got the calibration of another model; make one by calibrate({model!r}, recording).")
+    ways: dict[tuple[Any, ...], _Way] = {}
+    for way in _WAYS:  # two that differ in nothing that matters for these formats give the same matrices
+        ways.setdefault(tuple(_keys(model, wanted, way)), way)
+    made = [_quantized(model, wanted, calibration, way) for way in ways.values()]
+    return made[0] if len(made) == 1 else min(made, key=calibration.yardstick.drift)
+
+
+def dequantize(model: Model) -> Model:
+    """The model with every matrix as the float32 array that it stands for; itself where all are."""
+    if not any(layer.formats for layer in model.layers):
+        return model
+    layers: list[Layer] = []
+    for layer in model.layers:
+        dense: dict[str, Any] = {name: matrix.dense() for name, matrix in layer.formats.items()}
+        layers.append(replace(layer, **dense) if dense else layer)
+    return replace_layers(model, layers)
+
+
+def _wanted(model: Model, formats: str | Mapping[str, str]) -> dict[str, str]:
+    """Formats by ``"layer.field"``, for those matrices that are named, each found to be a format."""
+    known = matrices(model)
+    if isinstance(formats, str):
+        formats = dict.fromkeys(known, formats)
+    if not isinstance(formats, Mapping):
+        raise InputError(f"quantize got {formats!r} as formats, expected a format or formats by matrix.")
+    by_layer = {layer.name: [f"{layer.name}.{name}" for name in layer.matrices] for layer in model.layers}
+    wanted: dict[str, str] = {}
+    for name, format_ in formats.items():
+        if not isinstance(format_, str) or not _SPELLING.fullmatch(format_):
+            raise InputError(
+                f"quantize got the format {format_!r} for {name!r}, expected float32, float16, int8, w8a8, int4, "
+                f"sparse:SHARE (0 < SHARE < 1) or rank:NUMBER."
+            )
+        names = [name] if name in known else by_layer.get(name, [])
+        if not names:
+            raise InputError(f"quantize got the matrix {name!r}, expected one of {', '.join(known)}, or a layer.")
+        wanted |= dict.fromkeys(names, format_)
+    return wanted
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """How a recording is made use of.
+
+    Parameters
+    ----------
+    feedback
+        See :func:`edge_rnn.quantization.rounding.int8`.
+    biases
+        Whether what rounding changes on average is taken back by the bias [1]_; what is left to mind is how vectors
+        vary.
+    ranges
+        Whether hidden states of ``w8a8`` are given the range that they have in the recording.
+
+    References
+    ----------
+    .. [1] M. Nagel et al., "Data-free quantization through weight equalization and bias correction", ICCV 2019,
+       arXiv:1906.04721, section 4.2.
+    """
+
+    feedback: bool = False
+    biases: bool = False
+    ranges: bool = False
+
+
+_WAYS = tuple(_Way(*choice) for choice in product((False, True), repeat=3))
+
+
+_FED_BACK = ("int8", "w8a8", "int4")
+
+
+def _key(layer: Layer, name: str, format_: str, way: _Way) -> tuple[str, str, _Way]:
+    """What a matrix in a format hangs on, given a recording: of a way that alone which makes a difference to it."""
+    own = _Way(
+        way.feedback and format_ in _FED_BACK,
+        way.biases and getattr(layer, name.replace("weight", "bias")) is not None,
+        way.ranges and format_ == "w8a8" and name == "weight_hh",
+    )
+    return f"{layer.name}.{name}", format_, own
+
+
+def _keys(model: Model, wanted: Mapping[str, str], way: _Way) -> Iterator[tuple[str, str, _Way]]:
+    for layer in model.layers:
+        for name in layer.matrices:
+            format_ = wanted.get(f"{layer.name}.{name}", "float32")
+            if format_ != "float32":
+                yield _key(layer, name, format_, way)
+
+
+def _quantized(model: Model, wanted: Mapping[str, str], calibration: Calibration | None, way: _Way) -> Model:
+    layers: list[Layer] = []
+    for layer in model.layers:
+        made: dict[str, Any] = {}
+        for name in layer.matrices:
+            full, matrix = f"{layer.name}.{name}", getattr(layer, name)
+            format_ = wanted.get(full, "float32")
+            if isinstance(matrix, Matrix):
+                if full in wanted and not _is_in(matrix, format_):
+                    raise InputError(
+                        f"quantize got {full} as {spelled(matrix)} already, expected float32; quantize the model that "
+                        f"it was made from, or dequantize(model) first."
+                    )
+            elif format_ != "float32" and calibration is None:
+                made |= _formatted(layer, name, format_, None, way)
+            elif format_ != "float32" and calibration is not None:
+                key = _key(layer, name, format_, way)
+                if key not in calibration.rounded:
+                    calibration.rounded[key] = _formatted(layer, name, format_, calibration, key[2])
+                made |= calibration.rounded[key]
+        layers.append(replace(layer, **made) if made else layer)
+    return replace_layers(model, layers)
+
+
+def _formatted(layer: Layer, name: str, format_: str, calibration: Calibration | None, way: _Way) -> dict[str, Any]:
+    """A layer's matrix in a format, and the bias that goes with it where that changes; by field name."""
+    matrix, bias_name = np.asarray(getattr(layer, name)), name.replace("weight", "bias")
+    meets = None if calibration is None else calibration.meets[f"{layer.name}.{name}"]
+    moments = None if meets is None else meets.moving if way.biases else meets.moments
+    scale = limit = None
+    if calibration is not None and format_ in _FED_BACK:
+        kind: Literal["int8", "int4"] = "int4" if format_ == "int4" else "int8"
+        key = (layer.name, name, kind, way.biases)
+        if key not in calibration.rounded:
+            calibration.rounded[key] = rounding.scales(matrix, moments, kind)
+        scale = calibration.rounded[key]
+    if way.ranges and meets is not None and meets.some is not None:
+        limit = rounding.input_range(meets.some.astype(np.float64), 127)
+    try:
+        made = _made(matrix, format_, len(getattr(layer, "gates", "y")), moments, way.feedback, scale, limit)
+    except InputError as error:
+        raise InputError(f"quantize of {layer.name}.{name}: {error}") from None
+    if meets is None or not way.biases:
+        return {name: made}
+    change = (matrix.astype(np.float64) - made.dense()) @ meets.mean
+    if name == "weight_hh" and getattr(layer, "reset_after", True) is False:
+        change[-matrix.shape[1] :] = 0  # the candidate sees r * h instead
+    return {name: made, bias_name: (getattr(layer, bias_name) + change).astype(np.float32)}
+
+
+def _made(
+    matrix: Array,
+    format_: str,
+    gates: int,
+    moments: Wide | None,
+    feedback: bool,
+    scale: Wide | None,
+    limit: float | None,
+) -> Matrix:
+    if format_ == "float16":
+        return rounding.float16(matrix)
+    if format_ == "int8":
+        return rounding.int8(matrix, moments, feedback=feedback, scale=scale)
+    if format_ == "w8a8":
+        made = rounding.int8(matrix, moments, feedback=feedback, scale=scale)
+        return W8A8(made.values, made.scale, limit)
+    if format_ == "int4":
+        return rounding.int4(matrix, moments, feedback=feedback, scale=scale)
+    if format_.startswith("sparse"):
+        columns, share = matrix.shape[1], float(format_.removeprefix("sparse:"))
+        if kept_columns(columns, share) == columns:
+            raise InputError(f"{format_} leaves out none of {counted(columns, 'column')}, expected a larger share.")
+        return rounding.sparse(matrix, gates, kept_columns(columns, share), moments)
+    return _low_rank(matrix, int(format_.removeprefix("rank:")), moments)
+
+
+def _is_in(matrix: Matrix, format_: str) -> bool:
+    """Whether a matrix is what quantizing to a format would make of its like."""
+    if isinstance(matrix, Sparse) and format_.startswith("sparse"):
+        return int(matrix.index.shape[1]) == kept_columns(matrix.columns, float(format_.removeprefix("sparse:")))
+    return spelled(matrix) == format_
+
+
+def kept_columns(columns: int, share: float) -> int:
+    """How many columns are left when a share is left out; at least one."""
+    return max(1, round(columns * (1 - share)))
+
+
+def _low_rank(matrix: Array, rank: int, moments: Wide | None) -> Matrix:
+    rows, columns = matrix.shape
+    if rank * (rows + columns) >= rows * columns:
+        most = (rows * columns - 1) // (rows + columns)
+        raise InputError(f"rank:{rank} saves nothing for {rows} x {columns}, expected {most} at most.")
+    return rounding.low_rank(matrix, rank, moments)
+
+
+def replace_layers(model: Model, layers: list[Layer]) -> Model:
+    """The model with other layers in place of its own, all else as it was."""
+    return Model(
+        layers,
+        name=model.name,
+        labels=model.labels,
+        sample_rate_hz=model.sample_rate_hz,
+        input_names=model.input_names,
+        input_units=model.input_units,
+        input_size=model.input_size,
+        vocabulary=model.vocabulary,
+    )

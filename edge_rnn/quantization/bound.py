@@ -1,0 +1,117 @@
+"""What a choice of formats is held against: a bound, and how far a model is from the float32 one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from edge_rnn.errors import InputError
+from edge_rnn.model import Model
+from edge_rnn.quantization.apply import JUDGED_STEPS, Calibration
+from edge_rnn.quantization.trials import Trial
+from edge_rnn.streams.stream import Stream
+
+__all__ = ["Bound", "Judge", "make_judge"]
+
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """What a trial has to keep; None for what does not matter.
+
+    Parameters
+    ----------
+    max_error, min_accuracy, max_bytes
+        See :class:`edge_rnn.quantization.trials.Trial`.
+    """
+
+    max_error: float | None
+    min_accuracy: float | None
+    max_bytes: int | None
+
+    def check(self, has_accuracy: bool) -> None:
+        """Raise InputError where nothing is asked for, or what cannot be told."""
+        given = {"max_error": self.max_error, "min_accuracy": self.min_accuracy, "max_bytes": self.max_bytes}
+        if all(value is None for value in given.values()):
+            raise InputError("shrink got no bound, expected max_error, min_accuracy or max_bytes.")
+        for name, value in given.items():
+            if value is not None and not (isinstance(value, (int, float, np.number)) and 0 <= value < float("inf")):
+                raise InputError(f"shrink got {name} = {value!r}, expected a number, zero or more.")
+        if self.min_accuracy is not None and not has_accuracy:
+            raise InputError("shrink got min_accuracy without labels or a metric, which it is measured by.")
+
+    def kept_by(self, trial: Trial) -> bool:
+        """Whether a trial keeps all of it."""
+        return (
+            (self.max_error is None or trial.error <= self.max_error)
+            and (self.min_accuracy is None or (trial.accuracy is not None and trial.accuracy >= self.min_accuracy))
+            and (self.max_bytes is None or trial.nbytes <= self.max_bytes)
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Judge:
+    """How far a model is from the float32 one, and how right it is.
+
+    Parameters
+    ----------
+    xs
+        ``(time, input_size)``: the recording.
+    repeated
+        The same again and again, 10,000 steps or more.
+    ys
+        ``(steps, output_size)`` float64: what the float32 model makes of that.
+    accuracy_of
+        ``accuracy_of(ys) -> number`` of outputs on the recording; None where nobody tells.
+    """
+
+    xs: Array
+    repeated: Array
+    ys: NDArray[np.float64]
+    accuracy_of: Callable[[Array], float] | None
+
+    def error(self, model: Model) -> float:
+        """Root mean square of the difference of outputs, over that of the float32 model's own."""
+        off = Stream(model).run(self.repeated).astype(np.float64) - self.ys
+        own = float(np.square(self.ys).sum())
+        return float(np.sqrt(np.square(off).sum() / own)) if own > 0 else float(np.sqrt(np.square(off).mean()))
+
+    def accuracy(self, model: Model) -> float | None:
+        """What labels or metric say of a model."""
+        return None if self.accuracy_of is None else float(self.accuracy_of(Stream(model).run(self.xs)))
+
+
+def make_judge(
+    model: Model, calibration: Calibration, labels: ArrayLike | None, metric: Callable[[Array], float] | None
+) -> Judge:
+    """The judge of a model, by the labels or the metric of a recording.
+
+    Raises
+    ------
+    InputError
+        Labels do not fit, or there is a metric too.
+    """
+    xs = calibration.xs
+    repeated = np.ascontiguousarray(np.resize(xs, (max(JUDGED_STEPS, len(xs)), xs.shape[1])))
+    if labels is not None and metric is not None:
+        raise InputError("shrink got labels and a metric, expected one of them.")
+    accuracy_of = metric
+    if labels is not None:
+        truth = np.asarray(labels)
+        if truth.shape != (len(xs),) or truth.dtype.kind not in "iu":
+            raise InputError(f"shrink got labels {truth.dtype} {truth.shape}, expected ({len(xs)},) int, one a sample.")
+        if len(truth) and not (truth.min() >= 0 and truth.max() < model.output_size):
+            raise InputError(
+                f"shrink got labels from {truth.min()} to {truth.max()}, expected 0 to {model.output_size - 1}, the "
+                f"places of the model's outputs."
+            )
+
+        def share(ys: Array) -> float:
+            return float(np.mean(ys.argmax(axis=1) == truth))
+
+        accuracy_of = share
+    return Judge(xs, repeated, Stream(model).run(repeated).astype(np.float64), accuracy_of)

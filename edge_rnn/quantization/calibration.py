@@ -1,0 +1,303 @@
+"""What the matrices of a model meet in a recording, and how far another model comes from it over the same samples.
+
+The recording goes through the compiled model block by block. What is kept of it has a size that the model decides, not
+the recording: sums and sums of products of what each matrix is multiplied with, a share of the hidden states, and what
+the model puts out over the 10,000 steps by which ways of rounding are compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from edge_rnn.arrays import float32_array
+from edge_rnn.errors import InputError
+from edge_rnn.layers import Layer, Recurrent, Standardize
+from edge_rnn.model import Model
+from edge_rnn.recordings.stretches import spread
+from edge_rnn.streams.stream import Stream
+
+__all__ = ["JUDGED_STEPS", "Calibration", "Meets", "Yardstick", "calibrate", "drift"]
+
+Array = NDArray[np.float32]
+Wide = NDArray[np.float64]
+
+JUDGED_STEPS = 10_000
+"""Steps, state carried, over which two ways of rounding are compared: the recording again and again where it is
+shorter, stretches out of all of it where it is longer."""
+
+_TRACED_WORK = 3 * 10**10
+"""Multiply-adds at most that a pass through the recording may take, some seconds: of more, stretches are taken."""
+
+_LEAST_TRACED = 10_000
+"""Steps that are taken whatever the work is."""
+
+_KEPT_VALUES = 1 << 22
+"""Numbers at most of a layer's hidden states that are kept one by one."""
+
+_BLOCK_FLOATS = 1 << 18
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Meets:
+    """What a matrix ``(R, K)`` is multiplied with.
+
+    Parameters
+    ----------
+    mean
+        ``(K,)`` float64.
+    moving
+        ``(K, K)`` float64: mean of the products of how far two values are from their means.
+    some
+        ``(n, K)`` float32: some of the vectors, spread over the recording, the one with the largest value among them;
+        None but for hidden states.
+    """
+
+    mean: Wide
+    moving: Wide
+    some: Array | None
+
+    @property
+    def moments(self) -> Wide:
+        """``(K, K)`` float64: mean of the products of two values."""
+        return np.asarray(self.moving + np.outer(self.mean, self.mean))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Yardstick:
+    """What a model makes of some samples, to hold others against it.
+
+    Parameters
+    ----------
+    rows
+        ``(steps, input_size)`` float32.
+    ys
+        ``(steps, output_size)`` float32.
+    state
+        After the last of them.
+    """
+
+    rows: Array
+    ys: Array
+    state: Mapping[str, Array]
+
+    @classmethod
+    def of(cls, model: Model, rows: Array) -> Yardstick:
+        """The yardstick that a model is."""
+        stream = Stream(model)
+        return cls(rows, stream.run(rows), stream.state)
+
+    def drift(self, other: Model) -> float:
+        """Root mean square of the difference of outputs and end states, over that of the model's own."""
+        stream = Stream(other)
+        pairs = [(stream.run(self.rows), self.ys)] + [(stream.state[name], mine) for name, mine in self.state.items()]
+        off = own = 0.0
+        for theirs, mine in pairs:
+            off += float(np.square(theirs.astype(np.float64) - mine).sum())
+            own += float(np.square(mine.astype(np.float64)).sum())
+        return float(np.sqrt(off / own)) if own > 0 else float(np.sqrt(off))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Calibration:
+    """What a model's matrices meet in a recording.
+
+    Parameters
+    ----------
+    fingerprint
+        Of the model.
+    xs
+        ``(time, input_size)`` float32: the recording.
+    meets
+        By ``"layer.field"``: what each matrix is multiplied with.
+    yardstick
+        The model over 10,000 steps of the recording.
+    rounded
+        What has been made of matrices by it so far: the same one is asked for again and again in a search.
+    """
+
+    fingerprint: str
+    xs: Array
+    meets: Mapping[str, Meets]
+    yardstick: Yardstick
+    rounded: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
+
+
+def calibrate(model: Model, recording: ArrayLike) -> Calibration:
+    """Run a recording through the model and note what each matrix meets.
+
+    Parameters
+    ----------
+    recording
+        ``(time, input_size)``, in the sensor's units; one sequence. All of it counts, from the first sample to the
+        last. Where that would take more than 3e10 multiply-adds, stretches of 1000 samples are taken instead, half of
+        them spread over time and half over what is loud (:mod:`edge_rnn.recordings.stretches`).
+
+    Raises
+    ------
+    InputError
+        The recording is empty, has another number of channels, or holds a value that is not finite; or the model's
+        values leave the range of float32 on it.
+    """
+    xs = _checked(model, recording)
+    steps = max(_LEAST_TRACED, _TRACED_WORK // max(1, _work(model)))
+    meets = _traced(model, spread(xs, steps))
+    rows = spread(xs, JUDGED_STEPS)
+    return Calibration(model.fingerprint, xs, meets, Yardstick.of(model, _repeated(rows, JUDGED_STEPS)))
+
+
+def drift(model: Model, other: Model, xs: Array, steps: int = JUDGED_STEPS) -> float:
+    """Root mean square of the difference of outputs and states, over that of the model's own; state carried.
+
+    ``xs`` is repeated until there are as many steps; all outputs count, and the states in the end.
+    """
+    return Yardstick.of(model, _repeated(xs, steps)).drift(other)
+
+
+def _repeated(xs: Array, steps: int) -> Array:
+    return xs if len(xs) >= steps else np.ascontiguousarray(np.resize(xs, (steps, xs.shape[1])))
+
+
+def _checked(model: Model, recording: ArrayLike) -> Array:
+    xs = float32_array("calibration", "recording", recording)
+    if xs.ndim != 2 or xs.shape[1] != model.input_size:
+        raise InputError(
+            f"calibration got shape {xs.shape}, expected (time, {model.input_size}), a row for each sample."
+        )
+    if not len(xs):
+        raise InputError("calibration got no samples, expected some seconds of what the sensor delivers.")
+    if not np.isfinite(xs).all():
+        t, channel = (int(i) for i in np.argwhere(~np.isfinite(xs))[0])
+        raise InputError(
+            f"calibration got {xs[t, channel]} in sample {t}, channel {channel}; expected finite values: leave such "
+            f"samples out."
+        )
+    return xs
+
+
+def _work(model: Model) -> int:
+    """Multiply-adds for each sample: of a step, and of the sums of products."""
+    shapes: list[tuple[int, int]] = [getattr(layer, name).shape for layer in model.layers for name in layer.matrices]
+    return model.multiply_adds + sum(columns**2 for _, columns in shapes)
+
+
+def _traced(model: Model, xs: Array) -> dict[str, Meets]:
+    """What each matrix meets, over all samples from the start on, state carried."""
+    reading = {layer.name: reads for layer, reads in zip(model.layers, model.sources, strict=True) if layer.matrices}
+    recurrent = [place for place, layer in enumerate(model.layers) if isinstance(layer, Recurrent)]
+    # The last row waits: a recurrent matrix meets all but that, a layer that reads the same meets it too.
+    sums = {reads: _Sums() for reads in {*reading.values(), *((place,) for place in recurrent)}}
+    kept = {place: _Kept(len(xs), model.output_sizes[place]) for place in recurrent}
+    waiting: list[Array] = []
+    for values in _values(model, xs):
+        if waiting:
+            values = [np.concatenate([last, block]) for last, block in zip(waiting, values, strict=True)]
+        waiting = [block[-1:] for block in values]
+        for reads, own in sums.items():
+            own.add(np.concatenate([values[place][:-1] for place in reads], axis=1))
+        for place in recurrent:
+            kept[place].add(values[place][:-1])
+    found = {}
+    for place, (layer, reads) in enumerate(zip(model.layers, model.sources, strict=True)):
+        for name in layer.matrices:
+            is_state = name == "weight_hh"
+            last = _first(layer) if is_state else np.concatenate([waiting[each] for each in reads], axis=1)
+            some = kept[place].found(last) if is_state else None
+            found[f"{layer.name}.{name}"] = sums[(place,) if is_state else reads].and_then(last).found(some)
+    return found
+
+
+def _first(layer: Layer) -> Array:
+    return np.asarray(layer.initial_state["h"], np.float32)[None]
+
+
+def _values(model: Model, xs: Array) -> Iterator[list[Array]]:
+    """What each layer puts out and, last, the samples (so that -1 is their place), block by block."""
+    size = sum(model.output_sizes)
+    zeros, ones = np.zeros(size, np.float32), np.ones(size, np.float32)
+    everything = Standardize(zeros, ones, inputs=tuple(layer.name for layer in model.layers))
+    stream = Stream(Model([*model.layers, everything], input_size=model.input_size))
+    length = max(64, _BLOCK_FLOATS // (size + model.input_size))
+    ends = np.cumsum(model.output_sizes)[:-1]
+    for start in range(0, len(xs), length):
+        block = xs[start : start + length]
+        try:
+            outputs = stream.run(block)
+        except InputError:
+            raise InputError(
+                f"calibration: the values of {model!r} leave the range of float32 between samples {start} and "
+                f"{start + len(block)}; expected a recording of what the model is for."
+            ) from None
+        yield [*np.split(outputs, ends, axis=1), block]
+
+
+@dataclass(slots=True)
+class _Sums:
+    """Sums of vectors and of their products, each less the first vector: large means take no digits away."""
+
+    count: int = 0
+    origin: Any = None
+    sums: Any = None
+    products: Any = None
+
+    def add(self, rows: Array) -> None:
+        if not len(rows):
+            return
+        if self.origin is None:
+            size = rows.shape[1]
+            self.origin, self.sums, self.products = rows[0].astype(np.float64), np.zeros(size), np.zeros((size, size))
+        off = rows - self.origin
+        self.count += len(off)
+        self.sums += off.sum(axis=0)
+        self.products += off.T @ off
+
+    def and_then(self, rows: Array) -> _Sums:
+        """The same with some more vectors."""
+        if self.origin is None:
+            found = _Sums()
+        else:
+            found = _Sums(self.count, self.origin, self.sums.copy(), self.products.copy())
+        found.add(rows)
+        return found
+
+    def found(self, some: Array | None) -> Meets:
+        mean = self.sums / self.count
+        return Meets(self.origin + mean, self.products / self.count - np.outer(mean, mean), some)
+
+
+@dataclass(slots=True)
+class _Kept:
+    """Some of very many vectors: one from each equal part of them, and the one with the largest value."""
+
+    steps: int
+    size: int
+    seen: int = 0
+    rows: list[Array] = field(default_factory=list)
+    largest: Any = None
+    places: Any = None
+
+    def __post_init__(self) -> None:
+        most = max(1, _KEPT_VALUES // self.size)
+        bounds = np.linspace(0, self.steps, min(self.steps, most) + 1).astype(np.int64)
+        inside = np.random.default_rng(0).random(len(bounds) - 1)  # no period of the recording is in step with it
+        self.places = bounds[:-1] + (inside * np.diff(bounds)).astype(np.int64)
+
+    def add(self, rows: Array) -> None:
+        if not len(rows):
+            return
+        first, end = np.searchsorted(self.places, (self.seen, self.seen + len(rows)))
+        self.rows.append(rows[self.places[first:end] - self.seen])
+        self.seen += len(rows)
+        row = rows[np.abs(rows).max(axis=1).argmax()]
+        if self.largest is None or np.abs(row).max() > np.abs(self.largest).max():
+            self.largest = row.copy()
+
+    def found(self, more: Array) -> Array:
+        rows = np.concatenate([*self.rows, more])
+        if self.largest is None or np.abs(self.largest).max() <= np.abs(rows).max():
+            return rows
+        return np.concatenate([rows, self.largest[None]])

@@ -1,0 +1,231 @@
+"""Columns of samples, found by a header's names or by what the user says, whatever their order."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from edge_rnn.errors import InputError
+from edge_rnn.recordings.times import UNITS, names_a_time
+from edge_rnn.recordings.units import check_units, unit_of
+
+__all__ = ["Columns", "HeaderError", "LineError", "Places", "Wanted"]
+
+
+class LineError(Exception):
+    """A line that holds no sample: the reason, in words."""
+
+
+class HeaderError(LineError):
+    """Names of columns that are not the model's, in words: no line below them can be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Places in a line, from 0.
+
+    Parameters
+    ----------
+    values
+        Of the sample's numbers, in the model's order.
+    time, name
+        Of the time, and what its column is called; None and empty for none.
+    asked
+        Whether the user asked for the time.
+    """
+
+    values: tuple[int, ...]
+    time: int | None
+    name: str
+    asked: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Numbers that a model reads, and what the user says of the input.
+
+    Parameters
+    ----------
+    size
+        Numbers in a sample.
+    names, units
+        What the model calls its inputs, and their units; each may be empty.
+    columns
+        The columns that are meant, in the model's order: names in the header, or places from 1. Empty to find them by
+        ``names``.
+    time
+        The column that holds the time: ``NAME``, or its place from 1, and maybe its unit: ``NAME,ms``. Empty for none.
+
+    Raises
+    ------
+    InputError
+        ``columns`` are not ``size``, or the unit is none.
+    """
+
+    size: int
+    names: tuple[str, ...] = ()
+    units: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+    time: str = ""
+
+    def __post_init__(self) -> None:
+        if self.columns and len(self.columns) != self.size:
+            raise InputError(
+                f"columns={','.join(self.columns)} are {len(self.columns)}, but the model reads {self.size}"
+                f"{_listed(self.names)}; give one for each, in the model's order."
+            )
+        if "," in self.time and self.time_unit not in (*UNITS, "iso"):
+            raise InputError(
+                f"time={self.time} has the unit {self.time_unit!r}, expected one of {', '.join(UNITS)}, iso."
+            )
+
+    @property
+    def time_name(self) -> str:
+        """The time's column without its unit."""
+        return self.time.rpartition(",")[0] if "," in self.time else self.time
+
+    @property
+    def time_unit(self) -> str:
+        """The unit that was said; empty for none."""
+        return self.time.rpartition(",")[2].strip() if "," in self.time else ""
+
+
+class Columns:
+    """Places of what is wanted."""
+
+    def __init__(self, wanted: Wanted) -> None:
+        self._wanted = wanted
+
+    def has_all(self, header: Sequence[str]) -> bool:
+        """True for a line that has all of the names that are looked for, and so can be nothing but a header."""
+        names = [each for each in self._wanted.columns or self._wanted.names if not _is_place(each)]
+        return bool(names) and all(_find(header, name) for name in names)
+
+    def of_header(self, header: Sequence[str]) -> Places:
+        """Places by a header's names.
+
+        Raises
+        ------
+        HeaderError
+            A name is missing or there more than once, or a unit is another one.
+        """
+        wanted = self._wanted
+        time, asked = self._time(header)
+        names = wanted.columns or wanted.names
+        if names:
+            values = [self._place(header, name) for name in names]
+        else:
+            values = [place for place, name in enumerate(header) if place != time and (name or not asked)]
+            if len(values) != wanted.size:
+                raise HeaderError(
+                    f"its header has {len(values)} columns ({', '.join(header)}), but the model reads {wanted.size}; "
+                    f"{_REMEDY}"
+                )
+        units = [_name_and_unit(header[place], names[i] if names else "")[1] for i, place in enumerate(values)]
+        problem = check_units(units, wanted.units, wanted.names, "the header", _CONVERT)
+        if problem:
+            raise HeaderError(problem.rstrip("."))
+        return Places(tuple(values), time, "" if time is None else header[time], asked)
+
+    def of_width(self, width: int) -> Places:
+        """Places in lines without a header.
+
+        Raises
+        ------
+        HeaderError
+            They are to be found by names.
+        LineError
+            Another number of columns is wanted.
+        """
+        wanted = self._wanted
+        named = [each for each in (*wanted.columns, *filter(None, [wanted.time_name])) if not _is_place(each)]
+        if named:
+            raise HeaderError(
+                f"there is no header that names a column {named[0]}; give places instead, from 1: "
+                f"columns={_counted(wanted.size)}"
+            )
+        time = int(wanted.time_name) - 1 if wanted.time_name else None
+        chosen = [int(each) - 1 for each in wanted.columns] or [each for each in range(width) if each != time]
+        if len(chosen) != wanted.size:
+            expected = f"{wanted.size + (time is not None)}{_listed(wanted.names)}"
+            remedy = f"; columns={_counted(wanted.size)} takes the first" if len(chosen) > wanted.size else ""
+            raise LineError(f"it has {width} values, expected {expected}{remedy}")
+        if max([*chosen, time or 0]) >= width:
+            raise LineError(f"it has {width} values, expected {max([*chosen, time or 0]) + 1} or more")
+        return Places(tuple(chosen), time, "", time is not None)
+
+    def _place(self, header: Sequence[str], name: str) -> int:
+        if _is_place(name) and self._wanted.columns and not _find(header, name):
+            if int(name) > len(header):
+                raise HeaderError(f"its header has {len(header)} columns ({', '.join(header)}), none at place {name}")
+            return int(name) - 1
+        found = _find(header, name)
+        if len(found) == 1:
+            return found[0]
+        names = self._wanted.columns or self._wanted.names
+        wrong = [each for each in names if len(_find(header, each)) != 1]
+        twice = [each for each in wrong if _find(header, each)]
+        missing = [each for each in wrong if each not in twice]
+        why = " and ".join(
+            f"{', '.join(found)} {what}" for found, what in ((missing, "missing"), (twice, "more than once")) if found
+        )
+        who = "columns= says" if self._wanted.columns else "the model reads"
+        raise HeaderError(
+            f"its header has the columns {', '.join(header)}, but {who} {', '.join(names)}: {why}; {_REMEDY}"
+        )
+
+    def _time(self, header: Sequence[str]) -> tuple[int | None, bool]:
+        """Place of the time, and whether it was asked for; else of the one column that is called as times are."""
+        name = self._wanted.time_name
+        if name:
+            found = _find(header, name) or ([int(name) - 1] if _is_place(name) and int(name) <= len(header) else [])
+            if len(found) != 1:
+                why = "more than once" if found else "missing"
+                raise HeaderError(f"its header has the columns {', '.join(header)}: the time's, {name}, is {why}")
+            return found[0], True
+        taken = {place for each in (*self._wanted.names, *self._wanted.columns) for place in _find(header, each)}
+        likely = [place for place, each in enumerate(header) if place not in taken and names_a_time(each)]
+        return (likely[0], False) if len(likely) == 1 and self._wanted.names else (None, False)
+
+
+_REMEDY = "columns=NAME,NAME says which are meant, in the model's order (--columns, or ?columns= of a source)"
+_CONVERT = "convert it, or rename the column if its unit is misspelled"
+
+
+def _find(header: Sequence[str], name: str) -> list[int]:
+    """Places of a name: spelled alike, else without regard to case, spaces, a unit in brackets or at the end."""
+    for spelled in (str.strip, _plain, lambda each: _name_and_unit(each, name)[0]):
+        key = _plain(name) if spelled is not str.strip else name.strip()
+        found = [place for place, each in enumerate(header) if each and spelled(each) == key]
+        if found:
+            return found
+    return []
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\s_-]+", "_", name.strip().casefold())
+
+
+def _name_and_unit(field: str, name: str) -> tuple[str, str]:
+    """A header's field as a plain name and a unit: ``ax [g]``, ``ax (m/s^2)``, ``ax_g`` where ``ax`` is wanted."""
+    found = re.fullmatch(r"(.*\S)\s*[\[({](.*)[\])}]", field.strip())
+    if found:
+        return _plain(found[1]), found[2].strip()
+    plain, wanted = _plain(field), _plain(name)
+    rest = plain.removeprefix(wanted + "_") if wanted else plain
+    if rest != plain and unit_of(rest):
+        return wanted, rest
+    return plain, ""
+
+
+def _is_place(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and 0 < int(text) < 10**6
+
+
+def _counted(size: int) -> str:
+    return ",".join(map(str, range(1, min(size, 9) + 1))) + ",…" * (size > 9)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return f" ({', '.join(names)})" if names else ""

@@ -1,0 +1,165 @@
+"""Recordings from files: samples, and what each belongs to where the file or another one tells."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_rnn.errors import FileError
+from edge_rnn.model import Model
+from edge_rnn.recordings.rate import RateMeter, check_rate
+from edge_rnn.recordings.sample_lines import LineParser
+from edge_rnn.recordings.samples import read_samples
+from edge_rnn.storage.file_kind import check_samples
+from edge_rnn.storage.numpy_files import RATE_NAMES, read_arrays
+
+__all__ = ["LabelledRecording", "read_recording"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LabelledRecording:
+    """A recording as one sequence.
+
+    Parameters
+    ----------
+    xs
+        ``(time, input_size)`` float32, in the sensor's units.
+    labels
+        ``(time,)`` intp: the output that each sample belongs to; None where nobody tells.
+    sample_rate_hz
+        None where it is unknown.
+    """
+
+    xs: NDArray[np.float32]
+    labels: NDArray[np.intp] | None
+    sample_rate_hz: float | None = None
+
+
+def read_recording(
+    path: Path, model: Model, labels: Path | None = None, *, any_rate: bool = False, resample: bool = False
+) -> LabelledRecording:
+    """Read a recording for a model.
+
+    Parameters
+    ----------
+    path
+        ``.npz`` with ``x`` ``(time, input_size)`` and perhaps ``y`` ``(time,)`` and ``sample_rate_hz``, ``.npy``, or
+        lines of CSV or JSON as ``edge-rnn run`` takes them.
+    labels
+        One label a line, in words or as the output's place; or ``.npy``. None: ``y`` of the recording, if it is there.
+    any_rate, resample
+        What to do with a recording that says another rate than the model's: take it as it is, or bring it to that.
+
+    Raises
+    ------
+    FileError
+        A file cannot be read, or does not fit the model, in its rate neither.
+    """
+    with np.errstate(over="ignore"):
+        numpy = path.suffix in (".npz", ".npy")
+        values, truth, rate_hz = _numpy(path) if numpy else _lines(path, model)
+        xs = np.ascontiguousarray(values, np.float32)
+    if labels is not None:
+        truth = _numpy(labels)[0] if labels.suffix == ".npy" else _label_lines(labels)
+    if xs.ndim != 2 or xs.shape[1] != model.input_size:
+        raise FileError(f"{path}: has samples of shape {xs.shape}, expected (time, {model.input_size}).")
+    places = None if truth is None else _places(labels or path, truth, model, len(xs))
+    found = LabelledRecording(xs, places, rate_hz)
+    if rate_hz is None or model.sample_rate_hz is None or any_rate:
+        if resample:
+            who = "model" if model.sample_rate_hz is None else "recording"
+            raise FileError(f"{path}: --resample takes two rates, but the {who} says none; leave it off.")
+        return found
+    if resample:
+        return _resampled(found, rate_hz, model.sample_rate_hz)
+    problem = check_rate(rate_hz, model.sample_rate_hz, "the recording")
+    if problem:
+        raise FileError(f"{path}: {problem}")
+    return found
+
+
+def _resampled(recording: LabelledRecording, rate_in_hz: float, rate_out_hz: float) -> LabelledRecording:
+    """The recording at another rate; each sample has the label of the nearest one."""
+    from edge_rnn.recordings.resampling import Resampling
+
+    if rate_in_hz == rate_out_hz:
+        return recording
+    resampling = Resampling(rate_in_hz, rate_out_hz, recording.xs.shape[1], measured=True)
+    rows = [(y.copy(), place) for t, x in enumerate(recording.xs) for y, place in resampling.push(x, float(t))]
+    rows += [(y.copy(), place) for y, place in resampling.end()]
+    xs = np.array([y for y, _ in rows], np.float32).reshape(len(rows), recording.xs.shape[1])
+    labels = recording.labels
+    if labels is not None:
+        labels = labels[np.minimum(np.rint([place for _, place in rows]).astype(np.intp), len(labels) - 1)]
+    return LabelledRecording(xs, labels, rate_out_hz)
+
+
+def _numpy(path: Path) -> tuple[NDArray[Any], NDArray[Any] | None, float | None]:
+    """Samples, and labels and a sample rate if there are some."""
+    found = read_arrays(path)
+    if "" in found:
+        return _numbers(path, found[""]), None, None
+    if "x" not in found:
+        raise FileError(f"{path}: has no array 'x', expected x (time, channels) and perhaps y (time,).")
+    rate_hz = next((_rate(path, name, found[name]) for name in RATE_NAMES if name in found), None)
+    return _numbers(path, found["x"]), found.get("y"), rate_hz
+
+
+def _rate(path: Path, name: str, value: NDArray[Any]) -> float:
+    if value.size != 1 or value.dtype.kind not in "fiu" or not 0 < float(value.reshape(-1)[0]) < np.inf:
+        raise FileError(f"{path}: has {value!s:.40} as {name}, expected a number above 0.")
+    return float(value.reshape(-1)[0])
+
+
+def _numbers(path: Path, array: NDArray[Any]) -> NDArray[Any]:
+    if array.dtype.kind not in "fiub":
+        raise FileError(f"{path}: holds {array.dtype}, expected numbers.")
+    return array
+
+
+def _lines(path: Path, model: Model) -> tuple[NDArray[Any], None, float | None]:
+    """Samples, and the rate that their times tell."""
+    rows = []
+    check_samples(path)
+    meter = RateMeter(model.sample_rate_hz)
+    with path.open("rb") as file:
+        for sample in read_samples(file, LineParser(model.input_size, model.input_names, units=model.input_units)):
+            if sample.problem:
+                raise FileError(f"{path}, line {sample.line}: {sample.problem}.")
+            rows.append(sample.values)
+            meter.add(sample.t_s)
+    meter.finish()
+    return np.array(rows, np.float64).reshape(len(rows), model.input_size), None, meter.rate_hz
+
+
+def _label_lines(path: Path) -> NDArray[Any]:
+    try:
+        return np.array(path.read_text(encoding="utf-8").splitlines(), str)
+    except OSError as error:
+        raise FileError(f"{path}: cannot be read: {error.strerror or error}.") from None
+    except UnicodeDecodeError:
+        raise FileError(f"{path}: is not UTF-8 text, expected a label a line.") from None
+
+
+def _places(path: Path, truth: NDArray[Any], model: Model, count: int) -> NDArray[np.intp]:
+    """Labels as places of outputs: as numbers, or by the model's names for them."""
+    if truth.shape != (count,):
+        raise FileError(f"{path}: has {truth.shape} labels, expected ({count},), one for each sample.")
+    if truth.dtype.kind in "iu":
+        least, most = (int(truth.min()), int(truth.max())) if count else (0, 0)
+        if least < 0 or most >= model.output_size:
+            raise FileError(
+                f"{path}: has labels from {least} to {most}, expected places of the model's outputs, 0 to "
+                f"{model.output_size - 1}."
+            )
+        return truth.astype(np.intp)
+    names = {label: place for place, label in enumerate(model.labels)}
+    names |= {str(place): place for place in range(model.output_size)}
+    unknown = sorted({str(each).strip() for each in truth} - names.keys())
+    if unknown:
+        raise FileError(f"{path}: has the label {unknown[0]!r}, expected one of {', '.join(names)}.")
+    return np.array([names[str(each).strip()] for each in truth], np.intp)

@@ -1,0 +1,111 @@
+"""From the source's rate to the model's, between the source and the network."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_rnn.frontend import Resample
+
+__all__ = ["Resampling"]
+
+Array = NDArray[np.float32]
+
+_FINEST = 200
+
+
+class Resampling:
+    """A :class:`edge_rnn.frontend.Resample` whose outputs have the time of the moment that they are about.
+
+    The filter looks both ways, so an output comes out late; its time is that of the samples around it, not of the one
+    that completed it. Before the first sample the filter is filled with that sample, and at the end with the last one,
+    so that outputs reach from the first sample to the last. Memory is fixed.
+
+    Parameters
+    ----------
+    rate_in_hz, rate_out_hz
+        The rates.
+    channels
+        Numbers in a sample.
+    measured
+        Whether ``rate_in_hz`` is of time stamps: then a ratio of small numbers, within 0.25 %, stands for it.
+
+    Raises
+    ------
+    InputError
+        The ratio of the rates takes a filter that is too long.
+    """
+
+    def __init__(self, rate_in_hz: float, rate_out_hz: float, channels: int, measured: bool = False) -> None:
+        self.rate_in_hz = rate_in_hz
+        if measured:
+            ratio = Fraction(rate_out_hz / rate_in_hz)
+            near = ratio.limit_denominator(_FINEST) or 1 / (1 / ratio).limit_denominator(_FINEST)
+            rate_in_hz, rate_out_hz = near.denominator, near.numerator
+        self._filter = Resample(rate_in_hz, rate_out_hz, channels)
+        up, down, half = self._filter.up, self._filter.down, len(self._filter.taps) // 2
+        self._step = Fraction(down, up)
+        self._tail = math.ceil(Fraction(half, up))
+        # Copies of the first sample that fill the filter, as many as let an output fall on the first sample itself.
+        lead = math.ceil(Fraction(2 * half + 1, up))
+        self._lead = next(count for count in range(lead, lead + down) if (count * up + half) % down == 0)
+        self._early = (self._lead * up + half) // down
+        self._times = [math.nan] * (self._tail + 2)
+        self._last = np.zeros(channels, np.float32)
+        self._taken = 0
+        self._given = 0
+
+    def restart(self) -> None:
+        """Forget what came: the next sample is the first one."""
+        self._filter.reset()
+        self._taken = self._given = 0
+
+    def push(self, x: Array, t_s: float) -> Iterator[tuple[Array, float]]:
+        """Outputs ``(channels,)``, the same array each time, that a sample completes, with their times in seconds."""
+        self._last[:] = x
+        if not self._taken:
+            self._filter.reset()
+            for _ in range(self._lead):
+                for _ in self._outputs():
+                    self._given += 1
+        self._times[self._taken % len(self._times)] = t_s
+        self._taken += 1
+        yield from self._timed(math.inf)
+
+    def end(self) -> Iterator[tuple[Array, float]]:
+        """Outputs that the filter still holds, up to the last sample."""
+        last = self._taken - 1
+        for _ in range(self._tail if self._taken else 0):
+            before = self._times[(self._taken - 1) % len(self._times)]
+            self._times[self._taken % len(self._times)] = before + 1 / self.rate_in_hz
+            self._taken += 1
+            yield from self._timed(last)
+        self.restart()
+
+    def _timed(self, until: float) -> Iterator[tuple[Array, float]]:
+        for y in self._outputs():
+            place = (self._given - self._early) * self._step
+            self._given += 1
+            if 0 <= place <= until:
+                yield y, self._time_at(place)
+
+    def _outputs(self) -> Iterator[Array]:
+        y = self._filter.push(self._last)
+        while y is not None:
+            yield y
+            y = self._filter.more()
+
+    def _time_at(self, place: Fraction) -> float:
+        """Time of a place between two samples, by theirs."""
+        whole = place.numerator // place.denominator
+        part = float(place - whole)
+        t_s = self._times[whole % len(self._times)]
+        if not part:
+            return t_s
+        if whole + 1 >= self._taken:
+            return t_s + part / self.rate_in_hz
+        return t_s + part * (self._times[(whole + 1) % len(self._times)] - t_s)

@@ -1,0 +1,1 @@
+"""Storage: model files, snapshots of state, and checks of files from untrusted sources."""

@@ -1,0 +1,62 @@
+"""One call at a time in a stream: claims by Python code, and what to say when one fails.
+
+Compiled code claims the same word of the stream's handle, see :mod:`edge_rnn.kernels.program.claim`.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_rnn.errors import StateError
+from edge_rnn.kernels.program.record import FREE, MIXED, Handle, Status
+
+__all__ = ["check_alone", "claimed"]
+
+_REMEDY = "Give each thread one of its own (Stream(model), or stream.clone() for one at the same point), or lock."
+
+
+def check_alone(status: int, call: str) -> None:
+    """Raise a StateError if a status of compiled code says that another call is in the stream, or was."""
+    if status == Status.IN_USE:
+        raise StateError(f"{call} was called while another thread is in the stream; nothing has changed. {_REMEDY}")
+    if status == Status.MIXED:
+        raise StateError(
+            f"{call} found that two threads were in the same stream at once: its state is mixed up until reset() or "
+            f"restore(), and outputs since then are wrong. {_REMEDY}"
+        )
+
+
+@contextmanager
+def claimed(handle: NDArray[np.intp], call: str, *, even_mixed: bool = False) -> Iterator[None]:
+    """Keep all other calls out of a stream.
+
+    Parameters
+    ----------
+    handle
+        The stream's handle.
+    call
+        What is said to have been called.
+    even_mixed
+        Whether a stream that two threads were in will do: what happens now makes it whole.
+
+    Raises
+    ------
+    StateError
+        Another call is in the stream, or came into it meanwhile.
+    """
+    found, number = int(handle[Handle.IN_USE]), threading.get_ident()
+    if found != FREE and not (even_mixed and found == MIXED):
+        check_alone(Status.MIXED if found == MIXED else Status.IN_USE, call)
+    handle[Handle.IN_USE] = number
+    try:
+        yield
+    finally:
+        alone = int(handle[Handle.IN_USE]) == number
+        handle[Handle.IN_USE] = FREE if alone else MIXED
+        if not alone:
+            check_alone(Status.MIXED, call)

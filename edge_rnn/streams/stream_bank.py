@@ -1,0 +1,175 @@
+"""StreamBank: many sequences through one network together, for gateways with many sensors."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Iterator
+from functools import cache, partial
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from edge_rnn.arrays import float32_array, refusal
+from edge_rnn.errors import InputError
+from edge_rnn.kernels.entry import object_cache
+from edge_rnn.kernels.entry import python_function as fast
+from edge_rnn.kernels.program.record import MIXED, Bank, Handle, Status
+from edge_rnn.model import Model
+from edge_rnn.spelling import counted
+from edge_rnn.streams.claim import check_alone
+from edge_rnn.streams.plan import plan_of
+from edge_rnn.streams.stream import Bytes, Stream
+
+__all__ = ["MAX_STREAMS", "StreamBank"]
+
+Array = NDArray[np.float32]
+
+MAX_STREAMS = 65_536
+"""Most streams of one bank."""
+
+
+class StreamBank:
+    """``n`` independent streams of one model that step together, each weight loaded once for several of them.
+
+    Every stream has a state of its own: ``bank[i]`` is a :class:`~edge_rnn.Stream`, to reset, to snapshot, to restore,
+    or to step by itself in between. Results are those of single streams but for the order in which float32 sums are
+    rounded: they differ by less than 1e-6 over any number of steps of a network that forgets.
+
+    Parameters
+    ----------
+    model
+        What to run.
+    n
+        How many streams, 1 to 65536; memory for all of them is fixed here and now.
+    on_nonfinite
+        See :class:`~edge_rnn.Stream`; with ``"raise"``, an error leaves every stream of the bank as it was.
+
+    Attributes
+    ----------
+    step
+        ``step(xs) -> ys``: one time step of every stream that is present. ``xs`` is ``(n, input_size)`` float32, a
+        sample for each stream; other arrays and lists are converted. The result is ``(n, output_size)`` float32, the
+        same array each time: copy it to keep it. InputError: a shape does not fit; or, with ``on_nonfinite="raise"``, a
+        sample or an output is not finite, and no stream has moved. StateError: another thread is in one of the streams.
+
+    Raises
+    ------
+    InputError
+        ``n`` is not a positive int, ``on_nonfinite`` is none of the three, or ``model`` is not a Model.
+    CompileError
+        A kernel cannot be compiled on this machine.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from edge_rnn import Elman, Model, StreamBank
+    >>> bank = StreamBank(Model([Elman([[1.0]], [[0.5]])]), 3)
+    >>> bank.step(np.zeros((3, 1), np.float32)).shape
+    (3, 1)
+    """
+
+    __slots__ = ("__weakref__", "_arrays", "_streams", "_table", "_ys", "model", "step")
+
+    model: Model
+    step: Callable[[ArrayLike], Array]
+
+    def __init__(self, model: Model, n: int, *, on_nonfinite: Literal["raise", "hold", "skip"] = "raise") -> None:
+        if not isinstance(n, (int, np.integer)) or isinstance(n, bool) or n < 1:
+            raise InputError(f"StreamBank got n = {n!r}, expected how many streams there are, 1 or more.")
+        if n > MAX_STREAMS:
+            raise InputError(f"StreamBank got n = {n}, expected {MAX_STREAMS} at most; use several banks.")
+        self._streams = tuple(Stream(model, on_nonfinite=on_nonfinite) for _ in range(n))
+        self.model = model
+        self._ys = np.zeros((n, model.output_size), np.float32)[:]  # a view, whose memory nobody can resize away
+        group = object_cache.host().group
+        grouped = [_grouped(name, group) if n >= group > 1 else 0 for name in plan_of(model).operations]
+        self._arrays = {
+            Bank.HANDLES: np.array([stream.handle for stream in self._streams], np.intp),
+            Bank.PRESENT: np.ones(n, np.intp),
+            Bank.GROUPED: np.array(grouped, np.intp),
+            Bank.WHO: np.zeros(n, np.intp),
+            Bank.RECORDS: np.zeros(n, np.intp),
+            Bank.ARENAS: np.zeros(n, np.intp),
+        }
+        self._table = np.zeros(len(Bank), np.intp)
+        self._table[Bank.COUNT], self._table[Bank.GROUP] = n, group
+        for word, array in self._arrays.items():
+            self._table[word] = array.ctypes.data
+        slow = partial(_convert_and_step, self._streams, self._arrays, self._table, self._ys)
+        self.step = fast.make_callable("bank", self._table, (n, model.input_size), self._ys, slow)
+
+    def __repr__(self) -> str:
+        return f"<StreamBank of {counted(len(self), 'stream')} of {self.model!r}>"
+
+    def __len__(self) -> int:
+        return len(self._streams)
+
+    def __getitem__(self, i: int) -> Stream:
+        return self._streams[i]
+
+    def __iter__(self) -> Iterator[Stream]:
+        return iter(self._streams)
+
+    @property
+    def present(self) -> NDArray[np.bool_]:
+        """``(n,)`` bool: which streams take part in :meth:`step`."""
+        return self._arrays[Bank.PRESENT].astype(np.bool_)
+
+    @property
+    def nbytes(self) -> Bytes:
+        """Bytes of weights, shared, and of all that belongs to the streams."""
+        weights, state = self._streams[0].nbytes
+        own = sum(array.nbytes for array in self._arrays.values()) + self._table.nbytes + self._ys.nbytes
+        return Bytes(weights, len(self) * state + own)
+
+    def leave(self, i: int) -> None:
+        """Stream ``i`` takes no part in further steps: its row of ``xs`` is ignored, its row of the output is zero."""
+        self._arrays[Bank.PRESENT][self._place(i)] = 0
+        self._ys[self._place(i)] = 0
+
+    def join(self, i: int) -> None:
+        """Stream ``i`` takes part again, from where it was; ``bank[i].reset()`` starts a new sequence."""
+        self._arrays[Bank.PRESENT][self._place(i)] = 1
+
+    def reset(self) -> None:
+        """Every stream back to the start, and all present."""
+        self._arrays[Bank.PRESENT][:] = 1
+        self._ys[:] = 0
+        for stream in self._streams:
+            stream.reset()
+
+    def _place(self, i: int) -> int:
+        if not isinstance(i, (int, np.integer)) or not -len(self) <= i < len(self):
+            raise InputError(f"StreamBank got stream {i!r}, expected 0 to {len(self) - 1}.")
+        return int(i)
+
+
+def _grouped(name: str, group: int) -> int:
+    """Address of the kernel ``name`` for a group of streams, 0 if there is none."""
+    return object_cache.load(f"{name}_x{group}").address if object_cache.for_groups(name) else 0
+
+
+def _convert_and_step(
+    streams: tuple[Stream, ...], arrays: dict[Bank, NDArray[np.intp]], table: NDArray[np.intp], ys: Array, xs: ArrayLike
+) -> Array:
+    """One step for samples that the fast path does not take; says what is wrong with them, or converts them.
+
+    Owns ``streams`` and ``arrays``, of which the table holds addresses.
+    """
+    given = float32_array("bank.step", "xs", xs)
+    expected = (len(streams), streams[0].input_size)
+    if given.shape != expected:
+        raise InputError(f"bank.step got shape {given.shape}, expected {expected} float32: a row for each stream.")
+    refused = _stepper()(table.ctypes.data, given.ctypes.data, ys.ctypes.data)
+    if refused < 0:
+        words = streams[-1 - refused]._memory.handle
+        check_alone(Status.MIXED if words[Handle.IN_USE] == MIXED else Status.IN_USE, f"bank[{-1 - refused}].step")
+    if refused:
+        raise InputError(refusal(f"bank.step xs[{refused - 1}]", given[refused - 1]))
+    return ys
+
+
+@cache
+def _stepper() -> Callable[[int, int, int], int]:
+    return ctypes.PYFUNCTYPE(ctypes.c_int32, *(ctypes.c_void_p,) * 3)(object_cache.load("bank").address)

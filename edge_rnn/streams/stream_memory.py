@@ -1,0 +1,61 @@
+"""The memory of a stream, laid out as compiled code wants it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_rnn.kernels.entry import object_cache
+from edge_rnn.kernels.program.record import FREE, Handle, Policy
+from edge_rnn.model import Model
+from edge_rnn.streams.plan import Plan, aligned, plan_of
+
+__all__ = ["StreamMemory", "stream_memory"]
+
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StreamMemory:
+    """What a handle holds addresses of; whoever uses the handle keeps this alive."""
+
+    plan: Plan
+    functions: NDArray[np.intp]
+    arena: Array
+    handle: NDArray[np.intp]
+    address: int
+    y: Array
+
+    def inside(self) -> StreamMemory:
+        """The same memory under a handle that is not in use, for steps within a call that has claimed the stream."""
+        handle = self.handle.copy()
+        handle[Handle.IN_USE] = FREE
+        return replace(self, handle=handle, address=handle.ctypes.data)
+
+    def take_over(self, inside: StreamMemory) -> None:
+        """Go on from where :meth:`inside` has come to."""
+        for word in (Handle.PARITY, Handle.REFUSED):
+            self.handle[word] = inside.handle[word]
+
+
+def stream_memory(model: Model, policy: Policy) -> StreamMemory:
+    """The memory of a new stream, its handle filled in."""
+    plan = plan_of(model)
+    functions = np.array([object_cache.load(name).address for name in plan.operations], np.intp)
+    handle = np.zeros(len(Handle), np.intp)
+    y = np.zeros(model.output_size, np.float32)[:]  # a view, whose memory nobody can resize away
+    memory = StreamMemory(plan, functions, aligned(plan.arena_floats), handle, handle.ctypes.data, y)
+    words = plan.words | {
+        Handle.STEP: object_cache.load("step").address,
+        Handle.ADVANCE: object_cache.load("advance").address,
+        Handle.FUNCTIONS: functions.ctypes.data,
+        Handle.RECORDS: plan.records.ctypes.data,
+        Handle.WEIGHTS: plan.weights.ctypes.data,
+        Handle.ARENA: memory.arena.ctypes.data,
+        Handle.POLICY: policy,
+    }
+    for word, value in words.items():
+        handle[word] = value
+    return memory

@@ -1,0 +1,170 @@
+"""WindowedStream: the answer after each of many windows that overlap, as samples come."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from edge_rnn.arrays import float32_array
+from edge_rnn.errors import InputError
+from edge_rnn.model import Model
+from edge_rnn.streams.one_thread import OneThread
+from edge_rnn.streams.stream import Bytes, Stream
+
+__all__ = ["MAX_OVERLAP", "WindowedStream"]
+
+Array = NDArray[np.float32]
+
+MAX_OVERLAP = 4096
+"""Most windows that a sample may be in."""
+
+
+class WindowedStream:
+    """Many to one, again and again: every ``hop`` samples the answer after the last ``window`` of them.
+
+    Windows start at samples 0, ``hop``, 2 ``hop`` …, each from the network's initial state, so an answer is, bit for
+    bit, what ``Stream(model).classify(window)`` gives. Where windows overlap, each sample goes through several streams,
+    as many as the windows that it is in (``window / hop``, rounded up), and takes as many times as long. Nothing of
+    the samples is kept; memory is fixed here and now.
+
+    Parameters
+    ----------
+    model
+        What to run.
+    window
+        Length of a window in samples, 1 or more.
+    hop
+        How many samples from the start of a window to that of the next, 1 or more. Where it is larger than ``window``,
+        the samples between windows are passed over.
+    on_nonfinite
+        See :class:`~edge_rnn.Stream`; each window starts with nothing to hold or to repeat, and one in which every
+        sample was skipped has the answer NaN.
+
+    Raises
+    ------
+    InputError
+        ``window`` or ``hop`` is no positive int, or a sample would be in more than 4096 windows.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from edge_rnn import Elman, Model, WindowedStream
+    >>> stream = WindowedStream(Model([Elman([[1.0]], [[0.5]])]), window=4, hop=2)
+    >>> [stream.step(np.ones(1, np.float32)) is not None for _ in range(8)]
+    [False, False, False, True, False, True, False, True]
+    """
+
+    __slots__ = ("__weakref__", "_alone", "_count", "_streams", "hop", "model", "window")
+
+    model: Model
+    window: int
+    hop: int
+
+    def __init__(
+        self, model: Model, *, window: int, hop: int, on_nonfinite: Literal["raise", "hold", "skip"] = "raise"
+    ) -> None:
+        for name, value in (("window", window), ("hop", hop)):
+            if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+                raise InputError(f"WindowedStream got {name} = {value!r}, expected how many samples, 1 or more.")
+        overlap = -(-int(window) // int(hop))
+        if overlap > MAX_OVERLAP:
+            raise InputError(
+                f"WindowedStream got window = {window} and hop = {hop}, so that a sample is in {overlap} windows; "
+                f"expected {MAX_OVERLAP} at most: use a larger hop."
+            )
+        self.model, self.window, self.hop = model, int(window), int(hop)
+        self._streams = tuple(Stream(model, on_nonfinite=on_nonfinite) for _ in range(overlap))
+        self._count = 0
+        self._alone = OneThread("WindowedStream")
+
+    def __repr__(self) -> str:
+        return f"<WindowedStream of {self.model!r}, window {self.window}, hop {self.hop}>"
+
+    @property
+    def count(self) -> int:
+        """How many samples there were."""
+        return self._count
+
+    @property
+    def nbytes(self) -> Bytes:
+        """Bytes of weights, shared, and of the state of all windows that are open at a time."""
+        weights, state = self._streams[0].nbytes
+        return Bytes(weights, len(self._streams) * state)
+
+    def reset(self) -> None:
+        """Back to the start: the next sample is the first one of a window."""
+        with self._alone:
+            self._count = 0
+
+    def step(self, x: ArrayLike) -> Array | None:
+        """One sample; the answer if it is the last one of a window, else None.
+
+        Parameters
+        ----------
+        x
+            ``(input_size,)`` float32, or what converts to it; of one channel a plain number too.
+
+        Returns
+        -------
+        ``(output_size,)`` float32, good until the next call: copy it to keep it.
+
+        Raises
+        ------
+        InputError
+            The shape does not fit; or, with ``on_nonfinite="raise"``, something is not finite: all windows are as
+            before, and the sample does not count.
+        StateError
+            Another thread is in it.
+        """
+        with self._alone:
+            return self._step(x)
+
+    def _step(self, x: ArrayLike) -> Array | None:
+        given = float32_array("stream.step", "x", x)
+        if given.ndim == 0 and self.model.input_size == 1:
+            given = given[None]
+        if given.shape != (self.model.input_size,):
+            raise InputError(f"stream.step got shape {given.shape}, expected ({self.model.input_size},) float32.")
+        t = self._count
+        last = t // self.hop
+        if t == last * self.hop:
+            self._streams[last % len(self._streams)].reset()
+        first = max(0, -((self.window - 1 - t) // self.hop))
+        answer: Array | None = None
+        for window in range(first, last + 1):
+            try:
+                y = self._streams[window % len(self._streams)].step(given)
+            except InputError:
+                for moved in range(first, window):
+                    self._streams[moved % len(self._streams)]._step_back()
+                raise
+            if t == window * self.hop + self.window - 1:
+                answer = np.asarray(y)
+        self._count += 1
+        return answer
+
+    def run(self, xs: ArrayLike) -> Array:
+        """Many samples; the answers of all windows that end among them.
+
+        Parameters
+        ----------
+        xs
+            ``(time, input_size)``.
+
+        Returns
+        -------
+        ``(windows, output_size)`` float32.
+
+        Raises
+        ------
+        InputError
+            As for :meth:`step`; the samples before the one that was refused have been read.
+        """
+        given = float32_array("stream.run", "xs", xs)
+        if given.ndim != 2 or given.shape[1] != self.model.input_size:
+            raise InputError(f"stream.run got shape {given.shape}, expected (time, {self.model.input_size}).")
+        with self._alone:
+            answers = [answer.copy() for x in given if (answer := self._step(x)) is not None]
+        return np.array(answers, np.float32).reshape(-1, self.model.output_size)

@@ -1,0 +1,1 @@
+"""Export to files: a graph is written, verified against the model, then put in place."""

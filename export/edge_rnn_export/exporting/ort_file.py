@@ -1,0 +1,99 @@
+"""ORT format: a graph as onnxruntime's reduced builds read it, and the list of operators that such a build needs.
+
+Source: ORT model format and reduced operator configuration, https://onnxruntime.ai/docs/performance/model-optimizations/
+ort-format-models.html.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import warnings
+from dataclasses import replace
+from os import PathLike
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Literal
+
+from numpy.typing import ArrayLike
+
+from edge_rnn.atomic import write
+from edge_rnn.errors import InputError, ModelError
+from edge_rnn.model import Model
+from edge_rnn_export.exporting.onnx_file import to_onnx
+from edge_rnn_export.verification.check import verify
+from edge_rnn_export.verification.report import Report
+from edge_rnn_export.writers.onnx.precision import Operators, Precision
+
+__all__ = ["CONFIG_SUFFIX", "to_ort"]
+
+CONFIG_SUFFIX = ".required_operators.config"
+"""Ending of the list of operators beside the ``.ort`` file: for ``build.sh --include_ops_by_config``."""
+
+
+def to_ort(
+    model: Model,
+    path: str | PathLike[str],
+    *,
+    form: Literal["step", "sequence"] = "step",
+    precision: Precision | None = None,
+    operators: Operators = "onnxruntime",
+    head: Literal["model", "logits", "probabilities", "greedy"] = "model",
+    steps: int | None = None,
+    xs: ArrayLike | None = None,
+    seed: int = 0,
+) -> Report:
+    """Write the model as an ``.ort`` file, and beside it the list of operators that it needs.
+
+    Parameters
+    ----------
+    path
+        Where the file goes, ``*.ort``; the list takes its name with ``.required_operators.config`` as the ending.
+    form, precision, operators, head, steps, xs, seed
+        See :func:`~edge_rnn_export.to_onnx`. The ``.ort`` file itself is compared too, before it appears. What
+        onnxruntime does once when it loads a graph has been done in it: where a graph computes in float32 with smaller
+        weights (``"float16"``, ``"int8-weights"``, ``"int4"`` in standard operators), the ``.ort`` file holds float32.
+
+    Returns
+    -------
+    Report
+        Of the ``.ort`` file.
+
+    Raises
+    ------
+    InputError, ModelError, UnsupportedError, FileError
+        As for :func:`~edge_rnn_export.to_onnx`; or the name does not end in ``.ort``.
+    """
+    if not isinstance(path, str | PathLike) or Path(path).suffix.lower() != ".ort":
+        raise InputError(f"to_ort got the path {path!r}, expected a name that ends in .ort.")
+    with TemporaryDirectory(prefix="edge_rnn-") as folder:
+        graph = Path(folder, "model.onnx")
+        cost = to_onnx(
+            model, graph, form=form, precision=precision, operators=operators, head=head, steps=steps, xs=xs, seed=seed
+        ).cost
+        _convert(graph)
+        made = graph.with_suffix(".ort")
+        report = verify(model, made, steps=steps, xs=xs, seed=seed)
+        if not report.passed:
+            raise ModelError(f"to_ort did not write {path}: its outputs are not those of the graph it was made from.")
+        data, needed = made.read_bytes(), graph.with_suffix(CONFIG_SUFFIX).read_text(encoding="utf-8")
+    lines = [line for line in needed.splitlines() if not line.startswith("#")]  # which name a folder that is gone
+    write(Path(path).with_suffix(CONFIG_SUFFIX), ("\n".join(lines) + "\n").encode())
+    write(path, data)
+    return report if cost is None else replace(report, cost=replace(cost, nbytes=len(data)))
+
+
+def _convert(graph: Path) -> None:
+    """``model.ort`` and ``model.required_operators.config`` beside the graph, without what the tool says meanwhile."""
+    from onnxruntime.tools import convert_onnx_models_to_ort as tool
+
+    fixed: Any = tool.OptimizationStyle.Fixed
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)  # it leaves a file for the collector to close
+            tool.convert_onnx_models_to_ort(graph, output_dir=graph.parent, optimization_styles=[fixed])
+    finally:
+        logging.disable(before)

@@ -1,0 +1,1 @@
+"""Readers of networks from other frameworks, one folder per framework."""

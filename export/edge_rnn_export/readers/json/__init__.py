@@ -1,0 +1,1 @@
+"""Reader of JSON files of audio networks: RTNeural, AIDA-X, GuitarML, NAM."""

@@ -1,0 +1,145 @@
+"""Networks in JSON into edge_rnn's :class:`~edge_rnn.model.Model`, whichever of several programs wrote them."""
+
+from __future__ import annotations
+
+import reprlib
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from edge_rnn.errors import EdgeRnnError, FileError, InputError
+from edge_rnn.model import Model
+from edge_rnn_export.readers.json.aidax import Reference, read_layer_list
+from edge_rnn_export.readers.json.guitarml import read_guitarml
+from edge_rnn_export.readers.json.nam import read_nam
+from edge_rnn_export.readers.json_text import array_of, read_object
+from edge_rnn_export.readers.torch.files import MAX_NAME, MAX_PARAMETERS
+from edge_rnn_export.readers.torch.reader import from_torch
+
+__all__ = ["from_json", "read_json"]
+
+
+def from_json(
+    source: str | PathLike[str],
+    *,
+    name: str = "",
+    labels: Sequence[str] = (),
+    sample_rate_hz: float | None = None,
+    input_names: Sequence[str] = (),
+    input_units: Sequence[str] = (),
+) -> Model:
+    """Read a network from a JSON file; what kind it is, its contents tell.
+
+    Parameters
+    ----------
+    source
+        Path of one of these:
+
+        - RTNeural's list of layers (``dense``, ``time-distributed-dense``, ``gru``, ``lstm``, ``activation``) with
+          Keras's weights;
+        - AIDA-X, which is such a list with ``in_skip``, ``in_gain``, ``out_gain``, ``input_batch``, ``output_batch``;
+        - GuitarML, Proteus and NeuralPi: ``model_data`` and ``state_dict``;
+        - Neural Amp Modeler's ``.nam`` with the architecture LSTM, initial state included;
+        - a PyTorch state_dict, nested lists by name, in order of use. Where it does not tell everything, read it with
+          ``from_torch(json.load(file), activations=...)``.
+    name, labels, sample_rate_hz, input_names, input_units
+        See :class:`~edge_rnn.model.Model`. Name and sample rate are taken from the file where it has them and they
+        are not given.
+
+    Returns
+    -------
+    Model
+        Weights converted to float32. Gains in dB are in the weights; a skip connection is an Add at the end.
+
+    Raises
+    ------
+    FileError
+        The file cannot be read, is damaged or of another kind, or shapes in it do not fit together.
+    UnsupportedError
+        It is well formed, but a layer, an activation or an architecture cannot be converted; the message names it.
+    InputError
+        The argument is no path; a state_dict does not tell everything.
+    ModelError
+        A weight does not fit float32, or labels and names do not fit the network.
+    """
+    about: dict[str, Any] = {"labels": labels, "input_names": input_names, "input_units": input_units}
+    return read_json(source, name=name, sample_rate_hz=sample_rate_hz, **about)[0]
+
+
+def read_json(
+    source: str | PathLike[str], *, name: str = "", sample_rate_hz: float | None = None, **about: Any
+) -> tuple[Model, Reference | None]:
+    """As :func:`from_json`, and the recording to check the network with, if the file has one (AIDA-X).
+
+    Returns
+    -------
+    Model, Reference or None
+        ``reference.run(model, recording.xs)[0]`` is to be near ``recording.ys``.
+
+    Raises
+    ------
+    FileError, UnsupportedError, InputError, ModelError
+        See :func:`from_json`.
+    """
+    if not isinstance(source, str | PathLike):
+        raise InputError(f"from_json got {type(source).__name__}, expected the path of a JSON file.")
+    path = Path(source)
+    try:
+        document = read_object(path)
+        about |= {
+            "name": name or _name(document),
+            "sample_rate_hz": _rate(document) if sample_rate_hz is None else sample_rate_hz,
+        }
+        return _read(document, about)
+    except EdgeRnnError as error:
+        raise type(error)(f"{path}: {error}") from None
+
+
+def _read(document: Mapping[str, Any], about: Mapping[str, Any]) -> tuple[Model, Reference | None]:
+    """Recognise the kind and read it."""
+    kinds = [key for key in ("architecture", "model_data", "layers") if key in document]
+    if len(kinds) > 1:
+        raise FileError(f"it holds {' and '.join(map(repr, kinds))}, which are of different programs; expected one.")
+    if kinds == ["architecture"]:
+        return read_nam(document, about), None
+    if kinds == ["model_data"]:
+        return read_guitarml(document, about), None
+    if kinds == ["layers"]:
+        return read_layer_list(document, about)
+    state = document["state_dict"] if isinstance(document.get("state_dict"), dict) else document
+    values = list(state.values())
+    if not any(isinstance(value, list) for value in values) or any(isinstance(value, str | dict) for value in values):
+        raise FileError(
+            f"it holds {reprlib.repr(list(document))}, expected layers (RTNeural, AIDA-X), model_data (GuitarML), "
+            f"architecture (Neural Amp Modeler), or a state_dict's arrays by name."
+        )
+    if len(state) > MAX_PARAMETERS or max(map(len, state)) > MAX_NAME or not all(map(str.isprintable, state)):
+        raise FileError(
+            f"its state_dict has {len(state)} arrays with names of up to {max(map(len, state))} letters, expected "
+            f"{MAX_PARAMETERS} of {MAX_NAME} at most, and none that steers a terminal."
+        )
+    return from_torch({key: array_of(reprlib.repr(key), value) for key, value in state.items()}, **about), None
+
+
+def _name(document: Mapping[str, Any]) -> str:
+    """What the file calls the network, or an empty text."""
+    metadata = document.get("metadata")
+    name = metadata.get("name") if isinstance(metadata, dict) else None
+    return name if isinstance(name, str) else ""
+
+
+def _rate(document: Mapping[str, Any]) -> float | None:
+    """Samples a second, under the names that the programs use; a number, or one in a text; None where it is unknown."""
+    metadata = document.get("metadata")
+    places = (("samplerate", metadata), ("samplerate", document), ("sample_rate", document))
+    for key, record in places:
+        value = record.get(key) if isinstance(record, dict) else None
+        if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < 10:
+            value = int(value)
+        if value is None or value == -1 or isinstance(value, str):  # Neural Amp Modeler's -1 is unknown
+            continue
+        if type(value) not in (int, float) or not 0 < value < 1e9:
+            raise FileError(f"{key} got {reprlib.repr(value)}, expected samples a second.")
+        return float(value)
+    return None

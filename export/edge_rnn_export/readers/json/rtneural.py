@@ -1,0 +1,190 @@
+"""Layer lists as RTNeural reads them: Keras's arrays, layer after layer.
+
+Layout [1]_: ``in_shape`` and ``layers``, each with ``type``, ``activation``, ``shape`` (its last entry is the number of
+outputs) and ``weights``, which are what Keras's ``get_weights`` gives.
+
+References
+----------
+.. [1] J. Chowdhury, "RTNeural: fast neural inferencing for real-time systems", 2021, arXiv:2106.03037;
+   ``RTNeural/model_loader.h``.
+"""
+
+from __future__ import annotations
+
+import reprlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_rnn.errors import FileError, UnsupportedError
+from edge_rnn.layers import GRU, LSTM, Dense, Layer
+from edge_rnn.storage.model_file import MAX_LAYERS
+from edge_rnn_export.readers.json_text import MAX_COUNT, array_of
+
+__all__ = ["MAX_IDENTITY_VALUES", "input_size_of", "layers_of_list"]
+
+Array = NDArray[np.float64]
+
+MAX_IDENTITY_VALUES = 2**22
+"""Most numbers in matrices that no weights in the file bear out: those of activations that stand alone."""
+
+_ACTIVATIONS = ("tanh", "relu", "sigmoid", "softmax", "elu")
+_KEYS = {"type", "name", "activation", "shape", "weights"}
+
+
+def input_size_of(document: Mapping[str, Any]) -> int:
+    """Length of a sample, as ``in_shape`` says."""
+    return _last("in_shape", document.get("in_shape"))
+
+
+def layers_of_list(document: Mapping[str, Any]) -> list[Layer]:
+    """The layers of a list, each with a name, shapes held against what the file says of them.
+
+    Raises
+    ------
+    FileError
+        Something is missing or of a wrong type; shapes do not fit together.
+    UnsupportedError
+        A layer or an option has no counterpart; the message names it.
+    """
+    listed = document.get("layers")
+    if not isinstance(listed, list) or not 0 < len(listed) <= MAX_LAYERS:
+        got = f"{len(listed)} layers" if isinstance(listed, list) else reprlib.repr(listed)
+        raise FileError(f"layers got {got}, expected a list of 1 to {MAX_LAYERS}.")
+    layers: list[Layer] = []
+    size = input_size_of(document)
+    left = MAX_IDENTITY_VALUES
+    for place, record in enumerate(listed, start=1):
+        kind = record.get("type") if isinstance(record, dict) else None
+        if not isinstance(kind, str):
+            raise FileError(f"layer {place} got {reprlib.repr(record)}, expected an object with a type.")
+        title = f"layer {place} ({reprlib.repr(kind)[1:-1]})"
+        if kind != "activation" and kind not in _READERS:
+            raise UnsupportedError(f"{title} cannot be converted; expected one of {', '.join(_READERS)}, activation.")
+        unknown = record.keys() - _KEYS
+        if unknown:
+            raise UnsupportedError(
+                f"{title} has {reprlib.repr(sorted(unknown))}, which edge_rnn does not know; expected "
+                f"{', '.join(sorted(_KEYS))}."
+            )
+        outputs = _last(f"{title} shape", record.get("shape"))
+        arrays = _arrays(title, record)
+        activation = _activation(title, record)
+        if kind == "activation":
+            left = _activate(layers, f"activation{place}", title, activation, arrays, (size, outputs), left)
+        else:
+            layers.append(_READERS[kind](title, f"{kind.rpartition('-')[2]}{place}", arrays, activation, size, outputs))
+        size = outputs
+    return layers
+
+
+def _dense(title: str, name: str, arrays: list[Array], activation: str, inputs: int, outputs: int) -> Layer:
+    if len(arrays) not in (1, 2):
+        raise FileError(f"{title} got {len(arrays)} weights, expected 2: kernel and bias.")
+    _check(title, ("kernel", "bias"), arrays, ((inputs, outputs), (outputs,)))
+    bias = arrays[1] if len(arrays) == 2 else None
+    return Dense(arrays[0].T, bias, name=name, activation=activation)  # type: ignore[arg-type]
+
+
+def _lstm(title: str, name: str, arrays: list[Array], activation: str, inputs: int, units: int) -> Layer:
+    """Keras's gates i f c o are PyTorch's i f g o."""
+    _check_cell(title, arrays, activation)
+    rows = 4 * units
+    _check(title, ("kernel", "recurrent kernel", "bias"), arrays, ((inputs, rows), (units, rows), (rows,)))
+    kernel, recurrent, bias = arrays
+    return LSTM(kernel.T, recurrent.T, bias, name=name)  # type: ignore[arg-type]
+
+
+def _gru(title: str, name: str, arrays: list[Array], activation: str, inputs: int, units: int) -> Layer:
+    """Keras's gates z r h are PyTorch's z r n, there in the order r z n; two biases mean ``reset_after=True``."""
+    _check_cell(title, arrays, activation)
+    rows = 3 * units
+    if arrays[2].shape == (rows,):
+        raise UnsupportedError(
+            f"{title} bias got shape {arrays[2].shape}, expected {(2, rows)}: RTNeural runs cells with "
+            f"reset_after=True only. Read the Keras model itself, which also tells the gates' activation."
+        )
+    _check(title, ("kernel", "recurrent kernel", "bias"), arrays, ((inputs, rows), (units, rows), (2, rows)))
+    order = np.r_[units : 2 * units, 0:units, 2 * units : rows]
+    kernel, recurrent, bias = (array[:, order] for array in arrays)
+    return GRU(kernel.T, recurrent.T, bias[0], bias[1], name=name)  # type: ignore[arg-type]
+
+
+_READERS: dict[str, Callable[[str, str, list[Array], str, int, int], Layer]] = {
+    "dense": _dense,
+    "time-distributed-dense": _dense,
+    "gru": _gru,
+    "lstm": _lstm,
+}
+
+
+def _activate(
+    layers: list[Layer], name: str, title: str, activation: str, arrays: list[Array], sizes: tuple[int, int], left: int
+) -> int:
+    """Give the last layer the activation, or add a Dense that multiplies by one; how many such numbers are left."""
+    size, outputs = sizes
+    if arrays or size != outputs:
+        raise FileError(
+            f"{title} got {len(arrays)} weights and {size} to {outputs} values, expected none and as many as before."
+        )
+    if not layers:
+        raise UnsupportedError(f"{title} stands before the first layer with weights; apply it to the samples.")
+    last = layers[-1]
+    if isinstance(last, Dense) and last.activation == "none":
+        layers[-1] = Dense(last.weight, last.bias, name=last.name, activation=activation)
+    elif activation != "none":
+        left -= size * size
+        if left < 0:
+            raise UnsupportedError(
+                f"{title} of {size} values would take {size} times {size} weights, beyond the {MAX_IDENTITY_VALUES} "
+                f"that activations without weights may take."
+            )
+        layers.append(Dense(np.eye(size, dtype=np.float32), name=name, activation=activation))
+    return left
+
+
+def _arrays(title: str, record: Mapping[str, Any]) -> list[Array]:
+    weights = record.get("weights", [])
+    if not isinstance(weights, list) or len(weights) > 3:
+        got = f"a list of {len(weights)}" if isinstance(weights, list) else reprlib.repr(weights)
+        raise FileError(f"{title} weights got {got}, expected a list of up to 3 arrays.")
+    return [array_of(f"{title} weights[{place}]", value) for place, value in enumerate(weights)]
+
+
+def _activation(title: str, record: Mapping[str, Any]) -> str:
+    value = record.get("activation", "")
+    if value == "":
+        return "none"
+    if value not in _ACTIVATIONS:
+        raise UnsupportedError(
+            f"{title} activation got {reprlib.repr(value)}, expected '' or one of {', '.join(_ACTIVATIONS)}."
+        )
+    return str(value)
+
+
+def _check_cell(title: str, arrays: list[Array], activation: str) -> None:
+    """RTNeural computes tanh whatever the file says, so that another activation would be two things at once."""
+    if activation not in ("none", "tanh"):
+        raise UnsupportedError(f"{title} activation got {activation!r}, expected 'tanh', which RTNeural computes.")
+    if len(arrays) != 3:
+        raise FileError(f"{title} got {len(arrays)} weights, expected 3: kernel, recurrent kernel and bias.")
+
+
+def _check(title: str, names: tuple[str, ...], arrays: list[Array], shapes: tuple[tuple[int, ...], ...]) -> None:
+    for name, array, shape in zip(names, arrays, shapes, strict=False):
+        if array.shape != shape:
+            raise FileError(
+                f"{title} {name} got shape {array.shape}, expected {shape}, as its shape and the layer before it say."
+            )
+
+
+def _last(what: str, value: object) -> int:
+    """The last entry of a Keras shape: ``[None, None, 8]``."""
+    entries = value if isinstance(value, list) and 0 < len(value) <= 8 else [""]
+    if not all(each is None or type(each) is int for each in entries):
+        entries = [""]
+    if type(entries[-1]) is not int or not 0 < entries[-1] <= MAX_COUNT:
+        raise FileError(f"{what} got {reprlib.repr(value)}, expected a list such as [null, null, 8].")
+    return entries[-1]

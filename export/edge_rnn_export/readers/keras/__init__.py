@@ -1,0 +1,1 @@
+"""Reader of Keras models, in memory or from files."""

@@ -1,0 +1,120 @@
+"""A network that was read from a Keras file, held against Keras itself where that is installed."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.metadata import version
+from importlib.util import find_spec
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edge_rnn import reference
+from edge_rnn.errors import FileError, UnsupportedError
+from edge_rnn.layers import Embedding
+from edge_rnn.model import Model
+from edge_rnn_export.limits.process import Limits, Worker
+from edge_rnn_export.readers.keras.source import open_source
+
+__all__ = ["compare"]
+
+STEPS = 32
+"""Length of the random sequence, where the model does not fix one."""
+
+SECONDS = 60.0
+"""Time of computing that loading and running a file in Keras may take; its backend compiles and imports on the way."""
+
+_MEMORY = 2**31
+
+
+def compare(model: Model, path: str | PathLike[str]) -> tuple[str, str]:
+    """Run a file in Keras and what was read from it in the reference, on the same random input.
+
+    Parameters
+    ----------
+    model
+        What :func:`edge_rnn_export.from_keras` read.
+    path
+        The file that it was read from. Keras loads it in its safe mode, in a limited process, and only if all classes
+        that its configuration names are Keras's own.
+
+    Returns
+    -------
+    checked, unchecked
+        With what it was compared and how far it is off; or why it was not, in words. One of the two is empty.
+    """
+    if find_spec("keras") is None:
+        return "", "with Keras, which is not installed"
+    if not _is_plain(open_source(path).document):
+        return "", "with Keras: the file names classes that are not Keras's own"
+    if not _is_patched(version("keras")):
+        return "", f"with Keras {version('keras')}, whose reader has known holes: pip install 'keras>=3.15.1'"
+    data = Path(path).read_bytes()
+    limits = Limits(SECONDS, _MEMORY + 32 * len(data), opens_files=True, written_bytes=2**20 + 32 * len(data))
+    try:
+        with _backend(), Worker("edge_rnn_export.readers.keras.job", "Keras", limits) as worker:
+            about, _ = worker.call("open", {"data": np.frombuffer(data, np.uint8)}, suffix=Path(path).suffix)
+            xs, batch = _input(model, about["shape"])
+            _, found = worker.call("run", {"batch": batch})
+    except (FileError, UnsupportedError) as error:
+        return "", f"with Keras: {str(error).rstrip('.')}"
+    ys = found["ys"][0]
+    own, _ = reference.run(model, xs)
+    own = own if ys.ndim == 2 and len(ys) == len(own) else own[-1:]
+    if ys.size != own.size:
+        return "", f"with Keras: it gives outputs of shape {ys.shape}, expected {own.shape}"
+    off = float(np.abs(own - ys.reshape(own.shape)).max())
+    return f"Keras {about['version']} on {len(xs)} random steps: {off:.1e} off at most", ""
+
+
+def _input(model: Model, shape: Sequence[int | None]) -> tuple[Any, Any]:
+    """A random sequence ``(time, input_size)``, and the batch that Keras takes for it."""
+    rng = np.random.default_rng(0)
+    table = next((layer.weight for layer in model.layers if isinstance(layer, Embedding)), None)
+    steps = (shape[1] or STEPS) if len(shape) == (3 if table is None else 2) else 1
+    if table is None:
+        xs: Any = rng.standard_normal((steps, model.input_size)).astype(np.float32)
+    else:
+        xs = rng.integers(min(1, len(table) - 1), len(table), (steps, 1))  # 0 may mean padding
+    fixed = [shape[0] or 1, *([steps] if len(shape) > 1 and (table is not None or len(shape) == 3) else [])]
+    whole = (*fixed, model.input_size) if table is None else tuple(fixed)
+    return xs, np.array(np.broadcast_to(xs.reshape(whole[1:]), whole))
+
+
+def _is_patched(installed: str) -> bool:
+    """Whether the holes known of Keras's reader are mended: in 3.15.1, and in 3.12.4 of its line."""
+    numbers = tuple(int(part) for part in re.findall(r"\d+", installed)[:3])
+    return numbers >= (3, 15, 1) or (3, 12, 4) <= numbers < (3, 13)
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether a configuration names classes of Keras alone, and no code."""
+    if isinstance(value, list):
+        return all(map(_is_plain, value))
+    if not isinstance(value, dict):
+        return True
+    module, kind = value.get("module"), value.get("class_name")
+    own = module is None or module == "keras" or str(module).startswith("keras.")
+    return own and kind not in ("Lambda", "__lambda__", "function") and all(map(_is_plain, value.values()))
+
+
+@contextmanager
+def _backend() -> Iterator[None]:
+    """Let Keras start with the backend of this process, or with one that is there."""
+    here = sys.modules.get("keras")
+    found = next((name for name in ("tensorflow", "jax", "torch") if find_spec(name) is not None), None)
+    found = found if here is None else here.config.backend()
+    if found is None or "KERAS_BACKEND" in os.environ:
+        yield
+        return
+    os.environ["KERAS_BACKEND"] = found
+    try:
+        yield
+    finally:
+        del os.environ["KERAS_BACKEND"]

@@ -1,0 +1,113 @@
+"""HDF5 files from strangers: plain arrays and texts out of them, in bounded memory and time."""
+
+from __future__ import annotations
+
+import re
+import reprlib
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_rnn.errors import FileError, UnsupportedError
+from edge_rnn_export.limits.process import Limits, Worker
+
+__all__ = ["Hdf5"]
+
+Array = NDArray[Any]
+
+SECONDS = 3.0
+"""Time of computing that reading may take, and more for a large file; a thousand arrays take 0.1 s."""
+
+_BYTES_PER_SECOND = 2**24
+_JOB = "edge_rnn_export.readers.keras.hdf5_child"
+_SUFFIX = re.compile(r"(_\d+)?(:\d+)?")
+
+
+class Hdf5:
+    """Weights and texts of an HDF5 file, as :mod:`edge_rnn_export.readers.keras.hdf5_child` finds them.
+
+    Parameters
+    ----------
+    data
+        The whole file.
+
+    Raises
+    ------
+    FileError
+        It is none, or is damaged.
+    UnsupportedError
+        The package ``h5py`` is not installed, or no other process can be started.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        found = _dumped(data)
+        self._groups = set(found["groups"])
+        self._texts: dict[str, str] = found["texts"]
+        self._refusals: dict[str, list[str]] = found["refusals"]
+        self._arrays: dict[str, Array] = found["arrays"]
+
+    def text(self, name: str, *path: str) -> str | None:
+        """A text attribute of the file, or of a group in it; None where there is no such text."""
+        return self._texts.get(f"{'/'.join(path)}@{name}")
+
+    def has(self, *path: str) -> bool:
+        """Whether there is a group at a path of names."""
+        return "/".join(path) in self._groups
+
+    def names(self, *path: str) -> list[str]:
+        """The names of what a group holds, in order; empty where there is no such group."""
+        start = "/".join((*path, ""))
+        inside = (each[len(start) :] for each in self._all() if each.startswith(start))
+        return sorted(name for name in inside if "/" not in name)
+
+    def array(self, *path: str) -> Array:
+        """An array of floating-point numbers.
+
+        Raises
+        ------
+        FileError
+            There is none, or it is damaged.
+        UnsupportedError
+            It is stored in a way that is not read.
+        """
+        key = "/".join(path)
+        if key in self._refusals:
+            kind, reason = self._refusals[key]
+            raise (UnsupportedError if kind == "unsupported" else FileError)(f"{reprlib.repr(key)} {reason}.")
+        if key not in self._arrays:
+            raise FileError(f"there is no array {reprlib.repr(key)}.")
+        return self._arrays[key]
+
+    def below(self, *path: str) -> dict[str, tuple[str, ...]]:
+        """Paths of all arrays below a group, by the last part of their names: ``"kernel"`` for ``"kernel_1:0"``.
+
+        Raises
+        ------
+        FileError
+            Two are called the same.
+        """
+        start = "/".join((*path, ""))
+        found: dict[str, tuple[str, ...]] = {}
+        for key in (*self._arrays, *self._refusals):
+            if key.startswith(start):
+                name = key.rpartition("/")[2]
+                stem = next(name[:end] for end in range(1, len(name) + 1) if _SUFFIX.fullmatch(name[end:]))
+                if stem in found:
+                    raise FileError(f"{reprlib.repr('/'.join(path))} holds two arrays called {reprlib.repr(stem)}.")
+                found[stem] = tuple(key.split("/"))
+        return found
+
+    def _all(self) -> tuple[str, ...]:
+        return (*self._groups, *self._arrays, *self._refusals)
+
+
+def _dumped(data: bytes) -> dict[str, Any]:
+    """``groups``, ``texts``, ``refusals`` and ``arrays``, as the job finds them."""
+    if find_spec("h5py") is None:
+        raise UnsupportedError("Keras's weights are read with h5py, which is not installed; pip install h5py.")
+    limits = Limits(SECONDS + len(data) / _BYTES_PER_SECOND, 2**26 + 8 * len(data))
+    with Worker(_JOB, "HDF5's library", limits) as worker:
+        about, arrays = worker.call("read", {"data": np.frombuffer(data, np.uint8)})
+    return {**about, "arrays": arrays}

@@ -1,0 +1,87 @@
+"""A job for :mod:`edge_rnn_export.limits.process`: a Keras file in Keras itself, on one batch.
+
+Keras and its backend import modules when they are first used, so this job may open files. It opens no connection,
+starts no program and writes nowhere but below its own temporary folder: Python's audit events say what is about to be
+done.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edge_rnn.errors import UnsupportedError
+from edge_rnn_export.limits.worker import Answer, Call
+
+__all__ = ["CALLS", "prepare"]
+
+_REFUSED = ("socket.", "subprocess.", "os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.fork", "urllib.")
+_WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+
+_loaded: list[Any] = []
+
+
+def prepare() -> None:
+    """Import the library, with a backend that is there: left to itself it takes TensorFlow."""
+    import keras
+
+    keras.utils.disable_interactive_logging()
+
+
+def _open(about: Mapping[str, Any], arrays: Mapping[str, Any]) -> Answer:
+    """Load the file, in Keras's safe mode; its version and the ``shape`` of its inputs."""
+    import keras
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "net").with_suffix(about["suffix"])
+        path.write_bytes(arrays["data"].tobytes())
+        tempfile.tempdir = folder
+        sys.addaudithook(_guard(folder))
+        with _as_unsupported():
+            network = keras.models.load_model(path, compile=False, safe_mode=True)
+            _loaded[:] = [network]
+            return {
+                "version": f"{keras.__version__} ({keras.config.backend()})",
+                "shape": list(network.input_shape),
+            }, {}
+
+
+def _run(_: Mapping[str, Any], arrays: Mapping[str, Any]) -> Answer:
+    """Outputs ``ys`` of a batch."""
+    import keras
+
+    with _as_unsupported():
+        ys = keras.ops.convert_to_numpy(_loaded[0](arrays["batch"], training=False))
+        return {}, {"ys": np.ascontiguousarray(ys, np.float64)}
+
+
+@contextmanager
+def _as_unsupported() -> Iterator[None]:
+    try:
+        yield
+    except MemoryError:
+        raise
+    except Exception as error:  # whatever Keras, its backend or an older one's file bring about
+        reason = (str(error).splitlines() or [""])[0][:200]
+        raise UnsupportedError(f"it does not load or run the file: {type(error).__name__}: {reason}") from None
+
+
+def _guard(folder: str) -> Callable[[str, tuple[Any, ...]], None]:
+    def hook(event: str, arguments: tuple[Any, ...]) -> None:
+        if event.startswith(_REFUSED):
+            raise PermissionError(f"the file makes Keras do {event}")
+        writes = event == "open" and isinstance(arguments[2], int) and arguments[2] & _WRITING
+        if writes and not str(arguments[0]).startswith((folder, "/dev/null")):
+            raise PermissionError("the file makes Keras write a file")
+
+    return hook
+
+
+CALLS: dict[str, Call] = {"open": _open, "run": _run}

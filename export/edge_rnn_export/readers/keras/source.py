@@ -1,0 +1,211 @@
+"""Where a Keras network comes from: a ``.keras`` archive, a whole-model HDF5 file, or a live model."""
+
+from __future__ import annotations
+
+import io
+import re
+import reprlib
+import stat
+import sys
+import zipfile
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_rnn.errors import EdgeRnnError, FileError, InputError, UnsupportedError
+from edge_rnn_export.readers.json_text import MAX_JSON_BYTES, parse_object
+from edge_rnn_export.readers.keras.graph import Node
+from edge_rnn_export.readers.keras.hdf5 import Hdf5
+
+__all__ = ["Source", "open_source"]
+
+Array = NDArray[Any]
+Fetch = Callable[[Node, Sequence[str]], Sequence[Array]]
+
+MAX_FILE_BYTES = 2**30
+"""Largest file that is read."""
+
+MAX_MEMBERS = 1024
+"""Most files in a ``.keras`` archive: three, and the assets of layers that have some."""
+
+_ZIP, _HDF5 = b"PK\x03\x04", b"\x89HDF\r\n\x1a\n"
+_WHOLE = "save the whole model, model.save('model.keras'), or load the weights into it and hand over the model"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Source:
+    """A network as Keras describes it.
+
+    Parameters
+    ----------
+    document
+        ``class_name`` and ``config`` of the model.
+    version
+        Keras's major version; 0 where it is not known.
+    arrays
+        ``arrays(node, names)`` gives those of a layer's arrays that are called so, of the names that it has in order
+        (a name that starts with ``-`` is one that is there but not wanted).
+    """
+
+    document: Mapping[str, Any]
+    version: int
+    arrays: Fetch
+
+
+def open_source(source: Any) -> Source:
+    """Open a file, or take a live model; what kind it is, its contents tell.
+
+    Raises
+    ------
+    FileError
+        The file cannot be read, is damaged, or is of another kind; the message does not name the file.
+    UnsupportedError
+        It holds weights alone, or the model has no configuration; or h5py is not installed.
+    InputError
+        It is neither a path nor a model.
+    """
+    if isinstance(source, str | PathLike):
+        data = _read(Path(source))
+        if data.startswith(_ZIP):
+            return _of_archive(data)
+        if data.startswith(_HDF5):
+            return _of_hdf5(data)
+        raise FileError("it is neither a .keras archive nor an HDF5 file.")
+    keras = sys.modules.get("keras")  # without it nobody can hold a model
+    if keras is not None and isinstance(source, keras.Model):
+        return _of_model(source, str(keras.__version__))
+    raise InputError(f"it got {type(source).__name__}, expected a Keras model, or the path of a .keras or .h5 file.")
+
+
+def _read(path: Path) -> bytes:
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise FileError(
+                "it is a folder or a device; expected a file. (A folder with saved_model.pb is TensorFlow's own "
+                "format: load it there, and save it as .keras.)"
+            )
+        if status.st_size > MAX_FILE_BYTES:
+            raise FileError(f"it has {status.st_size} bytes, expected {MAX_FILE_BYTES} at most.")
+        with path.open("rb") as file:
+            return file.read(status.st_size)  # not the bound: so much is set aside beforehand
+    except OSError as error:
+        raise FileError(f"it cannot be read: {error.strerror}.") from None
+    except ValueError as error:  # of a path with a null character
+        if isinstance(error, FileError):
+            raise
+        raise FileError("it cannot be read: there is no such path.") from None
+
+
+def _of_archive(data: bytes) -> Source:
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            if len(archive.infolist()) > MAX_MEMBERS:
+                raise FileError(f"it holds {len(archive.infolist())} files, expected {MAX_MEMBERS} at most.")
+            # Python's objects take ten times the text that a packed one becomes.
+            config = _member(archive, "config.json", min(MAX_JSON_BYTES, 2**20 + 16 * len(data)))
+            metadata = _member(archive, "metadata.json", 2**16)
+            if "model.weights.h5" not in archive.namelist() and "model.weights.json" in archive.namelist():
+                raise UnsupportedError("its weights are in several files; save it without max_shard_size.")
+            # What one compresses well is no trained weight: 16 times is far beyond any.
+            weights = _member(archive, "model.weights.h5", 2**20 + 16 * len(data))
+    except EdgeRnnError:
+        raise
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError, ValueError) as error:
+        reason = (str(error).splitlines() or [""])[0][:200]
+        raise FileError(f"its archive is damaged: {reason}.") from None
+    version = parse_object(metadata).get("keras_version")
+    file = cache(lambda: Hdf5(weights))  # opened once something in it is asked for
+    return Source(parse_object(config), _major(version), lambda node, names: _numbered(file(), node, names))
+
+
+def _member(archive: zipfile.ZipFile, name: str, limit: int) -> bytes:
+    if name not in archive.namelist():
+        raise FileError(f"it is an archive without {name}, expected config.json, metadata.json and model.weights.h5.")
+    info = archive.getinfo(name)
+    if info.file_size > limit:
+        raise FileError(f"its {name} unpacks to {info.file_size} bytes, expected {limit} at most.")
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise UnsupportedError(f"its {name} is packed by method {info.compress_type}, expected stored or deflated.")
+    with archive.open(info) as file:
+        return file.read(limit)
+
+
+def _numbered(file: Hdf5, node: Node, names: Sequence[str]) -> list[Array]:
+    """Arrays of a layer in ``model.weights.h5``: by number, in ``layers/gru_1/cell/vars``."""
+    top = next((top for top in ("layers", "_layer_checkpoint_dependencies") if file.has(top, node.stored)), "")
+    if not top:  # the second one is Keras 2.13's
+        raise FileError(f"{node.title} has no weights: there is no group layers/{node.stored}.")
+    told = file.text("name", top, node.stored, "vars")
+    if told is not None and told != node.name:
+        raise FileError(f"{node.title} has its weights in a group that belongs to {reprlib.repr(told)}.")
+    path = (top, node.stored, *node.inner, "vars")
+    there = file.names(*path)
+    if there != sorted(map(str, range(len(names)))):
+        raise _count(node, len(there), names)
+    return [file.array(*path, str(place)) for place, name in enumerate(names) if not name.startswith("-")]
+
+
+def _of_hdf5(data: bytes) -> Source:
+    file = Hdf5(data)
+    config = file.text("model_config")
+    if config is None:
+        weights = file.has("layers") or file.has("_layer_checkpoint_dependencies") or file.has("model_weights")
+        if weights or file.has("top_level_model_weights") or file.text("keras_version") is not None:
+            raise UnsupportedError(f"it holds weights alone, and nothing tells what computes with them; {_WHOLE}.")
+        raise FileError("it is an HDF5 file, but not one of Keras: it has no model_config.")
+    version = file.text("keras_version")
+    document = parse_object(config.encode(errors="surrogatepass"))
+    return Source(document, _major(version or document.get("keras_version")), lambda n, names: _named(file, n, names))
+
+
+def _named(file: Hdf5, node: Node, names: Sequence[str]) -> list[Array]:
+    """Arrays of a layer in a whole-model HDF5 file: by name, somewhere below ``model_weights/gru``."""
+    path = ("model_weights", *node.name.split("/"))
+    if not file.has(*path):
+        raise FileError(f"{node.title} has no weights: there is no group {reprlib.repr('/'.join(path))}.")
+    there = file.below(*path)
+    if there.keys() != {name.removeprefix("-") for name in names}:
+        raise _count(node, len(there), names, sorted(there))
+    return [file.array(*there[name]) for name in names if not name.startswith("-")]
+
+
+def _of_model(model: Any, version: str) -> Source:
+    try:
+        text = model.to_json()
+    except Exception as error:
+        reason = (str(error).splitlines() or [""])[0][:200]
+        raise UnsupportedError(
+            f"the {type(model).__name__} {reprlib.repr(model.name)} has no configuration that could be read: {reason}. "
+            f"Expected a Sequential or a functional model."
+        ) from None
+    return Source(parse_object(text.encode()), _major(version), lambda node, names: _live(model, node, names))
+
+
+def _live(model: Any, node: Node, names: Sequence[str]) -> list[Array]:
+    arrays = [np.asarray(array) for array in model.get_layer(node.name).get_weights()]
+    if len(arrays) != len(names):
+        raise _count(node, len(arrays), names)
+    wanted = [array for array, name in zip(arrays, names, strict=True) if not name.startswith("-")]
+    for array in wanted:
+        if array.dtype.kind != "f":
+            raise UnsupportedError(f"{node.title} holds {array.dtype}, expected floating-point numbers.")
+    return wanted
+
+
+def _count(node: Node, got: int, names: Sequence[str], there: Sequence[str] = ()) -> FileError:
+    listed = f": {reprlib.repr(list(there))}" if there else ""
+    expected = ", ".join(name.removeprefix("-") for name in names)
+    return FileError(f"{node.title} got {got} arrays{listed}, expected {len(names)}: {expected}.")
+
+
+def _major(version: object) -> int:
+    match = re.match(r"\d{1,3}(?=\.)", version) if isinstance(version, str) else None
+    return int(match.group()) if match else 0

@@ -1,0 +1,183 @@
+"""Layers as they are put together: what flows between them, and scalings that wait for weights to go into."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_rnn.errors import UnsupportedError
+from edge_rnn.layers import INPUT, Add, Dense, Layer
+from edge_rnn_export.readers.layer_names import free_name, plain_name
+
+__all__ = ["Flow", "Wiring"]
+
+Array = NDArray[np.float64]
+
+MAX_IDENTITY_VALUES = 2**22
+"""Most numbers in matrices that no weights in a file bear out: those of activations that stand alone."""
+
+MAX_PARTS = 256
+"""Most outputs side by side: concatenations of concatenations double in number each time."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Flow:
+    """What a Keras layer gives to the next one.
+
+    Parameters
+    ----------
+    reads
+        Names of the layers whose outputs it is, side by side; ``"input"`` is the model's own.
+    shape
+        Without the batch: ``(steps, size)`` or ``(size,)``; steps may be None.
+    last
+        Whether it is of the last step of a sequence alone.
+    shared
+        Whether something else reads it too, so that the layer that gives it must stay as it is.
+    gain, offset
+        ``(size,)`` each, float64: a scaling that is still to be done, ``gain * y + offset``; None for none.
+    """
+
+    reads: tuple[str, ...]
+    shape: tuple[int | None, ...]
+    last: bool = False
+    shared: bool = False
+    gain: Array | None = None
+    offset: Array | None = None
+
+    @property
+    def size(self) -> int:
+        """How many values there are in a step; 0 where that is not known."""
+        return self.shape[-1] or 0 if self.shape else 0
+
+    @property
+    def scaling(self) -> tuple[Array, Array]:
+        """Gain and offset; ones and zeros for none."""
+        if self.gain is None or self.offset is None:
+            return np.ones(self.size), np.zeros(self.size)
+        return self.gain, self.offset
+
+
+class Wiring:
+    """The layers so far.
+
+    Attributes
+    ----------
+    layers
+        In topological order, each with a name.
+    """
+
+    def __init__(self) -> None:
+        self.layers: list[Layer] = []
+        self._left = MAX_IDENTITY_VALUES
+
+    def place(self, name: str, flow: Flow) -> dict[str, Any]:
+        """The options ``name`` and ``inputs`` of a layer that is called like a Keras layer and reads a flow."""
+        taken = {INPUT, *(layer.name for layer in self.layers)}
+        free = free_name(plain_name(name) or plain_name(f"layer_{name}"), taken)
+        before = self.layers[-1].name if self.layers else INPUT
+        return {"name": free, "inputs": () if flow.reads == (before,) else flow.reads}
+
+    def append(self, layer: Layer, flow: Flow, size: int) -> Flow:
+        """Add a layer that reads ``flow``; what it gives."""
+        self.layers.append(layer)
+        return Flow((layer.name,), (*flow.shape[:-1], size), flow.last)
+
+    def scaled(self, flow: Flow, gain: Array, offset: Array) -> Flow:
+        """``gain * flow + offset``: in the Dense layer that gives it, if nobody else reads that, else to be done."""
+        before = self._linear(flow)
+        if before is not None:
+            weight: Any = gain[:, None] * np.asarray(before.weight, np.float64)
+            bias: Any = gain * (0.0 if before.bias is None else before.bias) + offset
+            self._put(replace(before, weight=weight, bias=bias))
+            return flow
+        first, then = flow.scaling
+        return replace(flow, gain=gain * first, offset=gain * then + offset)
+
+    def folded(self, weight: Array, bias: Array | None, flow: Flow) -> tuple[Array, Array | None]:
+        """Matrix ``(O, I)`` and bias of a layer that reads the flow as if the scaling had been done."""
+        if flow.gain is None or flow.offset is None:
+            return weight, bias
+        return weight * flow.gain, weight @ flow.offset + (0.0 if bias is None else bias)
+
+    def activated(self, title: str, name: str, flow: Flow, activation: str) -> Flow:
+        """The flow behind an activation: that of the Dense layer before, or of one with a diagonal matrix."""
+        if activation == "none":
+            return flow
+        before = self._linear(flow)
+        if before is not None:
+            self._put(replace(before, activation=activation))
+            return flow
+        return self._diagonal(title, name, flow, activation)
+
+    def added(self, title: str, name: str, flows: Sequence[Flow]) -> Flow:
+        """The sum."""
+        self._check_alike(title, flows)
+        if len({flow.size for flow in flows}) > 1:
+            sizes = " and ".join(str(flow.size) for flow in flows[:8])
+            raise UnsupportedError(f"{title} reads {sizes} values; expected as many from each.")
+        plain = [self.plain(title, name, flow) for flow in flows]
+        reads = tuple(flow.reads[0] for flow in plain)
+        layer = Add(**{**self.place(name, plain[0]), "inputs": reads})
+        return self.append(layer, flows[0], flows[0].size)
+
+    def joined(self, title: str, flows: Sequence[Flow]) -> Flow:
+        """The flows side by side, for which no layer is needed."""
+        self._check_alike(title, flows)
+        reads = tuple(name for flow in flows for name in flow.reads)
+        if len(reads) > MAX_PARTS:
+            raise UnsupportedError(f"{title} puts {len(reads)} outputs side by side, expected {MAX_PARTS} at most.")
+        size = sum(flow.size for flow in flows)
+        joined = replace(flows[0], reads=reads, shape=(*flows[0].shape[:-1], size), shared=True)
+        if all(flow.gain is None for flow in flows):
+            return joined
+        gains, offsets = zip(*(flow.scaling for flow in flows), strict=True)
+        return replace(joined, gain=np.concatenate(gains), offset=np.concatenate(offsets))
+
+    def plain(self, title: str, name: str, flow: Flow) -> Flow:
+        """The flow as the output of one layer, or the input, with no scaling left to be done."""
+        if len(flow.reads) == 1 and flow.gain is None:
+            return flow
+        return self._diagonal(title, name, flow, "none")
+
+    def finished(self, title: str, name: str, flow: Flow) -> None:
+        """Make the flow the output of the last layer."""
+        if flow.gain is not None or not self.layers or flow.reads != (self.layers[-1].name,):
+            self._diagonal(title, name, flow, "none")
+
+    def _diagonal(self, title: str, name: str, flow: Flow, activation: str) -> Flow:
+        self._left -= flow.size**2
+        if self._left < 0:
+            raise UnsupportedError(
+                f"{title} of {flow.size} values would take {flow.size} times {flow.size} weights, beyond the "
+                f"{MAX_IDENTITY_VALUES} that layers without weights may take."
+            )
+        gain, offset = flow.scaling
+        weight: Any = np.diag(gain)
+        bias: Any = None if flow.offset is None else offset
+        layer = Dense(weight, bias, activation=activation, **self.place(name, flow))
+        return self.append(layer, flow, flow.size)
+
+    def _linear(self, flow: Flow) -> Dense | None:
+        """The Dense layer without activation that gives the flow, and gives it to nothing else."""
+        found = next((layer for layer in self.layers if flow.reads == (layer.name,)), None)
+        free = isinstance(found, Dense) and found.activation == "none" and flow.gain is None and not flow.shared
+        return found if free and isinstance(found, Dense) else None
+
+    def _put(self, layer: Layer) -> None:
+        self.layers = [layer if layer.name == each.name else each for each in self.layers]
+
+    def _check_alike(self, title: str, flows: Sequence[Flow]) -> None:
+        """Steps of a sequence do not meet what is of its last step, or of no step at all."""
+        if any(not flow.size for flow in flows):
+            raise UnsupportedError(f"{title} reads an input whose size is not known.")
+        if len({(flow.shape[:-1], flow.last) for flow in flows}) > 1:
+            shapes = " and ".join(str(flow.shape) for flow in flows[:8])
+            raise UnsupportedError(
+                f"{title} reads the shapes {shapes}, expected the same steps from each: a sequence and its last step "
+                f"(return_sequences=False) do not meet in a stream."
+            )

@@ -1,0 +1,1 @@
+"""Reader of ONNX graphs, which are traced back to layers."""

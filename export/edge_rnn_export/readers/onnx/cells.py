@@ -1,0 +1,215 @@
+"""ONNX's RNN, GRU and LSTM operators into edge_rnn's cells.
+
+Source: RNN-22, GRU-22, LSTM-22, https://onnx.ai/onnx/operators; what is left open there as onnxruntime has it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_rnn.activation import ACTIVATIONS, Activation
+from edge_rnn.errors import FileError
+from edge_rnn_export.readers.onnx.codes import Signal, Value
+from edge_rnn_export.readers.onnx.drafts import Draft, Kind
+from edge_rnn_export.readers.onnx.node import Node
+
+__all__ = ["CELLS"]
+
+Array = NDArray[Any]
+
+# Gates in ONNX's order by the letters that edge_rnn has for them, and in edge_rnn's.
+_GATES: Mapping[str, tuple[str, str]] = {"RNN": ("h", "h"), "GRU": ("zrn", "rzn"), "LSTM": ("iofg", "ifgo")}
+_KINDS: Mapping[str, Kind] = {"RNN": "Elman", "GRU": "GRU", "LSTM": "LSTM"}
+# Fields that hold the activations f, g and h, and what they are where the operator does not say.
+_USED: Mapping[str, tuple[tuple[str, str], ...]] = {
+    "RNN": (("activation", "tanh"),),
+    "GRU": (("gate_activation", "sigmoid"), ("candidate_activation", "tanh")),
+    "LSTM": (("gate_activation", "sigmoid"), ("cell_activation", "tanh"), ("output_activation", "tanh")),
+}
+_NAMES: Mapping[str, str] = {name.replace("_", ""): name for name in ACTIVATIONS if name != "none"}
+
+
+def _cell(node: Node) -> list[Value]:
+    """Read a recurrent operator; Y, Y_h and, of an LSTM, Y_c."""
+    batch_first = _layout(node)
+    trace, kind = node.trace, node.kind
+    x = node.signal(0)
+    if x.codes.ndim != 3:
+        raise FileError(f"from_onnx: the {node.title} reads a value of shape {x.codes.shape}, expected three axes.")
+    codes = x.codes.swapaxes(0, 1) if batch_first else x.codes
+    fields, hidden, inputs = _weights(node)
+    if codes.shape[2] != inputs:
+        raise FileError(
+            f"from_onnx: the {node.title} reads {codes.shape[2]} values a step, expected {inputs}, as its weights say."
+        )
+    reads, rows = trace.features(node, Signal(codes))
+    trace.settle_grid(node, rows)
+    _check_lengths(node, *rows.shape)
+    fields |= _activations(node)
+    clip = node.take("clip", None, float, int)
+    if clip is not None:
+        fields["gate_clip"] = _shortest(clip)
+    if kind == "GRU":
+        fields["reset_after"] = bool(node.take("linear_before_reset", 0))
+    if kind == "LSTM" and node.take("input_forget", 0):
+        fields["coupled"] = "forget"
+    draft = trace.draft(node, _KINDS[kind], hidden, reads, **fields)
+    for place, key in enumerate("hc"[: 1 + (kind == "LSTM")]):
+        start = _initial(node, draft, key, node.input(5 + place), batch_first, rows.shape[1])
+        if start is not None:
+            draft.fields[f"{key}0"] = start
+    every = trace.put_out(draft, rows).codes
+    states: tuple[Literal["h", "c"], ...] = ("h", "c") if kind == "LSTM" else ("h",)
+    last = [trace.put_out(draft, rows[-1], key).codes for key in states]
+    if batch_first:
+        return [Signal(every.swapaxes(0, 1)[:, :, None]), *(Signal(each[:, None]) for each in last)]
+    return [Signal(every[:, None]), *(Signal(each[None]) for each in last)]
+
+
+def _layout(node: Node) -> bool:
+    """Whether the batch comes first; whole sequences alone can be read backwards."""
+    direction, layout = node.take("direction", "forward"), node.take("layout", 0)
+    if direction not in ("forward", "reverse", "bidirectional") or layout not in (0, 1):
+        raise FileError(f"from_onnx: the {node.title} has the direction {direction[:20]!r} and the layout {layout}.")
+    if direction != "forward":
+        raise node.refuse(
+            f"its direction is {direction!r}, and backwards it needs the whole sequence before the first output; a "
+            f"stream has seen no more than the samples so far."
+        )
+    return bool(layout)
+
+
+def _weights(node: Node) -> tuple[dict[str, Any], int, int]:
+    """Matrices, biases and peepholes as edge_rnn has them; the number of units, and of inputs."""
+    theirs, ours = _GATES[node.kind]
+    gates = len(ours)
+    w, r = _floats(node, 1), _floats(node, 2)
+    hidden = node.take("hidden_size", None, int) or (r.shape[-1] if r.ndim else 0)
+    inputs = w.shape[-1] if w.ndim else 0
+    shapes = {1: (1, gates * hidden, inputs), 2: (1, gates * hidden, hidden), 3: (1, 2 * gates * hidden)}
+    if node.kind == "LSTM":
+        shapes[7] = (1, 3 * hidden)
+    found: dict[int, Array] = {}
+    for place, shape in shapes.items():
+        if node.input(place) is None and place in (3, 7):
+            continue
+        array = _floats(node, place)
+        if array.shape != shape:
+            name = {1: "W", 2: "R", 3: "B", 7: "P"}[place]
+            raise FileError(f"from_onnx: the {node.title} has {name} of shape {array.shape}, expected {shape}.")
+        found[place] = array[0]
+    order = [theirs.index(gate) for gate in ours]
+
+    def arranged(array: Array) -> Array:
+        parts = np.split(array, gates)
+        return np.concatenate([parts[gate] for gate in order])
+
+    node.trace.graph.budget.take(f"the {node.title}", 2 * sum(array.nbytes for array in found.values()))
+    fields = {"weight_ih": arranged(found[1]), "weight_hh": arranged(found[2])}
+    if 3 in found:
+        of_w, of_r = np.split(found[3], 2)
+        fields |= {"bias_ih": arranged(of_w), "bias_hh": arranged(of_r)}
+    if 7 in found:
+        i, o, f = np.split(found[7], 3)
+        fields["peephole"] = np.concatenate([i, f, o])
+    return fields, hidden, inputs
+
+
+def _floats(node: Node, place: int) -> Array:
+    array = node.numbers(place)
+    if array.dtype.kind != "f":
+        raise FileError(f"from_onnx: the {node.title} has weights of {array.dtype}, expected floating point.")
+    return array
+
+
+def _check_lengths(node: Node, steps: int, batch: int) -> None:
+    """A length for each sequence is no part of a stream, unless it is the whole."""
+    if node.input(4) is None:
+        return
+    if isinstance(node.input(4), Signal):
+        raise node.refuse("it takes sequence_lens from outside; a stream ends when its samples do. Export without it.")
+    lengths = node.numbers(4)
+    if lengths.shape != (batch,) or (lengths != steps).any():
+        raise node.refuse(
+            f"its sequence_lens are {str(lengths.tolist())[:60]}, expected {batch} times {steps}, the whole sequence."
+        )
+
+
+def _activations(node: Node) -> dict[str, str]:
+    """Activations by field, with the parameters that are meant for each."""
+    used = _USED[node.kind]
+    texts = node.take("activations", None, list)
+    alphas, betas = (
+        [_shortest(value) for value in node.take(f"activation_{key}", None, list) or []] for key in ("alpha", "beta")
+    )
+    texts = [default for _, default in used] if texts is None else texts
+    names = [_NAMES.get(str(text).lower()) for text in texts]
+    if len(names) != len(used) or None in names:
+        known = ", ".join(_NAMES)
+        raise node.refuse(f"its activations are {str(texts)[:80]}, expected {len(used)} of {known}.")
+    given = [name for name in names if name is not None]
+    first = _parameters(node, "activation_alpha", given, 0, alphas)
+    second = _parameters(node, "activation_beta", given, 1, betas)
+    found = {}
+    for (field, _), name, *parameters in zip(used, given, first, second, strict=True):
+        numbers = tuple(float(number) for number in parameters if number is not None)
+        found[field] = "none" if (name, numbers) == ("affine", (1.0, 0.0)) else str(Activation(name, numbers))
+    return found
+
+
+def _parameters(node: Node, what: str, names: Sequence[str], place: int, given: Sequence[float]) -> list[float | None]:
+    """One parameter for each activation that has it, None for the others.
+
+    ONNX lists those alone that an activation takes, in order, and has defaults for those that are missing at the end.
+    Some files list one for each activation; which of both is meant must not matter.
+    """
+    takers = [index for index, name in enumerate(names) if len(ACTIVATIONS[name]) > place]
+    found: list[float | None] = [None] * len(names)
+    for index in takers:
+        found[index] = ACTIVATIONS[names[index]][place]
+    in_order = list(found)
+    for index, number in zip(takers, given, strict=False):
+        in_order[index] = number
+    if len(given) <= len(takers):
+        return in_order
+    one_each = list(found)
+    for index in takers:
+        one_each[index] = given[index] if len(given) == len(names) else None
+    if one_each != in_order:
+        raise node.refuse(
+            f"its {what} lists {str(list(given))[:60]} for {', '.join(names)}: {len(takers)} of these take one, and "
+            f"which is meant for which is not clear. List them for those alone."
+        )
+    return in_order
+
+
+def _shortest(number: float) -> float:
+    """A float32 as it is written shortest: 0.2, not 0.20000000298."""
+    return float(str(np.float32(number)))
+
+
+def _initial(node: Node, draft: Draft, key: str, value: Value, batch_first: bool, batch: int) -> Array | None:
+    """Initial state as numbers, the same for each of a batch; None for zeros, and for what the graph takes."""
+    if value is None:
+        return None
+    array = value.codes if isinstance(value, Signal) else value
+    expected = (batch, 1, draft.size) if batch_first else (1, batch, draft.size)
+    open_batch = isinstance(value, Signal) and array.ndim == 3 and array.shape[::2] == expected[::2]
+    if array.shape != expected and (batch_first or not open_batch):
+        raise node.refuse(f"its initial_{key} has shape {array.shape}, expected {expected}.")
+    rows = array[:, 0] if batch_first else array[0]
+    if isinstance(value, Signal):
+        node.trace.take_state(node, draft, key, rows)
+        return None
+    if (rows != rows[:1]).any():
+        raise node.refuse(f"its initial_{key} differs from sequence to sequence of a batch; a model has one.")
+    start = np.array(rows[0], np.float32)
+    return start if start.any() else None
+
+
+CELLS: Mapping[str, Callable[[Node], list[Value]]] = {"RNN": _cell, "GRU": _cell, "LSTM": _cell}
+"""Recurrent operators."""

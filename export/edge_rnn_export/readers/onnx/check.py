@@ -1,0 +1,154 @@
+"""How far a model that was read from an ONNX graph is off what onnxruntime computes with that graph."""
+
+from __future__ import annotations
+
+from os import PathLike
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_rnn import reference
+from edge_rnn.errors import FileError, UnsupportedError
+from edge_rnn.layers import Embedding
+from edge_rnn.sampling.symbols import alphabet, samples
+from edge_rnn_export.readers.onnx.codes import Signal, Source
+from edge_rnn_export.readers.onnx.cut import cut_out
+from edge_rnn_export.readers.onnx.trace import Trace
+from edge_rnn_export.readers.onnx.walk import Reading
+from edge_rnn_export.runtime.limited import LimitedGraph
+from edge_rnn_export.writers.onnx.head import SYMBOL
+
+__all__ = ["compared"]
+
+Array = NDArray[Any]
+
+_RUNS = 8
+_STEPS = 20
+
+
+def compared(reading: Reading, path: str | PathLike[str], seed: int = 0) -> tuple[float, int]:
+    """Run the graph and the reference on random samples, from random states where the graph takes these.
+
+    Of the graph only what was read runs, with limits of time and memory; see :mod:`edge_rnn_export.limits.process`.
+
+    Returns
+    -------
+    error, steps
+        The largest difference of outputs, relative to the largest output where that is above 1; steps taken.
+
+    Raises
+    ------
+    UnsupportedError
+        onnxruntime is not installed, or does not run the graph; the message says why.
+    """
+    rng = np.random.default_rng(seed)
+    worst, steps = 0.0, 0
+    once = _own if reading.trace is None else _foreign
+    try:
+        with LimitedGraph(cut_out(path, [reading.output])) as run:
+            for _ in range(_RUNS):
+                error, count = once(reading, run, rng)
+                worst, steps = max(worst, error), steps + count
+    except FileError as refusal:
+        raise UnsupportedError(str(refusal)) from None
+    return worst, steps
+
+
+def _own(reading: Reading, run: LimitedGraph, rng: np.random.Generator) -> tuple[float, int]:
+    """A graph that edge_rnn has written: ``x`` is ``(time, batch, I)``, and states have names."""
+    model = reading.model
+    steps, batch = 1 if run.inputs[0].shape[0] == 1 else _STEPS, 2
+    xs = _samples(reading, rng, steps * batch).reshape(steps, batch, -1)
+    states = {name: rng.uniform(-1, 1, (1, batch, len(h))) for name, h in model.initial_state.items()}
+    feeds = {name: array.astype(np.float32) for name, array in states.items()}
+    if run.inputs[0].name == SYMBOL:
+        known = alphabet(model, "from_onnx")
+        symbols = rng.integers(0, known.symbols, steps * batch)
+        xs = samples(known, symbols.astype(np.int32)).reshape(steps, batch, -1)
+        read: dict[str, Array] = {SYMBOL: symbols.reshape(steps, batch)}
+    else:
+        read = {"x": xs.astype(np.float32)}
+    got = _run(run, "y", read | feeds)
+    worst = 0.0
+    for place in range(batch):
+        start = {name: feeds[name][0, place] for name in states}
+        expected, _ = reference.run(model, xs[:, place], start)
+        worst = max(worst, _error(got[:, place], expected))
+    return worst, steps
+
+
+def _foreign(reading: Reading, run: LimitedGraph, rng: np.random.Generator) -> tuple[float, int]:
+    trace, model = reading.trace, reading.model
+    assert trace is not None
+    grid = np.arange(trace.rows)[:, None] if trace.grid is None else trace.grid
+    xs = _samples(reading, rng, grid.size)
+    feeds = {trace.samples.port.name: _laid_out(trace, xs)} if trace.samples and trace.samples.port else {}
+    states: list[dict[str, Array]] = [dict(model.initial_state) for _ in range(grid.shape[1])]
+    for source in trace.sources:
+        if source.kind == "port" and source.port and source is not trace.samples:
+            feeds[source.port.name] = _states(reading, source, states, rng)
+    types = {each.name: _TYPES.get(each.type, np.float32) for each in run.inputs}
+    got = _run(run, reading.output, {name: array.astype(types[name]) for name, array in feeds.items()})
+    expected = np.empty((grid.size, model.output_size))
+    for place, start in enumerate(states):
+        expected[grid[:, place]], _ = reference.run(model, xs[grid[:, place]], start)
+    wanted = _output(trace, reading.output, reading.axis, expected)
+    if got.shape != wanted.shape:
+        raise UnsupportedError(f"onnxruntime gives outputs of shape {got.shape}, expected {wanted.shape}.")
+    return _error(got, wanted), len(grid)
+
+
+def _run(run: LimitedGraph, output: str, feeds: dict[str, Array]) -> Array:
+    (got,) = run.run([output], feeds)
+    return got
+
+
+def _error(got: Array, wanted: Array) -> float:
+    return float(np.abs(got - wanted).max() / max(1.0, np.abs(wanted).max()))
+
+
+_TYPES = {"tensor(int64)": np.int64, "tensor(int32)": np.int32, "tensor(double)": np.float64, "tensor(bool)": np.bool_}
+_TYPES |= {"tensor(float16)": np.float16}
+
+
+def _samples(reading: Reading, rng: np.random.Generator, count: int) -> Array:
+    """Random samples, ``(count, I)``; symbols where a table reads them."""
+    tables = [
+        layer
+        for layer, reads in zip(reading.model.layers, reading.model.sources, strict=True)
+        if isinstance(layer, Embedding) and -1 in reads
+    ]
+    if tables:
+        return rng.integers(0, min(len(table.weight) for table in tables), (count, 1)).astype(np.float32)
+    return rng.standard_normal((count, reading.model.input_size)).astype(np.float32)
+
+
+def _laid_out(trace: Trace, xs: Array) -> Array:
+    """Samples as the graph's input has them."""
+    assert trace.samples is not None
+    signal = trace.values[trace.samples.port.name] if trace.samples.port else None
+    assert isinstance(signal, Signal)
+    _, row, feature = trace.decode(signal.codes)
+    return xs[row, feature]
+
+
+def _states(reading: Reading, source: Source, states: list[dict[str, Array]], rng: np.random.Generator) -> Array:
+    """Random states as an input of the graph has them; entered among the states of each of the batch."""
+    assert reading.layers is not None
+    array = rng.uniform(-1, 1, source.shape).astype(np.float32)
+    for draft, key, places in source.states:
+        if len(places) != len(states):
+            raise UnsupportedError("the graph names the batch of its states otherwise than that of its samples.")
+        for state, values in zip(states, array.reshape(-1)[places], strict=True):
+            state[f"{reading.layers.names[draft]}.{key}"] = values
+    return array
+
+
+def _output(trace: Trace, name: str, axis: int, expected: Array) -> Array:
+    """Outputs by row as the graph's output has them."""
+    signal = trace.values[name]
+    assert isinstance(signal, Signal)
+    _, row, _ = trace.decode(signal.codes)
+    found = expected[np.moveaxis(row, axis, -1)[..., 0]]
+    return np.moveaxis(found, -1, axis)

@@ -1,0 +1,234 @@
+"""ONNX files into a graph and arrays: nothing is allocated that the file's own length does not bear out."""
+
+from __future__ import annotations
+
+import stat
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+from numpy.typing import NDArray
+from onnx import ModelProto, TensorProto
+
+from edge_rnn.errors import FileError, InputError, UnsupportedError
+from edge_rnn.storage.budget import Budget
+from edge_rnn.storage.model_file import MAX_FILE_BYTES
+
+__all__ = ["array_of", "embed", "external_bytes", "file_budget", "open_model", "read_file"]
+
+Array = NDArray[Any]
+
+# Element types, NumPy's type of one element in raw_data, and the field that holds them otherwise.
+_TYPES: dict[int, tuple[str, str, str]] = {
+    TensorProto.FLOAT: ("float32", "<f4", "float_data"),
+    TensorProto.DOUBLE: ("float64", "<f8", "double_data"),
+    TensorProto.FLOAT16: ("float16", "<f2", "int32_data"),
+    TensorProto.BFLOAT16: ("bfloat16", "<u2", "int32_data"),
+    TensorProto.INT64: ("int64", "<i8", "int64_data"),
+    TensorProto.INT32: ("int32", "<i4", "int32_data"),
+    TensorProto.BOOL: ("bool", "?", "int32_data"),
+}
+
+_MAX_AXES = 8
+
+
+_PROPORTION = "expected a graph in proportion to its file, and sequences of a few thousand steps or of open length"
+
+
+def file_budget(model: ModelProto, folder: Path | None) -> Budget:
+    """Memory that the numbers of a graph may take, each copied a few times; never all at once."""
+    stored = model.ByteSize() + external_bytes(model, folder)
+    return Budget.of_file(stored, remedy=_PROPORTION, error=UnsupportedError)
+
+
+def open_model(source: Any) -> tuple[ModelProto, Path | None]:
+    """The graph, and the folder that its external data lie in.
+
+    Parameters
+    ----------
+    source
+        A path; or a file's bytes or a ModelProto, which have no folder.
+
+    Raises
+    ------
+    FileError
+        The file cannot be read, is too long or no ONNX.
+    InputError
+        ``source`` is something else.
+    """
+    folder: Path | None = None
+    if isinstance(source, ModelProto):
+        model, title = source, "from_onnx got a ModelProto that"
+    elif isinstance(source, str | PathLike):
+        path = Path(source)
+        model, title, folder = _parsed(read_file(path), str(path)), str(path), path.parent
+    elif isinstance(source, bytes | bytearray | memoryview):
+        model, title = _parsed(bytes(source), "from_onnx got bytes that"), "from_onnx got bytes that"
+    else:
+        raise InputError(f"from_onnx got {type(source).__name__}, expected a path, a file's bytes or a ModelProto.")
+    if not model.HasField("graph") or not model.opset_import or not model.graph.output:
+        raise FileError(f"{title} is not a whole ONNX file: it has no graph, no outputs or no operator set.")
+    return model, folder
+
+
+def _parsed(data: bytes, title: str) -> ModelProto:
+    model = ModelProto()
+    try:
+        model.ParseFromString(data)
+    except (DecodeError, RuntimeError, ValueError) as error:
+        reason = str(error).splitlines()[0].rstrip(".") if str(error) else "it cannot be parsed"
+        raise FileError(f"{title} is not a whole ONNX file: {reason}.") from None
+    return model
+
+
+def array_of(tensor: TensorProto, folder: Path | None, budget: Budget) -> Array:
+    """The numbers of a tensor.
+
+    Parameters
+    ----------
+    folder
+        Where external data lie, or None for nowhere.
+    budget
+        Pays for what is copied.
+
+    Raises
+    ------
+    FileError
+        The tensor's shape and the length of its data disagree, or its external data are not beside the model.
+    UnsupportedError
+        Its elements are of another type than floating point, int32, int64 and bool.
+    """
+    title = f"tensor {tensor.name[:80]!r}"
+    if tensor.data_type not in _TYPES:
+        got = TensorProto.DataType.Name(tensor.data_type) if tensor.data_type in TensorProto.DataType.values() else "?"
+        raise UnsupportedError(f"from_onnx: {title} got elements of type {got}, expected floating point or integers.")
+    kind, raw, field = _TYPES[tensor.data_type]
+    shape = tuple(tensor.dims)
+    count = 1
+    for length in shape:
+        count *= length
+    item = np.dtype(raw).itemsize
+    if any(length < 0 for length in shape) or len(shape) > _MAX_AXES or tensor.HasField("segment"):
+        raise FileError(f"from_onnx: {title} got shape {shape[:9]} or segments, expected a whole tensor.")
+    if tensor.data_location == TensorProto.EXTERNAL:
+        data = _external(tensor, folder, count * item, budget)
+    elif tensor.HasField("raw_data"):
+        data = tensor.raw_data
+    else:
+        numbers = getattr(tensor, field)
+        if len(numbers) != count:
+            raise FileError(f"from_onnx: {title} holds {len(numbers)} numbers, expected {count} for shape {shape}.")
+        budget.take(title, count * 8)
+        found = np.array(numbers, dtype=np.int64 if field.startswith("int") else np.dtype(raw))
+        return _typed(found.astype(raw.replace("f2", "u2")) if kind == "float16" else found, kind).reshape(shape)
+    if len(data) != count * item:
+        raise FileError(f"from_onnx: {title} holds {len(data)} bytes, expected {count * item} for shape {shape}.")
+    return _typed(np.frombuffer(data, raw), kind).reshape(shape)
+
+
+def _typed(found: Array, kind: str) -> Array:
+    if kind == "bfloat16":  # the upper half of a float32
+        return (found.astype(np.uint32) << 16).view(np.float32)
+    if kind == "float16" and found.dtype.kind == "u":
+        return found.view(np.float16)
+    return found.astype(kind, copy=False)
+
+
+def _external(tensor: TensorProto, folder: Path | None, count: int, budget: Budget) -> bytes:
+    """Bytes of a tensor that lie in a file beside the model; one elsewhere is not opened."""
+    entries = {entry.key: entry.value for entry in tensor.external_data}
+    location = entries.get("location", "")
+    if folder is None:
+        raise UnsupportedError(
+            f"from_onnx: tensor {tensor.name!r} lies in the file {location!r}, which a ModelProto does not tell the "
+            f"folder of; hand over the model's path, or onnx.load_external_data_for_model first."
+        )
+    place = folder / location
+    if not location or "\0" in location or location in (".", "..") or place.name != location or "\\" in location:
+        raise FileError(
+            f"from_onnx: tensor {tensor.name!r} lies in {location!r}, expected the name of a file beside the model."
+        )
+    try:
+        outside = place.resolve().parent != folder.resolve()
+    except (OSError, RuntimeError):
+        outside = True
+    if outside:
+        raise FileError(f"from_onnx: tensor {tensor.name!r} lies in {location!r}, a link to another folder.")
+    numbers = {key: entries.get(key, "") for key in ("offset", "length")}
+    if any(value and not (value.isascii() and value.isdecimal() and len(value) < 16) for value in numbers.values()):
+        raise FileError(f"from_onnx: tensor {tensor.name!r} has the external data {entries}, expected whole numbers.")
+    length = int(numbers["length"] or count)
+    if length != count:
+        raise FileError(f"from_onnx: tensor {tensor.name!r} has {length} bytes in {location!r}, expected {count}.")
+    # Only what is there is paid for: several tensors may claim the same bytes.
+    size = _size(place)
+    if int(numbers["offset"] or 0) + count > size:
+        raise FileError(f"from_onnx: {location} has {size} bytes, too few for tensor {tensor.name!r}.")
+    budget.take(f"tensor {tensor.name!r}", count)
+    return _read(place, int(numbers["offset"] or 0), count)
+
+
+def external_bytes(model: ModelProto, folder: Path | None) -> int:
+    """Length of the files beside the model that its tensors name, together; 1 GiB at most."""
+    if folder is None:
+        return 0
+    names = set()
+    for tensor in model.graph.initializer:
+        names |= {entry.value for entry in tensor.external_data if entry.key == "location"}
+    beside = [folder / name for name in names if name and "\0" not in name and Path(name).name == name]
+    return min(sum(_size(path) for path in beside if path.is_file()), MAX_FILE_BYTES)
+
+
+def embed(tensor: TensorProto, folder: Path | None, budget: Budget) -> None:
+    """Move a tensor's external data into it.
+
+    Raises
+    ------
+    FileError, UnsupportedError
+        See :func:`array_of`.
+    """
+    if tensor.data_location != TensorProto.EXTERNAL or tensor.data_type not in _TYPES:
+        return
+    count = np.dtype(_TYPES[tensor.data_type][1]).itemsize
+    for length in tensor.dims:
+        count *= length
+    tensor.raw_data = _external(tensor, folder, count, budget)
+    tensor.data_location = TensorProto.DEFAULT
+    del tensor.external_data[:]
+
+
+def read_file(path: Path) -> bytes:
+    """All bytes of a file, 1 GiB at most.
+
+    Raises
+    ------
+    FileError
+        It cannot be read, is no file, or is longer.
+    """
+    return _read(path, 0, None)
+
+
+def _size(path: Path) -> int:
+    try:
+        found = path.stat()
+    except OSError as error:
+        raise FileError(f"{path}: cannot be read: {error.strerror}.") from None
+    except ValueError:  # a null character
+        raise FileError(f"from_onnx got the path {str(path)!r}, which no file can have.") from None
+    if not stat.S_ISREG(found.st_mode):
+        raise FileError(f"{path} is a folder or a device; expected a file.")
+    if found.st_size > MAX_FILE_BYTES:
+        raise FileError(f"{path} is longer than {MAX_FILE_BYTES} bytes; expected the weights of a recurrent network.")
+    return found.st_size
+
+
+def _read(path: Path, offset: int, count: int | None) -> bytes:
+    size = _size(path)
+    try:
+        with path.open("rb") as file:
+            file.seek(offset)
+            return file.read(size if count is None else count)
+    except OSError as error:
+        raise FileError(f"{path}: cannot be read: {error.strerror}.") from None

@@ -1,0 +1,247 @@
+"""Operators that move, cut and join axes, and those that shapes and states are made with.
+
+NumPy does them: to numbers in the file, or to the codes of a signal (see :mod:`edge_rnn_export.readers.onnx.trace`).
+What a small file could make large is paid for out of the budget first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_rnn.errors import FileError
+from edge_rnn_export.readers.onnx.codes import Signal
+from edge_rnn_export.readers.onnx.file import array_of
+from edge_rnn_export.readers.onnx.node import Node
+
+__all__ = ["FOLDS", "GLUE", "is_whole"]
+
+Array = NDArray[Any]
+
+_FLOATS: dict[int, Any] = {1: np.float32, 10: np.float16, 11: np.float64, 16: np.float32}
+_INTEGERS: dict[int, Any] = {6: np.int32, 7: np.int64, 9: np.bool_}
+_END = 2**31 - 1  # and beyond: how exporters spell "to the end"
+
+
+def _data(node: Node, place: int = 0) -> Array:
+    value = node.input(place)
+    return value.codes if isinstance(value, Signal) else node.numbers(place)
+
+
+def _identity(node: Node) -> list[Array]:
+    return [_data(node)]
+
+
+def _dropout(node: Node) -> list[Array]:
+    node.take("ratio", 0.5)
+    node.take("seed", 0)
+    if node.input(2) is not None and node.numbers(2).any():
+        raise node.refuse("it drops values while training; export the network in inference mode.")
+    return [_data(node)]  # without the mask: where that is read, the graph is for training
+
+
+def _cast(node: Node) -> list[Array]:
+    to, value = node.take("to", 0), node.input(0)
+    node.take("saturate", 1)
+    if to not in _FLOATS and to not in _INTEGERS:
+        raise node.refuse(f"it casts to type {to}, expected floating point or whole numbers.")
+    if isinstance(value, Signal):
+        port = node.trace.only_port(value)
+        if port is None and to not in _FLOATS:
+            raise node.refuse("it makes whole numbers of what a layer puts out.")
+        if value.whole and to in _FLOATS and not (port and port.integers):
+            raise node.refuse("it makes whole numbers of samples; only an Embedding's table may read these.")
+        return [value.codes]
+    with np.errstate(all="ignore"):
+        return [node.numbers(0).astype((_FLOATS | _INTEGERS)[to])]
+
+
+def _transpose(node: Node) -> list[Array]:
+    return [np.transpose(_data(node), node.take("perm", None, list))]
+
+
+def _squeeze(node: Node) -> list[Array]:
+    array, axes = _data(node), node.whole(1, "axes")
+    if axes is None and node.trace.open and isinstance(node.input(0), Signal):
+        raise node.refuse("it does not say which axes go, and some have any length; export it with axes.")
+    return [np.squeeze(array, None if axes is None else tuple(axes))]
+
+
+def _unsqueeze(node: Node) -> list[Array]:
+    return [np.expand_dims(_data(node), tuple(node.whole(1, "axes") or ()))]
+
+
+def _reshape(node: Node) -> list[Array]:
+    array, shape = _data(node), node.whole(1, "shape") or []
+    if not node.take("allowzero", 0):
+        shape = [array.shape[place] if length == 0 else length for place, length in enumerate(shape)]
+    return [array.reshape(shape)]
+
+
+def _flatten(node: Node) -> list[Array]:
+    array, axis = _data(node), node.take("axis", 1)
+    axis += array.ndim if axis < 0 else 0
+    return [array.reshape(int(np.prod(array.shape[:axis], dtype=np.int64)), -1)]
+
+
+def _slice(node: Node) -> list[Array]:
+    array = _data(node)
+    starts, ends = node.whole(1, "starts") or [], node.whole(2, "ends") or []
+    axes, steps = node.whole(3, "axes"), node.whole(4, "steps")
+    axes = list(range(len(starts))) if axes is None else axes
+    steps = [1] * len(starts) if steps is None else steps
+    parts = [slice(None)] * array.ndim
+    for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
+        size = array.shape[axis]
+        inside = -size <= start <= size and (-size <= end <= size or end >= _END)
+        # Out of an open axis "the last 50 steps" must not become "all", because it was traced with 5 of them.
+        if step < 1 or (not inside and node.trace.open and isinstance(node.input(0), Signal)):
+            raise node.refuse(
+                f"it takes from {start} to {end} by {step} of axis {axis}, expected the last step, all of them, or "
+                f"some features."
+            )
+        parts[axis] = slice(start, end, step)
+    return [array[tuple(parts)]]
+
+
+def _gather(node: Node) -> list[Array]:
+    array, places, axis = _data(node), node.numbers(1), node.take("axis", 0)
+    if places.dtype.kind not in "iu":
+        raise FileError(f"from_onnx: the {node.title} takes places of {places.dtype}, expected whole numbers.")
+    rest = array.size // max(array.shape[axis], 1)
+    node.budget.take(f"the {node.title}", array.itemsize * places.size * rest)
+    return [np.take(array, places, axis)]
+
+
+def _split(node: Node) -> list[Array]:
+    array, axis, sizes = _data(node), node.take("axis", 0), node.whole(1, "split")
+    count = node.take("num_outputs", len(node.outputs))
+    size = array.shape[axis]
+    each = -(-size // count)
+    sizes = [min(each, size - each * place) for place in range(count)] if sizes is None else sizes
+    if sum(sizes) != size or min(sizes) < 0 or len(sizes) != len(node.outputs):
+        raise node.refuse(f"it splits {size} into {sizes} for {len(node.outputs)} outputs.")
+    return list(np.split(array, np.cumsum(sizes)[:-1], axis))
+
+
+def _concat(node: Node) -> list[Array]:
+    arrays = [_data(node, place) for place in range(len(node.inputs))]
+    if len({isinstance(value, Signal) for value in node.inputs}) > 1:
+        raise node.refuse("it puts numbers beside the outputs of layers.")
+    node.budget.take(f"the {node.title}", sum(array.nbytes for array in arrays))
+    return [np.concatenate(arrays, node.take("axis", 0))]
+
+
+def _expand(node: Node) -> list[Array]:
+    array = _data(node)
+    wanted = np.broadcast_shapes(array.shape, _shape(node, 1))
+    if wanted != array.shape and isinstance(node.input(0), Signal):
+        raise node.refuse(f"it repeats {array.shape} as {wanted}; expected each value once.")
+    return [_filled(node, array, wanted)]
+
+
+def _shape_of(node: Node) -> list[Array]:
+    array = _data(node)
+    start, end = node.take("start", 0), node.take("end", None, int)
+    return [np.array(array.shape[start:end], np.int64)]
+
+
+GLUE: dict[str, Callable[[Node], list[Array]]] = {
+    "Cast": _cast,
+    "Concat": _concat,
+    "Dropout": _dropout,
+    "Expand": _expand,
+    "Flatten": _flatten,
+    "Gather": _gather,
+    "Identity": _identity,
+    "Reshape": _reshape,
+    "Slice": _slice,
+    "Split": _split,
+    "Squeeze": _squeeze,
+    "Transpose": _transpose,
+    "Unsqueeze": _unsqueeze,
+}
+"""Operators that may have signals as their data; every other input is known numbers."""
+
+
+def is_whole(node: Node) -> bool:
+    """Whether what an operator of :data:`GLUE` gives are whole numbers, of one whose data are a signal."""
+    if node.kind == "Cast":
+        return node.attributes.get("to") in _INTEGERS
+    return any(isinstance(value, Signal) and value.whole for value in node.inputs)
+
+
+def _constant(node: Node) -> list[Array]:
+    for name in ("value", "value_float", "value_floats", "value_int", "value_ints"):
+        if name in node.attributes:
+            value = node.attributes.pop(name)
+            if name == "value":
+                return [array_of(value, None, node.budget)]
+            return [np.asarray(value, np.float32 if "float" in name else np.int64)]
+    raise node.refuse(f"it holds {', '.join(node.attributes)[:80] or 'nothing'}, expected numbers.")
+
+
+def _constant_of_shape(node: Node) -> list[Array]:
+    tensor = node.attributes.pop("value", None)
+    value = np.zeros(1, np.float32) if tensor is None else array_of(tensor, None, node.budget)
+    return [_filled(node, value.reshape(-1)[:1].reshape(()), _shape(node, 0))]
+
+
+def _filled(node: Node, array: Array, shape: tuple[int, ...]) -> Array:
+    """The array seen as one of a larger shape: no memory yet, but what is made of it will take some."""
+    count = array.itemsize
+    for length in shape:
+        count *= length
+    node.budget.take(f"the {node.title}", count)
+    return np.broadcast_to(array, shape)
+
+
+def _shape(node: Node, place: int) -> tuple[int, ...]:
+    entries = node.numbers(place)
+    if entries.dtype.kind not in "iu" or entries.ndim > 1 or entries.size > 8 or (entries < 0).any():
+        raise node.refuse(f"its input {place} is no shape.")
+    return tuple(int(length) for length in entries.reshape(-1))
+
+
+def _tile(node: Node) -> list[Array]:
+    array, counts = node.numbers(0), _shape(node, 1)
+    count = array.nbytes
+    for each in counts:
+        count *= each
+    node.budget.take(f"the {node.title}", count)
+    return [np.tile(array, counts)]
+
+
+def _where(node: Node) -> list[Array]:
+    arrays = [node.numbers(place) for place in range(3)]
+    _filled(node, np.zeros((), np.int64), np.broadcast_shapes(*(array.shape for array in arrays)))
+    return [np.where(*arrays)]
+
+
+def _arithmetic(function: Callable[[Any, Any], Any]) -> Callable[[Node], list[Array]]:
+    def fold(node: Node) -> list[Array]:
+        a, b = node.numbers(0), node.numbers(1)
+        _filled(node, np.zeros((), np.int64), np.broadcast_shapes(a.shape, b.shape))
+        if a.dtype != b.dtype or a.dtype == np.bool_:
+            raise FileError(f"from_onnx: the {node.title} reads {a.dtype} and {b.dtype}, expected equal types.")
+        with np.errstate(all="ignore"):  # what is not finite is refused where it becomes a weight
+            return [np.asarray(function(a, b))]
+
+    return fold
+
+
+FOLDS: dict[str, Callable[[Node], list[Array]]] = GLUE | {
+    "Add": _arithmetic(np.add),
+    "Constant": _constant,
+    "ConstantOfShape": _constant_of_shape,
+    "Equal": _arithmetic(np.equal),
+    "Mul": _arithmetic(np.multiply),
+    "Shape": _shape_of,
+    "Sub": _arithmetic(np.subtract),
+    "Tile": _tile,
+    "Where": _where,
+}
+"""Operators whose inputs are all known (Shape knows the shape of anything). What NumPy says of them names no node."""

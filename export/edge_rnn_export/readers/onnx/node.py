@@ -1,0 +1,83 @@
+"""An operator while it is read: its inputs' values, its attributes, and the error that names it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_rnn.errors import FileError, UnsupportedError
+from edge_rnn.storage.budget import Budget
+from edge_rnn_export.readers.onnx.codes import Signal, Value
+
+if TYPE_CHECKING:
+    from edge_rnn_export.readers.onnx.trace import Trace
+
+__all__ = ["Node"]
+
+Array = NDArray[Any]
+
+
+@dataclass(slots=True, eq=False)
+class Node:
+    """An operator while it is read: the values of its inputs, and its attributes, which its reader takes one by one."""
+
+    kind: str
+    title: str
+    name: str
+    names: Sequence[str]
+    inputs: Sequence[Value]
+    outputs: Sequence[str]
+    attributes: dict[str, Any]
+    trace: Trace
+
+    @property
+    def budget(self) -> Budget:
+        """What pays for what it gives: codes by the steps that are traced, numbers by the size of the file."""
+        traced = any(isinstance(value, Signal) for value in self.inputs)
+        return self.trace.budget if traced else self.trace.graph.budget
+
+    def refuse(self, reason: str) -> UnsupportedError:
+        """The error that says why the node is not read."""
+        return UnsupportedError(f"from_onnx cannot read the {self.title}: {reason}")
+
+    def take(self, name: str, default: Any, *kinds: type) -> Any:
+        """An attribute: of the type of ``default``, or of one of ``kinds``."""
+        value = self.attributes.pop(name, default)
+        if value is not default and not isinstance(value, kinds or type(default)):
+            raise FileError(f"from_onnx: the {self.title} has {name}={str(value)[:80]}, expected another type.")
+        return value
+
+    def input(self, place: int) -> Value:
+        """A value; None where it is left out."""
+        return self.inputs[place] if place < len(self.inputs) else None
+
+    def signal(self, place: int) -> Signal:
+        """An input that must be computed out of samples."""
+        value = self.input(place)
+        if not isinstance(value, Signal):
+            raise self.refuse(f"its input {place} is known numbers, expected samples or the output of a layer.")
+        return value
+
+    def numbers(self, place: int) -> Array:
+        """An input that must be known numbers."""
+        value = self.input(place)
+        if not isinstance(value, np.ndarray):
+            what = repr(self.names[place][:80]) if place < len(self.names) and self.names[place] else "left out"
+            raise self.refuse(
+                f"its input {place}, {what}, is not in the file but computed or handed in; expected an initializer."
+            )
+        return value
+
+    def whole(self, place: int, name: str) -> list[int] | None:
+        """Whole numbers that newer operator sets have as an input and older ones as an attribute; None for absent."""
+        attribute = self.take(name, None, list)
+        if self.input(place) is None:
+            return None if attribute is None else [int(value) for value in attribute]
+        given = self.numbers(place)
+        if given.dtype.kind not in "iu" or given.size > 64:
+            raise FileError(f"from_onnx: the {self.title} has {name} of {given.dtype}, expected a few whole numbers.")
+        return [int(value) for value in given.reshape(-1)]

@@ -1,0 +1,167 @@
+"""Graphs that edge_rnn has written, back into the models that they were made of, bit for bit.
+
+Such a graph says in its metadata which layers it was made of, and has their arrays among its initializers, by name. The
+layers are put together of these. Then the graph is written once more: only if each node, each number and each name is
+the same has the file been understood. So there is nothing to interpret, whatever operators a layer was written as.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sized
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import ModelProto, numpy_helper
+
+from edge_rnn.errors import EdgeRnnError, FileError, UnsupportedError
+from edge_rnn.layers import LAYER_TYPES, Dense, Layer, Recurrent
+from edge_rnn.model import Model
+from edge_rnn_export.readers.json_text import parse_object
+from edge_rnn_export.readers.onnx.graph import Graph, graph_of
+from edge_rnn_export.writers.onnx.graph import build_graph
+from edge_rnn_export.writers.onnx.metadata import METADATA_KEY
+from edge_rnn_export.writers.onnx.nodes import GATES
+
+__all__ = ["is_own", "own_model"]
+
+Array = NDArray[Any]
+
+_DESCRIBED = ("name", "labels", "sample_rate_hz", "input_names", "input_units", "vocabulary")
+
+
+def is_own(proto: ModelProto) -> bool:
+    """Whether a graph says that edge_rnn has written it."""
+    return any(entry.key == METADATA_KEY for entry in proto.metadata_props)
+
+
+def own_model(proto: ModelProto, folder: Path | None, described: Mapping[str, Any]) -> Model:
+    """The model that a graph was made of.
+
+    Parameters
+    ----------
+    described
+        Name, labels and so on; what is empty or None is as the graph says.
+
+    Raises
+    ------
+    FileError
+        The graph, or what it says of itself, was changed since it was written.
+    UnsupportedError
+        Matrices in the graph are of a smaller format than float32.
+    """
+    remedy = (
+        f"Export the model anew, or delete the entry {METADATA_KEY!r} of its metadata to read it as any other graph."
+    )
+    told = next(entry.value for entry in proto.metadata_props if entry.key == METADATA_KEY)
+    try:
+        description = parse_object(told.encode())
+        is_float32 = _is_float32(description)
+        if is_float32:
+            graph = graph_of(proto, folder)
+            model = _model(description, graph)
+            wrong = _difference(proto, model, description, graph)
+    except (TypeError, ValueError, KeyError, AttributeError, IndexError, OverflowError, NotImplementedError) as error:
+        reason = str(error) if isinstance(error, EdgeRnnError) else f"{type(error).__name__} {error}"
+        raise FileError(
+            f"from_onnx: the graph's metadata do not fit it: {reason[:300].rstrip('.')}. {remedy}"
+        ) from None
+    if not is_float32:
+        raise UnsupportedError(
+            "from_onnx reads graphs with matrices of float32, and this one has smaller formats; load the model file "
+            "that edge_rnn made it from."
+        )
+    if wrong:
+        raise FileError(f"from_onnx: the graph was changed since edge_rnn wrote it: {wrong}. {remedy}")
+    empty = [key for key, value in described.items() if value is None or (isinstance(value, Sized) and not len(value))]
+    given = {key: value for key, value in described.items() if key not in empty}
+    if not given:
+        return model
+    kept = {key: getattr(model, key) for key in _DESCRIBED}
+    return Model(model.layers, input_size=model.input_size, **(kept | given))
+
+
+def _is_float32(description: Mapping[str, Any]) -> bool:
+    precision, layers = description.get("precision"), description.get("layers", ())
+    return precision in (None, "float32") and not any("formats" in record for record in layers)
+
+
+def _model(description: dict[str, Any], graph: Graph) -> Model:
+    if "layers" not in description:
+        raise ValueError("an older edge_rnn wrote them, without layers")
+    names = [record["name"] for record in description["layers"]]
+    if len(set(names)) < len(names) or len(names) > len(graph.operators):
+        raise ValueError("they name more layers than the graph has")
+    layers = [_layer(record, graph, description["initial_state"]) for record in description["layers"]]
+    described = {key: description.get(key, ()) for key in _DESCRIBED}
+    return Model(layers, input_size=description["input_size"], **described)
+
+
+def _layer(record: Mapping[str, Any], graph: Graph, states: Mapping[str, Any]) -> Layer:
+    cls, name = LAYER_TYPES[record["kind"]], record["name"]
+    arrays = {}
+    for key in record["arrays"]:
+        if key in ("h0", "c0"):
+            (size,) = [port.shape[-1] for port in graph.inputs if port.name == f"{name}.{key[0]}"]
+            zeros = np.zeros(size if isinstance(size, int) else 0)
+            arrays[key] = np.array(states.get(f"{name}.{key[0]}", zeros), np.float32)
+        else:
+            arrays[key] = _array(graph, cls, record, key)
+            graph.budget.take(f"layer {str(name)[:80]!r}", 4 * arrays[key].nbytes)
+    return cls(name=name, inputs=tuple(record["inputs"]), **arrays, **record["options"])
+
+
+def _array(graph: Graph, cls: Any, record: Mapping[str, Any], key: str) -> Array:
+    """An array of a layer: the inverse of what the writers do to it."""
+    name = record["name"]
+    if not issubclass(cls, Recurrent):
+        array = graph.constant(f"{name}.{key}")
+        return array.T if key == "weight" and cls is Dense else array
+    if f"{name}.W" not in graph.tensors:  # of elementary operators
+        if key in ("bias_ih", "bias_hh"):
+            return graph.constant(f"{name}.{key}")
+        if key == "peephole":
+            idle = np.array(record.get("idle_peephole", ()), np.float32)
+            names = [f"{name}.cell.peephole_{gate}" for gate in "ifo"]
+            return np.concatenate([graph.constant(each) if each in graph.tensors else idle for each in names])
+        return graph.constant(f"{name}.cell.{key}" if key == "weight_hr" else f"{name}.{key}").T
+    order = GATES[cls.__name__]
+    if key == "peephole":
+        i, o, f = np.split(graph.constant(f"{name}.P")[0], 3)
+        return np.concatenate([i, f, o])
+    if key in ("bias_ih", "bias_hh"):
+        array = np.split(graph.constant(f"{name}.B")[0], 2)[key == "bias_hh"]
+    else:
+        array = graph.constant(f"{name}.{'W' if key == 'weight_ih' else 'R'}")[0]
+    parts = np.split(array, len(order))
+    return np.concatenate([parts[order.index(gate)] for gate in cls.gates])
+
+
+def _difference(proto: ModelProto, model: Model, description: Mapping[str, Any], graph: Graph) -> str:
+    """The first thing that is not as edge_rnn writes it; empty if all is."""
+    if model.fingerprint != description["fingerprint"]:
+        return f"its fingerprint is {model.fingerprint[:12]}, expected {str(description['fingerprint'])[:12]}"
+    written = build_graph(model, description["form"], head=description.get("head", "model"))
+    ours, theirs = written.graph, proto.graph
+    for mine, other in zip_longest(ours.node, theirs.node):
+        if mine is None or other is None or mine.SerializeToString() != other.SerializeToString():
+            return f"node {(other or mine).name[:80]!r} is not as it was"
+    for what in ("input", "output"):
+        if [each.SerializeToString() for each in getattr(ours, what)] != [
+            each.SerializeToString() for each in getattr(theirs, what)
+        ]:
+            return f"its {what}s are not as they were"
+    if [(each.domain, each.version) for each in written.opset_import] != [
+        (each.domain, each.version) for each in proto.opset_import
+    ]:
+        return "its operator set is not as it was"
+    expected = {tensor.name: numpy_helper.to_array(tensor) for tensor in ours.initializer}
+    if set(expected) != set(graph.tensors):
+        return "it has other initializers"
+    for name, array in expected.items():
+        found = graph.constant(name)
+        if found.dtype != array.dtype or found.shape != array.shape or found.tobytes() != array.tobytes():
+            return f"initializer {name[:80]!r} is not as it was"
+    return ""

@@ -1,0 +1,265 @@
+"""What flows through an ONNX graph, number by number: each is told by its layer, its sample and its place there.
+
+Exporters move axes about between layers, and cut, join and reshape. None of that is interpreted here: it is done, by
+NumPy, to an array of codes, each of which says where its number comes from. A layer then looks at the codes that reach
+it. Either they are whole outputs of other layers, sample by sample, and the layer is read; or they are mixed otherwise
+than a stream can mix them, and the node is refused.
+
+A graph with open axes is traced with some length for each, twice (see :mod:`edge_rnn_export.readers.onnx.walk`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from edge_rnn.errors import UnsupportedError
+from edge_rnn.storage.budget import Budget
+from edge_rnn.storage.model_file import MAX_LAYERS
+from edge_rnn_export.readers.onnx.codes import (
+    MAX_SOURCES,
+    Codes,
+    Signal,
+    Source,
+    Value,
+    coded,
+    of_samples,
+    parts,
+    source_places,
+)
+from edge_rnn_export.readers.onnx.drafts import Draft, Kind
+from edge_rnn_export.readers.onnx.graph import Graph, Port
+from edge_rnn_export.readers.onnx.node import Node
+
+__all__ = ["Trace"]
+
+_MAX_FEATURES = 2**16
+
+
+@dataclass(slots=True, eq=False)
+class Trace:
+    """A graph under way.
+
+    Parameters
+    ----------
+    sizes
+        Length of each open axis, by its name.
+    budget, work
+        What codes may take; and how many may be looked at, by all nodes together.
+
+    Attributes
+    ----------
+    grid
+        ``(time, batch)``: the row of each sample, once a recurrent operator has told; None before.
+    samples
+        The input that samples come from, once known.
+    """
+
+    graph: Graph
+    sizes: Mapping[str, int]
+    budget: Budget
+    work: Budget
+    values: dict[str, Value] = field(default_factory=dict)
+    sources: list[Source] = field(default_factory=list)
+    drafts: list[Draft] = field(default_factory=list)
+    grid: Codes | None = None
+    samples: Source | None = None
+
+    def enter(self, port: Port) -> None:
+        """Let an input of the graph begin to flow."""
+        shape = tuple(
+            length if isinstance(length, int) else self.sizes[length or f"{port.name} {place}"]
+            for place, length in enumerate(port.shape)
+        )
+        count = 1
+        for length in shape:
+            count *= length
+        self.budget.take(f"the graph's input {port.name[:80]!r} of shape {shape}", 8 * count)
+        place = self._source(Source("port", port=port, shape=shape))
+        self.values[port.name] = Signal(coded(place, 0, np.arange(count, dtype=np.int64).reshape(shape)), port.integers)
+
+    def _source(self, source: Source) -> int:
+        if len(self.sources) >= MAX_SOURCES:
+            raise UnsupportedError(f"from_onnx got a graph of more than {MAX_SOURCES} layers.")
+        self.sources.append(source)
+        return len(self.sources) - 1
+
+    def draft(self, node: Node, kind: Kind, size: int, reads: Sequence[Draft], **fields: Any) -> Draft:
+        """A new layer for a node."""
+        if len(self.drafts) >= MAX_LAYERS:
+            raise node.refuse(f"the graph has more than {MAX_LAYERS} layers.")
+        made = Draft(kind, node.title, node.name, size, tuple(reads), fields)
+        self.drafts.append(made)
+        return made
+
+    def put_out(self, draft: Draft, rows: Codes, kind: Literal["y", "h", "c"] = "y") -> Signal:
+        """What a layer gives for the samples in ``rows``, its features along a new last axis."""
+        self.budget.take(f"the {draft.title}", 8 * rows.size * draft.size)
+        place = self._source(Source(kind, draft))
+        return Signal(coded(place, rows[..., None], np.arange(draft.size, dtype=np.int64)))
+
+    def decode(self, codes: Codes) -> tuple[Codes, Codes, Codes]:
+        """Sources, rows and features."""
+        source, row, feature, rest = parts(codes)
+        if self.samples is not None:
+            here = source == self.sources.index(self.samples)
+            row[here], feature[here] = of_samples(self.samples, rest[here])
+        return source, row, feature
+
+    @property
+    def rows(self) -> int:
+        """Number of samples that the graph takes at once."""
+        assert self.samples is not None
+        shape, axis = self.samples.shape, self.samples.axis
+        return int(np.prod(shape)) // (1 if axis is None else shape[axis])
+
+    def features(self, node: Node, signal: Signal, axis: int = -1) -> tuple[tuple[Draft, ...], Codes]:
+        """What a node reads along an axis of a signal: layers, one after the other, and which samples.
+
+        Returns
+        -------
+        reads, rows
+            The layers whose outputs, concatenated, are what is read. ``rows`` has the signal's shape without the axis.
+        """
+        self._check_readable(node, signal)
+        codes = np.moveaxis(signal.codes, axis, -1)
+        self._settle(node, codes)
+        source, row, feature = self.decode(codes)
+        count = codes.shape[-1]
+        if count > _MAX_FEATURES:
+            raise node.refuse(f"it reads {count} values a step, expected {_MAX_FEATURES} at most.")
+        first = [part.reshape(-1, count)[0] for part in (source, feature)]
+        if (row != row[..., :1]).any() or (source != first[0]).any() or (feature != first[1]).any():
+            raise node.refuse(
+                f"axis {axis} of what it reads, of shape {signal.codes.shape}, does not hold the values of one step; "
+                f"expected steps, batch and features on axes of their own, each sample on its own."
+            )
+        pattern = [(self._draft_of(node, int(one)), int(place)) for one, place in zip(*first, strict=True)]
+        return self._reads(node, pattern), row[..., 0]
+
+    @staticmethod
+    def _check_readable(node: Node, signal: Signal) -> None:
+        if not signal.codes.ndim or not signal.codes.size:
+            raise node.refuse(f"it reads a value of shape {signal.codes.shape}.")
+        if signal.whole and node.kind != "Gather":
+            raise node.refuse("it reads whole numbers, expected the table of an Embedding to read these.")
+
+    def settle_grid(self, node: Node, rows: Codes) -> None:
+        """Learn, or hold against what is known, which samples a recurrent operator takes as steps and as batch."""
+        if self.grid is not None:
+            if not np.array_equal(rows, self.grid):
+                raise node.refuse("it takes other samples, or in another order, than the recurrent node before it.")
+            return
+        steps = np.diff(rows, axis=0)
+        if rows.size != self.rows or (np.sort(rows, axis=None) != np.arange(self.rows)).any():
+            raise node.refuse(f"it takes {rows.size} of {self.rows} samples that go in; a stream takes each one.")
+        if steps.size and ((steps != steps[0, 0]).any() or (steps < 0).any()):
+            raise node.refuse("it takes the samples in another order than they come in.")
+        self.grid = rows
+
+    def take_state(self, node: Node, draft: Draft, key: str, codes: Codes) -> None:
+        """Note that a layer's initial state, ``(batch, H)``, is part of an input of the graph."""
+        found = source_places(codes)
+        source, (_, _, _, places) = self.sources[found[0]], parts(codes)
+        if source.kind != "port" or source is self.samples or len(found) > 1:
+            raise node.refuse(f"its initial_{key} is computed from samples; expected an input of its own, or numbers.")
+        earlier = [each for _, _, each in source.states]
+        if (np.diff(places, axis=1) != 1).any() or any(np.isin(places, each).any() for each in earlier):
+            raise node.refuse(f"its initial_{key} mixes the units of a state, or is another layer's too.")
+        source.states.append((draft, key, places))
+
+    def only_port(self, signal: Signal) -> Port | None:
+        """The graph's input that a signal is part of, if it is of one and nothing else."""
+        places = source_places(signal.codes)
+        return self.sources[places[0]].port if len(places) == 1 else None
+
+    def kinds(self, signal: Signal) -> set[str]:
+        """Kinds of the sources of a signal's numbers."""
+        return {self.sources[place].kind for place in source_places(signal.codes)}
+
+    def is_last(self, signal: Signal) -> bool:
+        """Whether no layer reads those whose outputs or states a signal holds."""
+        drafts = [self.sources[place].draft for place in source_places(signal.codes)]
+        read = {each for draft in self.drafts for each in draft.reads}
+        return not any(draft in read for draft in drafts)
+
+    @property
+    def open(self) -> bool:
+        """Whether an axis of the graph's inputs is open."""
+        return bool(self.sizes)
+
+    def _settle(self, node: Node, codes: Codes) -> None:
+        """Take the input that a node reads from as the samples, and tell which of its axes holds the features."""
+        line = codes.reshape(-1, codes.shape[-1])[0]
+        for place, source in self._new_ports(codes):
+            of_line, _, _, rest = parts(line)
+            places = np.unravel_index(rest[of_line == place], source.shape)
+            varying = [axis for axis, each in enumerate(places) if (each != each[0]).any()]
+            if len(varying) > 1:
+                raise node.refuse(f"the values that it reads lie along axes {varying} of the input, expected one.")
+            ones = source.shape[-1:] == (1,)
+            self._take_samples(node, source, varying[0] if varying else len(source.shape) - 1 if ones else None)
+
+    def _new_ports(self, codes: Codes) -> list[tuple[int, Source]]:
+        """Inputs of the graph, with their places, that codes are of and that are not known to be the samples."""
+        found = [(place, self.sources[place]) for place in source_places(codes)]
+        return [(place, source) for place, source in found if source.kind == "port" and source is not self.samples]
+
+    def _take_samples(self, node: Node, source: Source, axis: int | None) -> None:
+        assert source.port is not None
+        if source.states or self.samples is not None:
+            other = "" if self.samples is None or not self.samples.port else f" beside {self.samples.port.name!r}"
+            raise node.refuse(
+                f"it reads the graph's input {source.port.name[:80]!r} as samples{other}; expected one input of "
+                f"samples, and states where they are states."
+            )
+        source.axis, self.samples = axis, source
+        size = 1 if axis is None else source.shape[axis]
+        source.draft = Draft("input", f"input {source.port.name[:80]!r}", "", size)
+        self.drafts.append(source.draft)
+
+    def _draft_of(self, node: Node, place: int) -> Draft:
+        source = self.sources[place]
+        if source.kind == "c":
+            raise node.refuse("it reads a cell state, which no layer of edge_rnn puts out.")
+        assert source.draft is not None
+        return source.draft
+
+    def _reads(self, node: Node, pattern: Sequence[tuple[Draft, int]]) -> tuple[Draft, ...]:
+        """Layers that put out a pattern of features; where it takes them in parts, a Dense that picks them."""
+        whole: list[Draft] = []
+        place = 0
+        while place < len(pattern) and pattern[place][1] == 0:
+            draft = pattern[place][0]
+            if list(pattern[place : place + draft.size]) != [(draft, each) for each in range(draft.size)]:
+                break
+            whole.append(draft)
+            place += draft.size
+        if place == len(pattern):
+            return tuple(whole)
+        parts = list(dict.fromkeys(draft for draft, _ in pattern))
+        starts = dict(zip(parts, np.cumsum([0, *(draft.size for draft in parts)]), strict=False))
+        columns = sum(draft.size for draft in parts)
+        self.graph.budget.take(f"the {node.title}", 4 * len(pattern) * columns)
+        weight = np.zeros((len(pattern), columns), np.float32)
+        weight[range(len(pattern)), [starts[draft] + each for draft, each in pattern]] = 1
+        return (self.draft(node, "Dense", len(pattern), parts, weight=weight),)
+
+    def place(self, node: Node, signal: Signal) -> int:
+        """The axis of a signal along which features lie, for operators that work on each number alone.
+
+        Where such a one comes first, features are taken to lie along the input's last axis.
+        """
+        codes = signal.codes
+        self._check_readable(node, signal)
+        for _, source in self._new_ports(codes):
+            self._take_samples(node, source, len(source.shape) - 1)
+        _, row, _ = self.decode(codes)
+        axes = [axis for axis in reversed(range(codes.ndim)) if codes.shape[axis] > 1]
+        for axis in axes:
+            if (np.moveaxis(row, axis, -1) == np.moveaxis(row, axis, -1)[..., :1]).all():
+                return axis
+        return codes.ndim - 1

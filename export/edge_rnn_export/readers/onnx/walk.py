@@ -1,0 +1,247 @@
+"""An ONNX graph from its inputs to its output, operator by operator, and that nothing of it is left out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from os import PathLike
+from typing import Any
+
+import numpy as np
+
+from edge_rnn.errors import EdgeRnnError, FileError, InputError, UnsupportedError
+from edge_rnn.model import Model
+from edge_rnn.storage.budget import Budget
+from edge_rnn_export.readers.onnx.cells import CELLS
+from edge_rnn_export.readers.onnx.codes import Signal, Value
+from edge_rnn_export.readers.onnx.drafts import Draft, Finished, finished
+from edge_rnn_export.readers.onnx.file import open_model
+from edge_rnn_export.readers.onnx.glue import FOLDS, GLUE, is_whole
+from edge_rnn_export.readers.onnx.graph import Graph, Operator, graph_of
+from edge_rnn_export.readers.onnx.heads import HEADS
+from edge_rnn_export.readers.onnx.node import Node
+from edge_rnn_export.readers.onnx.own import is_own, own_model
+from edge_rnn_export.readers.onnx.trace import Trace
+
+__all__ = ["Reading", "read_onnx"]
+
+_TRACED_BYTES, _TRACED_NUMBERS = 2**26, 2**28
+# Lengths of open axes, in turn. What a file does to an axis by a number of its own is not the same to both.
+_LENGTHS = ((3, 5, 2, 7, 4, 6), (13, 11, 17, 8, 19, 9))
+_OPEN = "expected sequences of a few thousand steps or of open length"
+_DAMAGED = (ValueError, TypeError, IndexError, KeyError, OverflowError, AttributeError, RecursionError, MemoryError)
+
+_WITHOUT_CELLS = (
+    "The graph has no RNN, GRU or LSTM operator at all: where an exporter has written out the steps or the gates one "
+    "by one, as torch.onnx.export(dynamo=True) does with nn.RNN, another one (dynamo=False) or from_torch helps."
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reading:
+    """A network that was read, and what its graph looked like.
+
+    Parameters
+    ----------
+    output, axis
+        Name of the value that the model's output is, and which of its axes holds the features.
+    trace, layers
+        How it was read; None for a graph that edge_rnn has written itself.
+    """
+
+    model: Model
+    output: str
+    axis: int = 2
+    trace: Trace | None = None
+    layers: Finished | None = None
+
+
+def read_onnx(source: str | PathLike[str] | bytes | Any, *, upto: str | None = None, **described: Any) -> Reading:
+    """See :func:`~edge_rnn_export.from_onnx`; ``described`` is what Model takes beside layers."""
+    if upto is not None and not isinstance(upto, str):
+        raise InputError(f"from_onnx upto got {upto!r}, expected the name of a value.")
+    proto, folder = open_model(source)
+    try:
+        if upto is None and is_own(proto):
+            return Reading(own_model(proto, folder, described), "y")
+        return _read_graph(graph_of(proto, folder), upto, described)
+    except EdgeRnnError:
+        raise
+    except _DAMAGED as error:
+        raise FileError(f"from_onnx got a damaged graph: {_reason(error)}.") from None
+
+
+def _read_graph(graph: Graph, upto: str | None, described: dict[str, Any]) -> Reading:
+    """Read it with some lengths of open axes, and once more with others: both must be the same model."""
+    axes = [(port.name, place, length) for port in graph.inputs for place, length in enumerate(port.shape)]
+    names = dict.fromkeys(
+        length or f"{port} {place}" for port, place, length in axes if length is None or isinstance(length, str)
+    )
+    found = []
+    try:
+        for lengths in _LENGTHS if names else _LENGTHS[:1]:
+            sizes = {name: lengths[place % len(lengths)] for place, name in enumerate(names)}
+            found.append(_traced(graph, sizes, upto, described))
+    except UnsupportedError as error:
+        if CELLS.keys() & {operator.kind for operator in graph.operators}:
+            raise
+        raise UnsupportedError(f"{error} {_WITHOUT_CELLS}") from None
+    if len({each.model.fingerprint for each in found}) > 1:
+        raise UnsupportedError(
+            "from_onnx got a graph that does another thing with longer sequences, which no stream does; export it with "
+            "the length of its sequences fixed."
+        )
+    return found[-1]
+
+
+def _traced(graph: Graph, sizes: dict[str, int], upto: str | None, described: dict[str, Any]) -> Reading:
+    """Read the graph with these lengths of open axes."""
+    codes, work = (Budget(count, remedy=_OPEN, error=UnsupportedError) for count in (_TRACED_BYTES, _TRACED_NUMBERS))
+    trace = Trace(graph, sizes, codes, work)
+    for port in graph.inputs:
+        trace.enter(port)
+    operators = graph.operators if upto is None else _ancestors(graph, upto)
+    for operator in operators:
+        _run(trace, operator)
+    output = _output(trace) if upto is None else upto
+    end, axis = _end(trace, output)
+    layers = finished(trace.drafts, end, graph.budget)
+    if upto is None:
+        _check_all_used(trace, layers)
+    if trace.samples is None or not layers.layers:
+        raise UnsupportedError("from_onnx found no layer between input and output.")
+    assert trace.samples.draft is not None
+    model = Model(layers.layers, input_size=trace.samples.draft.size, **described)
+    return Reading(model, output, axis, trace, layers)
+
+
+def _run(trace: Trace, operator: Operator) -> None:
+    """Read an operator, and keep what it gives."""
+    inputs = [None if not name else _value(trace, operator, name) for name in operator.inputs]
+    names, attributes = operator.inputs, dict(operator.attributes)
+    node = Node(operator.kind, operator.title, operator.name, names, inputs, operator.outputs, attributes, trace)
+    if operator.refusal:
+        raise node.refuse(operator.refusal)
+    trace.work.take(f"the {node.title}", sum(value.codes.size for value in inputs if isinstance(value, Signal)))
+    try:
+        found = _read(node)
+    except EdgeRnnError:
+        raise
+    except _DAMAGED as error:
+        raise FileError(f"from_onnx: the {node.title} does not fit what it reads: {_reason(error)}.") from None
+    if attributes:
+        raise node.refuse(f"it has {', '.join(attributes)[:80]}, which is not known of such a node.")
+    trace.values.update({name: value for name, value in zip(operator.outputs, found, strict=False) if name})
+
+
+def _value(trace: Trace, operator: Operator, name: str) -> Value:
+    if name in trace.values:
+        return trace.values[name]
+    if name in trace.graph.tensors:
+        return trace.graph.constant(name)
+    raise FileError(f"from_onnx: the {operator.title} reads {name[:80]!r}, which nothing before it gives.")
+
+
+def _read(node: Node) -> Sequence[Value]:
+    signals = [isinstance(value, Signal) for value in node.inputs]
+    if node.kind in CELLS:
+        return CELLS[node.kind](node)
+    if node.kind in HEADS and any(signals) and not (node.kind == "Gather" and signals[0]):
+        return [HEADS[node.kind](node)]
+    computed = node.kind != "Shape" and any(signals)
+    table = GLUE if computed else FOLDS
+    if node.kind not in table:
+        known = ", ".join(sorted({*CELLS, *HEADS, *GLUE}))
+        raise node.refuse(
+            f"it is not one of {known}." if computed else "it computes numbers in a way that is not known."
+        )
+    whole = computed and is_whole(node)
+    found = [np.asarray(array) for array in table[node.kind](node)]
+    for array in found:
+        if not any(np.may_share_memory(array, _array(value)) for value in node.inputs if value is not None):
+            node.budget.take(f"the {node.title}", array.nbytes)
+    return [Signal(array, whole) for array in found] if computed else found
+
+
+def _array(value: Signal | np.ndarray) -> np.ndarray:
+    return value.codes if isinstance(value, Signal) else value
+
+
+def _ancestors(graph: Graph, upto: str) -> list[Operator]:
+    """Operators that a value is computed by, in order."""
+    if not any(upto in operator.outputs for operator in graph.operators):
+        names = [name for operator in graph.operators for name in operator.outputs if name]
+        raise InputError(f"from_onnx upto names {upto!r}, which no node gives; expected one of {_listed(names)}.")
+    wanted, found = {upto}, []
+    for operator in reversed(graph.operators):
+        if wanted.intersection(operator.outputs):
+            wanted.update(operator.inputs)
+            found.append(operator)
+    return found[::-1]
+
+
+def _output(trace: Trace) -> str:
+    """Name of the output, the only one that is not a last state; if all are, of the layer that no other one reads."""
+    kinds: dict[str, set[str]] = {}
+    signals: dict[str, Signal] = {}
+    for name in trace.graph.outputs:
+        value = trace.values.get(name)
+        if not isinstance(value, Signal):
+            raise FileError(f"from_onnx: no node gives the graph's output {name[:80]!r}, or it is always the same.")
+        trace.work.take(f"output {name[:80]!r}", value.codes.size)
+        kinds[name], signals[name] = trace.kinds(value), value
+    outputs = [name for name, found in kinds.items() if not found <= {"h", "c"}]
+    if not outputs:
+        outputs = [name for name, found in kinds.items() if found == {"h"} and trace.is_last(signals[name])]
+    # One value under two names, as of a layer whose last state is what it puts out, is no choice.
+    if not outputs or any(not np.array_equal(signals[outputs[0]].codes, signals[name].codes) for name in outputs):
+        raise UnsupportedError(
+            f"from_onnx found the outputs {_listed(list(kinds))}, expected one beside last states; name one by upto=."
+        )
+    return outputs[0]
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 12} more" if len(names) > 12 else ""
+    return ", ".join(repr(name[:80]) for name in names[:12]) + more
+
+
+def _end(trace: Trace, output: str) -> tuple[Draft, int]:
+    """The layer that puts out the output, of all steps or of the last; the axis of its features."""
+    title = f"value {output[:80]!r}"
+    node = Node("output", title, "output", (output,), (trace.values[output],), (), {}, trace)
+    signal = node.signal(0)
+    axis = trace.place(node, signal)
+    reads, rows = trace.features(node, signal, axis)
+    every = np.arange(trace.rows)
+    last = every if trace.grid is None else np.sort(trace.grid[-1])
+    got = np.sort(rows, axis=None)
+    if not np.array_equal(got, every) and not np.array_equal(got, last):
+        raise node.refuse(f"it holds {got.size} of {every.size} steps of the batch, expected all, or the last of each.")
+    if len(reads) == 1:
+        return reads[0], axis
+    size = sum(draft.size for draft in reads)
+    trace.graph.budget.take(f"the {title}", 4 * size * size)
+    return trace.draft(node, "Dense", size, reads, weight=np.eye(size, dtype=np.float32)), axis
+
+
+def _check_all_used(trace: Trace, layers: Finished) -> None:
+    """See that nothing of the graph was left out."""
+    for draft in trace.drafts:
+        if draft not in layers.names:
+            raise UnsupportedError(f"from_onnx: the {draft.title} does not lead to the output; choose one by upto=.")
+    read = {name for operator in trace.graph.operators for name in operator.inputs}
+    for port in trace.graph.inputs:
+        if port.name not in read:
+            raise UnsupportedError(
+                f"from_onnx: nothing reads the input {port.name[:80]!r}; take it out, or name the output by upto=."
+            )
+    for name in trace.graph.tensors:
+        if name not in read and trace.graph.holds_weights(name):
+            raise UnsupportedError(
+                f"from_onnx: nothing reads the initializer {name[:80]!r}; take it out, or name the output by upto=."
+            )
+
+
+def _reason(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200].rstrip(".")

@@ -1,0 +1,208 @@
+"""TensorFlow Lite networks into edge_rnn's :class:`~edge_rnn.model.Model`, without TensorFlow or LiteRT."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from os import PathLike
+from pathlib import Path
+
+import numpy as np
+
+from edge_rnn.errors import FileError, InputError, UnsupportedError
+from edge_rnn.layers import Dense, Layer
+from edge_rnn.model import Model
+from edge_rnn_export.readers.tflite.axes import GLUE, Flow, after_glue, after_layer, as_rows, as_sequence, start
+from edge_rnn_export.readers.tflite.cells import RECURRENT, dense_of, reads_steps_of, recurrent_of
+from edge_rnn_export.readers.tflite.constants import Constants
+from edge_rnn_export.readers.tflite.file import open_graph
+from edge_rnn_export.readers.tflite.graph import Graph, Operator
+
+__all__ = ["from_tflite"]
+
+_ACTIVATIONS = {"TANH": "tanh", "LOGISTIC": "sigmoid", "RELU": "relu", "ELU": "elu"}
+_OTHER_ACTIVATIONS = ("SOFTMAX", "LEAKY_RELU")
+_READ = (*RECURRENT, "FULLY_CONNECTED", *GLUE, *_ACTIVATIONS, *_OTHER_ACTIVATIONS)
+
+
+def from_tflite(
+    source: str | PathLike[str],
+    *,
+    keep_int8: bool = False,
+    upto: str | int | None = None,
+    after: str | int | None = None,
+    name: str = "",
+    labels: Sequence[str] = (),
+    sample_rate_hz: float | None = None,
+    input_names: Sequence[str] = (),
+    input_units: Sequence[str] = (),
+) -> Model:
+    """Read a ``.tflite`` file.
+
+    Parameters
+    ----------
+    source
+        The path. Read are chains of UNIDIRECTIONAL_SEQUENCE_LSTM, LSTM (also without input gate, with peepholes,
+        projection and clips), UNIDIRECTIONAL_SEQUENCE_RNN, RNN and FULLY_CONNECTED, with TANH, LOGISTIC, RELU, ELU,
+        LEAKY_RELU and SOFTMAX, and RESHAPE, SQUEEZE, EXPAND_DIMS, TRANSPOSE, QUANTIZE, DEQUANTIZE and a STRIDED_SLICE
+        of the last step between them.
+    keep_int8
+        Whether matrices that the file has in int8 stay so, as :class:`edge_rnn.formats.Int8` (a projection does not).
+        Otherwise they become the float32 matrices that they stand for. Either way activations are not rounded to 8
+        bits as in a network of integers, so that outputs differ from its by what that rounding does.
+    upto
+        Name or number of a tensor: the network is read from its input up to there. Without this argument up to the
+        output, of which there must be one.
+    after
+        Name or number of a tensor that is taken as the input: the network is read from there. A head that takes a whole
+        window of steps is no step of a stream; read it as a network of its own, and give it the last steps' outputs in
+        one row::
+
+            cell = from_tflite("digits.tflite", upto="lstm")
+            head = from_tflite("digits.tflite", after="lstm")
+
+    name, labels, sample_rate_hz, input_names, input_units
+        See :class:`~edge_rnn.model.Model`. A sample holds real numbers, also where the file's input is int8.
+
+    Returns
+    -------
+    Model
+        States start at zero. A network that puts out the last step alone puts out every step. An activation that
+        follows something else than a FULLY_CONNECTED becomes a Dense with ones on its diagonal.
+
+    Raises
+    ------
+    FileError
+        The file cannot be read, is damaged, or its shapes do not fit together; the message names the operator.
+    UnsupportedError
+        An operator, an option or a type has no counterpart, or the network mixes steps. Or the package ``tflite`` is
+        not installed.
+    InputError
+        An argument is wrong: a tensor that is not there, ``keep_int8`` where nothing is int8.
+    """
+    if not isinstance(source, str | PathLike):
+        raise InputError(f"from_tflite got {type(source).__name__}, expected the path of a .tflite file.")
+    graph = open_graph(Path(source))
+    chain, flow = _chain(graph, upto, after)
+    constants = Constants(graph, keep_int8=keep_int8)
+    layers: list[Layer] = []
+    for operator in chain:
+        if len(operator.outputs) != 1 or operator.outputs[0] < 0:
+            raise FileError(f"{operator.title} gives {len(operator.outputs)} tensors, expected one.")
+        flow = _read(operator, flow, layers, constants)
+    if not layers:
+        raise UnsupportedError("from_tflite found no layer with weights between input and output.")
+    if keep_int8 and not any(layer.formats for layer in layers):
+        raise InputError("from_tflite got keep_int8=True, but the file has no matrix in int8; leave it out.")
+    return Model(
+        layers,
+        name=name,
+        labels=labels,
+        sample_rate_hz=sample_rate_hz,
+        input_names=input_names,
+        input_units=input_units,
+    )
+
+
+def _read(operator: Operator, flow: Flow, layers: list[Layer], constants: Constants) -> Flow:
+    """Append the layer that an operator is, if it is one; what it gives."""
+    output = constants.graph.tensors[operator.outputs[0]]
+    if operator.kind in GLUE:
+        return after_glue(operator, flow, constants, output)
+    if operator.kind in RECURRENT:
+        cell = recurrent_of(operator, constants)
+        flow = as_sequence(operator, flow, reads_steps_of(operator), cell.input_size)
+        layers.append(cell)
+        return after_layer(operator, flow, cell.output_size([cell.input_size]), output)
+    if operator.kind == "FULLY_CONNECTED":
+        dense = dense_of(operator, constants)
+        flow = as_rows(operator, flow, dense.input_size)
+        layers.append(dense)
+        return after_layer(operator, flow, dense.output_size([dense.input_size]), output)
+    if not layers:
+        raise UnsupportedError(f"{operator.title} is an activation before the first layer with weights.")
+    if flow.axes[-1:] != ("features",):
+        raise UnsupportedError(f"{operator.title} reads {flow.tensor.title}, whose last axis is not the features'.")
+    size, activation = flow.shape[-1], _activation(operator)
+    before = layers[-1]
+    if isinstance(before, Dense) and before.activation == "none":
+        layers[-1] = replace(before, activation=activation)
+    else:
+        constants.take(operator.title, 8 * size * size)
+        layers.append(Dense(np.eye(size, dtype=np.float32), activation=activation))
+    return after_layer(operator, flow, size, output)
+
+
+def _activation(operator: Operator) -> str:
+    if operator.kind == "SOFTMAX":
+        if operator.options["Beta"] != 1:
+            raise UnsupportedError(f"{operator.title} has the beta {operator.options['Beta']}, expected 1.")
+        return "softmax"
+    if operator.kind == "LEAKY_RELU":
+        alpha = float(operator.options["Alpha"])
+        if not np.isfinite(alpha):
+            raise FileError(f"{operator.title} has the alpha {alpha}, expected a finite number.")
+        return f"leaky_relu:{alpha!r}"
+    return _ACTIVATIONS[operator.kind]
+
+
+def _chain(graph: Graph, upto: str | int | None, after: str | int | None) -> tuple[list[Operator], Flow]:
+    """Operators from the input to the output, and the input."""
+    end = _place(graph, "upto", upto, graph.outputs, "outputs")
+    begin = _place(graph, "after", after, graph.inputs, "inputs")
+    chain: list[Operator] = []
+    seen: set[int] = set()
+    place = end
+    while place != begin:
+        operator = graph.producers.get(place)
+        if operator is None:
+            met, wanted = graph.tensors[place].title, graph.tensors[begin].title
+            kind = FileError if upto is None and after is None else InputError
+            raise kind(f"from_tflite came from the output to {met}, which no operator gives, and not to {wanted}.")
+        if operator.kind not in _READ:
+            raise _unknown(operator)
+        if operator.place in seen:
+            raise FileError(f"{operator.title} reads what it gives; expected no circle.")
+        chain.append(operator)
+        seen.add(operator.place)
+        if not operator.inputs or operator.inputs[0] < 0:
+            raise FileError(f"{operator.title} has no input.")
+        place = operator.inputs[0]
+    chain.reverse()
+    left = [op for op in graph.operators if op.place not in seen and op.kind != "DEQUANTIZE"]
+    if upto is None and after is None and left:
+        raise UnsupportedError(f"{left[0].title} does not lie between the input and the output; name them by upto=.")
+    return chain, start(graph.tensors[begin])
+
+
+def _unknown(operator: Operator) -> UnsupportedError:
+    if operator.kind in ("WHILE", "IF", "CALL_ONCE"):
+        reason = "a loop or a branch, as which Keras writes all but the plain LSTM; read its own file or ONNX instead"
+    elif operator.kind.startswith("BIDIRECTIONAL"):
+        reason = "bidirectional, and the backward half needs samples that a stream has not seen yet"
+    else:
+        reason = f"not one of {', '.join(_READ)}"
+    return UnsupportedError(f"{operator.title} cannot be read: it is {reason}.")
+
+
+def _place(graph: Graph, argument: str, wanted: str | int | None, usual: tuple[int, ...], what: str) -> int:
+    """Number of the tensor that an argument names, or the only one of those that are usual."""
+    if wanted is None:
+        if len(usual) != 1 or usual[0] < 0:
+            names = ", ".join(graph.tensors[place].title for place in usual[:8] if place >= 0) or "none"
+            raise UnsupportedError(f"from_tflite found the {what} {names}, expected one; name one by {argument}=.")
+        return usual[0]
+    if isinstance(wanted, bool) or not isinstance(wanted, str | int):
+        raise InputError(f"from_tflite {argument} got {wanted!r}, expected a tensor's name or number.")
+    if isinstance(wanted, str):
+        found = [tensor.place for tensor in graph.tensors if tensor.name == wanted]
+    else:
+        found = [wanted] if 0 <= wanted < len(graph.tensors) else []
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise InputError(
+            f"from_tflite {argument} names {wanted!r}, which {len(found)} tensors are called: {found[:8]}."
+        )
+    computed = ", ".join(graph.tensors[place].title for place in list(graph.producers)[:12] if place >= 0)
+    raise InputError(f"from_tflite {argument} names {wanted!r}, which is not there; expected one of {computed}.")

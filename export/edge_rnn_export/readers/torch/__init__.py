@@ -1,0 +1,1 @@
+"""Reader of PyTorch modules and state_dicts."""

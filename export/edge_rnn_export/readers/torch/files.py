@@ -1,0 +1,148 @@
+"""Files that hold a PyTorch state_dict: ``.safetensors``, ``.pt`` and ``.pth`` into arrays by name."""
+
+from __future__ import annotations
+
+import json
+import stat
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_rnn.errors import FileError, UnsupportedError
+from edge_rnn.storage.model_file import MAX_FILE_BYTES
+from edge_rnn_export.limits.process import Limits, Worker
+
+__all__ = ["MAX_NAME", "MAX_PARAMETERS", "as_array", "read_pickle", "read_safetensors"]
+
+Array = NDArray[Any]
+
+_DTYPES = {
+    code: np.dtype(name).newbyteorder("<")
+    for code, name in {"F64": "f8", "F32": "f4", "F16": "f2", "I64": "i8", "I32": "i4", "I16": "i2"}.items()
+} | {"I8": np.dtype("i1"), "U8": np.dtype("u1"), "BOOL": np.dtype("?")}
+
+MAX_PARAMETERS = 4096
+"""Most arrays of a state_dict in a file."""
+
+MAX_NAME = 256
+"""Longest name of one."""
+
+SECONDS = 3.0
+"""Time of computing that loading a file by PyTorch may take, and more for a large one; ordinary ones take 10 ms."""
+
+_BYTES_PER_SECOND = 2**24
+_MEMORY = 2**27
+
+
+def read_safetensors(path: Path) -> dict[str, Array]:
+    """Arrays by name, in the alphabet's order: the format does not keep the order of definition.
+
+    Raises
+    ------
+    FileError
+        The file is damaged, is one of edge_rnn's own, or cannot be read.
+    UnsupportedError
+        A tensor has a type that NumPy does not have.
+    """
+    from safetensors import SafetensorError, deserialize
+
+    data = _read(path)
+    try:
+        tensors = deserialize(data)  # type: ignore[no-untyped-call]
+    except SafetensorError as error:
+        raise FileError(f"{path} is not a whole .safetensors file: {error}.") from None
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    if "edge_rnn" in (header.get("__metadata__") or {}):
+        raise FileError(f"{path} is an edge_rnn model already; read it with edge_rnn.load.")
+    return _named(path, {name: _decode(path, name[:MAX_NAME], tensor) for name, tensor in sorted(tensors)})
+
+
+def read_pickle(path: Path) -> dict[str, Array]:
+    """Arrays by name, in the order of definition, of a file that ``torch.save(module.state_dict(), path)`` wrote.
+
+    A training checkpoint is taken too, if its state_dict stands under ``state_dict``, ``model_state_dict`` or
+    ``model``. Nothing in the file is run: torch loads it with ``weights_only=True``.
+
+    Raises
+    ------
+    FileError
+        The file is damaged, holds a pickled module or no state_dict, or cannot be read.
+    UnsupportedError
+        torch is not installed, or a tensor is quantized or sparse.
+    """
+    if find_spec("torch") is None:
+        raise UnsupportedError(
+            f"{path} can only be read by PyTorch, which is not installed: pip install torch, or save the state_dict "
+            f"where PyTorch is with safetensors.torch.save_file and read that file."
+        )
+    data = _read(path)
+    limits = Limits(SECONDS + len(data) / _BYTES_PER_SECOND, _MEMORY + 8 * len(data))
+    with Worker("edge_rnn_export.readers.torch.job", f"{path}: PyTorch", limits) as worker:
+        about, arrays = worker.call("load", {"data": np.frombuffer(data, np.uint8)}, path=str(path))
+    return _named(path, {name: arrays[str(place)] for place, name in enumerate(about["names"])})
+
+
+def as_array(owner: str, value: Any) -> Array:
+    """A PyTorch tensor, or whatever NumPy takes for an array, as a NumPy array.
+
+    Parameters
+    ----------
+    owner
+        What the value is called, for messages.
+    value
+        Numbers in lists are float64, whether they are written with a point or not.
+
+    Raises
+    ------
+    UnsupportedError
+        The tensor is quantized, sparse or without values, or the lists are not of equal length.
+    """
+    try:
+        if hasattr(value, "detach"):
+            tensor = value.detach().cpu()
+            if tensor.numel() * 4 > MAX_FILE_BYTES:  # a small file can claim it, by repeating one number
+                raise OverflowError(f"{tensor.numel()} values, of which {MAX_FILE_BYTES // 4} at most are taken")
+            # NumPy has no bfloat16 and no 8-bit floats; their values all fit float32.
+            narrow = tensor.is_floating_point() and tensor.element_size() < 4
+            return np.asarray(tensor.float() if narrow else tensor)
+        return np.asarray(value, dtype=np.float64) if isinstance(value, list | tuple) else np.asarray(value)
+    except (RuntimeError, TypeError, ValueError, OverflowError) as error:
+        raise UnsupportedError(f"{owner} is not an array of numbers: {str(error).splitlines()[0]}.") from None
+
+
+def _named(path: Path, arrays: dict[str, Array]) -> dict[str, Array]:
+    """The arrays, unless their names are more, or longer, than a network's are."""
+    longest = max(map(len, arrays), default=0)
+    if len(arrays) > MAX_PARAMETERS or longest > MAX_NAME:
+        raise FileError(
+            f"{path} holds {len(arrays)} arrays with names of up to {longest} letters, expected {MAX_PARAMETERS} of "
+            f"{MAX_NAME} at most."
+        )
+    return arrays
+
+
+def _read(path: Path) -> bytes:
+    try:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):
+            raise FileError(f"{path} is a folder or a device; expected a file.")
+        with path.open("rb") as file:
+            data = file.read(min(found.st_size, MAX_FILE_BYTES) + 1)  # so much is set aside beforehand
+    except OSError as error:
+        raise FileError(f"{path} cannot be read: {error.strerror}.") from None
+    if len(data) > MAX_FILE_BYTES:
+        raise FileError(f"{path} is longer than {MAX_FILE_BYTES} bytes; expected the weights of a recurrent network.")
+    return data
+
+
+def _decode(path: Path, name: str, tensor: Mapping[str, Any]) -> Array:
+    dtype, shape, data = tensor["dtype"], tensor["shape"], tensor["data"]
+    if dtype == "BF16":  # the upper half of a float32
+        return (np.frombuffer(data, "<u2").astype(np.uint32) << 16).view(np.float32).reshape(shape)
+    if dtype not in _DTYPES:
+        raise UnsupportedError(f"{path}: {name} got dtype {dtype}, expected floating point: F64, F32, F16 or BF16.")
+    return np.frombuffer(data, _DTYPES[dtype]).reshape(shape)

@@ -1,0 +1,109 @@
+"""A job for :mod:`edge_rnn_export.limits.process`: the state_dict in a file of ``torch.save``, as arrays.
+
+``weights_only=True`` keeps PyTorch from calling what a file names. It keeps a file neither from claiming gigabytes, by
+one number that is repeated, nor from taking centuries, by keys that hold one another.
+"""
+
+from __future__ import annotations
+
+import codecs
+import io
+import pickle
+import reprlib
+import zipfile
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from edge_rnn.errors import FileError, UnsupportedError
+from edge_rnn.storage.budget import Budget
+from edge_rnn_export.limits.worker import Answer, Call
+from edge_rnn_export.readers.torch.files import as_array
+
+__all__ = ["CALLS", "prepare"]
+
+_NESTED = ("state_dict", "model_state_dict", "model")
+_DAMAGED = "is not a file of torch.save, or is damaged"
+
+
+def prepare() -> None:
+    """Import the library."""
+    import torch
+
+    torch.set_num_threads(1)
+    for packed in (True, False):  # what is imported when it is first used
+        file = io.BytesIO()
+        torch.save({"x": torch.ones(1).half()}, file, _use_new_zipfile_serialization=packed)
+        file.seek(0)
+        as_array("x", torch.load(file, map_location="cpu", weights_only=True)["x"])
+    for codec in ("cp437", "latin-1", "ascii"):  # of names in archives, and of bytes in pickles
+        codecs.lookup(codec)
+
+
+def _load(about: Mapping[str, Any], arrays: Mapping[str, Any]) -> Answer:
+    """``names`` in order of definition, and arrays by their place among them."""
+    import torch
+
+    path, data = about["path"], arrays["data"].tobytes()
+    _check_archive(path, data)
+    try:
+        loaded = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        raise FileError(
+            f"{path} holds more than tensors (a whole module, TorchScript) or is damaged. Where the module is at "
+            f"hand, torch.save(module.state_dict(), path) and read that file."
+        ) from None
+    except Exception as error:  # torch raises whatever its zip and pickle readers come upon
+        reason = (str(error) or type(error).__name__).splitlines()[0].partition(". ")[0].rstrip(".")[:200]
+        raise FileError(f"{path} {_DAMAGED}: torch.load says {reason!r}.") from None
+    state = _state_dict(torch.Tensor, loaded)
+    if state is None:
+        holds = type(loaded).__name__
+        if isinstance(loaded, Mapping):
+            keys = ", ".join(reprlib.repr(key) for key in list(loaded)[:12])
+            holds = f"a dict with {keys}{', and more' if len(loaded) > 12 else ''}"
+        raise FileError(f"{path} holds {holds}; expected a state_dict, tensors by name.")
+    budget = Budget.of_file(len(data))
+    found = {}
+    for place, (name, tensor) in enumerate(state.items()):
+        title = f"{path}: {name[:256]}"
+        budget.take(title, tensor.numel() * max(tensor.element_size(), 4))
+        array = np.ascontiguousarray(as_array(title, tensor))
+        if array.dtype.kind not in "fiub":
+            raise UnsupportedError(f"{title} holds {array.dtype}, expected real numbers.")
+        found[str(place)] = array
+    return {"names": list(state)}, found
+
+
+def _check_archive(path: str, data: bytes) -> None:
+    """Refuse what is packed: torch.save stores, and what one number packs well would be gigabytes."""
+    try:
+        if not zipfile.is_zipfile(io.BytesIO(data)):
+            return  # of before PyTorch 1.6
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            entries = archive.infolist()
+    except Exception as error:  # zipfile has kinds of several modules for what it comes upon
+        reason = (str(error) or type(error).__name__)[:200]
+        raise FileError(f"{path} {_DAMAGED}: its archive cannot be read, {reason!r}.") from None
+    size = sum(entry.file_size for entry in entries)
+    if size > len(data) or any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+        raise FileError(
+            f"{path} has {len(data)} bytes and unpacks to {size}, expected no packed data; load it where it comes from "
+            f"and save it again with torch.save."
+        )
+
+
+def _state_dict(tensor: type, loaded: object) -> Mapping[str, Any] | None:
+    """Tensors by name in what was loaded: itself, or the one entry under a name that training scripts use."""
+    for _ in range(8):  # what holds itself has no end
+        if not isinstance(loaded, Mapping):
+            return None
+        if loaded and all(isinstance(k, str) and isinstance(v, tensor) for k, v in loaded.items()):
+            return loaded
+        nested = [loaded[name] for name in _NESTED if isinstance(loaded.get(name), Mapping)]
+        loaded = nested[0] if len(nested) == 1 else None
+    return None
+
+
+CALLS: dict[str, Call] = {"load": _load}

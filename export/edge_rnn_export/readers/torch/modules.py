@@ -1,0 +1,87 @@
+"""PyTorch modules into the parts that they are made of: which of them edge_rnn knows, and why not the others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from edge_rnn_export.readers.torch.state import Part
+
+__all__ = ["parts_of_module"]
+
+_ACTIVATIONS = {"Tanh": "tanh", "Sigmoid": "sigmoid", "ReLU": "relu", "Softmax": "softmax"}
+_DROPOUT = ("Dropout", "Dropout1d", "AlphaDropout", "FeatureAlphaDropout")
+_CONTAINERS = ("Sequential", "ModuleList", "ModuleDict", "DataParallel")
+_KNOWN = "RNN, GRU, LSTM, their cells, Linear, Tanh, Sigmoid, ReLU, Softmax, Identity, Dropout, Flatten, Sequential"
+
+
+def parts_of_module(nn: Any, module: Any, path: str = "") -> Iterator[Part]:
+    """Parts of a module in the order of definition, a shared one as often as it stands there.
+
+    Parameters
+    ----------
+    nn
+        The module ``torch.nn``, which whoever has a module of it has imported already.
+    module
+        An ``nn.Module``.
+    path
+        Its dotted name in the network; empty for the network itself.
+    """
+    part = _part_of(nn, module, path)
+    if part is not None:
+        yield part
+        return
+    # named_children() would leave out a module's second use.
+    for key, child in module._modules.items():
+        if child is not None:
+            yield from parts_of_module(nn, child, f"{path}.{key}" if path else key)
+
+
+def _part_of(nn: Any, module: Any, path: str) -> Part | None:
+    """The part that a module of PyTorch's own is, or None for one that only holds others."""
+    kind = type(module).__name__
+    ours = getattr(nn, kind, None) is type(module)  # a subclass may do anything in forward
+    title = f"nn.{kind}" if ours else kind
+    label = f"{title} {path!r}" if path else title
+
+    def refuse(reason: str) -> Part:
+        return Part(path, kind, refusal=f"from_torch cannot convert {label}: {reason}")
+
+    if ours and kind in ("RNN", "GRU", "LSTM"):
+        reason = _refused_option(module)
+        suffixes = tuple(f"_l{k}" for k in range(module.num_layers))
+        return refuse(reason) if reason else Part(path, kind, suffixes, getattr(module, "nonlinearity", ""))
+    if ours and kind in ("RNNCell", "GRUCell", "LSTMCell"):
+        return Part(path, kind.removesuffix("Cell"), ("",), getattr(module, "nonlinearity", ""))
+    if ours and kind in ("Linear", "Identity"):
+        return Part(path, kind)
+    if ours and kind in _ACTIVATIONS:
+        if kind == "Softmax" and module.dim != -1:
+            return refuse(f"dim={module.dim}, expected -1; set it to -1 if that is the axis of the outputs.")
+        return Part(path, "Activation", activation=_ACTIVATIONS[kind])
+    if ours and kind in _DROPOUT:
+        if module.training and module.p > 0:
+            return refuse("it drops values while training; call .eval() on the module first.")
+        return Part(path, "Identity")
+    if ours and kind == "Flatten":
+        if module.start_dim not in (-1, 2):
+            return refuse(
+                f"start_dim={module.start_dim} may join time steps, and a stream has one at a time; if it does not, "
+                f"name the other modules in order of use in modules=."
+            )
+        return Part(path, "Identity")
+    if kind in _CONTAINERS if ours else len(module._modules):
+        return None
+    return refuse(
+        f"not one of {_KNOWN}. If it takes no part in inference, name the others in order of use in modules=; if it is "
+        f"one of these in other clothes, hand over its state_dict."
+    )
+
+
+def _refused_option(module: Any) -> str:
+    """Why an RNN, GRU or LSTM cannot be converted; empty where it can."""
+    if module.bidirectional:
+        return "bidirectional=True, and the backward half needs samples that a stream has not seen yet."
+    if module.training and module.dropout > 0 and module.num_layers > 1:
+        return f"dropout={module.dropout} drops values while training; call .eval() on the module first."
+    return ""

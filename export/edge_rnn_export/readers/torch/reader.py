@@ -1,0 +1,224 @@
+"""PyTorch networks into edge_rnn's :class:`~edge_rnn.model.Model`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from edge_rnn.errors import InputError, UnsupportedError
+from edge_rnn.layers import Dense, Standardize
+from edge_rnn.model import Model
+from edge_rnn.storage.file_kind import TENSORS_FILE, TORCH_FILE, kind_of
+from edge_rnn_export.readers.torch.files import as_array, read_pickle, read_safetensors
+from edge_rnn_export.readers.torch.forward import check_forward
+from edge_rnn_export.readers.torch.modules import parts_of_module
+from edge_rnn_export.readers.torch.state import Part, chained, check_numbers, layers_of, listed, parts_of
+
+__all__ = ["from_torch"]
+
+Array = NDArray[Any]
+
+
+def from_torch(
+    source: Any,
+    *,
+    modules: Sequence[str] | None = None,
+    activations: Mapping[str, str] | None = None,
+    ignore: Sequence[str] = (),
+    standardize: Standardize | tuple[ArrayLike, ArrayLike] | None = None,
+    name: str = "",
+    labels: Sequence[str] = (),
+    sample_rate_hz: float | None = None,
+    input_names: Sequence[str] = (),
+    input_units: Sequence[str] = (),
+    vocabulary: Sequence[str] = (),
+    check: bool = True,
+) -> Model:
+    """Read a PyTorch network: a module, a state_dict, or a file with a state_dict.
+
+    Parameters
+    ----------
+    source
+        An ``nn.Module``: ``nn.RNN``, ``GRU``, ``LSTM`` (any number of layers, with or without bias), ``RNNCell``,
+        ``GRUCell``, ``LSTMCell``, ``Linear``, or containers and classes of your own that hold these, with ``Tanh``,
+        ``Sigmoid``, ``ReLU``, ``Softmax``, ``Identity``, ``Dropout`` and ``Flatten`` between them. Or a state_dict:
+        tensors, arrays or lists by name. Or the path of a ``.safetensors``, ``.pt`` or ``.pth`` file that holds one
+        (``.pt`` and ``.pth`` are loaded with ``weights_only=True`` and need torch).
+    modules
+        Names in order of use, ``("rnn", "head")``, dotted for nested ones. Without this argument the order of
+        definition is taken as the order of use. (A ``.safetensors`` file
+        does not keep the order of definition; there the sizes must leave one order only.)
+    activations
+        By a module's name what is not a module: ``{"fc1": "relu"}`` where ``forward`` calls ``F.relu(self.fc1(x))``,
+        and what a state_dict does not tell: the activations after a Linear (default ``"none"``) and of an ``nn.RNN``
+        (default ``"tanh"``). In a state_dict with numbered names, ``0.weight`` and ``2.weight``, something without
+        parameters stood between: say what by the name before it, ``{"0": "tanh"}``, or ``{"0": "none"}`` for Dropout
+        and the like. An activation of the last layer may be one that the loss function had inside.
+    ignore
+        Parameters and buffers, or modules that hold them, which inference does not use. Every other one must have
+        gone into a layer, else it is an error. (A trained initial state is named here too, and given to its layer
+        afterwards: ``dataclasses.replace(layer, h0=...)``.)
+    standardize
+        ``(mean, scale)``, each ``(input_size,)`` in the sensor's units, or a Standardize layer: set in front, so that
+        the stream takes samples as the sensor gives them.
+    name, labels, sample_rate_hz, input_names, input_units, vocabulary
+        See :class:`~edge_rnn.model.Model`.
+    check
+        Whether to run a module's ``forward``, on a copy in eval mode, and compare it with the layers on random
+        sequences of 16 steps. What ``forward`` does is seen in no other way: a skip connection, a module used twice,
+        ``F.relu``, a hook. It may take ``(time, I)``, ``(time, 1, I)`` or ``(1, time, I)``, and give all steps or the
+        last one, alone or first in a tuple; states that it asks for are None. A module without a ``forward`` and a
+        state_dict cannot be checked.
+
+    Returns
+    -------
+    Model
+        Weights of any floating type converted to float32. An activation that follows something else than a Linear
+        becomes a Dense with ones on its diagonal.
+
+    Raises
+    ------
+    UnsupportedError
+        A module, an option or a parameter cannot be converted (bidirectional, dropout while training,
+        layers not listed above); the message names it. Or ``forward`` does something else than the layers one after
+        another. Or torch is needed and not installed.
+    InputError
+        An argument names a module that is not there, the order cannot be told, something stood between numbered
+        modules, or ``forward`` cannot be called with samples alone.
+    ModelError
+        Parameters are missing or do not fit together.
+    FileError
+        The file cannot be read, is damaged, or holds a pickled module.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> state = {"rnn.weight_ih_l0": np.zeros((24, 6)), "rnn.weight_hh_l0": np.zeros((24, 8)),
+    ...          "head.weight": np.zeros((2, 8)), "head.bias": np.zeros(2)}
+    >>> from_torch(state, activations={"head": "softmax"}, labels=("rest", "move"))
+    <Model input(6) > rnn(8) > head(2)>
+    """
+    parts, arrays, ordered = _opened(source)
+    used_parts = _selected(parts, modules) if modules is not None else parts if ordered else chained(parts, arrays)
+    chosen = dict(activations or {})
+    _check_activations(chosen, used_parts)
+    live = _is_module(source)
+    if not live:
+        check_numbers(parts, used_parts, chosen, named=modules is not None)
+    layers, used = layers_of(used_parts, arrays, chosen)
+    _check_all_used(arrays, used, ignore)
+    if live and check and layers:
+        check_forward(sys.modules["torch"], source, layers, used_parts, chosen)
+    if standardize is not None:
+        layers.insert(0, standardize if isinstance(standardize, Standardize) else _standardize(*standardize))
+    return Model(
+        layers,
+        name=name,
+        labels=labels,
+        sample_rate_hz=sample_rate_hz,
+        input_names=input_names,
+        input_units=input_units,
+        vocabulary=vocabulary,
+    )
+
+
+def _standardize(mean: Any, scale: Any) -> Standardize:
+    return Standardize(as_array("from_torch: mean", mean), as_array("from_torch: scale", scale))
+
+
+def _opened(source: Any) -> tuple[list[Part], dict[str, Array], bool]:
+    """The parts of a source, its parameters and buffers by name, and whether the parts are in order of definition."""
+    if isinstance(source, str | PathLike):
+        path = Path(source)
+        known = path.suffix in (".safetensors", ".pt", ".pth") or not path.is_file()
+        kind = None if known else kind_of(path)
+        if path.suffix == ".safetensors" or kind is TENSORS_FILE:
+            arrays, ordered = read_safetensors(path), False
+        elif path.suffix in (".pt", ".pth") or kind is TORCH_FILE:
+            arrays, ordered = read_pickle(path), True
+        else:
+            raise InputError(f"from_torch got the file {str(path)!r}, expected one in .safetensors, .pt or .pth.")
+        return parts_of(arrays), arrays, ordered
+    if _is_module(source):
+        found = dict(source.named_parameters(remove_duplicate=False))
+        found |= dict(source.named_buffers(remove_duplicate=False))
+        arrays = {key: as_array(f"from_torch: {key}", value) for key, value in found.items()}
+        return list(parts_of_module(sys.modules["torch"].nn, source)), arrays, True
+    if isinstance(source, Mapping) and all(isinstance(key, str) for key in source):
+        arrays = {key: as_array(f"from_torch: {key}", value) for key, value in source.items()}
+        return parts_of(arrays), arrays, True
+    raise InputError(
+        f"from_torch got {type(source).__name__}, expected an nn.Module, a state_dict (tensors or arrays by name) or "
+        f"the path of a .safetensors, .pt or .pth file."
+    )
+
+
+def _is_module(source: Any) -> bool:
+    torch = sys.modules.get("torch")  # without it nobody can hold a module
+    return torch is not None and isinstance(source, torch.nn.Module)
+
+
+def _selected(parts: Sequence[Part], modules: Sequence[str]) -> list[Part]:
+    """The parts that ``modules`` name, in that order; a name stands for all that is inside it."""
+    if isinstance(modules, str):
+        raise InputError(f"from_torch modules got the text {modules!r}, expected a sequence of names.")
+    selected: list[Part] = []
+    for wanted in modules:
+        inside = [part for part in parts if _is_inside(part.path, wanted)]
+        if not inside:
+            raise InputError(
+                f"from_torch modules name {wanted!r}, which is not there; expected some of {_names(parts)}."
+            )
+        selected += inside
+    if not selected:
+        raise InputError(f"from_torch modules got no names, expected some of {_names(parts)}, in order of use.")
+    return selected
+
+
+def _is_inside(path: str, outer: str) -> bool:
+    return path == outer or path.startswith(outer + ".")
+
+
+def _names(parts: Sequence[Part]) -> str:
+    return listed([repr(part.path) for part in parts])
+
+
+def _check_activations(activations: Mapping[str, str], parts: Sequence[Part]) -> None:
+    """Each name must be of a part that takes an activation, and has none of its own."""
+    takes = [part for part in parts if part.kind == "Linear" or (part.kind == "RNN" and not part.activation)]
+    for name, activation in activations.items():
+        part = next((part for part in takes if part.path == name), None)
+        if part is None:
+            raise InputError(
+                f"from_torch activations name {name!r}; expected one of {_names(takes) or 'none'}: a Linear, or an RNN "
+                f"of a state_dict."
+            )
+        allowed = Dense.ACTIVATIONS if part.kind == "Linear" else ("tanh", "relu")
+        if activation not in allowed:
+            raise InputError(
+                f"from_torch activations got {activation!r} for {name!r}, expected one of {', '.join(allowed)}."
+            )
+
+
+def _check_all_used(arrays: Mapping[str, Array], used: set[str], ignore: Sequence[str]) -> None:
+    names = (ignore,) if isinstance(ignore, str) else tuple(ignore)
+    for wanted in names:
+        if not any(_is_inside(key, wanted) for key in arrays):
+            raise InputError(f"from_torch ignore names {wanted!r}, which is not there; expected names of parameters.")
+        taken = sorted(key for key in used if _is_inside(key, wanted))
+        if taken:
+            raise InputError(
+                f"from_torch ignore names {wanted!r}, but {taken[0]!r} is used; leave it out of one of the two."
+            )
+    left = [key for key in arrays if key not in used and not any(_is_inside(key, wanted) for wanted in names)]
+    if left:
+        found = listed([f"{key[:80]} {np.shape(arrays[key])}" for key in left])
+        raise UnsupportedError(
+            f"from_torch found what it has no layer for: {found}. Name it in ignore= if inference does not use it."
+        )

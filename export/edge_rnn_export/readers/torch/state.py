@@ -1,0 +1,286 @@
+"""PyTorch's parameters, by name, into layers: which layer the names speak of, and in which order they are used."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice, pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_rnn.errors import InputError, ModelError, UnsupportedError
+from edge_rnn.layers import GRU, INPUT, LSTM, Dense, Elman, Layer, Recurrent
+from edge_rnn_export.readers.layer_names import free_name, plain_name
+
+__all__ = ["Part", "chained", "check_numbers", "layers_of", "listed", "parts_of"]
+
+Array = NDArray[Any]
+
+RECURRENT: Mapping[str, type[Recurrent]] = {"RNN": Elman, "GRU": GRU, "LSTM": LSTM}
+"""Layer classes by PyTorch's names; with ``Cell`` behind it the parameters have no ``_l0``."""
+
+_KINDS = {len(cls.gates): kind for kind, cls in RECURRENT.items()}
+_PARAMETER = re.compile(r"(?P<role>weight_ih|weight_hh|weight_hr|bias_ih|bias_hh)(?P<suffix>_l\d+)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One of the modules that a network is made of, as found in a module or in the names of a state_dict.
+
+    Parameters
+    ----------
+    path
+        Dotted name in the network, ``"encoder.rnn"``; empty for the network itself.
+    kind
+        ``"RNN"``, ``"GRU"``, ``"LSTM"``, ``"Linear"``, ``"Activation"`` or ``"Identity"``.
+    suffixes
+        For a recurrent one what its parameters' names end in, a layer each: ``("_l0", "_l1")``, of a cell ``("",)``.
+    activation
+        Of an RNN or an Activation; empty where it is not known.
+    refusal
+        Why the part cannot be converted; empty where it can.
+    """
+
+    path: str
+    kind: str
+    suffixes: tuple[str, ...] = ()
+    activation: str = ""
+    refusal: str = ""
+
+    def parameter(self, name: str) -> str:
+        """Full name of one of the part's parameters."""
+        return f"{self.path}.{name}" if self.path else name
+
+
+def parts_of(arrays: Mapping[str, Array]) -> list[Part]:
+    """The modules that a state_dict's names and shapes speak of, in the order of the first parameter of each."""
+    groups: dict[str, dict[str, Array]] = {}
+    for name, array in arrays.items():
+        path, _, last = name.rpartition(".")
+        groups.setdefault(path, {})[last] = array
+    return [_part_of(path, group) for path, group in groups.items()]
+
+
+def _part_of(path: str, group: Mapping[str, Array]) -> Part:
+    title = f"state_dict's {path!r}" if path else "state_dict"
+
+    def refuse(reason: str) -> Part:
+        return Part(path, "", refusal=f"from_torch cannot read the {title}: {reason}")
+
+    if any(name.endswith("_reverse") for name in group):
+        return refuse("it is bidirectional, and the backward half needs samples that a stream has not seen yet.")
+    suffixes: dict[str, None] = {}
+    for name in group:
+        match = _PARAMETER.fullmatch(name)
+        if match:
+            suffixes[match["suffix"] or ""] = None
+    if suffixes:
+        expected = ("",) if "" in suffixes else tuple(f"_l{k}" for k in range(len(suffixes)))
+        if set(suffixes) != set(expected):
+            return refuse(f"layers {listed(list(suffixes))} are there, expected {listed(expected)} and no gaps.")
+        if f"weight_hh{expected[0]}" not in group:
+            return refuse(f"there is no weight_hh{expected[0]}, only {listed(list(group))}.")
+        shape = np.shape(group[f"weight_hh{expected[0]}"])
+        gates = shape[0] // shape[1] if len(shape) == 2 and shape[1] and shape[0] % shape[1] == 0 else 0
+        if f"weight_hr{expected[0]}" in group:  # proj_size, which only an LSTM has
+            gates = 4
+        if gates not in _KINDS:
+            return refuse(f"weight_hh{expected[0]} got shape {shape}, expected (H, H), (3*H, H) or (4*H, H).")
+        return Part(path, _KINDS[gates], expected)
+    if np.ndim(group.get("weight", 0.0)) == 2:
+        return Part(path, "Linear")
+    known = "weight_ih_l0 and weight_hh_l0 of RNN, GRU and LSTM, weight_ih and weight_hh of their cells, and a "
+    holds = listed([f"{name[:80]} {np.shape(array)}" for name, array in group.items()])
+    return refuse(f"it holds {holds}; known are {known}Linear's two-dimensional weight.")
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names for a message: all of a few, the first of many."""
+    more = f" and {len(names) - 12} more" if len(names) > 12 else ""
+    return ", ".join(name[:120] for name in names[:12]) + more
+
+
+def chained(parts: Sequence[Part], arrays: Mapping[str, Array]) -> list[Part]:
+    """The parts in order of use, where the file did not keep it and the caller does not tell.
+
+    Numbered parts (of an ``nn.Sequential``) go by number. Otherwise each must read as many values as the one before
+    it gives, and only one order may do so.
+
+    Raises
+    ------
+    InputError
+        No order, or more than one, fits.
+    """
+    if any(part.refusal for part in parts):
+        return list(parts)  # what cannot be converted is said first
+    heads = [part.path.rpartition(".") for part in parts]
+    if all(_is_number(number) for _, _, number in heads) and len({head for head, _, _ in heads}) == 1:
+        return sorted(parts, key=lambda part: int(part.path.rpartition(".")[2]))
+    sizes = {part.path: _sizes(part, arrays) for part in parts}
+
+    def orders(done: list[Part]) -> Iterator[list[Part]]:
+        if len(done) == len(parts):
+            yield done
+        for part in parts:
+            if part not in done and (not done or sizes[part.path][0] == sizes[done[-1].path][1]):
+                yield from orders([*done, part])
+
+    # Beyond a few parts the search could take for ever, and a file's author could mean it to.
+    found = list(islice(orders([]), 2)) if len(parts) <= 8 else []
+    if len(found) == 1:
+        return found[0]
+    each = listed([f"{part.path[:80]} ({sizes[part.path][0]} to {sizes[part.path][1]})" for part in parts])
+    raise InputError(
+        f"from_torch cannot tell by their sizes in which order these are used: {each}. A .safetensors file does not "
+        f"keep the order of definition; name them in order of use in modules=."
+    )
+
+
+def _sizes(part: Part, arrays: Mapping[str, Array]) -> tuple[int, int]:
+    """How many values a part reads and how many it gives."""
+    if part.kind == "Linear":
+        shape = np.shape(arrays[part.parameter("weight")])
+        return shape[1], shape[0]
+    first = np.shape(arrays.get(part.parameter(f"weight_ih{part.suffixes[0]}"), ()))
+    last = np.shape(arrays.get(part.parameter(f"weight_hh{part.suffixes[-1]}"), ()))
+    return (first or (0,))[-1], (last or (0,))[-1]
+
+
+def check_numbers(parts: Sequence[Part], used: Sequence[Part], activations: Mapping[str, str], *, named: bool) -> None:
+    """See that nothing is passed over between numbered modules: ``0.weight``, ``2.weight`` had something at 1.
+
+    Parameters
+    ----------
+    parts, used
+        All that the state_dict holds, and those of them that become layers.
+    activations
+        By the path of the module before the gap: resolves it.
+    named
+        Whether the caller named the modules in order of use, which resolves a gap that follows no Linear.
+
+    Raises
+    ------
+    InputError
+        Something without parameters stood in a gap, and nobody says what.
+    """
+    numbered: dict[str, dict[int, Part]] = {}
+    for part in parts:
+        head, _, last = part.path.rpartition(".")
+        if _is_number(last):
+            numbered.setdefault(head, {})[int(last)] = part
+    for head, members in numbered.items():
+        for before, number in pairwise((-1, *sorted(members))):
+            previous, part = members.get(before), members[number]
+            if number - before == 1 or part not in used or (previous is not None and previous not in used):
+                continue
+            takes = previous is not None and previous.kind == "Linear"
+            if (previous is not None and previous.path in activations) or (named and not takes):
+                continue
+            place = f"{head}.{number - 1}" if head else str(number - 1)
+            if takes and previous is not None:
+                remedy = (
+                    f"say what in activations={{{previous.path!r}: 'relu'}} (or tanh, sigmoid, softmax; none for "
+                    f"Dropout and the like)"
+                )
+            else:
+                remedy = "if it computes nothing (Dropout, Flatten), name the modules in order of use in modules="
+            raise InputError(
+                f"from_torch: something without parameters stood at {place!r}, before {part.path!r}, and a state_dict "
+                f"does not tell what; {remedy}, or hand over the module itself."
+            )
+
+
+def layers_of(
+    parts: Sequence[Part], arrays: Mapping[str, Array], activations: Mapping[str, str]
+) -> tuple[list[Layer], set[str]]:
+    """Layers for the parts, and the names of the parameters that went into them.
+
+    Parameters
+    ----------
+    activations
+        By a part's path: of a Linear, or of an RNN whose activation the part does not tell.
+
+    Raises
+    ------
+    ModelError
+        A parameter is missing, or of a wrong shape.
+    UnsupportedError
+        A part cannot be converted; the message names it and says why.
+    """
+    layers: list[Layer] = []
+    used: set[str] = set()
+
+    def take(part: Part, name: str, required: bool = True) -> Array | None:
+        full = part.parameter(name)
+        if full in arrays:
+            used.add(full)
+            if arrays[full].dtype.kind != "f":
+                raise UnsupportedError(f"from_torch: {full} got dtype {arrays[full].dtype}, expected floating point.")
+        elif required:
+            beside = [key for key in arrays if key.rpartition(".")[0] == part.path]
+            raise ModelError(f"from_torch found no {full!r} for the {part.kind}, only {listed(beside) or 'nothing'}.")
+        return arrays.get(full)
+
+    for part in parts:
+        if part.refusal:
+            raise UnsupportedError(part.refusal)
+        if part.kind == "Linear":
+            name = _layer_name(part.path, layers)
+            weight, bias = take(part, "weight"), take(part, "bias", required=False)
+            layers.append(_made(Dense, name, weight, bias, activation=activations.get(part.path, "none")))
+        elif part.kind == "Activation":
+            _activate(layers, part)
+        elif part.kind in RECURRENT:
+            options: dict[str, Any] = {}
+            if part.kind == "RNN":
+                options["activation"] = part.activation or activations.get(part.path, "tanh")
+            for suffix in part.suffixes:
+                stacked = suffix if len(part.suffixes) > 1 else ""
+                name = _layer_name(part.path + stacked if part.path else "", layers)
+                weights = [take(part, f"{role}{suffix}") for role in ("weight_ih", "weight_hh")]
+                roles = [f"{role}{suffix}" for role in ("bias_ih", "bias_hh")]
+                biases = [take(part, role, required=False) for role in roles]
+                if (biases[0] is None) != (biases[1] is None):
+                    there, lost = roles if biases[1] is None else reversed(roles)
+                    raise ModelError(
+                        f"from_torch found {part.parameter(there)!r} but no {part.parameter(lost)!r}; PyTorch has "
+                        f"both or neither, so one has been lost."
+                    )
+                projection = take(part, f"weight_hr{suffix}", required=False)
+                more = options if projection is None else {**options, "weight_hr": projection}
+                layers.append(_made(RECURRENT[part.kind], name, *weights, *biases, **more))
+    return layers, used
+
+
+def _made(cls: Callable[..., Layer], name: str, *arrays: Array | None, **options: Any) -> Layer:
+    return cls(*arrays, name=name, **options)
+
+
+def _activate(layers: list[Layer], part: Part) -> None:
+    """Give the last layer the activation, or where it cannot have it add a Dense that multiplies by one."""
+    last = layers[-1] if layers else None
+    if isinstance(last, Dense) and last.activation == "none":
+        layers[-1] = _made(Dense, last.name, np.asarray(last.weight), last.bias, activation=part.activation)
+    elif isinstance(last, Dense | Recurrent):
+        size = last.weight.shape[0] if isinstance(last, Dense) else last.weight_hh.shape[1]
+        name = _layer_name(part.path, layers)
+        layers.append(_made(Dense, name, np.eye(size, dtype=np.float32), None, activation=part.activation))
+    else:
+        raise UnsupportedError(
+            f"from_torch cannot convert {part.path!r}: an activation before the first layer with weights; apply it to "
+            f"the samples, or leave it out of modules=."
+        )
+
+
+def _layer_name(path: str, layers: Sequence[Layer]) -> str:
+    """A name that no earlier layer has for a dotted path; empty if it starts with a digit."""
+    name = plain_name(path)
+    return free_name(name, {INPUT, *(layer.name for layer in layers)}) if name else ""
+
+
+def _is_number(text: str) -> bool:
+    """Whether a part of a name is a module's place in an ``nn.Sequential``."""
+    return text.isdecimal() and len(text) <= 9

@@ -1,0 +1,1 @@
+"""ONNX Runtime: sessions, streams, and untrusted graphs within limits."""

@@ -1,0 +1,122 @@
+"""A graph from a stranger in onnxruntime: it runs in a limited process, and opens nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.util import find_spec
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_rnn.errors import UnsupportedError
+from edge_rnn_export.limits.process import Limits, Worker
+
+__all__ = ["LimitedGraph", "Port"]
+
+Array = NDArray[Any]
+
+SECONDS = 4.0
+"""Time of computing that a call may take, and more for large graphs; ordinary ones take milliseconds."""
+
+_BYTES_PER_SECOND = 2**26  # each step reads all weights; the slowest board reads ten times as many of them
+_STEPS = 64  # in a call
+_MEMORY = 2**28
+
+
+class Port(NamedTuple):
+    """An input or output: onnxruntime's name of its type, and lengths of its axes, a text or None where one is open."""
+
+    name: str
+    type: str
+    shape: tuple[int | str | None, ...]
+
+
+class LimitedGraph:
+    """A graph in onnxruntime in a process of its own; see :mod:`edge_rnn_export.limits.process`.
+
+    Parameters
+    ----------
+    data
+        An ``.onnx`` or ``.ort`` file, with all that belongs to it.
+
+    Attributes
+    ----------
+    inputs, outputs
+        Of the graph, in order.
+    metadata
+        What it says of itself.
+
+    Raises
+    ------
+    FileError
+        onnxruntime does not take the graph, or breaks down on it.
+    UnsupportedError
+        onnxruntime is not installed.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        if find_spec("onnxruntime") is None:
+            raise UnsupportedError("onnxruntime is not installed: pip install 'edge-rnn[export]'.")
+        self._step_seconds = len(data) / _BYTES_PER_SECOND
+        limits = Limits(SECONDS + 16 * self._step_seconds, _MEMORY + 16 * len(data))
+        self._worker = Worker("edge_rnn_export.runtime.job", "onnxruntime", limits)
+        try:
+            about, _ = self._worker.call("open", {"data": np.frombuffer(data, np.uint8)})
+        except BaseException:
+            self._worker.close()
+            raise
+        self.inputs = [Port(name, kind, tuple(shape)) for name, kind, shape in about["inputs"]]
+        self.outputs = [Port(name, kind, tuple(shape)) for name, kind, shape in about["outputs"]]
+        self.metadata: dict[str, str] = about["metadata"]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the process."""
+        self._worker.close()
+
+    def run(self, outputs: Sequence[str], feeds: Mapping[str, Array]) -> list[Array]:
+        """Values of a call.
+
+        Raises
+        ------
+        FileError
+            onnxruntime does not run the graph; or it came to no end, took too much memory or broke down.
+        """
+        seconds = SECONDS + max((len(array) for array in feeds.values() if array.ndim), default=1) * self._step_seconds
+        _, found = self._worker.call("run", feeds, seconds, outputs=list(outputs))
+        return [found[str(place)] for place in range(len(outputs))]
+
+    def steps(
+        self, outputs: Sequence[str], reads: str, xs: Array, states: Mapping[str, Array], carried: Mapping[str, str]
+    ) -> Iterator[list[Array]]:
+        """Values of each step.
+
+        Parameters
+        ----------
+        reads, xs
+            The input that is read step by step, and its rows.
+        states
+            The other inputs, to begin with.
+        carried
+            By output the input that it becomes in the next step.
+
+        Raises
+        ------
+        FileError
+            See :meth:`run`.
+        """
+        state, seconds = dict(states), SECONDS + _STEPS * self._step_seconds
+        for begin in range(0, len(xs), _STEPS):
+            feeds = {reads: xs[begin : begin + _STEPS], **state}
+            _, found = self._worker.call(
+                "steps", feeds, seconds, outputs=list(outputs), reads=reads, carried=dict(carried)
+            )
+            values = [found[str(place)] for place in range(len(outputs))]
+            state = {into: values[list(outputs).index(name)][-1] for name, into in carried.items()}
+            yield from (list(rows) for rows in zip(*values, strict=True))

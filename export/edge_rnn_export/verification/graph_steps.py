@@ -1,0 +1,113 @@
+"""A graph in onnxruntime that is taken step by step, or with many samples in a call."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from os import PathLike
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_rnn.errors import InputError, UnsupportedError
+from edge_rnn.model import Model
+from edge_rnn_export.runtime.limited import LimitedGraph
+from edge_rnn_export.writers.onnx.head import NEXT, SYMBOL, head_of, symbols_of
+from edge_rnn_export.writers.onnx.metadata import METADATA_KEY
+
+__all__ = ["OnnxSteps"]
+
+Array = NDArray[Any]
+
+
+class OnnxSteps:
+    """A graph in onnxruntime, found to have the model's inputs and outputs.
+
+    It runs in a limited process; to be closed.
+
+    Attributes
+    ----------
+    metadata
+        What it says of itself.
+    head
+        What it puts out, see :mod:`edge_rnn_export.writers.onnx.head`; a greedy one is handed the symbols of samples.
+    takes_sequences
+        Whether a call may hold many samples.
+    chose_otherwise
+        Whether a greedy one has given another symbol than that of its largest output.
+    """
+
+    def __init__(self, model: Model, path: str | PathLike[str]) -> None:
+        try:
+            from edge_rnn_export.readers.onnx.cut import whole_file
+        except ModuleNotFoundError as error:
+            raise UnsupportedError(f"verify needs {error.name}: pip install 'edge-rnn[export]'.") from None
+        self._graph, self._model = LimitedGraph(whole_file(path)), model
+        self.metadata: dict[str, str] = self._graph.metadata
+        self.head = head_of(self.metadata, METADATA_KEY)
+        self.chose_otherwise = False
+        self._initial = {name: value[None, None] for name, value in model.initial_state.items()}
+        sizes = {name: len(value) for name, value in model.initial_state.items()}
+        self._reads_from = SYMBOL if self.head == "greedy" else "x"
+        greedy = self.head == "greedy"
+        read, chosen = ({SYMBOL: 0}, {NEXT: 0}) if greedy else ({"x": model.input_size}, {})
+        self._check(path, "inputs", self._graph.inputs, read | sizes)
+        outputs = chosen | {"y": model.output_size} | {f"{name}_out": size for name, size in sizes.items()}
+        self._check(path, "outputs", self._graph.outputs, outputs)
+        self._outputs = list(outputs)
+        (self.takes_sequences,) = (node.shape[0] != 1 for node in self._graph.inputs if node.name in read)
+
+    def _check(self, path: str | PathLike[str], what: str, nodes: Any, sizes: dict[str, int]) -> None:
+        """Axes that the graph leaves open are as long as they have to be; symbols have no third one."""
+        got = {node.name: tuple(node.shape) for node in nodes}
+        expected = {name: (1, 1, size) if size else (1, 1) for name, size in sizes.items()}
+        fits = got.keys() == expected.keys() and all(
+            len(got[name]) == len(shape)
+            and all(isinstance(a, str) or a == b for a, b in zip(got[name], shape, strict=True))
+            for name, shape in expected.items()
+        )
+        if not fits:
+            self.close()
+            raise InputError(f"verify: {path} has the {what} {got}, expected {expected} as the model has them.")
+
+    def steps(self, samples: Array) -> Iterator[dict[str, Array]]:
+        """Output and states after each step; of a graph of sequences from calls with one sample each."""
+        carried = {f"{name}_out": name for name in self._initial}
+        for found in self._graph.steps(self._outputs, self._reads_from, self._reads(samples), self._initial, carried):
+            y, *states = self._checked(found)
+            values = zip(("y", *self._initial), (y, *states), strict=True)
+            yield {name: value[0, 0].astype(np.float64) for name, value in values}
+
+    def whole(self, samples: Array, states: Mapping[str, Array] | None = None) -> tuple[Array, dict[str, Array]]:
+        """Outputs ``(time, O)`` and last states of all samples in one call, each next to itself in a batch of two.
+
+        ``states``: ``(H,)`` each, to begin with; None for the model's initial ones.
+        """
+        begin = (
+            self._initial
+            if states is None
+            else {name: np.asarray(states[name], np.float32)[None, None] for name in self._initial}
+        )
+        both = {name: np.repeat(value, 2, axis=1) for name, value in begin.items()}
+        y, *ends = self._run(np.repeat(self._reads(samples), 2, axis=1), both)
+        last = {name: h[0, 1].astype(np.float64) for name, h in zip(both, ends, strict=True)}
+        return y[:, 1].astype(np.float64), last
+
+    def _reads(self, samples: Array) -> Array:
+        """Samples ``(time, I)`` as the graph reads them, in a batch of one: of a greedy one symbols, ``(time, 1)``."""
+        return symbols_of(self._model, samples)[:, None] if self.head == "greedy" else samples[:, None]
+
+    def _run(self, read: Array, states: Mapping[str, Array]) -> list[Array]:
+        """``y`` and states of one call."""
+        return self._checked(self._graph.run(self._outputs, {self._reads_from: read, **states}))
+
+    def _checked(self, found: list[Array]) -> list[Array]:
+        """``y`` and states; without the symbol that a greedy graph has chosen, once it is seen to be the right one."""
+        if self.head != "greedy":
+            return found
+        self.chose_otherwise |= not np.array_equal(found[0], found[1].argmax(axis=2))
+        return found[1:]
+
+    def close(self) -> None:
+        """End the graph's process."""
+        self._graph.close()

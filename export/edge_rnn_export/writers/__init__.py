@@ -1,0 +1,1 @@
+"""Writers of models as graphs of other formats."""

@@ -1,0 +1,1 @@
+"""Writer of ONNX graphs: nodes, layers, heads, metadata."""
