@@ -1,9 +1,10 @@
-"""The packages in rows, and that no import points upwards."""
+"""The packages in rows, that no import points upwards, and that none leads in a circle."""
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -107,6 +108,14 @@ def test_imports_point_downwards(module: str) -> None:
         assert home is None or _within(module, home), f"{module} imports {name}, which only {home} does"
         if package == "edge_rnn_export" and not _within(module, "edge_rnn_export.building"):
             assert not any(_within(name, hidden) for hidden in NOT_PUBLIC), f"{module} imports {name}"
+
+
+def test_no_imports_lead_in_a_circle() -> None:
+    graph = {module: {name for name in _imports(path) if name in MODULES} for module, path in MODULES.items()}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(f"imports in a circle: {' <- '.join(error.args[1])}")
 
 
 def test_every_module_is_found() -> None:

@@ -9,14 +9,11 @@ import time
 from collections.abc import Callable
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from edge_rnn.live.hosts import is_allowed
 from edge_rnn.live.page import page, policy
-from edge_rnn.live.recorder import as_json, event
-
-if TYPE_CHECKING:
-    from edge_rnn.live.server import LiveServer
+from edge_rnn.live.recorder import Recorder, as_json, event
 
 __all__ = ["Handler"]
 
@@ -31,10 +28,20 @@ _HEAD_S = 5.0
 """A request's whole head has to come within this time, however it is cut into pieces."""
 
 
+class _Server(Protocol):
+    """The part of the server that a request needs."""
+
+    recorder: Recorder
+    names: frozenset[str]
+
+    def heard(self, request: socket.socket) -> None:
+        """Note that the head of a request is here."""
+
+
 class Handler(BaseHTTPRequestHandler):
     """``GET`` and ``HEAD`` of ``/``, ``/status.json`` and ``/events``; one request a connection."""
 
-    server: LiveServer
+    server: _Server  # type: ignore[assignment]  # the base class names BaseServer, of which none of this is used
     protocol_version = "HTTP/1.1"
     timeout = 10.0
     """Seconds for each answer, or piece of a stream of events, to be taken; a client that is slower is hung up on."""

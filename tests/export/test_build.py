@@ -26,7 +26,7 @@ from edge_rnn import CompileError, FileError, InputError, Model, Stream, cli, re
 from edge_rnn import boards as device
 from edge_rnn.boards import Device
 from edge_rnn.kernels.entry import object_cache
-from edge_rnn.kernels.standalone.c_layout import FUNCTIONS, compile_library
+from edge_rnn.kernels.standalone.c_library import FUNCTIONS, compile_library
 from edge_rnn_export import build
 from edge_rnn_export.building import builder
 from edge_rnn_export.building.gate import check_elf, check_module

@@ -176,6 +176,6 @@ def test_plot(kind: str, magic: bytes, tmp_path: Path, capsys: pytest.CaptureFix
 
 def test_plot_without_matplotlib(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     find: Callable[[str], Any] = lambda name: None  # noqa: E731
-    monkeypatch.setattr("edge_rnn.cli.demo.plot.find_spec", find)
+    monkeypatch.setattr("edge_rnn.cli.report.style.find_spec", find)
     assert main(["demo", "--plot", "wrist.png"]) == 1
     assert "pip install 'edge-rnn[plot]'" in capsys.readouterr().err

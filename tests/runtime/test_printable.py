@@ -147,7 +147,7 @@ def test_figure_takes_dollars_and_backslashes_for_themselves(tmp_path: Path) -> 
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    from edge_rnn.cli.demo.plot import STYLE, write_figure
+    from edge_rnn.cli.report.style import STYLE, write_figure
 
     with rc_context(STYLE | {"svg.fonttype": "none"}):
         figure = Figure()

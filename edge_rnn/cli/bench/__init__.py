@@ -90,7 +90,7 @@ def _one(args: argparse.Namespace) -> int:
     from edge_rnn.streams.stream import Stream
 
     if args.plot:
-        from edge_rnn.cli.demo.plot import check_target
+        from edge_rnn.cli.report.style import check_target
 
         check_target(args.plot)
     model = load(args.model)

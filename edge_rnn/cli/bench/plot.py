@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from edge_rnn.cli.demo.plot import STYLE, write_figure
+from edge_rnn.cli.report.style import STYLE, write_figure
 from edge_rnn.cli.shared.console import spell_ns
 
 __all__ = ["draw_histogram"]

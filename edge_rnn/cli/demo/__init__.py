@@ -65,7 +65,7 @@ def _demo(args: argparse.Namespace) -> int:
     from edge_rnn.timing import time_steps
 
     if args.plot:
-        from edge_rnn.cli.demo.plot import check_target
+        from edge_rnn.cli.report.style import check_target
 
         check_target(args.plot)
     folder = files() / _DEVICE

@@ -2,60 +2,23 @@
 
 from __future__ import annotations
 
-import io
-from importlib.util import find_spec
 from itertools import pairwise
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_rnn import atomic
 from edge_rnn.cli.demo.view import COLOURS
-from edge_rnn.errors import InputError, UnsupportedError
+from edge_rnn.cli.report.style import STYLE, write_figure
 from edge_rnn.spelling import counted
 
 if TYPE_CHECKING:
     from edge_rnn.cli.demo.play import Recording
     from edge_rnn.model import Model
 
-__all__ = ["STYLE", "check_target", "draw", "write_figure"]
+__all__ = ["draw"]
 
-_KINDS = (".png", ".svg", ".pdf")
-_INK, _FAINT = "#222222", "#8a8a8a"
 _TRACES = ("#1b2a41", "#5f83ab", "#a3b4c8")
-STYLE: dict[Any, Any] = {
-    "text.parse_math": False,  # a label with dollars is a label
-    "text.usetex": False,
-    "font.family": "DejaVu Sans",
-    "font.size": 9,
-    "text.color": _INK,
-    "axes.edgecolor": _FAINT,
-    "axes.labelcolor": _INK,
-    "xtick.color": _INK,
-    "ytick.color": _INK,
-    "svg.hashsalt": "edge_rnn",
-}
-
-
-def check_target(target: str) -> None:
-    """Say at once what would keep :func:`draw` from writing ``target``.
-
-    Raises
-    ------
-    UnsupportedError
-        Matplotlib is not installed.
-    InputError
-        The kind of file is not known, or its folder is not there.
-    """
-    if find_spec("matplotlib") is None:
-        raise UnsupportedError("--plot needs matplotlib, which is not installed: pip install 'edge-rnn[plot]'.")
-    path = Path(target)
-    if path.suffix.lower() not in _KINDS:
-        raise InputError(f"--plot got {target!r}, expected a name that ends in {', '.join(_KINDS)}.")
-    if not path.parent.is_dir():
-        raise InputError(f"--plot got {target!r}, but there is no folder {str(path.parent)!r}; make it first.")
 
 
 def draw(target: str, model: Model, recording: Recording, outputs: NDArray[np.float32], result: dict[str, Any]) -> None:
@@ -129,10 +92,3 @@ def _title(figure: Any, model: Model, colours: list[str], result: dict[str, Any]
         handles=patches, loc="upper right", bbox_to_anchor=(0.99, 0.985), ncols=len(patches), frameon=False,
         handlelength=1.0, handleheight=1.0, columnspacing=1.4,
     )  # fmt: skip
-
-
-def write_figure(figure: Any, target: str) -> None:
-    """Write a figure at once or not at all, in the format that the name's ending says."""
-    drawn = io.BytesIO()
-    figure.savefig(drawn, format=Path(target).suffix[1:].lower())
-    atomic.write(target, drawn.getvalue())

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from edge_rnn.cli.demo.plot import STYLE
+from edge_rnn.cli.report.style import STYLE
 from edge_rnn.printable import printable
 
 __all__ = ["CHOSEN", "FAINT", "INK", "as_svg", "decades", "field", "frame", "grid", "scale", "spread"]

@@ -9,20 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_rnn.kernels.compile.target import Target
-from edge_rnn.kernels.matrices.operations import coded, operation, with_parameters
-from edge_rnn.kernels.matrices.panels import bias_of, gates_of
-from edge_rnn.kernels.matrices.segments import Segment, formats_in, formats_of, lanes_for, named, segment, widths_for
+from edge_rnn.kernels.matrices.operations import DOTS, FEW, coded, operation, with_parameters
+from edge_rnn.kernels.matrices.panels import Segment, bias_of, gates_of
+from edge_rnn.kernels.matrices.segments import formats_in, formats_of, lanes_for, named, segment, widths_for
 from edge_rnn.kernels.program.record import Operation, Packed, Record, Site
 
 __all__ = ["FOR_GROUPS", "build", "linear", "pack"]
 
 FOR_GROUPS = True
-
-FEW = 8
-"""Up to so many outputs a layer is done by dot products: a panel would be half padding and wait for its sums."""
-
-DOTS = 4
-"""How many dot products are done at a time."""
 
 _PLAIN = ("none", "tanh", "sigmoid", "relu")
 _FEW_FORMATS = ("float32", "float16", "int8")

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from edge_rnn.kernels.compile.target import Target
-from edge_rnn.kernels.program.record import Call, Python
+from edge_rnn.kernels.entry.words import Call, Python
 
 __all__ = ["build"]
 

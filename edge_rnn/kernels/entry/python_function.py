@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_rnn.kernels.entry import object_cache
-from edge_rnn.kernels.program.record import Call, Python
+from edge_rnn.kernels.entry.words import Call, Python
 
 __all__ = ["data_address", "make_callable", "make_runner", "why_not"]
 
@@ -84,7 +84,7 @@ os.register_at_fork(after_in_child=lambda: globals().update(_lock=threading.Lock
 
 
 def _python_addresses() -> NDArray[np.intp]:
-    """The table of ``Call.PYTHON``, one for the process; see :class:`edge_rnn.kernels.program.record.Python`."""
+    """The table of ``Call.PYTHON``, one for the process; see :class:`edge_rnn.kernels.entry.words.Python`."""
     with _lock:
         if not _tables:
             table = np.zeros(len(Python), np.intp)

@@ -14,9 +14,9 @@ from numba.core import types
 from numba.core.typing.templates import signature
 from numba.extending import intrinsic
 
-from edge_rnn.kernels.cells.dense import DOTS
 from edge_rnn.kernels.compile import llvm
 from edge_rnn.kernels.matrices import weight_loads
+from edge_rnn.kernels.matrices.operations import DOTS
 from edge_rnn.kernels.vectors.vector import Vector
 
 __all__ = ["dots"]

@@ -9,11 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_rnn.activation import parse
-from edge_rnn.kernels.matrices.panels import pack_panels
-from edge_rnn.kernels.matrices.segments import Segment, formats_of, named, segment, widths_for
+from edge_rnn.kernels.matrices.panels import Segment, pack_panels
+from edge_rnn.kernels.matrices.segments import formats_of, named, segment, widths_for
 from edge_rnn.kernels.program.record import Operation, Site
 
-__all__ = ["coded", "matrices", "operation", "with_parameters"]
+__all__ = ["DOTS", "FEW", "coded", "matrices", "operation", "with_parameters"]
+
+FEW = 8
+"""Up to so many outputs a layer is done by dot products: a panel would be half padding and wait for its sums."""
+
+DOTS = 4
+"""How many dot products are done at a time."""
 
 
 def coded(*activations: str) -> tuple[str, tuple[float, ...]]:

@@ -1,15 +1,11 @@
 """Packing of a layer's matrices, one class a format: what a panel holds of a matrix, and what it is multiplied with.
 
-A segment is what one matrix has in a panel: its rows (one for each value it is multiplied with), in each row the gates
-of the panel's units side by side, behind what the format needs beside them. Each is a multiple of 32 bytes long.
-``multiply`` has the loops that read them.
+``panels`` says what a segment is, ``multiply`` has the loops that read them.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,14 +13,13 @@ from numpy.typing import NDArray
 
 from edge_rnn.formats import SMALLEST_RANGE
 from edge_rnn.kernels.compile.target import Target
-from edge_rnn.kernels.matrices.panels import pack_panels, widths
+from edge_rnn.kernels.matrices.panels import Segment, pack_panels, widths
 from edge_rnn.kernels.program.record import Operand, Packed, padded
 
 __all__ = [
     "DEPTH",
     "GROUP",
     "QUANTIZED_HEADER",
-    "Segment",
     "formats_in",
     "formats_of",
     "lanes_for",
@@ -44,73 +39,6 @@ QUANTIZED_HEADER = 8
 
 _STEPS = {"quantize16": 32639, "quantize8": 127}
 """Largest integer that a vector is rounded to: 32639 = 127 * 256 + 127 is what two signed bytes hold."""
-
-
-@dataclass(frozen=True, slots=True)
-class Segment(ABC):
-    """A matrix of ``G`` gates by ``H`` units on its way into panels.
-
-    Parameters
-    ----------
-    matrix
-        A float32 array, or an object of :mod:`edge_rnn.formats`.
-    scales
-        What each gate of the matrix is multiplied with, a power of two.
-    target
-        For which CPU.
-    gates
-        The first gate that this is of and the one after the last; None for all.
-    """
-
-    widest: ClassVar[int] = 1 << 16
-    """Most units in a panel."""
-    planes: ClassVar[dict[str, int]] = {}
-    """How many sums there are for one, by :attr:`Target.dot`, where it is more than one."""
-
-    matrix: Any
-    scales: Sequence[float]
-    target: Target
-    gates: tuple[int, int] | None = None
-
-    def part(self, first: int, stop: int) -> Segment:
-        """The same for some gates alone."""
-        return replace(self, gates=(first, stop))
-
-    @property
-    def which(self) -> slice:
-        """Places of the gates that this is of."""
-        return slice(*self.gates) if self.gates else slice(None)
-
-    @property
-    def chosen(self) -> Sequence[float]:
-        """Scales of the gates that this is of."""
-        return self.scales[self.which]
-
-    @abstractmethod
-    def panel(self, start: int, width: int) -> NDArray[np.float32]:
-        """The bytes, seen as float32, of ``width`` units from ``start`` on; those beyond the last are zero."""
-
-    def operand(self, bound: float | None) -> Operand | None:
-        """What is made first of the vector that the matrix is multiplied with, whose values ``bound`` limits."""
-        return None
-
-    def stored(self) -> tuple[NDArray[Any], NDArray[np.float32]]:
-        """Rows ``(G*H, K)`` as they are stored, and what each is multiplied with, ``(G*H,)``."""
-        raise NotImplementedError(type(self).__name__)
-
-    def split(self, rows: NDArray[Any], start: int, width: int) -> NDArray[Any]:
-        """``(G*H, …)`` as ``(G, width, …)``: the rows of a panel, zeros for units that do not exist."""
-        gates = rows.reshape(len(self.scales), -1, *rows.shape[1:])[self.which, start : start + width]
-        return np.pad(gates, [(0, 0), (0, width - gates.shape[1]), *([(0, 0)] * (gates.ndim - 2))])
-
-    def per_row(self) -> NDArray[np.float32]:
-        """``(G*H,)``: the scale of each row's gate."""
-        return np.repeat(np.array(self.scales, np.float32), self.matrix.shape[0] // len(self.scales))
-
-    def scaled(self, gates: NDArray[Any]) -> NDArray[Any]:
-        """``(G, …)``, each gate times its scale."""
-        factors: NDArray[Any] = np.array(self.chosen, gates.dtype).reshape(-1, *[1] * (gates.ndim - 1))
-        return np.asarray(gates * factors)
 
 
 class _Float32(Segment):

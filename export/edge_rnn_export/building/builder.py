@@ -19,7 +19,8 @@ import edge_rnn
 from edge_rnn import boards as devices
 from edge_rnn.boards import Device
 from edge_rnn.errors import FileError, InputError
-from edge_rnn.kernels.standalone.c_layout import FUNCTIONS, STATE_ALIGNMENT_BYTES, Layout, compile_library
+from edge_rnn.kernels.standalone.c_layout import STATE_ALIGNMENT_BYTES, Layout
+from edge_rnn.kernels.standalone.c_library import FUNCTIONS, compile_library
 from edge_rnn.model import Model
 from edge_rnn_export.building.gate import check_elf, check_module
 from edge_rnn_export.building.link import INSTALL, linker_for, shared_library, wasm_module

@@ -46,8 +46,8 @@ def _cell(node: Node) -> list[Value]:
         raise FileError(
             f"from_onnx: the {node.title} reads {codes.shape[2]} values a step, expected {inputs}, as its weights say."
         )
-    reads, rows = trace.features(node, Signal(codes))
-    trace.settle_grid(node, rows)
+    reads, rows = trace.features(node.operator, Signal(codes))
+    trace.settle_grid(node.operator, rows)
     _check_lengths(node, *rows.shape)
     fields |= _activations(node)
     clip = node.take("clip", None, float, int)
@@ -57,7 +57,7 @@ def _cell(node: Node) -> list[Value]:
         fields["reset_after"] = bool(node.take("linear_before_reset", 0))
     if kind == "LSTM" and node.take("input_forget", 0):
         fields["coupled"] = "forget"
-    draft = trace.draft(node, _KINDS[kind], hidden, reads, **fields)
+    draft = trace.draft(node.operator, _KINDS[kind], hidden, reads, **fields)
     for place, key in enumerate("hc"[: 1 + (kind == "LSTM")]):
         start = _initial(node, draft, key, node.input(5 + place), batch_first, rows.shape[1])
         if start is not None:
@@ -203,7 +203,7 @@ def _initial(node: Node, draft: Draft, key: str, value: Value, batch_first: bool
         raise node.refuse(f"its initial_{key} has shape {array.shape}, expected {expected}.")
     rows = array[:, 0] if batch_first else array[0]
     if isinstance(value, Signal):
-        node.trace.take_state(node, draft, key, rows)
+        node.trace.take_state(node.operator, draft, key, rows)
         return None
     if (rows != rows[:1]).any():
         raise node.refuse(f"its initial_{key} differs from sequence to sequence of a batch; a model has one.")

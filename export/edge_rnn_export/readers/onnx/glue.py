@@ -118,12 +118,12 @@ def _gather(node: Node) -> list[Array]:
 
 def _split(node: Node) -> list[Array]:
     array, axis, sizes = _data(node), node.take("axis", 0), node.whole(1, "split")
-    count = node.take("num_outputs", len(node.outputs))
+    count = node.take("num_outputs", len(node.operator.outputs))
     size = array.shape[axis]
     each = -(-size // count)
     sizes = [min(each, size - each * place) for place in range(count)] if sizes is None else sizes
-    if sum(sizes) != size or min(sizes) < 0 or len(sizes) != len(node.outputs):
-        raise node.refuse(f"it splits {size} into {sizes} for {len(node.outputs)} outputs.")
+    if sum(sizes) != size or min(sizes) < 0 or len(sizes) != len(node.operator.outputs):
+        raise node.refuse(f"it splits {size} into {sizes} for {len(node.operator.outputs)} outputs.")
     return list(np.split(array, np.cumsum(sizes)[:-1], axis))
 
 

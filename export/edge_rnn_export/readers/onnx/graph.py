@@ -55,6 +55,10 @@ class Operator:
         """For messages: ``GRU node '/rnn/GRU'``."""
         return f"{self.kind[:40]} node {self.name[:80]!r}"
 
+    def refuse(self, reason: str) -> UnsupportedError:
+        """The error that says why the node is not read."""
+        return UnsupportedError(f"from_onnx cannot read the {self.title}: {reason}")
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Port:

@@ -56,18 +56,18 @@ def _gemm(node: Node) -> Signal:
 def _dense(node: Node, signal: Signal, weight: Array, **fields: Any) -> Signal:
     if weight.ndim != 2 or weight.dtype.kind != "f":
         raise node.refuse(f"it multiplies with {weight.dtype} of shape {weight.shape}, expected a matrix.")
-    reads, rows = node.trace.features(node, signal)
+    reads, rows = node.trace.features(node.operator, signal)
     count = sum(draft.size for draft in reads)
     if count != weight.shape[1]:
         raise FileError(f"from_onnx: the {node.title} reads {count} values, expected {weight.shape[1]}.")
-    draft = node.trace.draft(node, "Dense", len(weight), reads, weight=weight, **fields)
+    draft = node.trace.draft(node.operator, "Dense", len(weight), reads, weight=weight, **fields)
     return node.trace.put_out(draft, rows)
 
 
 def _along(node: Node, signal: Signal) -> tuple[tuple[Draft, ...], Callable[[Draft], Signal], int]:
     """What is read along the axis of the features, wherever it lies; a function to put a layer's output there."""
-    axis = node.trace.place(node, signal)
-    reads, rows = node.trace.features(node, signal, axis)
+    axis = node.trace.place(node.operator, signal)
+    reads, rows = node.trace.features(node.operator, signal, axis)
 
     def put(draft: Draft) -> Signal:
         return Signal(np.moveaxis(node.trace.put_out(draft, rows).codes, -1, axis))
@@ -92,10 +92,10 @@ def _with_numbers(node: Node, signal: Signal, array: Array) -> Signal:
     size = len(vector)
     if node.kind == "Mul":
         node.trace.graph.budget.take(f"the {node.title}", 4 * size * size)
-        return put(node.trace.draft(node, "Dense", size, reads, weight=np.diag(vector)))
+        return put(node.trace.draft(node.operator, "Dense", size, reads, weight=np.diag(vector)))
     if node.kind == "Div":
-        return put(node.trace.draft(node, "divide", size, reads, scale=vector))
-    return put(node.trace.draft(node, "shift", size, reads, mean=-vector if node.kind == "Add" else vector))
+        return put(node.trace.draft(node.operator, "divide", size, reads, scale=vector))
+    return put(node.trace.draft(node.operator, "shift", size, reads, mean=-vector if node.kind == "Add" else vector))
 
 
 def _arithmetic(node: Node) -> Signal:
@@ -119,12 +119,12 @@ def _sum(node: Node) -> Signal:
         )
     if len(signals) == 1:
         return signals[0]
-    axis = node.trace.place(node, signals[0])
-    read = [node.trace.features(node, signal, axis) for signal in signals]
+    axis = node.trace.place(node.operator, signals[0])
+    read = [node.trace.features(node.operator, signal, axis) for signal in signals]
     if any(not np.array_equal(rows, read[0][1]) for _, rows in read):
         raise node.refuse("it adds values of different steps.")
     parts = [_one(node, reads) for reads, _ in read]
-    draft = node.trace.draft(node, "Add", parts[0].size, parts)
+    draft = node.trace.draft(node.operator, "Add", parts[0].size, parts)
     return Signal(np.moveaxis(node.trace.put_out(draft, read[0][1]).codes, -1, axis))
 
 
@@ -134,7 +134,7 @@ def _one(node: Node, reads: tuple[Draft, ...]) -> Draft:
         return reads[0]
     size = sum(draft.size for draft in reads)
     node.trace.graph.budget.take(f"the {node.title}", 4 * size * size)
-    return node.trace.draft(node, "Dense", size, reads, weight=np.eye(size, dtype=np.float32))
+    return node.trace.draft(node.operator, "Dense", size, reads, weight=np.eye(size, dtype=np.float32))
 
 
 def _batch_norm(node: Node) -> Signal:
@@ -143,12 +143,12 @@ def _batch_norm(node: Node) -> Signal:
     node.take("momentum", 0.9)
     if not node.take("spatial", 1):
         raise node.refuse("it scales each place of a sequence by a number of its own.")
-    if training or any(node.outputs[1:]):
+    if training or any(node.operator.outputs[1:]):
         raise node.refuse("it counts while training; export the network in inference mode.")
     signal = node.signal(0)
     if signal.codes.ndim < 2:
         raise node.refuse(f"it scales axis 1 of a value of shape {signal.codes.shape}.")
-    reads, rows = node.trace.features(node, signal, 1)
+    reads, rows = node.trace.features(node.operator, signal, 1)
     size = sum(draft.size for draft in reads)
     scale, bias, mean, variance = (node.numbers(place).astype(np.float64) for place in range(1, 5))
     if any(array.shape != (size,) for array in (scale, bias, mean, variance)):
@@ -157,7 +157,7 @@ def _batch_norm(node: Node) -> Signal:
         factor = scale / np.sqrt(variance + epsilon)
         bias = bias - mean * factor
     node.trace.graph.budget.take(f"the {node.title}", 8 * size * size)
-    draft = node.trace.draft(node, "Dense", size, reads, weight=np.diag(factor), bias=bias)
+    draft = node.trace.draft(node.operator, "Dense", size, reads, weight=np.diag(factor), bias=bias)
     return Signal(np.moveaxis(node.trace.put_out(draft, rows).codes, -1, 1))
 
 
@@ -173,7 +173,7 @@ def _softmax(node: Node) -> Signal:
     axis = node.take("axis", -1 if node.trace.graph.opset >= 13 else 1)
     shape = signal.codes.shape
     axis += len(shape) if axis < 0 else 0
-    place = node.trace.place(node, signal)
+    place = node.trace.place(node.operator, signal)
     behind = shape[axis + 1 :] if node.trace.graph.opset < 13 else ()
     if axis != place or any(length > 1 for length in behind):
         raise node.refuse(f"it goes along axis {axis} of {shape}, expected that of the features, {place}.")
@@ -183,7 +183,7 @@ def _softmax(node: Node) -> Signal:
 def _activated(node: Node, text: str) -> Signal:
     reads, put, _ = _along(node, node.signal(0))
     size = sum(draft.size for draft in reads)
-    return put(node.trace.draft(node, "activation", size, reads, activation=text))
+    return put(node.trace.draft(node.operator, "activation", size, reads, activation=text))
 
 
 def _table(node: Node) -> Signal:
@@ -191,10 +191,10 @@ def _table(node: Node) -> Signal:
     table, signal = node.numbers(0), node.signal(1)
     if table.ndim != 2 or table.dtype.kind != "f" or node.take("axis", 0):
         raise node.refuse(f"it takes parts of {table.dtype} of shape {table.shape}, expected rows of a table.")
-    reads, rows = node.trace.features(node, Signal(signal.codes[..., None], signal.whole))
+    reads, rows = node.trace.features(node.operator, Signal(signal.codes[..., None], signal.whole))
     if reads[0].kind != "input" or reads[0].size != 1:
         raise node.refuse("it takes rows by something else than one symbol in each step.")
-    draft = node.trace.draft(node, "Embedding", table.shape[1], reads, weight=table)
+    draft = node.trace.draft(node.operator, "Embedding", table.shape[1], reads, weight=table)
     return node.trace.put_out(draft, rows)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 from edge_rnn.errors import FileError, UnsupportedError
 from edge_rnn.storage.budget import Budget
 from edge_rnn_export.readers.onnx.codes import Signal, Value
-
-if TYPE_CHECKING:
-    from edge_rnn_export.readers.onnx.trace import Trace
+from edge_rnn_export.readers.onnx.graph import Operator
+from edge_rnn_export.readers.onnx.trace import Trace
 
 __all__ = ["Node"]
 
@@ -25,14 +24,20 @@ Array = NDArray[Any]
 class Node:
     """An operator while it is read: the values of its inputs, and its attributes, which its reader takes one by one."""
 
-    kind: str
-    title: str
-    name: str
-    names: Sequence[str]
+    operator: Operator
     inputs: Sequence[Value]
-    outputs: Sequence[str]
     attributes: dict[str, Any]
     trace: Trace
+
+    @property
+    def kind(self) -> str:
+        """Of the operator."""
+        return self.operator.kind
+
+    @property
+    def title(self) -> str:
+        """For messages."""
+        return self.operator.title
 
     @property
     def budget(self) -> Budget:
@@ -42,7 +47,7 @@ class Node:
 
     def refuse(self, reason: str) -> UnsupportedError:
         """The error that says why the node is not read."""
-        return UnsupportedError(f"from_onnx cannot read the {self.title}: {reason}")
+        return self.operator.refuse(reason)
 
     def take(self, name: str, default: Any, *kinds: type) -> Any:
         """An attribute: of the type of ``default``, or of one of ``kinds``."""
@@ -66,7 +71,8 @@ class Node:
         """An input that must be known numbers."""
         value = self.input(place)
         if not isinstance(value, np.ndarray):
-            what = repr(self.names[place][:80]) if place < len(self.names) and self.names[place] else "left out"
+            names = self.operator.inputs
+            what = repr(names[place][:80]) if place < len(names) and names[place] else "left out"
             raise self.refuse(
                 f"its input {place}, {what}, is not in the file but computed or handed in; expected an initializer."
             )

@@ -31,8 +31,7 @@ from edge_rnn_export.readers.onnx.codes import (
     source_places,
 )
 from edge_rnn_export.readers.onnx.drafts import Draft, Kind
-from edge_rnn_export.readers.onnx.graph import Graph, Port
-from edge_rnn_export.readers.onnx.node import Node
+from edge_rnn_export.readers.onnx.graph import Graph, Operator, Port
 
 __all__ = ["Trace"]
 
@@ -87,11 +86,11 @@ class Trace:
         self.sources.append(source)
         return len(self.sources) - 1
 
-    def draft(self, node: Node, kind: Kind, size: int, reads: Sequence[Draft], **fields: Any) -> Draft:
-        """A new layer for a node."""
+    def draft(self, operator: Operator, kind: Kind, size: int, reads: Sequence[Draft], **fields: Any) -> Draft:
+        """A new layer for a operator."""
         if len(self.drafts) >= MAX_LAYERS:
-            raise node.refuse(f"the graph has more than {MAX_LAYERS} layers.")
-        made = Draft(kind, node.title, node.name, size, tuple(reads), fields)
+            raise operator.refuse(f"the graph has more than {MAX_LAYERS} layers.")
+        made = Draft(kind, operator.title, operator.name, size, tuple(reads), fields)
         self.drafts.append(made)
         return made
 
@@ -116,7 +115,7 @@ class Trace:
         shape, axis = self.samples.shape, self.samples.axis
         return int(np.prod(shape)) // (1 if axis is None else shape[axis])
 
-    def features(self, node: Node, signal: Signal, axis: int = -1) -> tuple[tuple[Draft, ...], Codes]:
+    def features(self, operator: Operator, signal: Signal, axis: int = -1) -> tuple[tuple[Draft, ...], Codes]:
         """What a node reads along an axis of a signal: layers, one after the other, and which samples.
 
         Returns
@@ -124,51 +123,53 @@ class Trace:
         reads, rows
             The layers whose outputs, concatenated, are what is read. ``rows`` has the signal's shape without the axis.
         """
-        self._check_readable(node, signal)
+        self._check_readable(operator, signal)
         codes = np.moveaxis(signal.codes, axis, -1)
-        self._settle(node, codes)
+        self._settle(operator, codes)
         source, row, feature = self.decode(codes)
         count = codes.shape[-1]
         if count > _MAX_FEATURES:
-            raise node.refuse(f"it reads {count} values a step, expected {_MAX_FEATURES} at most.")
+            raise operator.refuse(f"it reads {count} values a step, expected {_MAX_FEATURES} at most.")
         first = [part.reshape(-1, count)[0] for part in (source, feature)]
         if (row != row[..., :1]).any() or (source != first[0]).any() or (feature != first[1]).any():
-            raise node.refuse(
+            raise operator.refuse(
                 f"axis {axis} of what it reads, of shape {signal.codes.shape}, does not hold the values of one step; "
                 f"expected steps, batch and features on axes of their own, each sample on its own."
             )
-        pattern = [(self._draft_of(node, int(one)), int(place)) for one, place in zip(*first, strict=True)]
-        return self._reads(node, pattern), row[..., 0]
+        pattern = [(self._draft_of(operator, int(one)), int(place)) for one, place in zip(*first, strict=True)]
+        return self._reads(operator, pattern), row[..., 0]
 
     @staticmethod
-    def _check_readable(node: Node, signal: Signal) -> None:
+    def _check_readable(operator: Operator, signal: Signal) -> None:
         if not signal.codes.ndim or not signal.codes.size:
-            raise node.refuse(f"it reads a value of shape {signal.codes.shape}.")
-        if signal.whole and node.kind != "Gather":
-            raise node.refuse("it reads whole numbers, expected the table of an Embedding to read these.")
+            raise operator.refuse(f"it reads a value of shape {signal.codes.shape}.")
+        if signal.whole and operator.kind != "Gather":
+            raise operator.refuse("it reads whole numbers, expected the table of an Embedding to read these.")
 
-    def settle_grid(self, node: Node, rows: Codes) -> None:
+    def settle_grid(self, operator: Operator, rows: Codes) -> None:
         """Learn, or hold against what is known, which samples a recurrent operator takes as steps and as batch."""
         if self.grid is not None:
             if not np.array_equal(rows, self.grid):
-                raise node.refuse("it takes other samples, or in another order, than the recurrent node before it.")
+                raise operator.refuse("it takes other samples, or in another order, than the recurrent node before it.")
             return
         steps = np.diff(rows, axis=0)
         if rows.size != self.rows or (np.sort(rows, axis=None) != np.arange(self.rows)).any():
-            raise node.refuse(f"it takes {rows.size} of {self.rows} samples that go in; a stream takes each one.")
+            raise operator.refuse(f"it takes {rows.size} of {self.rows} samples that go in; a stream takes each one.")
         if steps.size and ((steps != steps[0, 0]).any() or (steps < 0).any()):
-            raise node.refuse("it takes the samples in another order than they come in.")
+            raise operator.refuse("it takes the samples in another order than they come in.")
         self.grid = rows
 
-    def take_state(self, node: Node, draft: Draft, key: str, codes: Codes) -> None:
+    def take_state(self, operator: Operator, draft: Draft, key: str, codes: Codes) -> None:
         """Note that a layer's initial state, ``(batch, H)``, is part of an input of the graph."""
         found = source_places(codes)
         source, (_, _, _, places) = self.sources[found[0]], parts(codes)
         if source.kind != "port" or source is self.samples or len(found) > 1:
-            raise node.refuse(f"its initial_{key} is computed from samples; expected an input of its own, or numbers.")
+            raise operator.refuse(
+                f"its initial_{key} is computed from samples; expected an input of its own, or numbers."
+            )
         earlier = [each for _, _, each in source.states]
         if (np.diff(places, axis=1) != 1).any() or any(np.isin(places, each).any() for each in earlier):
-            raise node.refuse(f"its initial_{key} mixes the units of a state, or is another layer's too.")
+            raise operator.refuse(f"its initial_{key} mixes the units of a state, or is another layer's too.")
         source.states.append((draft, key, places))
 
     def only_port(self, signal: Signal) -> Port | None:
@@ -191,7 +192,7 @@ class Trace:
         """Whether an axis of the graph's inputs is open."""
         return bool(self.sizes)
 
-    def _settle(self, node: Node, codes: Codes) -> None:
+    def _settle(self, operator: Operator, codes: Codes) -> None:
         """Take the input that a node reads from as the samples, and tell which of its axes holds the features."""
         line = codes.reshape(-1, codes.shape[-1])[0]
         for place, source in self._new_ports(codes):
@@ -199,20 +200,20 @@ class Trace:
             places = np.unravel_index(rest[of_line == place], source.shape)
             varying = [axis for axis, each in enumerate(places) if (each != each[0]).any()]
             if len(varying) > 1:
-                raise node.refuse(f"the values that it reads lie along axes {varying} of the input, expected one.")
+                raise operator.refuse(f"the values that it reads lie along axes {varying} of the input, expected one.")
             ones = source.shape[-1:] == (1,)
-            self._take_samples(node, source, varying[0] if varying else len(source.shape) - 1 if ones else None)
+            self._take_samples(operator, source, varying[0] if varying else len(source.shape) - 1 if ones else None)
 
     def _new_ports(self, codes: Codes) -> list[tuple[int, Source]]:
         """Inputs of the graph, with their places, that codes are of and that are not known to be the samples."""
         found = [(place, self.sources[place]) for place in source_places(codes)]
         return [(place, source) for place, source in found if source.kind == "port" and source is not self.samples]
 
-    def _take_samples(self, node: Node, source: Source, axis: int | None) -> None:
+    def _take_samples(self, operator: Operator, source: Source, axis: int | None) -> None:
         assert source.port is not None
         if source.states or self.samples is not None:
             other = "" if self.samples is None or not self.samples.port else f" beside {self.samples.port.name!r}"
-            raise node.refuse(
+            raise operator.refuse(
                 f"it reads the graph's input {source.port.name[:80]!r} as samples{other}; expected one input of "
                 f"samples, and states where they are states."
             )
@@ -221,14 +222,14 @@ class Trace:
         source.draft = Draft("input", f"input {source.port.name[:80]!r}", "", size)
         self.drafts.append(source.draft)
 
-    def _draft_of(self, node: Node, place: int) -> Draft:
+    def _draft_of(self, operator: Operator, place: int) -> Draft:
         source = self.sources[place]
         if source.kind == "c":
-            raise node.refuse("it reads a cell state, which no layer of edge_rnn puts out.")
+            raise operator.refuse("it reads a cell state, which no layer of edge_rnn puts out.")
         assert source.draft is not None
         return source.draft
 
-    def _reads(self, node: Node, pattern: Sequence[tuple[Draft, int]]) -> tuple[Draft, ...]:
+    def _reads(self, operator: Operator, pattern: Sequence[tuple[Draft, int]]) -> tuple[Draft, ...]:
         """Layers that put out a pattern of features; where it takes them in parts, a Dense that picks them."""
         whole: list[Draft] = []
         place = 0
@@ -243,20 +244,20 @@ class Trace:
         parts = list(dict.fromkeys(draft for draft, _ in pattern))
         starts = dict(zip(parts, np.cumsum([0, *(draft.size for draft in parts)]), strict=False))
         columns = sum(draft.size for draft in parts)
-        self.graph.budget.take(f"the {node.title}", 4 * len(pattern) * columns)
+        self.graph.budget.take(f"the {operator.title}", 4 * len(pattern) * columns)
         weight = np.zeros((len(pattern), columns), np.float32)
         weight[range(len(pattern)), [starts[draft] + each for draft, each in pattern]] = 1
-        return (self.draft(node, "Dense", len(pattern), parts, weight=weight),)
+        return (self.draft(operator, "Dense", len(pattern), parts, weight=weight),)
 
-    def place(self, node: Node, signal: Signal) -> int:
+    def place(self, operator: Operator, signal: Signal) -> int:
         """The axis of a signal along which features lie, for operators that work on each number alone.
 
         Where such a one comes first, features are taken to lie along the input's last axis.
         """
         codes = signal.codes
-        self._check_readable(node, signal)
+        self._check_readable(operator, signal)
         for _, source in self._new_ports(codes):
-            self._take_samples(node, source, len(source.shape) - 1)
+            self._take_samples(operator, source, len(source.shape) - 1)
         _, row, _ = self.decode(codes)
         axes = [axis for axis in reversed(range(codes.ndim)) if codes.shape[axis] > 1]
         for axis in axes:

@@ -56,6 +56,16 @@ class Reading:
     layers: Finished | None = None
 
 
+class _Output(Operator):
+    """The end of a graph, which reads the output as an operator would."""
+
+    __slots__ = ()
+
+    @property
+    def title(self) -> str:
+        return f"value {self.inputs[0][:80]!r}"
+
+
 def read_onnx(source: str | PathLike[str] | bytes | Any, *, upto: str | None = None, **described: Any) -> Reading:
     """See :func:`~edge_rnn_export.from_onnx`; ``described`` is what Model takes beside layers."""
     if upto is not None and not isinstance(upto, str):
@@ -118,8 +128,8 @@ def _traced(graph: Graph, sizes: dict[str, int], upto: str | None, described: di
 def _run(trace: Trace, operator: Operator) -> None:
     """Read an operator, and keep what it gives."""
     inputs = [None if not name else _value(trace, operator, name) for name in operator.inputs]
-    names, attributes = operator.inputs, dict(operator.attributes)
-    node = Node(operator.kind, operator.title, operator.name, names, inputs, operator.outputs, attributes, trace)
+    attributes = dict(operator.attributes)
+    node = Node(operator, inputs, attributes, trace)
     if operator.refusal:
         raise node.refuse(operator.refusal)
     trace.work.take(f"the {node.title}", sum(value.codes.size for value in inputs if isinstance(value, Signal)))
@@ -208,21 +218,20 @@ def _listed(names: Sequence[str]) -> str:
 
 def _end(trace: Trace, output: str) -> tuple[Draft, int]:
     """The layer that puts out the output, of all steps or of the last; the axis of its features."""
-    title = f"value {output[:80]!r}"
-    node = Node("output", title, "output", (output,), (trace.values[output],), (), {}, trace)
-    signal = node.signal(0)
-    axis = trace.place(node, signal)
-    reads, rows = trace.features(node, signal, axis)
+    end = _Output("output", "output", (output,), (), {})
+    signal = Node(end, (trace.values[output],), {}, trace).signal(0)
+    axis = trace.place(end, signal)
+    reads, rows = trace.features(end, signal, axis)
     every = np.arange(trace.rows)
     last = every if trace.grid is None else np.sort(trace.grid[-1])
     got = np.sort(rows, axis=None)
     if not np.array_equal(got, every) and not np.array_equal(got, last):
-        raise node.refuse(f"it holds {got.size} of {every.size} steps of the batch, expected all, or the last of each.")
+        raise end.refuse(f"it holds {got.size} of {every.size} steps of the batch, expected all, or the last of each.")
     if len(reads) == 1:
         return reads[0], axis
     size = sum(draft.size for draft in reads)
-    trace.graph.budget.take(f"the {title}", 4 * size * size)
-    return trace.draft(node, "Dense", size, reads, weight=np.eye(size, dtype=np.float32)), axis
+    trace.graph.budget.take(f"the {end.title}", 4 * size * size)
+    return trace.draft(end, "Dense", size, reads, weight=np.eye(size, dtype=np.float32)), axis
 
 
 def _check_all_used(trace: Trace, layers: Finished) -> None:
