@@ -76,7 +76,7 @@ def measure(model: Model, steps: int, rivals: Rivals | None = None, seconds: flo
         weights, ``roofline_fraction`` = ``read_ns / loop_ns_min``, ``step_ns_p50`` … of single calls. ``rivals``: a
         list, ``not_compared``: reasons by name.
     """
-    from edge_rnn.streams.plan import plan_of
+    from edge_rnn.streams.planner import plan_of
     from edge_rnn.streams.stream import Stream
     from edge_rnn.timing import calls, reads, runs, time_chunks, time_steps, turns
 

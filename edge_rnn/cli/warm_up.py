@@ -44,7 +44,7 @@ def _warm_up(parser: argparse.ArgumentParser, args: argparse.Namespace) -> int:
     from edge_rnn.cli.shared.console import say, spell_ns, warn
     from edge_rnn.kernels.entry import object_cache
     from edge_rnn.storage.model_file import load
-    from edge_rnn.streams.plan import plan_of
+    from edge_rnn.streams.planner import plan_of
 
     if not args.models and not args.all:
         parser.error("expected a MODEL or --all")

@@ -11,7 +11,7 @@ import numpy as np
 
 from edge_rnn.activation import ACTIVATIONS, bound_of
 from edge_rnn.errors import ModelError
-from edge_rnn.layers.layer import Array, Layer, Weight, products
+from edge_rnn.layers.layer import INPUT, Array, Layer, Weight, products
 
 __all__ = ["Add", "Dense", "Embedding", "Standardize"]
 
@@ -42,7 +42,7 @@ class Dense(Layer):
         {"activation": ("none", "tanh", "sigmoid", "relu", "softmax")}
     )
 
-    matrices: ClassVar[tuple[str, ...]] = ("weight",)
+    matrices: ClassVar[Mapping[str, str]] = MappingProxyType({"weight": INPUT})
 
     weight: Weight
     bias: Array | None = None

@@ -50,8 +50,15 @@ class Layer:
     fingerprints and parameter counts follow from its fields; reference, kernel and ONNX form are found by its name.
     """
 
-    matrices: ClassVar[tuple[str, ...]] = ()
-    """Fields that may be in another format than float32."""
+    matrices: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    """Fields that may be in another format than float32, and what each is multiplied with: ``"input"``, or a state."""
+
+    emits: ClassVar[str] = ""
+    """The state whose new value is the layer's output; empty where the output has a place of its own."""
+
+    rings: ClassVar[tuple[str, ...]] = ()
+    """States of which a step writes a piece, in place. Every other state is replaced as a whole, beside its old value:
+    a step that does not count leaves that one as it was."""
 
     usual: ClassVar[Mapping[str, tuple[Any, ...]]] = MappingProxyType({})
     """Values of options, by field, whose kernels are worth having before they are asked for."""

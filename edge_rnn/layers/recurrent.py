@@ -11,7 +11,7 @@ import numpy as np
 
 from edge_rnn.activation import bound_of, is_share
 from edge_rnn.errors import ModelError
-from edge_rnn.layers.layer import SELDOM, Array, Layer, Weight, products
+from edge_rnn.layers.layer import INPUT, SELDOM, Array, Layer, Weight, products
 
 __all__ = ["GRU", "LSTM", "Elman", "Recurrent"]
 
@@ -42,7 +42,8 @@ class Recurrent(Layer):
 
     gates: ClassVar[str]
 
-    matrices: ClassVar[tuple[str, ...]] = ("weight_ih", "weight_hh")
+    matrices: ClassVar[Mapping[str, str]] = MappingProxyType({"weight_ih": INPUT, "weight_hh": "h"})
+    emits: ClassVar[str] = "h"
 
     weight_ih: Weight
     weight_hh: Weight

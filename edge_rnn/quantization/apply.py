@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from edge_rnn.errors import InputError
 from edge_rnn.formats import W8A8, Matrix, Sparse, format_of
-from edge_rnn.layers import Layer, Weight
+from edge_rnn.layers import INPUT, Layer, Weight
 from edge_rnn.model import Model
 from edge_rnn.quantization import rounding
 from edge_rnn.quantization.calibration import JUDGED_STEPS, Calibration, calibrate, drift
@@ -158,7 +158,7 @@ def _key(layer: Layer, name: str, format_: str, way: _Way) -> tuple[str, str, _W
     own = _Way(
         way.feedback and format_ in _FED_BACK,
         way.biases and getattr(layer, name.replace("weight", "bias")) is not None,
-        way.ranges and format_ == "w8a8" and name == "weight_hh",
+        way.ranges and format_ == "w8a8" and layer.matrices[name] != INPUT,
     )
     return f"{layer.name}.{name}", format_, own
 

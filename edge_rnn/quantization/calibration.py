@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from edge_rnn.arrays import float32_array
 from edge_rnn.errors import InputError
-from edge_rnn.layers import Layer, Recurrent, Standardize
+from edge_rnn.layers import INPUT, Layer, Standardize
 from edge_rnn.model import Model
 from edge_rnn.recordings.stretches import spread
 from edge_rnn.streams.stream import Stream
@@ -188,7 +188,7 @@ def _work(model: Model) -> int:
 def _traced(model: Model, xs: Array) -> dict[str, Meets]:
     """What each matrix meets, over all samples from the start on, state carried."""
     reading = {layer.name: reads for layer, reads in zip(model.layers, model.sources, strict=True) if layer.matrices}
-    recurrent = [place for place, layer in enumerate(model.layers) if isinstance(layer, Recurrent)]
+    recurrent = [place for place, layer in enumerate(model.layers) if layer.emits in layer.matrices.values()]
     # The last row waits: a recurrent matrix meets all but that, a layer that reads the same meets it too.
     sums = {reads: _Sums() for reads in {*reading.values(), *((place,) for place in recurrent)}}
     kept = {place: _Kept(len(xs), model.output_sizes[place]) for place in recurrent}
@@ -204,7 +204,7 @@ def _traced(model: Model, xs: Array) -> dict[str, Meets]:
     found = {}
     for place, (layer, reads) in enumerate(zip(model.layers, model.sources, strict=True)):
         for name in layer.matrices:
-            is_state = name == "weight_hh"
+            is_state = layer.matrices[name] != INPUT
             last = _first(layer) if is_state else np.concatenate([waiting[each] for each in reads], axis=1)
             some = kept[place].found(last) if is_state else None
             found[f"{layer.name}.{name}"] = sums[(place,) if is_state else reads].and_then(last).found(some)
@@ -212,7 +212,7 @@ def _traced(model: Model, xs: Array) -> dict[str, Meets]:
 
 
 def _first(layer: Layer) -> Array:
-    return np.asarray(layer.initial_state["h"], np.float32)[None]
+    return np.asarray(layer.initial_state[layer.emits], np.float32)[None]
 
 
 def _values(model: Model, xs: Array) -> Iterator[list[Array]]:

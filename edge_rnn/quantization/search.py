@@ -21,7 +21,7 @@ from edge_rnn.model import Model
 from edge_rnn.quantization.apply import Calibration, calibrate, matrices, quantize
 from edge_rnn.quantization.bound import Bound, Judge, make_judge
 from edge_rnn.quantization.trials import Shrunk, Trial, stored_bytes
-from edge_rnn.streams.plan import plan_of
+from edge_rnn.streams.planner import plan_of
 from edge_rnn.streams.stream import Stream
 
 __all__ = ["FORMATS", "shrink"]

@@ -1,4 +1,4 @@
-"""From a Model to what compiled code reads: packed weights, records, and the place of everything in memory.
+"""Everything about a model that compiled code reads: packed weights, records, and the place of everything in memory.
 
 Two blocks of memory, both sized here: the weights, read-only and shared by every stream of a model, and the arena, one
 for each stream, with the sample, the outputs, both slots of each state, and scratch. Offsets count floats; all that
@@ -7,31 +7,20 @@ vectors touch starts at a multiple of 8 floats.
 
 from __future__ import annotations
 
-import os
-import threading
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
-from importlib import import_module
-from types import MappingProxyType
-from weakref import WeakKeyDictionary
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_rnn.errors import UnsupportedError
-from edge_rnn.kernels.compile.target import Target
-from edge_rnn.kernels.entry import object_cache
-from edge_rnn.kernels.program.record import RECORD_INTS, Handle, Operand, Operation, Record, Site, padded
-from edge_rnn.layers import Layer, Standardize
-from edge_rnn.model import Model
+from edge_rnn.kernels.program.record import Handle, padded
 
-__all__ = ["DRIVER", "Plan", "Slots", "aligned", "plan_for", "plan_of"]
+__all__ = ["DRIVER", "Plan", "Slots", "aligned"]
 
 DRIVER = ("advance", "step", "run", "call", "call_run")
 """Compiled functions that every model needs beside those of its layers."""
 
 _ALIGNMENT_BYTES = 64
-_LINE_FLOATS = _ALIGNMENT_BYTES // 4  # every operation's weights begin at a cache line: no wide register spans two
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +30,8 @@ class Slots:
     Parameters
     ----------
     even, odd
-        Offsets in an even and in an odd step. For a state: of the old value, which the other step wrote as its new one.
+        Offsets in an even and in an odd step. For a state that is replaced: of the old value, which the other step
+        wrote as its new one. A ring has one place: a step writes a piece of it.
     size
         How many floats.
     """
@@ -80,7 +70,8 @@ class Plan:
     checks_states
         Whether a step has to look at the new states beside the output, to see that all is finite.
     states
-        Place of each state's old value by ``"layer.state"``; all of a step's new ones lie one behind the other.
+        Place of each state's old value by ``"layer.state"``; all new ones of a step lie one behind the other, rings
+        behind both.
     """
 
     operations: tuple[str, ...]
@@ -97,8 +88,8 @@ class Plan:
 
     @property
     def state_floats(self) -> int:
-        """Length of all states together, padding included; the even slots start at 0, the odd ones at this."""
-        return sum(padded(slots.size) for slots in self.states.values())
+        """Length of all replaced states, padding included; the even slots start at 0, the odd ones at this."""
+        return sum(padded(slots.size) for slots in self.states.values() if slots.even != slots.odd)
 
     @property
     def words(self) -> dict[Handle, int]:
@@ -139,209 +130,9 @@ class Plan:
         return 4 * (self.arena_floats + self.last_output.size) + words * np.intp(0).itemsize
 
 
-_plans: WeakKeyDictionary[Model, Plan] = WeakKeyDictionary()
-_lock = threading.Lock()
-os.register_at_fork(after_in_child=lambda: globals().update(_lock=threading.Lock()))
-
-
-def plan_of(model: Model) -> Plan:
-    """The plan of ``model`` for the CPU of this process; made once for each model object."""
-    with _lock:
-        if model not in _plans:
-            _plans[model] = plan_for(model, object_cache.host())
-        return _plans[model]
-
-
-def plan_for(model: Model, target: Target) -> Plan:
-    """The plan of ``model`` for any CPU, such as that of a board; made anew in each call.
-
-    Raises
-    ------
-    UnsupportedError
-        There is no kernel for a layer, or the model is larger than offsets reach.
-    """
-    return _Builder(model, target).plan()
-
-
 def aligned(size: int) -> NDArray[np.float32]:
     """``(size,)`` float32 zeros that start at a multiple of 64 bytes."""
     extra = _ALIGNMENT_BYTES // 4
     block = np.zeros(size + extra, np.float32)
     start = -block.ctypes.data % _ALIGNMENT_BYTES // 4
     return block[start : start + size]
-
-
-class _Builder:
-    """Lays a model out, operation by operation."""
-
-    def __init__(self, model: Model, target: Target) -> None:
-        self.model = model
-        self.target = target
-        self.used = 0
-        self.weights: list[NDArray[np.float32]] = []
-        self.weights_used = 0
-        self.operations: list[str] = []
-        self.records: list[list[NDArray[np.int32]]] = [[], []]
-        self.states: dict[str, Slots] = {}
-        self.prepared: dict[tuple[str, bytes, Slots], Slots] = {}
-
-    def plan(self) -> Plan:
-        model = self.model
-        self._place_states()
-        sample, held = self._fixed(model.input_size), self._fixed(model.input_size)
-        last_output = self._fixed(model.output_size)
-        places: list[Slots] = []
-        for layer, reads, size in zip(model.layers, model.sources, model.output_sizes, strict=True):
-            x = self._gather([sample if i < 0 else places[i] for i in reads])
-            bounds = [None if i < 0 else model.layers[i].rounding_bound for i in reads]
-            x_bound = None if None in bounds else max(bound for bound in bounds if bound is not None)
-            places.append(self._layer(layer, x, size, Site(self.target, x_bound, layer.rounding_bound)))
-        initial = self._initial(held, last_output)
-        weights = aligned(self.weights_used)
-        np.concatenate([*self.weights, np.empty(0, np.float32)], out=weights)
-        records = np.array(self.records, np.int32).reshape(2, len(self.operations), RECORD_INTS)
-        for array in (weights, records, initial):
-            array.setflags(write=False)
-        return Plan(
-            operations=tuple(self.operations),
-            records=records,
-            weights=weights,
-            arena_floats=self.used,
-            sample=sample,
-            held=held,
-            last_output=last_output,
-            output=places[-1],
-            states=MappingProxyType(self.states),
-            initial=initial,
-            checks_states=_may_hide_overflow(model),
-        )
-
-    def _place_states(self) -> None:
-        """Both slots of every state, at the start of the arena: all even ones, then all odd ones."""
-        sizes = {name: initial.size for name, initial in self.model.initial_state.items()}
-        half = sum(map(padded, sizes.values()))
-        for name, size in sizes.items():
-            even = self._take(size)
-            self.states[name] = Slots(even, even + half, size)
-        self._take(half)
-
-    def _initial(self, held: Slots, last_output: Slots) -> NDArray[np.float32]:
-        """The arena at the start, as far as it is not zero: states, held values and last output come first in it."""
-        initial = np.zeros(last_output.even + last_output.size, np.float32)
-        for name, values in self.model.initial_state.items():
-            initial[self.states[name].even :][: values.size] = values
-        initial[held.even :][: held.size] = _usual_sample(self.model)
-        initial[last_output.even :] = np.nan
-        return initial
-
-    def _layer(self, layer: Layer, x: Slots, size: int, site: Site) -> Slots:
-        """Lay out one layer that reads ``x``; the place of its output. A layer with states puts out the first."""
-        try:
-            module = import_module(f"edge_rnn.kernels.cells.{layer.kind.lower()}")
-        except ModuleNotFoundError:
-            raise UnsupportedError(f"{layer.title} cannot be run: edge_rnn has no kernel for {layer.kind}.") from None
-        values = {field.name: getattr(layer, field.name) for field in fields(layer)}
-        states = [self.states[f"{layer.name}.{name}"] for name in layer.initial_state]
-        out = states[0].swapped if states else self._fixed(size)
-        operations = module.pack(values, site)
-        scratch = self._take(max(operation.scratch for operation in operations))
-        for operation in operations:
-            x_, h = operation.x_from_scratch, operation.h_from_scratch
-            vectors = [self._made_of(Slots(scratch, scratch, x_) if x_ else x, operation.x)]
-            if states:
-                vectors.append(self._made_of(Slots(scratch, scratch, h) if h else states[0], operation.h))
-            put = Slots(scratch, scratch, operation.to_scratch) if operation.to_scratch else out
-            self._operation(operation, vectors, put, states, scratch)
-        return out
-
-    def _made_of(self, source: Slots, operand: Operand | None) -> Slots:
-        """The place of what is made of a vector before a matrix is multiplied with it; made once for all."""
-        if operand is None:
-            return source
-        key = (operand.name, operand.weights.floats.tobytes(), source)
-        if key not in self.prepared:
-            place = self._take(operand.floats)
-            self._operation(Operation(operand.name, operand.weights), [source], Slots(place, place, operand.size))
-            self.prepared[key] = Slots(place, place, operand.size)
-        return self.prepared[key]
-
-    def _gather(self, sources: list[Slots]) -> Slots:
-        """The place of several values one behind the other: copies, unless there is only one."""
-        if len(sources) == 1:
-            return sources[0]
-        whole = self._fixed(sum(source.size for source in sources))
-        start = whole.even
-        for source in sources:
-            self._operation(Operation("copy"), [source], Slots(start, start, source.size))
-            start += source.size
-        return whole
-
-    def _operation(
-        self, operation: Operation, vectors: Sequence[Slots], out: Slots, states: Sequence[Slots] = (), scratch: int = 0
-    ) -> None:
-        """Add an operation that reads one vector, or a second one too: what its recurrent matrix is multiplied with."""
-        if max(self.used, self.weights_used) > np.iinfo(np.int32).max:
-            raise UnsupportedError(
-                f"{self.model!r} has more than 8 GiB of weights or state, which offsets cannot reach."
-            )
-        x, *h = vectors
-        weights = self._weights(operation.weights.floats)
-        for parity, records in enumerate(self.records):
-            record = np.zeros(RECORD_INTS, np.int32)
-            record[Record.WEIGHTS] = weights
-            record[Record.X], record[Record.OUT] = _at(x, parity), _at(out, parity)
-            record[Record.N_IN], record[Record.N_OUT] = x.size, out.size
-            record[Record.SCRATCH], record[Record.BACKWARDS] = scratch, parity
-            record[Record.UNIT_FLOATS] = operation.weights.unit_floats
-            for place in h:
-                record[Record.H], record[Record.N_H] = _at(place, parity), place.size
-            for i, state in enumerate(states):
-                record[Record.STATE + 2 * i] = _at(state, parity)
-                record[Record.STATE + 2 * i + 1] = _at(state.swapped, parity)
-            records.append(record)
-        self.operations.append(operation.name)
-
-    def _weights(self, floats: NDArray[np.float32]) -> int:
-        """Add to the weights; where they begin."""
-        start = self.weights_used
-        self.weights += [floats, np.zeros(-floats.size % _LINE_FLOATS, np.float32)]
-        self.weights_used += floats.size + -floats.size % _LINE_FLOATS
-        return start
-
-    def _fixed(self, size: int) -> Slots:
-        offset = self._take(size)
-        return Slots(offset, offset, size)
-
-    def _take(self, size: int) -> int:
-        offset = self.used
-        self.used += padded(size)
-        return offset
-
-
-def _may_hide_overflow(model: Model) -> bool:
-    """Whether a state may become infinite or NaN with nothing to be seen of it in the output.
-
-    A NaN passes through every layer that reads it, and bounded states become nothing worse; an infinity ends in an
-    activation that saturates, and what the output does not depend on shows nothing at all.
-    """
-    seen, waiting = set(), [len(model.layers) - 1]
-    while waiting:
-        place = waiting.pop()
-        if place >= 0 and place not in seen:
-            seen.add(place)
-            waiting += model.sources[place]
-    with_state = [place for place, layer in enumerate(model.layers) if layer.initial_state]
-    return any(place not in seen or not model.layers[place].bounded_state for place in with_state)
-
-
-def _usual_sample(model: Model) -> NDArray[np.float32]:
-    """Each channel's mean where a Standardize reads the sample, alone or beside something else; else zeros."""
-    for layer, reads in zip(model.layers, model.sources, strict=True):
-        if isinstance(layer, Standardize) and -1 in reads:
-            before = sum(model.output_sizes[i] for i in reads[: reads.index(-1)])
-            return np.asarray(layer.mean[before : before + model.input_size], np.float32)
-    return np.zeros(model.input_size, np.float32)
-
-
-def _at(place: Slots, parity: int) -> int:
-    return place.odd if parity else place.even

@@ -18,7 +18,7 @@ from edge_rnn.kernels.program.record import MIXED, Bank, Handle, Status
 from edge_rnn.model import Model
 from edge_rnn.spelling import counted
 from edge_rnn.streams.claim import check_alone
-from edge_rnn.streams.plan import plan_of
+from edge_rnn.streams.planner import plan_of
 from edge_rnn.streams.stream import Bytes, Stream
 
 __all__ = ["MAX_STREAMS", "StreamBank"]

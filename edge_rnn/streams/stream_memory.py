@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from edge_rnn.kernels.entry import object_cache
 from edge_rnn.kernels.program.record import FREE, Handle, Policy
 from edge_rnn.model import Model
-from edge_rnn.streams.plan import Plan, aligned, plan_of
+from edge_rnn.streams.plan import Plan, aligned
+from edge_rnn.streams.planner import plan_of
 
 __all__ = ["StreamMemory", "stream_memory"]
 

@@ -14,7 +14,7 @@ from edge_rnn.boards.profile import KINDS, read
 from edge_rnn.cli import main
 from edge_rnn.errors import FileError, InputError
 from edge_rnn.kernels.entry import object_cache
-from edge_rnn.streams.plan import plan_for
+from edge_rnn.streams.planner import plan_for
 
 FOLDER = Path(__file__).parents[2] / "devices"
 NAMES = boards.names()

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from edge_rnn import Stream, reference
 from edge_rnn.errors import EdgeRnnError
 from edge_rnn.formats import SMALLEST_RANGE, format_of
-from edge_rnn.layers import Embedding
+from edge_rnn.layers import INPUT, Embedding
 from edge_rnn.model import Model
 
 Array = NDArray[Any]
@@ -154,7 +154,10 @@ def _steps(model: Model, xs: Array, rng: np.random.Generator | None = None) -> A
         reads = max(known) if len(known) == len(bounds) else None
         for name in layer.matrices:
             matrix = layer.formats.get(name)
-            limits = [getattr(matrix, "input_range", None), layer.rounding_bound if name == "weight_hh" else reads]
+            limits = [
+                getattr(matrix, "input_range", None),
+                reads if layer.matrices[name] == INPUT else layer.rounding_bound,
+            ]
             limit = min((each for each in limits if each is not None), default=None)
             array = getattr(wide, name)
             if np.ndim(array) == 2 and layer.kind != "Embedding":

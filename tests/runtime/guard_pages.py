@@ -24,7 +24,7 @@ from edge_rnn import GRU, LSTM, Add, Dense, Elman, Embedding, Model, Standardize
 from edge_rnn.kernels.program.record import Bank, Handle
 from edge_rnn.quantization.apply import matrices
 from edge_rnn.sampling import generate, rollout, sampler
-from edge_rnn.streams import plan, stream_memory
+from edge_rnn.streams import planner, stream_memory
 
 PAGE = mmap.PAGESIZE
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -196,7 +196,7 @@ def check_library(folder: Path, room: Guarded) -> None:
 def main(what: str) -> None:
     for place in ("end", "start"):
         guarded = Guarded(place)
-        for module in (plan, stream_memory, sampler):
+        for module in (planner, stream_memory, sampler):
             module.aligned = guarded  # type: ignore[attr-defined]
         for name, check in cases(what):
             print(f"{name}, guarded at its {place}", flush=True)

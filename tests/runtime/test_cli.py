@@ -20,7 +20,7 @@ from edge_rnn.cli.shared.console import spell_ns
 from edge_rnn.cli.warm_up import all_models
 from edge_rnn.kernels.entry import object_cache
 from edge_rnn.layers import LAYER_TYPES
-from edge_rnn.streams.plan import plan_of
+from edge_rnn.streams.planner import plan_of
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = (

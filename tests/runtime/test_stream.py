@@ -19,7 +19,7 @@ import pytest
 import edge_rnn
 from edge_rnn import InputError, Model, StateError, Stream
 from edge_rnn.kernels.entry import python_function as fast
-from edge_rnn.streams.plan import plan_of
+from edge_rnn.streams.planner import plan_of
 
 Build = Callable[..., Model]
 ROOT = Path(__file__).resolve().parents[2]

@@ -12,7 +12,8 @@ from edge_rnn.kernels.compile.target import Target
 from edge_rnn.kernels.entry import object_cache
 from edge_rnn.kernels.program.record import Handle, padded
 from edge_rnn.model import Model
-from edge_rnn.streams.plan import Plan, plan_for
+from edge_rnn.streams.plan import Plan
+from edge_rnn.streams.planner import plan_for
 
 __all__ = ["STEP", "Program", "program"]
 

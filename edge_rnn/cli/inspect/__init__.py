@@ -76,7 +76,7 @@ def _inspect(args: argparse.Namespace) -> int:
 
 
 def _description(model: Model, path: str) -> dict[str, Any]:
-    from edge_rnn.streams.plan import plan_of
+    from edge_rnn.streams.planner import plan_of
 
     plan = plan_of(model)
     return {

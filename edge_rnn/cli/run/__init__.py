@@ -238,7 +238,7 @@ def _warn(name: str, text: str) -> None:
 def _tell_unkept(model: Model) -> None:
     """Say it where every start compiles anew, since nothing can be kept: a service would do so unseen."""
     from edge_rnn.kernels.entry import object_cache
-    from edge_rnn.streams.plan import plan_of
+    from edge_rnn.streams.planner import plan_of
 
     directory = object_cache.cache_directory()
     if directory.writable or all(object_cache.load(name).cached for name in plan_of(model).operations):

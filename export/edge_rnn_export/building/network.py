@@ -14,7 +14,7 @@ from edge_rnn.kernels.compile.target import Target
 from edge_rnn.kernels.standalone.c_layout import Layout
 from edge_rnn.layers import Embedding, Standardize
 from edge_rnn.model import Model
-from edge_rnn.streams.plan import plan_for
+from edge_rnn.streams.planner import plan_for
 from edge_rnn.streams.stream import Stream
 from edge_rnn_export.building.wander import STEPS, wander
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_rnn import reference
-from edge_rnn.layers import Layer
+from edge_rnn.layers import INPUT, Layer
 from edge_rnn.model import Model
 
 __all__ = ["STEPS", "wander"]
@@ -85,7 +85,10 @@ def _layer(model: Model, place: int, generator: np.random.Generator) -> tuple[La
     reads = None if None in bounds else max(bound for bound in bounds if bound is not None)
     for name in layer.matrices:
         matrix = layer.formats.get(name)
-        limits = [getattr(matrix, "input_range", None), layer.rounding_bound if name == "weight_hh" else reads]
+        limits = [
+            getattr(matrix, "input_range", None),
+            reads if layer.matrices[name] == INPUT else layer.rounding_bound,
+        ]
         known = [limit for limit in limits if limit is not None]
         limit = min(known) if known else None
         format_ = matrix.format if matrix is not None else "float32"

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from edge_rnn import reference
-from edge_rnn.layers import Layer, Recurrent
+from edge_rnn.layers import INPUT, Layer
 from edge_rnn.model import Model
 
 __all__ = ["TOSS_UP", "RoundedReference"]
@@ -132,8 +132,8 @@ class RoundedReference:
             known = all(i < 0 or exact[i] for i in sources)
             own = {key: state[f"{layer.name}.{key}"] for key in layer.initial_state}
             for name, each in made.items():
-                if name == "weight_hh":
-                    each.begin(None, [own["h"]])
+                if (vector := layer.matrices[name]) != INPUT:
+                    each.begin(None, [own[vector]])
                 else:
                     each.begin(reads, list(reads) if known else [])
             ys = []
@@ -142,7 +142,7 @@ class RoundedReference:
                 ys.append(np.asarray(y, np.float64))
             toss_up |= any(each.toss_up for each in made.values())
             new |= {f"{layer.name}.{key}": value for key, value in own.items()}
-            observed = seen is not None and isinstance(layer, Recurrent)
-            outputs.append(seen[f"{layer.name}.h"][None] if seen is not None and observed else np.array(ys))
+            observed = seen is not None and bool(layer.emits)
+            outputs.append(seen[f"{layer.name}.{layer.emits}"][None] if seen is not None and observed else np.array(ys))
             exact.append(observed or (known and not layer.matrices))
         return np.array(ys), new, toss_up
