@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from edge_rnn.quantization.apply import dequantize, quantize
     from edge_rnn.quantization.search import shrink
     from edge_rnn.sampling import beam_search, generate
+    from edge_rnn.shipped import data_path
     from edge_rnn.storage.model_file import load, save
     from edge_rnn.streams.stream import Stream
     from edge_rnn.streams.stream_bank import StreamBank
@@ -60,6 +61,7 @@ __all__ = [
     "WindowedStream",
     "__version__",
     "beam_search",
+    "data_path",
     "dequantize",
     "generate",
     "load",
@@ -82,6 +84,7 @@ _HOMES = {
         "StateError",
         "UnsupportedError",
     ),
+    "shipped": ("data_path",),
     "storage.model_file": ("load", "save"),
     "kernels.entry.user_loop": ("step",),
     "layers": ("GRU", "LSTM", "Add", "Dense", "Elman", "Embedding", "Standardize"),
@@ -96,7 +99,7 @@ _HOMES = {
 }
 _PUBLIC_MODULES = {
     "backend": "backend",
-    "device": "boards",
+    "boards": "boards",
     "formats": "formats",
     "frontend": "frontend",
     "loop": "loop",

@@ -26,7 +26,7 @@ ROWS = {
         {"reference", "storage"},
         {"model"},
         {"kernels", "layers"},
-        {"activation", "arrays", "atomic", "formats", "own_files", "plugins"},
+        {"activation", "arrays", "atomic", "formats", "own_files", "plugins", "shipped"},
         {"errors", "spelling"},
         {"printable"},
     ],

@@ -16,7 +16,7 @@ import edge_rnn_export
 ROOT = Path(__file__).parents[1]
 ERRORS = {"CompileError", "EdgeRnnError", "FileError", "InputError", "ModelError", "StateError", "UnsupportedError"}
 LAYERS = {"Add", "Dense", "Elman", "Embedding", "GRU", "LSTM", "Standardize"}
-FUNCTIONS = {"beam_search", "dequantize", "generate", "load", "quantize", "save", "shrink", "step"}
+FUNCTIONS = {"beam_search", "data_path", "dequantize", "generate", "load", "quantize", "save", "shrink", "step"}
 RUNNING = {"Model", "SensorLoop", "Stream", "StreamBank", "WindowedStream"}
 PUBLIC = ERRORS | LAYERS | FUNCTIONS | RUNNING | {"SampleWarning", "__version__"}
 HEAVY = ("numba", "llvmlite", "onnx", "onnxruntime", "scipy", "torch")

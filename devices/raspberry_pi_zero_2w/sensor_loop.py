@@ -18,7 +18,6 @@ import numpy as np
 
 import edge_rnn
 from edge_rnn.backend import Detector, Hysteresis, Smooth
-from edge_rnn.boards import files
 from edge_rnn.loop import Timed, sources
 
 BUS = 1
@@ -45,7 +44,7 @@ class WithoutGravity:
 
 def recording() -> sources.Call:
     """The watch's samples, ten a second."""
-    xs = iter(enumerate(np.load(files() / "smart_watch" / "recording.npz")["x"]))
+    xs = iter(enumerate(np.load(edge_rnn.data_path("smart_watch/recording.npz"))["x"]))
     return sources.Call(lambda: next((Timed(x, i / 10) for i, x in xs), None), live=False, sample_rate_hz=10)
 
 
@@ -58,7 +57,7 @@ def main() -> None:
     played = args.recording or not Path(f"/dev/i2c-{BUS}").exists()
     if played and not args.recording:
         print(f"there is no /dev/i2c-{BUS}; this is the recording.", file=sys.stderr)
-    model = edge_rnn.load(files() / "smart_watch" / "gru.safetensors")
+    model = edge_rnn.load(edge_rnn.data_path("smart_watch/gru.safetensors"))
     rule = Hysteresis(model.output_size, enter=0.6, leave=0.4, labels=model.labels)
     sink = Detector(
         rule,

@@ -52,6 +52,7 @@ def _devices(parser: argparse.ArgumentParser, args: argparse.Namespace) -> int:
 def _list(as_json: bool) -> None:
     from edge_rnn import boards
     from edge_rnn.cli.shared.console import make_console, print_json, print_table
+    from edge_rnn.shipped import data_folder
 
     known = [boards.load(name) for name in boards.names()]
     here = boards.here()
@@ -76,19 +77,19 @@ def _list(as_json: bool) -> None:
     console = make_console()
     print_table(console, table)
     told = f"* this machine: {here.title}" if here else "This machine is none of these."
-    console.print(f"\n{told}. edge-rnn devices show NAME explains one; its page lies in {boards.files()}.")
+    console.print(f"\n{told}. edge-rnn devices show NAME explains one; its page lies in {data_folder()}.")
 
 
 def _show(each: Device, as_json: bool) -> None:
-    from edge_rnn import boards
     from edge_rnn.cli.shared.console import make_console, print_facts, print_json, print_table
+    from edge_rnn.shipped import data_folder
 
     if as_json:
         print_json(_as_json(each))
         return
     from rich.table import Table
 
-    target, page = each.target, boards.files() / each.name / "README.md"
+    target, page = each.target, data_folder() / each.name / "README.md"
     console = make_console()
     facts = {
         "device": each.name,

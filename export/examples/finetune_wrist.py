@@ -40,7 +40,7 @@ from streams import Network, fit
 from torch.func import functional_call
 from train_wrist import CHUNK, FOLDS, HIDDEN, INPUT_NAMES, LABELS, SEED, Recordings, fetch, joined, streams, train
 
-from edge_rnn import EdgeRnnError, Model, Stream, dequantize, device, load, quantize, save
+from edge_rnn import EdgeRnnError, Model, Stream, data_path, dequantize, load, quantize, save
 from edge_rnn.formats import PANEL, Matrix, Sparse
 from edge_rnn.quantization import rounding
 from edge_rnn.quantization.apply import matrices
@@ -229,7 +229,7 @@ def main(arguments: Iterable[str] | None = None) -> None:
     if options.validate and options.output:
         parser.error("--validate writes no model, so there is nothing for --output")
     torch.set_num_threads(1)  # as fast for networks this small, and sums always in one order
-    folder = device.files() / "smart_watch"
+    folder = data_path("smart_watch")
     try:
         model = load(folder / "gru.safetensors")
         quantize(model, formats_of(model, options.format))  # refuses a share that is none, before anything is fetched

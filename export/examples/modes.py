@@ -13,7 +13,7 @@ import sys
 
 import numpy as np
 
-from edge_rnn import Dense, Elman, Model, Stream, WindowedStream, beam_search, device, generate, load
+from edge_rnn import Dense, Elman, Model, Stream, WindowedStream, beam_search, data_path, generate, load
 from edge_rnn.sampling import decode, encode, rollout
 
 __all__ = ["decoder", "encoder", "main", "many_to_many", "many_to_one", "one_to_many", "oscillator", "reversed_by"]
@@ -24,7 +24,7 @@ ALPHABET = "abcdefghijklmnopqrstuvwxyz."  # the last one ends a word
 
 def many_to_many() -> float:
     """The smart watch: what the wearer does, at each sample; the share that is right."""
-    folder = device.files() / "smart_watch"
+    folder = data_path("smart_watch")
     recording = np.load(folder / "recording.npz")
     ys = Stream(load(folder / "gru.safetensors")).run(recording["x"])
     return float((ys.argmax(axis=1) == recording["y"]).mean())
@@ -32,7 +32,7 @@ def many_to_many() -> float:
 
 def many_to_one(window: int = 50, hop: int = 10) -> float:
     """The smart watch again: after each 5 s, once a second, each window by itself; the share that is right."""
-    folder = device.files() / "smart_watch"
+    folder = data_path("smart_watch")
     recording = np.load(folder / "recording.npz")
     answers = WindowedStream(load(folder / "gru.safetensors"), window=window, hop=hop).run(recording["x"])
     ends = window - 1 + hop * np.arange(len(answers))
@@ -42,7 +42,7 @@ def many_to_one(window: int = 50, hop: int = 10) -> float:
 
 def one_to_many() -> tuple[str, str]:
     """The Reber grammar: the second letter, put into the state, comes back as the last but one."""
-    model = load(device.files() / "reber" / "lstm.safetensors")
+    model = load(data_path("reber/lstm.safetensors"))
     stream, texts = Stream(model), []
     for beginning in ("BT", "BP"):
         stream.reset()

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from report import insert, markdown
 
 import edge_rnn
-from edge_rnn import Model, boards
+from edge_rnn import Model, boards, data_path
 from edge_rnn.bench.networks import CELLS, table
 from edge_rnn.boards.fitting import fit
 from edge_rnn.boards.fitting.step_time import METHODS
@@ -26,7 +26,7 @@ def main() -> int:
     for name in args.device or boards.names():
         text = "\n".join(page(boards.load(name), models)) + "\n"
         if args.write:
-            insert(boards.files() / name / "README.md", text, BEGIN, END)
+            insert(data_path(f"{name}/README.md"), text, BEGIN, END)
         else:
             print(text)
     return 0
@@ -34,7 +34,7 @@ def main() -> int:
 
 def networks() -> Iterator[tuple[str, Model]]:
     """What is told of: the smart watch's network and two of the benchmark's table."""
-    yield "`smart_watch/gru`", edge_rnn.load(boards.files() / "smart_watch" / "gru.safetensors")
+    yield "`smart_watch/gru`", edge_rnn.load(data_path("smart_watch/gru.safetensors"))
     for entry in table(["lstm"], [(16, 64), (64, 256)]):
         yield f"{CELLS[entry.cell]} ({entry.input_size}, {entry.hidden_size}), Dense 4", entry.model
 

@@ -24,7 +24,7 @@ SHARED = Path(os.environ.get("EDGE_RNN_SHARED_DATA", "../shared/data")) / "model
 
 def networks() -> Iterator[tuple[str, edge_rnn.Model, np.ndarray]]:
     """Name, network, and a recording that it is for."""
-    folder = edge_rnn.device.files() / "smart_watch"
+    folder = edge_rnn.data_path("smart_watch")
     with np.load(folder / "recording.npz") as arrays:
         xs = arrays["x"]
     for cell in ("elman", "gru", "lstm"):

@@ -75,7 +75,7 @@ def empty(histogram: LogHistogram, rate_hz: float, seconds: float) -> None:
 
 def full(args: argparse.Namespace, realtime: Realtime, seconds: float) -> SensorLoop:
     """The watch's GRU at work on its recording, again and again."""
-    folder = edge_rnn.device.files() / "smart_watch"
+    folder = edge_rnn.data_path("smart_watch")
     xs = np.load(folder / "recording.npz")["x"].astype(np.float32)
     left = int(seconds * args.rate)
 

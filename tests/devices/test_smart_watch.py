@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_rnn import boards, reference
-from edge_rnn.errors import FileError
+from edge_rnn import data_path, reference, shipped
+from edge_rnn.errors import FileError, InputError
 from edge_rnn.storage.model_file import load
 
 NETWORKS = {"gru": "GRU", "lstm": "LSTM", "elman": "Elman"}
@@ -35,17 +35,37 @@ def _promised(network: str) -> tuple[int, ...]:
 
 
 def test_device_files_of_a_checkout() -> None:
-    assert boards.files() / "smart_watch" == FOLDER
+    assert data_path("smart_watch") == FOLDER
 
 
 def test_device_files_of_a_wheel_and_of_neither(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = tmp_path / "edge_rnn"
-    monkeypatch.setattr(boards, "__file__", str(package / "boards" / "__init__.py"))
+    monkeypatch.setattr(shipped, "__file__", str(package / "shipped.py"))
     (tmp_path / "devices").mkdir()  # somebody else's: there is no checkout around it
     with pytest.raises(FileError, match=r"device files of edge_rnn are missing.*_devices.*install edge-rnn anew"):
-        boards.files()
-    (package / "_devices").mkdir(parents=True)
-    assert boards.files() == package / "_devices"
+        data_path("smart_watch")
+    (package / "_devices" / "smart_watch").mkdir(parents=True)
+    assert data_path("smart_watch") == package / "_devices" / "smart_watch"
+
+
+def test_name_of_nothing_that_ships_is_answered_with_what_does() -> None:
+    there = ", ".join(sorted(f"smart_watch/{path.name}" for path in FOLDER.iterdir()))
+    with pytest.raises(FileError) as nearly:
+        data_path("smart_watch/grru.safetensors")
+    assert str(nearly.value) == (
+        "edge_rnn ships no 'smart_watch/grru.safetensors'; did you mean 'smart_watch/gru.safetensors'? "
+        f"There are {there}."
+    )
+    with pytest.raises(FileError, match=r"expected one of beaglebone_black, .*, reber, smart_watch, visionfive_2, "):
+        data_path("zzzzz/gru.safetensors")
+    with pytest.raises(FileError, match=r"'smart_watch/gru.safetensors' is a file\."):
+        data_path("smart_watch/gru.safetensors/x")
+
+
+@pytest.mark.parametrize("name", ["", ".", "/etc/passwd", "../pyproject.toml", "reber/../../x", "a\0b", 3, None])
+def test_names_that_are_no_names_of_shipped_files_are_refused(name: object) -> None:
+    with pytest.raises(InputError, match=r"data_path got .*, expected a .*'smart_watch/gru\.safetensors'"):
+        data_path(name)  # type: ignore[arg-type]
 
 
 def test_recording_is_small_and_has_the_promised_arrays(recording: dict[str, np.ndarray]) -> None:

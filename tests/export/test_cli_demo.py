@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge_rnn import Model, Stream, load, reference
-from edge_rnn.boards import files
+from edge_rnn import Model, Stream, data_path, load, reference
 from edge_rnn.cli import main
 from edge_rnn_export.demo import onnx_side
 from grids import thinned
@@ -30,12 +29,12 @@ KEYS = {
 
 @pytest.fixture(scope="module")
 def recording() -> dict[str, np.ndarray]:
-    with np.load(files() / "smart_watch" / "recording.npz") as arrays:
+    with np.load(data_path("smart_watch/recording.npz")) as arrays:
         return dict(arrays)
 
 
 def network(cell: str) -> Model:
-    return load(files() / "smart_watch" / f"{cell}.safetensors")
+    return load(data_path(f"smart_watch/{cell}.safetensors"))
 
 
 @pytest.mark.parametrize("cell", thinned(["gru", "lstm", "elman"], lambda cell: cell == "gru"))

@@ -9,7 +9,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from edge_rnn import Stream, boards, load, reference
+from edge_rnn import Stream, data_path, load, reference
 from edge_rnn.sampling import rollout
 
 ROOT = "export/examples"
@@ -29,7 +29,7 @@ reber = pytest.mark.parametrize("example", ["reber"], indirect=True)
 @modes
 def test_many_to_many_and_many_to_one(example: ModuleType) -> None:
     assert example.many_to_many() == 3646 / 4000  # as the page of devices/smart_watch says
-    folder = boards.files() / "smart_watch"
+    folder = data_path("smart_watch")
     model, recording = load(folder / "gru.safetensors"), np.load(folder / "recording.npz")
     starts = [t for t in range(0, 3951, 10) if recording["recording"][t] == recording["recording"][t + 49]]
     answers = [reference.run(model, recording["x"][t : t + 50])[0][-1].argmax() for t in starts]

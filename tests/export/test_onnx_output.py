@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 import pytest
 
-from edge_rnn import GRU, LSTM, Dense, Embedding, Model, Stream, boards, generate, load, reference
+from edge_rnn import GRU, LSTM, Dense, Embedding, Model, Stream, data_path, generate, load, reference
 from edge_rnn.errors import InputError, UnsupportedError
 from edge_rnn.sampling import decode
 from edge_rnn_export import OrtStream, from_onnx, to_onnx, to_ort, verify
@@ -91,7 +91,7 @@ def test_greedy_program_writes_what_generate_writes(
 def test_greedy_program_writes_strings_of_the_shipped_networks(
     network: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model = load(boards.files() / "reber" / f"{network}.safetensors")
+    model = load(data_path(f"reber/{network}.safetensors"))
     monkeypatch.chdir(tmp_path)
     to_onnx(model, "model.onnx", head="greedy")
     for prompt in ("BT", "BP", "BTBP", "BPBTS"):

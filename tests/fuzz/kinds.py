@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 import edge_rnn
-from edge_rnn import Stream, boards, frontend, reference
+from edge_rnn import Stream, boards, data_path, frontend, reference
 from edge_rnn.errors import EdgeRnnError
 from tests.fuzz import damage, judge, seeds
 
@@ -385,7 +385,7 @@ def _read_url(path: Path, number: int) -> str:
 
 
 def _board_seeds() -> list[str]:
-    return [(boards.files() / name / "device.toml").read_text(encoding="utf-8") for name in boards.names()]
+    return [data_path(f"{name}/device.toml").read_text(encoding="utf-8") for name in boards.names()]
 
 
 def _damaged_board(rng: Random, text: str) -> bytes:
@@ -405,7 +405,7 @@ def _read_board(path: Path, number: int) -> str:
 
 
 def _text_seeds() -> list[Any]:
-    found = json.loads((boards.files() / "reber" / "texts.json").read_text(encoding="utf-8"))
+    found = json.loads(data_path("reber/texts.json").read_text(encoding="utf-8"))
     return [{**found, "texts": found["texts"][:4]}]
 
 

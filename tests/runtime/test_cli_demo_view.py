@@ -13,8 +13,7 @@ import pytest
 from rich.console import Console
 
 import needs
-from edge_rnn import Model, Stream, load, plugins
-from edge_rnn.boards import files
+from edge_rnn import Model, Stream, data_path, load, plugins
 from edge_rnn.cli import main
 from edge_rnn.cli.demo import play as demo_play
 from edge_rnn.cli.demo.play import Recording, load_recording, play, score
@@ -26,12 +25,12 @@ LABELS = ("Standing", "Running", "Walking", "Badminton")
 
 @pytest.fixture
 def recording() -> Recording:
-    return load_recording(files() / "smart_watch" / "recording.npz", 500)
+    return load_recording(data_path("smart_watch/recording.npz"), 500)
 
 
 @pytest.fixture
 def model() -> Model:
-    return load(files() / "smart_watch" / "gru.safetensors")
+    return load(data_path("smart_watch/gru.safetensors"))
 
 
 class Clock:

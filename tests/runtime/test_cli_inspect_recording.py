@@ -95,7 +95,7 @@ def test_verdicts(model: Model, steps: int, words: str, inspect: Inspect) -> Non
 
 
 def test_texts_of_a_grammar(capsys: pytest.CaptureFixture[str]) -> None:
-    folder = edge_rnn.device.files() / "reber"
+    folder = edge_rnn.data_path("reber")
     paths = [str(folder / "lstm.safetensors"), "--recording", str(folder / "texts.json")]
     assert main(["inspect", *paths, "--steps", "2000", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)["recording"]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge_rnn import Dense, InputError, Model, SampleWarning, SensorLoop, Standardize, Stream, boards, load
+from edge_rnn import Dense, InputError, Model, SampleWarning, SensorLoop, Standardize, Stream, data_path, load
 from edge_rnn.frontend import Resample
 from edge_rnn.loop import Timed, sinks, sources
 from edge_rnn.recordings.range_watch import RangeMonitor
@@ -146,7 +146,7 @@ def test_nothing_to_resample_by_is_an_error() -> None:
 
 
 def watch() -> tuple[Model, np.ndarray]:
-    folder = boards.files() / "smart_watch"
+    folder = data_path("smart_watch")
     return load(folder / "gru.safetensors"), np.load(folder / "recording.npz")["x"]
 
 

@@ -29,7 +29,7 @@ def correlated(count: int, size: int, seed: int = 0) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def wrist() -> dict[str, Any]:
-    folder = edge_rnn.device.files() / "smart_watch"
+    folder = edge_rnn.data_path("smart_watch")
     with np.load(folder / "recording.npz") as arrays:
         found: dict[str, Any] = {name: arrays[name] for name in arrays}
     return found | {cell: edge_rnn.load(folder / f"{cell}.safetensors") for cell in ("gru", "lstm", "elman")}

@@ -81,7 +81,7 @@ def fit(model: Model, device: Device, rate_hz: float | None = None) -> Fit:
     model
         A network, its matrices in any formats.
     device
-        From :func:`edge_rnn.device.load`.
+        From :func:`edge_rnn.boards.load`.
     rate_hz
         Samples a second; by default the model's own sample rate. Without either, time is not judged.
 

@@ -57,9 +57,9 @@ def add(subparsers: Any) -> None:
 def _demo(args: argparse.Namespace) -> int:
     import numpy as np
 
-    from edge_rnn.boards import files
     from edge_rnn.cli.demo.play import load_recording, score
     from edge_rnn.cli.shared.console import waiting
+    from edge_rnn.shipped import data_path
     from edge_rnn.storage.model_file import load
     from edge_rnn.streams.stream import Stream
     from edge_rnn.timing import time_steps
@@ -68,9 +68,8 @@ def _demo(args: argparse.Namespace) -> int:
         from edge_rnn.cli.report.style import check_target
 
         check_target(args.plot)
-    folder = files() / _DEVICE
-    model = load(folder / f"{args.cell}.safetensors")
-    recording = load_recording(folder / "recording.npz", args.samples)
+    model = load(data_path(f"{_DEVICE}/{args.cell}.safetensors"))
+    recording = load_recording(data_path(f"{_DEVICE}/recording.npz"), args.samples)
     with waiting("preparing kernels for this processor …"):
         stream = Stream(model)
     outputs = np.zeros((len(recording), model.output_size), np.float32)

@@ -1,0 +1,87 @@
+"""Files that ship with edge_rnn: networks, recordings and profiles of boards, a folder each."""
+
+from __future__ import annotations
+
+import difflib
+from os import PathLike, fspath
+from pathlib import Path, PurePosixPath
+
+from edge_rnn.errors import FileError, InputError
+
+__all__ = ["data_folder", "data_path"]
+
+
+def data_path(name: str | PathLike[str]) -> Path:
+    """Path of a file or folder that ships with edge_rnn.
+
+    Parameters
+    ----------
+    name
+        Folder and file with ``/`` between them, ``"smart_watch/gru.safetensors"``, or a folder alone, ``"reber"``.
+
+    Returns
+    -------
+    pathlib.Path
+        Absolute, of a file or folder that exists.
+
+    Raises
+    ------
+    InputError
+        ``name`` is no text, is empty, or leads out of the folder.
+    FileError
+        There is no such file; the message lists those that there are. Or the whole folder is missing.
+
+    Examples
+    --------
+    >>> import edge_rnn
+    >>> edge_rnn.data_path("smart_watch/gru.safetensors").name
+    'gru.safetensors'
+    """
+    if not isinstance(name, (str, PathLike)):
+        raise InputError(f"data_path got {type(name).__name__}, expected a name such as 'smart_watch/gru.safetensors'.")
+    wanted = PurePosixPath(fspath(name))
+    if not wanted.parts or wanted.is_absolute() or ".." in wanted.parts or "\0" in str(wanted):
+        raise InputError(f"data_path got {fspath(name)!r}, expected a name such as 'smart_watch/gru.safetensors'.")
+    path = folder = data_folder()
+    for part in wanted.parts:
+        folder, path = path, path / part
+        if not path.exists():
+            raise FileError(_missing(str(wanted), part, folder))
+    return path
+
+
+def data_folder() -> Path:
+    """Folder of all that ships: ``devices/`` of a checkout, ``edge_rnn/_devices`` of an installed wheel.
+
+    Returns
+    -------
+    pathlib.Path
+        Absolute; one folder inside for each device, such as ``smart_watch``.
+
+    Raises
+    ------
+    FileError
+        Neither folder is there.
+    """
+    package = Path(__file__).resolve().parent
+    installed, checkout = package / "_devices", package.parent / "devices"
+    if installed.is_dir():
+        return installed
+    # Beside an installed package may lie somebody else's package of the name "devices".
+    if checkout.is_dir() and (package.parent / "pyproject.toml").is_file():
+        return checkout
+    raise FileError(
+        f"the device files of edge_rnn are missing: expected the folder {str(installed)!r} of an installed wheel or "
+        f"{str(checkout)!r} of a checkout; install edge-rnn anew."
+    )
+
+
+def _missing(wanted: str, part: str, folder: Path) -> str:
+    root = data_folder()
+    if folder.is_file():
+        return f"edge_rnn ships no {wanted!r}: {folder.relative_to(root).as_posix()!r} is a file."
+    there = sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith((".", "__")))
+    close = difflib.get_close_matches(part, there, n=1, cutoff=0.5)
+    inside = "" if folder == root else folder.relative_to(root).as_posix() + "/"
+    hint = f"did you mean {inside + close[0]!r}? There are " if close else "expected one of "
+    return f"edge_rnn ships no {wanted!r}; {hint}{', '.join(inside + name for name in there)}."
