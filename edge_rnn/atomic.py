@@ -21,7 +21,7 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
-from edge_rnn.errors import FileError
+from edge_rnn.errors import FileError, file_access, file_error
 
 __all__ = ["refuse_planted_link", "remove_left_overs", "write", "written_aside"]
 
@@ -103,29 +103,25 @@ def _written(
         if durable or _is_due(target.parent):
             remove_left_overs(target.parent)
         aside, descriptor, mode = _made(target, mode)
-    except FileError as error:
-        raise FileError(f"{path}: cannot be written: {error.args[0]}") from None
+    except FileError:
+        raise
     except (OSError, RuntimeError, ValueError) as error:  # the last two: a loop of links, a zero byte in the name
-        raise _refusal(path, error) from None
+        raise file_error(error, path, "cannot be written") from None
     try:  # the descriptor stays open, and the file locked, until it has its name
-        try:
+        with file_access(path, "cannot be written"):
             left = memoryview(data)
             while left:
                 left = left[os.write(descriptor, left) :]
             if durable:
                 os.fsync(descriptor)
-        except OSError as error:
-            raise _refusal(path, error) from None
         yield aside
-        try:
+        with file_access(path, "cannot be written"):
             os.fchmod(descriptor, mode)
             if previous is not None:
                 _keep(target, Path(previous))
             aside.replace(target)
             if durable:
                 _sync(target.parent)
-        except OSError as error:
-            raise _refusal(path, error) from None
     except BaseException:
         with suppress(OSError):
             aside.unlink()
@@ -178,14 +174,16 @@ def refuse_planted_link(path: Path) -> None:
     Raises
     ------
     FileError
-        It is one; the message does not name it.
+        It is one.
     OSError
         It cannot be found out.
     """
     if path.is_symlink():
         link, folder = path.lstat(), path.parent.stat()
         if folder.st_mode & _OTHERS and link.st_uid not in (os.geteuid(), folder.st_uid):
-            raise FileError("it is a link that another user made; remove it, or write elsewhere.")
+            raise FileError(
+                f"{path}: cannot be written: it is a link that another user made; remove it, or write elsewhere."
+            )
 
 
 def _target(path: Path, follow: bool) -> Path:
@@ -194,9 +192,9 @@ def _target(path: Path, follow: bool) -> Path:
         refuse_planted_link(path)
     target = path.resolve() if follow else path.parent.resolve() / path.name
     if not target.parent.is_dir():
-        raise FileError(f"there is no folder {str(target.parent)!r}; make it first.")
+        raise FileError(f"{path}: cannot be written: there is no folder {str(target.parent)!r}; make it first.")
     if target.exists() and not target.is_file():
-        raise FileError("it is a folder or a device; expected the name of a file.")
+        raise FileError(f"{path}: cannot be written: it is a folder or a device; expected the name of a file.")
     return target
 
 
@@ -268,9 +266,3 @@ def _boot() -> str:
     except OSError:
         text = os.uname().nodename
     return hashlib.sha256(text.encode()).hexdigest()[:8]
-
-
-def _refusal(path: str | os.PathLike[str], error: Exception) -> FileError:
-    """Say why the system refused, without its number and without the path again."""
-    reason = (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
-    return FileError(f"{path}: cannot be written: {reason}.")

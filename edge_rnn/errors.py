@@ -6,6 +6,10 @@ sentences. ``except EdgeRnnError`` catches all of them; ``except ValueError`` go
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from edge_rnn.printable import printable
 
 __all__ = [
@@ -17,6 +21,9 @@ __all__ = [
     "SampleWarning",
     "StateError",
     "UnsupportedError",
+    "file_access",
+    "file_error",
+    "reason_of",
 ]
 
 
@@ -63,3 +70,40 @@ class CompileError(EdgeRnnError, RuntimeError):
 
 class SampleWarning(_Plain, UserWarning):
     """Samples are not what the model is for: another rate or unit, or far outside of what it was trained on."""
+
+
+@contextmanager
+def file_access(path: str | os.PathLike[str], problem: str = "cannot be read") -> Iterator[None]:
+    """Turn what the system says of a file into a :class:`FileError` that names the file, in the block below.
+
+    An :class:`OSError`, and the :class:`ValueError` that Python raises for a zero byte in a name, are turned; errors of
+    edge_rnn and of text encodings pass.
+
+    Parameters
+    ----------
+    path
+        The file, as the user named it.
+    problem
+        What the block could not do, with the file as its subject: ``"cannot be written"``.
+
+    Raises
+    ------
+    FileError
+        As :func:`file_error` makes it.
+    """
+    try:
+        yield
+    except (EdgeRnnError, UnicodeError):
+        raise
+    except (OSError, ValueError) as error:
+        raise file_error(error, path, problem) from None
+
+
+def file_error(error: BaseException, path: str | os.PathLike[str], problem: str = "cannot be read") -> FileError:
+    """Make a :class:`FileError` of what the system says: "m.safetensors: cannot be read: Permission denied"."""
+    return FileError(f"{path}: {problem}: {reason_of(error)}.")
+
+
+def reason_of(error: BaseException) -> str:
+    """Say why the system refused, without the number of the error and without the path again."""
+    return (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
-from edge_rnn.errors import FileError
+from edge_rnn.errors import FileError, file_access
 
 if TYPE_CHECKING:
     from edge_rnn.kernels.compile.target import Target
@@ -142,12 +142,12 @@ def read(path: Path) -> Device:
     FileError
         The file cannot be read, is not TOML, or a key is missing, unknown or of the wrong kind.
     """
+    with file_access(path):
+        data = path.read_bytes()
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise FileError(f"{path} cannot be read: {error.strerror or error}.") from error
+        table = tomllib.loads(data.decode())
     except ValueError as error:  # TOML's errors are, and those of UTF-8
-        raise FileError(f"{path} is not a TOML file: {error}.") from error
+        raise FileError(f"{path}: is not a TOML file: {error}.") from error
     names = [each.name for each in fields(Device)]
     kinds = {each.name: str(each.type) for each in fields(Device)}
     split = names.index(_FIRST_FIGURE)

@@ -19,7 +19,7 @@ from importlib import import_module
 from typing import Any, NoReturn
 
 from edge_rnn.cli.shared.console import warn
-from edge_rnn.errors import EdgeRnnError, UnsupportedError
+from edge_rnn.errors import EdgeRnnError, UnsupportedError, reason_of
 from edge_rnn.printable import printable
 
 __all__ = ["main"]
@@ -80,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)  # of a file of ours it has the name
         where = f"{error.filename}: " if error.filename else "stdout cannot be written: " if full else ""
-        return _fail(f"{where}{error.strerror or error}.", debug)
+        return _fail(f"{where}{reason_of(error)}.", debug)
     except Exception as error:
         return _fail(f"unexpected {type(error).__name__}: {error} (a bug; --debug shows where).", debug)
 

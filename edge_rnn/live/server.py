@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from http.server import ThreadingHTTPServer
 from typing import Any
 
-from edge_rnn.errors import InputError
+from edge_rnn.errors import InputError, reason_of
 from edge_rnn.live.handler import Handler
 from edge_rnn.live.hosts import allowed_names
 from edge_rnn.live.recorder import Recorder
@@ -169,4 +169,4 @@ def _reason(error: Exception, host: str, port: int) -> str:
         return f"port {port} is not allowed to this user; choose one above 1023."
     if isinstance(error, (socket.gaierror, UnicodeError)) or code == errno.EADDRNOTAVAIL:
         return f"this machine has no address {host!r}; 127.0.0.1 is for itself alone, 0.0.0.0 for all networks."
-    return f"port {port} of {host} cannot be had: {getattr(error, 'strerror', None) or error}."
+    return f"port {port} of {host} cannot be had: {reason_of(error)}."

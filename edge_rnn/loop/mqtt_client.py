@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from edge_rnn.errors import FileError, InputError, UnsupportedError
+from edge_rnn.errors import FileError, InputError, UnsupportedError, file_access, reason_of
 
 if TYPE_CHECKING:
     from paho.mqtt.client import Client
@@ -216,8 +216,7 @@ def connection_problem(error: BaseException | None, address: Address) -> str:
             f"the connection to {where} was refused: nothing listens there; start it, look at the port (1883, with TLS "
             f"8883), and whether it listens to other machines (mosquitto: a line listener {address.port})"
         )
-    reason = getattr(error, "strerror", None) or error
-    return f"{where} does not answer: {reason}; look at the name, the network and firewalls"
+    return f"{where} does not answer: {reason_of(error)}; look at the name, the network and firewalls"
 
 
 def _credential() -> str:
@@ -231,11 +230,9 @@ def _read_password(path: str) -> str:
     if not path:
         return ""
     try:
-        with Path(path).open("rb") as file:
+        with file_access(path, "the password cannot be read"), Path(path).open("rb") as file:
             data = file.read(_MOST_PASSWORD_BYTES + 1)
         password = data.decode().removesuffix("\n").removesuffix("\r")
-    except OSError as error:
-        raise FileError(f"{path}: the password cannot be read: {error.strerror or error}.") from None
     except UnicodeDecodeError:
         password = ""
     if not password or len(data) > _MOST_PASSWORD_BYTES:
@@ -245,10 +242,8 @@ def _read_password(path: str) -> str:
 
 def _context(address: Address) -> ssl.SSLContext:
     for path in filter(None, (address.ca, address.cert, address.key)):
-        try:
+        with file_access(path):
             Path(path).open("rb").close()
-        except OSError as error:
-            raise FileError(f"{path}: cannot be read: {error.strerror or error}.") from None
     try:
         context = ssl.create_default_context(cafile=address.ca or None)
     except (OSError, ValueError):

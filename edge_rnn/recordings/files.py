@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_rnn.errors import FileError
+from edge_rnn.errors import FileError, file_access
 from edge_rnn.model import Model
 from edge_rnn.recordings.rate import RateMeter, check_rate
 from edge_rnn.recordings.sample_lines import LineParser
@@ -138,9 +138,8 @@ def _lines(path: Path, model: Model) -> tuple[NDArray[Any], None, float | None]:
 
 def _label_lines(path: Path) -> NDArray[Any]:
     try:
-        return np.array(path.read_text(encoding="utf-8").splitlines(), str)
-    except OSError as error:
-        raise FileError(f"{path}: cannot be read: {error.strerror or error}.") from None
+        with file_access(path):
+            return np.array(path.read_text(encoding="utf-8").splitlines(), str)
     except UnicodeDecodeError:
         raise FileError(f"{path}: is not UTF-8 text, expected a label a line.") from None
 

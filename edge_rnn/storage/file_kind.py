@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_rnn.errors import FileError
+from edge_rnn.errors import FileError, file_access
 
 __all__ = [
     "MODEL_FILE",
@@ -102,7 +102,7 @@ def kind_of(path: Path) -> FileKind | None:
     FileError
         It is missing, not a file, or may not be read.
     """
-    try:
+    with file_access(path):
         found = path.stat()
         if not stat.S_ISREG(found.st_mode):
             raise FileError(f"{path}: is a folder or a device, expected a file.")
@@ -110,8 +110,6 @@ def kind_of(path: Path) -> FileKind | None:
             return FileKind("empty", remedy="copy or save it anew")
         with path.open("rb") as file:
             head = file.read(_HEAD_BYTES)
-    except (OSError, ValueError) as error:  # the latter: a zero byte in the name
-        raise FileError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}.") from None
     if head[:4] == b"PK\x03\x04":
         return _zip(path)
     for place, start, kind in _STARTS:

@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 
 from edge_rnn.atomic import write
-from edge_rnn.errors import FileError, InputError, ModelError
+from edge_rnn.errors import FileError, InputError, ModelError, file_error
 from edge_rnn.formats import FORMATS
 from edge_rnn.layers import LAYER_TYPES, Layer
 from edge_rnn.model import Model
@@ -116,18 +116,13 @@ def load(path: str | os.PathLike[str]) -> Model:
         detail = not_a_model(source) or str(error).rstrip(".")
         raise FileError(f"{path}: {detail if len(detail) < 500 else detail[:500] + ' …'}.") from None
     except (OSError, ValueError) as error:  # the latter: a zero byte in the name
-        raise FileError(f"{path}: cannot be read: {_reason(error)}.") from None
+        raise file_error(error, path) from None
 
 
 def _path(path: object, call: str) -> Path:
     if not isinstance(path, str | os.PathLike) or not isinstance(os.fspath(path), str):
         raise InputError(f"{call} got {type(path).__name__} as the path, expected a text or a pathlib.Path.")
     return Path(path)
-
-
-def _reason(error: Exception) -> str:
-    """Say why the system refused, without its number and without the path again."""
-    return (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
 
 
 def _encode(model: Model) -> bytes:

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_rnn.errors import EdgeRnnError, FileError
+from edge_rnn.errors import FileError, file_access, reason_of
 from edge_rnn.storage.budget import Budget
 
 __all__ = ["MAX_FILE_BYTES", "RATE_NAMES", "read_arrays"]
@@ -41,7 +41,7 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
     FileError
         The file cannot be read, is damaged, holds Python objects, or takes memory out of proportion to its length.
     """
-    try:
+    with file_access(path):
         found = path.stat()
         if not stat.S_ISREG(found.st_mode):
             raise FileError(f"{path}: is a folder or a device, expected an .npz or .npy file.")
@@ -54,10 +54,6 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
             if start in _ZIP:
                 return _archive(path, file, budget)
             return {"": _array(str(path), file, found.st_size, budget)}
-    except EdgeRnnError:
-        raise
-    except (OSError, ValueError) as error:  # the latter: a zero byte in the name
-        raise FileError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}.") from None
 
 
 def _archive(path: Path, file: BinaryIO, budget: Budget) -> dict[str, NDArray[Any]]:
@@ -122,5 +118,4 @@ def _array(title: str, file: BinaryIO, size: int, budget: Budget) -> NDArray[Any
 
 
 def _damaged(title: str, error: Exception) -> FileError:
-    reason = ((isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__).splitlines()[0]
-    return FileError(f"{title}: is damaged, or no file of NumPy: {reason[:200]}.")
+    return FileError(f"{title}: is damaged, or no file of NumPy: {reason_of(error).splitlines()[0][:200]}.")

@@ -126,7 +126,7 @@ def test_a_damaged_profile_is_refused_by_file_and_key(old: str, new: str, messag
 
 
 def test_a_profile_that_is_not_there_or_not_text(tmp_path: Path) -> None:
-    with pytest.raises(FileError, match=r"none.toml cannot be read: No such file"):
+    with pytest.raises(FileError, match=r"none.toml: cannot be read: No such file"):
         read(tmp_path / "none.toml")
     (tmp_path / "device.toml").write_bytes(b"\xff\xfe")
     with pytest.raises(FileError, match=r"is not a TOML file"):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from edge_rnn.cli.run.loop import add_loop_options, run_loop, wants_loop
 from edge_rnn.cli.shared.console import reading, warn
 from edge_rnn.cli.shared.options import columns
-from edge_rnn.errors import FileError, InputError
+from edge_rnn.errors import FileError, InputError, reason_of
 from edge_rnn.recordings.sample_lines import LineParser
 from edge_rnn.recordings.samples import FORMATS, Sample, read_samples
 
@@ -196,7 +196,7 @@ def _write(text: str, t: int) -> None:
         raise
     except OSError as error:
         raise FileError(
-            f"stdout cannot be written: {error.strerror or error}; the result of sample {t} and all after it are lost."
+            f"stdout cannot be written: {reason_of(error)}; the result of sample {t} and all after it are lost."
         ) from None
 
 

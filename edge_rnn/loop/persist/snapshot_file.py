@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_rnn import atomic
-from edge_rnn.errors import FileError, InputError, StateError
+from edge_rnn.errors import FileError, InputError, StateError, reason_of
 from edge_rnn.streams.stream import Stream
 
 __all__ = ["Saved", "encode", "locked", "previous", "read", "restore", "write"]
@@ -86,7 +86,7 @@ def read(path: Path, fingerprint: str) -> Saved:
     except FileNotFoundError:
         raise
     except OSError as error:
-        raise StateError(f"{path}: cannot be read: {error.strerror or error}.") from None
+        raise StateError(f"{path}: cannot be read: {reason_of(error)}.") from None
     begin = _HEAD.size + _CHECKSUM.size
     if not data.startswith(_MAGIC) or len(data) < begin:
         raise StateError(f"{path}: is not a snapshot of this version, or cut off.")
@@ -143,7 +143,7 @@ def locked(path: Path) -> Iterator[None]:
         descriptor = os.open(lock, flags, 0o600)
     except OSError as error:
         planted = f"its lock {lock.name} is a link, which is not followed; remove it"
-        why = planted if error.errno == errno.ELOOP else error.strerror or str(error)
+        why = planted if error.errno == errno.ELOOP else reason_of(error)
         raise FileError(f"{path}: the snapshot cannot be written: {why}.") from None
     try:
         found = os.fstat(descriptor)

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from edge_rnn.atomic import refuse_planted_link
-from edge_rnn.errors import FileError, InputError
+from edge_rnn.errors import InputError, file_access
 from edge_rnn.loop.protocols import Array, SinkClosed
 from edge_rnn.model import Model
 from edge_rnn.recordings.result_lines import csv_header, csv_results, json_results
@@ -77,14 +77,9 @@ class Lines:
             self._descriptor = os.dup(1)
             empty = True
         else:
-            try:
+            with file_access(self._path, "cannot be written"):
                 refuse_planted_link(self._path)
                 self._descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
-            except FileError as error:
-                raise FileError(f"{self._path}: cannot be written: {error.args[0]}") from None
-            except (OSError, ValueError) as error:
-                reason = getattr(error, "strerror", None) or error
-                raise FileError(f"{self._path}: cannot be written: {reason}.") from None
             found = os.fstat(self._descriptor)
             self._inode = found.st_dev, found.st_ino
             empty = found.st_size == 0

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from edge_rnn.errors import FileError, InputError
+from edge_rnn.errors import FileError, InputError, file_access
 from edge_rnn.loop.protocols import SampleError, SourceUnfit, Timed
 from edge_rnn.loop.sources.line_buffer import LineBuffer
 from edge_rnn.recordings.sample_lines import FORMATS, MAX_LINE_BYTES, HeaderError, LineError, LineParser
@@ -139,11 +139,8 @@ class Lines:
         if self._path is None:
             self._descriptor = os.dup(0)
             return
-        try:
+        with file_access(self._path):
             self._descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise FileError(f"{self._path}: cannot be read: {reason}.") from None
         mode = os.fstat(self._descriptor).st_mode
         if self._follow:
             try:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from edge_rnn.errors import InputError, UnsupportedError
+from edge_rnn.errors import InputError, UnsupportedError, reason_of
 from edge_rnn.loop.sources.remedies import device_problem, listed
 from edge_rnn.spelling import counted
 
@@ -153,7 +153,7 @@ class Mpu6050:
             there = False
         hint = f"one answers at 0x{other:02x}: give that address" if there else "look at wires and power"
         return (
-            f"no sensor answers at 0x{self._address:02x} on {path} ({error.strerror or error}); {hint}; "
+            f"no sensor answers at 0x{self._address:02x} on {path} ({reason_of(error)}); {hint}; "
             f"sudo i2cdetect -y {self._number} shows what is there"
         )
 

@@ -7,6 +7,8 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from edge_rnn.errors import reason_of
+
 __all__ = ["device_problem", "listed"]
 
 _MOST = 8
@@ -32,7 +34,7 @@ def device_problem(error: OSError, path: str, group: str, absent: str) -> str:
         return f"there is no {path}; {absent}"
     if error.errno in (errno.EBUSY, errno.EAGAIN):
         return f"{path} is in use by another program; sudo fuser -v {path} names it"
-    return f"{path} cannot be opened: {error.strerror or error}"
+    return f"{path} cannot be opened: {reason_of(error)}"
 
 
 def listed(what: str, names: Iterable[str]) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from edge_rnn.errors import FileError, UnsupportedError
+from edge_rnn.errors import FileError, UnsupportedError, file_access
 from edge_rnn.loop.protocols import Array, SampleError, Timed
 from edge_rnn.spelling import counted
 
@@ -59,11 +59,8 @@ class Wav:
     def __init__(self, path: str | os.PathLike[str], size: int, *, channel: Sequence[int] = ()) -> None:
         self._path = Path(path)
         self.name = str(path)
-        try:
-            with self._path.open("rb"):
-                pass  # says why not, which libsndfile does not
-        except (OSError, ValueError) as error:
-            raise FileError(f"{path}: cannot be read as sound: {getattr(error, 'strerror', None) or error}.") from None
+        with file_access(path, "cannot be read as sound"):
+            self._path.open("rb").close()  # says why not, which libsndfile does not
         try:
             import soundfile
         except (ModuleNotFoundError, OSError) as error:  # the latter: libsndfile is missing

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_rnn.errors import InputError
+from edge_rnn.errors import InputError, reason_of
 
 __all__ = ["Realtime", "applied"]
 
@@ -114,7 +114,7 @@ def _pin(cpus: Collection[int], stack: contextlib.ExitStack, refused: list[str])
     try:
         os.sched_setaffinity(0, cpus)
     except (OSError, ValueError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or error
+        reason = reason_of(error)
         refused.append(f"the processors {sorted(cpus)} cannot be had ({reason}); there are {sorted(before)}.")
         return
     stack.callback(os.sched_setaffinity, 0, before)

@@ -18,7 +18,7 @@ from typing import Any
 import edge_rnn
 from edge_rnn import boards as devices
 from edge_rnn.boards import Device
-from edge_rnn.errors import FileError, InputError
+from edge_rnn.errors import InputError, file_access
 from edge_rnn.kernels.standalone.c_layout import STATE_ALIGNMENT_BYTES, Layout
 from edge_rnn.kernels.standalone.c_library import FUNCTIONS, compile_library
 from edge_rnn.model import Model
@@ -223,9 +223,7 @@ def _write(folder: Path, data: Mapping[str, bytes]) -> None:
     """Each file at once or not at all, the last one telling that the others are there."""
     from edge_rnn import atomic
 
-    try:
+    with file_access(folder, "cannot be made"):
         folder.mkdir(parents=True, exist_ok=True)
-    except (OSError, ValueError) as error:  # the latter: a zero byte in the name
-        raise FileError(f"{folder}: cannot be made: {getattr(error, 'strerror', None) or error}.") from None
     for file, content in data.items():
         atomic.write(folder / file, content)
