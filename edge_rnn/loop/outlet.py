@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from edge_rnn.loop.backoff import Backoff, spell_delay
+from edge_rnn.loop.context import LoopContext
 from edge_rnn.loop.input.hanging import close_aside
 from edge_rnn.loop.protocols import Array, Sink, SinkClosed
-from edge_rnn.loop.report.counters import Counters
-from edge_rnn.loop.report.journal import Journal
-from edge_rnn.loop.system.clock import Clock
 from edge_rnn.spelling import counted
 
 __all__ = ["Outlet"]
@@ -34,13 +32,11 @@ class Outlet:
         Whether the sink wants no more.
     """
 
-    def __init__(
-        self, sink: Sink, counters: Counters, clock: Clock, journal: Journal, patient: Callable[[], bool]
-    ) -> None:
+    def __init__(self, sink: Sink, context: LoopContext, patient: Callable[[], bool]) -> None:
         self._sink = sink
-        self._counters = counters
-        self._clock = clock
-        self._journal = journal
+        self._counters = context.counters
+        self._clock = context.clock
+        self._journal = context.journal
         self._patient = patient
         self._backoff = Backoff()
         self._retry_ns = 0

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
+from edge_rnn.loop.context import LoopContext
 from edge_rnn.loop.input.feed import Feed
 from edge_rnn.loop.outlet import Outlet
 from edge_rnn.loop.persist.chores import Chores
-from edge_rnn.loop.report.counters import Counters
-from edge_rnn.loop.report.log_histogram import LogHistogram
 from edge_rnn.loop.schedule import Policy, Schedule, decide
 from edge_rnn.loop.stepper import Stepper
-from edge_rnn.loop.system.clock import Clock
 from edge_rnn.loop.system.garbage import SlackCollector
 
 __all__ = ["Pace"]
@@ -25,8 +23,6 @@ class Pace:
 
     Parameters
     ----------
-    lateness
-        Where it is counted how long after its deadline each tick began.
     spin_s
         Seconds before each deadline that are spent looking at the clock rather than asleep.
 
@@ -44,18 +40,16 @@ class Pace:
         stepper: Stepper,
         outlet: Outlet,
         chores: Chores,
-        counters: Counters,
-        lateness: LogHistogram,
-        clock: Clock,
+        context: LoopContext,
         spin_s: float,
     ) -> None:
         self._feed = feed
         self._stepper = stepper
         self._outlet = outlet
         self._chores = chores
-        self._counters = counters
-        self._lateness = lateness
-        self._clock = clock
+        self._counters = context.counters
+        self._lateness = context.lateness
+        self._clock = context.clock
         self._spin_ns = int(1e9 * spin_s)
         self.stopping = ""
         self.collector: SlackCollector | None = None

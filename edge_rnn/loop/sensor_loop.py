@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from edge_rnn.errors import InputError
+from edge_rnn.loop.context import LoopContext
 from edge_rnn.loop.input.checks import ON_MISMATCH, Checks, OnMismatch
 from edge_rnn.loop.input.feed import DirectFeed, Feed
 from edge_rnn.loop.input.rhythm import Rhythm
@@ -21,7 +22,6 @@ from edge_rnn.loop.persist.chores import Chores
 from edge_rnn.loop.protocols import Array, Sink, Source
 from edge_rnn.loop.report.counters import Counters
 from edge_rnn.loop.report.journal import Journal
-from edge_rnn.loop.report.log_histogram import LogHistogram
 from edge_rnn.loop.schedule import POLICIES, Policy
 from edge_rnn.loop.stepper import ON_BAD, OnBad, Stepper
 from edge_rnn.loop.system.clock import Clock, SystemClock
@@ -169,9 +169,6 @@ class SensorLoop:
         self.stream = stream
         self.rate_hz = rate_hz
         self.policy = policy
-        self.counters = Counters()
-        self.lateness = LogHistogram()
-        self.work = LogHistogram()
         self._backlog = backlog
         self._stall_after_s = stall_after_s
         self._reset_after_s = reset_after_s
@@ -179,7 +176,9 @@ class SensorLoop:
         self._collect: Collect = collect
         self._clock: Clock = clock or SystemClock()
         self._journal = Journal(report, self._clock)
-        self._outlet = Outlet(sink, self.counters, self._clock, self._journal, self._nothing_presses)
+        self._context = LoopContext(self._clock, self._journal)
+        self.counters, self.lateness, self.work = self._context.counters, self._context.lateness, self._context.work
+        self._outlet = Outlet(sink, self._context, self._nothing_presses)
         self._feed, first = self._make_feed(source)
         self._checks = Checks(
             stream.model, first, self._feed.kind, rate_hz, on_mismatch, any_rate, resample, self._journal.say
@@ -188,10 +187,7 @@ class SensorLoop:
             stream,
             self._feed,
             self._outlet,
-            self.counters,
-            self.work,
-            self._clock,
-            self._journal,
+            self._context,
             on_bad,
             Rhythm(reset_after_s or stall_after_s),
             reset_after_s is not None,
@@ -199,25 +195,14 @@ class SensorLoop:
         )
         self._chores = Chores(
             stream,
-            self.counters,
-            self._clock,
-            self._journal,
+            self._context,
             self.status,
             None if snapshot is None else Path(snapshot).absolute(),
             snapshot_every_s,
             None if status is None else Path(status).absolute(),
             status_every_s,
         )
-        self._pace = Pace(
-            self._feed,
-            self._stepper,
-            self._outlet,
-            self._chores,
-            self.counters,
-            self.lateness,
-            self._clock,
-            spin_s,
-        )
+        self._pace = Pace(self._feed, self._stepper, self._outlet, self._chores, self._context, spin_s)
         self._state = "new"
         self._warnings: list[str] = []
         self._started_ns = self._clock.elapsed_ns()
@@ -307,9 +292,8 @@ class SensorLoop:
             make, source = source, source()
         if getattr(source, "blocks", True):
             size = self.stream.input_size
-            thread = ThreadFeed(source, make, size, self._backlog, self._stall_after_s, self._clock, self._journal)
-            return thread, source
-        feed = DirectFeed(source, make, self._clock, self._journal)
+            return ThreadFeed(source, make, size, self._backlog, self._stall_after_s, self._context), source
+        feed = DirectFeed(source, make, self._context)
         if feed.kind == "polled" and self.rate_hz is None:
             raise InputError("SensorLoop got a source without a pace of its own; give rate_hz.")
         return feed, source

@@ -8,16 +8,13 @@ from typing import Literal, get_args
 import numpy as np
 
 from edge_rnn.errors import InputError
+from edge_rnn.loop.context import LoopContext
 from edge_rnn.loop.input.checks import Checks
 from edge_rnn.loop.input.feed import Feed
 from edge_rnn.loop.input.rhythm import Rhythm
 from edge_rnn.loop.input.ring import Item
 from edge_rnn.loop.outlet import Outlet
 from edge_rnn.loop.protocols import Array
-from edge_rnn.loop.report.counters import Counters
-from edge_rnn.loop.report.journal import Journal
-from edge_rnn.loop.report.log_histogram import LogHistogram
-from edge_rnn.loop.system.clock import Clock
 from edge_rnn.recordings.times import spell_seconds
 from edge_rnn.streams.stream import Stream
 
@@ -40,8 +37,6 @@ class Stepper:
         Whether the state starts anew after one.
     checks
         What looks at the source, and makes the model's rate of its rate.
-    work
-        Where the time that a sample takes is counted.
 
     Attributes
     ----------
@@ -56,10 +51,7 @@ class Stepper:
         stream: Stream,
         feed: Feed,
         outlet: Outlet,
-        counters: Counters,
-        work: LogHistogram,
-        clock: Clock,
-        journal: Journal,
+        context: LoopContext,
         on_bad: OnBad,
         rhythm: Rhythm,
         resets: bool,
@@ -68,10 +60,10 @@ class Stepper:
         self._stream = stream
         self._feed = feed
         self._outlet = outlet
-        self._counters = counters
-        self._work = work
-        self._clock = clock
-        self._journal = journal
+        self._counters = context.counters
+        self._work = context.work
+        self._clock = context.clock
+        self._journal = context.journal
         self._on_bad = on_bad
         self._rhythm = rhythm
         self._resets = resets

@@ -6,13 +6,12 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from edge_rnn.loop.backoff import Backoff, spell_delay
+from edge_rnn.loop.context import LoopContext
 from edge_rnn.loop.input.hanging import Hanging
 from edge_rnn.loop.input.ring import Item
 from edge_rnn.loop.input.sample import fill
 from edge_rnn.loop.protocols import Array, SampleError, Source, SourceUnfit
-from edge_rnn.loop.report.journal import Journal
 from edge_rnn.loop.schedule import Kind
-from edge_rnn.loop.system.clock import Clock
 
 __all__ = ["DirectFeed", "Feed", "read"]
 
@@ -72,12 +71,12 @@ class DirectFeed:
         Makes another one after a failure; None if there is no way to.
     """
 
-    def __init__(self, source: Source, make: Callable[[], Source] | None, clock: Clock, journal: Journal) -> None:
+    def __init__(self, source: Source, make: Callable[[], Source] | None, context: LoopContext) -> None:
         self.kind: Kind = "polled" if getattr(source, "live", True) else "stored"
         self._source: Source | None = source
         self._make = make
-        self._clock = clock
-        self._journal = journal
+        self._clock = context.clock
+        self._journal = context.journal
         self._backoff = Backoff()
         self._hanging = Hanging()
         self._retry_ns = 0

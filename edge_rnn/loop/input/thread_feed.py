@@ -8,15 +8,14 @@ from collections.abc import Callable
 import numpy as np
 
 from edge_rnn.loop.backoff import Backoff, spell_delay
+from edge_rnn.loop.context import LoopContext
 from edge_rnn.loop.input.feed import read
 from edge_rnn.loop.input.hanging import Hanging
 from edge_rnn.loop.input.rhythm import Rhythm
 from edge_rnn.loop.input.ring import Item, Ring
 from edge_rnn.loop.input.sample import fill
 from edge_rnn.loop.protocols import Array, SampleError, Source, SourceUnfit
-from edge_rnn.loop.report.journal import Journal
 from edge_rnn.loop.schedule import Kind
-from edge_rnn.loop.system.clock import Clock
 
 __all__ = ["ThreadFeed"]
 
@@ -51,8 +50,7 @@ class ThreadFeed:
         width: int,
         size: int,
         stall_after_s: float | None,
-        clock: Clock,
-        journal: Journal,
+        context: LoopContext,
     ) -> None:
         live = bool(getattr(source, "live", True))
         self.kind: Kind = "arriving" if live else "stored"
@@ -60,12 +58,12 @@ class ThreadFeed:
         self._width = width
         self._source: Source | None = source
         self._make = make
-        self._clock = clock
-        self._journal = journal
+        self._clock = context.clock
+        self._journal = context.journal
         self._reopens = make is not None and (stall_after_s is not None or bool(getattr(source, "steady", False)))
         self._rhythm = Rhythm(stall_after_s)
         self._patience_ns = _nanoseconds(self._rhythm.bound_s)
-        self._heard_ns = clock.now_ns()
+        self._heard_ns = context.clock.now_ns()
         self._sample_ns: int | None = None
         self._silent_since_ns = self._heard_ns
         self._going_on = threading.Event()

@@ -9,13 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from edge_rnn.errors import FileError
+from edge_rnn.loop.context import LoopContext
 from edge_rnn.loop.persist import snapshot_file
 from edge_rnn.loop.persist.disk_thread import Clerk
 from edge_rnn.loop.persist.snapshot_file import Saved
-from edge_rnn.loop.report.counters import Counters
-from edge_rnn.loop.report.journal import Journal
 from edge_rnn.loop.report.status import as_text, write_status
-from edge_rnn.loop.system.clock import Clock
 from edge_rnn.loop.system.systemd import notify, watchdog_s
 from edge_rnn.streams.stream import Stream
 
@@ -46,9 +44,7 @@ class Chores:
     def __init__(
         self,
         stream: Stream,
-        counters: Counters,
-        clock: Clock,
-        journal: Journal,
+        context: LoopContext,
         describe: Callable[[], dict[str, Any]],
         snapshot: Path | None,
         snapshot_every_s: float,
@@ -56,13 +52,13 @@ class Chores:
         status_every_s: float,
     ) -> None:
         self._stream = stream
-        self._counters = counters
-        self._clock = clock
-        self._journal = journal
+        self._counters = context.counters
+        self._clock = context.clock
+        self._journal = context.journal
         self._describe = describe
         self._snapshot = snapshot
         self._status = status
-        self._clerk = Clerk(journal)
+        self._clerk = Clerk(context.journal)
         self._locked = contextlib.ExitStack()
         watchdog = watchdog_s()
         self._every_ns = {
