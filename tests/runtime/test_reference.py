@@ -292,7 +292,7 @@ def test_layer_without_a_reference() -> None:
 def test_every_kind_of_layer_has_a_reference() -> None:
     from edge_rnn.layers import LAYER_TYPES
 
-    assert {kind.lower() for kind in LAYER_TYPES} == set(reference._CELLS)
+    assert {kind.lower() for kind in LAYER_TYPES} == set(reference.cells.CELLS)
 
 
 def from_torch_names(cell: str, arrays: dict[str, np.ndarray], layers: int) -> Model:

@@ -1,144 +1,21 @@
-"""Every layer in plain NumPy, float64: the truth that kernels and exported graphs are compared with.
-
-One function per kind of layer, under the kind's name in lower case, written to be held against the paper that the
-layer's class in ``model.py`` cites. Slow on purpose: nothing here is clever.
-"""
+"""Steps, runs and traces of a model in float64."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike
 
-from edge_rnn.activation import parse
 from edge_rnn.arrays import plain_array
 from edge_rnn.errors import InputError, UnsupportedError
 from edge_rnn.layers import Layer
 from edge_rnn.model import Model
+from edge_rnn.reference.cells import CELLS, Array, State
 
 __all__ = ["initial_state", "layer_step", "run", "single_steps", "step", "steps", "trace", "wide"]
-
-Array = NDArray[np.float64]
-State = dict[str, Array]
-Cell = Callable[[Any, Array, State], tuple[Array, State]]
-
-_CELLS: dict[str, Cell] = {}
-
-
-def _cell(function: Cell) -> Cell:
-    """Register ``function(layer, x, state) -> (y, state)`` for the kind of layer that it is named after.
-
-    ``layer`` has the fields of the layer's class, arrays as float64 and absent ones as 0; ``x`` is ``(I,)``; ``state``
-    holds the layer's own arrays, ``h`` and ``c``, each ``(H,)``. All of it may be columns of as many steps that have
-    nothing to do with each other: ``x`` ``(I, n)``, arrays of one axis ``(H, 1)``, states ``(H, n)``.
-    """
-    _CELLS[function.__name__] = function
-    return function
-
-
-@_cell
-def elman(layer: Any, x: Array, state: State) -> tuple[Array, State]:
-    a = layer.weight_ih @ x + layer.bias_ih + layer.weight_hh @ state["h"] + layer.bias_hh
-    h = _activated(layer.activation, _clipped(a, layer.gate_clip))
-    return h, {"h": h}
-
-
-@_cell
-def lstm(layer: Any, x: Array, state: State) -> tuple[Array, State]:
-    i, f, g, o = np.split(layer.weight_ih @ x + layer.bias_ih + layer.weight_hh @ state["h"] + layer.bias_hh, 4)
-    p_i, p_f, p_o = np.split(layer.peephole, 3) if np.ndim(layer.peephole) else (0.0, 0.0, 0.0)
-    i = _activated(layer.gate_activation, _clipped(i + p_i * state["c"], layer.gate_clip))
-    f = _activated(layer.gate_activation, _clipped(f + p_f * state["c"], layer.gate_clip))
-    if layer.coupled == "input":
-        i = 1 - f
-    elif layer.coupled == "forget":
-        f = 1 - i
-    c = f * state["c"] + i * _activated(layer.cell_activation, _clipped(g, layer.gate_clip))
-    c = _clipped(c, layer.cell_clip)
-    o = _activated(layer.gate_activation, _clipped(o + p_o * c, layer.gate_clip))
-    h = o * _activated(layer.output_activation, c)
-    if np.ndim(layer.weight_hr):
-        h = _clipped(layer.weight_hr @ h, layer.projection_clip)
-    return h, {"h": h, "c": c}
-
-
-@_cell
-def gru(layer: Any, x: Array, state: State) -> tuple[Array, State]:
-    h = state["h"]
-    x_r, x_z, x_n = np.split(layer.weight_ih @ x + layer.bias_ih, 3)
-    h_r, h_z, h_n = np.split(layer.weight_hh @ h + layer.bias_hh, 3)
-    r = _activated(layer.gate_activation, _clipped(x_r + h_r, layer.gate_clip))
-    z = _activated(layer.gate_activation, _clipped(x_z + h_z, layer.gate_clip))
-    candidate = r * h_n if layer.reset_after else np.split(layer.weight_hh @ (r * h) + layer.bias_hh, 3)[2]
-    n = x_n + candidate
-    n = _activated(layer.candidate_activation, _clipped(n, layer.gate_clip))
-    h = (1 - z) * n + z * h
-    return h, {"h": h}
-
-
-@_cell
-def dense(layer: Any, x: Array, state: State) -> tuple[Array, State]:
-    a = layer.weight @ x + layer.bias
-    return _softmax(a) if layer.activation == "softmax" else _activated(layer.activation, a), state
-
-
-@_cell
-def embedding(layer: Any, x: Array, state: State) -> tuple[Array, State]:
-    place = np.clip(np.rint(np.nan_to_num(x[0])), 0, len(layer.weight) - 1).astype(int)
-    return np.where(np.isnan(x[0]), np.nan, layer.weight[place].T), state
-
-
-@_cell
-def standardize(layer: Any, x: Array, state: State) -> tuple[Array, State]:
-    return (x - layer.mean) / layer.scale, state
-
-
-@_cell
-def add(layer: Any, x: Array, state: State) -> tuple[Array, State]:
-    return x.reshape(len(layer.inputs), -1, *x.shape[1:]).sum(axis=0), state
-
-
-def _sigmoid(x: Array) -> Array:
-    """``1 / (1 + exp(-x))``; exp sees no positive number, so nothing overflows and small results stay exact."""
-    e = np.exp(-np.abs(x))
-    return np.where(x >= 0, 1.0, e) / (1.0 + e)
-
-
-def _softmax(x: Array) -> Array:
-    """``exp(x) / sum(exp(x))``; the largest exponent is 0, so nothing overflows and the sum is at least 1."""
-    e = np.exp(x - x.max(axis=0))
-    return np.asarray(e / e.sum(axis=0))
-
-
-_ACTIVATIONS: dict[str, Callable[..., Array]] = {
-    "none": lambda x: x,
-    "tanh": np.tanh,
-    "sigmoid": _sigmoid,
-    "relu": lambda x: np.maximum(x, 0.0),
-    "hard_sigmoid": lambda x, alpha, beta: np.clip(alpha * x + beta, 0.0, 1.0),
-    "leaky_relu": lambda x, alpha: np.where(x >= 0, x, alpha * x),
-    "elu": lambda x, alpha: np.where(x >= 0, x, alpha * np.expm1(np.minimum(x, 0.0))),
-    "softsign": lambda x: x / (1.0 + np.abs(x)),
-    "softplus": lambda x: np.maximum(x, 0.0) + np.log1p(np.exp(-np.abs(x))),
-    "scaled_tanh": lambda x, alpha, beta: alpha * np.tanh(beta * x),
-    "affine": lambda x, alpha, beta: alpha * x + beta,
-    "thresholded_relu": lambda x, alpha: np.where(x > alpha, x, 0.0),
-}
-
-
-def _activated(text: str, x: Array) -> Array:
-    """An activation, spelled as in :mod:`edge_rnn.activation`."""
-    activation = parse(text)
-    return _ACTIVATIONS[activation.name](x, *activation.parameters)
-
-
-def _clipped(x: Array, limit: float) -> Array:
-    """``x`` within ``limit`` either side of zero; 0 stands for no limit."""
-    return np.clip(x, -limit, limit) if limit else x
 
 
 def initial_state(model: Model) -> State:
@@ -343,9 +220,9 @@ def wide(layer: Layer, dtype: DTypeLike = np.float64) -> SimpleNamespace:
     UnsupportedError
         There is no reference for the kind of layer.
     """
-    cell = _CELLS.get(layer.kind.lower())
+    cell = CELLS.get(layer.kind.lower())
     if cell is None:
-        raise UnsupportedError(f"reference has no function for {layer.title}; expected one of {', '.join(_CELLS)}.")
+        raise UnsupportedError(f"reference has no function for {layer.title}; expected one of {', '.join(CELLS)}.")
     values = {f.name: getattr(layer, f.name) for f in fields(layer)}
     absent = {name: 0.0 for name, value in values.items() if value is None}
     arrays = {name: np.asarray(array, dtype) for name, array in (layer.arrays | layer.formats).items()}
