@@ -194,7 +194,7 @@ REFUSED: list[tuple[Any, dict[str, Any], type[EdgeRnnError], str]] = [
     (rnn(), {"standardize": ([0.0, 0.0], [1.0, 1.0])}, ModelError, r"reads 2 values, expected 3"),
     (rnn(), {"labels": ["rest"]}, ModelError, r"labels got 1 text, expected 4"),
     ("model.onnx", {}, InputError, r"'model\.onnx', expected one in \.safetensors, \.pt or \.pth"),
-    ("absent.safetensors", {}, FileError, r"absent\.safetensors cannot be read: No such file"),
+    ("absent.safetensors", {}, FileError, r"absent\.safetensors: cannot be read: No such file"),
     ([1, 2], {}, InputError, r"got list, expected an nn\.Module"),
     ({1: np.zeros((2, 2))}, {}, InputError, r"got dict, expected an nn\.Module"),
 ]

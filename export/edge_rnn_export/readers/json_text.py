@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import reprlib
-import stat
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
@@ -14,7 +12,7 @@ from numpy.typing import NDArray
 
 from edge_rnn.errors import FileError
 
-__all__ = ["MAX_COUNT", "MAX_JSON_BYTES", "array_of", "count_of", "parse_object", "read_object"]
+__all__ = ["MAX_COUNT", "MAX_JSON_BYTES", "array_of", "count_of", "parse_object"]
 
 Array = NDArray[np.float64]
 
@@ -31,30 +29,6 @@ MAX_DIMENSIONS = 4
 """Most dimensions of an array."""
 
 
-def read_object(path: Path) -> dict[str, Any]:
-    """The JSON object that a file holds.
-
-    Raises
-    ------
-    FileError
-        The file cannot be read, is too long, or is no JSON object; the message does not name the file.
-    """
-    try:
-        status = path.stat()
-        regular = stat.S_ISREG(status.st_mode)
-        data = b""
-        if regular:
-            with path.open("rb") as file:
-                data = file.read(min(status.st_size, MAX_JSON_BYTES) + 1)
-    except OSError as error:
-        raise FileError(f"it cannot be read: {error.strerror}.") from None
-    except ValueError:  # of a path with a null character
-        raise FileError("it cannot be read: there is no such path.") from None
-    if not regular:
-        raise FileError("it is a folder or a device; expected a file.")
-    return parse_object(data)
-
-
 def parse_object(data: bytes) -> dict[str, Any]:
     """The JSON object that the bytes spell: no key twice, no NaN or Infinity, no depth that needs a stack.
 
@@ -64,7 +38,7 @@ def parse_object(data: bytes) -> dict[str, Any]:
         They are too many, or spell none.
     """
     if len(data) > MAX_JSON_BYTES:
-        raise FileError(f"it is longer than {MAX_JSON_BYTES} bytes; expected the weights of a recurrent network.")
+        raise FileError(f"it has {len(data)} bytes of JSON, expected {MAX_JSON_BYTES} at most.")
     containers = data.count(b"[") + data.count(b"{")
     if containers > MAX_CONTAINERS:
         raise FileError(f"it holds {containers} lists and objects, expected {MAX_CONTAINERS} at most.")

@@ -10,10 +10,11 @@ from typing import Any
 
 from edge_rnn.errors import EdgeRnnError, FileError, InputError
 from edge_rnn.model import Model
+from edge_rnn_export.readers.file_bytes import read_bytes
 from edge_rnn_export.readers.json.aidax import Reference, read_layer_list
 from edge_rnn_export.readers.json.guitarml import read_guitarml
 from edge_rnn_export.readers.json.nam import read_nam
-from edge_rnn_export.readers.json_text import array_of, read_object
+from edge_rnn_export.readers.json_text import MAX_JSON_BYTES, array_of, parse_object
 from edge_rnn_export.readers.torch.files import MAX_NAME, MAX_PARAMETERS
 from edge_rnn_export.readers.torch.reader import from_torch
 
@@ -85,8 +86,9 @@ def read_json(
     if not isinstance(source, str | PathLike):
         raise InputError(f"from_json got {type(source).__name__}, expected the path of a JSON file.")
     path = Path(source)
+    data = read_bytes(path, MAX_JSON_BYTES)
     try:
-        document = read_object(path)
+        document = parse_object(data)
         about |= {
             "name": name or _name(document),
             "sample_rate_hz": _rate(document) if sample_rate_hz is None else sample_rate_hz,

@@ -20,7 +20,7 @@ from edge_rnn.errors import FileError, UnsupportedError
 from edge_rnn.layers import Embedding
 from edge_rnn.model import Model
 from edge_rnn_export.limits.process import Limits, Worker
-from edge_rnn_export.readers.keras.source import open_source
+from edge_rnn_export.readers.keras.source import file_source, open_file
 
 __all__ = ["compare"]
 
@@ -51,11 +51,11 @@ def compare(model: Model, path: str | PathLike[str]) -> tuple[str, str]:
     """
     if find_spec("keras") is None:
         return "", "with Keras, which is not installed"
-    if not _is_plain(open_source(path).document):
+    data = open_file(path)
+    if not _is_plain(file_source(data).document):
         return "", "with Keras: the file names classes that are not Keras's own"
     if not _is_patched(version("keras")):
         return "", f"with Keras {version('keras')}, whose reader has known holes: pip install 'keras>=3.15.1'"
-    data = Path(path).read_bytes()
     limits = Limits(SECONDS, _MEMORY + 32 * len(data), opens_files=True, written_bytes=2**20 + 32 * len(data))
     try:
         with _backend(), Worker("edge_rnn_export.readers.keras.job", "Keras", limits) as worker:

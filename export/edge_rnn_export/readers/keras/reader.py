@@ -10,7 +10,7 @@ from edge_rnn.errors import EdgeRnnError
 from edge_rnn.model import Model
 from edge_rnn_export.readers.keras.layers import read_layers
 from edge_rnn_export.readers.keras.reading import Reading
-from edge_rnn_export.readers.keras.source import open_source
+from edge_rnn_export.readers.keras.source import file_source, model_source, open_file
 
 __all__ = ["from_keras"]
 
@@ -62,9 +62,10 @@ def from_keras(
     ModelError
         A weight does not fit float32, or labels and names do not fit the network.
     """
-    where = str(source) if isinstance(source, str | PathLike) else "from_keras"
+    is_file = isinstance(source, str | PathLike)
+    given = open_file(source) if is_file else source
     try:
-        opened = open_source(source)
+        opened = file_source(given) if is_file else model_source(given)
         reading = Reading(opened, unpadded=unpadded)
         config = opened.document.get("config")
         own = config.get("name") if isinstance(config, dict) else None
@@ -78,4 +79,4 @@ def from_keras(
             **about,
         )
     except EdgeRnnError as error:
-        raise type(error)(f"{where}: {error}") from None
+        raise type(error)(f"{source if is_file else 'from_keras'}: {error}") from None

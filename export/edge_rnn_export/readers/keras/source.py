@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import re
 import reprlib
-import stat
 import sys
 import zipfile
 import zlib
@@ -20,17 +19,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_rnn.errors import EdgeRnnError, FileError, InputError, UnsupportedError
+from edge_rnn_export.readers.file_bytes import read_bytes
 from edge_rnn_export.readers.json_text import MAX_JSON_BYTES, parse_object
 from edge_rnn_export.readers.keras.graph import Node
 from edge_rnn_export.readers.keras.hdf5 import Hdf5
 
-__all__ = ["Source", "open_source"]
+__all__ = ["Source", "file_source", "model_source", "open_file"]
 
 Array = NDArray[Any]
 Fetch = Callable[[Node, Sequence[str]], Sequence[Array]]
-
-MAX_FILE_BYTES = 2**30
-"""Largest file that is read."""
 
 MAX_MEMBERS = 1024
 """Most files in a ``.keras`` archive: three, and the assets of layers that have some."""
@@ -59,49 +56,49 @@ class Source:
     arrays: Fetch
 
 
-def open_source(source: Any) -> Source:
-    """Open a file, or take a live model; what kind it is, its contents tell.
+def open_file(path: str | PathLike[str]) -> bytes:
+    """Bytes of a file, for :func:`file_source`.
 
     Raises
     ------
     FileError
-        The file cannot be read, is damaged, or is of another kind; the message does not name the file.
-    UnsupportedError
-        It holds weights alone, or the model has no configuration; or h5py is not installed.
-    InputError
-        It is neither a path nor a model.
+        It cannot be read, is a folder, or is longer than 1 GiB.
     """
-    if isinstance(source, str | PathLike):
-        data = _read(Path(source))
-        if data.startswith(_ZIP):
-            return _of_archive(data)
-        if data.startswith(_HDF5):
-            return _of_hdf5(data)
-        raise FileError("it is neither a .keras archive nor an HDF5 file.")
+    tensorflow = "a folder with saved_model.pb is TensorFlow's own format: load it there, and save it as .keras"
+    return read_bytes(Path(path), expected=f"a file ({tensorflow})")
+
+
+def file_source(data: bytes) -> Source:
+    """What a file holds; of what kind it is, its contents tell.
+
+    Raises
+    ------
+    FileError
+        The file is damaged, or is of another kind; the message does not name the file.
+    UnsupportedError
+        It holds weights alone; or h5py is not installed.
+    """
+    if data.startswith(_ZIP):
+        return _of_archive(data)
+    if data.startswith(_HDF5):
+        return _of_hdf5(data)
+    raise FileError("it is neither a .keras archive nor an HDF5 file.")
+
+
+def model_source(model: Any) -> Source:
+    """A live model.
+
+    Raises
+    ------
+    UnsupportedError
+        It has no configuration.
+    InputError
+        It is no model.
+    """
     keras = sys.modules.get("keras")  # without it nobody can hold a model
-    if keras is not None and isinstance(source, keras.Model):
-        return _of_model(source, str(keras.__version__))
-    raise InputError(f"it got {type(source).__name__}, expected a Keras model, or the path of a .keras or .h5 file.")
-
-
-def _read(path: Path) -> bytes:
-    try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise FileError(
-                "it is a folder or a device; expected a file. (A folder with saved_model.pb is TensorFlow's own "
-                "format: load it there, and save it as .keras.)"
-            )
-        if status.st_size > MAX_FILE_BYTES:
-            raise FileError(f"it has {status.st_size} bytes, expected {MAX_FILE_BYTES} at most.")
-        with path.open("rb") as file:
-            return file.read(status.st_size)  # not the bound: so much is set aside beforehand
-    except OSError as error:
-        raise FileError(f"it cannot be read: {error.strerror}.") from None
-    except ValueError as error:  # of a path with a null character
-        if isinstance(error, FileError):
-            raise
-        raise FileError("it cannot be read: there is no such path.") from None
+    if keras is None or not isinstance(model, keras.Model):
+        raise InputError(f"it got {type(model).__name__}, expected a Keras model, or the path of a .keras or .h5 file.")
+    return _of_model(model, str(keras.__version__))
 
 
 def _of_archive(data: bytes) -> Source:

@@ -10,7 +10,8 @@ from google.protobuf.message import EncodeError  # type: ignore[import-untyped]
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto
 
 from edge_rnn.errors import FileError
-from edge_rnn_export.readers.onnx.file import embed, file_budget, open_model, read_file
+from edge_rnn_export.readers.file_bytes import read_bytes
+from edge_rnn_export.readers.onnx.file import embed, file_budget, open_model
 
 __all__ = ["cut_out", "whole_file"]
 
@@ -64,7 +65,7 @@ def whole_file(path: str | PathLike[str]) -> bytes:
     FileError
         The file, or what belongs to it, cannot be read or is damaged.
     """
-    data = read_file(Path(path))
+    data = read_bytes(Path(path))
     if data[4:8] == b"ORTM":
         return data
     model, folder = open_model(path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import stat
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,9 @@ from onnx import ModelProto, TensorProto
 from edge_rnn.errors import FileError, InputError, UnsupportedError
 from edge_rnn.storage.budget import Budget
 from edge_rnn.storage.model_file import MAX_FILE_BYTES
+from edge_rnn_export.readers.file_bytes import read_bytes, size_of
 
-__all__ = ["array_of", "embed", "external_bytes", "file_budget", "open_model", "read_file"]
+__all__ = ["array_of", "embed", "external_bytes", "file_budget", "open_model"]
 
 Array = NDArray[Any]
 
@@ -63,7 +63,7 @@ def open_model(source: Any) -> tuple[ModelProto, Path | None]:
         model, title = source, "from_onnx got a ModelProto that"
     elif isinstance(source, str | PathLike):
         path = Path(source)
-        model, title, folder = _parsed(read_file(path), str(path)), str(path), path.parent
+        model, title, folder = _parsed(read_bytes(path), str(path)), str(path), path.parent
     elif isinstance(source, bytes | bytearray | memoryview):
         model, title = _parsed(bytes(source), "from_onnx got bytes that"), "from_onnx got bytes that"
     else:
@@ -163,11 +163,11 @@ def _external(tensor: TensorProto, folder: Path | None, count: int, budget: Budg
     if length != count:
         raise FileError(f"from_onnx: tensor {tensor.name!r} has {length} bytes in {location!r}, expected {count}.")
     # Only what is there is paid for: several tensors may claim the same bytes.
-    size = _size(place)
+    size = size_of(place)
     if int(numbers["offset"] or 0) + count > size:
         raise FileError(f"from_onnx: {location} has {size} bytes, too few for tensor {tensor.name!r}.")
     budget.take(f"tensor {tensor.name!r}", count)
-    return _read(place, int(numbers["offset"] or 0), count)
+    return read_bytes(place, offset=int(numbers["offset"] or 0), count=count)
 
 
 def external_bytes(model: ModelProto, folder: Path | None) -> int:
@@ -178,7 +178,7 @@ def external_bytes(model: ModelProto, folder: Path | None) -> int:
     for tensor in model.graph.initializer:
         names |= {entry.value for entry in tensor.external_data if entry.key == "location"}
     beside = [folder / name for name in names if name and "\0" not in name and Path(name).name == name]
-    return min(sum(_size(path) for path in beside if path.is_file()), MAX_FILE_BYTES)
+    return min(sum(size_of(path) for path in beside if path.is_file()), MAX_FILE_BYTES)
 
 
 def embed(tensor: TensorProto, folder: Path | None, budget: Budget) -> None:
@@ -197,38 +197,3 @@ def embed(tensor: TensorProto, folder: Path | None, budget: Budget) -> None:
     tensor.raw_data = _external(tensor, folder, count, budget)
     tensor.data_location = TensorProto.DEFAULT
     del tensor.external_data[:]
-
-
-def read_file(path: Path) -> bytes:
-    """All bytes of a file, 1 GiB at most.
-
-    Raises
-    ------
-    FileError
-        It cannot be read, is no file, or is longer.
-    """
-    return _read(path, 0, None)
-
-
-def _size(path: Path) -> int:
-    try:
-        found = path.stat()
-    except OSError as error:
-        raise FileError(f"{path}: cannot be read: {error.strerror}.") from None
-    except ValueError:  # a null character
-        raise FileError(f"from_onnx got the path {str(path)!r}, which no file can have.") from None
-    if not stat.S_ISREG(found.st_mode):
-        raise FileError(f"{path} is a folder or a device; expected a file.")
-    if found.st_size > MAX_FILE_BYTES:
-        raise FileError(f"{path} is longer than {MAX_FILE_BYTES} bytes; expected the weights of a recurrent network.")
-    return found.st_size
-
-
-def _read(path: Path, offset: int, count: int | None) -> bytes:
-    size = _size(path)
-    try:
-        with path.open("rb") as file:
-            file.seek(offset)
-            return file.read(size if count is None else count)
-    except OSError as error:
-        raise FileError(f"{path}: cannot be read: {error.strerror}.") from None

@@ -10,7 +10,6 @@ References
 from __future__ import annotations
 
 import importlib
-import stat
 import struct
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from edge_rnn.errors import EdgeRnnError, FileError, UnsupportedError
-from edge_rnn.storage.model_file import MAX_FILE_BYTES
+from edge_rnn_export.readers.file_bytes import read_bytes
 from edge_rnn_export.readers.tflite.graph import Graph, Operator, Tensor
 
 __all__ = ["open_graph"]
@@ -56,7 +55,7 @@ def open_graph(path: Path) -> Graph:
     UnsupportedError
         The package ``tflite`` is not installed.
     """
-    data = _read(path)
+    data = read_bytes(path, expected="a .tflite file")
     if data[4:8] != b"TFL3":
         raise FileError(f"{path} is not a .tflite file: bytes 4 to 8 are {data[4:8]!r}, expected b'TFL3'.")
     try:
@@ -69,21 +68,6 @@ def open_graph(path: Path) -> Graph:
         raise type(error)(f"{path} {error}") from None
     except (struct.error, IndexError, ValueError, TypeError, OverflowError, AttributeError, AssertionError):
         raise FileError(f"{path} is not a whole .tflite file: an offset or a length in it leads outside.") from None
-
-
-def _read(path: Path) -> bytes:
-    try:
-        found = path.stat()
-        if not stat.S_ISREG(found.st_mode):
-            raise FileError(f"{path} is a folder or a device; expected a .tflite file.")
-        if found.st_size > MAX_FILE_BYTES:
-            raise FileError(f"{path} has {found.st_size} bytes, expected {MAX_FILE_BYTES} at most.")
-        with path.open("rb") as file:
-            return file.read(found.st_size)
-    except (OSError, ValueError) as error:
-        if isinstance(error, FileError):
-            raise
-        raise FileError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}.") from None
 
 
 def _graph(schema: Any, data: bytes) -> Graph:

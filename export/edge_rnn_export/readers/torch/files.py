@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import stat
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from edge_rnn.errors import FileError, UnsupportedError
 from edge_rnn.storage.model_file import MAX_FILE_BYTES
 from edge_rnn_export.limits.process import Limits, Worker
+from edge_rnn_export.readers.file_bytes import read_bytes
 
 __all__ = ["MAX_NAME", "MAX_PARAMETERS", "as_array", "read_pickle", "read_safetensors"]
 
@@ -50,7 +50,7 @@ def read_safetensors(path: Path) -> dict[str, Array]:
     """
     from safetensors import SafetensorError, deserialize
 
-    data = _read(path)
+    data = read_bytes(path)
     try:
         tensors = deserialize(data)  # type: ignore[no-untyped-call]
     except SafetensorError as error:
@@ -79,7 +79,7 @@ def read_pickle(path: Path) -> dict[str, Array]:
             f"{path} can only be read by PyTorch, which is not installed: pip install torch, or save the state_dict "
             f"where PyTorch is with safetensors.torch.save_file and read that file."
         )
-    data = _read(path)
+    data = read_bytes(path)
     limits = Limits(SECONDS + len(data) / _BYTES_PER_SECOND, _MEMORY + 8 * len(data))
     with Worker("edge_rnn_export.readers.torch.job", f"{path}: PyTorch", limits) as worker:
         about, arrays = worker.call("load", {"data": np.frombuffer(data, np.uint8)}, path=str(path))
@@ -123,20 +123,6 @@ def _named(path: Path, arrays: dict[str, Array]) -> dict[str, Array]:
             f"{MAX_NAME} at most."
         )
     return arrays
-
-
-def _read(path: Path) -> bytes:
-    try:
-        found = path.stat()
-        if not stat.S_ISREG(found.st_mode):
-            raise FileError(f"{path} is a folder or a device; expected a file.")
-        with path.open("rb") as file:
-            data = file.read(min(found.st_size, MAX_FILE_BYTES) + 1)  # so much is set aside beforehand
-    except OSError as error:
-        raise FileError(f"{path} cannot be read: {error.strerror}.") from None
-    if len(data) > MAX_FILE_BYTES:
-        raise FileError(f"{path} is longer than {MAX_FILE_BYTES} bytes; expected the weights of a recurrent network.")
-    return data
 
 
 def _decode(path: Path, name: str, tensor: Mapping[str, Any]) -> Array:

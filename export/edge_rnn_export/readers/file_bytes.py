@@ -1,0 +1,55 @@
+"""Bytes of a file from elsewhere: a regular one, and no more of them than a network takes."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+from edge_rnn.errors import FileError, file_access
+from edge_rnn.storage.model_file import MAX_FILE_BYTES
+
+__all__ = ["read_bytes", "size_of"]
+
+
+def read_bytes(
+    path: Path, most: int = MAX_FILE_BYTES, expected: str = "a file", *, offset: int = 0, count: int | None = None
+) -> bytes:
+    """Read a file, or ``count`` bytes of it.
+
+    Parameters
+    ----------
+    path
+        The file.
+    most
+        Length of the longest file that is taken.
+    expected
+        What is wanted in the place of a folder or a device, for the message.
+    offset, count
+        First byte, and how many; by default all.
+
+    Raises
+    ------
+    FileError
+        It cannot be read, is no regular file, or is longer.
+    """
+    size = size_of(path, most, expected)
+    with file_access(path), path.open("rb") as file:
+        file.seek(offset)
+        return file.read(size if count is None else count)  # not the bound: so much is set aside beforehand
+
+
+def size_of(path: Path, most: int = MAX_FILE_BYTES, expected: str = "a file") -> int:
+    """Length of a file in bytes.
+
+    Raises
+    ------
+    FileError
+        See :func:`read_bytes`.
+    """
+    with file_access(path):
+        found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise FileError(f"{path}: is a folder or a device; expected {expected}.")
+    if found.st_size > most:
+        raise FileError(f"{path}: has {found.st_size} bytes, expected {most} at most.")
+    return found.st_size
