@@ -17,8 +17,9 @@ ROWS = {
     "edge_rnn": [
         {"__main__"},
         {"cli"},
-        {"analysis", "bench", "live"},
+        {"bench"},
         {"__init__"},
+        {"analysis", "live"},
         {"boards", "loop"},
         {"quantization"},
         {"backend", "recordings", "sampling", "timing"},
@@ -28,7 +29,7 @@ ROWS = {
         {"kernels", "layers"},
         {"activation", "arrays", "atomic", "formats", "own_files", "plugins", "shipped"},
         {"errors", "spelling"},
-        {"printable"},
+        {"lazy", "printable"},
     ],
     "edge_rnn_export": [
         {"cli", "demo"},

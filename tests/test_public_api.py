@@ -2,59 +2,29 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import os
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 import edge_rnn
-import edge_rnn_export
 
 ROOT = Path(__file__).parents[1]
-ERRORS = {"CompileError", "EdgeRnnError", "FileError", "InputError", "ModelError", "StateError", "UnsupportedError"}
 LAYERS = {"Add", "Dense", "Elman", "Embedding", "GRU", "LSTM", "Standardize"}
-FUNCTIONS = {"beam_search", "data_path", "dequantize", "generate", "load", "quantize", "save", "shrink", "step"}
-RUNNING = {"Model", "SensorLoop", "Stream", "StreamBank", "WindowedStream"}
-PUBLIC = ERRORS | LAYERS | FUNCTIONS | RUNNING | {"SampleWarning", "__version__"}
-HEAVY = ("numba", "llvmlite", "onnx", "onnxruntime", "scipy", "torch")
+FUNCTIONS = {"data_path", "load", "quantize", "save", "step"}
+PUBLIC = LAYERS | FUNCTIONS | {"EdgeRnnError", "Model", "Stream", "StreamBank"}
+PACKAGES = {"analysis", "backend", "boards", "errors", "formats", "frontend", "layers", "live", "loop", "quantization",
+            "recordings", "reference", "sampling", "storage", "streams", "timing"}  # fmt: skip
+LAZY = ["edge_rnn", "edge_rnn.quantization", "edge_rnn.storage", "edge_rnn.streams", "edge_rnn_export"]
+HEAVY = ("numba", "llvmlite", "numpy", "onnx", "onnxruntime", "rich", "scipy", "torch")
 
 
-def test_public_names_are_these() -> None:
-    assert set(edge_rnn.__all__) == PUBLIC
-    assert len(edge_rnn.__all__) == len(PUBLIC)
-    assert set(dir(edge_rnn)) >= PUBLIC
-
-
-@pytest.mark.parametrize(
-    ("package", "name"),
-    [(package, name) for package in ("edge_rnn", "edge_rnn_export") for name in sys.modules[package].__all__],
-)
-def test_public_name_has_a_docstring(package: str, name: str) -> None:
-    value = getattr(sys.modules[package], name)
-    if name == "__version__":
-        assert isinstance(value, str)
-    else:
-        assert inspect.getdoc(value)
-
-
-@pytest.mark.parametrize("package", ["edge_rnn", "edge_rnn_export"])
-def test_functions_are_not_hidden_by_modules_of_the_same_name(package: str) -> None:
-    folder = Path(str({"edge_rnn": edge_rnn, "edge_rnn_export": edge_rnn_export}[package].__file__)).parent
-    modules = {path.stem for path in folder.iterdir() if path.suffix == ".py" or path.is_dir()}
-    assert not modules & set(sys.modules[package].__all__)
-
-
-def test_unknown_name_is_an_attribute_error() -> None:
-    with pytest.raises(AttributeError, match="no_such_name"):
-        edge_rnn.no_such_name  # noqa: B018
-
-
-@pytest.mark.parametrize("package", ["edge_rnn", "edge_rnn_export"])
-def test_import_loads_nothing_heavy(package: str) -> None:
-    code = f"import sys, {package}; print([name for name in {HEAVY!r} if name in sys.modules])"
+def _in_a_new_process(code: str) -> str:
     path = os.pathsep.join([str(ROOT), str(ROOT / "export")])
     result = subprocess.run(
         [sys.executable, "-W", "error", "-c", code],
@@ -63,4 +33,59 @@ def test_import_loads_nothing_heavy(package: str) -> None:
         text=True,
         check=False,
     )
-    assert (result.returncode, result.stdout.strip()) == (0, "[]"), result.stderr
+    assert result.returncode == 0, result.stderr
+    return result.stdout.strip()
+
+
+def test_public_names_are_these() -> None:
+    assert set(edge_rnn.__all__) == PUBLIC
+    assert len(edge_rnn.__all__) == len(PUBLIC) <= 16
+    assert set(dir(edge_rnn)) >= PUBLIC | PACKAGES | {"__version__"}
+
+
+@pytest.mark.parametrize("package", LAZY)
+def test_lists_of_a_lazy_package_agree(package: str) -> None:
+    """What type checkers see, what ``import *`` takes and what is loaded at first use."""
+    module = import_module(package)
+    tree = ast.parse(Path(str(module.__file__)).read_text(encoding="utf-8"))
+    (block,) = [node for node in tree.body if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"]
+    imports = [node for node in block.body if isinstance(node, ast.ImportFrom)]
+    modules = {alias.name for node in imports if node.module == package for alias in node.names}
+    source = {alias.name: str(node.module) for node in imports if node.module != package for alias in node.names}
+    assert source.keys() == set(module.__all__)
+    assert modules == (PACKAGES if package == "edge_rnn" else set())
+    for name, home in source.items():
+        assert getattr(module, name) is getattr(import_module(home), name)
+    assert set(dir(module)) >= source.keys() | modules
+
+
+@pytest.mark.parametrize(
+    ("package", "name"),
+    [(package, name) for package in LAZY for name in import_module(package).__all__],
+)
+def test_public_name_has_a_docstring(package: str, name: str) -> None:
+    assert inspect.getdoc(getattr(sys.modules[package], name))
+
+
+@pytest.mark.parametrize("package", LAZY)
+def test_functions_are_not_hidden_by_modules_of_the_same_name(package: str) -> None:
+    folder = Path(str(sys.modules[package].__file__)).parent
+    modules = {path.stem for path in folder.iterdir() if path.suffix == ".py" or path.is_dir()}
+    assert not modules & set(sys.modules[package].__all__)
+
+
+@pytest.mark.parametrize("package", LAZY)
+def test_unknown_name_is_an_attribute_error(package: str) -> None:
+    with pytest.raises(AttributeError, match=f"module '{package}' has no attribute 'no_such_name'"):
+        sys.modules[package].no_such_name  # noqa: B018
+
+
+@pytest.mark.parametrize("package", ["edge_rnn", "edge_rnn_export"])
+def test_import_loads_nothing_heavy(package: str) -> None:
+    code = f"import sys, {package}; print([name for name in {HEAVY!r} if name in sys.modules])"
+    assert _in_a_new_process(code) == "[]"
+
+
+@pytest.mark.parametrize("name", sorted(PACKAGES))
+def test_package_is_an_attribute_as_soon_as_edge_rnn_is_imported(name: str) -> None:
+    assert _in_a_new_process(f"import edge_rnn; print(edge_rnn.{name}.__name__)") == f"edge_rnn.{name}"

@@ -15,7 +15,7 @@ import numpy as np
 
 import edge_rnn
 from edge_rnn.backend import Detector, Hysteresis
-from edge_rnn.loop import sources
+from edge_rnn.loop import SensorLoop, sources
 
 FIELDS = ("cpu", "memory", "load")
 APART = np.array([40.0, 10.0, 1.0])  # that the quick mean of each is from the slow one when it is unusual
@@ -54,7 +54,7 @@ def main() -> None:
     stream = edge_rnn.Stream(model)
     if not args.model:  # the means begin with the first sample, unless a snapshot knows better
         stream.set_state({"elman1.h": np.tile(source.read(), 2)})
-    loop = edge_rnn.SensorLoop(stream, source, sink, rate_hz, snapshot=args.snapshot)
+    loop = SensorLoop(stream, source, sink, rate_hz, snapshot=args.snapshot)
     print(f"{loop.run().steps} steps")  # SIGTERM and Ctrl-C end it, and it saves its state
 
 

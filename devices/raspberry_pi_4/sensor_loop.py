@@ -13,7 +13,7 @@ import argparse
 
 import edge_rnn
 from edge_rnn.backend import Detector, Hysteresis
-from edge_rnn.loop import sources
+from edge_rnn.loop import SensorLoop, sources
 
 HOT_C, COOL_C = 80, 75
 AHEAD_S = 60
@@ -46,7 +46,7 @@ def main() -> None:
     stream.set_state(
         {"elman1.h": [*source.read(), 0.0]}
     )  # the level begins with the first sample, unless a snapshot tells it
-    loop = edge_rnn.SensorLoop(stream, source, sink, rate_hz, snapshot=args.snapshot)
+    loop = SensorLoop(stream, source, sink, rate_hz, snapshot=args.snapshot)
     print(f"{loop.run().steps} steps")  # SIGTERM and Ctrl-C end it, and it saves its state
 
 

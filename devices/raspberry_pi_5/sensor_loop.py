@@ -18,7 +18,7 @@ import numpy as np
 import edge_rnn
 from edge_rnn.backend import Detector, Hysteresis
 from edge_rnn.frontend import Chain, Features, LogMel, Resample
-from edge_rnn.loop import sources
+from edge_rnn.loop import SensorLoop, sources
 
 RATE_HZ, HOP = 16000, 160
 BANDS = 40
@@ -62,7 +62,7 @@ def main() -> None:
         on_entered=lambda event: print(f"{event.t_s:.2f} s  {event.label}", flush=True),
         on_left=lambda event: print(f"{event.t_s:.2f} s  {event.label} is over", flush=True),
     )
-    edge_rnn.SensorLoop(edge_rnn.Stream(model), source, sink, snapshot=args.snapshot).run()  # SIGTERM ends it
+    SensorLoop(edge_rnn.Stream(model), source, sink, snapshot=args.snapshot).run()  # SIGTERM ends it
 
 
 if __name__ == "__main__":

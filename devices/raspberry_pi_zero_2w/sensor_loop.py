@@ -18,7 +18,7 @@ import numpy as np
 
 import edge_rnn
 from edge_rnn.backend import Detector, Hysteresis, Smooth
-from edge_rnn.loop import Timed, sources
+from edge_rnn.loop import SensorLoop, Timed, sources
 
 BUS = 1
 GRAVITY_SHARE = 0.03  # of each sample in the mean that is taken for gravity: some 3 s at 10 Hz
@@ -66,7 +66,7 @@ def main() -> None:
     )
     source = recording() if played else WithoutGravity()
     rate_hz = args.rate or model.sample_rate_hz
-    loop = edge_rnn.SensorLoop(edge_rnn.Stream(model), source, sink, rate_hz, snapshot=args.snapshot)
+    loop = SensorLoop(edge_rnn.Stream(model), source, sink, rate_hz, snapshot=args.snapshot)
     print(f"{loop.run().steps} steps", file=sys.stderr)  # SIGTERM and Ctrl-C end it, and it saves its state
 
 

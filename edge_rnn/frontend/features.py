@@ -11,7 +11,7 @@ __all__ = ["Features"]
 
 
 class Features:
-    """What a front end makes of another source's samples, for whoever reads sources: ``edge_rnn.SensorLoop``.
+    """What a front end makes of another source's samples, for whoever reads sources: ``edge_rnn.loop.SensorLoop``.
 
     It reads samples until a feature vector is complete. That has the time of the sample that completed it, if samples
     have times. The front end works where the source is read: in the loop's reading thread if the source waits. What it

@@ -1,6 +1,6 @@
 """A network at work in a loop that runs for months: the loop, and what it reads from and writes to.
 
-The loop is :class:`edge_rnn.SensorLoop`. :mod:`edge_rnn.loop.sources` and :mod:`edge_rnn.loop.sinks` hold what is
+The loop is :class:`edge_rnn.loop.SensorLoop`. :mod:`edge_rnn.loop.sources` and :mod:`edge_rnn.loop.sinks` hold what is
 ready-made; :class:`Source` and :class:`Sink` say how to write another one.
 """
 

@@ -88,8 +88,9 @@ class SensorLoop:
         The machine's, or a test's.
     on_mismatch
         What becomes of a source whose rate is more than 5 % off the model's or whose units are others: ``"warn"`` a
-        :class:`~edge_rnn.SampleWarning`, ``"raise"`` an InputError. The rate is ``rate_hz``, the source's own, or that
-        of its first samples' times. Samples far outside of the model's ``Standardize``, for long, are a warning.
+        :class:`~edge_rnn.errors.SampleWarning`, ``"raise"`` an InputError. The rate is ``rate_hz``, the source's own,
+        or that of its first samples' times. Samples far outside of the model's ``Standardize``, for long, are a
+        warning.
     any_rate
         Take another rate as it is.
     resample
@@ -113,12 +114,12 @@ class SensorLoop:
     Examples
     --------
     >>> import numpy as np, edge_rnn
-    >>> from edge_rnn.loop import sinks, sources
+    >>> from edge_rnn.loop import SensorLoop, sinks, sources
     >>> stream = edge_rnn.Stream(edge_rnn.Model([edge_rnn.Elman([[1.0]], [[0.5]])]))
     >>> recording = iter(np.ones((3, 1), np.float32))
     >>> outputs = []
     >>> sink = sinks.Call(lambda y, t_s: outputs.append(y.copy()))
-    >>> loop = edge_rnn.SensorLoop(stream, sources.Call(lambda: next(recording, None), live=False), sink)
+    >>> loop = SensorLoop(stream, sources.Call(lambda: next(recording, None), live=False), sink)
     >>> loop.run().steps
     3
     """

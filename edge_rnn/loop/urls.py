@@ -46,7 +46,7 @@ _Kinds = Mapping[str, Callable[[str], Any]]
 
 
 def open_source(url: str, model: Model) -> Source | Callable[[], Source]:
-    """What :class:`edge_rnn.SensorLoop` takes as its source, for one of ``SOURCES``.
+    """What :class:`edge_rnn.loop.SensorLoop` takes as its source, for one of ``SOURCES``.
 
     Raises
     ------

@@ -1,1 +1,20 @@
 """Streams: a model's plan and memory, and its steps for one stream, a window or many streams."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edge_rnn.lazy import attach
+
+if TYPE_CHECKING:
+    from edge_rnn.streams.stream import Stream
+    from edge_rnn.streams.stream_bank import StreamBank
+    from edge_rnn.streams.windowed_stream import WindowedStream
+
+__all__ = ["Stream", "StreamBank", "WindowedStream"]
+
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = attach(
+        __name__,
+        {"stream": ("Stream",), "stream_bank": ("StreamBank",), "windowed_stream": ("WindowedStream",)},
+    )

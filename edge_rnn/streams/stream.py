@@ -233,7 +233,7 @@ class Stream:
     def classify(self, window: ArrayLike) -> Array:
         """The answer after a window of samples: the output of the last step of a run from the start.
 
-        :class:`~edge_rnn.WindowedStream` gives it for windows that overlap.
+        :class:`~edge_rnn.streams.WindowedStream` gives it for windows that overlap.
 
         Parameters
         ----------

@@ -50,7 +50,8 @@ class WindowedStream:
     Examples
     --------
     >>> import numpy as np
-    >>> from edge_rnn import Elman, Model, WindowedStream
+    >>> from edge_rnn import Elman, Model
+    >>> from edge_rnn.streams import WindowedStream
     >>> stream = WindowedStream(Model([Elman([[1.0]], [[0.5]])]), window=4, hop=2)
     >>> [stream.step(np.ones(1, np.float32)) is not None for _ in range(8)]
     [False, False, False, True, False, True, False, True]

@@ -6,8 +6,9 @@ need them.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from edge_rnn.lazy import attach
 
 if TYPE_CHECKING:
     from edge_rnn_export.building.builder import Built, build
@@ -37,30 +38,20 @@ __all__ = [
     "verify",
 ]
 
-# A module with the name of a function would take its place as soon as it is loaded.
-_MODULE_OF = {
-    "Built": "building.builder",
-    "OrtStream": "runtime.ort_stream",
-    "Report": "verification.report",
-    "build": "building.builder",
-    "from_json": "readers.json.reader",
-    "from_keras": "readers.keras.reader",
-    "from_onnx": "readers.onnx.reader",
-    "from_tflite": "readers.tflite.reader",
-    "from_torch": "readers.torch.reader",
-    "to_onnx": "exporting.onnx_file",
-    "to_ort": "exporting.ort_file",
-    "verify": "verification.check",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULE_OF:
-        raise AttributeError(f"module 'edge_rnn_export' has no attribute {name!r}")
-    value = getattr(import_module(f"edge_rnn_export.{_MODULE_OF[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = attach(
+        __name__,
+        {
+            "building.builder": ("Built", "build"),
+            "exporting.onnx_file": ("to_onnx",),
+            "exporting.ort_file": ("to_ort",),
+            "readers.json.reader": ("from_json",),
+            "readers.keras.reader": ("from_keras",),
+            "readers.onnx.reader": ("from_onnx",),
+            "readers.tflite.reader": ("from_tflite",),
+            "readers.torch.reader": ("from_torch",),
+            "runtime.ort_stream": ("OrtStream",),
+            "verification.check": ("verify",),
+            "verification.report": ("Report",),
+        },
+    )

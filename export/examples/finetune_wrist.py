@@ -40,9 +40,9 @@ from streams import Network, fit
 from torch.func import functional_call
 from train_wrist import CHUNK, FOLDS, HIDDEN, INPUT_NAMES, LABELS, SEED, Recordings, fetch, joined, streams, train
 
-from edge_rnn import EdgeRnnError, Model, Stream, data_path, dequantize, load, quantize, save
+from edge_rnn import EdgeRnnError, Model, Stream, data_path, load, quantize, save
 from edge_rnn.formats import PANEL, Matrix, Sparse
-from edge_rnn.quantization import rounding
+from edge_rnn.quantization import dequantize, rounding
 from edge_rnn.quantization.apply import matrices
 from edge_rnn_export import from_torch
 

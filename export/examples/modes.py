@@ -13,8 +13,9 @@ import sys
 
 import numpy as np
 
-from edge_rnn import Dense, Elman, Model, Stream, WindowedStream, beam_search, data_path, generate, load
-from edge_rnn.sampling import decode, encode, rollout
+from edge_rnn import Dense, Elman, Model, Stream, data_path, load
+from edge_rnn.sampling import beam_search, decode, encode, generate, rollout
+from edge_rnn.streams import WindowedStream
 
 __all__ = ["decoder", "encoder", "main", "many_to_many", "many_to_one", "one_to_many", "oscillator", "reversed_by"]
 

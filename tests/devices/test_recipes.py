@@ -268,7 +268,7 @@ def test_temperature_is_forecast_by_holts_method() -> None:
 def test_temperature_that_is_not_told() -> None:
     try:
         sources.Machine(["temperature"], 1)
-    except edge_rnn.UnsupportedError:
+    except edge_rnn.errors.UnsupportedError:
         process = start("raspberry_pi_4")
         out, err = process.communicate(timeout=300)
         assert (process.returncode, out) == (1, "")

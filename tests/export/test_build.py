@@ -22,9 +22,10 @@ import pytest
 
 import edge_rnn
 import needs
-from edge_rnn import CompileError, FileError, InputError, Model, Stream, cli, reference
+from edge_rnn import Model, Stream, cli, reference
 from edge_rnn import boards as device
 from edge_rnn.boards import Device
+from edge_rnn.errors import CompileError, FileError, InputError
 from edge_rnn.kernels.entry import object_cache
 from edge_rnn.kernels.standalone.c_library import FUNCTIONS, compile_library
 from edge_rnn_export import build

@@ -13,9 +13,9 @@ import numpy as np
 import onnx
 import pytest
 
-from edge_rnn import GRU, LSTM, Dense, Embedding, Model, Stream, data_path, generate, load, reference
+from edge_rnn import GRU, LSTM, Dense, Embedding, Model, Stream, data_path, load, reference
 from edge_rnn.errors import InputError, UnsupportedError
-from edge_rnn.sampling import decode
+from edge_rnn.sampling import decode, generate
 from edge_rnn_export import OrtStream, from_onnx, to_onnx, to_ort, verify
 from edge_rnn_export.readers.by_file_name import import_file
 from edge_rnn_export.runtime.session import session

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_rnn import InputError, Model, Stream
+from edge_rnn import Model, Stream
+from edge_rnn.errors import InputError
 from edge_rnn_export import OrtStream, to_ort
 
 

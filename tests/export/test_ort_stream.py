@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge_rnn import InputError, Model, Stream
-from edge_rnn.errors import FileError
+from edge_rnn import Model, Stream
+from edge_rnn.errors import FileError, InputError
 from edge_rnn_export import OrtStream, to_onnx
 from edge_rnn_export.runtime.ort_stream import SAMPLE_CODE
 from edge_rnn_export.writers.onnx import graph as onnx_writer

@@ -15,10 +15,11 @@ import pytest
 from onnx.numpy_helper import from_array, to_array
 from onnx.reference import ReferenceEvaluator
 
-from edge_rnn import Model, dequantize, quantize, reference
+from edge_rnn import Model, quantize, reference
 from edge_rnn.errors import InputError, ModelError
 from edge_rnn.formats import Float16, Int4, Int8
 from edge_rnn.layers import GRU, INPUT, LSTM, Add, Dense, Elman, Embedding, Standardize
+from edge_rnn.quantization import dequantize
 from edge_rnn_export import OrtStream, to_onnx, to_ort, verify
 from edge_rnn_export.exporting import onnx_file
 from edge_rnn_export.runtime.session import session

@@ -100,7 +100,7 @@ def formatted_models(cls: Any) -> Iterator[tuple[str, Model]]:
             for name in matrices(model):
                 try:
                     model = edge_rnn.quantize(model, {name: format_})
-                except edge_rnn.InputError:  # it saves nothing there
+                except edge_rnn.errors.InputError:  # it saves nothing there
                     continue
             yield f"{format_} {cls.__name__} {inputs} {hidden}", model
 
@@ -128,7 +128,7 @@ def check_calls(model: Model, guarded: Guarded) -> None:
         try:
             stream.run(xs, ys)
             check_others(model, guarded, policy)
-        except edge_rnn.InputError as error:
+        except edge_rnn.errors.InputError as error:
             assert "overflow" in str(error), error
         stream.restore(stream.clone().snapshot())
 

@@ -10,24 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge_rnn import (
-    Dense,
-    Elman,
-    InputError,
-    Model,
-    ModelError,
-    SensorLoop,
-    StateError,
-    Stream,
-    StreamBank,
-    WindowedStream,
-    frontend,
-    reference,
-)
+from edge_rnn import Dense, Elman, Model, Stream, StreamBank, frontend, reference
 from edge_rnn.arrays import float32_array, plain_array
 from edge_rnn.backend import Hysteresis
-from edge_rnn.loop import sinks, sources
+from edge_rnn.errors import InputError, ModelError, StateError
+from edge_rnn.loop import SensorLoop, sinks, sources
 from edge_rnn.sampling import rollout
+from edge_rnn.streams import WindowedStream
 
 NAN = float("nan")
 SUM = Model([Dense([[1.0, 1.0]])])

@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge_rnn import GRU, LSTM, Dense, Elman, Embedding, InputError, Model, Stream, beam_search, generate, reference
+from edge_rnn import GRU, LSTM, Dense, Elman, Embedding, Model, Stream, reference
+from edge_rnn.errors import InputError
+from edge_rnn.sampling import beam_search, generate
 
 Rows = tuple[tuple[int, ...], ...]
 CELLS = {"elman": (Elman, 1), "gru": (GRU, 3), "lstm": (LSTM, 4)}

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 import edge_rnn
-from edge_rnn import GRU, LSTM, Dense, InputError, Model, Standardize, Stream, reference
+from edge_rnn import GRU, LSTM, Dense, Model, Standardize, Stream, reference
+from edge_rnn.errors import InputError
 from edge_rnn.quantization import calibration, rounding
 from edge_rnn.quantization.calibration import Calibration, calibrate
 from edge_rnn.recordings.stretches import LENGTH, spread, stretches

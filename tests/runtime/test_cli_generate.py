@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 
 import edge_rnn
-from edge_rnn import Dense, Elman, Model, Stream, beam_search, generate
+from edge_rnn import Dense, Elman, Model, Stream
 from edge_rnn.cli import main
-from edge_rnn.sampling import decode
+from edge_rnn.sampling import beam_search, decode, generate
 
 ROOT = Path(__file__).parents[2]
 VOCABULARY = ("a", "b", "ü", "\n", "do")

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import edge_rnn
-from edge_rnn import InputError, Model, Stream
+from edge_rnn import Model, Stream
+from edge_rnn.errors import InputError
 
 Build = Callable[..., Model]
 

@@ -16,8 +16,9 @@ import pytest
 import safetensors.numpy
 
 import edge_rnn
-from edge_rnn import Elman, FileError, Model
+from edge_rnn import Elman, Model
 from edge_rnn.cli import main
+from edge_rnn.errors import FileError
 from edge_rnn.storage.file_kind import MODEL_FILE, kind_of
 from edge_rnn_export.readers.by_file_name import import_file
 

@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 import edge_rnn
-from edge_rnn import GRU, Dense, Model, ModelError, Stream, StreamBank, reference
+from edge_rnn import GRU, Dense, Model, Stream, StreamBank, reference
+from edge_rnn.errors import ModelError
 from edge_rnn.formats import W8A8, Float16, Int4, Int8, LowRank, Matrix, Sparse
 from edge_rnn.layers import Embedding
 from edge_rnn.quantization.apply import matrices, spelled
@@ -180,7 +181,9 @@ def test_a_state_that_would_be_cut_off_is_refused(make_model: Build, format_: st
     if format_ == "float16":
         stream.set_state({key: np.full(8, -3.0)})
         return
-    with pytest.raises(edge_rnn.StateError, match=r"got 3 in .*h, which a matrix in integers cuts off at 1, expected"):
+    with pytest.raises(
+        edge_rnn.errors.StateError, match=r"got 3 in .*h, which a matrix in integers cuts off at 1, expected"
+    ):
         stream.set_state({key: np.full(8, -3.0)})
     np.testing.assert_array_equal(stream.state[key], before[key])
 
@@ -216,7 +219,7 @@ def test_an_overflow_is_seen_behind_integers(kind: type[Int8]) -> None:
     big = Dense(np.full((8, 1), 3e38, np.float32))
     after = Dense(kind(np.ones((9, 8), np.int8), np.ones(9, np.float32)))
     infinite = Stream(Model([big, after]))
-    with pytest.raises(edge_rnn.InputError, match="overflow"):
+    with pytest.raises(edge_rnn.errors.InputError, match="overflow"):
         infinite.step(np.full(1, 10.0, np.float32))
 
 

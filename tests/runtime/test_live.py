@@ -28,7 +28,7 @@ from rich.console import Console
 import edge_rnn
 import loop_fakes as fakes
 from chromium import Browser
-from edge_rnn import Model, SensorLoop, Stream
+from edge_rnn import Model, Stream
 from edge_rnn.cli import main
 from edge_rnn.cli.run.watch import picture
 from edge_rnn.errors import InputError
@@ -37,7 +37,7 @@ from edge_rnn.live.channel import Channel
 from edge_rnn.live.hosts import allowed_names, is_allowed
 from edge_rnn.live.page import page, policy
 from edge_rnn.live.recorder import Recorder, as_json
-from edge_rnn.loop import sinks, sources
+from edge_rnn.loop import SensorLoop, sinks, sources
 
 ROOT = Path(__file__).parents[2]
 XS = np.random.default_rng(5).standard_normal((200, 3)).astype(np.float32)

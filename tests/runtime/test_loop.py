@@ -41,7 +41,7 @@ def ys(sink: Kept) -> list[float]:
 def test_public_name() -> None:
     from edge_rnn.loop import SensorLoop
 
-    assert edge_rnn.SensorLoop is SensorLoop
+    assert edge_rnn.loop.SensorLoop is SensorLoop
 
 
 @pytest.mark.parametrize("blocks", [False, True])
@@ -883,4 +883,4 @@ def test_run_is_for_once() -> None:
 )
 def test_options_of_another_kind_are_refused_in_words(name: str, value: Any) -> None:
     with pytest.raises(InputError, match=f"SensorLoop (got )?{name} "):
-        edge_rnn.SensorLoop(stream(), Script([]), Kept(), **{name: value})
+        edge_rnn.loop.SensorLoop(stream(), Script([]), Kept(), **{name: value})

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge_rnn import Dense, InputError, Model, SampleWarning, SensorLoop, Standardize, Stream, data_path, load
+from edge_rnn import Dense, Model, Standardize, Stream, data_path, load
+from edge_rnn.errors import InputError, SampleWarning
 from edge_rnn.frontend import Resample
-from edge_rnn.loop import Timed, sinks, sources
+from edge_rnn.loop import SensorLoop, Timed, sinks, sources
 from edge_rnn.recordings.range_watch import RangeMonitor
 from edge_rnn.recordings.resampling import Resampling
 

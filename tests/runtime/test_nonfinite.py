@@ -11,19 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge_rnn import (
-    Dense,
-    Elman,
-    Embedding,
-    InputError,
-    Model,
-    Standardize,
-    StateError,
-    Stream,
-    StreamBank,
-    WindowedStream,
-    reference,
-)
+from edge_rnn import Dense, Elman, Embedding, Model, Standardize, Stream, StreamBank, reference
+from edge_rnn.errors import InputError, StateError
+from edge_rnn.streams import WindowedStream
 
 Build = Callable[..., Model]
 BAD = (np.nan, np.inf, -np.inf)

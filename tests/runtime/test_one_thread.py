@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 
 import edge_rnn
-from edge_rnn import Dense, Model, StateError, Stream, StreamBank, WindowedStream
+from edge_rnn import Dense, Model, Stream, StreamBank
+from edge_rnn.errors import StateError
 from edge_rnn.kernels.program.record import FREE, MIXED, Handle
 from edge_rnn.sampling import Sampler, beam_search, generate, rollout
+from edge_rnn.streams import WindowedStream
 from edge_rnn.streams.one_thread import OneThread
 
 Build = Callable[..., Model]

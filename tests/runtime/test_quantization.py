@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 import edge_rnn
-from edge_rnn import Dense, InputError, Model, Stream
+from edge_rnn import Dense, Model, Stream
+from edge_rnn.errors import InputError
 from edge_rnn.formats import Int4, Int8
 from edge_rnn.quantization import rounding
 from edge_rnn.quantization.apply import calibrate, drift, matrices, spelled
@@ -181,10 +182,10 @@ def test_what_is_not_named_stays(make_model: Build) -> None:
     assert spelled(matrices(pruned)["gru1.weight_hh"]) == "sparse:0.6875"  # 11 of 16 columns
     for share in ("0.7", "0.6875"):
         assert edge_rnn.quantize(pruned, {"gru1.weight_hh": f"sparse:{share}"}).fingerprint == pruned.fingerprint
-    whole = edge_rnn.dequantize(made)
+    whole = edge_rnn.quantization.dequantize(made)
     assert not any(layer.formats for layer in whole.layers)
     np.testing.assert_array_equal(whole.layers[0].arrays["weight_hh"], np.asarray(matrices(made)["gru1.weight_hh"]))
-    assert edge_rnn.dequantize(model) is model
+    assert edge_rnn.quantization.dequantize(model) is model
 
 
 def test_the_same_arguments_give_the_same_bytes(make_model: Build) -> None:

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge_rnn import Dense, Elman, Model, StateError, Stream
+from edge_rnn import Dense, Elman, Model, Stream
 from edge_rnn.backend import Detector, Hysteresis, Majority, Smooth
+from edge_rnn.errors import StateError
 from edge_rnn.frontend import Chain, FrontEnd, parse
 from edge_rnn.frontend.parsing import KINDS
 from edge_rnn.loop.persist import snapshot_file

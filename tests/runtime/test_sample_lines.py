@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from edge_rnn import InputError
+from edge_rnn.errors import InputError
 from edge_rnn.recordings.rate import RateMeter, check_rate, same_rate
 from edge_rnn.recordings.sample_lines import HeaderError, LineError, LineParser
 from edge_rnn.recordings.times import TimeReader, names_a_time, spell_seconds, unit_of_name

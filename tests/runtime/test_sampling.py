@@ -16,7 +16,8 @@ import numba
 import numpy as np
 import pytest
 
-from edge_rnn import LSTM, Dense, Elman, Embedding, InputError, Model, ModelError, Stream, UnsupportedError, reference
+from edge_rnn import LSTM, Dense, Elman, Embedding, Model, Stream, reference
+from edge_rnn.errors import InputError, ModelError, UnsupportedError
 from edge_rnn.kernels.compile.target import Target
 from edge_rnn.kernels.entry import object_cache
 from edge_rnn.sampling import Sampler, decode, encode, generate, generate_iter, rollout
@@ -310,7 +311,8 @@ def test_a_choice_has_no_fused_products(cpu: str) -> None:
 
 SAME_EVERYWHERE = """
 import hashlib, numpy as np
-from edge_rnn import Dense, Elman, Model, Stream, generate
+from edge_rnn import Dense, Elman, Model, Stream
+from edge_rnn.sampling import generate
 scores = (3 * np.random.default_rng(0).normal(size=96)).astype(np.float32)
 digest = hashlib.sha256()
 model = Model([Elman(np.zeros((1, 96)), [[0.0]]), Dense(np.zeros((96, 1)), scores)])
@@ -404,7 +406,7 @@ def test_scratch_memory_is_fixed(writer: Callable[..., Model]) -> None:
 
 def test_a_second_process_needs_no_numba(tmp_path: Path) -> None:
     code = (
-        "import sys, numpy as np\nfrom edge_rnn import Dense, Elman, Model, Stream, generate\n"
+        "import sys, numpy as np\nfrom edge_rnn import Dense, Elman, Model, Stream\nfrom edge_rnn.sampling import generate\n"
         "m = Model([Elman(np.eye(3), np.eye(3)), Dense(np.eye(3))], vocabulary='abc')\n"
         "print(generate(Stream(m), 'ab', max_length=9, seed=1).symbols.tolist(), 'numba' in sys.modules)\n"
     )

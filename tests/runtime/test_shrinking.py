@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 import edge_rnn
-from edge_rnn import InputError, Model, Stream, timing
+from edge_rnn import Model, Stream, timing
 from edge_rnn.cli.shrink.view import as_json, verdict
+from edge_rnn.errors import InputError
 from edge_rnn.quantization.search import shrink
 from edge_rnn.quantization.trials import Shrunk, Trial, stored_bytes
 from edge_rnn.timing import Chunks

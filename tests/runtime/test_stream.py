@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 
 import edge_rnn
-from edge_rnn import InputError, Model, StateError, Stream
+from edge_rnn import Model, Stream
+from edge_rnn.errors import InputError, StateError
 from edge_rnn.kernels.entry import python_function as fast
 from edge_rnn.streams.planner import plan_of
 

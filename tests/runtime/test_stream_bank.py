@@ -12,7 +12,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from edge_rnn import Dense, Elman, InputError, Model, Stream, StreamBank
+from edge_rnn import Dense, Elman, Model, Stream, StreamBank
+from edge_rnn.errors import InputError
 from edge_rnn.kernels.compile.target import Target
 from edge_rnn.kernels.entry import object_cache
 from edge_rnn.kernels.entry import python_function as fast

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 import edge_rnn
-from edge_rnn import GRU, LSTM, Dense, Elman, Model, ModelError, Stream, StreamBank, reference
+from edge_rnn import GRU, LSTM, Dense, Elman, Model, Stream, StreamBank, reference
 from edge_rnn.activation import ACTIVATIONS, parse
+from edge_rnn.errors import ModelError
 from edge_rnn.layers import Embedding
 from grids import thinned
 

@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_rnn import Dense, Elman, InputError, Model, StateError, Stream, WindowedStream
+from edge_rnn import Dense, Elman, Model, Stream
+from edge_rnn.errors import InputError, StateError
+from edge_rnn.streams import WindowedStream
 
 Build = Callable[..., Model]
 

@@ -98,7 +98,7 @@ def fit(model: Model, device: Device, rate_hz: float | None = None) -> Fit:
 def remedies(model: Model, device: Device, rate_hz: float | None = None) -> tuple[Fit, ...]:
     """The same for the model with all its matrices in each of :data:`FORMATS`.
 
-    How much accuracy that costs is another question, which :func:`edge_rnn.shrink` answers by a recording.
+    How much accuracy that costs is another question, which :func:`edge_rnn.quantization.shrink` answers by a recording.
     """
     found = []
     for name in FORMATS:

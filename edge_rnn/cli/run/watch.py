@@ -71,7 +71,7 @@ def picture(status: Mapping[str, Any], scale: dict[str, float], width: int) -> R
     Parameters
     ----------
     status
-        As :meth:`edge_rnn.SensorLoop.status` gives it.
+        As :meth:`edge_rnn.loop.SensorLoop.status` gives it.
     scale
         Largest input and output so far, kept from one picture to the next so that bars do not jump.
     width

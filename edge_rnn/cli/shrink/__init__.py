@@ -121,7 +121,7 @@ def _check_targets(args: argparse.Namespace) -> None:
 
 
 def _bound(args: argparse.Namespace, model: Model, recording: LabelledRecording) -> dict[str, Any]:
-    """What to keep, as :func:`edge_rnn.shrink` takes it."""
+    """What to keep, as :func:`edge_rnn.quantization.shrink` takes it."""
     bound = {"max_error": args.max_error, "min_accuracy": args.min_accuracy, "max_bytes": args.max_bytes}
     loss = args.max_loss
     if loss is None and not any(bound.values()):

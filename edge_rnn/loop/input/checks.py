@@ -36,8 +36,8 @@ class Checks:
     rate_hz
         The loop's.
     on_mismatch
-        ``"warn"``: a :class:`~edge_rnn.SampleWarning`; ``"raise"``: an InputError for rate and units, and a message
-        for the range.
+        ``"warn"``: a :class:`~edge_rnn.errors.SampleWarning`; ``"raise"``: an InputError for rate and units, and a
+        message for the range.
     any_rate
         Whether another rate is meant.
     resample

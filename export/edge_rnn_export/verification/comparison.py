@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from edge_rnn import dequantize, reference
+from edge_rnn import reference
 from edge_rnn.errors import InputError
 from edge_rnn.model import Model
+from edge_rnn.quantization import dequantize
 from edge_rnn_export.verification.graph_steps import OnnxSteps
 from edge_rnn_export.verification.report import Rounding
 from edge_rnn_export.verification.rounded_reference import RoundedReference

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from edge_rnn import dequantize, timing
+from edge_rnn import timing
 from edge_rnn.model import Model
+from edge_rnn.quantization import dequantize
 from edge_rnn.timing import Make, calls, turns
 from edge_rnn_export.runtime.session import bound_step, session
 from edge_rnn_export.verification.report import Cost

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Literal, get_args
 
-from edge_rnn import dequantize, quantize
+from edge_rnn import quantize
 from edge_rnn.errors import InputError
 from edge_rnn.formats import Int8
 from edge_rnn.model import Model
+from edge_rnn.quantization import dequantize
 
 __all__ = ["Form", "Operators", "Precision", "at_precision", "check_target", "has_ranges", "rounded_vectors"]
 
@@ -62,7 +63,7 @@ def at_precision(model: Model, precision: str | None) -> Model:
             if found is not None and found.format not in keeps:
                 raise InputError(
                     f"to_onnx got {layer.name}.{name} in the format {found.format} and the precision {precision!r}; "
-                    f"leave precision out to keep the formats, or export edge_rnn.dequantize(model)."
+                    f"leave precision out to keep the formats, or export edge_rnn.quantization.dequantize(model)."
                 )
             if found is None:
                 wanted[f"{layer.name}.{name}"] = keeps[0]
