@@ -27,7 +27,7 @@ ROWS = {
         {"reference", "storage"},
         {"model"},
         {"kernels", "layers"},
-        {"activation", "arrays", "atomic", "formats", "own_files", "plugins", "shipped"},
+        {"activation", "arrays", "atomic", "formats", "own_files", "plugins", "registry", "shipped"},
         {"errors", "spelling"},
         {"lazy", "printable"},
     ],

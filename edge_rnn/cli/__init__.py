@@ -10,15 +10,13 @@ import argparse
 import contextlib
 import errno
 import os
-import shutil
 import sys
-import textwrap
 import traceback
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Any, NoReturn
 
 from edge_rnn.cli.shared.console import warn
+from edge_rnn.cli.shared.parser import DEBUG_VARIABLE, Parser
 from edge_rnn.errors import EdgeRnnError, UnsupportedError, reason_of
 from edge_rnn.printable import printable
 
@@ -40,7 +38,6 @@ _COMMANDS = (
     "doctor",
 )
 _MODULES = {"serve": "run.serve", "setup": "run.setup"}
-_DEBUG_VARIABLE = "EDGE_RNN_DEBUG"
 _EPILOG = """\
 examples:
   edge-rnn demo                                 a network follows a recording from a smart watch
@@ -59,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     The exit code: 0 done, 1 failed (one sentence on stderr says why), 2 wrong usage.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    debug = "--debug" in arguments or os.environ.get(_DEBUG_VARIABLE, "0") not in ("", "0")
+    debug = "--debug" in arguments or os.environ.get(DEBUG_VARIABLE, "0") not in ("", "0")
     _open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(AttributeError, ValueError):  # a test's or an embedder's own
@@ -85,26 +82,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(f"unexpected {type(error).__name__}: {error} (a bug; --debug shows where).", debug)
 
 
-class _Parser(argparse.ArgumentParser):
-    """A parser that says in one sentence what is wrong; those of subcommands are of this class too."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        # The formatter keeps lines as they are, for the sake of the examples below.
-        self.description = textwrap.fill(self.description or "", min(shutil.get_terminal_size().columns - 2, 110))
-        self.add_argument(
-            "--debug",
-            action="store_true",
-            default=argparse.SUPPRESS,
-            help=f"show the traceback of an error; so does {_DEBUG_VARIABLE}=1",
-        )
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, printable(f"{self.prog}: {message}; see {self.prog} --help.") + "\n")
-
-
 def _dispatch(arguments: list[str]) -> int:
-    parser = _Parser(
+    parser = Parser(
         prog="edge-rnn",
         description="Recurrent networks on small computers, one sample at a time.",
         epilog=_EPILOG,

@@ -12,15 +12,6 @@ from edge_rnn.spelling import counted
 
 __all__ = ["add_export", "add_import", "add_verify"]
 
-_IMPORT = """\
-examples:
-  edge-rnn import wrist.pt -o wrist.safetensors --labels stand,walk,run
-  edge-rnn import state.safetensors -o model.safetensors --modules rnn,fc1,fc2 --activation fc1=relu
-  edge-rnn import amp.nam -o amp.safetensors
-  edge-rnn import gestures.keras -o gestures.safetensors --labels rest,fist,wave
-  edge-rnn import exported.onnx -o model.safetensors
-"""
-
 _EXPORT = """\
 examples:
   edge-rnn export wrist.safetensors -o wrist.onnx
@@ -36,6 +27,8 @@ examples:
   edge-rnn verify wrist.safetensors small.onnx --recording walk.csv --steps 10000
 """
 
+_DEST = "option of a reader: "
+
 _PRECISIONS = ("float32", "float16", "int8", "int8-weights", "int4")
 
 
@@ -44,39 +37,42 @@ def add_import(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "import",
         help="turn a trained network from elsewhere into a model file",
-        description="Turn a trained network from elsewhere into a model file of edge_rnn: a PyTorch state_dict (.pt, "
-        ".pth, .safetensors), JSON of RTNeural, AIDA-X, GuitarML or Neural Amp Modeler (.json, .nam, .aidax), a "
-        ".tflite file, a Keras model (.keras, .h5) or an .onnx graph. Where the file holds a recording to check with, "
-        "or can be run itself (.onnx; Keras's own where that is installed), that is done.",
-        epilog=_IMPORT,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("file", metavar="FILE", help="the network; what kind it is, the ending of its name tells")
     parser.add_argument("-o", "--output", metavar="MODEL", required=True, help="model file to write, .safetensors")
-    parser.add_argument("--modules", metavar="A,B", help="modules in order of use; default: the order in the file")
-    parser.add_argument(
-        "--activation",
-        metavar="MODULE=KIND",
-        action="append",
-        default=[],
-        help="activation after a Linear (tanh, sigmoid, relu, softmax, none) or of an RNN (relu); may be repeated",
-    )
-    parser.add_argument("--ignore", metavar="A,B", help="parameters or modules that inference does not use")
-    parser.add_argument("--mean", metavar="V,V", help="mean of each input, to take samples in the sensor's own units")
-    parser.add_argument("--scale", metavar="V,V", help="scale of each input; goes with --mean")
-    parser.add_argument(
-        "--upto", metavar="TENSOR", help="of a .tflite or .onnx file, what comes before this tensor alone"
-    )
-    parser.add_argument("--after", metavar="TENSOR", help="of a .tflite file, what comes behind this tensor alone")
-    parser.add_argument(
-        "--unpadded", action="store_true", help="of a Keras model, ignore Masking: no step of the stream is padding"
-    )
     parser.add_argument("--name", default="", help="what the network is called")
     parser.add_argument("--labels", metavar="A,B", help="what the outputs stand for")
     parser.add_argument("--sample-rate-hz", metavar="HZ", type=float, help="samples a second")
     parser.add_argument("--input-names", metavar="A,B", help="what the inputs are called")
     parser.add_argument("--input-units", metavar="A,B", help="units of the inputs")
+    parser.complete_with(_add_readers)
     parser.set_defaults(func=_import)
+
+
+def _add_readers(parser: argparse.ArgumentParser) -> None:
+    """What the readers say of themselves: kinds of files, options, examples."""
+    from edge_rnn_export.readers.by_file_name import READERS
+    from edge_rnn_export.readers.registry import takers_of_options
+
+    readers = READERS.unique()
+    *most, last = (f"{each.what} ({', '.join(each.suffixes)})" for each in readers)
+    parser.description = (
+        f"Turn a trained network from elsewhere into a model file of edge_rnn: {', '.join(most)} or {last}. Where the "
+        f"file holds a recording to check with, or can be run itself (.onnx; Keras's own where that is installed), "
+        f"that is done."
+    )
+    examples = [f"  {example}\n" for each in readers for example in each.examples]
+    parser.epilog = "".join(["examples:\n", *examples, *(f"\n{fault}\n" for fault in READERS.contents().faults)])
+    groups: dict[tuple[str, ...], Any] = {}
+    for option, kinds in takers_of_options(readers).items():
+        group = groups.get(kinds) or groups.setdefault(kinds, parser.add_argument_group(f"of {' and '.join(kinds)}"))
+        about: dict[str, Any] = {"dest": _DEST + option.name, "help": option.help, "default": None}
+        if option.metavar:
+            about |= {"metavar": option.metavar, "action": "append" if option.repeated else "store"}
+        else:
+            about["action"] = "store_true"
+        group.add_argument(option.flag, **about)
 
 
 def add_export(subparsers: Any) -> None:
@@ -148,26 +144,21 @@ def _add_samples(parser: Any) -> None:
 
 def _import(args: argparse.Namespace) -> int:
     from edge_rnn.storage.model_file import save
-    from edge_rnn_export.readers.by_file_name import import_file
+    from edge_rnn_export.readers.by_file_name import READERS, import_file
+    from edge_rnn_export.readers.registry import names
 
     if Path(args.output).exists() and Path(args.output).samefile(args.file):
         raise InputError(f"import would write {args.output} over what it reads; give -o another name.")
-    if (args.mean is None) != (args.scale is None):
-        raise InputError("import got one of --mean and --scale; expected both or neither.")
+    given = {name: value for name, value in vars(args).items() if name.startswith(_DEST) and value is not None}
+    options = {option.name: option for reader in READERS.unique() for option in reader.options}
     found = import_file(
         args.file,
-        modules=None if args.modules is None else _texts(args.modules),
-        activations=_pairs(args.activation),
-        ignore=_texts(args.ignore),
-        standardize=None if args.mean is None else (_numbers("--mean", args.mean), _numbers("--scale", args.scale)),
-        upto=args.upto,
-        after=args.after,
-        unpadded=args.unpadded,
         name=args.name,
-        labels=_texts(args.labels),
+        labels=names(args.labels or ""),
         sample_rate_hz=args.sample_rate_hz,
-        input_names=_texts(args.input_names),
-        input_units=_texts(args.input_units),
+        input_names=names(args.input_names or ""),
+        input_units=names(args.input_units or ""),
+        **{(own := name.removeprefix(_DEST)): options[own].value(value) for name, value in given.items()},
     )
     save(found.model, args.output)
     say(f"read         {found.kind}: {found.model!r}")
@@ -210,22 +201,3 @@ def _recording(args: argparse.Namespace, model: Any) -> Any:
     from edge_rnn.recordings.files import read_recording
 
     return None if args.recording is None else read_recording(args.recording, model, any_rate=True).xs
-
-
-def _texts(text: str | None) -> list[str]:
-    return [part.strip() for part in text.split(",")] if text else []
-
-
-def _numbers(option: str, text: str) -> list[float]:
-    try:
-        return [float(part) for part in text.split(",")]
-    except ValueError:
-        raise InputError(f"import got {option} {text!r}, expected numbers with commas between them.") from None
-
-
-def _pairs(texts: list[str]) -> dict[str, str]:
-    pairs = dict(text.partition("=")[::2] for text in texts)
-    for name, kind in pairs.items():
-        if not name or not kind:
-            raise InputError(f"import got --activation {name or kind!r}, expected MODULE=KIND such as head=softmax.")
-    return pairs

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import shutil
 from pathlib import Path
@@ -13,12 +12,13 @@ import pytest
 from safetensors.numpy import save_file
 
 import edge_rnn
+from edge_rnn.cli.shared.parser import Parser
 from edge_rnn.errors import EdgeRnnError
 from edge_rnn_export.cli import add_export, add_import
 
 
 def call(*words: str | Path) -> int:
-    parser = argparse.ArgumentParser(prog="edge-rnn")
+    parser = Parser(prog="edge-rnn")
     subparsers = parser.add_subparsers(required=True)
     add_import(subparsers)
     add_export(subparsers)

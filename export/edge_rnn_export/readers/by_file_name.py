@@ -2,48 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
-import numpy as np
-
-from edge_rnn import reference
 from edge_rnn.errors import FileError, InputError, UnsupportedError
 from edge_rnn.model import Model
-from edge_rnn.spelling import counted
+from edge_rnn.registry import Registry
 from edge_rnn.storage.file_kind import MODEL_FILE, kind_of
+from edge_rnn_export.readers import json, keras, onnx, tflite, torch
+from edge_rnn_export.readers.registry import ABOUT, Reader, conflict, takers_of_options
 
-__all__ = ["KINDS", "OPTIONS", "Imported", "import_file"]
+__all__ = ["READERS", "Imported", "import_file"]
 
-KINDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {
-        "PyTorch state_dict": (".pt", ".pth", ".safetensors"),
-        "JSON": (".json", ".nam", ".aidax"),
-        "TFLite": (".tflite",),
-        "Keras": (".keras", ".h5", ".hdf5"),
-        "ONNX": (".onnx",),
-    }
-)
-"""What is read, and the endings of file names that say so."""
+_OWN = (torch.READER, json.READER, tflite.READER, keras.READER, onnx.READER)
 
-OPTIONS: Mapping[str, Mapping[str, str]] = MappingProxyType(
-    {
-        "PyTorch state_dict": {
-            "modules": "--modules",
-            "activations": "--activation",
-            "ignore": "--ignore",
-            "standardize": "--mean and --scale",
-        },
-        "TFLite": {"upto": "--upto", "after": "--after"},
-        "Keras": {"unpadded": "--unpadded"},
-        "ONNX": {"upto": "--upto"},
-    }
-)
-"""Options that some readers have and others have not, as they are typed."""
+READERS = Registry("edge_rnn.readers", "reader", Reader, _OWN, lambda reader: (reader.kind,), conflict)
+"""What is read, by kind."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,7 +32,7 @@ class Imported:
     model
         The network.
     kind
-        One of :data:`KINDS`.
+        What the file was: one of :data:`READERS`.
     checked
         What it was compared with, in words, and how far it is off; empty where the file has nothing to compare with.
     unchecked
@@ -74,8 +51,8 @@ def import_file(path: str | PathLike[str], **options: Any) -> Imported:
     Parameters
     ----------
     options
-        ``name``, ``labels``, ``sample_rate_hz``, ``input_names``, ``input_units`` of the Model; and those of
-        :data:`OPTIONS`, for files of their kind.
+        ``name``, ``labels``, ``sample_rate_hz``, ``input_names``, ``input_units`` of the Model; and those that the
+        reader has, see :class:`~edge_rnn_export.readers.registry.Reader`.
 
     Raises
     ------
@@ -86,85 +63,50 @@ def import_file(path: str | PathLike[str], **options: Any) -> Imported:
     ModelError, UnsupportedError
         See the readers.
     """
-    kind = _kind(Path(path))
-    own = OPTIONS.get(kind, {})
-    foreign = {option: typed for each in OPTIONS.values() for option, typed in each.items() if option not in own}
-    for option, typed in foreign.items():
-        if options.get(option):
-            takers = " and ".join(other for other, each in OPTIONS.items() if option in each)
-            raise InputError(f"import got {typed} with {path}: that goes with {takers} alone.")
-    options = {option: value for option, value in options.items() if option not in foreign}
-    return _READERS[kind](path, options)
+    reader = _reader_of(Path(path))
+    options = {name: value for name, value in options.items() if value is not None}
+    _refuse_foreign(reader, options, path)
+    read = reader.read(Path(path), **options)
+    model: Model = getattr(read, "model", read)
+    if reader.check is None:
+        return Imported(model, reader.kind)
+    try:
+        return Imported(model, reader.kind, checked=reader.check(read, Path(path)))
+    except UnsupportedError as reason:
+        return Imported(model, reader.kind, unchecked=str(reason))
 
 
-def _kind(path: Path) -> str:
-    """One of KINDS: by the first bytes of the file, or by its name where these say nothing."""
+def _refuse_foreign(reader: Reader, given: Iterable[str], path: str | PathLike[str]) -> None:
+    """Raise InputError for options that other readers have, all of them that go with the same ones."""
+    foreign = {*given} - {*ABOUT, *(option.name for option in reader.options)}
+    if not foreign:
+        return
+    takers = takers_of_options(READERS.unique())
+    kinds = next((kinds for option, kinds in takers.items() if option.name in foreign), ())
+    flags = [option.flag for option, each in takers.items() if each == kinds and option.name in foreign]
+    if not flags:
+        raise TypeError(f"import_file got the option {min(foreign)!r}, which no reader has.")
+    raise InputError(f"import got {' and '.join(flags)} with {path}: that goes with {' and '.join(kinds)} alone.")
+
+
+def _reader_of(path: Path) -> Reader:
+    """By the first bytes of the file, or by its name where these say nothing."""
     found = kind_of(path)
     if found is MODEL_FILE:
         raise FileError(f"{path}: is a model file of edge_rnn already; edge-rnn inspect shows what is in it.")
-    suffix = path.suffix.lower()
-    kind = next((kind for kind, suffixes in KINDS.items() if suffix in suffixes), "")
+    readers = READERS.unique()
+    recognized = next((each for each in readers if each.recognize is not None and each.recognize(path)), None)
+    if recognized is not None:
+        return recognized
     if found is not None and found.reader:
-        return found.reader
-    if found is not None and found.sure:
-        raise FileError(f"{path}: is {found.what}, expected a trained network: {', '.join(KINDS)}.")
-    if not kind:
-        known = ", ".join(each for endings in KINDS.values() for each in endings)
+        return READERS.own[found.reader]
+    named = next((each for each in readers if path.suffix.lower() in each.suffixes), None)
+    if found is not None and found.sure and (named is None or named.kind in READERS.own):
+        kinds = ", ".join(each.kind for each in readers)
+        raise FileError(f"{path}: is {found.what}, expected a trained network: {kinds}.")
+    if named is None:
+        known = ", ".join(suffix for each in readers for suffix in each.suffixes)
         what = f", which is {found.what}" if found else ""
-        raise InputError(f"import got {path}{what}; expected a file whose name ends in one of {known}.")
-    return kind
-
-
-def _torch(path: str | PathLike[str], options: Mapping[str, Any]) -> Imported:
-    from edge_rnn_export.readers.torch.reader import from_torch
-
-    return Imported(from_torch(path, **options), "PyTorch state_dict")
-
-
-def _json(path: str | PathLike[str], options: Mapping[str, Any]) -> Imported:
-    from edge_rnn_export.readers.json.reader import read_json
-
-    model, recording = read_json(path, **options)
-    if recording is None:
-        return Imported(model, "JSON")
-    ys, _ = reference.run(model, recording.xs)
-    error = float(np.abs(ys - recording.ys).max())
-    steps = counted(len(ys), "step")
-    return Imported(model, "JSON", f"the file's own recording of {steps}: {error:.1e} off at most")
-
-
-def _tflite(path: str | PathLike[str], options: Mapping[str, Any]) -> Imported:
-    from edge_rnn_export.readers.tflite.reader import from_tflite
-
-    return Imported(from_tflite(path, **options), "TFLite")
-
-
-def _keras(path: str | PathLike[str], options: Mapping[str, Any]) -> Imported:
-    from edge_rnn_export.readers.keras.check import compare
-    from edge_rnn_export.readers.keras.reader import from_keras
-
-    model = from_keras(path, **options)
-    checked, unchecked = compare(model, path)
-    return Imported(model, "Keras", checked, unchecked)
-
-
-def _onnx(path: str | PathLike[str], options: Mapping[str, Any]) -> Imported:
-    from edge_rnn_export.readers.onnx.reader import reading_of
-
-    reading = reading_of(path, **options)
-    from edge_rnn_export.readers.onnx.check import compared  # needs onnx, as the line before has found to be there
-
-    try:
-        error, steps = compared(reading, path)
-    except UnsupportedError as reason:
-        return Imported(reading.model, "ONNX", unchecked=str(reason))
-    return Imported(reading.model, "ONNX", f"onnxruntime over {steps} random steps: {error:.1e} off at most")
-
-
-_READERS: dict[str, Callable[[str | PathLike[str], Mapping[str, Any]], Imported]] = {
-    "PyTorch state_dict": _torch,
-    "JSON": _json,
-    "TFLite": _tflite,
-    "Keras": _keras,
-    "ONNX": _onnx,
-}
+        faults = "".join(f" {fault[0].upper()}{fault[1:]}" for fault in READERS.contents().faults)
+        raise InputError(f"import got {path}{what}; expected a file whose name ends in one of {known}.{faults}")
+    return named

@@ -1,1 +1,43 @@
 """Reader of JSON files of audio networks: RTNeural, AIDA-X, GuitarML, NAM."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edge_rnn_export.readers.registry import Reader
+
+if TYPE_CHECKING:
+    from edge_rnn_export.readers.json.reader import Reading
+
+__all__ = ["READER"]
+
+
+def _read(path: Path, **options: Any) -> Reading:
+    from edge_rnn_export.readers.json.reader import read_json
+
+    return read_json(path, **options)
+
+
+def _check(read: Reading, path: Path) -> str:
+    import numpy as np
+
+    from edge_rnn import reference
+    from edge_rnn.spelling import counted
+
+    if read.recording is None:
+        return ""
+    ys, _ = reference.run(read.model, read.recording.xs)
+    error = float(np.abs(ys - read.recording.ys).max())
+    return f"the file's own recording of {counted(len(ys), 'step')}: {error:.1e} off at most"
+
+
+READER = Reader(
+    kind="JSON",
+    what="JSON of RTNeural, AIDA-X, GuitarML or Neural Amp Modeler",
+    suffixes=(".json", ".nam", ".aidax"),
+    read=_read,
+    check=_check,
+    examples=("edge-rnn import amp.nam -o amp.safetensors",),
+)
+"""What ``edge-rnn import`` knows of it."""

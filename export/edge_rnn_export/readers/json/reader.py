@@ -6,7 +6,7 @@ import reprlib
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from edge_rnn.errors import EdgeRnnError, FileError, InputError
 from edge_rnn.model import Model
@@ -18,7 +18,15 @@ from edge_rnn_export.readers.json_text import MAX_JSON_BYTES, array_of, parse_ob
 from edge_rnn_export.readers.torch.files import MAX_NAME, MAX_PARAMETERS
 from edge_rnn_export.readers.torch.reader import from_torch
 
-__all__ = ["from_json", "read_json"]
+__all__ = ["Reading", "from_json", "read_json"]
+
+
+class Reading(NamedTuple):
+    """A network, and the recording to check it with."""
+
+    model: Model
+    recording: Reference | None
+    """``reference.run(model, recording.xs)[0]`` is to be near ``recording.ys``; None where the file has none."""
 
 
 def from_json(
@@ -65,18 +73,13 @@ def from_json(
         A weight does not fit float32, or labels and names do not fit the network.
     """
     about: dict[str, Any] = {"labels": labels, "input_names": input_names, "input_units": input_units}
-    return read_json(source, name=name, sample_rate_hz=sample_rate_hz, **about)[0]
+    return read_json(source, name=name, sample_rate_hz=sample_rate_hz, **about).model
 
 
 def read_json(
     source: str | PathLike[str], *, name: str = "", sample_rate_hz: float | None = None, **about: Any
-) -> tuple[Model, Reference | None]:
+) -> Reading:
     """As :func:`from_json`, and the recording to check the network with, if the file has one (AIDA-X).
-
-    Returns
-    -------
-    Model, Reference or None
-        ``reference.run(model, recording.xs)[0]`` is to be near ``recording.ys``.
 
     Raises
     ------
@@ -93,7 +96,7 @@ def read_json(
             "name": name or _name(document),
             "sample_rate_hz": _rate(document) if sample_rate_hz is None else sample_rate_hz,
         }
-        return _read(document, about)
+        return Reading(*_read(document, about))
     except EdgeRnnError as error:
         raise type(error)(f"{path}: {error}") from None
 

@@ -1,1 +1,41 @@
 """Reader of Keras models, in memory or from files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edge_rnn.errors import UnsupportedError
+from edge_rnn_export.readers.registry import Option, Reader
+
+if TYPE_CHECKING:
+    from edge_rnn.model import Model
+
+__all__ = ["READER"]
+
+
+def _read(path: Path, **options: Any) -> Model:
+    from edge_rnn_export.readers.keras.reader import from_keras
+
+    return from_keras(path, **options)
+
+
+def _check(read: Model, path: Path) -> str:
+    from edge_rnn_export.readers.keras.check import compare
+
+    checked, unchecked = compare(read, path)
+    if unchecked:
+        raise UnsupportedError(unchecked)
+    return checked
+
+
+READER = Reader(
+    kind="Keras",
+    what="a Keras model",
+    suffixes=(".keras", ".h5", ".hdf5"),
+    read=_read,
+    options=(Option("unpadded", "--unpadded", "ignore Masking: no step of the stream is padding"),),
+    check=_check,
+    examples=("edge-rnn import gestures.keras -o gestures.safetensors --labels rest,fist,wave",),
+)
+"""What ``edge-rnn import`` knows of it."""

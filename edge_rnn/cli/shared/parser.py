@@ -1,0 +1,47 @@
+"""The parser of ``edge-rnn`` and of each subcommand."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import textwrap
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from edge_rnn.printable import printable
+
+__all__ = ["DEBUG_VARIABLE", "Parser"]
+
+DEBUG_VARIABLE = "EDGE_RNN_DEBUG"
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that says in one sentence what is wrong; those of subcommands are of this class too."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._complete: Callable[[argparse.ArgumentParser], None] | None = None
+        self.add_argument(
+            "--debug",
+            action="store_true",
+            default=argparse.SUPPRESS,
+            help=f"show the traceback of an error; so does {DEBUG_VARIABLE}=1",
+        )
+
+    def complete_with(self, complete: Callable[[argparse.ArgumentParser], None]) -> None:
+        """Add what takes a look around only once these options are to be parsed, or told."""
+        self._complete = complete
+
+    def parse_known_args(self, *args: Any, **kwargs: Any) -> Any:
+        complete, self._complete = self._complete, None
+        if complete is not None:
+            complete(self)
+        return super().parse_known_args(*args, **kwargs)
+
+    def format_help(self) -> str:
+        # The formatter keeps lines as they are, for the sake of the examples below.
+        self.description = textwrap.fill(self.description or "", min(shutil.get_terminal_size().columns - 2, 110))
+        return super().format_help()
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, printable(f"{self.prog}: {message}; see {self.prog} --help.") + "\n")

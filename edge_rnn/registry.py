@@ -1,0 +1,131 @@
+"""Things of one kind by name: those that come with edge_rnn, and those that packages of others add.
+
+A package of one's own names what it adds as an entry point of the group: ``beacon = "my_package:BEACON"`` below
+``[project.entry-points."edge_rnn.sources"]``. It is imported when what it adds is asked for by name, or when all there
+is has to be told; never because edge_rnn is imported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from edge_rnn.errors import UnsupportedError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+__all__ = ["Contents", "Registry"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Contents(Generic[T]):
+    """All that a registry holds.
+
+    Parameters
+    ----------
+    things
+        By name: edge_rnn's own first, in their order.
+    faults
+        Why something of another package cannot be used, a sentence each.
+    """
+
+    things: Mapping[str, T]
+    faults: tuple[str, ...]
+
+
+class Registry(Generic[T]):
+    """Things by name.
+
+    Parameters
+    ----------
+    group
+        Of the entry points that add others.
+    what
+        Such a thing, in words: ``"source"``.
+    type_
+        Its class.
+    own
+        Those that come with edge_rnn.
+    names
+        The names of one; the entry point's has to be among them.
+    conflict
+        Why a thing cannot stand beside others, in words; empty where it can.
+    """
+
+    def __init__(
+        self,
+        group: str,
+        what: str,
+        type_: type[T],
+        own: Iterable[T],
+        names: Callable[[T], Iterable[str]],
+        conflict: Callable[[T, Iterable[T]], str] = lambda thing, others: "",
+    ) -> None:
+        self.group = group
+        self._what = what
+        self._type = type_
+        self._names = names
+        self._conflict = conflict
+        self.own: Mapping[str, T] = {name: each for each in own for name in names(each)}
+
+    def find(self, name: str) -> T | None:
+        """The thing of a name, None where there is none; other packages are looked at for names that are not our own.
+
+        Raises
+        ------
+        UnsupportedError
+            The package that adds it cannot be imported, or adds something else.
+        """
+        if name in self.own:
+            return self.own[name]
+        found = (self._load(each, self.own.values()) for each in self._entry_points() if each.name == name)
+        return next(found, None)
+
+    def contents(self) -> Contents[T]:
+        """Everything there is: own things, and those of other packages, which are imported for it."""
+        things, faults = dict(self.own), []
+        for each in self._entry_points():
+            try:
+                if each.name in things:
+                    raise self._fault(each, "the name is taken; it takes another one")
+                things[each.name] = self._load(each, things.values())
+            except UnsupportedError as fault:
+                faults.append(str(fault))
+        return Contents(things, tuple(faults))
+
+    def unique(self) -> tuple[T, ...]:
+        """Everything that can be used, once each, whatever number of names it has."""
+        return tuple({id(each): each for each in self.contents().things.values()}.values())
+
+    def _entry_points(self) -> Iterator[EntryPoint]:
+        from importlib import metadata  # takes as long as much of what edge_rnn needs for a step
+
+        yield from metadata.entry_points(group=self.group)
+
+    def _load(self, entry_point: EntryPoint, others: Iterable[T]) -> T:
+        try:
+            thing = entry_point.load()
+        except Exception as error:  # whatever the other package does when it is imported
+            raise self._fault(entry_point, f"{type(error).__name__}: {error}") from error
+        if not isinstance(thing, self._type):
+            kind = thing.__name__ if isinstance(thing, type) else f"a {type(thing).__name__}"
+            raise self._fault(entry_point, f"{entry_point.value} is {kind}, expected a {self._type.__name__}")
+        names = tuple(self._names(thing))
+        if entry_point.name not in names:
+            raise self._fault(entry_point, f"it calls itself {' and '.join(map(repr, names))}")
+        conflict = self._conflict(thing, others)
+        if conflict:
+            raise self._fault(entry_point, conflict)
+        return thing
+
+    def _fault(self, entry_point: EntryPoint, reason: str) -> UnsupportedError:
+        dist = entry_point.dist
+        package = f"the package {dist.name} {dist.version}" if dist else entry_point.value
+        remedy = f"; pip install -U {dist.name}, or pip uninstall {dist.name}" if dist else ""
+        return UnsupportedError(
+            f"the {self._what} {entry_point.name!r} of {package} cannot be used: {reason.rstrip('.')}{remedy}."
+        )
