@@ -49,10 +49,10 @@ class Model:
     input_size
         Length of a sample. Only needed where the layers do not tell it.
     vocabulary
-        One text for each symbol that the network reads (see :attr:`symbols`), all different, or empty: ``("a", "b")``.
-        A text may be longer than a letter; of control characters it may hold tab and newline. For networks that read
-        symbols, and above all for those that write them again: see :mod:`edge_rnn.sampling`. What cannot be seen in it,
-        such as U+200B, is spelled out where ``edge-rnn generate`` shows it.
+        One text for each symbol that the network reads (see :attr:`vocabulary_size`), all different, or empty:
+        ``("a", "b")``. A text may be longer than a letter; of control characters it may hold tab and newline. For
+        networks that read symbols, and above all for those that write them again: see :mod:`edge_rnn.sampling`. What
+        cannot be seen in it, such as U+200B, is spelled out where ``edge-rnn generate`` shows it.
 
     Attributes
     ----------
@@ -135,14 +135,14 @@ class Model:
         return self.output_sizes[-1]
 
     @property
-    def symbols(self) -> int:
-        """How many symbols a network that reads symbols knows: rows of its Embedding, else the length of a sample."""
+    def vocabulary_size(self) -> int:
+        """Number of symbols that the network reads: rows of its Embedding, else the length of a sample."""
         return _symbols(self.layers, self.sources, self.input_size)
 
     @property
-    def parameters(self) -> int:
-        """How many numbers the layers' arrays hold."""
-        return sum(layer.parameters for layer in self.layers)
+    def num_parameters(self) -> int:
+        """Number of values in the layers' arrays."""
+        return sum(layer.num_parameters for layer in self.layers)
 
     @property
     def multiply_adds(self) -> int:

@@ -102,7 +102,7 @@ def compare(
     for name, model in models.items():
         if device is not None:
             say(f"estimating {name} on {device.name}")
-        nbytes = Stream(model).nbytes
+        memory = Stream(model).memory
         int8_score, int8_bytes = smaller.get(name, (None, None))
         found.append(
             Compared(
@@ -112,8 +112,8 @@ def compare(
                 int8_score=int8_score,
                 nbytes=stored_bytes(model),
                 int8_bytes=int8_bytes,
-                weight_bytes=nbytes.weights,
-                state_bytes=nbytes.state,
+                weight_bytes=memory.weights,
+                state_bytes=memory.state,
                 step_ns=round(times[name].ns, 2),
                 on_board=None if device is None else fit(model, device),
             )

@@ -142,11 +142,11 @@ def _moved(rows: Array, x: Array, rng: np.random.Generator) -> Iterator[tuple[Ar
 
 
 def _exchanged(model: Model, x: Array, rng: np.random.Generator) -> Iterator[tuple[Array, Array, float]]:
-    one_hot = model.input_size == model.symbols
-    own = int(x.argmax()) if one_hot else int(np.clip(np.rint(x[0]), 0, model.symbols - 1))
-    others = [symbol for symbol in rng.permutation(model.symbols).tolist() if symbol != own][:_MOST_MOVES]
+    one_hot = model.input_size == model.vocabulary_size
+    own = int(x.argmax()) if one_hot else int(np.clip(np.rint(x[0]), 0, model.vocabulary_size - 1))
+    others = [symbol for symbol in rng.permutation(model.vocabulary_size).tolist() if symbol != own][:_MOST_MOVES]
     for symbol in others:
-        yield (np.eye(model.symbols)[symbol] if one_hot else np.array([float(symbol)])), x, 1 / len(others)
+        yield (np.eye(model.vocabulary_size)[symbol] if one_hot else np.array([float(symbol)])), x, 1 / len(others)
 
 
 def _squares(model: Model, state: dict[str, Array], follow: Array, moves: list[tuple[Array, Array, float]]) -> Array:

@@ -98,12 +98,12 @@ def measure(model: Model, steps: int, rivals: Rivals | None = None, seconds: flo
     rows = [few[i % _ROWS] for i in range(count)]
     called = time_steps({"step": stream.step}, rows, passes=-(-steps // count))["step"]
     loop, python = chunks["loop"], chunks["python"].ns - chunks["for"].ns
-    nbytes, rate = stream.nbytes, model.sample_rate_hz
+    memory, rate = stream.memory, model.sample_rate_hz
     return {
         "name": model.name,
         "multiply_adds": model.multiply_adds,
-        "weight_bytes": nbytes.weights,
-        "state_bytes": nbytes.state,
+        "weight_bytes": memory.weights,
+        "state_bytes": memory.state,
         "timed_steps": called.steps,
         **called.as_json("step_ns"),
         "clock_ns": round(called.clock, 1),
@@ -118,7 +118,7 @@ def measure(model: Model, steps: int, rivals: Rivals | None = None, seconds: flo
         "python_overhead_ns": round(python - loop.ns, 2),
         "run_ns_100": round(chunks["run_100"].ns / 100, 2),
         "run_ns_1000": round(chunks["run_1000"].ns / SEQUENCE, 2),
-        **_roofline(chunks.get("read"), nbytes.weights, loop.ns),
+        **_roofline(chunks.get("read"), memory.weights, loop.ns),
         "sample_rate_hz": rate,
         "times_real_time": round(1e9 / (rate * max(loop.p50, 1e-3)), 1) if rate else None,
         **_against(model, xs, rivals or ([], {}), seconds),

@@ -111,8 +111,8 @@ class Layer:
         return {name: value for name, value in values.items() if name not in skip and value is not None}
 
     @property
-    def parameters(self) -> int:
-        """How many numbers the arrays and matrices hold."""
+    def num_parameters(self) -> int:
+        """Number of values in the arrays and matrices."""
         return sum(a.size for a in self.arrays.values()) + sum(m.size for m in self.formats.values())
 
     @property

@@ -172,7 +172,7 @@ class Stepper:
             self._step(at_s)
 
     def _step(self, t_s: float) -> None:
-        refused = self._stream.refused
+        refused = self._stream.rejected_samples
         try:
             y = self._stream.step(self._x)
         except InputError as error:
@@ -180,7 +180,7 @@ class Stepper:
             self._refuse("nonfinite", str(error), t_s)
             return
         self._counters.steps += 1
-        if self._stream.refused != refused:
+        if self._stream.rejected_samples != refused:
             self._counters.nonfinite += 1
             self._journal.tell("nonfinite", f"sample {self._counters.samples} is not finite.")
         else:

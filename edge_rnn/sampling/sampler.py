@@ -99,7 +99,7 @@ class Sampler:
         if not isinstance(stream, Stream):
             raise InputError(f"generate got {type(stream).__name__} as stream, expected a Stream of a model.")
         found = alphabet(stream.model, "generate")
-        count = found.symbols
+        count = found.size
         is_greedy = np.ndim(temperature) == 0 and temperature == 0
         temperature = 0.0 if is_greedy else _number("temperature", temperature, 1e-4, 1e4, "0, or ")
         penalty = _number("repetition_penalty", repetition_penalty, 0.01, 100)

@@ -25,22 +25,22 @@ class Alphabet:
 
     Parameters
     ----------
-    symbols
-        How many there are.
+    size
+        Number of symbols.
     one_hot
         Whether a sample has a number for each symbol; else it is the symbol's number.
     shares_given
         Whether the outputs are probabilities; else they are scores.
     """
 
-    symbols: int
+    size: int
     one_hot: bool
     shares_given: bool
 
 
 def alphabet(model: Model, call: str) -> Alphabet:
     """How a model reads and writes symbols; UnsupportedError if it does not do both."""
-    symbols, last = model.symbols, model.layers[-1]
+    symbols, last = model.vocabulary_size, model.layers[-1]
     if not isinstance(last, Dense) or last.activation not in ("none", "softmax"):
         raise UnsupportedError(
             f"{call} got a model that ends with {last.title}{_activation(last)}; expected a Dense layer with the "
@@ -102,8 +102,8 @@ def number(model: Model, symbol: object, call: str) -> int:
         if symbol not in model.vocabulary:
             raise InputError(f"{call} got the symbol {symbol!r}, expected one of {_spelled(model)}.")
         return model.vocabulary.index(symbol)
-    if isinstance(symbol, bool) or not isinstance(symbol, (int, np.integer)) or not 0 <= symbol < model.symbols:
-        raise InputError(f"{call} got the symbol {symbol!r}, expected a number from 0 to {model.symbols - 1}.")
+    if isinstance(symbol, bool) or not isinstance(symbol, (int, np.integer)) or not 0 <= symbol < model.vocabulary_size:
+        raise InputError(f"{call} got the symbol {symbol!r}, expected a number from 0 to {model.vocabulary_size - 1}.")
     return int(symbol)
 
 
@@ -123,7 +123,7 @@ def samples(found: Alphabet, symbols: NDArray[np.int32]) -> NDArray[np.float32]:
     """Samples that stand for symbols: ``(length, symbols)`` one-hot, or ``(length, 1)``."""
     if not found.one_hot:
         return symbols[:, None].astype(np.float32)
-    return np.asarray(symbols[:, None] == np.arange(found.symbols), np.float32)
+    return np.asarray(symbols[:, None] == np.arange(found.size), np.float32)
 
 
 def _taken_apart(model: Model, text: str, call: str) -> list[int]:

@@ -24,7 +24,7 @@ from edge_rnn.streams.claim import check_alone, claimed
 from edge_rnn.streams.plan import Slots
 from edge_rnn.streams.stream_memory import StreamMemory, stream_memory
 
-__all__ = ["Bytes", "Stream"]
+__all__ = ["MemoryBytes", "Stream"]
 
 Array = NDArray[np.float32]
 
@@ -33,8 +33,8 @@ _SNAPSHOT = struct.Struct("<8s32sII")
 _MAGIC = b"ERNNst01"
 
 
-class Bytes(NamedTuple):
-    """Memory of a stream in bytes."""
+class MemoryBytes(NamedTuple):
+    """Memory of a stream, by part, in bytes."""
 
     weights: int
     """Packed weights, shared by all streams of one model object."""
@@ -127,14 +127,19 @@ class Stream:
         return self._memory.address
 
     @property
-    def nbytes(self) -> Bytes:
-        """Bytes of weights and of state; neither grows."""
+    def memory(self) -> MemoryBytes:
+        """Bytes of weights, shared by all streams of the model, and of state; neither grows."""
         plan = self._memory.plan
-        return Bytes(plan.weight_bytes, plan.state_bytes)
+        return MemoryBytes(plan.weight_bytes, plan.state_bytes)
 
     @property
-    def refused(self) -> int:
-        """How many samples so far were held or skipped."""
+    def nbytes(self) -> int:
+        """Bytes of weights and state together; :attr:`memory` has each of them."""
+        return sum(self.memory)
+
+    @property
+    def rejected_samples(self) -> int:
+        """Number of samples so far that were held or skipped."""
         return int(self._memory.handle[Handle.REFUSED])
 
     @property

@@ -19,7 +19,7 @@ from edge_rnn.model import Model
 from edge_rnn.spelling import counted
 from edge_rnn.streams.claim import check_alone
 from edge_rnn.streams.planner import plan_of
-from edge_rnn.streams.stream import Bytes, Stream
+from edge_rnn.streams.stream import MemoryBytes, Stream
 
 __all__ = ["MAX_STREAMS", "StreamBank"]
 
@@ -117,11 +117,16 @@ class StreamBank:
         return self._arrays[Bank.PRESENT].astype(np.bool_)
 
     @property
-    def nbytes(self) -> Bytes:
-        """Bytes of weights, shared, and of all that belongs to the streams."""
-        weights, state = self._streams[0].nbytes
+    def memory(self) -> MemoryBytes:
+        """Bytes of weights, shared by all streams of the model, and of everything that belongs to the streams."""
+        weights, state = self._streams[0].memory
         own = sum(array.nbytes for array in self._arrays.values()) + self._table.nbytes + self._ys.nbytes
-        return Bytes(weights, len(self) * state + own)
+        return MemoryBytes(weights, len(self) * state + own)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of weights and state together; :attr:`memory` has each of them."""
+        return sum(self.memory)
 
     def leave(self, i: int) -> None:
         """Stream ``i`` takes no part in further steps: its row of ``xs`` is ignored, its row of the output is zero."""

@@ -11,7 +11,7 @@ from edge_rnn.arrays import float32_array
 from edge_rnn.errors import InputError
 from edge_rnn.model import Model
 from edge_rnn.streams.one_thread import OneThread
-from edge_rnn.streams.stream import Bytes, Stream
+from edge_rnn.streams.stream import MemoryBytes, Stream
 
 __all__ = ["MAX_OVERLAP", "WindowedStream"]
 
@@ -89,10 +89,15 @@ class WindowedStream:
         return self._count
 
     @property
-    def nbytes(self) -> Bytes:
-        """Bytes of weights, shared, and of the state of all windows that are open at a time."""
-        weights, state = self._streams[0].nbytes
-        return Bytes(weights, len(self._streams) * state)
+    def memory(self) -> MemoryBytes:
+        """Bytes of weights, shared by all streams of the model, and of the state of all windows open at a time."""
+        weights, state = self._streams[0].memory
+        return MemoryBytes(weights, len(self._streams) * state)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of weights and state together; :attr:`memory` has each of them."""
+        return sum(self.memory)
 
     def reset(self) -> None:
         """Back to the start: the next sample is the first one of a window."""

@@ -166,7 +166,7 @@ def _import(args: argparse.Namespace) -> int:
         say(f"compared     with {found.checked}")
     if found.unchecked:
         say(f"not compared {found.unchecked}")
-    say(f"written      {args.output}, {counted(found.model.parameters, 'parameter')}")
+    say(f"written      {args.output}, {counted(found.model.num_parameters, 'parameter')}")
     return 0
 
 

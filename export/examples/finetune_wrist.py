@@ -247,7 +247,7 @@ def main(arguments: Iterable[str] | None = None) -> None:
     with np.load(folder / "recording.npz") as arrays:
         stream = dict(arrays)
     for name, each in made.items():
-        size = f"{each.multiply_adds} multiply-adds, {Stream(each).nbytes.weights} bytes of weights"
+        size = f"{each.multiply_adds} multiply-adds, {Stream(each).memory.weights} bytes of weights"
         print(f"{report(name, right(each, stream), len(stream['y']))}; {size}")
     print(f"{EPOCHS} epochs, all in {tuned_s:.0f} s")
     if options.output:

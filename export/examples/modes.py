@@ -47,7 +47,7 @@ def one_to_many() -> tuple[str, str]:
     stream, texts = Stream(model), []
     for beginning in ("BT", "BP"):
         stream.reset()
-        stream.run(np.eye(model.symbols)[encode(model, beginning)])
+        stream.run(np.eye(model.vocabulary_size)[encode(model, beginning)])
         vector = stream.state  # {"rnn.h": …, "rnn.c": …}: arrays that may come from anywhere
         stream.reset()
         stream.set_state(vector)

@@ -227,7 +227,7 @@ def main(arguments: Iterable[str] | None = None) -> None:
         return
     started_s = time.perf_counter()
     model = train(training)
-    print(f"{model.parameters} numbers, trained in {time.perf_counter() - started_s:.0f} s", flush=True)
+    print(f"{model.num_parameters} parameters, trained in {time.perf_counter() - started_s:.0f} s", flush=True)
     save(model, options.out)
     print(f"test: {score(model, test)}")
 

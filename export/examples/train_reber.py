@@ -103,7 +103,9 @@ def main(arguments: Iterable[str] | None = None) -> None:
             trained_s = time.perf_counter() - started_s
             if seed == 0:
                 model_file.save(model, out / f"{cell}.safetensors")
-            print(f"{cell:6}seed {seed}: {score(model)}; {model.parameters} numbers, {trained_s:.0f} s", flush=True)
+            print(
+                f"{cell:6}seed {seed}: {score(model)}; {model.num_parameters} parameters, {trained_s:.0f} s", flush=True
+            )
 
 
 if __name__ == "__main__":

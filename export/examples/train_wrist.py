@@ -253,7 +253,10 @@ def main(arguments: Iterable[str] | None = None) -> None:
         model = train(cell, recordings.train)
         trained_s = time.perf_counter() - started_s
         model_file.save(model, out / f"{cell}.safetensors")
-        print(f"{cell:6}{score(model, stream)}; {model.parameters} numbers, trained in {trained_s:.0f} s", flush=True)
+        print(
+            f"{cell:6}{score(model, stream)}; {model.num_parameters} parameters, trained in {trained_s:.0f} s",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

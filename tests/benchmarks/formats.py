@@ -75,7 +75,7 @@ def _row(entry: Any, litert: str | None) -> dict[str, Any]:
         "input_size": entry.input_size,
         "hidden_size": entry.hidden_size,
         "loop_ns": {name: round(each.ns, 2) for name, each in loops.items()},
-        "weight_bytes": {name: stream.nbytes.weights for name, stream in streams.items()},
+        "weight_bytes": {name: stream.memory.weights for name, stream in streams.items()},
         "max_abs_error": errors | {"ours": float(np.abs(edge_rnn.Stream(models["int8"]).run(xs) - expected).max())},
         "python_ns": round(times["step"].ns - loop, 1),
         "run_ns": round(times["run"].ns / STEPS, 2),

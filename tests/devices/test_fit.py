@@ -252,8 +252,8 @@ def test_bytes_are_those_of_the_runtime(make_model: Callable[..., Model]) -> Non
     board = replace(boards.load("x86_64_v3"), triple=host.triple, cpu=host.cpu, features=host.features)
     model = make_model("lstm", 6, 20)
     compiled, stream = program(model, board), Stream(model)
-    assert compiled.weight_bytes == stream.nbytes.weights + compiled.plan.records.nbytes
-    assert 0 <= compiled.state_bytes - stream.nbytes.state < 32  # an output is handed over a vector at a time
+    assert compiled.weight_bytes == stream.memory.weights + compiled.plan.records.nbytes
+    assert 0 <= compiled.state_bytes - stream.memory.state < 32  # an output is handed over a vector at a time
 
 
 @pytest.mark.parametrize("name", ["raspberry_pi_4", "pico_2", "generic_x86_64", "visionfive_2"])

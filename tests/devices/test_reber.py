@@ -40,7 +40,7 @@ def test_network_knows_its_letters(network: str, scoring: ModuleType) -> None:
     assert [layer.kind for layer in model.layers] == [NETWORKS[network], "Dense"]
     assert "".join(model.vocabulary) == "".join(model.labels) == "BTSXPVE"
     assert model.layers[-1].options == {"activation": "none"}
-    assert promised(network)[-1] == model.parameters
+    assert promised(network)[-1] == model.num_parameters
 
 
 @pytest.mark.parametrize("network", thinned(NETWORKS, lambda network: network == "gru"))

@@ -114,7 +114,7 @@ def test_network_knows_what_a_deployment_has_to(network: str) -> None:
     assert model.sample_rate_hz == 10
     assert model.input_names == ("accel_x", "accel_y", "accel_z", "gyro_x", "gyro_y", "gyro_z")
     assert model.input_units == ("m/s^2",) * 3 + ("rad/s",) * 3
-    assert (model.parameters, model.multiply_adds) == _promised(network)[4:]
+    assert (model.num_parameters, model.multiply_adds) == _promised(network)[4:]
 
 
 @pytest.mark.parametrize("network", NETWORKS)

@@ -169,7 +169,7 @@ def test_samples_that_are_not_finite(policy: str, make_model: Build, net: Path) 
             continue
         assert status == 0
         assert np.array_equal(y, stream.step(x), equal_nan=True)  # NaN before the first good one
-    assert built("refused", built.state) == stream.refused
+    assert built("refused", built.state) == stream.rejected_samples
     assert built("set_policy", built.state, 3) == 5
 
 

@@ -61,7 +61,7 @@ def test_json(cell: str, recording: dict[str, np.ndarray], capsys: pytest.Captur
     assert found["recordings"] == len(truths) == 40
 
     assert found["steps"] == len(right) == 4000
-    assert (found["weight_bytes"], found["state_bytes"]) == tuple(Stream(model).nbytes)
+    assert (found["weight_bytes"], found["state_bytes"]) == tuple(Stream(model).memory)
     assert 0 < found["step_ns_p50"] <= found["step_ns_p99"]
     assert found["onnxruntime_ns_p50"] > 0
     assert 0 < found["onnx_max_abs_error"] <= found["onnx_tolerance"] <= 1e-4

@@ -385,7 +385,7 @@ def test_large_weights_are_read() -> None:
         x = m.nodes[-1].output[0] if m.nodes else "x"
         y = m.op("LSTM", x, reads, np.ones((1, 4096, 1024), np.float32), outputs=3, hidden_size=1024)[0]
         m.op("Squeeze", y, [1])
-    assert from_onnx(m.proto(m.nodes[-1].output[0]).SerializeToString()).parameters == 4096 * (3 + 3 * 1024)
+    assert from_onnx(m.proto(m.nodes[-1].output[0]).SerializeToString()).num_parameters == 4096 * (3 + 3 * 1024)
 
 
 def test_names_and_description() -> None:

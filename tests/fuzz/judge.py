@@ -62,7 +62,7 @@ def run(model: Model, number: int) -> str:
     if model.fingerprint in _ran:
         return "read again"
     _ran.add(model.fingerprint)
-    if model.parameters > LARGEST or model.multiply_adds > LARGEST or sum(model.output_sizes) > LARGEST:
+    if model.num_parameters > LARGEST or model.multiply_adds > LARGEST or sum(model.output_sizes) > LARGEST:
         return "read, too large to run"
     rng = np.random.default_rng(number)
     xs = rng.standard_normal((STEPS, model.input_size)).astype(np.float32)

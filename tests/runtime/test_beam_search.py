@@ -32,7 +32,7 @@ def network(cell: str, symbols: int, seed: int = 0, activation: str = "none", em
 
 def log_probabilities(model: Model, symbols: list[int]) -> np.ndarray:
     """After each symbol those of all, float64."""
-    xs = np.eye(model.symbols)[symbols] if model.input_size > 1 else np.array(symbols, float)[:, None]
+    xs = np.eye(model.vocabulary_size)[symbols] if model.input_size > 1 else np.array(symbols, float)[:, None]
     ys, _ = reference.run(model, xs)
     if model.layers[-1].options["activation"] == "softmax":
         return np.log(ys)
@@ -47,7 +47,7 @@ def all_texts(model: Model, prompt: list[int], length: int, stop: Rows) -> dict[
     """Every text up to a length that ends where it should, and the logarithms of its symbols."""
     found = {}
     for n in range(1, length + 1):
-        for text in itertools.product(range(model.symbols), repeat=n):
+        for text in itertools.product(range(model.vocabulary_size), repeat=n):
             if any(ends(text[:k], stop) for k in range(1, n)) or (n < length and not ends(text, stop)):
                 continue
             rows = log_probabilities(model, [*prompt, *text[:-1]])[len(prompt) - 1 :]

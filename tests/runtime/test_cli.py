@@ -193,7 +193,7 @@ def test_inspect(path: str, model: Model, capsys: pytest.CaptureFixture[str]) ->
     found = json.loads(capsys.readouterr().out)
     plan = plan_of(model)
     assert found["labels"] == list(LABELS)
-    assert (found["parameters"], found["multiply_adds"]) == (model.parameters, model.multiply_adds)
+    assert (found["parameters"], found["multiply_adds"]) == (model.num_parameters, model.multiply_adds)
     assert (found["weight_bytes"], found["state_bytes"]) == (plan.weight_bytes, plan.state_bytes)
     assert found["fingerprint"] == model.fingerprint
     assert found["file_bytes"] == Path(path).stat().st_size
@@ -204,7 +204,16 @@ def test_inspect(path: str, model: Model, capsys: pytest.CaptureFixture[str]) ->
 
     assert main(["inspect", path]) == 0
     out = capsys.readouterr().out
-    for text in (*LABELS, "ax", "50 Hz", model.fingerprint, "gru1", "GRU, reset_after", "3 → 5", f"{model.parameters}"):
+    for text in (
+        *LABELS,
+        "ax",
+        "50 Hz",
+        model.fingerprint,
+        "gru1",
+        "GRU, reset_after",
+        "3 → 5",
+        str(model.num_parameters),
+    ):
         assert text in out
     assert all(line == line.rstrip() for line in out.splitlines())
 
@@ -228,7 +237,7 @@ def test_bench(path: str, model: Model, capsys: pytest.CaptureFixture[str]) -> N
     assert quantiles[-1] > 0
     assert 0 < found["loop_ns_min"] <= found["loop_ns_p50"]
     assert found["times_real_time"] == pytest.approx(1e9 / 50 / found["loop_ns_p50"], rel=0.01)
-    assert (found["weight_bytes"], found["state_bytes"]) == tuple(Stream(model).nbytes)
+    assert (found["weight_bytes"], found["state_bytes"]) == tuple(Stream(model).memory)
     assert main(["bench", path, "--steps", "100"]) == 0
     out = capsys.readouterr().out
     assert "from Python" in out

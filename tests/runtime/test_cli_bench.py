@@ -45,7 +45,7 @@ def told(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> dict[str, 
 
 
 def check_figures(found: dict[str, Any], model: Model) -> None:
-    assert (found["weight_bytes"], found["state_bytes"]) == tuple(Stream(model).nbytes)
+    assert (found["weight_bytes"], found["state_bytes"]) == tuple(Stream(model).memory)
     assert 0 <= found["loop_ns_min"] <= found["loop_ns_p50"]
     # All are rounded to 0.01 ns, the bandwidth to 0.1 GB/s.
     assert found["python_overhead_ns"] == pytest.approx(found["python_ns"] - found["loop_ns_min"], abs=0.02)

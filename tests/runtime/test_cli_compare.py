@@ -97,7 +97,7 @@ def test_json_is_what_the_tasks_say(letters: list[str], capsys: pytest.CaptureFi
         score = task.score(model)
         assert (each["right"], each["of"], each["accuracy"]) == (score.right, score.of, score.accuracy)
         assert [(b["low"], b["right"], b["of"]) for b in each["by_lag"]] == [(b.low, b.right, b.of) for b in score.bins]
-        assert each["parameters"] == model.parameters
+        assert each["parameters"] == model.num_parameters
         assert each["step_ns"] > 0
         assert each["on_board"] is None
     assert keeps["accuracy"] == 1 > forgets["accuracy"]

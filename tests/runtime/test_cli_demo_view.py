@@ -153,7 +153,7 @@ def test_demo_without_the_host_side(model: Model, capsys: pytest.CaptureFixture[
     assert found["steps"] == 200
     assert found["onnx_max_abs_error"] is found["onnxruntime_ns_p50"] is None
     assert "pip install 'edge-rnn[export]'" in found["onnx_missing"]
-    assert (found["weight_bytes"], found["state_bytes"]) == tuple(Stream(model).nbytes)
+    assert (found["weight_bytes"], found["state_bytes"]) == tuple(Stream(model).memory)
 
     assert main(["demo", "--samples", "200"]) == 0
     out = capsys.readouterr().out

@@ -219,7 +219,7 @@ def test_sizes(
     layer: Layer, inputs: list[int], outputs: int, parameters: int, multiply_adds: int, states: dict[str, int]
 ) -> None:
     assert layer.output_size(inputs) == outputs
-    assert layer.parameters == parameters
+    assert layer.num_parameters == parameters
     assert layer.multiply_adds == multiply_adds
     assert {name: value.size for name, value in layer.initial_state.items()} == states
     assert all(value.dtype == np.float32 for value in layer.initial_state.values())
@@ -278,7 +278,7 @@ def test_model_names_and_wires_its_layers() -> None:
     assert model.sources == ((-1,), (0,), (1, -1), (2, 0, -1))
     assert model.output_sizes == (3, 2, 3, 3)
     assert (model.input_size, model.output_size) == (3, 3)
-    assert model.parameters == 6 + 30 + 15
+    assert model.num_parameters == 6 + 30 + 15
     assert model.multiply_adds == 3 + 30 + 15
     assert model.labels == ("a", "b", "c")
     assert model.sample_rate_hz == 10.0

@@ -38,7 +38,7 @@ def test_raise_leaves_the_state(make_model: Build, bad: float, channel: int) -> 
             call(poison)
     assert stream.snapshot() == before
     assert np.array_equal(stream.run(xs[10:]), expected[10:])
-    assert stream.refused == 0
+    assert stream.rejected_samples == 0
 
 
 def test_run_says_which_sample_and_keeps_those_before(make_model: Build) -> None:
@@ -64,7 +64,7 @@ def test_hold_takes_the_last_finite_value_of_that_channel(make_model: Build) -> 
     broken[6, 2], held[6, 2] = -np.inf, xs[5, 2]
     stream = Stream(model, on_nonfinite="hold")
     assert np.array_equal(stream.run(broken), Stream(model).run(held))
-    assert stream.refused == 3
+    assert stream.rejected_samples == 3
 
 
 def test_skip_repeats_the_output_and_leaves_the_state(make_model: Build) -> None:
@@ -79,9 +79,9 @@ def test_skip_repeats_the_output_and_leaves_the_state(make_model: Build) -> None
     assert np.array_equal(ys[12], ys[10])
     kept = np.delete(xs, [0, 11, 12], axis=0)
     assert np.array_equal(np.delete(ys, [0, 11, 12], axis=0), Stream(model).run(kept))
-    assert stream.refused == 3
+    assert stream.rejected_samples == 3
     stream.reset()
-    assert stream.refused == 0
+    assert stream.rejected_samples == 0
 
 
 @pytest.mark.parametrize("policy", ["hold", "skip"])
@@ -112,7 +112,7 @@ def test_a_finite_sample_that_overflows_inside_is_refused_too() -> None:
         patient = Stream(model, on_nonfinite=policy)  # type: ignore[arg-type]
         last = patient.step(good).copy()
         assert np.array_equal(patient.step(bad), last)
-        assert patient.refused == 1
+        assert patient.rejected_samples == 1
         assert np.isfinite(patient.step(good)).all()
 
 
@@ -149,7 +149,7 @@ def test_an_overflow_in_a_branch_that_ends_nowhere_is_refused_too() -> None:
         stream = Stream(Model([doubling, Dense([[1.0]], inputs=("input",))]), on_nonfinite=policy)  # type: ignore[arg-type]
         for _ in range(200):
             stream.step(1.0)
-        assert stream.refused > 0
+        assert stream.rejected_samples > 0
         assert np.isfinite(stream.state["elman1.h"]).all()
 
 

@@ -88,9 +88,9 @@ def test_weights_shrink_by_the_format(make_model: Build) -> None:
     assert 3.9 < whole / stored_bytes(edge_rnn.quantize(model, "int8")) < 4
     assert 6.2 < whole / stored_bytes(edge_rnn.quantize(model, "int4")) < 6.5
     assert 3.7 < whole / stored_bytes(edge_rnn.quantize(model, "sparse:0.75")) < 4
-    packed = Stream(model).nbytes.weights
-    assert 3.7 < packed / Stream(edge_rnn.quantize(model, "int8")).nbytes.weights < 4
-    assert 1.98 < packed / Stream(edge_rnn.quantize(model, "float16")).nbytes.weights < 2.01
+    packed = Stream(model).memory.weights
+    assert 3.7 < packed / Stream(edge_rnn.quantize(model, "int8")).memory.weights < 4
+    assert 1.98 < packed / Stream(edge_rnn.quantize(model, "float16")).memory.weights < 2.01
 
 
 def test_int8_is_within_half_a_step_of_each_row() -> None:

@@ -85,7 +85,7 @@ def written(model: Model, prompt: list[int], length: int, seed: int = 0, **optio
     """What is to be written, from steps of a stream and the oracle's choices."""
     stream, symbols, seen = Stream(model), [], set[int]()
     reads = list(prompt)
-    one_hot = np.eye(model.symbols, dtype=np.float32)
+    one_hot = np.eye(model.vocabulary_size, dtype=np.float32)
     for place in range(length):
         for symbol in reads:
             seen.add(symbol)
@@ -406,7 +406,8 @@ def test_scratch_memory_is_fixed(writer: Callable[..., Model]) -> None:
 
 def test_a_second_process_needs_no_numba(tmp_path: Path) -> None:
     code = (
-        "import sys, numpy as np\nfrom edge_rnn import Dense, Elman, Model, Stream\nfrom edge_rnn.sampling import generate\n"
+        "import sys, numpy as np\nfrom edge_rnn import Dense, Elman, Model, Stream\n"
+        "from edge_rnn.sampling import generate\n"
         "m = Model([Elman(np.eye(3), np.eye(3)), Dense(np.eye(3))], vocabulary='abc')\n"
         "print(generate(Stream(m), 'ab', max_length=9, seed=1).symbols.tolist(), 'numba' in sys.modules)\n"
     )
@@ -444,7 +445,7 @@ def test_texts_and_symbols() -> None:
 
 def test_vocabulary_is_of_what_is_read() -> None:
     cell, head = Elman(np.zeros((1, 2)), [[0.0]]), Dense(np.zeros((3, 1)))
-    assert Model([Embedding(np.zeros((5, 2))), cell, head], vocabulary="abcde").symbols == 5
+    assert Model([Embedding(np.zeros((5, 2))), cell, head], vocabulary="abcde").vocabulary_size == 5
     assert Model([cell, head], vocabulary="xy").vocabulary == ("x", "y")
     for vocabulary, words in (("abc", "3 texts, expected 2"), ("aa", "'a' as symbol 1"), (("", "a"), "'' as symbol 0"),
                               (("a", "\x1b[2J"), "control characters")):  # fmt: skip

@@ -57,7 +57,7 @@ def test_the_bound_is_kept_and_measured(found: Shrunk, model: Model, xs: np.ndar
     assert best.error == pytest.approx(error_of(model, found.model, xs), rel=1e-6)
     assert best.accuracy == np.mean(Stream(found.model).run(xs).argmax(axis=1) == labels)
     assert best.nbytes == stored_bytes(found.model) < stored_bytes(model) / 2
-    assert best.memory_bytes == Stream(found.model).nbytes.weights
+    assert best.memory_bytes == Stream(found.model).memory.weights
     assert best.step_ns is not None
     assert best.baseline_ns is not None
     assert not found.stopped

@@ -156,8 +156,8 @@ def test_streams_of_one_model_share_weights_and_nothing_else(model: Model) -> No
     assert np.array_equal([y for y, _ in got], expected[0])
     assert np.array_equal([y for _, y in got], expected[1])
     assert plan_of(model) is plan_of(model)
-    assert one.nbytes == two.nbytes
-    assert one.nbytes.weights == plan_of(model).weights.nbytes
+    assert one.memory == two.memory
+    assert one.memory.weights == plan_of(model).weights.nbytes
 
 
 def test_state_by_name_starts_at_the_initial_state(model: Model) -> None:
@@ -173,8 +173,10 @@ def test_state_by_name_starts_at_the_initial_state(model: Model) -> None:
 def test_nbytes_of_a_known_layout(make_model: Build) -> None:
     """GRU(3 → 8) + Dense(4): 24x(3+8) weights, 4x8 biases; 8 biases, 8 scales, 4 rows of 8 weights; whole lines."""
     stream = Stream(make_model("gru", 3, 8))
-    assert stream.nbytes.weights == 4 * (24 * 11 + 4 * 8 + 8 + 2 * 8 + 4 * 8)
-    assert stream.nbytes.state < 600
+    assert stream.memory.weights == 4 * (24 * 11 + 4 * 8 + 8 + 2 * 8 + 4 * 8)
+    assert stream.memory.state < 600
+    assert type(stream.nbytes) is int
+    assert stream.nbytes == stream.memory.weights + stream.memory.state
 
 
 def test_threads_with_a_stream_each(model: Model) -> None:

@@ -144,7 +144,7 @@ def test_policies(make_model: Build, policy: str) -> None:
         axis=1,
     )
     np.testing.assert_allclose(together, expected, rtol=0, atol=TOLERANCE)
-    assert [stream.refused for stream in bank] == [0, 2, 1, 0, 1]
+    assert [stream.rejected_samples for stream in bank] == [0, 2, 1, 0, 1]
 
 
 def test_plain_path_is_the_fast_path(make_model: Build, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -160,8 +160,9 @@ def test_plain_path_is_the_fast_path(make_model: Build, monkeypatch: pytest.Monk
 def test_memory_is_told(make_model: Build) -> None:
     model = make_model("gru", 2, 9)
     bank, stream = StreamBank(model, 10), Stream(model)
-    assert bank.nbytes.weights == stream.nbytes.weights
-    assert 10 * stream.nbytes.state <= bank.nbytes.state <= 10 * stream.nbytes.state + 2000
+    assert bank.memory.weights == stream.memory.weights
+    assert bank.nbytes == sum(bank.memory)
+    assert 10 * stream.memory.state <= bank.memory.state <= 10 * stream.memory.state + 2000
     assert len(bank) == len(list(bank)) == 10
     assert object_cache.host().group in (1, 2, 4)
 

@@ -87,7 +87,7 @@ def test_compare_tells_of_each(make_model: Callable[..., Model]) -> None:
     assert large.nbytes == stored_bytes(models["large"])
     assert large.int8_bytes is not None
     assert large.nbytes / 4 < large.int8_bytes < large.nbytes / 3
-    assert tuple(Stream(models["large"]).nbytes) == (large.weight_bytes, large.state_bytes)
+    assert tuple(Stream(models["large"]).memory) == (large.weight_bytes, large.state_bytes)
     assert 0 < small.step_ns < large.step_ns  # forty times as many multiply-adds
     assert small.on_board is None
     assert said == ["asking small", "asking large", "timing"]

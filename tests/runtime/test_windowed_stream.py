@@ -99,10 +99,11 @@ def test_policies_are_those_of_each_window(make_model: Build, policy: Any) -> No
 
 def test_memory_is_that_of_the_open_windows(make_model: Build) -> None:
     model = make_model("gru", 2, 9)
-    single = Stream(model).nbytes
+    single = Stream(model).memory
     for window, hop, open_windows in ((8, 8, 1), (8, 3, 3), (8, 20, 1), (8, 1, 8)):
         stream = WindowedStream(model, window=window, hop=hop)
-        assert stream.nbytes == (single.weights, open_windows * single.state)
+        assert stream.memory == (single.weights, open_windows * single.state)
+        assert stream.nbytes == sum(stream.memory)
 
 
 ERRORS: dict[str, tuple[Callable[[Model], Any], str]] = {

@@ -68,7 +68,7 @@ def rows(found: Sequence[Compared]) -> Iterator[tuple[str, list[str]]]:
     yield "recurrent layers", [each.kinds for each in found]
     yield "right answers", [spell_share(each.score.accuracy) for each in found]
     yield "the same as int8", [spell_share(each.int8_score.accuracy) if each.int8_score else "–" for each in found]
-    yield "numbers", [f"{each.model.parameters:,}" for each in found]
+    yield "numbers", [f"{each.model.num_parameters:,}" for each in found]
     yield "multiply-adds a step", [f"{each.model.multiply_adds:,}" for each in found]
     yield "bytes", [f"{each.nbytes:,}" for each in found]
     yield "bytes as int8", [f"{each.int8_bytes:,}" if each.int8_bytes else "–" for each in found]
@@ -136,7 +136,7 @@ def _model(each: Compared) -> dict[str, Any]:
             {"low": own.low, "high": own.high, "right": own.right, "of": own.of, "interval": list(own.interval)}
             for own in each.score.bins
         ],
-        "parameters": each.model.parameters,
+        "parameters": each.model.num_parameters,
         "multiply_adds": each.model.multiply_adds,
         "bytes": each.nbytes,
         "int8_bytes": each.int8_bytes,

@@ -93,8 +93,8 @@ def _demo(args: argparse.Namespace) -> int:
         "clock_ns": round(latency["edge_rnn"].clock, 1),
         "onnxruntime_ns_p50": None,
         "onnx_max_abs_error": None,
-        "weight_bytes": stream.nbytes.weights,
-        "state_bytes": stream.nbytes.state,
+        "weight_bytes": stream.memory.weights,
+        "state_bytes": stream.memory.state,
     }
     if onnx:
         result |= latency["onnxruntime"].as_json("onnxruntime_ns")

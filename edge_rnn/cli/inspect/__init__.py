@@ -90,7 +90,7 @@ def _description(model: Model, path: str) -> dict[str, Any]:
         "input_units": list(model.input_units),
         "output_size": model.output_size,
         "vocabulary": list(model.vocabulary),
-        "parameters": model.parameters,
+        "parameters": model.num_parameters,
         "multiply_adds": model.multiply_adds,
         "weight_bytes": plan.weight_bytes,
         "state_bytes": plan.state_bytes,
@@ -116,7 +116,7 @@ def _layer(model: Model, place: int) -> dict[str, Any]:
         "arrays": {name: list(array.shape) for name, array in (layer.formats | layer.arrays).items()},
         "formats": {name: spelled(matrix) for name, matrix in layer.formats.items()},
         "states": {name: len(value) for name, value in layer.initial_state.items()},
-        "parameters": layer.parameters,
+        "parameters": layer.num_parameters,
         "multiply_adds": layer.multiply_adds,
     }
 
@@ -153,7 +153,7 @@ def _print(model: Model, found: dict[str, Any]) -> None:
             else {}
         ),
         "sample rate": f"{rate:g} Hz" if rate else "not told",
-        "parameters": f"{model.parameters:,}",
+        "parameters": f"{model.num_parameters:,}",
         "multiply-adds": f"{model.multiply_adds:,} a step"
         + (f", {model.multiply_adds * rate:,.0f} a second" if rate else ""),
         "in memory": f"{spell_bytes(found['weight_bytes'])} of packed weights, {spell_bytes(found['state_bytes'])} for "

@@ -181,7 +181,7 @@ def _follow(
     if labels is not None and steps:
         warn(f"{place.name}: {right:,} of {steps:,} samples right, {right / steps:.2%}.")
     notes = [f"{left_out} left out as malformed"] * bool(left_out)
-    notes += [f"{stream.refused} not finite ({args.on_nonfinite})"] * bool(stream.refused)
+    notes += [f"{stream.rejected_samples} not finite ({args.on_nonfinite})"] * bool(stream.rejected_samples)
     if notes:
         warn(f"{place.name}: samples {' and '.join(notes)}.")
     return 0

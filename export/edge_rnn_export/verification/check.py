@@ -235,7 +235,7 @@ def _samples(model: Model, steps: int | None, xs: ArrayLike | None, seed: int, s
             raise InputError(f"verify {name} got {value}, expected {least} or more.")
     if xs is None and symbols:
         # What the network writes by itself is what it will read; among symbols at random, trained ones lose their way.
-        first = int(np.random.default_rng(seed).integers(model.symbols))
+        first = int(np.random.default_rng(seed).integers(model.vocabulary_size))
         written = generate(Stream(model), [first], max_length=steps, seed=seed).symbols
         return as_samples(alphabet(model, "verify"), written)
     if xs is None:

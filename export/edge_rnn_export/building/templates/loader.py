@@ -150,13 +150,13 @@ class Stream:
         self.reset()
 
     @property
-    def nbytes(self) -> tuple[int, int]:
-        """Bytes of weights and of state."""
-        return META["weight_bytes"], META["state_bytes"]
+    def nbytes(self) -> int:
+        """Bytes of weights and state together."""
+        return int(META["weight_bytes"] + META["state_bytes"])
 
     @property
-    def refused(self) -> int:
-        """How many samples so far were held or skipped."""
+    def rejected_samples(self) -> int:
+        """Number of samples so far that were held or skipped."""
         return int(_REFUSED_SO_FAR(self._state))
 
     def step(self, x: Any) -> Any:

@@ -64,7 +64,7 @@ def _own(reading: Reading, run: LimitedGraph, rng: np.random.Generator) -> tuple
     feeds = {name: array.astype(np.float32) for name, array in states.items()}
     if run.inputs[0].name == SYMBOL:
         known = alphabet(model, "from_onnx")
-        symbols = rng.integers(0, known.symbols, steps * batch)
+        symbols = rng.integers(0, known.size, steps * batch)
         xs = samples(known, symbols.astype(np.int32)).reshape(steps, batch, -1)
         read: dict[str, Array] = {SYMBOL: symbols.reshape(steps, batch)}
     else:

@@ -15,8 +15,8 @@ __all__ = ["best_symbol", "read_symbols"]
 def read_symbols(graph: Nodes, model: Model, time: int | str) -> None:
     """The input ``symbol`` int64 ``(time, batch)``, and from it ``x`` as the model reads symbols."""
     graph.inputs.append(_value(SYMBOL, time))
-    if model.input_size == model.symbols:
-        depth = graph.constant(f"{SYMBOL}.count", np.array(model.symbols, np.int64))
+    if model.input_size == model.vocabulary_size:
+        depth = graph.constant(f"{SYMBOL}.count", np.array(model.vocabulary_size, np.int64))
         values = graph.constant(f"{SYMBOL}.values", np.array([0, 1], np.float32))
         graph.node("OneHot", [SYMBOL, depth, values], "x", name=f"{SYMBOL}.one_hot")
     else:

@@ -120,7 +120,7 @@ def symbols_of(model: Model, xs: NDArray[np.float32]) -> NDArray[np.int64]:
         A sample is no symbol's.
     """
     known = alphabet(model, "verify")
-    symbols = xs.argmax(axis=1) if known.one_hot else np.clip(np.rint(xs[:, 0]), 0, known.symbols - 1)
+    symbols = xs.argmax(axis=1) if known.one_hot else np.clip(np.rint(xs[:, 0]), 0, known.size - 1)
     wrong = (samples(known, symbols.astype(np.int32)) != xs).any(axis=1)
     if wrong.any():
         raise InputError(
