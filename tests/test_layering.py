@@ -52,7 +52,7 @@ FORBIDDEN = [
         for kind in ("json", "keras", "tflite", "torch")
     ),
 ]
-ONLY_IN = {"numba": "edge_rnn.kernels", "llvmlite": "edge_rnn.kernels"}
+ONLY_IN = {"numba": "edge_rnn.kernels", "llvmlite": "edge_rnn.kernels", "rich": "edge_rnn.cli"}
 # For edge_rnn_export, but for `building`, which compiles them.
 NOT_PUBLIC = {"edge_rnn.streams.plan", "edge_rnn.kernels"}
 

@@ -78,8 +78,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)  # of a file of ours it has the name
         where = f"{error.filename}: " if error.filename else "stdout cannot be written: " if full else ""
         return _fail(f"{where}{reason_of(error)}.", debug)
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0] == "rich"  # the library does without it
+        remedy = "this command prints with rich, which is not installed; run pip install rich."
+        return _fail(remedy if missing else _unexpected(error), debug)
     except Exception as error:
-        return _fail(f"unexpected {type(error).__name__}: {error} (a bug; --debug shows where).", debug)
+        return _fail(_unexpected(error), debug)
+
+
+def _unexpected(error: Exception) -> str:
+    return f"unexpected {type(error).__name__}: {error} (a bug; --debug shows where)."
 
 
 def _dispatch(arguments: list[str]) -> int:
