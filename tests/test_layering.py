@@ -27,6 +27,7 @@ ROWS = {
         {"reference", "storage"},
         {"model"},
         {"kernels", "layers"},
+        {"equations"},
         {"activation", "arrays", "atomic", "formats", "own_files", "plugins", "registry", "shipped"},
         {"errors", "spelling"},
         {"lazy", "printable"},

@@ -1,0 +1,120 @@
+"""Intervals that hold a graph's values, whatever it reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import inf, isnan
+
+from edge_rnn.equations.graph import Graph, Node
+from edge_rnn.equations.operations import EVERYTHING, OPERATIONS, Interval
+
+__all__ = ["intervals", "state_intervals"]
+
+_ROUNDS = 4
+"""Steps after which an interval of a state that still grows is taken for one without an end."""
+
+
+def intervals(
+    graph: Graph, x: Interval, states: Mapping[str, Interval], parameters: Mapping[str, Interval]
+) -> list[Interval]:
+    """For each node an interval of its values.
+
+    Parameters
+    ----------
+    graph
+        Of what.
+    x, states
+        What the input and the old states lie in.
+    parameters
+        What the vectors and numbers among the parameters lie in, and for each matrix what the sums of the sizes of its
+        rows do; EVERYTHING for those that are missing.
+    """
+    found: list[Interval] = []
+    for node in graph.nodes:
+        args = [found[place] for place in node.args]
+        if node.op == "input":
+            value = x
+        elif node.op == "state":
+            value = states.get(node.name, EVERYTHING)
+        elif node.op == "number":
+            value = node.number, node.number
+        elif node.op == "parameter":
+            value = parameters.get(node.name, EVERYTHING)
+        else:
+            value = _computed(graph, node, args, found, parameters)
+        found.append(EVERYTHING if any(map(isnan, value)) else value)
+    return found
+
+
+def _computed(
+    graph: Graph, node: Node, args: list[Interval], found: list[Interval], parameters: Mapping[str, Interval]
+) -> Interval:
+    if node.op == "part":
+        return args[0]
+    if node.op == "concat":
+        return min(a[0] for a in args), max(a[1] for a in args)
+    if node.op == "product":
+        most = max(map(abs, args[0])) * parameters.get(node.name, EVERYTHING)[1]
+        return -most, most
+    if node.op == "total":
+        units = graph.nodes[node.args[0]].shape[0]
+        return args[0][0] * units, args[0][1] * units
+    if node.op == "mul" and node.args[0] == node.args[1]:
+        ends = args[0][0] ** 2, args[0][1] ** 2
+        return 0.0 if args[0][0] <= 0 <= args[0][1] else min(ends), max(ends)
+    interval = OPERATIONS[node.op].interval
+    assert interval is not None, node.op
+    value = interval(*args)
+    mix = _mixed(graph, node) if node.op == "add" else None
+    if mix is not None and found[mix[0]][0] >= 0 and found[mix[0]][1] <= 1:
+        a, b = found[mix[1]], found[mix[2]]
+        return min(a[0], b[0]), max(a[1], b[1])
+    return value
+
+
+def _mixed(graph: Graph, node: Node) -> tuple[int, int, int] | None:
+    """Places of z, a and b where a sum is ``(1 - z) * a + z * b``."""
+    nodes = graph.nodes
+    left, right = (nodes[place] for place in node.args)
+    if left.op != "mul" or right.op != "mul":
+        return None
+    for one, other in ((left, right), (right, left)):
+        for rest, a in (one.args, one.args[::-1]):
+            if nodes[rest].op == "sub" and nodes[nodes[rest].args[0]] == Node("number", number=1.0):
+                for z, b in (other.args, other.args[::-1]):
+                    if z == nodes[rest].args[1]:
+                        return z, a, b
+    return None
+
+
+def state_intervals(
+    graph: Graph, x: Interval, initial: Mapping[str, Interval], parameters: Mapping[str, Interval]
+) -> dict[str, Interval]:
+    """For each state an interval that it never leaves, given what it starts in; infinite where none was found.
+
+    Intervals grow step by step. One that goes on growing is widened without an end, and all shrink again to what a step
+    makes of such as hold everything.
+    """
+
+    def after(now: dict[str, Interval]) -> dict[str, Interval]:
+        found = intervals(graph, x, now, parameters)
+        return {name: _hull(initial[name], found[place]) for name, place in graph.new_states.items()}
+
+    now = dict(initial)
+    for round_ in range(_ROUNDS + 2 * len(initial) + 1):
+        larger = {name: _hull(now[name], new) for name, new in after(now).items()}
+        if larger == now:
+            break
+        if round_ >= _ROUNDS:
+            larger = {
+                name: (-inf if new[0] < now[name][0] else new[0], inf if new[1] > now[name][1] else new[1])
+                for name, new in larger.items()
+            }
+        now = larger
+    for _ in range(_ROUNDS):
+        now = after(now)
+    return now
+
+
+def _hull(a: Interval, b: Interval) -> Interval:
+    return min(a[0], b[0]), max(a[1], b[1])

@@ -1,0 +1,64 @@
+"""A graph computed with NumPy, as the reference does it: in float64, or in whatever type the values have."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from edge_rnn.equations.graph import Graph
+from edge_rnn.equations.operations import OPERATIONS
+
+__all__ = ["evaluate"]
+
+
+def evaluate(
+    graph: Graph, parameters: Mapping[str, Any], x: Any, states: Mapping[str, Any]
+) -> tuple[Any, dict[str, Any]]:
+    """One step.
+
+    Parameters
+    ----------
+    graph
+        What to compute.
+    parameters
+        Arrays and numbers by name; a matrix may be anything that ``@`` multiplies with a vector.
+    x
+        ``(input_size,)``, or as many columns as there are steps that have nothing to do with each other.
+    states
+        Old states by name, likewise.
+
+    Returns
+    -------
+    y, states
+        The output, and the new states by name.
+    """
+    columns = np.ndim(x) > 1
+    values: list[Any] = []
+    for node in graph.nodes:
+        args = [values[place] for place in node.args]
+        if node.op == "input":
+            value = x
+        elif node.op == "state":
+            value = states[node.name]
+        elif node.op == "number":
+            value = node.number
+        elif node.op == "parameter":
+            value = parameters[node.name]
+            value = value[:, None] if columns and np.ndim(value) == 1 else value
+        elif node.op == "product":
+            value = parameters[node.name] @ np.broadcast_to(args[0], (*np.shape(args[0])[:1], *x.shape[1:]))
+        elif node.op == "part":
+            value = args[0][node.start : node.start + node.shape[0]]
+        else:
+            numpy = OPERATIONS[node.op].numpy
+            assert numpy is not None, node.op
+            value = numpy(*args)
+        values.append(value)
+    return _whole(values[graph.output], x), {name: _whole(values[place], x) for name, place in graph.new_states.items()}
+
+
+def _whole(value: Any, x: Any) -> Any:
+    """A column for each step, also of what is the same in all."""
+    return np.array(np.broadcast_to(value, (value.shape[0], *np.shape(x)[1:])))

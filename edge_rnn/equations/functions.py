@@ -1,0 +1,153 @@
+"""Functions that equations are written with: of symbols they record, of arrays and numbers they compute.
+
+So the function of a cell, called with NumPy arrays, is its own reference.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from edge_rnn.equations.symbols import Symbol, apply, joined, refused
+from edge_rnn.errors import ModelError
+from edge_rnn.spelling import counted
+
+__all__ = [
+    "above",
+    "absolute",
+    "clip",
+    "concat",
+    "elu",
+    "exp",
+    "hard_sigmoid",
+    "largest",
+    "leaky_relu",
+    "maximum",
+    "mean",
+    "minimum",
+    "relu",
+    "sigmoid",
+    "softmax",
+    "softplus",
+    "softsign",
+    "split",
+    "sqrt",
+    "tanh",
+    "total",
+    "variance",
+]
+
+
+def sigmoid(x: Any) -> Any:
+    """``1 / (1 + exp(-x))``."""
+    return apply("sigmoid", x)
+
+
+def tanh(x: Any) -> Any:
+    """Hyperbolic tangent."""
+    return apply("tanh", x)
+
+
+def relu(x: Any) -> Any:
+    """``max(x, 0)``."""
+    return apply("maximum", x, 0.0)
+
+
+def exp(x: Any) -> Any:
+    """Exponential function; infinite above 176 in float32, where twice the half overflows."""
+    return apply("exp", x)
+
+
+def sqrt(x: Any) -> Any:
+    """Square root."""
+    return apply("sqrt", x)
+
+
+def softplus(x: Any) -> Any:
+    """``log(1 + exp(x))``."""
+    return apply("softplus", x)
+
+
+def absolute(x: Any) -> Any:
+    """Size without the sign."""
+    return apply("absolute", x)
+
+
+def minimum(a: Any, b: Any) -> Any:
+    """The smaller one, unit by unit."""
+    return apply("minimum", a, b)
+
+
+def maximum(a: Any, b: Any) -> Any:
+    """The larger one, unit by unit."""
+    return apply("maximum", a, b)
+
+
+def above(x: Any, limit: Any) -> Any:
+    """``x`` where it is above the limit, else 0."""
+    return apply("above", x, limit)
+
+
+def clip(x: Any, limit: Any) -> Any:
+    """``x`` within ``limit`` either side of zero."""
+    return apply("maximum", apply("minimum", x, limit), apply("sub", 0.0, limit))
+
+
+def hard_sigmoid(x: Any, alpha: Any = 0.2, beta: Any = 0.5) -> Any:
+    """``alpha x + beta`` within 0 and 1."""
+    return apply("maximum", apply("minimum", alpha * x + beta, 1.0), 0.0)
+
+
+def leaky_relu(x: Any, alpha: Any = 0.01) -> Any:
+    """``x`` if it is positive, else ``alpha x``."""
+    return relu(x) + alpha * minimum(x, 0.0)
+
+
+def elu(x: Any, alpha: Any = 1.0) -> Any:
+    """``x`` if it is positive, else ``alpha (exp(x) - 1)``."""
+    return relu(x) + alpha * apply("expm1", minimum(x, 0.0))
+
+
+def softsign(x: Any) -> Any:
+    """``x / (1 + |x|)``."""
+    return x / (absolute(x) + 1.0)
+
+
+def total(x: Any) -> Any:
+    """Sum of all units, one number."""
+    return apply("total", x)
+
+
+def largest(x: Any) -> Any:
+    """The largest of all units, one number."""
+    return apply("largest", x)
+
+
+def mean(x: Any) -> Any:
+    """Mean of all units, one number."""
+    return total(x) * (1.0 / x.shape[0])
+
+
+def variance(x: Any) -> Any:
+    """Mean square distance from the mean, one number."""
+    return mean((x - mean(x)) ** 2)
+
+
+def softmax(x: Any) -> Any:
+    """Shares that add up to 1, by ``exp``."""
+    e = exp(x - largest(x))
+    return e / total(e)
+
+
+def split(x: Any, parts: int) -> tuple[Any, ...]:
+    """A vector as so many of equal length, one behind the other: its gates."""
+    size = x.shape[0] if x.shape else 0
+    if not size or size % parts:
+        message = f"{counted(size, 'value')} cannot be split into {parts} parts of equal length."
+        raise refused(message) if isinstance(x, Symbol) else ModelError(message)
+    each = size // parts
+    return tuple(x[start : start + each] for start in range(0, size, each))
+
+
+def concat(*vectors: Any) -> Any:
+    """Vectors one behind the other."""
+    return joined(*vectors)

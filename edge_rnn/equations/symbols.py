@@ -1,0 +1,247 @@
+"""Symbols that record what a cell's function does.
+
+The function of a cell is called once, with symbols in place of the input, the states and the parameters; what it
+returns is the graph. An ``if`` in it asks for options, and is decided then.
+"""
+
+from __future__ import annotations
+
+import linecache
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from edge_rnn.equations.graph import Builder, Graph
+from edge_rnn.equations.operations import OPERATIONS
+from edge_rnn.errors import ModelError
+from edge_rnn.spelling import counted
+
+__all__ = ["Symbol", "apply", "joined", "refused", "trace"]
+
+_FUNCTIONS = {
+    "add": "add", "subtract": "sub", "multiply": "mul", "divide": "div", "minimum": "minimum", "maximum": "maximum",
+    "absolute": "absolute", "tanh": "tanh", "exp": "exp", "expm1": "expm1", "sqrt": "sqrt",
+}  # fmt: skip
+"""Functions of NumPy by which symbols may be computed with, and what they are here."""
+
+
+class Symbol:
+    """A value of an equation that is being recorded."""
+
+    __slots__ = ("builder", "place")
+
+    def __init__(self, builder: Builder, place: int) -> None:
+        self.builder, self.place = builder, place
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """``()`` of a single number, ``(units,)`` of a vector."""
+        return self.builder.nodes[self.place].shape
+
+    def __array_ufunc__(self, function: Any, method: str, *values: Any, **options: Any) -> Any:
+        if function is np.matmul and len(values) == 2:
+            raise refused(f"{_kind(values[0])} stands left of @; give it as a parameter.")
+        name = _FUNCTIONS.get(function.__name__)
+        if name is None or method != "__call__" or options:
+            raise refused(f"np.{function.__name__} cannot be part of an equation; see edge_rnn.equations.functions.")
+        return apply(name, *values)
+
+    def __add__(self, other: Any) -> Any:
+        return apply("add", self, other)
+
+    def __radd__(self, other: Any) -> Any:
+        return apply("add", other, self)
+
+    def __sub__(self, other: Any) -> Any:
+        return apply("sub", self, other)
+
+    def __rsub__(self, other: Any) -> Any:
+        return apply("sub", other, self)
+
+    def __mul__(self, other: Any) -> Any:
+        return apply("mul", self, other)
+
+    def __rmul__(self, other: Any) -> Any:
+        return apply("mul", other, self)
+
+    def __truediv__(self, other: Any) -> Any:
+        return apply("div", self, other)
+
+    def __rtruediv__(self, other: Any) -> Any:
+        return apply("div", other, self)
+
+    def __neg__(self) -> Any:
+        return apply("sub", 0.0, self)
+
+    def __abs__(self) -> Any:
+        return apply("absolute", self)
+
+    def __pow__(self, power: Any) -> Any:
+        if power != 2:
+            raise refused(f"** {power} cannot be part of an equation; ** 2 can.")
+        return apply("mul", self, self)
+
+    def __matmul__(self, other: Any) -> Symbol:
+        raise refused(f"{_values(self.shape)} left of @, where a matrix among the parameters has to stand.")
+
+    def __getitem__(self, key: Any) -> Symbol:
+        if not isinstance(key, slice) or key.step not in (None, 1) or len(self.shape) != 1:
+            raise refused(f"[{key!r}] cannot be part of an equation; a slice of a vector can.")
+        start, stop, _ = key.indices(self.shape[0])
+        return _recorded(self.builder, lambda: self.builder.part(self.place, start, stop - start))
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise refused("len() of a single number.")
+        return self.shape[0]
+
+    def __iter__(self) -> Any:
+        raise refused("a vector cannot be gone through value by value; split() gives its gates.")
+
+    def __bool__(self) -> bool:
+        raise refused("an if may ask for options, not for values, which are not known when an equation is recorded.")
+
+    def __repr__(self) -> str:
+        return f"<{self.builder.nodes[self.place].op} of {_values(self.shape)}>"
+
+
+class _Matrix:
+    """A parameter that is a matrix: it can be multiplied with a vector, and that is all."""
+
+    __slots__ = ("builder", "name")
+    __array_ufunc__ = None
+
+    def __init__(self, builder: Builder, name: str) -> None:
+        self.builder, self.name = builder, name
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.builder.shapes[self.name]
+
+    def __matmul__(self, vector: Any) -> Symbol:
+        place = _placed(self.builder, vector)
+        return _recorded(self.builder, lambda: self.builder.product(self.name, place))
+
+
+def trace(
+    equation: Callable[..., Any],
+    parameters: Mapping[str, Any],
+    input_size: int,
+    states: Mapping[str, int],
+) -> Graph:
+    """Record what an equation does.
+
+    Parameters
+    ----------
+    equation
+        ``equation(p, x, **states)``, which returns the output and a mapping of all new states. ``p`` has the parameters
+        as attributes.
+    parameters
+        By name: arrays and floats become parameters of the graph; all else (strings, booleans, integers, None) stays
+        what it is, for ``if`` to ask.
+    input_size
+        Length of ``x``.
+    states
+        Lengths of the states.
+
+    Raises
+    ------
+    ModelError
+        It is no equation; the message names the line.
+    """
+    shapes = {name: tuple(value.shape) for name, value in parameters.items() if hasattr(value, "shape")}
+    shapes |= {name: () for name, value in parameters.items() if isinstance(value, float)}
+    builder = Builder(input_size, states, shapes)
+    given: dict[str, Any] = dict(parameters)
+    for name, shape in shapes.items():
+        if len(shape) > 2:
+            raise ModelError(
+                f"{_title(equation)}: the parameter {name} has the shape {shape}, expected 2 axes at most."
+            )
+        given[name] = _Matrix(builder, name) if len(shape) == 2 else Symbol(builder, builder.parameter(name))
+    old = {name: Symbol(builder, builder.state(name)) for name in states}
+    returned = equation(SimpleNamespace(**given), Symbol(builder, builder.input()), **old)
+    if not isinstance(returned, tuple) or len(returned) != 2 or not isinstance(returned[1], Mapping):
+        raise ModelError(f"{_title(equation)} has to return its output and a table of its new states.")
+    output, new = returned
+    for what, value in {
+        "as its output": output,
+        **{f"as state {name!r}": value for name, value in new.items()},
+    }.items():
+        if not isinstance(value, Symbol) or value.builder is not builder:
+            raise ModelError(f"{_title(equation)} returned {_kind(value)} {what}, expected a value of the equation.")
+    try:
+        return builder.graph(output.place, {name: value.place for name, value in new.items()})
+    except ModelError as error:
+        raise ModelError(f"{_title(equation)}: {error}") from None
+
+
+def apply(name: str, *values: Any) -> Any:
+    """Record an operation of the table where a value is a symbol; compute it where all are numbers and arrays."""
+    builder = next((value.builder for value in values if isinstance(value, Symbol)), None)
+    if builder is None:
+        for value in values:
+            if isinstance(value, _Matrix):
+                raise refused(f"the matrix {value.name} can only be multiplied, by {value.name} @ a vector.")
+        numpy = OPERATIONS[name].numpy
+        assert numpy is not None, name
+        return numpy(*values)
+    places = [_placed(builder, value) for value in values]
+    return _recorded(builder, lambda: builder.apply(name, *places))
+
+
+def _placed(builder: Builder, value: Any) -> int:
+    if isinstance(value, Symbol):
+        if value.builder is not builder:
+            raise refused("a value of another equation was used.")
+        return value.place
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise refused(f"{_kind(value)} cannot be part of an equation; give it as a parameter.")
+    return _recorded(builder, lambda: builder.number(float(value))).place
+
+
+def _recorded(builder: Builder, make: Callable[[], int]) -> Symbol:
+    try:
+        return Symbol(builder, make())
+    except ModelError as error:
+        raise refused(str(error)) from None
+
+
+def refused(message: str) -> ModelError:
+    """What is wrong, and in which line of the equation: the innermost one that is not of this package."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__package__") == __package__:
+        frame = frame.f_back
+    code, line = frame.f_code, frame.f_lineno
+    text = linecache.getline(code.co_filename, line).strip()
+    return ModelError(f"{code.co_name}, line {line}{f' ({text})' if text else ''}: {message}")
+
+
+def _title(equation: Callable[..., Any]) -> str:
+    code = getattr(equation, "__code__", None)
+    name = getattr(equation, "__name__", type(equation).__name__)
+    return name if code is None else f"{name}, line {code.co_firstlineno}"
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, _Matrix):
+        return f"the matrix {value.name}"
+    return f"{value!r}" if isinstance(value, (str, type(None), bool)) else f"a value of type {type(value).__name__}"
+
+
+def _values(shape: Sequence[int]) -> str:
+    return counted(shape[0], "value") if shape else "one number"
+
+
+def joined(*vectors: Any) -> Any:
+    """Record vectors one behind the other, or put arrays so."""
+    builder = next((value.builder for value in vectors if isinstance(value, Symbol)), None)
+    if builder is None:
+        numpy = OPERATIONS["concat"].numpy
+        assert numpy is not None
+        return numpy(*vectors)
+    places = [_placed(builder, value) for value in vectors]
+    return _recorded(builder, lambda: builder.concat(*places))
