@@ -67,7 +67,7 @@ def test_no_character_of_a_steering_category_stays() -> None:
     assert printable(letters) == letters
 
 
-@pytest.mark.parametrize("kind", errors.__all__)
+@pytest.mark.parametrize("kind", [name for name in errors.__all__ if isinstance(getattr(errors, name), type)])
 @pytest.mark.parametrize("text", STEERING.values(), ids=STEERING.keys())
 def test_errors_are_one_line_of_plain_text(kind: str, text: str) -> None:
     error = getattr(errors, kind)(f"no layer {text}.")
