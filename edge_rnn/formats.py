@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from edge_rnn.checks import is_number
 from edge_rnn.errors import ModelError
 
 __all__ = ["FORMATS", "GROUP", "PANEL", "SMALLEST_RANGE", "W8A8", "Float16", "Int4", "Int8", "LowRank", "Matrix"]
@@ -107,8 +108,7 @@ class Matrix(ABC):
     def _check_range(self, given: object) -> None:
         if given is None:
             return
-        number = float("nan") if isinstance(given, bool) or not isinstance(given, (int, float)) else given
-        if not SMALLEST_RANGE <= number <= _LARGEST_RANGE:
+        if not (is_number(given) and SMALLEST_RANGE <= given <= _LARGEST_RANGE):
             self._refuse(
                 f"input_range got {given!r}, expected None or a number from {SMALLEST_RANGE:g} to {_LARGEST_RANGE:.3g}"
             )

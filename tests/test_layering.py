@@ -29,6 +29,7 @@ ROWS = {
         {"kernels", "layers"},
         {"equations"},
         {"activation", "arrays", "atomic", "formats", "own_files", "plugins", "registry", "shipped"},
+        {"checks"},
         {"errors", "spelling"},
         {"lazy", "printable"},
     ],

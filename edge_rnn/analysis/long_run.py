@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from edge_rnn.arrays import float32_array
+from edge_rnn.checks import whole
 from edge_rnn.errors import InputError
 from edge_rnn.model import Model
 from edge_rnn.streams.stream import Stream
@@ -128,11 +129,9 @@ def long_run(model: Model, xs: ArrayLike, steps: int = 1_000_000) -> LongRun:
         )
     if not np.isfinite(rows).all():
         raise InputError("long_run got samples that are not finite; leave them out.")
-    if isinstance(steps, bool) or not isinstance(steps, (int, np.integer)) or steps < 1:
-        raise InputError(f"long_run got steps = {steps!r}, expected a whole number of 1 or more.")
+    steps = whole("long_run", "steps", steps)
     watches = [
-        _Watch(name, len(value), _limit(model, name), len(rows), int(steps))
-        for name, value in model.initial_state.items()
+        _Watch(name, len(value), _limit(model, name), len(rows), steps) for name, value in model.initial_state.items()
     ]
     done = 0
     for values in _states(Stream(model), rows, int(steps)):

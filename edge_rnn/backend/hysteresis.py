@@ -10,8 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from edge_rnn.arrays import plain_array
 from edge_rnn.backend.event import Event
+from edge_rnn.checks import real, whole
 from edge_rnn.errors import InputError
-from edge_rnn.frontend.options import MOST_CHANNELS, real, whole
+from edge_rnn.frontend.options import MOST_CHANNELS, MOST_SAMPLES
 from edge_rnn.spelling import counted
 from edge_rnn.storage.snapshot import pack, refused, unpack
 
@@ -77,8 +78,8 @@ class Hysteresis:
         for output, (high, low) in enumerate(zip(self._enter, self._leave, strict=True)):
             if low > high:
                 raise InputError(f"{where} leave got {low:g} for output {output}, which is above its enter, {high:g}.")
-        self._enter_after = whole(where, "enter_after", enter_after)
-        self._leave_after = whole(where, "leave_after", leave_after)
+        self._enter_after = whole(where, "enter_after", enter_after, most=MOST_SAMPLES)
+        self._leave_after = whole(where, "leave_after", leave_after, most=MOST_SAMPLES)
         self._refractory = whole(where, "refractory", refractory, 0, 1 << 40)
         self.labels = tuple(labels)
         if self.labels and len(self.labels) != self.size:

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from edge_rnn.checks import real, whole
 from edge_rnn.frontend.front_end import Array, FrontEnd
-from edge_rnn.frontend.options import MOST_CHANNELS, real, whole
+from edge_rnn.frontend.options import MOST_CHANNELS, MOST_SAMPLES
 
 __all__ = ["Majority"]
 
@@ -52,7 +53,8 @@ class Majority(FrontEnd):
     _arrays = ("_votes", "_counts")
 
     def __init__(self, last: int, size: int = 1, threshold: float | None = None) -> None:
-        last, size = whole("Majority", "last", last), whole("Majority", "size", size, most=MOST_CHANNELS)
+        last = whole("Majority", "last", last, most=MOST_SAMPLES)
+        size = whole("Majority", "size", size, most=MOST_CHANNELS)
         options: dict[str, Any] = {"last": last, "size": size}
         if threshold is not None:
             options["threshold"] = threshold = real("Majority", "threshold", threshold, -1e30)

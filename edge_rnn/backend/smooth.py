@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from edge_rnn.checks import real, whole
 from edge_rnn.frontend.front_end import Array, FrontEnd
-from edge_rnn.frontend.options import MOST_CHANNELS, real, whole
+from edge_rnn.frontend.options import MOST_CHANNELS
 
 __all__ = ["Smooth"]
 

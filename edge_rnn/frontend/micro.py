@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_rnn.checks import real, whole
 from edge_rnn.errors import InputError
 from edge_rnn.frontend.fixed_fft import FixedFft
 from edge_rnn.frontend.front_end import Array
 from edge_rnn.frontend.mel import FilterBank
-from edge_rnn.frontend.options import real, whole
+from edge_rnn.frontend.options import MOST_SAMPLES
 from edge_rnn.frontend.windowed import Windowed
 
 __all__ = ["MicroFrontEnd"]
@@ -88,7 +89,7 @@ class MicroFrontEnd(Windowed):
     ) -> None:
         where = "MicroFrontEnd"
         rate_hz = real(where, "rate_hz", rate_hz, 1e-3, 1e12)
-        frame, hop = whole(where, "frame", frame, 33, 1 << 12), whole(where, "hop", hop)
+        frame, hop = whole(where, "frame", frame, 33, 1 << 12), whole(where, "hop", hop, most=MOST_SAMPLES)
         bands = whole(where, "bands", bands, most=1 << 8)
         fmax_hz = real(where, "fmax_hz", fmax_hz, 0, rate_hz / 2, above=True)
         fmin_hz = real(where, "fmin_hz", fmin_hz, 0, fmax_hz - 1e-6 * rate_hz)

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_rnn.checks import whole
 from edge_rnn.errors import InputError
 from edge_rnn.frontend.front_end import Array
-from edge_rnn.frontend.options import MOST_CHANNELS, fits_memory, whole
+from edge_rnn.frontend.options import MOST_CHANNELS, MOST_SAMPLES, fits_memory
 from edge_rnn.frontend.windowed import Windowed
 from edge_rnn.spelling import counted
 
@@ -76,7 +77,8 @@ class Moving(Windowed):
         chosen = tuple(statistics.split("+")) if isinstance(statistics, str) else tuple(statistics)
         if not chosen or len({*chosen}) < len(chosen) or not {*chosen} <= {*STATISTICS}:
             raise InputError(f"Moving statistics got {'+'.join(chosen)!r}, expected some of {', '.join(STATISTICS)}.")
-        window, hop = whole("Moving", "window", window), whole("Moving", "hop", hop)
+        window = whole("Moving", "window", window, most=MOST_SAMPLES)
+        hop = whole("Moving", "hop", hop, most=MOST_SAMPLES)
         channels = whole("Moving", "channels", channels, most=MOST_CHANNELS)
         given = f"a window of {counted(window, 'sample')} of {counted(channels, 'channel')}"
         fits_memory(

@@ -10,10 +10,11 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike, NDArray
 
+from edge_rnn.checks import real, whole
 from edge_rnn.errors import InputError
 from edge_rnn.frontend.front_end import Array, FrontEnd
 from edge_rnn.frontend.kaiser import beta_of, half_length_of, low_pass
-from edge_rnn.frontend.options import MOST_CHANNELS, fits_memory, fits_rate, real, whole
+from edge_rnn.frontend.options import MOST_CHANNELS, fits_memory, fits_rate
 from edge_rnn.frontend.sliding_window import SlidingWindow
 from edge_rnn.spelling import counted
 

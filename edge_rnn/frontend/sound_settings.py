@@ -7,9 +7,9 @@ from dataclasses import dataclass, fields
 from types import MappingProxyType
 from typing import Any, Literal, TypedDict
 
+from edge_rnn.checks import choice, real, whole
 from edge_rnn.errors import InputError
 from edge_rnn.frontend.mel import SCALES
-from edge_rnn.frontend.options import choice, real, whole
 from edge_rnn.frontend.tapers import TAPERS
 
 __all__ = ["CEPSTRAL", "PRESETS", "SoundOptions", "SoundSettings"]
@@ -123,8 +123,7 @@ class SoundSettings:
         at_least("fmin_hz", 0, self.rate_hz / 2)
         at_least("fmax_hz", 0, self.rate_hz / 2)
         for name in ("round_fft", "remove_dc", "energy"):
-            if not isinstance(getattr(self, name), bool):
-                raise InputError(f"sound {name} got {getattr(self, name)!r}, expected True or False.")
+            choice("sound", name, getattr(self, name), (True, False))
         for name, words in _WORDS.items():
             choice("sound", name, getattr(self, name), words)
         if self.highest_hz - self.fmin_hz < 1e-6 * self.rate_hz:

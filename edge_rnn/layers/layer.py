@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from edge_rnn.activation import parse
 from edge_rnn.arrays import plain_array
+from edge_rnn.checks import choice, real
 from edge_rnn.errors import ModelError
 from edge_rnn.formats import Matrix, Sparse
 
@@ -166,9 +167,7 @@ class Layer:
         return float32_copy(self.title, name, value)
 
     def _check_option(self, name: str, allowed: Sequence[Any]) -> None:
-        value = getattr(self, name)
-        if not any(value is option or (isinstance(option, str) and value == option) for option in allowed):
-            raise ModelError(f"{self.title} {name} got {value!r}, expected one of {', '.join(map(repr, allowed))}.")
+        choice(self.title, name, getattr(self, name), allowed, error=ModelError)
 
     def _check_activation(self, name: str, *others: str) -> None:
         """Check an activation, and store it as it is spelled shortest."""
@@ -185,9 +184,9 @@ class Layer:
         value = getattr(self, name)
         if value is None:
             return
-        if isinstance(value, bool) or not (isinstance(value, (int, float, np.number)) and 0 < value < float("inf")):
-            raise ModelError(f"{self.title} {name} got {value!r}, expected a positive number or None.")
-        object.__setattr__(self, name, float(value))
+        words = "a positive number or None"
+        value = real(self.title, name, value, 0, above=True, expected=words, error=ModelError)
+        object.__setattr__(self, name, value)
 
     def _check_input_size(self, expected: int, input_sizes: Sequence[int]) -> None:
         got = sum(input_sizes)

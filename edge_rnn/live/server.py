@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from http.server import ThreadingHTTPServer
 from typing import Any
 
+from edge_rnn.checks import whole
 from edge_rnn.errors import InputError, reason_of
 from edge_rnn.live.handler import Handler
 from edge_rnn.live.hosts import allowed_names
@@ -81,8 +82,7 @@ class LiveServer(ThreadingHTTPServer):
     daemon_threads = True
 
     def __init__(self, loop: SensorLoop, host: str, port: int, names: Iterable[str]) -> None:
-        if not 0 <= port <= 65535:
-            raise InputError(f"port got {port}, expected 0 to 65535.")
+        whole("serving", "port", port, 0, 65535)
         self.recorder = Recorder(loop)
         self.names = allowed_names(host, names)
         self._places = threading.BoundedSemaphore(_MOST_CONNECTIONS)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from edge_rnn.checks import choice, real, whole
 from edge_rnn.errors import InputError
 from edge_rnn.loop.context import LoopContext
 from edge_rnn.loop.input.checks import ON_MISMATCH, Checks, OnMismatch
@@ -149,10 +150,11 @@ class SensorLoop:
         any_rate: bool = False,
         resample: bool = False,
     ) -> None:
-        _check_choice("on_mismatch", on_mismatch, ON_MISMATCH)
-        _check_choice("policy", policy, POLICIES)
-        _check_choice("on_bad", on_bad, ON_BAD)
-        _check_choice("collect", collect, COLLECT)
+        where = "SensorLoop"
+        choice(where, "on_mismatch", on_mismatch, ON_MISMATCH)
+        choice(where, "policy", policy, POLICIES)
+        choice(where, "on_bad", on_bad, ON_BAD)
+        choice(where, "collect", collect, COLLECT)
         for name, value in {
             "rate_hz": rate_hz,
             "stall_after_s": stall_after_s,
@@ -160,13 +162,10 @@ class SensorLoop:
             "snapshot_every_s": snapshot_every_s,
             "status_every_s": status_every_s,
         }.items():
-            endless = name == "stall_after_s" and value == math.inf
-            if value is not None and not endless and not (_is_number(value) and _LEAST <= value <= _MOST):
-                raise InputError(f"SensorLoop {name} got {value!r}, expected a number from {_LEAST:g} to {_MOST:g}.")
-        if not _is_number(spin_s) or not 0 <= spin_s < 1:
-            raise InputError(f"SensorLoop spin_s got {spin_s!r}, expected 0 or more, below 1 s.")
-        if not isinstance(backlog, int) or isinstance(backlog, bool) or not 1 <= backlog <= _MOST_BACKLOG:
-            raise InputError(f"SensorLoop got backlog {backlog!r}, expected a whole number from 1 to {_MOST_BACKLOG}.")
+            if value is not None and not (name == "stall_after_s" and value == math.inf):
+                real(where, name, value, _LEAST, _MOST)
+        real(where, "spin_s", spin_s, 0, math.nextafter(1, 0), expected="0 or more, below 1 s")
+        whole(where, "backlog", backlog, 1, _MOST_BACKLOG)
         self.stream = stream
         self.rate_hz = rate_hz
         self.policy = policy
@@ -330,12 +329,3 @@ class SensorLoop:
         self.counters.source_failures = self._feed.failures
         self.counters.stalls = self._feed.stalls
         self.counters.dropped = self._feed.dropped
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def _check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise InputError(f"SensorLoop {name} got {value!r}, expected one of {', '.join(allowed)}.")

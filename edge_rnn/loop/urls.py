@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl
 
+from edge_rnn.checks import choice
 from edge_rnn.errors import InputError
 from edge_rnn.loop import sinks, sources
 from edge_rnn.loop.mqtt_client import Address, masked
@@ -88,8 +89,7 @@ def open_source(url: str, model: Model) -> Source | Callable[[], Source]:
         chosen: str | int | None = int(device) if device.isdecimal() else device or None
         return _maker(partial(sources.Microphone, size, device=chosen, **given))
     address, given = _broker(url, {"qos": _whole, **texts})
-    if given.get("qos", 0) not in (0, 1, 2):
-        raise InputError(f"{url!r} has qos {given['qos']}, expected 0, 1 or 2.")
+    choice(repr(url), "qos", given.get("qos", 0), (0, 1, 2))
     return _maker(partial(sources.Mqtt, address, size, names, **_of_model(given, model)))
 
 

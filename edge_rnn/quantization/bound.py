@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from edge_rnn.checks import real
 from edge_rnn.errors import InputError
 from edge_rnn.model import Model
 from edge_rnn.quantization.apply import JUDGED_STEPS, Calibration
@@ -39,8 +40,8 @@ class Bound:
         if all(value is None for value in given.values()):
             raise InputError("shrink got no bound, expected max_error, min_accuracy or max_bytes.")
         for name, value in given.items():
-            if value is not None and not (isinstance(value, (int, float, np.number)) and 0 <= value < float("inf")):
-                raise InputError(f"shrink got {name} = {value!r}, expected a number, zero or more.")
+            if value is not None:
+                real("shrink", name, value, 0, expected="a number, zero or more")
         if self.min_accuracy is not None and not has_accuracy:
             raise InputError("shrink got min_accuracy without labels or a metric, which it is measured by.")
 

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from edge_rnn.checks import real, whole
 from edge_rnn.errors import InputError
 from edge_rnn.sampling.generated import Generated
-from edge_rnn.sampling.sampler import Stop, positive_int, starting_prompt, stop_rows
+from edge_rnn.sampling.sampler import Stop, starting_prompt, stop_rows
 from edge_rnn.sampling.symbols import Prompt, alphabet, samples
 from edge_rnn.streams.stream import Stream
 from edge_rnn.streams.stream_bank import MAX_STREAMS, StreamBank
@@ -67,12 +68,9 @@ def beam_search(
     if not isinstance(stream, Stream):
         raise InputError(f"beam_search got {type(stream).__name__} as stream, expected a Stream of a model.")
     found = alphabet(stream.model, "beam_search")
-    width, max_length = positive_int("width", width), positive_int("max_length", max_length)
-    if width > MAX_STREAMS:
-        raise InputError(f"beam_search got width = {width}, expected {MAX_STREAMS} at most.")
-    number = isinstance(length_penalty, (int, float)) and not isinstance(length_penalty, bool)
-    if not number or not 0 <= length_penalty <= 30:
-        raise InputError(f"beam_search got length_penalty = {length_penalty!r}, expected a number from 0 to 30.")
+    width = whole("beam_search", "width", width, 1, MAX_STREAMS)
+    max_length = whole("beam_search", "max_length", max_length, 1, 2**31 - 1)
+    length_penalty = real("beam_search", "length_penalty", length_penalty, 0, 30)
     stops = [np.array(row, np.int32) for row in stop_rows(stream, stop)]
     symbols = starting_prompt(stream, prompt, first)
     y = np.zeros(0, np.float32) if first is None else stream.step(first)
@@ -80,7 +78,7 @@ def beam_search(
 
     now, then = (StreamBank(stream.model, width) for _ in range(2))
     sources: Any = [stream]
-    texts, finished = _Texts.none(), _Finished(width, float(length_penalty), max_length)
+    texts, finished = _Texts.none(), _Finished(width, length_penalty, max_length)
     for length in range(1, max_length + 1):
         texts = texts.extended(_log_probabilities(np.atleast_2d(y), shares_given=found.shares_given), stops, width)
         running = ~texts.stopped

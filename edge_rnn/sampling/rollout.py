@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from edge_rnn.arrays import float32_array, refusal
+from edge_rnn.checks import whole
 from edge_rnn.errors import InputError, UnsupportedError
 from edge_rnn.kernels.entry import object_cache
 from edge_rnn.kernels.program.driver import not_done
@@ -56,8 +57,7 @@ def rollout(stream: Stream, x: ArrayLike, steps: int) -> Array:
         given = given[None]
     if given.shape != (stream.input_size,):
         raise InputError(f"rollout got shape {given.shape}, expected ({stream.input_size},) float32: one sample.")
-    if isinstance(steps, bool) or not isinstance(steps, (int, np.integer)) or not 0 <= steps < 2**31:
-        raise InputError(f"rollout got steps = {steps!r}, expected a whole number from 0 to {2**31 - 1}.")
+    steps = whole("rollout", "steps", steps, 0, 2**31 - 1)
     ys = np.empty((steps, stream.output_size), np.float32)
     done = _loop()(stream.handle, given.ctypes.data, ys.ctypes.data, steps)
     check_alone(not_done(done), "rollout")

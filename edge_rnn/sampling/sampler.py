@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from edge_rnn.checks import real, whole
 from edge_rnn.errors import InputError
 from edge_rnn.kernels.entry import object_cache
 from edge_rnn.kernels.program.driver import not_done
@@ -23,7 +24,7 @@ from edge_rnn.streams.one_thread import OneThread
 from edge_rnn.streams.plan import aligned
 from edge_rnn.streams.stream import Stream
 
-__all__ = ["Sampler", "Stop", "generate", "generate_iter", "positive_int", "starting_prompt", "stop_rows"]
+__all__ = ["Sampler", "Stop", "generate", "generate_iter", "starting_prompt", "stop_rows"]
 
 Array = NDArray[np.float32]
 
@@ -101,12 +102,11 @@ class Sampler:
         found = alphabet(stream.model, "generate")
         count = found.size
         is_greedy = np.ndim(temperature) == 0 and temperature == 0
-        temperature = 0.0 if is_greedy else _number("temperature", temperature, 1e-4, 1e4, "0, or ")
-        penalty = _number("repetition_penalty", repetition_penalty, 0.01, 100)
-        if isinstance(top_k, bool) or not isinstance(top_k, (int, np.integer)) or top_k < 0:
-            raise InputError(f"generate got top_k = {top_k!r}, expected how many symbols may be drawn, or 0 for all.")
-        if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**64:
-            raise InputError(f"generate got seed = {seed!r}, expected a whole number from 0 to 2**64 - 1.")
+        if not is_greedy:
+            temperature = real("generate", "temperature", temperature, 1e-4, 1e4, expected="0, or 0.0001 to 10000")
+        penalty = real("generate", "repetition_penalty", repetition_penalty, 0.01, 100)
+        top_k = whole("generate", "top_k", top_k, 0, expected="how many symbols may be drawn, or 0 for all")
+        seed = whole("generate", "seed", seed, 0, 2**64 - 1, expected="a whole number from 0 to 2**64 - 1")
         self.stream = stream
         self._alone = OneThread("Sampler.generate")
         rows = stop_rows(stream, stop)
@@ -136,8 +136,8 @@ class Sampler:
             Choice.GREEDY: temperature == 0,
             Choice.PENALIZED: penalty != 1,
             Choice.TOP_K: min(top_k or count, count),
-            Choice.TOP_P: round(_number("top_p", top_p, 2**-32, 1, "more than 0: ") * 2**32),
-            Choice.MIN_WEIGHT: max(1, round(_number("min_p", min_p, 0, 1) * ONE)),
+            Choice.TOP_P: round(real("generate", "top_p", top_p, 2**-32, 1, expected="more than 0, 1 at most") * 2**32),
+            Choice.MIN_WEIGHT: max(1, round(real("generate", "min_p", min_p, 0, 1) * ONE)),
             Choice.SEED: int(seed) - (2**64 if seed >= 2**63 else 0),  # the same 64 bits
         }
         for word, value in words.items():
@@ -155,7 +155,7 @@ class Sampler:
         """Read the prompt, then write; see :func:`generate`."""
         with self._alone:
             read = self._start(prompt, first)
-            length = positive_int("max_length", max_length)
+            length = whole("generate", "max_length", max_length, 1, 2**31 - 1)
             symbols, logarithms = np.empty(length, np.int32), np.empty(length, np.float32)
             written = self._write(read, symbols, logarithms, 0, length)
             stopped = bool(self._table[Choice.OUTCOME] == Outcome.STOPPED)
@@ -167,7 +167,7 @@ class Sampler:
         """Read the prompt, then write, each symbol handed over at once; see :func:`generate_iter`."""
         with self._alone:
             read = self._start(prompt, first)
-        return self._each(read, positive_int("max_length", max_length))
+        return self._each(read, whole("generate", "max_length", max_length, 1, 2**31 - 1))
 
     def _each(self, read: NDArray[np.int32], length: int) -> Iterator[tuple[int, float]]:
         symbols, logarithms, done = np.empty(self._recent, np.int32), np.empty(self._recent, np.float32), 0
@@ -273,23 +273,6 @@ def stop_rows(stream: Stream, stop: Stop) -> list[list[int]]:
         else [number(stream.model, each, whole)]
         for each in given
     ]
-
-
-def positive_int(name: str, value: int) -> int:
-    """``value``, a whole number of 1 or more."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not 1 <= value < 2**31:
-        raise InputError(f"generate got {name} = {value!r}, expected a whole number from 1 to {2**31 - 1}.")
-    return int(value)
-
-
-def _number(name: str, value: float, low: float, high: float, otherwise: str = "") -> float:
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, (int, float, np.integer, np.floating))
-        or not low <= value <= high
-    ):
-        raise InputError(f"generate got {name} = {value!r}, expected {otherwise}{low:g} to {high:g}.")
-    return float(value)
 
 
 @cache

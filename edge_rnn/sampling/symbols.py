@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from edge_rnn.checks import is_whole
 from edge_rnn.errors import InputError, UnsupportedError
 from edge_rnn.layers import Dense
 from edge_rnn.model import Model
@@ -102,7 +103,7 @@ def number(model: Model, symbol: object, call: str) -> int:
         if symbol not in model.vocabulary:
             raise InputError(f"{call} got the symbol {symbol!r}, expected one of {_spelled(model)}.")
         return model.vocabulary.index(symbol)
-    if isinstance(symbol, bool) or not isinstance(symbol, (int, np.integer)) or not 0 <= symbol < model.vocabulary_size:
+    if not is_whole(symbol) or not 0 <= symbol < model.vocabulary_size:
         raise InputError(f"{call} got the symbol {symbol!r}, expected a number from 0 to {model.vocabulary_size - 1}.")
     return int(symbol)
 

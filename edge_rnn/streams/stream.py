@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from edge_rnn.arrays import float32_array, refusal
+from edge_rnn.checks import choice
 from edge_rnn.errors import InputError, StateError
 from edge_rnn.kernels.entry import object_cache
 from edge_rnn.kernels.entry import python_function as fast
@@ -93,8 +94,7 @@ class Stream:
         if not isinstance(model, Model):
             raise InputError(f"Stream got {type(model).__name__} as model, expected a Model; load(path) reads one.")
         policies = {policy.name.lower(): policy for policy in Policy}
-        if on_nonfinite not in policies:
-            raise InputError(f"Stream on_nonfinite got {on_nonfinite!r}, expected 'raise', 'hold' or 'skip'.")
+        choice("Stream", "on_nonfinite", on_nonfinite, policies)
         self.model = model
         self._on_nonfinite = on_nonfinite
         memory = self._memory = stream_memory(model, policies[on_nonfinite])

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from edge_rnn.arrays import float32_array, refusal
+from edge_rnn.checks import whole
 from edge_rnn.errors import InputError
 from edge_rnn.kernels.entry import object_cache
 from edge_rnn.kernels.entry import python_function as fast
@@ -75,10 +76,8 @@ class StreamBank:
     step: Callable[[ArrayLike], Array]
 
     def __init__(self, model: Model, n: int, *, on_nonfinite: Literal["raise", "hold", "skip"] = "raise") -> None:
-        if not isinstance(n, (int, np.integer)) or isinstance(n, bool) or n < 1:
-            raise InputError(f"StreamBank got n = {n!r}, expected how many streams there are, 1 or more.")
-        if n > MAX_STREAMS:
-            raise InputError(f"StreamBank got n = {n}, expected {MAX_STREAMS} at most; use several banks.")
+        words = f"how many streams there are, 1 to {MAX_STREAMS}; use several banks for more"
+        n = whole("StreamBank", "n", n, 1, MAX_STREAMS, expected=words)
         self._streams = tuple(Stream(model, on_nonfinite=on_nonfinite) for _ in range(n))
         self.model = model
         self._ys = np.zeros((n, model.output_size), np.float32)[:]  # a view, whose memory nobody can resize away
@@ -145,9 +144,7 @@ class StreamBank:
             stream.reset()
 
     def _place(self, i: int) -> int:
-        if not isinstance(i, (int, np.integer)) or not -len(self) <= i < len(self):
-            raise InputError(f"StreamBank got stream {i!r}, expected 0 to {len(self) - 1}.")
-        return int(i)
+        return whole("StreamBank", "stream", i, -len(self), len(self) - 1, expected=f"0 to {len(self) - 1}")
 
 
 def _grouped(name: str, group: int) -> int:

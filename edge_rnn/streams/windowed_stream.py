@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from edge_rnn.arrays import float32_array
+from edge_rnn.checks import whole
 from edge_rnn.errors import InputError
 from edge_rnn.model import Model
 from edge_rnn.streams.one_thread import OneThread
@@ -67,8 +68,7 @@ class WindowedStream:
         self, model: Model, *, window: int, hop: int, on_nonfinite: Literal["raise", "hold", "skip"] = "raise"
     ) -> None:
         for name, value in (("window", window), ("hop", hop)):
-            if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-                raise InputError(f"WindowedStream got {name} = {value!r}, expected how many samples, 1 or more.")
+            whole("WindowedStream", name, value, expected="how many samples, 1 or more")
         overlap = -(-int(window) // int(hop))
         if overlap > MAX_OVERLAP:
             raise InputError(

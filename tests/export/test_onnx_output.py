@@ -207,7 +207,7 @@ def test_recorded_samples_of_a_greedy_graph_have_to_be_symbols(tmp_path: Path) -
 def test_what_has_no_such_output(tmp_path: Path, make_model: Callable[..., Model]) -> None:
     path = tmp_path / "model.onnx"
     for model, head, error, message in (
-        (writer(), "scores", InputError, "got the head 'scores', expected one of 'model', 'logits'"),
+        (writer(), "scores", InputError, "head got 'scores', expected one of 'model', 'logits'"),
         (Model([GRU(np.zeros((24, 7)), np.zeros((24, 8)))]), "logits", UnsupportedError, "ends with GRU"),
         (make_model("gru", 3, 5, head=2), "greedy", UnsupportedError, "reads 3 symbols and puts out 2"),
     ):

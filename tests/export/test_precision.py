@@ -488,8 +488,12 @@ def test_float32_is_what_smaller_formats_stand_for(make_model: Callable[..., Mod
 @pytest.mark.parametrize(
     ("formats", "options", "message"),
     [
-        ({}, {"precision": "int2"}, r"precision 'int2', expected one of 'float32', 'float16', 'int8', 'int8-weights'"),
-        ({}, {"operators": "all"}, r"operators 'all', expected 'onnxruntime' or 'standard'"),
+        (
+            {},
+            {"precision": "int2"},
+            r"precision got 'int2', expected one of 'float32', 'float16', 'int8', 'int8-weights'",
+        ),
+        ({}, {"operators": "all"}, r"operators got 'all', expected one of 'onnxruntime'"),
         (
             {"gru1.weight_hh": "int4"},
             {"precision": "int8"},

@@ -397,7 +397,7 @@ def test_values_beyond_float32_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"steps": 0}, r"steps got 0, expected 1 or more"),
+        ({"steps": 0}, r"steps got 0, expected a whole number from 1"),
         ({"xs": np.zeros((5, 2))}, r"xs got shape \(5, 2\), expected \(time, 3\)"),
         ({"xs": np.zeros((0, 3))}, r"xs got shape \(0, 3\)"),
         ({"xs": np.zeros(3)}, r"xs got shape \(3,\)"),
@@ -472,7 +472,7 @@ def test_a_sequence_that_forgets_its_state_is_found(model: Model, tmp_path: Path
 
 
 def test_form_is_one_of_two(model: Model, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="got the form 'steps', expected 'step' or 'sequence'"):
+    with pytest.raises(InputError, match="form got 'steps', expected one of 'step', 'sequence'"):
         to_onnx(model, tmp_path / "m.onnx", form="steps")  # type: ignore[arg-type]
 
 

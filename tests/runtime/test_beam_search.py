@@ -136,12 +136,15 @@ def test_the_stream_has_read_the_prompt_and_no_more() -> None:
 
 
 ERRORS: dict[str, tuple[Callable[[Stream], Any], str]] = {
-    "width": (lambda s: beam_search(s, [0], width=0, max_length=3), "width = 0"),
-    "far too wide": (lambda s: beam_search(s, [0], width=10**6, max_length=3), "width = 1000000, expected 65536"),
-    "penalty": (lambda s: beam_search(s, [0], width=2, max_length=3, length_penalty=-1), "length_penalty = -1"),
+    "width": (lambda s: beam_search(s, [0], width=0, max_length=3), "width got 0"),
+    "far too wide": (
+        lambda s: beam_search(s, [0], width=10**6, max_length=3),
+        "width got 1000000, expected a whole number from 1 to 65536",
+    ),
+    "penalty": (lambda s: beam_search(s, [0], width=2, max_length=3, length_penalty=-1), "length_penalty got -1"),
     "high penalty": (
         lambda s: beam_search(s, [0], width=1, max_length=2000, length_penalty=98),
-        "length_penalty = 98, expected a number from 0 to 30",
+        "length_penalty got 98, expected a number from 0 to 30",
     ),
     "prompt": (lambda s: beam_search(s, [], width=2, max_length=3), "empty prompt"),
     "stream": (lambda s: beam_search(s.model, [0], width=2, max_length=3), "got Model as stream"),  # type: ignore[arg-type]

@@ -446,7 +446,7 @@ def test_address_that_cannot_be_had(loop: SensorLoop) -> None:
     for host, port, words in (("192.0.2.1", 0, "has no address"), ("no such host", 0, "has no address")):
         with pytest.raises(InputError, match=words), serving(loop, host, port):
             pass
-    with pytest.raises(InputError, match="expected 0 to 65535"), serving(loop, port=70000):
+    with pytest.raises(InputError, match="expected a whole number from 0 to 65535"), serving(loop, port=70000):
         pass
 
 

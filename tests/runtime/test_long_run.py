@@ -126,8 +126,8 @@ def test_what_is_refused() -> None:
         (np.ones((0, 1)), 10, r"samples of shape \(0, 1\), expected \(time, 1\), time 1 or more"),
         (np.ones((3, 2)), 10, r"samples of shape \(3, 2\)"),
         (np.array([[np.nan]]), 10, "not finite"),
-        (np.ones((3, 1)), 0, "steps = 0, expected a whole number"),
-        (np.ones((3, 1)), 2.5, "steps = 2.5"),
+        (np.ones((3, 1)), 0, "steps got 0, expected a whole number"),
+        (np.ones((3, 1)), 2.5, "steps got 2.5"),
     ):
         with pytest.raises(InputError, match=said):
             long_run.long_run(model, rows, steps)  # type: ignore[arg-type]

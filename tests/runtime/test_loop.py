@@ -847,13 +847,13 @@ def test_messages_go_to_the_logger(caplog: pytest.LogCaptureFixture) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"policy": "wait"}, "policy got 'wait', expected one of catch_up, drop, hold"),
+        ({"policy": "wait"}, "policy got 'wait', expected one of 'catch_up', 'drop', 'hold'"),
         ({"on_bad": "ignore"}, "on_bad got 'ignore'"),
         ({"rate_hz": 0}, "rate_hz got 0"),
         ({"rate_hz": math.nan}, "rate_hz got nan"),
         ({"reset_after_s": -1}, "reset_after_s got -1"),
         ({"snapshot_every_s": math.inf}, "snapshot_every_s got inf"),
-        ({"backlog": 0}, "backlog 0"),
+        ({"backlog": 0}, "backlog got 0"),
         ({"collect": "often"}, "collect got 'often'"),
     ],
 )

@@ -461,18 +461,18 @@ ERRORS: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "negative": (lambda: generate(Stream(LETTERS), [-1], max_length=3), InputError, "symbol -1"),
     "fraction": (lambda: generate(Stream(LETTERS), [0.5], max_length=3), InputError, "symbol 0.5"),  # type: ignore[list-item]
     "no text": (lambda: generate(Stream(LETTERS), 5, max_length=3), InputError, "got int, expected a text"),  # type: ignore[arg-type]
-    "no length": (lambda: generate(Stream(LETTERS), "a", max_length=0), InputError, "max_length = 0"),
-    "temperature": (lambda: Sampler(Stream(LETTERS), temperature=-1), InputError, "temperature = -1, expected 0, or"),
-    "cold": (lambda: Sampler(Stream(LETTERS), temperature=1e-9), InputError, "temperature = 1e-09"),
-    "nan": (lambda: Sampler(Stream(LETTERS), temperature=math.nan), InputError, "temperature = nan"),
-    "top_k": (lambda: Sampler(Stream(LETTERS), top_k=-1), InputError, "top_k = -1"),
-    "top_p": (lambda: Sampler(Stream(LETTERS), top_p=0.0), InputError, "top_p = 0.0, expected more than 0"),
-    "min_p": (lambda: Sampler(Stream(LETTERS), min_p=1.1), InputError, "min_p = 1.1"),
-    "penalty": (lambda: Sampler(Stream(LETTERS), repetition_penalty=0), InputError, "repetition_penalty = 0"),
+    "no length": (lambda: generate(Stream(LETTERS), "a", max_length=0), InputError, "max_length got 0"),
+    "temperature": (lambda: Sampler(Stream(LETTERS), temperature=-1), InputError, "temperature got -1, expected 0, or"),
+    "cold": (lambda: Sampler(Stream(LETTERS), temperature=1e-9), InputError, "temperature got 1e-09"),
+    "nan": (lambda: Sampler(Stream(LETTERS), temperature=math.nan), InputError, "temperature got nan"),
+    "top_k": (lambda: Sampler(Stream(LETTERS), top_k=-1), InputError, "top_k got -1"),
+    "top_p": (lambda: Sampler(Stream(LETTERS), top_p=0.0), InputError, "top_p got 0.0, expected more than 0"),
+    "min_p": (lambda: Sampler(Stream(LETTERS), min_p=1.1), InputError, "min_p got 1.1"),
+    "penalty": (lambda: Sampler(Stream(LETTERS), repetition_penalty=0), InputError, "repetition_penalty got 0"),
     "stop": (lambda: Sampler(Stream(LETTERS), stop="d"), InputError, "generate stop got 'd' at place 1 of the text"),
     "no stop": (lambda: Sampler(Stream(LETTERS), stop=("a", "")), InputError, "stop = ('a', ''), expected symbols"),
     "stop number": (lambda: Sampler(Stream(LETTERS), stop=[3]), InputError, "generate stop got the symbol 3"),
-    "seed": (lambda: Sampler(Stream(LETTERS), seed=2**64), InputError, "seed = 18446744073709551616"),
+    "seed": (lambda: Sampler(Stream(LETTERS), seed=2**64), InputError, "seed got 18446744073709551616"),
     "a model": (lambda: Sampler(LETTERS), InputError, "got Model as stream"),  # type: ignore[arg-type]
     "no vocabulary": (
         lambda: generate(Stream(replace(LETTERS, vocabulary=())), "a", max_length=3), InputError, "without a vocabulary"
@@ -493,7 +493,7 @@ ERRORS: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
         lambda: generate(Stream(LETTERS), "a", max_length=3, first=[1.0]), InputError, "shape (1,), expected (3,)"
     ),
     "rollout of letters": (lambda: rollout(Stream(LETTERS), [1.0], 3), InputError, "shape (1,), expected (3,)"),
-    "rollout of no steps": (lambda: rollout(Stream(LETTERS), [1.0, 0, 0], -1), InputError, "steps = -1"),
+    "rollout of no steps": (lambda: rollout(Stream(LETTERS), [1.0, 0, 0], -1), InputError, "steps got -1"),
     "rollout": (
         lambda: rollout(Stream(Model([Elman([[1.0, 1.0]], [[1.0]])])), [1.0, 0], 3),
         UnsupportedError, "2 inputs and 1 output",

@@ -196,8 +196,8 @@ def test_progress_is_told_and_a_stop_keeps_the_best(model: Model, xs: np.ndarray
 REFUSED: list[tuple[str, Callable[[Model, Any], Any], str]] = [
     ("no model", lambda m, x: shrink("m", x, max_error=1), "shrink got str, expected a Model"),  # type: ignore[arg-type]
     ("no bound", lambda m, x: shrink(m, x), "shrink got no bound"),
-    ("negative", lambda m, x: shrink(m, x, max_error=-1), "max_error = -1, expected a number, zero or more"),
-    ("nan", lambda m, x: shrink(m, x, max_error=float("nan")), "max_error = nan"),
+    ("negative", lambda m, x: shrink(m, x, max_error=-1), "max_error got -1, expected a number, zero or more"),
+    ("nan", lambda m, x: shrink(m, x, max_error=float("nan")), "max_error got nan"),
     ("no labels", lambda m, x: shrink(m, x, min_accuracy=0.9), "min_accuracy without labels or a metric"),
     (
         "both",

@@ -329,7 +329,7 @@ model, x = Model([Elman(np.eye(2), np.eye(2) / 2)]), np.ones(2, np.float32)
 
 ERRORS = {
     "wrong model": (lambda m: Stream("gru.safetensors"), InputError, "load(path)"),
-    "unknown policy": (lambda m: Stream(m, on_nonfinite="ignore"), InputError, "'raise', 'hold' or 'skip'"),
+    "unknown policy": (lambda m: Stream(m, on_nonfinite="ignore"), InputError, "'raise', 'hold', 'skip'"),
     "short sample": (
         lambda m: Stream(m).step(np.zeros(2, np.float32)),
         InputError,

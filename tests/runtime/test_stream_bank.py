@@ -168,13 +168,16 @@ def test_memory_is_told(make_model: Build) -> None:
 
 
 ERRORS = {
-    "no streams": (lambda m: StreamBank(m, 0), "n = 0, expected how many"),
-    "far too many": (lambda m: StreamBank(m, 10**9), "n = 1000000000, expected 65536 at most"),
-    "a fraction": (lambda m: StreamBank(m, 1.5), "n = 1.5"),
-    "policy": (lambda m: StreamBank(m, 2, on_nonfinite="no"), "'raise', 'hold' or 'skip'"),
+    "no streams": (lambda m: StreamBank(m, 0), "n got 0, expected how many"),
+    "far too many": (
+        lambda m: StreamBank(m, 10**9),
+        "n got 1000000000, expected how many streams there are, 1 to 65536",
+    ),
+    "a fraction": (lambda m: StreamBank(m, 1.5), "n got 1.5"),
+    "policy": (lambda m: StreamBank(m, 2, on_nonfinite="no"), "'raise', 'hold', 'skip'"),
     "one sample": (lambda m: StreamBank(m, 2).step(np.zeros(3)), "shape (3,), expected (2, 3) float32: a row for each"),
     "too many": (lambda m: StreamBank(m, 2).step(np.zeros((3, 3), np.float32)), "shape (3, 3), expected (2, 3)"),
-    "no such stream": (lambda m: StreamBank(m, 2).leave(2), "stream 2, expected 0 to 1"),
+    "no such stream": (lambda m: StreamBank(m, 2).leave(2), "stream got 2, expected 0 to 1"),
 }
 
 

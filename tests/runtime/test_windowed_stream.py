@@ -107,8 +107,8 @@ def test_memory_is_that_of_the_open_windows(make_model: Build) -> None:
 
 
 ERRORS: dict[str, tuple[Callable[[Model], Any], str]] = {
-    "window": (lambda m: WindowedStream(m, window=0, hop=1), "window = 0, expected how many samples"),
-    "hop": (lambda m: WindowedStream(m, window=5, hop=1.5), "hop = 1.5"),  # type: ignore[arg-type]
+    "window": (lambda m: WindowedStream(m, window=0, hop=1), "window got 0, expected how many samples"),
+    "hop": (lambda m: WindowedStream(m, window=5, hop=1.5), "hop got 1.5"),  # type: ignore[arg-type]
     "too many": (lambda m: WindowedStream(m, window=10**6, hop=1), "in 1000000 windows; expected 4096 at most"),
     "shape": (lambda m: WindowedStream(m, window=5, hop=9).step(np.zeros(3)), "shape (3,), expected (2,)"),
     "rows": (lambda m: WindowedStream(m, window=5, hop=1).run(np.zeros(2)), "shape (2,), expected (time, 2)"),

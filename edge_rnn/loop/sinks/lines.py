@@ -7,7 +7,8 @@ import os
 from pathlib import Path
 
 from edge_rnn.atomic import refuse_planted_link
-from edge_rnn.errors import InputError, file_access
+from edge_rnn.checks import choice
+from edge_rnn.errors import file_access
 from edge_rnn.loop.protocols import Array, SinkClosed
 from edge_rnn.model import Model
 from edge_rnn.recordings.result_lines import csv_header, csv_results, json_results
@@ -40,8 +41,7 @@ class Lines:
     """
 
     def __init__(self, path: str | os.PathLike[str], model: Model, *, kind: str = "csv", header: bool = True) -> None:
-        if kind not in ("csv", "json"):
-            raise InputError(f"Lines kind got {kind!r}, expected 'csv' or 'json'.")
+        choice("Lines", "kind", kind, ("csv", "json"))
         self._path = None if os.fspath(path) == "-" else Path(path)
         self._header = csv_header(model, "t_s").encode() if kind == "csv" and header else b""
         self._line = csv_results(model) if kind == "csv" else json_results(model, "t_s")

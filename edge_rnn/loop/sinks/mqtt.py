@@ -8,6 +8,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from edge_rnn.checks import choice
 from edge_rnn.errors import InputError
 from edge_rnn.loop.mqtt_client import KEEPALIVE_S, Address, check_topic, connection_problem, make_client, refusal
 from edge_rnn.loop.protocols import Array
@@ -175,8 +176,7 @@ def _is_settled(info: MQTTMessageInfo) -> bool:
 
 def check_sink(address: Address, qos: int, will: str) -> None:
     """Refuse what no sink takes, without a connection."""
-    if qos not in (0, 1, 2):
-        raise InputError(f"Mqtt qos got {qos}, expected 0, 1 or 2.")
+    choice("Mqtt", "qos", qos, (0, 1, 2))
     if will:
         check_topic(will, "will")
         if will == address.topic:

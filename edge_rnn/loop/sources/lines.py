@@ -11,6 +11,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+from edge_rnn.checks import choice
 from edge_rnn.errors import FileError, InputError, file_access
 from edge_rnn.loop.protocols import SampleError, SourceUnfit, Timed
 from edge_rnn.loop.sources.line_buffer import LineBuffer
@@ -75,8 +76,7 @@ class Lines:
         from_start: bool = False,
         live: bool = False,
     ) -> None:
-        if kind not in FORMATS:
-            raise InputError(f"Lines kind got {kind!r}, expected one of {', '.join(FORMATS)}.")
+        choice("Lines", "kind", kind, FORMATS)
         self._path = None if os.fspath(path) == "-" else Path(path)
         if follow and self._path is None:
             raise InputError("Lines got stdin to follow, expected the name of a file.")

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from edge_rnn.errors import InputError
+from edge_rnn.checks import choice
 from edge_rnn.loop.mqtt_client import KEEPALIVE_S, Address, connection_problem, make_client, refusal
 from edge_rnn.loop.protocols import SampleError, SourceUnfit, Timed
 from edge_rnn.recordings.sample_lines import HeaderError, LineError, LineParser
@@ -71,8 +71,7 @@ class Mqtt:
         units: Sequence[str] = (),
         sample_rate_hz: float | None = None,
     ) -> None:
-        if qos not in (0, 1, 2):
-            raise InputError(f"Mqtt qos got {qos}, expected 0, 1 or 2.")
+        choice("Mqtt", "qos", qos, (0, 1, 2))
         make_client(address, reconnects=False)  # says now if it cannot be
         self._address = address
         self._qos = qos

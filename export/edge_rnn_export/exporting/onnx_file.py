@@ -9,6 +9,7 @@ from typing import Literal
 from numpy.typing import ArrayLike
 
 from edge_rnn.atomic import written_aside
+from edge_rnn.checks import choice
 from edge_rnn.errors import InputError, ModelError, UnsupportedError
 from edge_rnn.model import Model
 from edge_rnn.spelling import counted
@@ -97,8 +98,7 @@ def to_onnx(
         raise InputError(f"to_onnx got {type(model).__name__}, expected a Model: edge_rnn.load(path) reads one.")
     if not isinstance(path, str | PathLike):
         raise InputError(f"to_onnx got {type(path).__name__} as the path, expected a text or a pathlib.Path.")
-    if form not in ("step", "sequence"):
-        raise InputError(f"to_onnx got the form {form!r}, expected 'step' or 'sequence'.")
+    choice("to_onnx", "form", form, ("step", "sequence"))
     check_target(precision, operators)
     computed = with_head(model, head)
     try:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from edge_rnn.arrays import plain_array
+from edge_rnn.checks import whole
 from edge_rnn.errors import InputError
 from edge_rnn.layers import Standardize
 from edge_rnn.model import Model
@@ -228,11 +229,8 @@ def _deviation(name: str, run: Comparison, limits: tuple[float, float], scale: A
 
 def _samples(model: Model, steps: int | None, xs: ArrayLike | None, seed: int, symbols: bool) -> NDArray[np.float32]:
     least_of_recording, steps = steps is None, _STEPS if steps is None else steps
-    for name, value, least, most in (("steps", steps, 1, 2**31 - 1), ("seed", seed, 0, 2**64 - 1)):
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value > most:
-            raise InputError(f"verify {name} got {value!r}, expected a whole number from {least} to {most}.")
-        if value < least:
-            raise InputError(f"verify {name} got {value}, expected {least} or more.")
+    whole("verify", "steps", steps, 1, 2**31 - 1)
+    whole("verify", "seed", seed, 0, 2**64 - 1, expected="a whole number from 0 to 2**64 - 1")
     if xs is None and symbols:
         # What the network writes by itself is what it will read; among symbols at random, trained ones lose their way.
         first = int(np.random.default_rng(seed).integers(model.vocabulary_size))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from edge_rnn.checks import is_whole
 from edge_rnn.errors import FileError, InputError, UnsupportedError
 from edge_rnn.layers import Dense, Layer
 from edge_rnn.model import Model
@@ -192,7 +193,7 @@ def _place(graph: Graph, argument: str, wanted: str | int | None, usual: tuple[i
             names = ", ".join(graph.tensors[place].title for place in usual[:8] if place >= 0) or "none"
             raise UnsupportedError(f"from_tflite found the {what} {names}, expected one; name one by {argument}=.")
         return usual[0]
-    if isinstance(wanted, bool) or not isinstance(wanted, str | int):
+    if not isinstance(wanted, str) and not is_whole(wanted):
         raise InputError(f"from_tflite {argument} got {wanted!r}, expected a tensor's name or number.")
     if isinstance(wanted, str):
         found = [tensor.place for tensor in graph.tensors if tensor.name == wanted]

@@ -14,6 +14,7 @@ from typing import Literal, cast, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_rnn.checks import choice
 from edge_rnn.errors import InputError, UnsupportedError
 from edge_rnn.layers import Dense
 from edge_rnn.model import Model
@@ -82,8 +83,7 @@ def with_head(model: Model, head: str, call: str = "to_onnx") -> Model:
         The last layer has another activation, or is no Dense layer; for ``"greedy"``, the model does not write what it
         reads.
     """
-    if head not in HEADS:
-        raise InputError(f"{call} got the head {head!r}, expected one of {', '.join(map(repr, HEADS))}.")
+    choice(call, "head", head, HEADS)
     if head == "model":
         return model
     if head == "greedy":

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any, Literal, get_args
 
 from edge_rnn import quantize
+from edge_rnn.checks import choice
 from edge_rnn.errors import InputError
 from edge_rnn.formats import Int8
 from edge_rnn.model import Model
@@ -28,13 +29,10 @@ _KEEPS = {"float16": ("float16",), "int8": ("int8", "w8a8"), "int8-weights": ("i
 
 def check_target(precision: object, operators: object) -> None:
     """Raise InputError where one of the two is unknown."""
-    if precision is not None and precision not in get_args(Precision):
-        raise InputError(
-            f"to_onnx got the precision {precision!r}, expected one of {', '.join(map(repr, get_args(Precision)))}, or "
-            f"None for the formats that the model's matrices have."
-        )
-    if operators not in get_args(Operators):
-        raise InputError(f"to_onnx got the operators {operators!r}, expected 'onnxruntime' or 'standard'.")
+    if precision is not None:
+        otherwise = "or None for the formats that the model's matrices have"
+        choice("to_onnx", "precision", precision, get_args(Precision), otherwise=otherwise)
+    choice("to_onnx", "operators", operators, get_args(Operators))
 
 
 def at_precision(model: Model, precision: str | None) -> Model:
