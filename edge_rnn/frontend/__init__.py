@@ -1,12 +1,12 @@
-"""Front ends: from what a sensor delivers to what a network was trained on, sample by sample.
+"""Front ends: convert sensor samples into the features that a network was trained on, sample by sample.
 
 >>> from edge_rnn.frontend import Chain, LogMel, Resample
 >>> front = Chain([Resample(44100, 16000), LogMel(16000, frame=400, hop=160, bands=40)])
 >>> front.input_size, front.output_size, front.spec
 (1, 40, 'resample:rate_in=44100,rate_out=16000|logmel:rate=16000,frame=400,hop=160,bands=40')
 
-Each has ``push(x) -> y | None`` for single samples, ``more()`` where one sample may give several outputs, ``run(xs)``
-for blocks, ``reset``, ``snapshot`` and ``restore``; see :class:`FrontEnd`. They take NumPy alone.
+Every front end has ``push(x) -> y | None`` for single samples, ``more()`` for further outputs of the same sample,
+``run(xs)`` for blocks, and ``reset``, ``snapshot`` and ``restore``; see :class:`FrontEnd`. They depend on NumPy only.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Chain: front ends one after another."""
+"""Chain: front ends in series."""
 
 from __future__ import annotations
 
@@ -17,29 +17,30 @@ from edge_rnn.storage.snapshot import pack, unpack
 __all__ = ["MOST_STAGES", "Chain"]
 
 MOST_STAGES = 64
-"""Front ends of a chain at most."""
+"""Maximum number of front ends in a chain."""
 
 
 class Chain(FrontEnd):
-    """Front ends one after another; each reads what the one before it puts out.
+    """Front ends in series; each one reads the output of the one before it.
 
     Parameters
     ----------
     stages
-        One or more.
+        One or more front ends.
 
     Attributes
     ----------
     stages
-        These; chains among them are taken apart.
+        The front ends, with nested chains flattened.
     y
-        The last one's.
+        Output array of the last stage.
 
     Raises
     ------
     InputError
-        There is none, or more than 64; one reads another number of channels than the one before it puts out; together
-        they take more than 64 MB, or make more of a sample than :class:`Resample` may.
+        There are no stages, or more than 64; a stage expects a different number of channels than the one before it
+        outputs; or the stages together take more than 64 MB or produce more outputs per sample than :class:`Resample`
+        may.
 
     Examples
     --------
@@ -62,23 +63,23 @@ class Chain(FrontEnd):
             part for stage in stages for part in (stage.stages if isinstance(stage, Chain) else (stage,))
         )
         if not self.stages:
-            raise InputError("Chain got no front ends, expected one or more.")
+            raise InputError("Chain got no front ends, expected at least one.")
         if len(self.stages) > MOST_STAGES:
-            raise InputError(f"Chain got {len(self.stages):,} front ends, expected {MOST_STAGES} at most.")
+            raise InputError(f"Chain got {len(self.stages):,} front ends, expected at most {MOST_STAGES}.")
         for one, other in zip(self.stages, self.stages[1:], strict=False):
             if one.output_size != other.input_size:
                 raise InputError(
-                    f"Chain: {one.spec} puts out {counted(one.output_size, 'number')}, but {other.spec} reads "
+                    f"Chain: {one.spec} outputs {counted(one.output_size, 'value')}, but {other.spec} reads "
                     f"{other.input_size}."
                 )
         if len({id(stage) for stage in self.stages}) < len(self.stages):
-            raise InputError("Chain got the same front end twice; make another one.")
+            raise InputError("Chain got the same front end twice; create a second instance.")
         ratio = Fraction(1)
         for stage in self.stages:
             ratio *= stage.ratio
             fits_rate("Chain", f"front ends up to a {stage.kind}", ratio, stage.output_size)
         taken = sum(stage.nbytes for stage in self.stages)
-        fits_memory("Chain", f"{len(self.stages)} front ends", taken, "take fewer, or smaller ones")
+        fits_memory("Chain", f"{len(self.stages)} front ends", taken, "use fewer or smaller ones")
         first, last = self.stages[0], self.stages[-1]
         super().__init__(first.input_size, last.output_size, ratio, {})
         self.y = last.y
@@ -89,7 +90,7 @@ class Chain(FrontEnd):
 
     @property
     def delay(self) -> Fraction:
-        """Of all stages together, in samples of the first one's input."""
+        """Total delay of all stages, in samples of the chain's input."""
         total, rate = Fraction(0), Fraction(1)
         for stage in self.stages:
             total += stage.delay / rate
@@ -146,7 +147,8 @@ class Chain(FrontEnd):
         unpack(self.spec, data[:head], 0, [])
         if len(data) != len(before):
             raise StateError(
-                f"restore got {counted(len(data), 'byte')}, expected {len(before)}; it is cut off or padded."
+                f"restore got {counted(len(data), 'byte')}, expected {len(before)}; the snapshot is truncated or "
+                "padded."
             )
         try:
             self._restore_stages(data[head:])
@@ -161,7 +163,7 @@ class Chain(FrontEnd):
             data = data[size:]
 
     def _pull(self, place: int) -> Array | None:
-        """The next output of a stage, for which those before it are asked for theirs."""
+        """Return the next output of a stage, pulling inputs from the stages before it as needed."""
         stage = self.stages[place]
         y = stage.more()
         while y is None and place > 0:

@@ -1,4 +1,4 @@
-"""Features: a source of samples and a front end, as a source of features."""
+"""Features: combine a sample source and a front end into a source of feature vectors."""
 
 from __future__ import annotations
 
@@ -11,25 +11,27 @@ __all__ = ["Features"]
 
 
 class Features:
-    """What a front end makes of another source's samples, for whoever reads sources: ``edge_rnn.loop.SensorLoop``.
+    """Source of feature vectors: the samples of another source, passed through a front end.
 
-    It reads samples until a feature vector is complete. That has the time of the sample that completed it, if samples
-    have times. The front end works where the source is read: in the loop's reading thread if the source waits. What it
-    remembers of past samples, a window at most, is not in a loop's snapshots: after a start it begins anew.
+    Anything that reads sources, such as ``edge_rnn.loop.SensorLoop``, can read it. ``read`` takes samples until a
+    feature vector is complete. The vector gets the timestamp of the sample that completed it, if samples have
+    timestamps. The front end runs where the source is read: in the loop's reader thread if the source blocks. A loop's
+    snapshots do not contain the front end's state (at most one window of past samples); it starts empty after a
+    restart.
 
     Parameters
     ----------
     source
-        A :class:`edge_rnn.loop.Source`: ``read()``, and maybe ``blocks``, ``live`` and ``close()``.
+        A :class:`edge_rnn.loop.Source`: ``read()``, and optionally ``blocks``, ``live`` and ``close()``.
     front
-        The front end; as it is, not reset.
+        The front end. It is used in its current state, without a reset.
 
     Attributes
     ----------
     blocks, live
-        The source's.
+        Taken from the source.
     sample_rate_hz
-        Feature vectors a second, where the source knows its rate; else None.
+        Feature vectors per second if the source states its rate, else None.
 
     Examples
     --------
@@ -59,14 +61,16 @@ class Features:
         self._last: Any = None
 
     def read(self) -> Any:
-        """The next feature vector ``(output_size,)`` float32, an array of its own, or with its time; None at the end.
+        """Return the next feature vector ``(output_size,)`` float32, timestamped if the samples are; None at the end.
+
+        The array is a copy, which the caller may keep.
 
         Raises
         ------
         InputError
             A sample does not fit the front end.
         Exception
-            Whatever the source raises; what the front end knows stays.
+            Any exception of the source; the front end keeps its state.
         """
         y = self.front.more()
         while y is None:
@@ -78,12 +82,12 @@ class Features:
         return self._last._replace(x=y.copy()) if _is_timed(self._last) else y.copy()
 
     def close(self) -> None:
-        """Close the source, if it can be."""
+        """Close the source if it has a ``close`` method."""
         close = getattr(self.source, "close", None)
         if close is not None:
             close()
 
 
 def _is_timed(sample: Any) -> bool:
-    """Whether it is an :class:`edge_rnn.loop.Timed`: a named tuple of x and t_s."""
+    """True for an :class:`edge_rnn.loop.Timed`, a named tuple of x and t_s."""
     return isinstance(sample, tuple) and hasattr(sample, "t_s")

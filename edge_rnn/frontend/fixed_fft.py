@@ -1,7 +1,7 @@
-"""The Fourier transform of TensorFlow Lite Micro's front end, bit for bit: 16-bit numbers, rounded at each step.
+"""The fixed-point FFT of TensorFlow Lite Micro's front end, bit for bit: 16-bit integers, rounded at each step.
 
 Source: kissfft 1.3.0 (M. Borgerding, BSD-3-Clause) with ``FIXED_POINT=16``: ``kf_bfly4`` and ``kf_bfly2`` of
-kiss_fft.c, ``kiss_fftr`` of kiss_fftr.c. Here all butterflies of a stage are done at once.
+kiss_fft.c, ``kiss_fftr`` of kiss_fftr.c. This implementation computes all butterflies of a stage at once.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ _TOP = 32767
 
 
 class FixedFft:
-    """Real transform of ``length`` 16-bit numbers, divided by ``length``; a power of two from 8 on.
+    """Real FFT of ``length`` 16-bit integers, divided by ``length``.
 
     Parameters
     ----------
     length
-        Of the input.
+        Length of the input: a power of two, at least 8.
     """
 
     def __init__(self, length: int) -> None:
@@ -54,9 +54,9 @@ class FixedFft:
         return self._unfold(re, im)
 
     def _unfold(self, re: Ints, im: Ints) -> Pair:
-        """From the transform of half as many complex numbers to that of the real ones."""
+        """Turn the complex FFT of half the length into the real FFT."""
         half = self._half
-        re, im, negative = _divided(re, 2), _divided(im, 2), _divided(-im, 2)  # which rounds otherwise
+        re, im, negative = _divided(re, 2), _divided(im, 2), _divided(-im, 2)  # rounds differently from -im
         k = np.arange(1, half // 2 + 1)
         one_re, one_im = re[k] + re[half - k], im[k] + negative[half - k]
         other = re[k] - re[half - k], im[k] - negative[half - k]
@@ -69,7 +69,7 @@ class FixedFft:
 
 
 def _four(re: Ints, im: Ints, turns: list[Pair]) -> Pair:
-    """Butterflies of four, ``(groups, 4, span)``."""
+    """Radix-4 butterflies of ``(groups, 4, span)``."""
     re, im = _divided(re, 4), _divided(im, 4)
     (b_re, b_im), (c_re, c_im), (d_re, d_im) = (
         _product(re[:, i], im[:, i], turn) for i, turn in enumerate(turns, start=1)
@@ -84,7 +84,7 @@ def _four(re: Ints, im: Ints, turns: list[Pair]) -> Pair:
 
 
 def _two(re: Ints, im: Ints, turns: list[Pair]) -> Pair:
-    """Butterflies of two, ``(groups, 2, span)``."""
+    """Radix-2 butterflies of ``(groups, 2, span)``."""
     re, im = _divided(re, 2), _divided(im, 2)
     b_re, b_im = _product(re[:, 1], im[:, 1], turns[0])
     a_re, a_im = re[:, 0], im[:, 0]
@@ -92,7 +92,7 @@ def _two(re: Ints, im: Ints, turns: list[Pair]) -> Pair:
 
 
 def _product(re: Ints, im: Ints, turn: Pair) -> Pair:
-    """Complex numbers times those of the circle."""
+    """Multiply complex values by twiddle factors."""
     cos, sin = turn
     return _rounded(re * cos - im * sin), _rounded(re * sin + im * cos)
 
@@ -106,7 +106,7 @@ def _rounded(values: Ints) -> Ints:
 
 
 def _circle(phase: NDArray[np.float64]) -> Pair:
-    """Cosines and sines in 16 bits."""
+    """Cosines and sines as 16-bit integers."""
     return (
         np.floor(0.5 + _TOP * np.cos(phase)).astype(np.int32),
         np.floor(0.5 + _TOP * np.sin(phase)).astype(np.int32),

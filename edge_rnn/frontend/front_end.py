@@ -1,4 +1,4 @@
-"""FrontEnd: what stands between a sensor and a network, and the rules that all of them keep."""
+"""FrontEnd: base class of everything between a sensor and a network, and the rules that all front ends follow."""
 
 from __future__ import annotations
 
@@ -22,29 +22,29 @@ _FLOAT32 = np.dtype(np.float32)
 
 
 class FrontEnd(ABC):
-    """Samples of one rate in, features of another rate out, in memory that is fixed when it is made.
+    """Converter from samples at one rate to features at another, in memory that is allocated at construction.
 
-    ``push`` takes samples one by one, ``run`` in blocks; the features are the same bit for bit, however the samples are
-    cut. A feature is computed from what its window holds at that moment and from nothing that was added up before:
-    after a year it is what it would be after a minute, and a value that is not finite makes NaN or infinity of the
-    features whose windows hold it, and of none after (a class that does otherwise says so). Neither raises nor warns.
+    ``push`` takes samples one by one, ``run`` in blocks; the features are bit-identical however the samples are split.
+    Each feature is computed from the current content of its window only, never from a running sum, so the result does
+    not drift with the length of the stream. A non-finite value makes NaN or infinity of the features whose windows
+    contain it and of no later ones (a class that differs documents it); it neither raises nor warns.
 
-    A sample takes no memory. While a feature is computed of a window, NumPy's reductions and transforms take some
-    hundred bytes for themselves, and give them back.
+    Taking a sample allocates nothing. While a feature is computed from a window, NumPy's reductions and transforms
+    allocate a few hundred bytes and release them.
 
-    A further kind is a class that sets ``kind``, names what it has to remember in ``_numbers`` and ``_arrays``, says in
-    ``_can_be`` what values these can have, and has ``push``, ``due`` and ``_run``.
+    To add a kind, derive a class that sets ``kind``, lists its state in ``_numbers`` and ``_arrays``, restricts the
+    valid values in ``_can_be``, and implements ``push``, ``due`` and ``_run``.
 
     Parameters
     ----------
     input_size
-        Channels of a sample.
+        Channels per sample.
     output_size
         Length of a feature vector.
     ratio
-        Feature vectors for each sample in the long run.
+        Feature vectors per sample in the long run.
     options
-        What it was made with, by the names that :func:`edge_rnn.frontend.parse` takes; defaults are left out.
+        Constructor arguments, by the names that :func:`edge_rnn.frontend.parse` takes, without defaults.
 
     Attributes
     ----------
@@ -53,11 +53,11 @@ class FrontEnd(ABC):
     """
 
     kind: ClassVar[str]
-    """What :func:`edge_rnn.frontend.parse` calls it."""
+    """Name of the kind in :func:`edge_rnn.frontend.parse`."""
     _numbers: ClassVar[tuple[str, ...]] = ()
-    """Attributes that are whole numbers and change with the samples."""
+    """Names of integer attributes that change with the samples."""
     _arrays: ClassVar[tuple[str, ...]] = ()
-    """Attributes that are arrays and change with the samples."""
+    """Names of array attributes that change with the samples."""
 
     def __init__(self, input_size: int, output_size: int, ratio: Fraction | int, options: Mapping[str, Any]) -> None:
         self.input_size = input_size
@@ -72,34 +72,34 @@ class FrontEnd(ABC):
 
     @property
     def spec(self) -> str:
-        """What it is, as :func:`edge_rnn.frontend.parse` reads it: two with the same spec do the same."""
+        """Text that :func:`edge_rnn.frontend.parse` reads; front ends with equal specs behave identically."""
         options = ",".join(f"{name}={_spelled(value)}" for name, value in self._options.items())
         return f"{self.kind}:{options}" if options else self.kind
 
     @property
     def delay(self) -> Fraction:
-        """How many samples behind the newest one the middle of what a feature stands for is."""
+        """Delay in input samples, from the middle of the span that a feature describes to the newest sample."""
         return Fraction(0)
 
     @property
     def several(self) -> bool:
-        """Whether one sample may give more than one feature vector: then ask :meth:`more` after each ``push``."""
+        """True if one sample may give more than one feature vector; then call :meth:`more` after each ``push``."""
         return self.ratio > 1
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all arrays; it does not grow."""
+        """Size of all arrays in bytes; constant."""
         return sum(value.nbytes for value in vars(self).values() if isinstance(value, np.ndarray))
 
     @abstractmethod
     def push(self, x: ArrayLike) -> Array | None:
-        """Take one sample; the feature vector that is complete with it, or None.
+        """Take one sample, and return the feature vector that it completes, or None.
 
         Parameters
         ----------
         x
-            ``(input_size,)`` float32. With one channel a plain number will do. Other number types are converted to
-            float32 first.
+            ``(input_size,)`` float32, or a scalar if there is one channel. Other numeric types are converted to float32
+            first.
 
         Returns
         -------
@@ -108,16 +108,16 @@ class FrontEnd(ABC):
         Raises
         ------
         InputError
-            The shape does not fit.
+            The shape does not match.
         """
 
     def more(self) -> Array | None:
-        """What else the last sample gave, one feature vector a call, in ``push``'s array; None when that is all."""
+        """Return the next further feature vector of the last sample, in the array that ``push`` returns, or None."""
         return None
 
     @abstractmethod
     def due(self, samples: int) -> int:
-        """How many feature vectors so many samples more will give."""
+        """Number of feature vectors that the next ``samples`` samples will complete."""
 
     def run(self, xs: ArrayLike) -> Array:
         """Take a block of samples.
@@ -125,16 +125,17 @@ class FrontEnd(ABC):
         Parameters
         ----------
         xs
-            ``(time, input_size)``, or ``(time,)`` with one channel; converted to float32 if it is not.
+            ``(time, input_size)``, or ``(time,)`` if there is one channel; converted to float32 if necessary.
 
         Returns
         -------
-        ``(features, output_size)`` float32, a new array: all that these samples completed, maybe none.
+        ``(features, output_size)`` float32, a new array: all feature vectors that these samples completed, possibly
+        none.
 
         Raises
         ------
         InputError
-            The shape does not fit.
+            The shape does not match.
         """
         block = float32_array(f"{self.kind}.run", "xs", xs)
         if block.ndim == 1 and self.input_size == 1:
@@ -148,25 +149,25 @@ class FrontEnd(ABC):
 
     @abstractmethod
     def _run(self, xs: Array, ys: Array) -> None:
-        """Take the samples ``xs``, and write all that is due to ``ys``."""
+        """Take the samples ``xs``, and write all feature vectors that are due to ``ys``."""
 
     def reset(self) -> None:
-        """Back to how it was made."""
+        """Restore the state after construction."""
         for name in self._arrays:
             getattr(self, name)[...] = 0
 
     def snapshot(self) -> bytes:
-        """What it remembers, in bytes that name its options; :meth:`restore` takes them, on any machine."""
+        """Serialize the state, tagged with the options; :meth:`restore` reads it on any machine."""
         return pack(self.spec, [getattr(self, name) for name in self._numbers], self._memory())
 
     def restore(self, snapshot: bytes) -> None:
-        """Go on from where :meth:`snapshot` was taken, bit for bit.
+        """Continue from the state of a :meth:`snapshot`, bit for bit.
 
         Raises
         ------
         StateError
-            The bytes are damaged, of another version, of a front end with other options, or hold what this one cannot
-            have come to; it is as it was.
+            The bytes are damaged, come from another version or from a front end with other options, or hold values that
+            this front end cannot reach. The state is left unchanged.
         """
         memory = self._memory()
         numbers, arrays = unpack(self.spec, snapshot, len(self._numbers), memory)
@@ -178,9 +179,9 @@ class FrontEnd(ABC):
             array[...] = values
 
     def _can_be(self, numbers: Sequence[int], arrays: Sequence[NDArray[Any]]) -> bool:
-        """Whether these can be the values of ``_numbers``, and the arrays of ``_memory``, at some moment.
+        """True if these are valid values of ``_numbers`` and of the arrays of ``_memory``.
 
-        A kind with whole numbers, or arrays that decide where it reads and writes, says so of its own.
+        A kind overrides this if it has integers, or arrays that determine where it reads and writes.
         """
         return True
 
@@ -188,7 +189,7 @@ class FrontEnd(ABC):
         return [getattr(self, name) for name in self._arrays]
 
     def _sample(self, x: ArrayLike) -> Array:
-        """A sample as an array, or words about what is wrong with it."""
+        """Return a sample as a float32 array; raise InputError if it does not fit."""
         if type(x) is np.ndarray and x.dtype is _FLOAT32 and x.shape == self._shape:
             return x
         given = float32_array(f"{self.kind}.push", "x", x)
@@ -201,7 +202,7 @@ class FrontEnd(ABC):
 
 
 def _spelled(value: Any) -> str:
-    """An option's value as :func:`edge_rnn.frontend.parse` reads it, exactly."""
+    """Spell an option's value exactly as :func:`edge_rnn.frontend.parse` reads it."""
     if isinstance(value, bool):
         return str(int(value))
     if isinstance(value, np.ndarray):

@@ -1,4 +1,4 @@
-"""LogMel: the spectrum of sound in bands as the ear has them."""
+"""LogMel: log-mel spectrum of sound."""
 
 from __future__ import annotations
 
@@ -20,40 +20,40 @@ __all__ = ["LogMel"]
 
 
 class LogMel(Windowed):
-    """Logarithms of the mel bands of one channel of sound, frame by frame.
+    """Log-mel spectrum of one channel of sound, frame by frame.
 
-    A frame is windowed, transformed (``numpy.fft.rfft``, in float64), squared, summed in triangular bands and put on a
-    logarithmic scale. The first frame is complete with sample ``frame - lead``, one more every ``hop``.
+    Each frame is windowed, transformed (``numpy.fft.rfft``, in float64), squared, summed over triangular mel bands, and
+    converted to a logarithmic scale. Sample number ``frame - lead`` completes the first frame; every ``hop`` samples
+    complete another one.
 
     Parameters
     ----------
     rate_hz
-        Samples a second.
+        Sample rate.
     frame, hop
-        Samples of a frame, and from one to the next.
+        Frame length and hop length, in samples.
     bands
-        How many bands.
+        Number of mel bands.
     preset
-        Whose conventions: ``"librosa"``, ``"torchaudio"``, ``"kaldi"`` or ``"tensorflow"``; see
+        Conventions to follow: ``"librosa"``, ``"torchaudio"``, ``"kaldi"`` or ``"tensorflow"``; see
         :data:`edge_rnn.frontend.PRESETS`.
     options
-        What is to be otherwise; see :class:`edge_rnn.frontend.SoundSettings`.
+        Settings that override the preset; see :class:`edge_rnn.frontend.SoundSettings`.
 
     Attributes
     ----------
     settings
-        All settings.
+        All settings in effect.
 
     Raises
     ------
     InputError
-        An option is unknown or out of bounds.
+        An option is unknown or out of range.
 
     Notes
     -----
-    Nothing is computed, and nothing allocated, before a frame is complete. Then ``numpy.fft.rfft`` (pocketfft) takes a
-    buffer of its length from the heap, NumPy some iterators, and they give them back; all else has its place from the
-    start.
+    Until a frame is complete, nothing is computed or allocated. Then ``numpy.fft.rfft`` (pocketfft) allocates a buffer
+    of its length, and NumPy some iterators, and both release them; everything else is allocated at construction.
 
     Examples
     --------
@@ -83,9 +83,9 @@ class LogMel(Windowed):
         self._prepare(SoundSettings.of(preset, given), preset, bands)
 
     def _prepare(self, settings: SoundSettings, preset: str, output_size: int) -> None:
-        """All that is computed beforehand, and the memory."""
+        """Precompute the tables and allocate all memory."""
         self.settings = settings
-        length = settings.frame + 1  # with the sample before the frame, for pre-emphasis
+        length = settings.frame + 1  # includes the sample before the frame, for pre-emphasis
         first = settings.frame - settings.lead
         super().__init__(1, output_size, length, settings.hop, first, _options_of(settings, preset))
         bins = settings.fft_length // 2 + 1
@@ -111,7 +111,7 @@ class LogMel(Windowed):
 
     @property
     def delay(self) -> Fraction:
-        """From the frame's middle to its end, in samples."""
+        """Delay from the middle of the frame to its end, in samples."""
         return Fraction(self.settings.frame - 1, 2)
 
     @property
@@ -122,7 +122,7 @@ class LogMel(Windowed):
         y[:] = self._log_bands(window[0])
 
     def _log_bands(self, window: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The bands of a frame; ``window`` ``(frame + 1,)`` begins with the sample before it."""
+        """Band values of a frame; ``window`` ``(frame + 1,)`` starts with the sample before the frame."""
         settings, power = self.settings, self._power
         self._cut(window)
         np.multiply(self._frame, self._taper, out=self._frame)
@@ -146,7 +146,7 @@ class LogMel(Windowed):
         return bands
 
     def _cut(self, window: NDArray[np.float64]) -> None:
-        """The frame, before it is windowed."""
+        """Write the frame to ``_frame``, before the window is applied."""
         settings, frame = self.settings, self._frame
         np.multiply(window[1:], settings.gain, out=frame)
         if settings.preemphasis and settings.preemphasis_over == "signal":
@@ -161,11 +161,11 @@ class LogMel(Windowed):
             frame -= self._shifted
 
     def _see(self, frame: NDArray[np.float64]) -> None:
-        """For those who want something of the frame before pre-emphasis and window."""
+        """Hook for subclasses that need the frame before pre-emphasis and window."""
 
 
 def _options_of(settings: SoundSettings, preset: str) -> dict[str, Any]:
-    """What :func:`edge_rnn.frontend.parse` is told: the preset, and what is not as it or the defaults have it."""
+    """Options for :func:`edge_rnn.frontend.parse`: the preset and each setting that differs from it."""
     usual = SoundSettings.of(preset, {})
     named: dict[str, Any] = {"preset": preset} if preset != "librosa" else {}
     for field in fields(settings):

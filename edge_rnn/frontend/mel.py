@@ -1,4 +1,4 @@
-"""The mel scale and its triangular filters, in float64."""
+"""Mel scale and triangular mel filters, in float64."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _STEP = math.log(6.4) / 27
 
 
 def mel_of_hz(hz: ArrayLike, scale: str) -> NDArray[np.float64]:
-    """Mels of frequencies."""
+    """Convert frequencies in Hz to mels."""
     f = np.asarray(hz, np.float64)
     if scale == "htk":
         return np.asarray(2595 * np.log10(1 + f / 700))
@@ -30,7 +30,7 @@ def mel_of_hz(hz: ArrayLike, scale: str) -> NDArray[np.float64]:
 
 
 def hz_of_mel(mel: ArrayLike, scale: str) -> NDArray[np.float64]:
-    """Frequencies of mels."""
+    """Convert mels to frequencies in Hz."""
     m = np.asarray(mel, np.float64)
     if scale == "htk":
         return np.asarray(700 * (10 ** (m / 2595) - 1))
@@ -41,18 +41,18 @@ def hz_of_mel(mel: ArrayLike, scale: str) -> NDArray[np.float64]:
 def filter_rows(
     rate_hz: float, fft: int, bands: int, fmin_hz: float, fmax_hz: float, scale: str, norm: str, triangles: str
 ) -> Iterator[NDArray[np.float64]]:
-    """Weights of one band after the other, ``(fft // 2 + 1,)``: triangles with corners evenly apart on the mel scale.
+    """Yield the weights of each band, ``(fft // 2 + 1,)``: triangles with corners equally spaced on the mel scale.
 
-    All of them together would take hundreds of megabytes where frames are long and bands many.
+    The whole matrix would take hundreds of megabytes for long frames and many bands.
 
     Parameters
     ----------
     scale
         One of ``SCALES``.
     norm
-        ``"none"``: the peak is 1. ``"slaney"``: the area is, in 1/Hz.
+        ``"none"``: unit peak. ``"slaney"``: unit area, in 1/Hz.
     triangles
-        Their sides are straight lines over ``"hz"`` (librosa, torchaudio) or over ``"mel"`` (HTK, Kaldi, TensorFlow).
+        Axis over which the sides are straight: ``"hz"`` (librosa, torchaudio) or ``"mel"`` (HTK, Kaldi, TensorFlow).
     """
     bins_hz = np.arange(fft // 2 + 1) * (rate_hz / fft)
     low, high = mel_of_hz([fmin_hz, fmax_hz], scale)
@@ -66,12 +66,12 @@ def filter_rows(
 
 
 class FilterBank:
-    """A matrix of weights of which few are not zero, applied without those that are.
+    """Sparse weight matrix, applied without its zeros.
 
     Parameters
     ----------
     rows
-        Weights of one band after the other, each ``(bins,)``.
+        Weights of each band in order, ``(bins,)`` each.
     """
 
     __slots__ = ("_bins", "_products", "_starts", "_weights")
@@ -88,11 +88,11 @@ class FilterBank:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all arrays."""
+        """Size of all arrays in bytes."""
         return self._bins.nbytes + self._weights.nbytes + self._starts.nbytes + self._products.nbytes
 
     def apply(self, spectrum: NDArray[np.float64], bands: NDArray[np.float64]) -> None:
-        """Write what each band holds of ``spectrum`` ``(bins,)`` to ``bands`` ``(bands,)``."""
-        np.take(spectrum, self._bins, out=self._products, mode="clip")  # of bounds that are right it makes no copy
+        """Write the weighted sum of ``spectrum`` ``(bins,)`` in each band to ``bands`` ``(bands,)``."""
+        np.take(spectrum, self._bins, out=self._products, mode="clip")  # "clip" avoids the copy of "raise"
         np.multiply(self._products, self._weights, out=self._products)
         np.add.reduceat(self._products, self._starts, out=bands)

@@ -1,4 +1,4 @@
-"""MFCC: the cosine transform of a log-mel spectrum."""
+"""MFCC: discrete cosine transform of a log-mel spectrum."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ __all__ = ["MFCC"]
 
 
 class MFCC(LogMel):
-    """Mel-frequency cepstral coefficients of one channel of sound: DCT-II of :class:`LogMel`, liftered where asked.
+    """Mel-frequency cepstral coefficients of one channel of sound: DCT-II of :class:`LogMel`, optionally liftered.
 
     Parameters
     ----------
     coefficients
-        How many, from coefficient 0 on; not more than ``bands``.
+        Number of coefficients, from coefficient 0 on; at most ``bands``.
 
     The other parameters are those of :class:`LogMel`.
 
@@ -50,7 +50,7 @@ class MFCC(LogMel):
         given = {**options, "rate_hz": rate_hz, "frame": frame, "hop": hop, "bands": bands}
         settings = SoundSettings.of(preset, given | {"coefficients": coefficients})
         if coefficients > bands:
-            raise InputError(f"MFCC coefficients got {coefficients}, expected no more than there are bands, {bands}.")
+            raise InputError(f"MFCC coefficients got {coefficients}, expected at most the number of bands, {bands}.")
         self._prepare(settings, preset, coefficients)
         self._matrix = _cosines(settings)
         self._cepstrum = np.zeros(coefficients)
@@ -70,7 +70,7 @@ class MFCC(LogMel):
 
 
 def _cosines(settings: SoundSettings) -> NDArray[np.float64]:
-    """``(coefficients, bands)``: DCT-II (K. R. Rao, P. Yip, "Discrete Cosine Transform", 1990, 2.2), and the lifter."""
+    """DCT-II (K. R. Rao, P. Yip, "Discrete Cosine Transform", 1990, 2.2) with the lifter, ``(coefficients, bands)``."""
     k, n = np.arange(settings.coefficients)[:, None], np.arange(settings.bands)
     matrix = np.sqrt(2 / settings.bands) * np.cos(np.pi / settings.bands * k * (n + 0.5))
     if settings.dct == "ortho":

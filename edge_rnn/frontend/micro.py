@@ -25,7 +25,7 @@ _EVEN, _ODD, _REMAINING = (int(share * (1 << _NOISE_BITS)) for share in (0.025, 
 _STRENGTH, _OFFSET, _GAIN_BITS = 0.95, 80.0, 21
 _SNR_BITS, _OUTPUT_BITS = 12, 6
 _LOG_BITS, _LOG_SEGMENT_BITS, _LOG_SCALE_BITS = 16, 9, 6
-_LOG_OF_2 = 45426  # of 65536
+_LOG_OF_2 = 45426  # in units of 1/65536
 
 Ints = NDArray[np.int64]
 
@@ -33,35 +33,35 @@ Ints = NDArray[np.int64]
 class MicroFrontEnd(Windowed):
     """Features of TensorFlow's ``audio_microfrontend`` (lite/experimental/microfrontend), for networks trained on them.
 
-    Frames of 16-bit numbers go through a Hann window, a Fourier transform, mel bands (their square roots), noise
-    reduction, per-channel gain control (Y. Wang et al., "Trainable frontend for robust and far-field keyword spotting",
-    ICASSP 2017) and a logarithm; the result is a whole number from 0 on, times ``scale``. As there, all is done in
-    whole numbers with as many bits, rounded where they are rounded, and by the same tables: bit for bit what the
-    network was trained on.
+    Frames of 16-bit integers go through a Hann window, an FFT, mel bands, a square root, noise reduction, per-channel
+    gain control (Y. Wang et al., "Trainable frontend for robust and far-field keyword spotting", ICASSP 2017) and a
+    logarithm. The result is a nonnegative integer times ``scale``. All arithmetic uses integers of the same width, the
+    same rounding and the same tables as the original, so the features are bit-identical to those that the network was
+    trained on.
 
     Parameters
     ----------
     rate_hz
-        Samples a second.
+        Sample rate.
     frame, hop
-        Samples of a frame, and from one to the next. 480 and 320 in the ``micro_speech`` example, 480 and 160 in
+        Frame length and hop length, in samples: 480 and 320 in the ``micro_speech`` example, 480 and 160 in
         microWakeWord.
     bands
-        How many.
+        Number of mel bands.
     fmin_hz, fmax_hz
-        Where they begin and end.
+        Lower and upper edge of the bands.
     gain
-        What samples are multiplied with before they are cut to whole numbers within 16 bits: 32768 for ±1.
+        Factor applied to samples before they are rounded and clipped to 16-bit integers: 32768 for samples within ±1.
     pcan
-        Whether gain control is on.
+        If True, apply the gain control.
     scale
-        What the whole numbers are multiplied with: 1/25.6 is customary, which makes it about 0 to 26.
+        Factor applied to the integer features. 1/25.6 is customary and gives about 0 to 26.
 
     Notes
     -----
-    The estimate of the noise is carried from frame to frame, so what this gives depends on all that was heard, with a
-    weight that falls to a half in 27 frames. A value that is not finite counts as 0: the estimate outlives the frame.
-    For each frame some hundred small arrays are made and let go.
+    The noise estimate is carried from frame to frame, so the features depend on the whole past, with a weight that
+    halves every 27 frames. Because the estimate outlives the frame, a non-finite sample counts as 0. Each frame
+    allocates and releases about a hundred small arrays.
 
     Examples
     --------
@@ -104,9 +104,12 @@ class MicroFrontEnd(Windowed):
         fft = 1 << (frame - 1).bit_length()
         matrix = _weights(rate_hz, fft, bands, fmin_hz, fmax_hz)
         if not matrix.any():
-            raise InputError(f"{where} got bands so narrow that no frequency of {rate_hz / fft:g} Hz steps is in one.")
+            raise InputError(
+                f"{where} got bands so narrow that none contains an FFT bin (bins are {rate_hz / fft:g} Hz apart); "
+                "widen fmin_hz to fmax_hz, or use a longer frame."
+            )
         self._gain, self._scale, self._pcan = gain, scale, pcan
-        self._bits = fft.bit_length() - 1 - _FILTER_BITS // 2  # by which square roots are too small
+        self._bits = fft.bit_length() - 1 - _FILTER_BITS // 2  # left shift that restores the scale of the square roots
         self._taper = _taper(frame)
         self._scaled = np.zeros(frame)
         self._padded = np.zeros(fft, np.int32)
@@ -121,7 +124,7 @@ class MicroFrontEnd(Windowed):
 
     @property
     def delay(self) -> Fraction:
-        """From the frame's middle to its end, in samples."""
+        """Delay from the middle of the frame to its end, in samples."""
         return Fraction(self._window.length - 1, 2)
 
     def _can_be(self, numbers: Sequence[int], arrays: Sequence[NDArray[Any]]) -> bool:
@@ -139,22 +142,22 @@ class MicroFrontEnd(Windowed):
         y[:] = self._logarithm(signal << self._bits) * self._scale
 
     def _hear(self, window: NDArray[np.float64]) -> Ints:
-        """The frame's bands: square roots of energies."""
+        """Band magnitudes of a frame: square roots of band energies."""
         scaled, padded = self._scaled, self._padded
         np.multiply(window, self._gain, out=scaled)
         np.nan_to_num(scaled, copy=False, nan=0, posinf=0, neginf=0)
         np.rint(scaled, out=scaled)
         np.clip(scaled, -32768, 32767, out=scaled)
         frame = (scaled.astype(np.int32) * self._taper) >> _WINDOW_BITS
-        shift = max(0, 15 - int(np.abs(frame).max()).bit_length())  # as loud as 16 bits can be
+        shift = max(0, 15 - int(np.abs(frame).max()).bit_length())  # normalize to the full 16-bit range
         padded[: frame.size] = frame << shift
         real, imaginary = self._fft.transform(padded)
         np.add(real.astype(np.float64) ** 2, imaginary.astype(np.float64) ** 2, out=self._power)
-        self._filters.apply(self._power, self._bands)  # whole numbers below 2^53
+        self._filters.apply(self._power, self._bands)  # integers below 2^53
         return _root(self._bands) >> shift
 
     def _less_noise(self, signal: Ints) -> Ints:
-        """Subtract the estimate of what is always there; a twentieth of the signal remains at least."""
+        """Subtract the estimate of the stationary noise, keeping at least a twentieth of the signal."""
         fine = signal << _SMOOTHING_BITS
         one = 1 << _NOISE_BITS
         self._estimate[:] = (fine * self._smoothing + self._estimate * (one - self._smoothing)) >> _NOISE_BITS
@@ -162,7 +165,7 @@ class MicroFrontEnd(Windowed):
         return np.asarray(np.maximum(left, (signal * _REMAINING) >> _NOISE_BITS))
 
     def _shrunk(self, signal: Ints) -> Ints:
-        """Divide by the estimate to the power 0.95, and flatten what is small: about the signal-to-noise ratio."""
+        """Divide by the estimate to the power 0.95 and compress small values: about the signal-to-noise ratio."""
         estimate = self._estimate
         interval = _bit_length(estimate)
         fraction = ((estimate << 11) >> interval) & 0x3FF
@@ -174,7 +177,7 @@ class MicroFrontEnd(Windowed):
         return np.asarray(np.where(ratio < 2 << _SNR_BITS, parabola, line))
 
     def _logarithm(self, value: Ints) -> Ints:
-        """64 ln(value), 0 up to 1; 65535 at most."""
+        """64 ln(value), 0 for values up to 1, at most 65535."""
         value = np.maximum(value, 1)
         whole = _bit_length(value) - 1
         fraction = ((value << _LOG_BITS) >> whole) - (1 << _LOG_BITS)
@@ -192,7 +195,7 @@ def _bit_length(values: Ints) -> Ints:
 
 
 def _root(values: NDArray[np.float64]) -> Ints:
-    """Square roots to the nearest whole number; of what fits in 32 bits, 65535 at most."""
+    """Square roots rounded to the nearest integer; at most 65535 for 32-bit values."""
     squares = values.astype(np.int64)
     roots = np.sqrt(values).astype(np.int64)
     roots -= roots * roots > squares
@@ -201,21 +204,21 @@ def _root(values: NDArray[np.float64]) -> Ints:
 
 
 def _taper(frame: int) -> NDArray[np.int32]:
-    """Hann's window with its zeros half a sample outside, in steps of 1/4096; in float32 as there."""
+    """Hann window with its zeros half a sample outside the frame, in units of 1/4096; in float32, as in TensorFlow."""
     phase = np.float32(2 * np.pi / frame) * (np.arange(frame, dtype=np.float32) + np.float32(0.5))
     hann = np.float32(0.5) - np.float32(0.5) * np.cos(phase.astype(np.float64)).astype(np.float32)
     return np.asarray(np.floor(hann * np.float32(1 << _WINDOW_BITS) + np.float32(0.5)), np.int32)
 
 
 def _weights(rate_hz: float, fft: int, bands: int, fmin_hz: float, fmax_hz: float) -> NDArray[np.float64]:
-    """Triangles over the mel scale in steps of 1/4096, ``(bands, fft // 2 + 1)``, times 4096; in float32 as there."""
+    """Triangular mel weights in units of 1/4096, ``(bands, fft // 2 + 1)``; in float32, as in TensorFlow."""
     step_hz = np.float32(0.5 * rate_hz / np.float32(fft // 2))
     mel = _mel(np.arange(fft // 2 + 1, dtype=np.float32) * step_hz)
     low, high = _mel(np.array([fmin_hz, fmax_hz], np.float32))
     spacing = (high - low) / np.float32(bands + 1)
     corners = np.concatenate([[low], low + spacing * np.arange(1, bands + 2, dtype=np.float32)])
     left, right = corners[:-1, None], corners[1:, None]
-    # Each frequency falls off from the band before it to the one after it.
+    # Each bin's weight is split between two neighboring bands: one falls while the next one rises.
     falling = ((right - mel) / (right - left)).astype(np.float64)
     inside = (mel > left) & (mel <= right)
     inside[:, : int(1.5 + fmin_hz / float(step_hz))] = False
@@ -225,11 +228,11 @@ def _weights(rate_hz: float, fft: int, bands: int, fmin_hz: float, fmax_hz: floa
 
 
 def _mel(hz: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.asarray(np.float32(1127) * np.log1p(hz / np.float32(700)), np.float32)  # the C library's log1pf, as there
+    return np.asarray(np.float32(1127) * np.log1p(hz / np.float32(700)), np.float32)  # as C's log1pf
 
 
 def _gain_table(bits: int) -> Ints:
-    """Value, slope and bend of the gain between powers of two, by the bit length of the estimate: ``(33, 3)``."""
+    """Value, slope and curvature of the gain between powers of two, by bit length of the estimate: ``(33, 3)``."""
 
     def gain(estimate: int) -> int:
         x = np.float32(estimate) / np.float32(1 << (_SMOOTHING_BITS - bits))
@@ -247,6 +250,6 @@ def _gain_table(bits: int) -> Ints:
 
 
 def _log_table() -> Ints:
-    """What log2(1 + x) is above x, at 128 places and both ends, of 65536."""
+    """log2(1 + x) - x at 129 points from 0 to 1, and a 0 after them, in units of 1/65536."""
     x = np.arange(130) / 128
     return np.where(x <= 1, np.rint(65536 * (np.log2(1 + x) - x)), 0).astype(np.int64)

@@ -1,4 +1,4 @@
-"""Moving: statistics of the last so many samples."""
+"""Moving: statistics of a sliding window."""
 
 from __future__ import annotations
 
@@ -19,47 +19,47 @@ from edge_rnn.spelling import counted
 __all__ = ["STATISTICS", "Moving"]
 
 STATISTICS = ("mean", "std", "min", "max", "range", "rms", "energy", "crossings")
-"""What there is; see :class:`Moving`."""
+"""Names of the statistics; see :class:`Moving`."""
 
 _CHANNEL_BYTES = 1024
-"""For views and names."""
+"""Overhead per channel for views and names."""
 
 _BYTES = 26
-"""For each number of a window: two float64 in the sliding window, one of scratch, two flags."""
+"""Bytes per value in the window: two float64 in the sliding window, one of scratch, two flags."""
 
 
 class Moving(Windowed):
-    """Statistics of a window that moves over the stream, per channel.
+    """Statistics over a sliding window, per channel.
 
-    ``"mean"``; ``"std"``, the standard deviation (divided by the number of samples, as ``numpy.std`` does); ``"min"``,
-    ``"max"``, ``"range"`` (max - min); ``"energy"``, the sum of squares; ``"rms"``, the root of the mean square;
-    ``"crossings"``, how often the sign changes from one sample to the next within the window (zero counts as positive,
-    -0.0 as negative, as in ``librosa.zero_crossings(pad=False, threshold=0)``).
+    ``"mean"``; ``"std"``, the standard deviation (divided by the number of samples, as in ``numpy.std``); ``"min"``,
+    ``"max"``, ``"range"`` (max - min); ``"energy"``, the sum of squares; ``"rms"``, the root mean square;
+    ``"crossings"``, the number of sign changes between consecutive samples in the window (zero counts as positive, -0.0
+    as negative, as in ``librosa.zero_crossings(pad=False, threshold=0)``).
 
-    Each is computed anew from the window, in float64, the deviation in two passes: there is no running sum that could
-    drift, or keep a NaN. So an output costs in proportion to the window, about a nanosecond a sample and statistic; a
-    hop spreads that over as many samples.
+    Each statistic is computed from scratch over the window, in float64, the standard deviation in two passes: there is
+    no running sum that could drift or keep a NaN. The cost of an output is therefore proportional to the window, about
+    a nanosecond per sample and statistic; with a hop, that cost is paid once per hop.
 
     Parameters
     ----------
     statistics
-        Which, in the order of the output: all channels of the first, then all of the next.
+        Names in the order of the output: all channels of the first, then all channels of the next.
     window
-        Samples of a window. The first output comes when it is full.
+        Window length in samples. The first output comes when the window is full.
     hop
-        Samples from one output to the next.
+        Samples between outputs.
     channels
-        Channels of a sample.
+        Channels per sample.
 
     Attributes
     ----------
     names
-        What each output is: ``("mean 0", "mean 1", "std 0", …)``.
+        Name of each output: ``("mean 0", "mean 1", "std 0", …)``.
 
     Raises
     ------
     InputError
-        There is no such statistic, none is given, or one twice; a number is out of bounds.
+        A statistic is unknown or repeated, none is given, or a number is out of range.
 
     Examples
     --------
@@ -76,13 +76,15 @@ class Moving(Windowed):
     ) -> None:
         chosen = tuple(statistics.split("+")) if isinstance(statistics, str) else tuple(statistics)
         if not chosen or len({*chosen}) < len(chosen) or not {*chosen} <= {*STATISTICS}:
-            raise InputError(f"Moving statistics got {'+'.join(chosen)!r}, expected some of {', '.join(STATISTICS)}.")
+            raise InputError(
+                f"Moving statistics got {'+'.join(chosen)!r}, expected a selection of {', '.join(STATISTICS)}, each at most once."
+            )
         window = whole("Moving", "window", window, most=MOST_SAMPLES)
         hop = whole("Moving", "hop", hop, most=MOST_SAMPLES)
         channels = whole("Moving", "channels", channels, most=MOST_CHANNELS)
-        given = f"a window of {counted(window, 'sample')} of {counted(channels, 'channel')}"
+        given = f"a window of {counted(window, 'sample')} with {counted(channels, 'channel')}"
         fits_memory(
-            "Moving", given, channels * (_CHANNEL_BYTES + _BYTES * window), "take a shorter one, or resample first"
+            "Moving", given, channels * (_CHANNEL_BYTES + _BYTES * window), "use a shorter window, or resample first"
         )
         options: dict[str, Any] = {"statistics": chosen, "window": window}
         options |= {"hop": hop} if hop != 1 else {}
@@ -102,7 +104,7 @@ class Moving(Windowed):
 
     @property
     def delay(self) -> Fraction:
-        """From the window's middle to its end, in samples."""
+        """Delay from the middle of the window to its end, in samples."""
         return Fraction(self._window.length - 1, 2)
 
     def _compute(self, window: NDArray[np.float64], y: Array) -> None:

@@ -1,4 +1,4 @@
-"""Front ends by short texts, as the command line and the metadata of models spell them."""
+"""Front ends from specs: the short text form used on the command line and in model metadata."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ __all__ = ["KINDS", "parse"]
 KINDS: Mapping[str, type[FrontEnd]] = MappingProxyType(
     {each.kind: each for each in (Resample, Moving, LogMel, MFCC, MicroFrontEnd, Standardize)}
 )
-"""What there is, by name."""
+"""Front-end classes by kind."""
 
 _UNIT = re.compile("_(hz|db)$")
 
 
 def parse(text: str) -> FrontEnd:
-    """A front end by its spelling: ``"logmel:rate=16000,frame=400,hop=160,bands=40"``.
+    """Build a front end from its spec: ``"logmel:rate=16000,frame=400,hop=160,bands=40"``.
 
-    A kind, and after a colon its options, parameters of the class without their units: ``rate`` is ``rate_hz``.
-    Several, one after another, are joined by ``|``. Lists are spelled ``mean=0.1/0.2``, statistics ``mean+std``, yes
-    and no 1 and 0. What a front end's ``spec`` says is read back as the same front end.
+    A spec is a kind, followed after a colon by options: parameters of the class without their units (``rate`` is
+    ``rate_hz``). Several specs in series are joined by ``|``. Lists are written ``mean=0.1/0.2``, statistics
+    ``mean+std``, booleans 1 and 0. The ``spec`` of a front end parses to an equivalent front end.
 
     Raises
     ------
     InputError
-        There is no such kind or option, or a value does not fit.
+        A kind or option is unknown, or a value is invalid.
 
     Examples
     --------
@@ -54,10 +54,10 @@ def parse(text: str) -> FrontEnd:
     front: FrontEnd | None = None
     parts = text.split("|")
     if len(parts) > MOST_STAGES:
-        raise InputError(f"front end got {len(parts):,} parts with | between them, expected {MOST_STAGES} at most.")
+        raise InputError(f"front end got {len(parts):,} parts separated by |, expected at most {MOST_STAGES}.")
     for part in parts:
         stage = _stage(part.strip())
-        front = stage if front is None else Chain([front, stage])  # refuses too much before the next is made
+        front = stage if front is None else Chain([front, stage])  # checks limits before the next stage is built
     assert front is not None
     return front
 
@@ -65,14 +65,16 @@ def parse(text: str) -> FrontEnd:
 def _stage(text: str) -> FrontEnd:
     kind, _, rest = text.partition(":")
     if kind not in KINDS:
-        raise InputError(f"front end {text!r} begins with {kind!r}, expected {', '.join(KINDS)}.")
+        raise InputError(f"front end {text!r} begins with {kind!r}, expected one of {', '.join(KINDS)}.")
     cls = KINDS[kind]
     types = _types(cls)
     given: dict[str, Any] = {}
     for option in filter(None, rest.split(",")):
         name, equals, value = (piece.strip() for piece in option.partition("="))
         if not equals or name not in types:
-            raise InputError(f"front end {kind!r} got {option!r}, expected NAME=VALUE with one of {', '.join(types)}.")
+            raise InputError(
+                f"front end {kind!r} got {option!r}, expected NAME=VALUE with NAME one of {', '.join(types)}."
+            )
         parameter, convert = types[name]
         if parameter in given:
             raise InputError(f"front end {kind!r} got {name} twice.")
@@ -82,12 +84,12 @@ def _stage(text: str) -> FrontEnd:
             raise InputError(f"front end {kind!r} got {name} {value!r}, expected {_EXPECTED[convert]}.") from None
     missing = [name for name in _needed(cls) if name not in given]
     if missing:
-        raise InputError(f"front end {text!r} lacks {', '.join(_UNIT.sub('', name) for name in missing)}.")
+        raise InputError(f"front end {text!r} is missing {', '.join(_UNIT.sub('', name) for name in missing)}.")
     return cls(**given)
 
 
 def _types(cls: type[FrontEnd]) -> dict[str, tuple[str, Callable[[str], Any]]]:
-    """By the name that users write: the parameter, and what makes its value of a text."""
+    """Parameter and text converter by the option name that users write."""
     found = {
         name: parameter.annotation
         for name, parameter in inspect.signature(cls).parameters.items()
@@ -132,5 +134,5 @@ _EXPECTED: Mapping[Callable[[str], Any], str] = {
     int: "a whole number",
     float: "a number",
     _flag: "0 or 1",
-    _numbers: "numbers with / between them",
+    _numbers: "numbers separated by /",
 }

@@ -1,4 +1,4 @@
-"""Resample: from the sensor's rate to the model's."""
+"""Resample: convert the sensor's sample rate to the model's."""
 
 from __future__ import annotations
 
@@ -20,48 +20,50 @@ from edge_rnn.spelling import counted
 
 __all__ = ["Resample"]
 
-_MOST_TAPS = 1 << 20  # half a second to make
-_ROW_BYTES, _CHANNEL_BYTES = 128, 1024  # views of arrays, kept so that a sample takes no memory
-_BATCH, _BATCH_BYTES = 64, 1 << 18  # outputs that a block is cut into, and what their samples may take for a moment
+_MOST_TAPS = 1 << 20  # takes half a second to design
+_ROW_BYTES, _CHANNEL_BYTES = 128, 1024  # views of arrays, kept so that a sample allocates nothing
+_BATCH, _BATCH_BYTES = 64, 1 << 18  # outputs per batch of a block, and bytes of samples per batch
 
 
 class Resample(FrontEnd):
-    """Samples of one rate into samples of another one, by a polyphase filter.
+    """Resampler with a polyphase filter.
 
-    The ratio of the rates is a fraction up / down. The filter runs at ``up`` times the input's rate, and only what is
-    kept is computed: output k is the sum over j of ``h[k * down - j * up] * x[j]``, ``scipy.signal.upfirdn``'s numbers.
-    The filter is a windowed sinc (:mod:`edge_rnn.frontend.kaiser`) that lets pass what lies below ``passband`` of the
-    lower rate's half and stops all above that half. Sums are in float64.
+    The ratio of the rates is a fraction up / down. Conceptually the filter runs at ``up`` times the input rate; only
+    the outputs that are kept are computed. Output k is the sum over j of ``h[k * down - j * up] * x[j]``, as in
+    ``scipy.signal.upfirdn``. The filter is a windowed sinc (:mod:`edge_rnn.frontend.kaiser`) that passes frequencies
+    below ``passband`` times the Nyquist frequency of the lower rate and stops everything above that Nyquist frequency.
+    Sums are accumulated in float64.
 
     Parameters
     ----------
     rate_in_hz, rate_out_hz
-        The rates. Any: 44100 to 16000 is 160/441, 49.7 to 100 is 1000/497; a decimal number is taken as it is written.
+        Any two rates: 44100 to 16000 is 160/441, 49.7 to 100 is 1000/497. Decimal numbers are taken as written.
     channels
-        Channels of a sample.
+        Channels per sample.
     attenuation_db
-        How far down the stop band is.
+        Stop-band attenuation.
     passband
-        Share of the lower rate's half that passes; nearer to 1 makes the filter longer, and the delay.
+        Pass-band edge as a fraction of the lower rate's Nyquist frequency. Values closer to 1 give a longer filter and
+        a longer delay.
 
     Attributes
     ----------
     up, down
         The ratio in lowest terms.
     taps
-        ``(2 * half + 1,)`` float64: the filter, its sum ``up``.
+        ``(2 * half + 1,)`` float64: the filter, with sum ``up``.
 
     Raises
     ------
     InputError
-        A rate is not above 0; the filter would have more than a million taps, since the ratio has no small terms; it
-        takes more than 64 MB; or a sample gives more than 4096 outputs, or 65536 numbers in all channels.
+        A rate is not greater than 0; the filter would have more than a million taps because the ratio has large terms;
+        it takes more than 64 MB; or a sample gives more than 4096 outputs, or 65536 values over all channels.
 
     Notes
     -----
-    What comes out is late by :attr:`delay` samples of the input, :attr:`delay_out` of the output; one of the two is
-    whole. Before the first sample there are zeros. When the rate goes up, a sample may give several outputs: ask
-    :meth:`more` until it gives None.
+    The output is delayed by :attr:`delay` input samples, or :attr:`delay_out` output samples; at least one of the two
+    is an integer. The signal before the first sample counts as zero. When upsampling, a sample may give several
+    outputs: call :meth:`more` until it returns None.
 
     Examples
     --------
@@ -106,8 +108,8 @@ class Resample(FrontEnd):
         count = 2 * half_length * largest + 1
         if count > _MOST_TAPS:
             raise InputError(
-                f"Resample got {rates_given}, which takes a filter of {count:,} taps, expected {_MOST_TAPS:,} at most; "
-                f"round the rates so that their ratio has smaller terms."
+                f"Resample got {rates_given}, which needs a filter of {count:,} taps, expected at most "
+                f"{_MOST_TAPS:,}; round the rates so that their ratio has smaller terms."
             )
         fits_rate("Resample", f"{rates_given} with {counted(channels, 'channel')}", ratio, channels)
         length = -(-(count if ratio != 1 else 1) // self.up)
@@ -135,16 +137,18 @@ class Resample(FrontEnd):
         self._channels = list(zip(self._window.data, places, strict=True))
         self._line = np.zeros((channels, length - 1 + self._samples))
         self._spans = [sliding_window_view(row, length) for row in self._line]
-        self._ahead = 0  # from the next sample to the next output, at the filter's rate; below 0 it is due
+        self._ahead = (
+            0  # distance from the next sample to the next output, at the filter's rate; negative: an output is due
+        )
 
     @property
     def delay(self) -> Fraction:
-        """How many samples of the input the output is late by."""
+        """Delay of the output, in input samples."""
         return Fraction(len(self.taps) // 2, self.up)
 
     @property
     def delay_out(self) -> Fraction:
-        """The same in samples of the output."""
+        """Delay of the output, in output samples."""
         return Fraction(len(self.taps) // 2, self.down)
 
     @property
@@ -154,7 +158,10 @@ class Resample(FrontEnd):
     def push(self, x: ArrayLike) -> Array | None:
         x = self._sample(x)
         if self._ahead < 0:
-            raise InputError("resample.push was called with outputs of the last sample left; call more until None.")
+            raise InputError(
+                "resample.push was called before all outputs of the last sample were read; call more until it "
+                "returns None."
+            )
         self._window.put(x)
         self._ahead -= self.up
         return self._output(self.y) if self._ahead < 0 else None
@@ -171,7 +178,7 @@ class Resample(FrontEnd):
 
     def _run(self, xs: Array, ys: Array) -> None:
         row = 0
-        while self._ahead < 0:  # of the last sample that was pushed
+        while self._ahead < 0:  # outputs left from the last pushed sample
             self._output(ys[row])
             row += 1
         with np.errstate(all="ignore"):
@@ -179,21 +186,21 @@ class Resample(FrontEnd):
                 row = self._outputs(xs[begin : begin + self._samples], ys, row)
 
     def _output(self, y: Array) -> Array:
-        """One output, from the window."""
+        """Compute one output from the window."""
         taps = self._rows[self._ahead + self.up]
         self._ahead += self.down
         end = self._window.end
         begin = end - self._window.length
-        with np.errstate(all="ignore"):  # what is not finite, or beyond float32, shows in the output
+        with np.errstate(all="ignore"):  # non-finite values and overflow propagate to the output
             for samples, place in self._channels:
                 np.dot(samples[begin:end], taps, out=place)
             y[:] = self._sums
         return y
 
     def _outputs(self, xs: Array, ys: Array, row: int) -> int:
-        """All outputs of some samples, to the rows of ``ys`` from ``row`` on; the row after them.
+        """Compute all outputs of some samples into the rows of ``ys`` from ``row`` on; return the next row.
 
-        Both here and for a single output each sum is BLAS's dot product of two rows, so it has the same bits.
+        As for a single output, each sum is a BLAS dot product of two rows, so the bits are the same.
         """
         past = self._window.length - 1
         self._line[:, :past] = self._window.view()[:, 1:]

@@ -1,4 +1,4 @@
-"""The last so many samples, in one piece of memory."""
+"""Sliding window over the most recent samples, in one allocation."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ __all__ = ["SlidingWindow"]
 
 
 class SlidingWindow:
-    """A window over a stream: room for twice as many samples as it shows, so that it moves once in ``length`` samples.
+    """Window over a stream, backed by twice its length so that samples move only once per ``length`` samples.
 
-    What lies before the first sample is zeros.
+    Before the first sample, the window holds zeros.
 
     Parameters
     ----------
     length
-        Samples that it shows.
+        Samples in the window.
     channels
-        Rows.
+        Number of rows.
 
     Attributes
     ----------
     data
         ``(channels, 2 * length)`` float64.
     end
-        Where the next sample goes.
+        Index of the next sample.
     """
 
     __slots__ = ("_halves", "data", "end", "length")
@@ -39,14 +39,14 @@ class SlidingWindow:
         self.end = length
 
     def put(self, x: NDArray[Any]) -> None:
-        """Take one sample, ``(channels,)``."""
+        """Append one sample, ``(channels,)``."""
         if self.end == 2 * self.length:
             self._move()
         self.data[:, self.end] = x
         self.end += 1
 
     def put_block(self, xs: NDArray[Any]) -> None:
-        """Take many, ``(time, channels)``: the same as each one by one."""
+        """Append several samples, ``(time, channels)``; equivalent to appending each one."""
         xs = xs[-self.length :]
         while len(xs):
             if self.end == 2 * self.length:
@@ -57,16 +57,16 @@ class SlidingWindow:
             xs = xs[count:]
 
     def view(self) -> NDArray[np.float64]:
-        """The last ``length`` samples, ``(channels, length)``, oldest first: a view, good until the next sample."""
+        """View of the last ``length`` samples, ``(channels, length)``, oldest first; valid until the next sample."""
         return self.data[:, self.end - self.length : self.end]
 
     def clear(self) -> None:
-        """Forget all samples."""
+        """Fill the window with zeros."""
         self.data[:] = 0
         self.end = self.length
 
     def _move(self) -> None:
-        """The newest half takes the place of the other one; they do not overlap."""
-        for old, new in self._halves:  # one by one: of all at once NumPy would make a copy first
+        """Move the newer half over the older half; they do not overlap."""
+        for old, new in self._halves:  # row by row: for the whole array NumPy would make a copy
             old[:] = new
         self.end = self.length

@@ -1,4 +1,4 @@
-"""What a spectrum of sound is made with, and the conventions of well-known libraries."""
+"""Settings of spectral features of sound, and presets for the conventions of well-known libraries."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from edge_rnn.frontend.tapers import TAPERS
 __all__ = ["CEPSTRAL", "PRESETS", "SoundOptions", "SoundSettings"]
 
 CEPSTRAL = ("coefficients", "dct", "lifter", "lifter_from", "energy")
-"""Options of MFCC that a spectrum has no use for."""
+"""Options of MFCC that do not apply to a spectrum."""
 
 _WORDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -33,50 +33,51 @@ _WORDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class SoundSettings:
-    """Each step from sound to features; the defaults are those of librosa.
+    """Settings of each step from sound to features; the defaults are those of librosa.
 
     Parameters
     ----------
     rate_hz
-        Samples a second.
+        Sample rate.
     frame, hop
-        Samples of a frame, and from one to the next.
+        Frame length and hop length, in samples.
     fft
-        Length of the Fourier transform; what the frame does not fill is zeros. 0: the frame's length.
+        FFT length; the frame is zero-padded to it. 0: the length of the frame.
     round_fft
-        Whether a ``fft`` of 0 is rounded up to a power of two.
+        If True, an ``fft`` of 0 is rounded up to a power of two.
     lead
-        Zeros before the first sample. 0: frames begin with the first sample (librosa's ``center=False``, Kaldi's
-        ``snip_edges=true``); ``frame // 2``: frames of librosa's ``center=True`` with its zeros at the start.
+        Number of zeros before the first sample. 0: frames start with the first sample (librosa's ``center=False``,
+        Kaldi's ``snip_edges=true``); ``frame // 2``: frames of librosa's ``center=True`` with zero padding at the
+        start.
     window
         One of :data:`edge_rnn.frontend.tapers.TAPERS`, over the frame.
     gain
-        What samples are multiplied with first: 32768 for Kaldi's numbers from samples within ±1.
+        Factor applied to samples first: 32768 to match Kaldi's scale for samples within ±1.
     remove_dc
-        Whether the frame's mean is subtracted.
+        If True, subtract the frame's mean.
     preemphasis, preemphasis_over
-        Coefficient a of x[n] - a x[n-1]; over the ``"signal"``, zero before its start, or within each ``"frame"``,
-        where the first sample is its own predecessor (Kaldi).
+        Coefficient a of x[n] - a x[n-1]; over the ``"signal"``, which is zero before its start, or within each
+        ``"frame"``, where the first sample is its own predecessor (Kaldi).
     spectrum
         ``"power"`` or ``"magnitude"``.
     bands
-        Bands of the filter bank.
+        Number of mel bands.
     fmin_hz, fmax_hz
-        Where they begin and end; ``fmax_hz`` 0 is half the rate.
+        Lower and upper edge of the bands; an ``fmax_hz`` of 0 means the Nyquist frequency.
     mel, norm, triangles
         See :func:`edge_rnn.frontend.mel.filter_rows`.
     log
         ``"db"``: 10 log10 of power or 20 log10 of magnitude; ``"ln"``: the natural logarithm; ``"none"``.
     offset, floor
-        What is added before the logarithm, and the least that it is taken of.
+        Value added before the logarithm, and lower bound of its argument.
     coefficients
-        Of the MFCC.
+        Number of MFCC coefficients.
     dct
-        DCT-II, ``"ortho"``, or ``"tensorflow"``: the same, but coefficient 0 is sqrt(2) times as large.
+        DCT-II: ``"ortho"``, or ``"tensorflow"``, which differs by a factor of sqrt(2) in coefficient 0.
     lifter, lifter_from
         L of 1 + L/2 sin(pi (n + first) / L), 0 for none; ``first`` is 0 in HTK and Kaldi, 1 in librosa.
     energy
-        Whether coefficient 0 is replaced with the logarithm of the frame's energy, before pre-emphasis and window.
+        If True, replace coefficient 0 with the logarithm of the frame's energy before pre-emphasis and window.
     """
 
     rate_hz: float = 16000.0
@@ -127,26 +128,26 @@ class SoundSettings:
         for name, words in _WORDS.items():
             choice("sound", name, getattr(self, name), words)
         if self.highest_hz - self.fmin_hz < 1e-6 * self.rate_hz:
-            raise InputError(f"sound fmin_hz got {self.fmin_hz:g}, which is not below fmax_hz {self.highest_hz:g}.")
+            raise InputError(f"sound fmin_hz got {self.fmin_hz:g}, expected less than fmax_hz, {self.highest_hz:g}.")
 
     @property
     def fft_length(self) -> int:
-        """Length of the Fourier transform."""
+        """Length of the FFT."""
         return self.fft or (1 << (self.frame - 1).bit_length() if self.round_fft else self.frame)
 
     @property
     def highest_hz(self) -> float:
-        """Where the bands end."""
+        """Upper edge of the bands."""
         return self.fmax_hz or self.rate_hz / 2
 
     @classmethod
     def of(cls, preset: str, options: Mapping[str, Any]) -> SoundSettings:
-        """A preset with some options otherwise.
+        """Combine a preset with options that override it.
 
         Raises
         ------
         InputError
-            There is no such preset or option, or a value does not fit.
+            The preset or an option is unknown, or a value is invalid.
         """
         choice("sound", "preset", preset, PRESETS)
         names = [field.name for field in fields(cls)]
@@ -156,7 +157,7 @@ class SoundSettings:
 
 
 class SoundOptions(TypedDict, total=False):
-    """Options of :class:`SoundSettings` that have no place among the first arguments."""
+    """Options of :class:`SoundSettings` that are not explicit arguments."""
 
     fft: int
     round_fft: bool
@@ -215,17 +216,17 @@ PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         },
     }
 )
-"""What else than the defaults each library does.
+"""Differences of each library from the defaults.
 
 ``"librosa"``
-    ``power_to_db(melspectrogram(..., center=False), top_db=None)`` and ``mfcc`` of it. Its ``top_db`` needs the whole
-    clip's maximum, so no stream can have it.
+    ``power_to_db(melspectrogram(..., center=False), top_db=None)`` and ``mfcc`` of it. ``top_db`` needs the maximum of
+    the whole clip, so a stream cannot apply it.
 ``"torchaudio"``
     ``transforms.MelSpectrogram(center=False)`` with ``log(x + 1e-6)``, ``transforms.MFCC(log_mels=True)``.
 ``"kaldi"``
-    ``compute-fbank-feats``, ``compute-mfcc-feats`` and ``torchaudio.compliance.kaldi`` on 16-bit numbers, without
+    ``compute-fbank-feats``, ``compute-mfcc-feats`` and ``torchaudio.compliance.kaldi`` on 16-bit integers, without
     dither (noise that Kaldi adds).
 ``"tensorflow"``
-    ``audio_spectrogram`` and ``mfcc`` of TensorFlow (``speech_commands``, ML-KWS), whose frames are 640 and 320 there.
-    The front end of TensorFlow Lite Micro is :class:`edge_rnn.frontend.MicroFrontEnd`.
+    ``audio_spectrogram`` and ``mfcc`` of TensorFlow (``speech_commands``, ML-KWS), which use frames of 640 and a hop of
+    320 samples. The front end of TensorFlow Lite Micro is :class:`edge_rnn.frontend.MicroFrontEnd`.
 """

@@ -1,4 +1,4 @@
-"""Standardize: scaling per channel, before the network rather than in it."""
+"""Standardize: scaling per channel, before the network instead of in it."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ __all__ = ["Standardize"]
 
 
 class Standardize(FrontEnd):
-    """``y = (x - mean) / scale`` in float32, as the layer of the same name does it within a model.
+    """Compute ``y = (x - mean) / scale`` in float32, as the layer of the same name does within a model.
 
     Parameters
     ----------
     mean, scale
-        ``(channels,)`` in the units of what comes in; no scale of zero.
+        ``(channels,)`` in the units of the input; every scale is nonzero.
 
     Raises
     ------
     InputError
-        Shapes differ, a value is not finite, a scale is zero or too small for float32.
+        The shapes differ, a value is not finite, or a scale is zero or subnormal in float32.
 
     Examples
     --------
@@ -44,35 +44,35 @@ class Standardize(FrontEnd):
         self.scale = float32_array("Standardize", "scale", scale).copy()
         if self.mean.ndim != 1 or not self.mean.size or self.scale.shape != self.mean.shape:
             raise InputError(
-                f"Standardize got mean {self.mean.shape} and scale {self.scale.shape}, expected (channels,) twice."
+                f"Standardize got mean {self.mean.shape} and scale {self.scale.shape}, expected (channels,) for both."
             )
         if not (np.isfinite(self.mean).all() and np.isfinite(self.scale).all()):
             raise InputError("Standardize got a mean or scale that is not finite.")
         if not np.all(np.abs(self.scale) >= np.finfo(np.float32).tiny):
-            raise InputError("Standardize scale holds a zero; use 1 for a channel that never changes.")
+            raise InputError("Standardize got a scale of zero; use 1 for a constant channel.")
         channels = self.mean.size
         super().__init__(channels, channels, 1, {"mean": self.mean, "scale": self.scale})
 
     @classmethod
     def of(cls, recording: ArrayLike) -> Self:
-        """By mean and standard deviation of a recording; a channel that never changes has the scale 1.
+        """Fit mean and standard deviation to a recording; a constant channel gets scale 1.
 
         Parameters
         ----------
         recording
-            ``(time, channels)``. A row with a value that is not finite does not count.
+            ``(time, channels)``. Rows with non-finite values are ignored.
 
         Raises
         ------
         InputError
-            It has another shape, or no finite row.
+            The shape is wrong, or no row is finite.
         """
         xs = float32_array("Standardize.of", "recording", recording)
         if xs.ndim != 2:
             raise InputError(f"Standardize.of got shape {xs.shape}, expected (time, channels).")
         rows = xs[np.isfinite(xs).all(axis=1)].astype(np.float64)
         if not len(rows):
-            raise InputError("Standardize.of got no sample with finite values alone.")
+            raise InputError("Standardize.of got no sample with only finite values.")
         scale = np.where(rows.min(axis=0) == rows.max(axis=0), 1.0, rows.std(axis=0)).astype(np.float32)
         return cls(rows.mean(axis=0), np.where(scale < np.finfo(np.float32).tiny, np.float32(1), scale))
 
@@ -86,7 +86,7 @@ class Standardize(FrontEnd):
         self._scale(xs, ys)
 
     def _scale(self, x: Array, y: Array) -> Array:
-        with np.errstate(all="ignore"):  # beyond float32 is infinite
+        with np.errstate(all="ignore"):  # overflow gives infinity
             np.subtract(x, self.mean, out=y)
             np.divide(y, self.scale, out=y)
         return y

@@ -1,4 +1,4 @@
-"""What frames of sound are multiplied with before the Fourier transform, in float64."""
+"""Window functions for frames of sound, in float64."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ TAPERS = ("hann", "hann_symmetric", "hamming", "hamming_symmetric", "povey", "re
 
 
 def taper(name: str, length: int) -> NDArray[np.float64]:
-    """One of ``TAPERS``, ``(length,)``.
+    """Window ``name`` from ``TAPERS``, ``(length,)``.
 
-    Periodic: the cosine's period is ``length``; symmetric: ``length - 1``, so that both ends are equal. Povey's is the
-    symmetric Hann window to the power 0.85 (Kaldi, feat/feature-window.cc).
+    Periodic windows have a cosine of period ``length``; symmetric ones, of period ``length - 1``, so that both ends are
+    equal. Povey's window is the symmetric Hann window to the power 0.85 (Kaldi, feat/feature-window.cc).
     """
     kind, _, form = name.partition("_")
     period = max(length - 1 if form or kind == "povey" else length, 1)

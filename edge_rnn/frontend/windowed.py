@@ -1,4 +1,4 @@
-"""What all front ends have in common that compute something of a window, once every few samples."""
+"""Base class of front ends that compute features from a window every few samples."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ __all__ = ["Windowed"]
 
 
 class Windowed(FrontEnd):
-    """A feature vector for each window of samples: the first when ``first`` samples are there, then every ``hop``.
+    """Front end with one feature vector per window: the first after ``first`` samples, then one every ``hop`` samples.
 
     Parameters
     ----------
     length
-        Samples that ``_compute`` is shown.
+        Samples that ``_compute`` receives.
     hop
-        Samples from one window to the next; may be more than ``length``.
+        Samples from one window to the next; may exceed ``length``.
     first
-        Samples until the first feature vector; what lies before the first sample counts as zeros.
+        Samples until the first feature vector; the signal before the first sample counts as zero.
     """
 
     _numbers = ("_until",)
@@ -69,7 +69,7 @@ class Windowed(FrontEnd):
 
     def _feature(self, y: Array) -> Array:
         self._until = self._hop
-        with np.errstate(all="ignore"):  # what is not finite shows in the feature
+        with np.errstate(all="ignore"):  # non-finite values propagate to the feature
             self._compute(self._window.view(), y)
         return y
 
@@ -81,4 +81,4 @@ class Windowed(FrontEnd):
 
     @abstractmethod
     def _compute(self, window: NDArray[np.float64], y: Array) -> None:
-        """Write the feature vector of ``window`` ``(channels, length)``, which is not to be changed, to ``y``."""
+        """Write the feature vector of ``window`` ``(channels, length)`` to ``y``; do not modify ``window``."""

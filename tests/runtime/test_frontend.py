@@ -191,48 +191,54 @@ def test_numbers_beyond_float32_are_infinite_without_a_warning() -> None:
 
 
 def _options() -> Iterator[tuple[str, str]]:
-    yield "tasty", "expected resample, moving, logmel"
+    yield "tasty", "expected one of resample, moving, logmel"
     yield "", "begins with ''"
-    yield "logmel:rte=16000", "expected NAME=VALUE with one of rate, frame"
+    yield "logmel:rte=16000", "expected NAME=VALUE with NAME one of rate, frame"
     yield "logmel:rate", "expected NAME=VALUE"
     yield "logmel:rate=fast", "got rate 'fast', expected a number"
     yield "logmel:rate=8000,rate=8000", "got rate twice"
     yield "logmel:frame=40.5", "expected a whole number"
-    yield "logmel:coefficients=3", "expected NAME=VALUE with one of"
+    yield "logmel:coefficients=3", "expected NAME=VALUE with NAME one of"
     yield "logmel:preset=sphinx", "expected one of 'librosa', 'torchaudio', 'kaldi', 'tensorflow'"
     yield "logmel:mel=bark", "expected one of 'slaney', 'htk'"
     yield "logmel:frame=400,fft=256", "sound fft got 256"
     yield "logmel:fmin=9000", "fmin_hz got 9000"
-    yield "logmel:fmin=4000,fmax=3000", "not below fmax_hz"
+    yield "logmel:fmin=4000,fmax=3000", "fmin_hz got 4000, expected less than fmax_hz, 3000"
     yield "logmel:rate=nan", "rate_hz got nan"
     yield "mfcc:energy=yes", "expected 0 or 1"
-    yield "mfcc:bands=5", "no more than there are bands, 5"
-    yield "resample:rate_in=44100", "lacks rate_out"
+    yield "mfcc:bands=5", "expected at most the number of bands, 5"
+    yield "resample:rate_in=44100", "is missing rate_out"
     yield "resample:rate_in=0,rate_out=1", "rate_in_hz got 0.0, expected a number above 0"
     yield "resample:rate_in=44100.123,rate_out=16000.7", "ratio has smaller terms"
-    yield "moving:statistics=mean+median", "expected some of mean, std"
-    yield "moving:statistics=mean+mean", "expected some of"
+    yield "moving:statistics=mean+median", "expected a selection of mean, std"
+    yield "moving:statistics=mean+mean", "each at most once"
     yield "moving:window=0", "window got 0"
-    yield "standardize:mean=1/2,scale=1", "expected (channels,) twice"
-    yield "standardize:mean=1/x,scale=1/1", "numbers with / between"
-    yield "standardize:mean=1,scale=0", "holds a zero"
+    yield "standardize:mean=1/2,scale=1", "expected (channels,) for both"
+    yield "standardize:mean=1/x,scale=1/1", "numbers separated by /"
+    yield "standardize:mean=1,scale=0", "got a scale of zero"
     yield "micro:fmin=600,fmax=500", "fmin_hz got 600.0"
-    yield "moving:window=3,channels=2|logmel", "puts out 4 numbers, but logmel"
-    yield "moving:window=2600000", "window of 2,600,000 samples of 1 channel, which takes 64 MB of memory, expected 64"
-    yield "moving:window=9000,channels=4096", "window of 9,000 samples of 4,096 channels, which takes 918 MB"
-    yield "resample:rate_in=100003,rate_out=16000", "takes a filter of 3,800,115 taps, expected 1,048,576 at most"
+    yield "moving:window=3,channels=2|logmel", "outputs 4 values, but logmel"
+    yield (
+        "moving:window=2600000",
+        "window of 2,600,000 samples with 1 channel, which takes 64 MB of memory, expected at most 64",
+    )
+    yield "moving:window=9000,channels=4096", "window of 9,000 samples with 4,096 channels, which takes 918 MB"
+    yield "resample:rate_in=100003,rate_out=16000", "needs a filter of 3,800,115 taps, expected at most 1,048,576"
     yield (
         "resample:rate_in=44100,rate_out=16000,passband=0.9,attenuation=160,channels=4096",
         "from 44100.0 to 16000.0 Hz, which",
     )
-    yield "resample:rate_in=2,rate_out=9000", "which makes 4,500 vectors of 1 number of each sample, expected 4,096"
-    yield "resample:rate_in=1,rate_out=17,channels=4096", "makes 17 vectors of 4,096 numbers of each sample"
+    yield (
+        "resample:rate_in=2,rate_out=9000",
+        "which makes 4,500 vectors of 1 value from each sample, expected at most 4,096",
+    )
+    yield "resample:rate_in=1,rate_out=17,channels=4096", "makes 17 vectors of 4,096 values from each sample"
     yield (
         "resample:rate_in=1,rate_out=80|resample:rate_in=1,rate_out=80",
-        "makes 6,400 vectors of 1 number",
+        "makes 6,400 vectors of 1 value",
     )
     yield "|".join(["moving:window=900000,statistics=max"] * 3), "Chain got 3 front ends, which takes 67 MB of memory"
-    yield "|".join(["standardize:mean=1,scale=2"] * 65), "got 65 parts with | between them, expected 64 at most"
+    yield "|".join(["standardize:mean=1,scale=2"] * 65), "got 65 parts separated by |, expected at most 64"
 
 
 @pytest.mark.parametrize(("text", "words"), list(_options()))
@@ -277,9 +283,9 @@ def test_the_largest_that_there_are_take_no_more_than_is_said_while_they_are_mad
 
 
 def test_a_chain_in_python_has_the_bounds_of_one_that_is_spelled() -> None:
-    with pytest.raises(InputError, match="Chain got 3 front ends, which takes 67 MB of memory, expected 64 MB at most"):
+    with pytest.raises(InputError, match="Chain got 3 front ends, which takes 67 MB of memory, expected at most 64 MB"):
         Chain([Moving(["max"], window=900_000) for _ in range(3)])
-    with pytest.raises(InputError, match="Chain got 65 front ends, expected 64 at most"):
+    with pytest.raises(InputError, match="Chain got 65 front ends, expected at most 64"):
         Chain([Standardize([1], [2]) for _ in range(65)])
 
 
@@ -392,7 +398,7 @@ def test_samples_of_another_shape_are_refused(spec: str) -> None:
 def test_pushing_on_with_outputs_left_is_an_error() -> None:
     resample = Resample(1, 2)
     assert resample.push(0.0) is not None
-    with pytest.raises(InputError, match="call more until None"):
+    with pytest.raises(InputError, match="call more until it returns None"):
         resample.push(0.0)
     assert resample.more() is not None
     assert resample.more() is None
