@@ -1,12 +1,12 @@
-"""Back ends: from what a network puts out to events, sample by sample.
+"""Back ends: convert network outputs into events, sample by sample.
 
 >>> from edge_rnn.backend import Detector, Hysteresis, Smooth
 >>> detector = Detector(Hysteresis(1, enter=0.6, leave=0.3), [Smooth(samples=2)])
 >>> [event.kind for y in (0.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0) for event in detector.push(y)]
 ['entered', 'left']
 
-:class:`Smooth` and :class:`Majority` put out numbers and are front ends in all but their place; :class:`Hysteresis`
-makes events of numbers; :class:`Detector` joins them, and is a sink for a SensorLoop.
+:class:`Smooth` and :class:`Majority` output numbers and have the interface of front ends; :class:`Hysteresis` turns
+numbers into events; :class:`Detector` combines them, and is a sink for a SensorLoop.
 """
 
 from __future__ import annotations

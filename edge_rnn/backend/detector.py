@@ -1,4 +1,4 @@
-"""Detector: from what a network puts out to what a program does about it."""
+"""Detector: smooth network outputs, detect events, and call functions with them."""
 
 from __future__ import annotations
 
@@ -18,26 +18,28 @@ __all__ = ["Detector"]
 
 
 class Detector:
-    """Outputs, smoothed where asked, through a rule to functions that are called with each event.
+    """Pipeline from network outputs through optional smoothing and a rule to event callbacks.
 
-    It has the ``write(y, t_s)`` of a :class:`edge_rnn.loop.Sink`, so a SensorLoop takes it as its sink. A loop's
-    snapshots hold the network's state alone: what is smoothed and what was entered begins anew with the process.
+    It has the ``write(y, t_s)`` of a :class:`edge_rnn.loop.Sink`, so it can be the sink of a SensorLoop. A loop's
+    snapshots contain the network's state only; the state of the smoothing and of the rule starts from scratch with the
+    process.
 
     Parameters
     ----------
     rule
-        What makes events of outputs.
+        Rule that turns outputs into events.
     smoothing
-        What outputs go through first, one after another: :class:`~edge_rnn.backend.Smooth`,
-        :class:`~edge_rnn.backend.Majority`, any front end that puts out as many numbers as the rule reads.
+        Stages applied to the outputs first, in order: :class:`~edge_rnn.backend.Smooth`,
+        :class:`~edge_rnn.backend.Majority`, or any front ends; the last one must output as many values as the rule
+        reads.
     on_entered, on_left
-        Called with each event of the kind. What they raise is the caller's; all that is remembered is up to date by
-        then, but events of the same vector that come after are not told.
+        Callbacks, called with each event of that kind. Their exceptions propagate to the caller of ``push``; the state
+        is up to date by then, but the callbacks for later events of the same vector are not called.
 
     Raises
     ------
     InputError
-        Sizes do not fit.
+        The sizes do not match.
 
     Examples
     --------
@@ -61,13 +63,13 @@ class Detector:
         self.smoothing = Chain(smoothing) if smoothing else None
         if self.smoothing is not None and self.smoothing.output_size != rule.size:
             raise InputError(
-                f"Detector got smoothing that puts out {counted(self.smoothing.output_size, 'number')}, "
-                f"and a rule that reads {rule.size}."
+                f"Detector got smoothing that outputs {counted(self.smoothing.output_size, 'value')}, and a rule "
+                f"that reads {rule.size}; they have to match."
             )
         self._calls = {"entered": on_entered, "left": on_left}
 
     def push(self, y: ArrayLike, t_s: float = math.nan) -> tuple[Event, ...]:
-        """Take one output vector ``(size,)`` and its time in seconds; what began or ended, after the functions ran."""
+        """Take one output vector ``(size,)`` and its time in seconds; call the callbacks, then return the events."""
         if self.smoothing is None:
             events = self.rule.push(y, t_s)
         else:
@@ -83,26 +85,26 @@ class Detector:
         return events
 
     def write(self, y: ArrayLike, t_s: float) -> None:
-        """:meth:`push` as a loop's sink has it."""
+        """Sink interface of :meth:`push`, for a loop."""
         self.push(y, t_s)
 
     def reset(self) -> None:
-        """Back to how it was made; what is entered is forgotten, without an event."""
+        """Restore the state after construction; active outputs are cleared without an event."""
         self.rule.reset()
         if self.smoothing is not None:
             self.smoothing.reset()
 
     def snapshot(self) -> bytes:
-        """What it remembers, in bytes that name its options; :meth:`restore` takes them, on any machine."""
+        """Serialize the state, tagged with the options; :meth:`restore` reads it on any machine."""
         return self.rule.snapshot() + (self.smoothing.snapshot() if self.smoothing else b"")
 
     def restore(self, snapshot: bytes) -> None:
-        """Go on from where :meth:`snapshot` was taken.
+        """Continue from the state of a :meth:`snapshot`.
 
         Raises
         ------
         StateError
-            The bytes are damaged, of another version, or of other options; it is as it was.
+            The bytes are damaged, or come from another version or from other options. The state is left unchanged.
         """
         if not isinstance(snapshot, (bytes, bytearray, memoryview)):
             raise StateError(f"restore got {type(snapshot).__name__}, expected the bytes of snapshot().")

@@ -1,4 +1,4 @@
-"""Event: something began or ended in what a network puts out."""
+"""Event: the start or end of an active period of an output."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ __all__ = ["Event"]
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something began or ended.
+    """Start or end of an active period of an output.
 
     Parameters
     ----------
     kind
         ``"entered"`` or ``"left"``.
     output
-        Which output of the network.
+        Index of the network output.
     label
-        What it is called; empty without labels.
+        Label of the output; empty without labels.
     sample
-        Which output vector it was decided with, counted from 0 since the start or the last reset.
+        Index of the output vector that triggered the event, from 0 since the start or the last reset.
     since
-        Of ``"entered"``: the first of the output vectors in a row that led to it. Of ``"left"``: ``sample`` of the
-        ``"entered"`` that it ends.
+        For ``"entered"``: index of the first vector of the run that led to it. For ``"left"``: ``sample`` of the
+        matching ``"entered"`` event.
     confidence
-        Of ``"entered"``: the output's value at ``sample``. Of ``"left"``: the largest one in between.
+        For ``"entered"``: value of the output at ``sample``. For ``"left"``: largest value during the active period.
     t_s
-        Time of ``sample`` in seconds as it was handed over, NaN if it was not.
+        Time of ``sample`` in seconds as passed to ``push``, NaN if none was passed.
     """
 
     kind: Literal["entered", "left"]

@@ -1,4 +1,4 @@
-"""Hysteresis: from outputs to events, without flutter."""
+"""Hysteresis: turn outputs into events without chattering."""
 
 from __future__ import annotations
 
@@ -23,31 +23,32 @@ _NEVER = -(1 << 62)
 
 
 class Hysteresis:
-    """Each output for itself: it is entered when it has been high for long enough, and left when it has been low.
+    """Two-threshold event detector, independent for each output.
 
-    Entered: ``enter_after`` vectors in a row with at least ``enter``. Left: ``leave_after`` in a row below ``leave``.
-    What lies in between changes nothing, but ends either row. NaN is below everything: an output that is lost is left,
-    not stuck. One vector takes a time that does not depend on what was before, and no memory.
+    An output is entered after ``enter_after`` consecutive vectors with a value of at least ``enter``, and left after
+    ``leave_after`` consecutive vectors with a value below ``leave``. Values in between change nothing, but break either
+    run. NaN counts as below every threshold, so an output that turns to NaN is left instead of staying active. Time per
+    vector and memory are constant.
 
     Parameters
     ----------
     size
-        Outputs.
+        Number of outputs.
     enter, leave
-        Thresholds, for all outputs or one each; ``leave`` is not above ``enter``.
+        Thresholds, one for all outputs or one for each; ``leave`` must not exceed ``enter``.
     enter_after, leave_after
-        Least duration, in vectors.
+        Minimum duration, in vectors.
     refractory
-        Vectors after one that an output was entered with, in which it is not entered again.
+        Number of vectors after an output is entered during which it cannot be entered again.
     labels
-        What outputs are called; none for numbers alone.
+        Labels of the outputs; empty to identify them by index only.
     ignore
-        Outputs that give no events, for instance that for silence.
+        Outputs that give no events, for instance the one for silence.
 
     Raises
     ------
     InputError
-        A number is out of bounds, or there are not as many of something as outputs.
+        A number is out of range, or the number of thresholds or labels differs from the number of outputs.
 
     Examples
     --------
@@ -77,7 +78,9 @@ class Hysteresis:
         self._enter, self._leave = self._thresholds("enter", enter), self._thresholds("leave", leave)
         for output, (high, low) in enumerate(zip(self._enter, self._leave, strict=True)):
             if low > high:
-                raise InputError(f"{where} leave got {low:g} for output {output}, which is above its enter, {high:g}.")
+                raise InputError(
+                    f"{where} leave got {low:g} for output {output}, expected at most its enter, {high:g}."
+                )
         self._enter_after = whole(where, "enter_after", enter_after, most=MOST_SAMPLES)
         self._leave_after = whole(where, "leave_after", leave_after, most=MOST_SAMPLES)
         self._refractory = whole(where, "refractory", refractory, 0, 1 << 40)
@@ -95,7 +98,7 @@ class Hysteresis:
 
     @property
     def spec(self) -> str:
-        """All that decides what it does, in words."""
+        """Text form of all options."""
         return (
             f"hysteresis:size={self.size},enter={self._enter},leave={self._leave},after={self._enter_after}/"
             f"{self._leave_after},refractory={self._refractory},watched={self._watched}"
@@ -103,7 +106,7 @@ class Hysteresis:
 
     @property
     def active(self) -> tuple[int, ...]:
-        """Outputs that are entered and not left."""
+        """Outputs that are currently entered."""
         return tuple(output for output in self._watched if self._active[output])
 
     def push(self, y: ArrayLike, t_s: float = math.nan) -> tuple[Event, ...]:
@@ -112,18 +115,18 @@ class Hysteresis:
         Parameters
         ----------
         y
-            ``(size,)``; with one output a plain number will do.
+            ``(size,)``, or a scalar if there is one output.
         t_s
-            Its time in seconds, for the events.
+            Time of the vector in seconds, copied to the events.
 
         Returns
         -------
-        What began or ended with it, mostly nothing.
+        Events that this vector triggered, usually none.
 
         Raises
         ------
         InputError
-            The shape does not fit.
+            The shape does not match.
         """
         values = plain_array(y)
         if values.shape != (self.size,) and not (values.ndim == 0 and self.size == 1):
@@ -143,24 +146,24 @@ class Hysteresis:
         return events
 
     def reset(self) -> None:
-        """Back to how it was made; what is entered is forgotten, without an event."""
+        """Restore the state after construction; active outputs are cleared without an event."""
         self._sample = 0
         self._active = [0] * self.size
-        self._row = [0] * self.size  # vectors in a row that speak for a change
+        self._row = [0] * self.size  # consecutive vectors in favor of a change
         self._entered = [_NEVER] * self.size
         self._peak: NDArray[np.float64] = np.zeros(self.size)
 
     def snapshot(self) -> bytes:
-        """What it remembers, in bytes that name its options; :meth:`restore` takes them, on any machine."""
+        """Serialize the state, tagged with the options; :meth:`restore` reads it on any machine."""
         return pack(self.spec, [self._sample, *self._active, *self._row, *self._entered], [self._peak])
 
     def restore(self, snapshot: bytes) -> None:
-        """Go on from where :meth:`snapshot` was taken.
+        """Continue from the state of a :meth:`snapshot`.
 
         Raises
         ------
         StateError
-            The bytes are damaged, of another version, or of other options; it is as it was.
+            The bytes are damaged, or come from another version or from other options. The state is left unchanged.
         """
         size = self.size
         numbers, (peak,) = unpack(self.spec, snapshot, 1 + 3 * size, [self._peak])
@@ -181,7 +184,7 @@ class Hysteresis:
         values = [given] * self.size if isinstance(given, (int, float)) else list(given)
         if len(values) != self.size:
             raise InputError(
-                f"Hysteresis {name} got {counted(len(values), 'number')}, expected one, or one for each output."
+                f"Hysteresis {name} got {counted(len(values), 'value')}, expected one, or one for each output."
             )
         return [real("Hysteresis", name, value, -1e30) for value in values]
 

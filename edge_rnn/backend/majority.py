@@ -1,4 +1,4 @@
-"""Majority: what most of the last outputs were for."""
+"""Majority: vote over the most recent outputs."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ _NOBODY = -1
 
 
 class Majority(FrontEnd):
-    """Share of the last N output vectors in which each output was the largest; the largest share is the majority.
+    """Share of the last N output vectors in which each output was the largest.
 
-    A vector with a NaN, or whose largest value is below ``threshold``, is a vote for nobody, as are those that have not
-    come yet. Of equal values the first wins.
+    A vector that contains a NaN, or whose largest value is below ``threshold``, casts no vote, and neither do missing
+    vectors at the start. Ties go to the lowest index.
 
     Parameters
     ----------
     last
-        How many votes count.
+        Number of vectors that vote.
     size
-        Outputs.
+        Number of outputs.
     threshold
-        What the largest value has to reach. With one output it is what makes a vote.
+        Minimum of the largest value for a vote. With one output, this alone decides whether it gets a vote.
 
     Attributes
     ----------
     winner
-        Output with the most votes so far, the first of equals; -1 if nobody has one.
+        Output with the most votes, the lowest index in case of a tie; -1 if there are no votes.
 
     Examples
     --------
@@ -72,7 +72,7 @@ class Majority(FrontEnd):
 
     @property
     def delay(self) -> Fraction:
-        """From the middle of the votes that count to the last one, in samples."""
+        """Delay from the middle of the voting window to its end, in samples."""
         return Fraction(self._last - 1, 2)
 
     def _can_be(self, numbers: Sequence[int], arrays: Sequence[NDArray[Any]]) -> bool:
@@ -97,7 +97,7 @@ class Majority(FrontEnd):
             self._step(x, y)
 
     def _step(self, x: Array, y: Array) -> Array:
-        best = int(x.argmax())  # a NaN, if there is one
+        best = int(x.argmax())  # the index of a NaN, if there is one
         vote = best if x[best] >= self._least else _NOBODY
         old = self._votes[self._place]
         if old != _NOBODY:

@@ -18,16 +18,16 @@ __all__ = ["Smooth"]
 
 
 class Smooth(FrontEnd):
-    """Each output's exponentially weighted mean: ``s += (1 - exp(-1 / samples)) * (y - s)``; s begins as the first y.
+    """Exponentially weighted mean of each output: ``s += (1 - exp(-1 / samples)) * (y - s)``; s starts at the first y.
 
-    A value that is not finite is left out: what it should have changed stays as it was, 0 if there was nothing before.
+    A non-finite value is skipped: the mean keeps its value, which is 0 before the first finite one.
 
     Parameters
     ----------
     samples
-        Time constant: after so many vectors a step is followed to 63 %.
+        Time constant in vectors, after which the step response reaches 63 %.
     size
-        Outputs.
+        Number of outputs.
 
     Examples
     --------
@@ -46,13 +46,13 @@ class Smooth(FrontEnd):
         size = whole("Smooth", "size", size, most=MOST_CHANNELS)
         super().__init__(size, size, 1, {"samples": samples, "size": size})
         self._share = -math.expm1(-1 / samples)
-        self._mean, self._change = np.full(size, np.nan), np.zeros(size)  # nothing is known before the first number
+        self._mean, self._change = np.full(size, np.nan), np.zeros(size)  # no value before the first finite input
         self._begun = np.zeros(size, np.bool_)
         self._all_begun = 0
 
     @property
     def delay(self) -> Fraction:
-        """Of a ramp, in samples: 1 / share - 1."""
+        """Delay for a ramp, in samples: 1 / share - 1."""
         return Fraction(1 / self._share - 1)
 
     def _can_be(self, numbers: Sequence[int], arrays: Sequence[NDArray[Any]]) -> bool:
@@ -87,7 +87,7 @@ class Smooth(FrontEnd):
         return y
 
     def _fill_in(self, x: NDArray[np.float64]) -> None:
-        """Put what is there already in the place of what is missing, and begin with what is there first."""
+        """Replace non-finite inputs with the current mean, and start each mean at its first finite input."""
         finite = np.isfinite(x)
         first = finite & ~self._begun
         self._mean[first] = x[first]

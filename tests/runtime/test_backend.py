@@ -209,8 +209,8 @@ def test_a_detector_takes_all_that_a_front_end_gives() -> None:
     ("make", "words"),
     [
         (lambda: Hysteresis(0), "size got 0"),
-        (lambda: Hysteresis(2, [0.1, 0.2, 0.3]), "enter got 3 numbers"),
-        (lambda: Hysteresis(2, [0.5, 0.2], 0.3), "leave got 0.3 for output 1, which is above its enter, 0.2"),
+        (lambda: Hysteresis(2, [0.1, 0.2, 0.3]), "enter got 3 values"),
+        (lambda: Hysteresis(2, [0.5, 0.2], 0.3), "leave got 0.3 for output 1, expected at most its enter, 0.2"),
         (lambda: Hysteresis(enter=math.nan), "enter got nan"),
         (lambda: Hysteresis(enter_after=0), "enter_after got 0"),
         (lambda: Hysteresis(2, labels=["a"]), "1 label, expected 2"),
@@ -219,7 +219,7 @@ def test_a_detector_takes_all_that_a_front_end_gives() -> None:
         (lambda: Smooth(0), "samples got 0, expected a number above 0"),
         (lambda: Majority(0), "last got 0"),
         (lambda: Majority(3, threshold=math.inf), "threshold got inf"),
-        (lambda: Detector(Hysteresis(2), [Smooth(3, 3)]), "puts out 3 numbers, and a rule that reads 2"),
+        (lambda: Detector(Hysteresis(2), [Smooth(3, 3)]), "outputs 3 values, and a rule that reads 2"),
     ],
 )
 def test_what_does_not_fit_is_refused(make: Any, words: str) -> None:
