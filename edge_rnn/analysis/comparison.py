@@ -1,4 +1,4 @@
-"""Networks that have learnt the same, side by side: how good, how large, how quick, how much memory."""
+"""Compare networks trained on the same task: accuracy, size, step time and memory."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ __all__ = ["Compared", "compare"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Compared:
-    """What was found of one network.
+    """Result for one network.
 
     Parameters
     ----------
     name
-        As given.
+        Name of the network, as given.
     model
         The network.
     score, int8_score
-        How often it is right, as it is and with its matrices as int8; None where it holds quantized ones already.
+        Accuracy as given, and with int8 matrices; the latter is None if the network already has quantized matrices.
     nbytes, int8_bytes
-        Bytes of all arrays as a file stores them, likewise.
+        Size of all arrays in a file, in bytes; as given, and with int8 matrices.
     weight_bytes, state_bytes
-        Memory at work: packed weights, shared by all streams, and what each stream has for itself.
+        Memory at run time, in bytes: packed weights, shared by all streams, and state per stream.
     step_ns
-        Least time of a step in a compiled loop on this machine, all networks in turn within one run.
+        Minimum step time in a compiled loop on this machine; all networks are timed in turn within one run.
     on_board
-        What it would take on a board that was named, the time estimated; None without one.
+        Memory and estimated step time on the given board; None without a board.
     """
 
     name: str
@@ -52,7 +52,7 @@ class Compared:
 
     @property
     def kinds(self) -> str:
-        """What keeps a state in it: ``GRU + GRU``."""
+        """Recurrent layers of the network: ``GRU + GRU``."""
         return " + ".join(layer.kind for layer in self.model.layers if isinstance(layer, Recurrent)) or "none"
 
 
@@ -63,35 +63,35 @@ def compare(
     device: Device | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> tuple[Compared, ...]:
-    """Hold networks against each other on a task.
+    """Compare networks on a task.
 
     Parameters
     ----------
     models
-        By the name that each is to have.
+        Networks by name.
     task
-        What they have learnt.
+        Task that they were trained on.
     device
-        A board to estimate the time of a step on; see :func:`edge_rnn.boards.fitting.fit`.
+        Board to estimate the step time for; see :func:`edge_rnn.boards.fitting.fit`.
     progress
-        Called with what is being done.
+        Callback for a description of each step of the work.
 
     Returns
     -------
     tuple
-        In the order of ``models``.
+        Results in the order of ``models``.
 
     Raises
     ------
     InputError, UnsupportedError
-        A network is not for the task, or cannot be compiled for the board.
+        A network does not fit the task, or cannot be compiled for the board.
     """
     from edge_rnn.timing import runs, time_chunks
 
     say = progress or (lambda _: None)
     scores, smaller = {}, {}
     for name, model in models.items():
-        say(f"asking {name}")
+        say(f"scoring {name}")
         scores[name] = task.score(model)
         if not any(layer.formats for layer in model.layers):
             made = quantize(model, "int8")

@@ -1,4 +1,4 @@
-"""Regular grammars: which symbols may follow the beginning of a text, and how far back one has to look to know that."""
+"""Regular grammars: symbols that may follow the beginning of a text, and the context needed to know them."""
 
 from __future__ import annotations
 
@@ -14,19 +14,20 @@ _MOST_STATES = 10_000
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Grammar:
-    """A deterministic automaton: states, and the symbols that lead from one to another.
+    """Deterministic finite automaton: states, and transitions by symbol.
 
     Parameters
     ----------
     start
-        The state at the beginning of a text.
+        Initial state.
     follow
-        ``{state: {symbol: state}}``; a text may end in a state that nothing follows.
+        Transitions ``{state: {symbol: state}}``; a text may end in a state without transitions.
 
     Raises
     ------
     InputError
-        A state is named that is not there, or cannot be reached, which would make it look as if more were possible.
+        A transition leads to an undefined state, or a state is unreachable, which would make more continuations look
+        possible than there are.
 
     Examples
     --------
@@ -46,7 +47,7 @@ class Grammar:
             raise InputError(f"Grammar got {len(self.follow)} states, expected 1 to {_MOST_STATES}.")
         named = {self.start} | {state for ways in self.follow.values() for state in ways.values()}
         for state in sorted(named - self.follow.keys()):
-            raise InputError(f"Grammar names the state {state!r}, which is not there.")
+            raise InputError(f"Grammar names the state {state!r}, which is not defined; add it to follow.")
         for state in sorted(self.follow.keys() - self._reached()):
             raise InputError(f"Grammar has the state {state!r}, which no text reaches; leave it out.")
         object.__setattr__(self, "_bits", {state: 1 << place for place, state in enumerate(self.follow)})
@@ -54,26 +55,28 @@ class Grammar:
         object.__setattr__(self, "_moves", {})
 
     def allowed(self, text: Sequence[str]) -> list[tuple[str, ...]]:
-        """The symbols that may follow, in alphabetical order, after none, one, … and all symbols of a text.
+        """Symbols that may follow, sorted, after each prefix of a text, from the empty one to the whole text.
 
         Raises
         ------
         InputError
-            The text is not the beginning of one of the grammar.
+            The text is not the beginning of a text of the grammar.
         """
         state, found = self.start, [self._after(self.start)]
         for place, symbol in enumerate(text, start=1):
             if symbol not in self.follow[state]:
-                raise InputError(f"the text {''.join(text)!r} is not of the grammar: symbol {place} is {symbol!r}.")
+                raise InputError(
+                    f"the text {''.join(text)!r} does not follow the grammar: symbol {place} is {symbol!r}."
+                )
             state = self.follow[state][symbol]
             found.append(self._after(state))
         return found
 
     def reach(self, text: Sequence[str]) -> list[int]:
-        """How many of the last symbols it takes, by themselves, to tell what may follow; for each place as above.
+        """Context length after each prefix of a text: how many of the last symbols suffice to know what may follow.
 
-        That they are the first ones of a text is known where it takes all of them. So a symbol is as far back as
-        the answer hangs on it: whoever has forgotten it can but guess.
+        A length equal to that of the prefix means that the start of the text has to be known too. The value is
+        therefore how far back the answer depends on a symbol: a network that has forgotten that symbol can only guess.
         """
         everywhere = (1 << len(self.follow)) - 1
         found = list(range(len(text) + 1))
@@ -98,7 +101,7 @@ class Grammar:
         return reached
 
     def _move(self, states: int, symbol: str) -> int:
-        """Where a symbol leads to from any of some states, as bits."""
+        """States, as bits, that a symbol leads to from any of the given states."""
         key = (states, symbol)
         if key not in self._moves:
             ways = (w[symbol] for s, w in self.follow.items() if symbol in w and states & self._bits[s])
@@ -106,7 +109,7 @@ class Grammar:
         return self._moves[key]
 
     def _told(self, states: int) -> tuple[str, ...] | None:
-        """What may follow if it is the same in all of some states."""
+        """Symbols that may follow, if they are the same in all of the given states, else None."""
         if states not in self._sets:
             sets = {self._after(state) for state, bit in self._bits.items() if states & bit}
             self._sets[states] = sets.pop() if len(sets) == 1 else None

@@ -1,7 +1,7 @@
-"""A network's state over very many steps: does it grow, does it fade, which units are stuck.
+"""Stability of a network's state over a long run: growth, decay, and stuck units.
 
-The recording is repeated for as long as is asked for, state carried, and the state after every step is looked at. What
-is kept does not grow with the steps.
+The recording is repeated as often as needed, with the state carried over, and the state is examined after every step.
+Memory does not grow with the number of steps, except for one bucket per factor of four.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ __all__ = ["DEAD_SHARE", "SATURATED", "STUCK_SHARE", "Bucket", "LongRun", "State
 Array = NDArray[Any]
 
 SATURATED = 0.99
-"""From which share of its bound on a unit counts as saturated."""
+"""Share of its bound from which a unit counts as saturated."""
 
 STUCK_SHARE = 0.95
-"""In which share of the steps a unit has to be saturated to count as stuck there."""
+"""Share of the steps in which a unit has to be saturated to count as stuck."""
 
 DEAD_SHARE = 1e-3
-"""A unit is dead that moves over less than this share of what the most mobile unit of its state moves over."""
+"""A unit is dead if its range is below this share of the largest range of any unit of its state."""
 
-_BUCKET = 4  # each reaches to four times as many steps as the one before
+_BUCKET = 4  # growth factor of the bucket length
 _BLOCK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """Euclidean norm of a state over some steps, counted from 1: ``first`` to ``last``."""
+    """Euclidean norm of a state over the steps ``first`` to ``last``, counted from 1."""
 
     first: int
     last: int
@@ -50,20 +50,22 @@ class Bucket:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StateRun:
-    """What one state did.
+    """Behavior of one state.
 
     Parameters
     ----------
     name
-        ``"gru1.h"``.
+        Name of the state, such as ``"gru1.h"``.
     buckets
-        Norms, in buckets each four times as long as the one before.
+        Norms, in buckets whose length grows by a factor of four.
     growth
-        Mean norm in the last whole pass through the recording over that in the second; None for fewer than three.
+        Ratio of the mean norm in the last complete pass through the recording to that in the second pass; None with
+        fewer than three passes.
     saturated
-        ``(units,)``: share of steps in which a unit was saturated, after the first pass. None where it has no bound.
+        ``(units,)``: share of the steps after the first pass in which each unit was saturated. None for a state without
+        a bound.
     low, high
-        ``(units,)``: what the units moved between, after the first pass, or in it where the run ended there.
+        ``(units,)``: range of each unit after the first pass, or within it if the run ended there.
     """
 
     name: str
@@ -75,30 +77,30 @@ class StateRun:
 
     @property
     def stuck(self) -> tuple[int, ...]:
-        """Units that are saturated nearly always, see :data:`STUCK_SHARE`."""
+        """Units that are saturated nearly always; see :data:`STUCK_SHARE`."""
         return () if self.saturated is None else tuple(np.flatnonzero(self.saturated >= STUCK_SHARE).tolist())
 
     @property
     def dead(self) -> tuple[int, ...]:
-        """Units that hardly move whatever is read, see :data:`DEAD_SHARE`; all of them where none does."""
+        """Units that hardly move for any input; see :data:`DEAD_SHARE`. All units if none of them moves."""
         moved = self.high - self.low
         return tuple(np.flatnonzero(moved <= DEAD_SHARE * max(float(moved.max()), 1e-3)).tolist())
 
 
 @dataclass(frozen=True, slots=True)
 class LongRun:
-    """A run over many steps.
+    """Result of a long run.
 
     Parameters
     ----------
     steps
-        That were taken.
+        Number of steps taken.
     samples
-        In the recording, which was repeated.
+        Length of the recording, which was repeated.
     states
-        Each of the model's states.
+        Behavior of each state of the model.
     broke_at
-        The step, counted from 1, that left the range of float32, where the run ended; None if none did.
+        Number of the step, from 1, at which a value overflowed float32 and the run ended; None if none did.
     """
 
     steps: int
@@ -108,27 +110,27 @@ class LongRun:
 
 
 def long_run(model: Model, xs: ArrayLike, steps: int = 1_000_000) -> LongRun:
-    """Run a recording again and again, and look at the state after every step.
+    """Run a repeated recording, and examine the state after every step.
 
     Parameters
     ----------
     xs
-        ``(time, input_size)``, finite, one sample or more.
+        ``(time, input_size)``, finite, at least one sample.
     steps
-        How many to take.
+        Number of steps.
 
     Raises
     ------
     InputError
-        The recording is empty, not finite, or does not fit; ``steps`` is not 1 or more.
+        The recording is empty, not finite, or has the wrong shape; or ``steps`` is less than 1.
     """
     rows = float32_array("long_run", "xs", xs)
     if rows.ndim != 2 or rows.shape[1] != model.input_size or not len(rows):
         raise InputError(
-            f"long_run got samples of shape {rows.shape}, expected (time, {model.input_size}), time 1 or more."
+            f"long_run got samples of shape {rows.shape}, expected (time, {model.input_size}) with at least one row."
         )
     if not np.isfinite(rows).all():
-        raise InputError("long_run got samples that are not finite; leave them out.")
+        raise InputError("long_run got samples that are not finite; remove them.")
     steps = whole("long_run", "steps", steps)
     watches = [
         _Watch(name, len(value), _limit(model, name), len(rows), steps) for name, value in model.initial_state.items()
@@ -144,7 +146,7 @@ def long_run(model: Model, xs: ArrayLike, steps: int = 1_000_000) -> LongRun:
 
 
 def _states(stream: Stream, rows: Array, steps: int) -> Iterator[dict[str, Array]]:
-    """States after each of some steps, block by block, ``(steps, units)`` each."""
+    """Yield the states after each step in blocks, ``(steps, units)`` for each state."""
     sizes = {name: len(value) for name, value in stream.state.items()}
     if not sizes:
         return
@@ -154,7 +156,7 @@ def _states(stream: Stream, rows: Array, steps: int) -> Iterator[dict[str, Array
     for place in range(steps):
         try:
             step(rows[place % len(rows)])
-        except InputError:  # samples are finite, so it is what the network makes of them that is not
+        except InputError:  # samples are finite, so the network's own values overflowed
             break
         for name, value in stream.state.items():
             blocks[name][filled] = value
@@ -167,17 +169,17 @@ def _states(stream: Stream, rows: Array, steps: int) -> Iterator[dict[str, Array
 
 
 def _limit(model: Model, name: str) -> float | None:
-    """From which size on a unit of a state is saturated."""
+    """Absolute value from which a unit of a state counts as saturated, or None if the state has no bound."""
     owner, _, key = name.rpartition(".")
     layer: Any = next(layer for layer in model.layers if layer.name == owner)
-    if key == "c":  # it has no bound, but what is read of it has
+    if key == "c":  # the cell state is unbounded, but its tanh is not
         return math.atanh(SATURATED) if layer.output_activation == "tanh" else None
     return None if layer.output_bound is None else SATURATED * float(layer.output_bound)
 
 
 @dataclass(slots=True, eq=False)
 class _Watch:
-    """What is kept of one state, of a size that is fixed from the start but for a bucket for every doubling or two."""
+    """Statistics of one state, of fixed size except for one bucket per factor of four in steps."""
 
     name: str
     units: int
@@ -199,7 +201,7 @@ class _Watch:
         self.settled = self.samples if self.steps >= 2 * self.samples else 0
 
     def see(self, values: Array, done: int) -> None:
-        """States ``(steps, units)`` after the steps from ``done`` on, counted from 0."""
+        """Add the states ``(steps, units)`` after the steps from ``done`` on, counted from 0."""
         norms = np.sqrt(np.square(values, dtype=np.float64).sum(axis=1))
         places = done + np.arange(len(values))
         which = np.floor(np.log2(places + 1) / math.log2(_BUCKET) + 1e-12).astype(np.int64)
@@ -226,7 +228,7 @@ class _Watch:
         ]
         whole = done == self.steps and self.steps >= 3 * self.samples
         growth = float(self.passes[1] / self.passes[0]) if whole and self.passes[0] > 0 else None
-        if done <= self.settled:  # it broke before
+        if done <= self.settled:  # the run ended within the first pass
             self.low, self.high = self.early
         shares = None if self.limit is None else self.saturated / max(done - self.settled, 1)
         return StateRun(self.name, tuple(buckets), growth, shares, self.low, self.high)

@@ -1,11 +1,11 @@
-"""How much an output hangs on a sample so many steps back: finite differences of the float64 reference.
+"""Sensitivity of outputs to earlier samples: finite differences of the float64 reference.
 
-A sample is moved, the run goes on with what followed in the recording, and outputs are held against those of the run
-with the sample as it was. One moved sample tells of all the steps that follow it.
+One sample is perturbed, the run continues with the samples that follow in the recording, and the outputs are compared
+with those of the unperturbed run. One perturbed sample therefore gives the sensitivity at all lags.
 
-Numbers are moved by a ten-thousandth of their channel's deviation either way: central differences, whose error is that
-squared; rounding leaves some 1e-12 of an output, and what is less than that becomes 0. Symbols cannot be moved a
-little: others are put in their place.
+Numeric inputs are perturbed by a ten-thousandth of their channel's standard deviation in both directions: central
+differences, with an error of the second order in that step; rounding contributes about 1e-12 of an output, and smaller
+effects become 0. Symbols cannot be perturbed by a small amount, so they are replaced with other symbols.
 """
 
 from __future__ import annotations
@@ -38,20 +38,20 @@ _FELT = 0.01
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sensitivity:
-    """How far a sample moves the outputs of the steps from its own on.
+    """Effect of a sample on the outputs at its own step and at later ones.
 
     Parameters
     ----------
     values
-        ``(lags + 1,)`` float64: root mean square over some places in the recording of how far all outputs together
-        move, by steps back from 0. Of numbers, per deviation of a channel, all channels together; of symbols, where
-        another one stands in place of one.
+        ``(lags + 1,)`` float64, by lag from 0: root mean square, over several places in the recording, of the change in
+        the output vector. For numeric inputs, per standard deviation of a channel, over all channels; for symbols, per
+        replaced symbol.
     places
-        How many samples were moved.
+        Number of perturbed samples.
     of_symbols
-        Whether symbols were exchanged; else numbers were moved.
+        True if symbols were replaced, False if numbers were perturbed.
     of_scores
-        Whether the outputs are what goes into a softmax, which itself hides much where it is sure.
+        True if the outputs are the inputs of a final softmax, which would hide changes where it is saturated.
     """
 
     values: Array
@@ -61,47 +61,48 @@ class Sensitivity:
 
     @property
     def peak_lag(self) -> int:
-        """At how many steps back outputs move most."""
+        """Lag at which the effect is largest."""
         return int(self.values.argmax())
 
     @property
     def felt_steps(self) -> int:
-        """How far back a sample still moves outputs by a hundredth of the most; ``lags`` where it does to the end."""
+        """Largest lag with an effect of at least a hundredth of the maximum; ``lags`` if it never falls below."""
         return int(np.flatnonzero(self.values >= _FELT * self.values.max())[-1])
 
     @property
     def half_life_steps(self) -> float | None:
-        """Steps in which the effect halves, on average from its peak to :attr:`felt_steps`; None where it stays."""
+        """Half-life of the effect in steps, averaged from its peak to :attr:`felt_steps`; None if it does not decay."""
         start, end = self.peak_lag, self.felt_steps
         fall = self.values[start] / self.values[end] if self.values[end] > 0 else 1.0
         return float((end - start) * math.log(2) / math.log(fall)) if fall > 1.01 else None
 
 
 def sensitivity(model: Model, xs: ArrayLike, *, lags: int = LAGS, places: int = 4, seed: int = 0) -> Sensitivity:
-    """How much outputs hang on samples up to ``lags`` steps back.
+    """Measure how outputs depend on samples up to ``lags`` steps back.
 
     Parameters
     ----------
     xs
-        ``(time, input_size)``, finite: a recording, repeated where it is shorter.
+        ``(time, input_size)``, finite: a recording, repeated if it is too short.
     lags
-        0 or more.
+        Largest lag, 0 or more.
     places
-        How many samples are moved, evenly over the recording; the state there is that of a second pass.
+        Number of samples to perturb, evenly spaced over the recording, with the state of a second pass.
     seed
-        Of the directions, where there are more than 8 channels, and of the symbols.
+        Seed of the random directions, used with more than 8 channels, and of the symbols.
 
     Raises
     ------
     InputError
-        The recording is empty, not finite, or does not fit.
+        The recording is empty, not finite, or has the wrong shape.
     UnsupportedError
-        The model has a kind of layer that has no reference.
+        The model has a layer without a reference implementation.
     """
     rows = float32_array("sensitivity", "xs", xs)
     if rows.ndim != 2 or rows.shape[1] != model.input_size or not len(rows) or not np.isfinite(rows).all():
         raise InputError(
-            f"sensitivity got samples of shape {rows.shape}, expected (time, {model.input_size}), finite, one or more."
+            f"sensitivity got samples of shape {rows.shape}, expected (time, {model.input_size}) with at least one "
+            "row, all finite."
         )
     scored = _with_scores(model)
     rng = np.random.default_rng(seed)
@@ -130,12 +131,12 @@ def _with_scores(model: Model) -> Model:
 
 
 def _moved(rows: Array, x: Array, rng: np.random.Generator) -> Iterator[tuple[Array, Array, float]]:
-    """Two samples to compare, and what their outputs' squared difference counts."""
+    """Yield pairs of samples to compare, with the weight of the squared difference of their outputs."""
     deviation = rows.std(axis=0, dtype=np.float64)
     deviation[deviation == 0] = 1.0
     count = len(x)
     directions = np.eye(count)
-    if count > _MOST_MOVES:  # on average these tell the same as all
+    if count > _MOST_MOVES:  # an unbiased estimate of the sum over all directions
         directions = np.linalg.qr(rng.standard_normal((count, _MOST_MOVES)))[0].T * math.sqrt(count / _MOST_MOVES)
     for direction in directions:
         yield x + _MOVED * deviation * direction, x - _MOVED * deviation * direction, 1 / (2 * _MOVED) ** 2
@@ -150,7 +151,7 @@ def _exchanged(model: Model, x: Array, rng: np.random.Generator) -> Iterator[tup
 
 
 def _squares(model: Model, state: dict[str, Array], follow: Array, moves: list[tuple[Array, Array, float]]) -> Array:
-    """Squared differences of the outputs, ``(lags + 1,)``, summed over the moves."""
+    """Squared output differences by lag, ``(lags + 1,)``, summed over the perturbations."""
     found = np.zeros(len(follow))
     for one, other, counts in moves:
         mine = theirs = state

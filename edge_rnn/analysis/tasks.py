@@ -1,4 +1,4 @@
-"""Tasks that networks are compared on: what is right, and how far back one has to remember to know it."""
+"""Tasks for comparing networks: the expected answers, and the memory span that each of them takes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _SPEED_SAMPLES = 1000
 
 @dataclass(frozen=True, slots=True)
 class Bin:
-    """How often answers were right where it takes ``low`` to ``high`` steps of memory."""
+    """Accuracy of the answers that depend on ``low`` to ``high`` steps of memory."""
 
     low: int
     high: int
@@ -36,12 +36,12 @@ class Bin:
 
     @property
     def share(self) -> float:
-        """Of right answers."""
+        """Accuracy."""
         return self.right / self.of
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Where the share of more such answers lies, with 95 % confidence.
+        """95 % confidence interval of the accuracy (Wilson score interval).
 
         E. B. Wilson, "Probable inference, the law of succession, and statistical inference", J. Am. Stat. Assoc. 22
         (1927).
@@ -53,7 +53,7 @@ class Bin:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """How often a network was right: in all, and by lag, each bin up to twice as far as the one before."""
+    """Accuracy of a network, overall and by lag; each bin reaches to twice the lag of the one before."""
 
     right: int
     of: int
@@ -61,42 +61,42 @@ class Score:
 
     @property
     def accuracy(self) -> float:
-        """Share of right answers."""
+        """Share of correct answers."""
         return self.right / self.of
 
     def within(self, low: int, high: float = math.inf) -> tuple[int, int]:
-        """Right ones and all of the bins that lie between two lags."""
+        """Count correct answers, and all answers, of the bins within a range of lags."""
         chosen = [each for each in self.bins if low <= each.low and each.high <= high]
         return sum(each.right for each in chosen), sum(each.of for each in chosen)
 
 
 class Task(Protocol):
-    """What networks are compared on."""
+    """Task that networks are compared on."""
 
     def score(self, model: Model) -> Score:
-        """How often a model is right; InputError or UnsupportedError if it is not for this task."""
+        """Score a model; raise InputError or UnsupportedError if it does not fit the task."""
 
     def samples(self, model: Model) -> NDArray[np.float32]:
-        """``(time, input_size)``: some of what the model reads, to time it."""
+        """Sample inputs ``(time, input_size)`` for timing the model."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RecordingTask:
-    """What is going on at each sample of a recording, state carried from the first to the last.
+    """Classification of each sample of a recording, with the state carried from the first sample to the last.
 
-    The lag of an answer is how many samples have come since the label changed: at 0 there is one to tell it by.
+    The lag of an answer is the number of samples since the label changed: at 0, only one sample shows the new label.
 
     Parameters
     ----------
     xs
         ``(time, input_size)`` float32.
     labels
-        ``(time,)`` int: the output that each sample belongs to.
+        ``(time,)`` int: index of the right output for each sample.
 
     Raises
     ------
     InputError
-        There are no samples, or not as many labels.
+        There are no samples, or the number of labels differs from the number of samples.
     """
 
     xs: NDArray[np.float32]
@@ -105,20 +105,20 @@ class RecordingTask:
     def __post_init__(self) -> None:
         if not len(self.xs) or self.labels.shape != (len(self.xs),):
             counts = f"{counted(len(self.xs), 'sample')} and {counted(self.labels.size, 'label')}"
-            raise InputError(f"the task got {counts}, expected one sample or more, each with a label.")
+            raise InputError(f"the task got {counts}, expected at least one sample and one label for each.")
 
     @property
     def commonest(self) -> float:
-        """Share of the most frequent label: how often one is right who always says that."""
+        """Share of the most frequent label: the accuracy of always answering with it."""
         return float(np.bincount(self.labels).max() / len(self.labels))
 
     def score(self, model: Model) -> Score:
         """See :class:`Task`."""
         if self.xs.shape[1] != model.input_size:
-            raise InputError(f"the recording has {self.xs.shape[1]} channels, {model!r} reads {model.input_size}.")
+            raise InputError(f"the recording has {self.xs.shape[1]} channels, but {model!r} reads {model.input_size}.")
         if not (self.labels.min() >= 0 and self.labels.max() < model.output_size):
             raise InputError(
-                f"the recording has labels from {self.labels.min()} to {self.labels.max()}, expected places of the "
+                f"the recording has labels from {self.labels.min()} to {self.labels.max()}, expected indices of the "
                 f"{counted(model.output_size, 'output')} of {model!r}."
             )
         right = Stream(model).run(self.xs).argmax(axis=1) == self.labels
@@ -133,22 +133,22 @@ class RecordingTask:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TextTask:
-    """Which symbols may follow, after each symbol of texts of a grammar, state reset before each text.
+    """Prediction of the symbols that may follow each symbol of a text, with the state reset before each text.
 
-    An answer is right if the likeliest symbols, as many as may follow, are those that may follow. Its lag is how many
-    of the last symbols it takes to tell: see :meth:`~edge_rnn.analysis.grammar.Grammar.reach`.
+    With n symbols that may follow, an answer is correct if the n most probable symbols are exactly those. Its lag is
+    the number of last symbols that determine them: see :meth:`~edge_rnn.analysis.grammar.Grammar.reach`.
 
     Parameters
     ----------
     grammar
-        Of the texts.
+        Grammar of the texts.
     texts
-        Each a sequence of symbols, two or more.
+        Texts, each a sequence of at least two symbols.
 
     Raises
     ------
     InputError
-        There are none, or one is not of the grammar.
+        There are no texts, or one does not follow the grammar.
     """
 
     grammar: Grammar
@@ -157,7 +157,7 @@ class TextTask:
 
     def __post_init__(self) -> None:
         if not self.texts or min(map(len, self.texts)) < 2:
-            raise InputError("the task got no texts, or one of fewer than two symbols.")
+            raise InputError("the task got no texts, or a text with fewer than two symbols.")
         truths = [(self.grammar.allowed(text), self.grammar.reach(text)) for text in self.texts]
         object.__setattr__(self, "_truths", truths)
 
@@ -183,7 +183,7 @@ class TextTask:
 
 
 def _score(right: Array, lags: Array) -> Score:
-    """In bins 0, 1, 2 to 3, 4 to 7, …: as far as there are lags; bins that hold none are left out."""
+    """Score in bins of lag 0, 1, 2 to 3, 4 to 7, and so on; empty bins are left out."""
     which = np.where(lags > 0, np.floor(np.log2(np.maximum(lags, 1)) + 1e-12) + 1, 0).astype(np.int64)
     bins = [
         Bin(int(2**place // 2), int(2**place - 1), int(right[which == place].sum()), int((which == place).sum()))

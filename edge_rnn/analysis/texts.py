@@ -1,7 +1,7 @@
-"""Texts and their grammar from a file, to ask networks on that read symbols.
+"""Read test texts and their grammar from a file, for networks that read symbols.
 
 JSON: ``{"edge_rnn_texts": 1, "name": …, "start": state, "follow": {state: {symbol: state}}, "texts": [text, …]}``; a
-text is a string of symbols of one letter each, or a list of symbols.
+text is a string of one-letter symbols, or a list of symbols.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ _MOST_SYMBOLS = 1000
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GrammarTexts:
-    """Texts of a grammar, and what it is called."""
+    """Texts of a grammar, with its name."""
 
     name: str
     task: TextTask
 
 
 def holds_texts(path: Path) -> bool:
-    """Whether a file says that it holds texts, rather than samples as lines of JSON."""
+    """True if a file is marked as texts, rather than samples as lines of JSON."""
     if path.suffix.lower() != ".json":
         return False
     with path.open("rb") as file:
@@ -44,23 +44,23 @@ def read_texts(path: Path) -> GrammarTexts:
     Raises
     ------
     FileError
-        The file cannot be read, is of another kind, or holds a text that is not of its grammar.
+        The file cannot be read, is of another kind, or contains a text that does not follow the grammar.
     """
     try:
         if path.stat().st_size > _MAX_BYTES:
-            raise FileError(f"{path}: has more than {_MAX_BYTES} bytes; give fewer texts.")
+            raise FileError(f"{path}: has more than {_MAX_BYTES} bytes; use fewer texts.")
         found = json.loads(path.read_bytes())
     except (ValueError, RecursionError):
         raise FileError(f"{path}: is not JSON, expected an object with 'start', 'follow' and 'texts'.") from None
     if not isinstance(found, dict) or found.get("edge_rnn_texts") != _FORMAT:
-        raise FileError(f'{path}: does not say that it holds texts, expected "edge_rnn_texts": {_FORMAT} in it.')
+        raise FileError(f'{path}: is not marked as texts, expected "edge_rnn_texts": {_FORMAT} in it.')
     start, follow, texts = (found.get(key) for key in ("start", "follow", "texts"))
     if not isinstance(start, str) or not isinstance(follow, dict) or not _is_automaton(follow):
         raise FileError(
             f"{path}: has no grammar, expected a state as 'start', and 'follow' as {{state: {{symbol: state}}}}."
         )
     if not isinstance(texts, list) or not all(_is_text(text) for text in texts):
-        raise FileError(f"{path}: has no texts, expected a list of texts of 2 to {_MOST_SYMBOLS} symbols.")
+        raise FileError(f"{path}: has no valid texts, expected a list of texts of 2 to {_MOST_SYMBOLS} symbols.")
     try:
         return GrammarTexts(str(found.get("name", "")), TextTask(Grammar(start, follow), texts))
     except InputError as error:

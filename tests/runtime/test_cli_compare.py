@@ -197,9 +197,12 @@ def test_mistakes(letters: list[str], wrist: list[str], tmp_path: Path, capsys: 
         ([*networks, "--data", str(tmp_path / "two.json")], 'expected "edge_rnn_texts": 1 in it'),
         ([*networks, "--data", str(tmp_path / "start.json")], "start.json: has no grammar"),
         ([*networks, "--data", str(tmp_path / "follow.json")], "follow.json: has no grammar"),
-        ([*networks, "--data", str(tmp_path / "few.json")], "few.json: has no texts"),
-        ([*networks, "--data", str(tmp_path / "alien.json")], "the text 'xy' is not of the grammar: symbol 2 is 'y'"),
-        ([*networks, "--data", str(tmp_path / "lost.json")], "names the state 't', which is not there"),
+        ([*networks, "--data", str(tmp_path / "few.json")], "few.json: has no valid texts"),
+        (
+            [*networks, "--data", str(tmp_path / "alien.json")],
+            "the text 'xy' does not follow the grammar: symbol 2 is 'y'",
+        ),
+        ([*networks, "--data", str(tmp_path / "lost.json")], "names the state 't', which is not defined"),
     ):
         assert main(["compare", *arguments]) == 1
         out, err = capsys.readouterr()

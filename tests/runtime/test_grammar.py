@@ -43,7 +43,7 @@ def by_force(grammar: Grammar, text: str, longest: int = 6) -> list[int]:
 def test_what_may_follow() -> None:
     assert EVEN.allowed("baab") == [("a", "b"), ("a", "b"), ("a",), ("a", "b"), ("a", "b")]
     assert AGAIN.allowed("yzzy") == [("x", "y"), ("y", "z"), ("y", "z"), ("y", "z"), ()]
-    with pytest.raises(InputError, match=r"the text 'xzy' is not of the grammar: symbol 3 is 'y'"):
+    with pytest.raises(InputError, match=r"the text 'xzy' does not follow the grammar: symbol 3 is 'y'"):
         AGAIN.allowed("xzy")
 
 
@@ -62,7 +62,7 @@ def test_reach_is_what_trying_all_texts_gives(grammar: Grammar, text: str) -> No
 
 
 def test_what_is_no_grammar() -> None:
-    with pytest.raises(InputError, match="names the state 'b', which is not there"):
+    with pytest.raises(InputError, match="names the state 'b', which is not defined"):
         Grammar("a", {"a": {"x": "b"}})
     with pytest.raises(InputError, match="has the state 'c', which no text reaches"):
         Grammar("a", {"a": {"x": "a"}, "c": {}})

@@ -123,7 +123,7 @@ def test_a_model_without_state() -> None:
 def test_what_is_refused() -> None:
     model = one_unit(0.5)
     for rows, steps, said in (
-        (np.ones((0, 1)), 10, r"samples of shape \(0, 1\), expected \(time, 1\), time 1 or more"),
+        (np.ones((0, 1)), 10, r"samples of shape \(0, 1\), expected \(time, 1\) with at least one row"),
         (np.ones((3, 2)), 10, r"samples of shape \(3, 2\)"),
         (np.array([[np.nan]]), 10, "not finite"),
         (np.ones((3, 1)), 0, "steps got 0, expected a whole number"),

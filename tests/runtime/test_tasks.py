@@ -90,14 +90,14 @@ def test_compare_tells_of_each(make_model: Callable[..., Model]) -> None:
     assert tuple(Stream(models["large"]).memory) == (large.weight_bytes, large.state_bytes)
     assert 0 < small.step_ns < large.step_ns  # forty times as many multiply-adds
     assert small.on_board is None
-    assert said == ["asking small", "asking large", "timing"]
+    assert said == ["scoring small", "scoring large", "timing"]
     assert isinstance(small.int8_score, Score)
 
 
 def test_what_is_not_for_a_task(make_model: Callable[..., Model]) -> None:
-    with pytest.raises(InputError, match="no texts, or one of fewer than two symbols"):
+    with pytest.raises(InputError, match="no texts, or a text with fewer than two symbols"):
         TextTask(AGAIN, ["x"])
-    with pytest.raises(InputError, match="not of the grammar"):
+    with pytest.raises(InputError, match="does not follow the grammar"):
         TextTask(AGAIN, ["xy"])
     texts = TextTask(AGAIN, TEXTS)
     with pytest.raises(UnsupportedError, match="compare got a model that reads 2 symbols and puts out 3"):
@@ -111,5 +111,5 @@ def test_what_is_not_for_a_task(make_model: Callable[..., Model]) -> None:
     recording = RecordingTask(np.zeros((4, 2), np.float32), np.array([0, 1, 2, 3]))
     with pytest.raises(InputError, match="has 2 channels"):
         recording.score(make_model("gru", 3, 4, head=3))
-    with pytest.raises(InputError, match="labels from 0 to 3, expected places of the 3 outputs"):
+    with pytest.raises(InputError, match="labels from 0 to 3, expected indices of the 3 outputs"):
         recording.score(make_model("gru", 2, 4, head=3))
