@@ -78,6 +78,7 @@ class Moving(Windowed):
         if not chosen or len({*chosen}) < len(chosen) or not {*chosen} <= {*STATISTICS}:
             raise InputError(
                 f"Moving statistics got {'+'.join(chosen)!r}, expected a selection of {', '.join(STATISTICS)}, "
+                "each at most once."
             )
         window = whole("Moving", "window", window, most=MOST_SAMPLES)
         hop = whole("Moving", "hop", hop, most=MOST_SAMPLES)
