@@ -7,18 +7,18 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from edge_rnn.errors import InputError
+from edge_rnn.typing import F32, AnyArray
 
 __all__ = ["float32_array", "plain_array", "refusal", "what_else"]
 
-Array = NDArray[np.float32]
 
 _FLOAT32 = np.dtype(np.float32)
 
 
-def float32_array(where: str, name: str, value: ArrayLike) -> Array:
+def float32_array(where: str, name: str, value: ArrayLike) -> F32:
     """``value`` as a C-contiguous, aligned float32 array, itself if it is one."""
     if type(value) is np.ndarray and value.dtype is _FLOAT32 and value.flags.carray:
         return value
@@ -32,7 +32,7 @@ def float32_array(where: str, name: str, value: ArrayLike) -> Array:
         return np.require(given, np.float32, ["C", "A"])
 
 
-def plain_array(value: Any) -> NDArray[Any]:
+def plain_array(value: Any) -> AnyArray:
     """``value`` as an array of NumPy's own; a masked number is a missing one, NaN."""
     masked = sys.modules.get("numpy.ma")  # where nobody has imported it, nothing is masked
     if masked is None or type(value) is np.ndarray:
@@ -52,7 +52,7 @@ def _unmasked(value: Any) -> Any:
     return [_unmasked(each) for each in value] if isinstance(value, (list, tuple)) else plain_array(value)
 
 
-def what_else(given: NDArray[Any]) -> str:
+def what_else(given: AnyArray) -> str:
     """What an array holds that is no number for a network, and what to do about it."""
     remedy = {
         "O": "objects (None, NA, Decimal or lists of different lengths), expected numbers: put NaN where a value is "
@@ -66,7 +66,7 @@ def what_else(given: NDArray[Any]) -> str:
     return f"dtype {given.dtype}: {remedy.get(given.dtype.kind, texts)}"
 
 
-def refusal(where: str, sample: Array) -> str:
+def refusal(where: str, sample: F32) -> str:
     """What to say of a sample that was refused, ``where`` being the user's name for it."""
     bad: Sequence[Any] = np.flatnonzero(~np.isfinite(sample)).tolist()
     if bad:

@@ -18,11 +18,11 @@ from numpy.typing import DTypeLike, NDArray
 
 from edge_rnn.checks import is_number
 from edge_rnn.errors import ModelError
+from edge_rnn.typing import F32, I32, AnyArray
 
 __all__ = ["FORMATS", "GROUP", "PANEL", "SMALLEST_RANGE", "W8A8", "Float16", "Int4", "Int8", "LowRank", "Matrix"]
 __all__ += ["Sparse", "format_of"]
 
-Array = NDArray[np.float32]
 
 GROUP = 32
 """Columns that share a scale in a row of :class:`Int4`."""
@@ -67,7 +67,7 @@ class Matrix(ABC):
         """``(R, K)``."""
 
     @abstractmethod
-    def dense(self) -> Array:
+    def dense(self) -> F32:
         """The matrix that this stands for, ``(R, K)`` float32."""
 
     @abstractmethod
@@ -80,7 +80,7 @@ class Matrix(ABC):
         return self.shape[0] * self.shape[1]
 
     @property
-    def arrays(self) -> dict[str, NDArray[Any]]:
+    def arrays(self) -> dict[str, AnyArray]:
         """What is stored, by field name."""
         return {name: getattr(self, name) for name in self.dtypes}
 
@@ -99,7 +99,7 @@ class Matrix(ABC):
         """Multiply-adds of a product with a vector."""
         return self.size
 
-    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> AnyArray:
         return self.dense() if dtype is None else self.dense().astype(dtype)
 
     def _refuse(self, what: str) -> None:
@@ -113,7 +113,7 @@ class Matrix(ABC):
                 f"input_range got {given!r}, expected None or a number from {SMALLEST_RANGE:g} to {_LARGEST_RANGE:.3g}"
             )
 
-    def _is_matrix(self, array: NDArray[Any], name: str) -> None:
+    def _is_matrix(self, array: AnyArray, name: str) -> None:
         if array.ndim != 2 or 0 in array.shape:
             self._refuse(f"{name} got shape {array.shape}, expected (rows, columns)")
 
@@ -131,7 +131,7 @@ class Float16(Matrix):
     def shape(self) -> tuple[int, int]:
         return self.values.shape[0], self.values.shape[1]
 
-    def dense(self) -> Array:
+    def dense(self) -> F32:
         return self.values.astype(np.float32)
 
     def _check(self) -> None:
@@ -157,14 +157,14 @@ class Int8(Matrix):
     dtypes: ClassVar[Mapping[str, str]] = MappingProxyType({"values": "int8", "scale": "float32"})
 
     values: NDArray[np.int8]
-    scale: Array
+    scale: F32
     input_range: float | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
         return self.values.shape[0], self.values.shape[1]
 
-    def dense(self) -> Array:
+    def dense(self) -> F32:
         return self.values * self.scale[:, None]
 
     def _check(self) -> None:
@@ -204,7 +204,7 @@ class Int4(Matrix):
     dtypes: ClassVar[Mapping[str, str]] = MappingProxyType({"packed": "uint8", "scale": "float32"})
 
     packed: NDArray[np.uint8]
-    scale: Array
+    scale: F32
     columns: int
     input_range: float | None = None
 
@@ -218,7 +218,7 @@ class Int4(Matrix):
         both = np.stack([self.packed & 15, self.packed >> 4], axis=-1).reshape(len(self.packed), -1)
         return both[:, : self.columns].astype(np.int8) - np.int8(8)
 
-    def dense(self) -> Array:
+    def dense(self) -> F32:
         return self.values * np.repeat(self.scale, GROUP, axis=1)[:, : self.columns]
 
     def _check(self) -> None:
@@ -233,7 +233,7 @@ class Int4(Matrix):
         self._check_range(self.input_range)
 
     @classmethod
-    def of(cls, values: NDArray[np.int8], scale: Array, input_range: float | None = None) -> Int4:
+    def of(cls, values: NDArray[np.int8], scale: F32, input_range: float | None = None) -> Int4:
         """From ``values (R, K)`` int8, -7 to 7."""
         shifted = np.pad(values + np.int8(8), ((0, 0), (0, values.shape[1] % 2)), constant_values=8).astype(np.uint8)
         packed = (shifted[:, ::2] | shifted[:, 1::2] << 4).astype(np.uint8)
@@ -259,8 +259,8 @@ class Sparse(Matrix):
     format: ClassVar[str] = "sparse"
     dtypes: ClassVar[Mapping[str, str]] = MappingProxyType({"values": "float32", "index": "int32"})
 
-    values: Array
-    index: NDArray[np.int32]
+    values: F32
+    index: I32
     units: int
     columns: int
 
@@ -272,7 +272,7 @@ class Sparse(Matrix):
     def multiply_adds(self) -> int:
         return int(self.index.shape[1]) * self.shape[0]
 
-    def dense(self) -> Array:
+    def dense(self) -> F32:
         panels, _, gates, width = self.values.shape
         whole = np.zeros((panels, self.columns, gates, width), np.float32)
         np.put_along_axis(whole, self.index[:, :, None, None], self.values, axis=1)
@@ -300,8 +300,8 @@ class LowRank(Matrix):
     format: ClassVar[str] = "rank"
     dtypes: ClassVar[Mapping[str, str]] = MappingProxyType({"left": "float32", "right": "float32"})
 
-    left: Array
-    right: Array
+    left: F32
+    right: F32
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -311,7 +311,7 @@ class LowRank(Matrix):
     def multiply_adds(self) -> int:
         return self.left.size + self.right.size
 
-    def dense(self) -> Array:
+    def dense(self) -> F32:
         return (self.left.astype(np.float64) @ self.right).astype(np.float32)
 
     def _check(self) -> None:

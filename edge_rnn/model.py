@@ -15,17 +15,14 @@ from dataclasses import dataclass, field, replace
 from numbers import Integral, Real
 from typing import cast
 
-import numpy as np
-from numpy.typing import NDArray
-
 from edge_rnn.errors import ModelError
 from edge_rnn.layers import INPUT, Embedding, Layer
 from edge_rnn.printable import is_printable
 from edge_rnn.spelling import counted
+from edge_rnn.typing import F32
 
 __all__ = ["Model"]
 
-Array = NDArray[np.float32]
 
 _EXPECTED = "expected a text without control characters, invisible ones or marks of direction; leave them out"
 
@@ -150,7 +147,7 @@ class Model:
         return sum(layer.multiply_adds for layer in self.layers)
 
     @property
-    def initial_state(self) -> dict[str, Array]:
+    def initial_state(self) -> dict[str, F32]:
         """State at the start of a stream by ``"layer.state"``: ``{"lstm1.h": (H,), "lstm1.c": (H,)}``, float32."""
         return {f"{layer.name}.{key}": value for layer in self.layers for key, value in layer.initial_state.items()}
 

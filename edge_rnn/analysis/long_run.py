@@ -12,17 +12,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from edge_rnn.arrays import float32_array
 from edge_rnn.checks import whole
 from edge_rnn.errors import InputError
 from edge_rnn.model import Model
 from edge_rnn.streams.stream import Stream
+from edge_rnn.typing import AnyArray
 
 __all__ = ["DEAD_SHARE", "SATURATED", "STUCK_SHARE", "Bucket", "LongRun", "StateRun", "long_run"]
 
-Array = NDArray[Any]
 
 SATURATED = 0.99
 """Share of its bound from which a unit counts as saturated."""
@@ -71,9 +71,9 @@ class StateRun:
     name: str
     buckets: tuple[Bucket, ...]
     growth: float | None
-    saturated: Array | None
-    low: Array
-    high: Array
+    saturated: AnyArray | None
+    low: AnyArray
+    high: AnyArray
 
     @property
     def stuck(self) -> tuple[int, ...]:
@@ -145,7 +145,7 @@ def long_run(model: Model, xs: ArrayLike, steps: int = 1_000_000) -> LongRun:
     return LongRun(done, len(rows), tuple(watch.found(done) for watch in watches if done), done + 1 if broke else None)
 
 
-def _states(stream: Stream, rows: Array, steps: int) -> Iterator[dict[str, Array]]:
+def _states(stream: Stream, rows: AnyArray, steps: int) -> Iterator[dict[str, AnyArray]]:
     """Yield the states after each step in blocks, ``(steps, units)`` for each state."""
     sizes = {name: len(value) for name, value in stream.state.items()}
     if not sizes:
@@ -187,11 +187,11 @@ class _Watch:
     samples: int
     steps: int
     buckets: dict[int, list[float]] = field(default_factory=dict)
-    passes: Array = field(init=False)
-    saturated: Array = field(init=False)
-    low: Array = field(init=False)
-    high: Array = field(init=False)
-    early: tuple[Array, Array] = field(init=False)
+    passes: AnyArray = field(init=False)
+    saturated: AnyArray = field(init=False)
+    low: AnyArray = field(init=False)
+    high: AnyArray = field(init=False)
+    early: tuple[AnyArray, AnyArray] = field(init=False)
     settled: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -200,7 +200,7 @@ class _Watch:
         self.early = (self.low, self.high)
         self.settled = self.samples if self.steps >= 2 * self.samples else 0
 
-    def see(self, values: Array, done: int) -> None:
+    def see(self, values: AnyArray, done: int) -> None:
         """Add the states ``(steps, units)`` after the steps from ``done`` on, counted from 0."""
         norms = np.sqrt(np.square(values, dtype=np.float64).sum(axis=1))
         places = done + np.arange(len(values))

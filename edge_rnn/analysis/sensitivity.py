@@ -13,10 +13,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from edge_rnn import reference
 from edge_rnn.arrays import float32_array
@@ -24,10 +23,10 @@ from edge_rnn.errors import InputError
 from edge_rnn.layers import Dense, Embedding
 from edge_rnn.model import Model
 from edge_rnn.streams.stream import Stream
+from edge_rnn.typing import AnyArray
 
 __all__ = ["LAGS", "Sensitivity", "sensitivity"]
 
-Array = NDArray[Any]
 
 LAGS = 1024
 _MOVED = 1e-4
@@ -54,7 +53,7 @@ class Sensitivity:
         True if the outputs are the inputs of a final softmax, which would hide changes where it is saturated.
     """
 
-    values: Array
+    values: AnyArray
     places: int
     of_symbols: bool
     of_scores: bool
@@ -130,7 +129,7 @@ def _with_scores(model: Model) -> Model:
     return replace(model, layers=(*model.layers[:-1], replace(last, activation="none")))
 
 
-def _moved(rows: Array, x: Array, rng: np.random.Generator) -> Iterator[tuple[Array, Array, float]]:
+def _moved(rows: AnyArray, x: AnyArray, rng: np.random.Generator) -> Iterator[tuple[AnyArray, AnyArray, float]]:
     """Yield pairs of samples to compare, with the weight of the squared difference of their outputs."""
     deviation = rows.std(axis=0, dtype=np.float64)
     deviation[deviation == 0] = 1.0
@@ -142,7 +141,7 @@ def _moved(rows: Array, x: Array, rng: np.random.Generator) -> Iterator[tuple[Ar
         yield x + _MOVED * deviation * direction, x - _MOVED * deviation * direction, 1 / (2 * _MOVED) ** 2
 
 
-def _exchanged(model: Model, x: Array, rng: np.random.Generator) -> Iterator[tuple[Array, Array, float]]:
+def _exchanged(model: Model, x: AnyArray, rng: np.random.Generator) -> Iterator[tuple[AnyArray, AnyArray, float]]:
     one_hot = model.input_size == model.vocabulary_size
     own = int(x.argmax()) if one_hot else int(np.clip(np.rint(x[0]), 0, model.vocabulary_size - 1))
     others = [symbol for symbol in rng.permutation(model.vocabulary_size).tolist() if symbol != own][:_MOST_MOVES]
@@ -150,7 +149,9 @@ def _exchanged(model: Model, x: Array, rng: np.random.Generator) -> Iterator[tup
         yield (np.eye(model.vocabulary_size)[symbol] if one_hot else np.array([float(symbol)])), x, 1 / len(others)
 
 
-def _squares(model: Model, state: dict[str, Array], follow: Array, moves: list[tuple[Array, Array, float]]) -> Array:
+def _squares(
+    model: Model, state: dict[str, AnyArray], follow: AnyArray, moves: list[tuple[AnyArray, AnyArray, float]]
+) -> AnyArray:
     """Squared output differences by lag, ``(lags + 1,)``, summed over the perturbations."""
     found = np.zeros(len(follow))
     for one, other, counts in moves:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,10 +17,10 @@ from edge_rnn.recordings.stretches import evenly
 from edge_rnn.sampling.symbols import alphabet, encode, samples
 from edge_rnn.spelling import counted
 from edge_rnn.streams.stream import Stream
+from edge_rnn.typing import F32, AnyArray
 
 __all__ = ["Bin", "RecordingTask", "Score", "Task", "TextTask"]
 
-Array = NDArray[Any]
 
 _SPEED_SAMPLES = 1000
 
@@ -76,7 +76,7 @@ class Task(Protocol):
     def score(self, model: Model) -> Score:
         """Score a model; raise InputError or UnsupportedError if it does not fit the task."""
 
-    def samples(self, model: Model) -> NDArray[np.float32]:
+    def samples(self, model: Model) -> F32:
         """Sample inputs ``(time, input_size)`` for timing the model."""
 
 
@@ -99,7 +99,7 @@ class RecordingTask:
         There are no samples, or the number of labels differs from the number of samples.
     """
 
-    xs: NDArray[np.float32]
+    xs: F32
     labels: NDArray[np.intp]
 
     def __post_init__(self) -> None:
@@ -126,7 +126,7 @@ class RecordingTask:
         place = np.arange(len(self.labels))
         return _score(right, place - changes[np.searchsorted(changes, place, side="right") - 1])
 
-    def samples(self, model: Model) -> NDArray[np.float32]:
+    def samples(self, model: Model) -> F32:
         """See :class:`Task`."""
         return evenly(self.xs, _SPEED_SAMPLES)
 
@@ -175,14 +175,14 @@ class TextTask:
             lags += reach[1 : len(text)]
         return _score(np.array(right), np.array(lags))
 
-    def samples(self, model: Model) -> NDArray[np.float32]:
+    def samples(self, model: Model) -> F32:
         """See :class:`Task`."""
         texts = [self.texts[place] for place in evenly(np.arange(len(self.texts)), 100).tolist()]
         symbols = np.concatenate([encode(model, list(text), call="compare") for text in texts])
         return samples(alphabet(model, "compare"), evenly(symbols, _SPEED_SAMPLES))
 
 
-def _score(right: Array, lags: Array) -> Score:
+def _score(right: AnyArray, lags: AnyArray) -> Score:
     """Score in bins of lag 0, 1, 2 to 3, 4 to 7, and so on; empty bins are left out."""
     which = np.where(lags > 0, np.floor(np.log2(np.maximum(lags, 1)) + 1e-12) + 1, 0).astype(np.int64)
     bins = [

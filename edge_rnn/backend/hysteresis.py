@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from edge_rnn.arrays import plain_array
 from edge_rnn.backend.event import Event
@@ -15,6 +15,7 @@ from edge_rnn.errors import InputError
 from edge_rnn.frontend.options import MOST_CHANNELS, MOST_SAMPLES
 from edge_rnn.spelling import counted
 from edge_rnn.storage.snapshot import pack, refused, unpack
+from edge_rnn.typing import F64
 
 __all__ = ["Hysteresis"]
 
@@ -151,7 +152,7 @@ class Hysteresis:
         self._active = [0] * self.size
         self._row = [0] * self.size  # consecutive vectors in favor of a change
         self._entered = [_NEVER] * self.size
-        self._peak: NDArray[np.float64] = np.zeros(self.size)
+        self._peak: F64 = np.zeros(self.size)
 
     def snapshot(self) -> bytes:
         """Serialize the state, tagged with the options; :meth:`restore` reads it on any machine."""

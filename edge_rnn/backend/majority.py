@@ -7,11 +7,12 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from edge_rnn.checks import real, whole
-from edge_rnn.frontend.front_end import Array, FrontEnd
+from edge_rnn.frontend.front_end import FrontEnd
 from edge_rnn.frontend.options import MOST_CHANNELS, MOST_SAMPLES
+from edge_rnn.typing import F32, AnyArray
 
 __all__ = ["Majority"]
 
@@ -75,13 +76,13 @@ class Majority(FrontEnd):
         """Delay from the middle of the voting window to its end, in samples."""
         return Fraction(self._last - 1, 2)
 
-    def _can_be(self, numbers: Sequence[int], arrays: Sequence[NDArray[Any]]) -> bool:
+    def _can_be(self, numbers: Sequence[int], arrays: Sequence[AnyArray]) -> bool:
         votes, counts = arrays
         if not 0 <= numbers[0] < self._last or votes.min() < _NOBODY or votes.max() >= self.input_size:
             return False
         return np.array_equal(counts, np.bincount(votes[votes != _NOBODY], minlength=self.input_size))
 
-    def push(self, x: ArrayLike) -> Array:
+    def push(self, x: ArrayLike) -> F32:
         return self._step(self._sample(x), self.y)
 
     def due(self, samples: int) -> int:
@@ -92,11 +93,11 @@ class Majority(FrontEnd):
         self._votes[:] = _NOBODY
         self._place = 0
 
-    def _run(self, xs: Array, ys: Array) -> None:
+    def _run(self, xs: F32, ys: F32) -> None:
         for x, y in zip(xs, ys, strict=True):
             self._step(x, y)
 
-    def _step(self, x: Array, y: Array) -> Array:
+    def _step(self, x: F32, y: F32) -> F32:
         best = int(x.argmax())  # the index of a NaN, if there is one
         vote = best if x[best] >= self._least else _NOBODY
         old = self._votes[self._place]

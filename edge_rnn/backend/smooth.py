@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from edge_rnn.checks import real, whole
-from edge_rnn.frontend.front_end import Array, FrontEnd
+from edge_rnn.frontend.front_end import FrontEnd
 from edge_rnn.frontend.options import MOST_CHANNELS
+from edge_rnn.typing import F32, F64, AnyArray
 
 __all__ = ["Smooth"]
 
@@ -55,12 +55,12 @@ class Smooth(FrontEnd):
         """Delay for a ramp, in samples: 1 / share - 1."""
         return Fraction(1 / self._share - 1)
 
-    def _can_be(self, numbers: Sequence[int], arrays: Sequence[NDArray[Any]]) -> bool:
+    def _can_be(self, numbers: Sequence[int], arrays: Sequence[AnyArray]) -> bool:
         mean, begun = arrays
         known, unknown = np.abs(mean) <= np.finfo(np.float32).max, np.isnan(mean) | (mean == 0)
         return numbers[0] == begun.all() and bool(np.where(begun, known, unknown).all())
 
-    def push(self, x: ArrayLike) -> Array:
+    def push(self, x: ArrayLike) -> F32:
         return self._step(self._sample(x), self.y)
 
     def due(self, samples: int) -> int:
@@ -71,11 +71,11 @@ class Smooth(FrontEnd):
         self._mean[:] = np.nan
         self._all_begun = 0
 
-    def _run(self, xs: Array, ys: Array) -> None:
+    def _run(self, xs: F32, ys: F32) -> None:
         for x, y in zip(xs, ys, strict=True):
             self._step(x, y)
 
-    def _step(self, x: Array, y: Array) -> Array:
+    def _step(self, x: F32, y: F32) -> F32:
         change, mean = self._change, self._mean
         change[:] = x
         if not self._all_begun or not math.isfinite(np.dot(change, change)):
@@ -86,7 +86,7 @@ class Smooth(FrontEnd):
         y[:] = mean
         return y
 
-    def _fill_in(self, x: NDArray[np.float64]) -> None:
+    def _fill_in(self, x: F64) -> None:
         """Replace non-finite inputs with the current mean, and start each mean at its first finite input."""
         finite = np.isfinite(x)
         first = finite & ~self._begun

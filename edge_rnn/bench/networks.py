@@ -8,10 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from edge_rnn.model import Model
+    from edge_rnn.typing import F32
 
 __all__ = ["CELLS", "SHAPES", "Entry", "table"]
 
@@ -65,7 +63,7 @@ class _Draw:
         self._words = np.random.RandomState(seed)
         self._bound = float(np.float32(bound))
 
-    def __call__(self, *shape: int) -> NDArray[np.float32]:
+    def __call__(self, *shape: int) -> F32:
         import numpy as np
 
         words = self._words.randint(0, 2**32, size=shape, dtype=np.uint32)

@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING, Any
 from edge_rnn import plugins
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from edge_rnn.model import Model
     from edge_rnn.timing import Chunks, Make
+    from edge_rnn.typing import F32
 
 __all__ = ["SEQUENCE", "measure", "samples", "set_up_rivals"]
 
@@ -30,7 +28,7 @@ _RIVAL_CALLS = 1000
 Rivals = tuple[list[Any], dict[str, str]]
 
 
-def samples(model: Model, count: int) -> NDArray[np.float32]:
+def samples(model: Model, count: int) -> F32:
     """``(count, input_size)`` float32 samples: normally distributed as the model's scaling expects them."""
     import numpy as np
 
@@ -136,7 +134,7 @@ def _roofline(read: Chunks | None, weight_bytes: int, loop_ns: float) -> dict[st
     }
 
 
-def _against(model: Model, xs: NDArray[np.float32], rivals: Rivals, seconds: float) -> dict[str, Any]:
+def _against(model: Model, xs: F32, rivals: Rivals, seconds: float) -> dict[str, Any]:
     """Rivals that compute the same, timed in turn with the model: in a run of their own, since they fill the caches."""
     from edge_rnn.streams.stream import Stream
     from edge_rnn.timing import calls, time_chunks, turns
@@ -156,7 +154,7 @@ def _against(model: Model, xs: NDArray[np.float32], rivals: Rivals, seconds: flo
     }
 
 
-def _compared(model: Model, xs: NDArray[np.float32], rivals: Rivals) -> tuple[dict[str, float], dict[str, str]]:
+def _compared(model: Model, xs: F32, rivals: Rivals) -> tuple[dict[str, float], dict[str, str]]:
     """Largest error of the rivals that compute the same, and why the others are not compared, by name."""
     import numpy as np
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import Any
 
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from edge_rnn.errors import InputError, StateError
-from edge_rnn.frontend.front_end import Array, FrontEnd
+from edge_rnn.frontend.front_end import FrontEnd
 from edge_rnn.frontend.options import fits_memory, fits_rate
 from edge_rnn.spelling import counted
 from edge_rnn.storage.snapshot import pack, unpack
+from edge_rnn.typing import F32, AnyArray
 
 __all__ = ["MOST_STAGES", "Chain"]
 
@@ -105,7 +105,7 @@ class Chain(FrontEnd):
     def nbytes(self) -> int:
         return sum(stage.nbytes for stage in self.stages)
 
-    def push(self, x: ArrayLike) -> Array | None:
+    def push(self, x: ArrayLike) -> F32 | None:
         y = self.stages[0].push(x)
         for stage in self.stages[1:]:
             if y is None:
@@ -113,7 +113,7 @@ class Chain(FrontEnd):
             y = stage.push(y)
         return self.more() if y is None and self.several else y
 
-    def more(self) -> Array | None:
+    def more(self) -> F32 | None:
         return self._pull(len(self.stages) - 1)
 
     def due(self, samples: int) -> int:
@@ -121,13 +121,13 @@ class Chain(FrontEnd):
             samples = stage.due(samples)
         return samples
 
-    def run(self, xs: ArrayLike) -> Array:
+    def run(self, xs: ArrayLike) -> F32:
         ys = self.stages[0].run(xs)
         for stage in self.stages[1:]:
             ys = stage.run(ys)
         return ys
 
-    def _run(self, xs: Array, ys: Array) -> None:
+    def _run(self, xs: F32, ys: F32) -> None:
         ys[:] = self.run(xs)
 
     def reset(self) -> None:
@@ -162,7 +162,7 @@ class Chain(FrontEnd):
             stage.restore(data[:size])
             data = data[size:]
 
-    def _pull(self, place: int) -> Array | None:
+    def _pull(self, place: int) -> F32 | None:
         """Return the next output of a stage, pulling inputs from the stages before it as needed."""
         stage = self.stages[place]
         y = stage.more()
@@ -173,5 +173,5 @@ class Chain(FrontEnd):
             y = stage.push(x)
         return y
 
-    def _memory(self) -> Sequence[NDArray[Any]]:
+    def _memory(self) -> Sequence[AnyArray]:
         return []

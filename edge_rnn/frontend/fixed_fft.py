@@ -7,11 +7,12 @@ kiss_fft.c, ``kiss_fftr`` of kiss_fftr.c. This implementation computes all butte
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
+
+from edge_rnn.typing import F64, I32
 
 __all__ = ["FixedFft"]
 
-Ints = NDArray[np.int32]
+Ints = I32
 Pair = tuple[Ints, Ints]
 
 _TOP = 32767
@@ -105,7 +106,7 @@ def _rounded(values: Ints) -> Ints:
     return (values + np.int32(1 << 14)) >> np.int32(15)
 
 
-def _circle(phase: NDArray[np.float64]) -> Pair:
+def _circle(phase: F64) -> Pair:
     """Cosines and sines as 16-bit integers."""
     return (
         np.floor(0.5 + _TOP * np.cos(phase)).astype(np.int32),

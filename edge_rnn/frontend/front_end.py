@@ -8,15 +8,15 @@ from fractions import Fraction
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from edge_rnn.arrays import float32_array
 from edge_rnn.errors import InputError
 from edge_rnn.storage.snapshot import pack, refused, unpack
+from edge_rnn.typing import F32, AnyArray
 
-__all__ = ["Array", "FrontEnd"]
+__all__ = ["FrontEnd"]
 
-Array = NDArray[np.float32]
 
 _FLOAT32 = np.dtype(np.float32)
 
@@ -63,7 +63,7 @@ class FrontEnd(ABC):
         self.input_size = input_size
         self.output_size = output_size
         self.ratio = Fraction(ratio)
-        self.y: Array = np.zeros(output_size, np.float32)
+        self.y: F32 = np.zeros(output_size, np.float32)
         self._shape = (input_size,)
         self._options = dict(options)
 
@@ -92,7 +92,7 @@ class FrontEnd(ABC):
         return sum(value.nbytes for value in vars(self).values() if isinstance(value, np.ndarray))
 
     @abstractmethod
-    def push(self, x: ArrayLike) -> Array | None:
+    def push(self, x: ArrayLike) -> F32 | None:
         """Take one sample, and return the feature vector that it completes, or None.
 
         Parameters
@@ -111,7 +111,7 @@ class FrontEnd(ABC):
             The shape does not match.
         """
 
-    def more(self) -> Array | None:
+    def more(self) -> F32 | None:
         """Return the next further feature vector of the last sample, in the array that ``push`` returns, or None."""
         return None
 
@@ -119,7 +119,7 @@ class FrontEnd(ABC):
     def due(self, samples: int) -> int:
         """Number of feature vectors that the next ``samples`` samples will complete."""
 
-    def run(self, xs: ArrayLike) -> Array:
+    def run(self, xs: ArrayLike) -> F32:
         """Take a block of samples.
 
         Parameters
@@ -148,7 +148,7 @@ class FrontEnd(ABC):
         return ys
 
     @abstractmethod
-    def _run(self, xs: Array, ys: Array) -> None:
+    def _run(self, xs: F32, ys: F32) -> None:
         """Take the samples ``xs``, and write all feature vectors that are due to ``ys``."""
 
     def reset(self) -> None:
@@ -178,17 +178,17 @@ class FrontEnd(ABC):
         for array, values in zip(memory, arrays, strict=True):
             array[...] = values
 
-    def _can_be(self, numbers: Sequence[int], arrays: Sequence[NDArray[Any]]) -> bool:
+    def _can_be(self, numbers: Sequence[int], arrays: Sequence[AnyArray]) -> bool:
         """True if these are valid values of ``_numbers`` and of the arrays of ``_memory``.
 
         A kind overrides this if it has integers, or arrays that determine where it reads and writes.
         """
         return True
 
-    def _memory(self) -> Sequence[NDArray[Any]]:
+    def _memory(self) -> Sequence[AnyArray]:
         return [getattr(self, name) for name in self._arrays]
 
-    def _sample(self, x: ArrayLike) -> Array:
+    def _sample(self, x: ArrayLike) -> F32:
         """Return a sample as a float32 array; raise InputError if it does not fit."""
         if type(x) is np.ndarray and x.dtype is _FLOAT32 and x.shape == self._shape:
             return x

@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import NDArray
+
+from edge_rnn.typing import F64
 
 __all__ = ["beta_of", "half_length_of", "low_pass"]
 
@@ -39,7 +40,7 @@ def half_length_of(attenuation_db: float, transition: float) -> int:
     return math.ceil((attenuation_db - 7.95) / (2.285 * math.pi * transition) / 2)
 
 
-def low_pass(half_length: int, cutoff: float, beta: float) -> NDArray[np.float64]:
+def low_pass(half_length: int, cutoff: float, beta: float) -> F64:
     """Taps of a linear-phase low-pass filter, ``(2 * half_length + 1,)``, with sum 1.
 
     Parameters

@@ -7,14 +7,13 @@ from fractions import Fraction
 from typing import Any, Unpack
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edge_rnn.errors import InputError
-from edge_rnn.frontend.front_end import Array
 from edge_rnn.frontend.mel import FilterBank, filter_rows
 from edge_rnn.frontend.sound_settings import CEPSTRAL, SoundOptions, SoundSettings
 from edge_rnn.frontend.tapers import taper
 from edge_rnn.frontend.windowed import Windowed
+from edge_rnn.typing import F32, F64
 
 __all__ = ["LogMel"]
 
@@ -118,10 +117,10 @@ class LogMel(Windowed):
     def nbytes(self) -> int:
         return super().nbytes + self._filters.nbytes
 
-    def _compute(self, window: NDArray[np.float64], y: Array) -> None:
+    def _compute(self, window: F64, y: F32) -> None:
         y[:] = self._log_bands(window[0])
 
-    def _log_bands(self, window: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _log_bands(self, window: F64) -> F64:
         """Band values of a frame; ``window`` ``(frame + 1,)`` starts with the sample before the frame."""
         settings, power = self.settings, self._power
         self._cut(window)
@@ -145,7 +144,7 @@ class LogMel(Windowed):
         bands *= 10 if settings.spectrum == "power" else 20
         return bands
 
-    def _cut(self, window: NDArray[np.float64]) -> None:
+    def _cut(self, window: F64) -> None:
         """Write the frame to ``_frame``, before the window is applied."""
         settings, frame = self.settings, self._frame
         np.multiply(window[1:], settings.gain, out=frame)
@@ -160,7 +159,7 @@ class LogMel(Windowed):
             self._shifted[0] = frame[0] * settings.preemphasis
             frame -= self._shifted
 
-    def _see(self, frame: NDArray[np.float64]) -> None:
+    def _see(self, frame: F64) -> None:
         """Hook for subclasses that need the frame before pre-emphasis and window."""
 
 

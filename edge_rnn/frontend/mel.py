@@ -6,7 +6,9 @@ import math
 from collections.abc import Iterable, Iterator
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
+
+from edge_rnn.typing import F64
 
 __all__ = ["SCALES", "FilterBank", "filter_rows", "hz_of_mel", "mel_of_hz"]
 
@@ -20,7 +22,7 @@ _BREAK_MEL = _BREAK_HZ / _HZ_PER_MEL
 _STEP = math.log(6.4) / 27
 
 
-def mel_of_hz(hz: ArrayLike, scale: str) -> NDArray[np.float64]:
+def mel_of_hz(hz: ArrayLike, scale: str) -> F64:
     """Convert frequencies in Hz to mels."""
     f = np.asarray(hz, np.float64)
     if scale == "htk":
@@ -29,7 +31,7 @@ def mel_of_hz(hz: ArrayLike, scale: str) -> NDArray[np.float64]:
     return np.where(f < _BREAK_HZ, f / _HZ_PER_MEL, above)
 
 
-def hz_of_mel(mel: ArrayLike, scale: str) -> NDArray[np.float64]:
+def hz_of_mel(mel: ArrayLike, scale: str) -> F64:
     """Convert mels to frequencies in Hz."""
     m = np.asarray(mel, np.float64)
     if scale == "htk":
@@ -40,7 +42,7 @@ def hz_of_mel(mel: ArrayLike, scale: str) -> NDArray[np.float64]:
 
 def filter_rows(
     rate_hz: float, fft: int, bands: int, fmin_hz: float, fmax_hz: float, scale: str, norm: str, triangles: str
-) -> Iterator[NDArray[np.float64]]:
+) -> Iterator[F64]:
     """Yield the weights of each band, ``(fft // 2 + 1,)``: triangles with corners equally spaced on the mel scale.
 
     The whole matrix would take hundreds of megabytes for long frames and many bands.
@@ -76,7 +78,7 @@ class FilterBank:
 
     __slots__ = ("_bins", "_products", "_starts", "_weights")
 
-    def __init__(self, rows: Iterable[NDArray[np.float64]]) -> None:
+    def __init__(self, rows: Iterable[F64]) -> None:
         bins, weights = [], []
         for row in rows:
             filled = np.flatnonzero(row)
@@ -91,7 +93,7 @@ class FilterBank:
         """Size of all arrays in bytes."""
         return self._bins.nbytes + self._weights.nbytes + self._starts.nbytes + self._products.nbytes
 
-    def apply(self, spectrum: NDArray[np.float64], bands: NDArray[np.float64]) -> None:
+    def apply(self, spectrum: F64, bands: F64) -> None:
         """Write the weighted sum of ``spectrum`` ``(bins,)`` in each band to ``bands`` ``(bands,)``."""
         np.take(spectrum, self._bins, out=self._products, mode="clip")  # "clip" avoids the copy of "raise"
         np.multiply(self._products, self._weights, out=self._products)

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Unpack
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edge_rnn.errors import InputError
-from edge_rnn.frontend.front_end import Array
 from edge_rnn.frontend.log_mel import LogMel
 from edge_rnn.frontend.sound_settings import SoundOptions, SoundSettings
+from edge_rnn.typing import F32, F64
 
 __all__ = ["MFCC"]
 
@@ -56,20 +55,20 @@ class MFCC(LogMel):
         self._cepstrum = np.zeros(coefficients)
         self._energy = np.zeros(1)
 
-    def _compute(self, window: NDArray[np.float64], y: Array) -> None:
+    def _compute(self, window: F64, y: F32) -> None:
         np.dot(self._matrix, self._log_bands(window[0]), out=self._cepstrum)
         if self.settings.energy:
             np.maximum(self._energy, self.settings.floor, out=self._energy)
             np.log(self._energy, out=self._cepstrum[:1])
         y[:] = self._cepstrum
 
-    def _see(self, frame: NDArray[np.float64]) -> None:
+    def _see(self, frame: F64) -> None:
         if self.settings.energy:
             np.multiply(frame, frame, out=self._shifted)
             self._energy[0] = np.add.reduce(self._shifted)
 
 
-def _cosines(settings: SoundSettings) -> NDArray[np.float64]:
+def _cosines(settings: SoundSettings) -> F64:
     """DCT-II (K. R. Rao, P. Yip, "Discrete Cosine Transform", 1990, 2.2) with the lifter, ``(coefficients, bands)``."""
     k, n = np.arange(settings.coefficients)[:, None], np.arange(settings.bands)
     matrix = np.sqrt(2 / settings.bands) * np.cos(np.pi / settings.bands * k * (n + 0.5))

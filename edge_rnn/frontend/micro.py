@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from edge_rnn.checks import real, whole
 from edge_rnn.errors import InputError
 from edge_rnn.frontend.fixed_fft import FixedFft
-from edge_rnn.frontend.front_end import Array
 from edge_rnn.frontend.mel import FilterBank
 from edge_rnn.frontend.options import MOST_SAMPLES
 from edge_rnn.frontend.windowed import Windowed
+from edge_rnn.typing import F32, F64, I32, AnyArray
 
 __all__ = ["MicroFrontEnd"]
 
@@ -127,7 +127,7 @@ class MicroFrontEnd(Windowed):
         """Delay from the middle of the frame to its end, in samples."""
         return Fraction(self._window.length - 1, 2)
 
-    def _can_be(self, numbers: Sequence[int], arrays: Sequence[NDArray[Any]]) -> bool:
+    def _can_be(self, numbers: Sequence[int], arrays: Sequence[AnyArray]) -> bool:
         estimate = arrays[0]
         return super()._can_be(numbers, arrays) and bool(np.all((estimate >= 0) & (estimate < 1 << 32)))
 
@@ -135,13 +135,13 @@ class MicroFrontEnd(Windowed):
     def nbytes(self) -> int:
         return super().nbytes + self._filters.nbytes
 
-    def _compute(self, window: NDArray[np.float64], y: Array) -> None:
+    def _compute(self, window: F64, y: F32) -> None:
         signal = self._less_noise(self._hear(window[0]))
         if self._pcan:
             signal = self._shrunk(signal)
         y[:] = self._logarithm(signal << self._bits) * self._scale
 
-    def _hear(self, window: NDArray[np.float64]) -> Ints:
+    def _hear(self, window: F64) -> Ints:
         """Band magnitudes of a frame: square roots of band energies."""
         scaled, padded = self._scaled, self._padded
         np.multiply(window, self._gain, out=scaled)
@@ -194,7 +194,7 @@ def _bit_length(values: Ints) -> Ints:
     return np.frexp(values)[1].astype(np.int64)
 
 
-def _root(values: NDArray[np.float64]) -> Ints:
+def _root(values: F64) -> Ints:
     """Square roots rounded to the nearest integer; at most 65535 for 32-bit values."""
     squares = values.astype(np.int64)
     roots = np.sqrt(values).astype(np.int64)
@@ -203,14 +203,14 @@ def _root(values: NDArray[np.float64]) -> Ints:
     return roots
 
 
-def _taper(frame: int) -> NDArray[np.int32]:
+def _taper(frame: int) -> I32:
     """Hann window with its zeros half a sample outside the frame, in units of 1/4096; in float32, as in TensorFlow."""
     phase = np.float32(2 * np.pi / frame) * (np.arange(frame, dtype=np.float32) + np.float32(0.5))
     hann = np.float32(0.5) - np.float32(0.5) * np.cos(phase.astype(np.float64)).astype(np.float32)
     return np.asarray(np.floor(hann * np.float32(1 << _WINDOW_BITS) + np.float32(0.5)), np.int32)
 
 
-def _weights(rate_hz: float, fft: int, bands: int, fmin_hz: float, fmax_hz: float) -> NDArray[np.float64]:
+def _weights(rate_hz: float, fft: int, bands: int, fmin_hz: float, fmax_hz: float) -> F64:
     """Triangular mel weights in units of 1/4096, ``(bands, fft // 2 + 1)``; in float32, as in TensorFlow."""
     step_hz = np.float32(0.5 * rate_hz / np.float32(fft // 2))
     mel = _mel(np.arange(fft // 2 + 1, dtype=np.float32) * step_hz)
@@ -227,7 +227,7 @@ def _weights(rate_hz: float, fft: int, bands: int, fmin_hz: float, fmax_hz: floa
     return np.asarray(up[:-1] + down[1:], np.float64)
 
 
-def _mel(hz: NDArray[np.float32]) -> NDArray[np.float32]:
+def _mel(hz: F32) -> F32:
     return np.asarray(np.float32(1127) * np.log1p(hz / np.float32(700)), np.float32)  # as C's log1pf
 
 

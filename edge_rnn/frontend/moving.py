@@ -7,14 +7,13 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edge_rnn.checks import whole
 from edge_rnn.errors import InputError
-from edge_rnn.frontend.front_end import Array
 from edge_rnn.frontend.options import MOST_CHANNELS, MOST_SAMPLES, fits_memory
 from edge_rnn.frontend.windowed import Windowed
 from edge_rnn.spelling import counted
+from edge_rnn.typing import F32, F64
 
 __all__ = ["STATISTICS", "Moving"]
 
@@ -98,7 +97,7 @@ class Moving(Windowed):
         self._signs = np.zeros((channels, window), np.bool_)
         self._changes = np.zeros((channels, max(window - 1, 0)), np.bool_)
         self._result = np.zeros(channels)
-        self._places: list[tuple[Callable[[NDArray[np.float64]], NDArray[np.float64]], slice]] = [
+        self._places: list[tuple[Callable[[F64], F64], slice]] = [
             (getattr(self, f"_{name}_of"), slice(place * channels, (place + 1) * channels))
             for place, name in enumerate(chosen)
         ]
@@ -108,37 +107,37 @@ class Moving(Windowed):
         """Delay from the middle of the window to its end, in samples."""
         return Fraction(self._window.length - 1, 2)
 
-    def _compute(self, window: NDArray[np.float64], y: Array) -> None:
+    def _compute(self, window: F64, y: F32) -> None:
         for compute, place in self._places:
             y[place] = compute(window)
 
-    def _mean_of(self, window: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _mean_of(self, window: F64) -> F64:
         np.add.reduce(window, axis=1, out=self._result)
         self._result /= self._window.length
         return self._result
 
-    def _std_of(self, window: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _std_of(self, window: F64) -> F64:
         self._mean[:, 0] = self._mean_of(window)
         np.subtract(window, self._mean, out=self._scratch)
         return self._root_mean_square(self._scratch)
 
-    def _rms_of(self, window: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _rms_of(self, window: F64) -> F64:
         return self._root_mean_square(window)
 
-    def _energy_of(self, window: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _energy_of(self, window: F64) -> F64:
         np.multiply(window, window, out=self._scratch)
         return np.add.reduce(self._scratch, axis=1, out=self._result)
 
-    def _min_of(self, window: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _min_of(self, window: F64) -> F64:
         return np.minimum.reduce(window, axis=1, out=self._low)
 
-    def _max_of(self, window: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _max_of(self, window: F64) -> F64:
         return np.maximum.reduce(window, axis=1, out=self._high)
 
-    def _range_of(self, window: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _range_of(self, window: F64) -> F64:
         return np.subtract(self._max_of(window), self._min_of(window), out=self._result)
 
-    def _crossings_of(self, window: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _crossings_of(self, window: F64) -> F64:
         np.signbit(window, out=self._signs)
         np.not_equal(self._signs[:, 1:], self._signs[:, :-1], out=self._changes)
         np.multiply(self._mean_of(window), 0, out=self._low)  # NaN where a sample is not finite, else 0
@@ -146,7 +145,7 @@ class Moving(Windowed):
         self._result += self._low
         return self._result
 
-    def _root_mean_square(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _root_mean_square(self, values: F64) -> F64:
         np.multiply(values, values, out=self._scratch)
         np.add.reduce(self._scratch, axis=1, out=self._result)
         self._result /= self._window.length

@@ -8,15 +8,16 @@ from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from edge_rnn.checks import real, whole
 from edge_rnn.errors import InputError
-from edge_rnn.frontend.front_end import Array, FrontEnd
+from edge_rnn.frontend.front_end import FrontEnd
 from edge_rnn.frontend.kaiser import beta_of, half_length_of, low_pass
 from edge_rnn.frontend.options import MOST_CHANNELS, fits_memory, fits_rate
 from edge_rnn.frontend.sliding_window import SlidingWindow
 from edge_rnn.spelling import counted
+from edge_rnn.typing import F32, AnyArray
 
 __all__ = ["Resample"]
 
@@ -155,7 +156,7 @@ class Resample(FrontEnd):
     def nbytes(self) -> int:
         return super().nbytes + self._window.data.nbytes
 
-    def push(self, x: ArrayLike) -> Array | None:
+    def push(self, x: ArrayLike) -> F32 | None:
         x = self._sample(x)
         if self._ahead < 0:
             raise InputError(
@@ -166,7 +167,7 @@ class Resample(FrontEnd):
         self._ahead -= self.up
         return self._output(self.y) if self._ahead < 0 else None
 
-    def more(self) -> Array | None:
+    def more(self) -> F32 | None:
         return self._output(self.y) if self._ahead < 0 else None
 
     def due(self, samples: int) -> int:
@@ -176,7 +177,7 @@ class Resample(FrontEnd):
         self._window.clear()
         self._ahead = 0
 
-    def _run(self, xs: Array, ys: Array) -> None:
+    def _run(self, xs: F32, ys: F32) -> None:
         row = 0
         while self._ahead < 0:  # outputs left from the last pushed sample
             self._output(ys[row])
@@ -185,7 +186,7 @@ class Resample(FrontEnd):
             for begin in range(0, len(xs), self._samples):
                 row = self._outputs(xs[begin : begin + self._samples], ys, row)
 
-    def _output(self, y: Array) -> Array:
+    def _output(self, y: F32) -> F32:
         """Compute one output from the window."""
         taps = self._rows[self._ahead + self.up]
         self._ahead += self.down
@@ -197,7 +198,7 @@ class Resample(FrontEnd):
             y[:] = self._sums
         return y
 
-    def _outputs(self, xs: Array, ys: Array, row: int) -> int:
+    def _outputs(self, xs: F32, ys: F32, row: int) -> int:
         """Compute all outputs of some samples into the rows of ``ys`` from ``row`` on; return the next row.
 
         As for a single output, each sum is a BLAS dot product of two rows, so the bits are the same.
@@ -217,8 +218,8 @@ class Resample(FrontEnd):
         self._ahead += self.down * len(steps) - self.up * len(xs)
         return row
 
-    def _can_be(self, numbers: Sequence[int], arrays: Sequence[NDArray[Any]]) -> bool:
+    def _can_be(self, numbers: Sequence[int], arrays: Sequence[AnyArray]) -> bool:
         return -self.up <= numbers[0] < self.down
 
-    def _memory(self) -> Sequence[NDArray[Any]]:
+    def _memory(self) -> Sequence[AnyArray]:
         return [self._window.view()]

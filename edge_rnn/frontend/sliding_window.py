@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
+
+from edge_rnn.typing import F64, AnyArray
 
 __all__ = ["SlidingWindow"]
 
@@ -38,14 +37,14 @@ class SlidingWindow:
         self._halves = [(row[:length], row[length:]) for row in self.data]
         self.end = length
 
-    def put(self, x: NDArray[Any]) -> None:
+    def put(self, x: AnyArray) -> None:
         """Append one sample, ``(channels,)``."""
         if self.end == 2 * self.length:
             self._move()
         self.data[:, self.end] = x
         self.end += 1
 
-    def put_block(self, xs: NDArray[Any]) -> None:
+    def put_block(self, xs: AnyArray) -> None:
         """Append several samples, ``(time, channels)``; equivalent to appending each one."""
         xs = xs[-self.length :]
         while len(xs):
@@ -56,7 +55,7 @@ class SlidingWindow:
             self.end += count
             xs = xs[count:]
 
-    def view(self) -> NDArray[np.float64]:
+    def view(self) -> F64:
         """View of the last ``length`` samples, ``(channels, length)``, oldest first; valid until the next sample."""
         return self.data[:, self.end - self.length : self.end]
 

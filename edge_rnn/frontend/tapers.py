@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
+
+from edge_rnn.typing import F64
 
 __all__ = ["TAPERS", "taper"]
 
@@ -11,7 +12,7 @@ TAPERS = ("hann", "hann_symmetric", "hamming", "hamming_symmetric", "povey", "re
 """``"hann"`` and ``"hamming"`` are periodic, as in librosa and PyTorch; the symmetric ones and Povey's are Kaldi's."""
 
 
-def taper(name: str, length: int) -> NDArray[np.float64]:
+def taper(name: str, length: int) -> F64:
     """Window ``name`` from ``TAPERS``, ``(length,)``.
 
     Periodic windows have a cosine of period ``length``; symmetric ones, of period ``length - 1``, so that both ends are

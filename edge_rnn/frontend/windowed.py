@@ -8,10 +8,11 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from edge_rnn.frontend.front_end import Array, FrontEnd
+from edge_rnn.frontend.front_end import FrontEnd
 from edge_rnn.frontend.sliding_window import SlidingWindow
+from edge_rnn.typing import F32, F64, AnyArray
 
 __all__ = ["Windowed"]
 
@@ -43,7 +44,7 @@ class Windowed(FrontEnd):
     def nbytes(self) -> int:
         return super().nbytes + self._window.data.nbytes
 
-    def push(self, x: ArrayLike) -> Array | None:
+    def push(self, x: ArrayLike) -> F32 | None:
         self._window.put(self._sample(x))
         self._until -= 1
         return None if self._until else self._feature(self.y)
@@ -56,7 +57,7 @@ class Windowed(FrontEnd):
         self._window.clear()
         self._until = self._first
 
-    def _run(self, xs: Array, ys: Array) -> None:
+    def _run(self, xs: F32, ys: F32) -> None:
         row = 0
         while len(xs):
             count = min(self._until, len(xs))
@@ -67,18 +68,18 @@ class Windowed(FrontEnd):
                 self._feature(ys[row])
                 row += 1
 
-    def _feature(self, y: Array) -> Array:
+    def _feature(self, y: F32) -> F32:
         self._until = self._hop
         with np.errstate(all="ignore"):  # non-finite values propagate to the feature
             self._compute(self._window.view(), y)
         return y
 
-    def _can_be(self, numbers: Sequence[int], arrays: Sequence[NDArray[Any]]) -> bool:
+    def _can_be(self, numbers: Sequence[int], arrays: Sequence[AnyArray]) -> bool:
         return 1 <= numbers[0] <= max(self._first, self._hop)
 
-    def _memory(self) -> Sequence[NDArray[Any]]:
+    def _memory(self) -> Sequence[AnyArray]:
         return [*super()._memory(), self._window.view()]
 
     @abstractmethod
-    def _compute(self, window: NDArray[np.float64], y: Array) -> None:
+    def _compute(self, window: F64, y: F32) -> None:
         """Write the feature vector of ``window`` ``(channels, length)`` to ``y``; do not modify ``window``."""

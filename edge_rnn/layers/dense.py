@@ -11,7 +11,8 @@ import numpy as np
 
 from edge_rnn.activation import ACTIVATIONS, bound_of
 from edge_rnn.errors import ModelError
-from edge_rnn.layers.layer import INPUT, Array, Layer, Weight, products
+from edge_rnn.layers.layer import INPUT, Layer, Weight, products
+from edge_rnn.typing import F32
 
 __all__ = ["Add", "Dense", "Embedding", "Standardize"]
 
@@ -45,7 +46,7 @@ class Dense(Layer):
     matrices: ClassVar[Mapping[str, str]] = MappingProxyType({"weight": INPUT})
 
     weight: Weight
-    bias: Array | None = None
+    bias: F32 | None = None
     activation: str = field(default="none", kw_only=True)
 
     def __post_init__(self) -> None:
@@ -90,8 +91,8 @@ class Standardize(Layer):
         A shape does not fit, a value is not finite, a scale is zero or too small for float32.
     """
 
-    mean: Array
-    scale: Array
+    mean: F32
+    scale: F32
 
     def __post_init__(self) -> None:
         Layer.__post_init__(self)
@@ -149,7 +150,7 @@ class Embedding(Layer):
         The shape does not fit, a value is not finite, or there are more symbols than float32 counts.
     """
 
-    weight: Array
+    weight: F32
 
     def __post_init__(self) -> None:
         Layer.__post_init__(self)

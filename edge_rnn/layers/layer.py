@@ -9,19 +9,19 @@ from types import MappingProxyType
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from edge_rnn.activation import parse
 from edge_rnn.arrays import plain_array
 from edge_rnn.checks import choice, real
 from edge_rnn.errors import ModelError
 from edge_rnn.formats import Matrix, Sparse
+from edge_rnn.typing import F32
 
-__all__ = ["INPUT", "SELDOM", "Array", "Layer", "Weight", "float32_copy", "products"]
+__all__ = ["INPUT", "SELDOM", "Layer", "Weight", "float32_copy", "products"]
 
-Array = NDArray[np.float32]
 
-Weight = Array | Matrix
+Weight = F32 | Matrix
 """A layer's matrix: float32, or in a format of :mod:`edge_rnn.formats`."""
 
 SELDOM = {"seldom": True}
@@ -89,7 +89,7 @@ class Layer:
         return f"{self.kind} {self.name!r}" if self.name else self.kind
 
     @property
-    def arrays(self) -> dict[str, Array]:
+    def arrays(self) -> dict[str, F32]:
         """Arrays that are set, by field name, in the order of definition."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         return {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
@@ -122,7 +122,7 @@ class Layer:
         return 0
 
     @property
-    def initial_state(self) -> dict[str, Array]:
+    def initial_state(self) -> dict[str, F32]:
         """State at the start of a stream, by name; each float32 ``(size,)``. Empty for a layer without memory."""
         return {}
 
@@ -195,7 +195,7 @@ class Layer:
             raise ModelError(f"{self.title} reads {parts}{got} values, expected {expected}, as its weights say.")
 
 
-def float32_copy(owner: str, name: str, value: ArrayLike) -> Array:
+def float32_copy(owner: str, name: str, value: ArrayLike) -> F32:
     """A read-only float32 copy of ``value``, every number finite."""
     try:
         given = plain_array(value)

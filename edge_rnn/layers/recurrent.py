@@ -11,7 +11,8 @@ import numpy as np
 
 from edge_rnn.activation import bound_of, is_share
 from edge_rnn.errors import ModelError
-from edge_rnn.layers.layer import INPUT, SELDOM, Array, Layer, Weight, products
+from edge_rnn.layers.layer import INPUT, SELDOM, Layer, Weight, products
+from edge_rnn.typing import F32
 
 __all__ = ["GRU", "LSTM", "Elman", "Recurrent"]
 
@@ -47,9 +48,9 @@ class Recurrent(Layer):
 
     weight_ih: Weight
     weight_hh: Weight
-    bias_ih: Array | None = None
-    bias_hh: Array | None = None
-    h0: Array | None = field(default=None, kw_only=True)
+    bias_ih: F32 | None = None
+    bias_hh: F32 | None = None
+    h0: F32 | None = field(default=None, kw_only=True)
     gate_clip: float | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
@@ -108,7 +109,7 @@ class Recurrent(Layer):
         return self._new_bound is not None
 
     @property
-    def initial_state(self) -> dict[str, Array]:
+    def initial_state(self) -> dict[str, F32]:
         return {"h": _or_zeros(self.h0, self.hidden_size)}
 
     def output_size(self, input_sizes: Sequence[int]) -> int:
@@ -191,9 +192,9 @@ class LSTM(Recurrent):
 
     gates: ClassVar[str] = "ifgo"
 
-    c0: Array | None = field(default=None, kw_only=True)
-    weight_hr: Array | None = field(default=None, kw_only=True)
-    peephole: Array | None = field(default=None, kw_only=True)
+    c0: F32 | None = field(default=None, kw_only=True)
+    weight_hr: F32 | None = field(default=None, kw_only=True)
+    peephole: F32 | None = field(default=None, kw_only=True)
     coupled: Literal["none", "input", "forget"] = field(default="none", kw_only=True, metadata=SELDOM)
     cell_clip: float | None = field(default=None, kw_only=True)
     projection_clip: float | None = field(default=None, kw_only=True)
@@ -231,7 +232,7 @@ class LSTM(Recurrent):
         return products(self.weight_ih) + products(self.weight_hh) + projection
 
     @property
-    def initial_state(self) -> dict[str, Array]:
+    def initial_state(self) -> dict[str, F32]:
         return {"h": _or_zeros(self.h0, self.weight_hh.shape[1]), "c": _or_zeros(self.c0, self.hidden_size)}
 
     @property
@@ -302,5 +303,5 @@ class GRU(Recurrent):
         return bound_of(self.candidate_activation) if is_share(self.gate_activation) else None
 
 
-def _or_zeros(array: Array | None, size: int) -> Array:
+def _or_zeros(array: F32 | None, size: int) -> F32:
     return np.zeros(size, np.float32) if array is None else array

@@ -8,10 +8,9 @@ import threading
 import time
 from typing import Any
 
-from numpy.typing import NDArray
-
 from edge_rnn.live.channel import Channel
 from edge_rnn.loop.sensor_loop import SensorLoop
+from edge_rnn.typing import AnyArray
 
 __all__ = ["Recorder", "as_json", "event"]
 
@@ -130,6 +129,6 @@ def as_json(value: dict[str, Any]) -> bytes:
     return json.dumps(value, allow_nan=False, separators=(",", ":")).encode()
 
 
-def _numbers(values: NDArray[Any]) -> str:
+def _numbers(values: AnyArray) -> str:
     """The first of them, six digits each, as JSON has it: what is not finite is null."""
     return f"[{','.join(f'{value:.6g}' if math.isfinite(value) else 'null' for value in values[:_MOST].tolist())}]"

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from edge_rnn.loop.backoff import Backoff, spell_delay
 from edge_rnn.loop.context import LoopContext
 from edge_rnn.loop.input.hanging import close_aside
-from edge_rnn.loop.protocols import Array, Sink, SinkClosed
+from edge_rnn.loop.protocols import Sink, SinkClosed
 from edge_rnn.spelling import counted
+from edge_rnn.typing import F32
 
 __all__ = ["Outlet"]
 
@@ -42,7 +43,7 @@ class Outlet:
         self._retry_ns = 0
         self.closed = False
 
-    def write(self, y: Array, t_s: float) -> None:
+    def write(self, y: F32, t_s: float) -> None:
         """Hand over an output, or count it as lost."""
         if self._retry_ns and self._clock.now_ns() < self._retry_ns:
             self._counters.unwritten += 1
@@ -79,7 +80,7 @@ class Outlet:
             self._counters.unwritten += lost
             self._journal.tell("sink", f"the sink took {counted(lost, 'result')} that it could not deliver.")
 
-    def _hand_over(self, y: Array, t_s: float) -> None:
+    def _hand_over(self, y: F32, t_s: float) -> None:
         end_ns = self._clock.now_ns() + _PATIENCE_NS
         while True:
             try:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from edge_rnn.errors import InputError
+from edge_rnn.typing import F32
 
-__all__ = ["Array", "SampleError", "Sink", "SinkClosed", "Source", "SourceUnfit", "Timed"]
-
-Array = NDArray[np.float32]
+__all__ = ["SampleError", "Sink", "SinkClosed", "Source", "SourceUnfit", "Timed"]
 
 
 class Timed(NamedTuple):
@@ -95,7 +93,7 @@ class Sink(Protocol):
     delivered. Those that are left after ``close`` are counted as lost.
     """
 
-    def write(self, y: Array, t_s: float) -> None:
+    def write(self, y: F32, t_s: float) -> None:
         """Take one output, soon: the loop waits for it.
 
         Parameters

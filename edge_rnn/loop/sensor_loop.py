@@ -20,7 +20,7 @@ from edge_rnn.loop.input.thread_feed import ThreadFeed
 from edge_rnn.loop.outlet import Outlet
 from edge_rnn.loop.pace import Pace
 from edge_rnn.loop.persist.chores import Chores
-from edge_rnn.loop.protocols import Array, Sink, Source
+from edge_rnn.loop.protocols import Sink, Source
 from edge_rnn.loop.report.counters import Counters
 from edge_rnn.loop.report.journal import Journal
 from edge_rnn.loop.schedule import POLICIES, Policy
@@ -30,6 +30,7 @@ from edge_rnn.loop.system.garbage import COLLECT, Collect, off_the_hot_path
 from edge_rnn.loop.system.realtime import Realtime, applied
 from edge_rnn.loop.system.signals import handled
 from edge_rnn.streams.stream import Stream
+from edge_rnn.typing import F32
 
 __all__ = ["SensorLoop"]
 
@@ -274,7 +275,7 @@ class SensorLoop:
             "labels": list(model.labels),
         }
 
-    def latest(self) -> tuple[int, Array, Array | None]:
+    def latest(self) -> tuple[int, F32, F32 | None]:
         """Steps so far, the last good sample and the last output, both copied; from any thread, and at little cost.
 
         An output of NaN: samples were skipped, and there is no answer yet.

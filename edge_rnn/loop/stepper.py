@@ -14,9 +14,9 @@ from edge_rnn.loop.input.feed import Feed
 from edge_rnn.loop.input.rhythm import Rhythm
 from edge_rnn.loop.input.ring import Item
 from edge_rnn.loop.outlet import Outlet
-from edge_rnn.loop.protocols import Array
 from edge_rnn.recordings.times import spell_seconds
 from edge_rnn.streams.stream import Stream
+from edge_rnn.typing import F32
 
 __all__ = ["ON_BAD", "OnBad", "Stepper"]
 
@@ -68,7 +68,7 @@ class Stepper:
         self._rhythm = rhythm
         self._resets = resets
         self._checks = checks
-        self._kept: list[tuple[Array, float]] = []
+        self._kept: list[tuple[F32, float]] = []
         self._input = np.zeros(stream.input_size, np.float32)
         self._has_input = False
         self._x = np.zeros(stream.input_size, np.float32)
@@ -76,7 +76,7 @@ class Stepper:
         self._last_t_s = math.nan
         self._last_ns: int | None = None
         self.last = np.zeros(stream.input_size, np.float32)
-        self.y: Array | None = None
+        self.y: F32 | None = None
 
     def take(self) -> None:
         """One sample from the source to the sink, if there is one."""

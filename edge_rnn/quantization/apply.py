@@ -14,7 +14,7 @@ from itertools import product
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from edge_rnn.errors import InputError
 from edge_rnn.formats import W8A8, Matrix, Sparse, format_of
@@ -23,11 +23,11 @@ from edge_rnn.model import Model
 from edge_rnn.quantization import rounding
 from edge_rnn.quantization.calibration import JUDGED_STEPS, Calibration, calibrate, drift
 from edge_rnn.spelling import counted
+from edge_rnn.typing import F32, F64
 
 __all__ = ["JUDGED_STEPS", "Calibration", "calibrate", "dequantize", "drift", "matrices", "quantize", "spelled"]
 
-Array = NDArray[np.float32]
-Wide = NDArray[np.float64]
+Wide = F64
 
 _SPELLING = re.compile(r"(?P<name>float32|float16|int8|w8a8|int4)|sparse:(?P<zeros>0?\.\d+)|rank:(?P<rank>[1-9]\d*)")
 
@@ -222,7 +222,7 @@ def _formatted(layer: Layer, name: str, format_: str, calibration: Calibration |
 
 
 def _made(
-    matrix: Array,
+    matrix: F32,
     format_: str,
     gates: int,
     moments: Wide | None,
@@ -259,7 +259,7 @@ def kept_columns(columns: int, share: float) -> int:
     return max(1, round(columns * (1 - share)))
 
 
-def _low_rank(matrix: Array, rank: int, moments: Wide | None) -> Matrix:
+def _low_rank(matrix: F32, rank: int, moments: Wide | None) -> Matrix:
     rows, columns = matrix.shape
     if rank * (rows + columns) >= rows * columns:
         most = (rows * columns - 1) // (rows + columns)

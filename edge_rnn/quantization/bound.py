@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from edge_rnn.checks import real
 from edge_rnn.errors import InputError
@@ -14,10 +14,9 @@ from edge_rnn.model import Model
 from edge_rnn.quantization.apply import JUDGED_STEPS, Calibration
 from edge_rnn.quantization.trials import Trial
 from edge_rnn.streams.stream import Stream
+from edge_rnn.typing import F32, F64
 
 __all__ = ["Bound", "Judge", "make_judge"]
-
-Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +69,10 @@ class Judge:
         ``accuracy_of(ys) -> number`` of outputs on the recording; None where nobody tells.
     """
 
-    xs: Array
-    repeated: Array
-    ys: NDArray[np.float64]
-    accuracy_of: Callable[[Array], float] | None
+    xs: F32
+    repeated: F32
+    ys: F64
+    accuracy_of: Callable[[F32], float] | None
 
     def error(self, model: Model) -> float:
         """Root mean square of the difference of outputs, over that of the float32 model's own."""
@@ -87,7 +86,7 @@ class Judge:
 
 
 def make_judge(
-    model: Model, calibration: Calibration, labels: ArrayLike | None, metric: Callable[[Array], float] | None
+    model: Model, calibration: Calibration, labels: ArrayLike | None, metric: Callable[[F32], float] | None
 ) -> Judge:
     """The judge of a model, by the labels or the metric of a recording.
 
@@ -111,7 +110,7 @@ def make_judge(
                 f"places of the model's outputs."
             )
 
-        def share(ys: Array) -> float:
+        def share(ys: F32) -> float:
             return float(np.mean(ys.argmax(axis=1) == truth))
 
         accuracy_of = share

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from edge_rnn.arrays import float32_array
 from edge_rnn.errors import InputError
@@ -20,11 +20,11 @@ from edge_rnn.layers import INPUT, Layer, Standardize
 from edge_rnn.model import Model
 from edge_rnn.recordings.stretches import spread
 from edge_rnn.streams.stream import Stream
+from edge_rnn.typing import F32, F64
 
 __all__ = ["JUDGED_STEPS", "Calibration", "Meets", "Yardstick", "calibrate", "drift"]
 
-Array = NDArray[np.float32]
-Wide = NDArray[np.float64]
+Wide = F64
 
 JUDGED_STEPS = 10_000
 """Steps, state carried, over which two ways of rounding are compared: the recording again and again where it is
@@ -59,7 +59,7 @@ class Meets:
 
     mean: Wide
     moving: Wide
-    some: Array | None
+    some: F32 | None
 
     @property
     def moments(self) -> Wide:
@@ -81,12 +81,12 @@ class Yardstick:
         After the last of them.
     """
 
-    rows: Array
-    ys: Array
-    state: Mapping[str, Array]
+    rows: F32
+    ys: F32
+    state: Mapping[str, F32]
 
     @classmethod
-    def of(cls, model: Model, rows: Array) -> Yardstick:
+    def of(cls, model: Model, rows: F32) -> Yardstick:
         """The yardstick that a model is."""
         stream = Stream(model)
         return cls(rows, stream.run(rows), stream.state)
@@ -121,7 +121,7 @@ class Calibration:
     """
 
     fingerprint: str
-    xs: Array
+    xs: F32
     meets: Mapping[str, Meets]
     yardstick: Yardstick
     rounded: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
@@ -150,7 +150,7 @@ def calibrate(model: Model, recording: ArrayLike) -> Calibration:
     return Calibration(model.fingerprint, xs, meets, Yardstick.of(model, _repeated(rows, JUDGED_STEPS)))
 
 
-def drift(model: Model, other: Model, xs: Array, steps: int = JUDGED_STEPS) -> float:
+def drift(model: Model, other: Model, xs: F32, steps: int = JUDGED_STEPS) -> float:
     """Root mean square of the difference of outputs and states, over that of the model's own; state carried.
 
     ``xs`` is repeated until there are as many steps; all outputs count, and the states in the end.
@@ -158,11 +158,11 @@ def drift(model: Model, other: Model, xs: Array, steps: int = JUDGED_STEPS) -> f
     return Yardstick.of(model, _repeated(xs, steps)).drift(other)
 
 
-def _repeated(xs: Array, steps: int) -> Array:
+def _repeated(xs: F32, steps: int) -> F32:
     return xs if len(xs) >= steps else np.ascontiguousarray(np.resize(xs, (steps, xs.shape[1])))
 
 
-def _checked(model: Model, recording: ArrayLike) -> Array:
+def _checked(model: Model, recording: ArrayLike) -> F32:
     xs = float32_array("calibration", "recording", recording)
     if xs.ndim != 2 or xs.shape[1] != model.input_size:
         raise InputError(
@@ -185,14 +185,14 @@ def _work(model: Model) -> int:
     return model.multiply_adds + sum(columns**2 for _, columns in shapes)
 
 
-def _traced(model: Model, xs: Array) -> dict[str, Meets]:
+def _traced(model: Model, xs: F32) -> dict[str, Meets]:
     """What each matrix meets, over all samples from the start on, state carried."""
     reading = {layer.name: reads for layer, reads in zip(model.layers, model.sources, strict=True) if layer.matrices}
     recurrent = [place for place, layer in enumerate(model.layers) if layer.emits in layer.matrices.values()]
     # The last row waits: a recurrent matrix meets all but that, a layer that reads the same meets it too.
     sums = {reads: _Sums() for reads in {*reading.values(), *((place,) for place in recurrent)}}
     kept = {place: _Kept(len(xs), model.output_sizes[place]) for place in recurrent}
-    waiting: list[Array] = []
+    waiting: list[F32] = []
     for values in _values(model, xs):
         if waiting:
             values = [np.concatenate([last, block]) for last, block in zip(waiting, values, strict=True)]
@@ -211,11 +211,11 @@ def _traced(model: Model, xs: Array) -> dict[str, Meets]:
     return found
 
 
-def _first(layer: Layer) -> Array:
+def _first(layer: Layer) -> F32:
     return np.asarray(layer.initial_state[layer.emits], np.float32)[None]
 
 
-def _values(model: Model, xs: Array) -> Iterator[list[Array]]:
+def _values(model: Model, xs: F32) -> Iterator[list[F32]]:
     """What each layer puts out and, last, the samples (so that -1 is their place), block by block."""
     size = sum(model.output_sizes)
     zeros, ones = np.zeros(size, np.float32), np.ones(size, np.float32)
@@ -244,7 +244,7 @@ class _Sums:
     sums: Any = None
     products: Any = None
 
-    def add(self, rows: Array) -> None:
+    def add(self, rows: F32) -> None:
         if not len(rows):
             return
         if self.origin is None:
@@ -255,7 +255,7 @@ class _Sums:
         self.sums += off.sum(axis=0)
         self.products += off.T @ off
 
-    def and_then(self, rows: Array) -> _Sums:
+    def and_then(self, rows: F32) -> _Sums:
         """The same with some more vectors."""
         if self.origin is None:
             found = _Sums()
@@ -264,7 +264,7 @@ class _Sums:
         found.add(rows)
         return found
 
-    def found(self, some: Array | None) -> Meets:
+    def found(self, some: F32 | None) -> Meets:
         mean = self.sums / self.count
         return Meets(self.origin + mean, self.products / self.count - np.outer(mean, mean), some)
 
@@ -276,7 +276,7 @@ class _Kept:
     steps: int
     size: int
     seen: int = 0
-    rows: list[Array] = field(default_factory=list)
+    rows: list[F32] = field(default_factory=list)
     largest: Any = None
     places: Any = None
 
@@ -286,7 +286,7 @@ class _Kept:
         inside = np.random.default_rng(0).random(len(bounds) - 1)  # no period of the recording is in step with it
         self.places = bounds[:-1] + (inside * np.diff(bounds)).astype(np.int64)
 
-    def add(self, rows: Array) -> None:
+    def add(self, rows: F32) -> None:
         if not len(rows):
             return
         first, end = np.searchsorted(self.places, (self.seen, self.seen + len(rows)))
@@ -296,7 +296,7 @@ class _Kept:
         if self.largest is None or np.abs(row).max() > np.abs(self.largest).max():
             self.largest = row.copy()
 
-    def found(self, more: Array) -> Array:
+    def found(self, more: F32) -> F32:
         rows = np.concatenate([*self.rows, more])
         if self.largest is None or np.abs(self.largest).max() <= np.abs(rows).max():
             return rows

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from edge_rnn.errors import InputError
 from edge_rnn.formats import GROUP, PANEL, SMALLEST_RANGE, Float16, Int4, Int8, LowRank, Sparse
+from edge_rnn.typing import F32, F64
 
 __all__ = ["float16", "input_range", "int4", "int8", "low_rank", "scales", "sparse"]
 
-Array = NDArray[np.float32]
-Wide = NDArray[np.float64]
+Wide = F64
 Moments = Wide | None
 
 _CLIPS = np.linspace(1.0, 0.5, 26)
@@ -40,7 +40,7 @@ _DAMPING = 0.01
 """Of the mean of the diagonal of ``M``, added to it: a recording never shows all that comes."""
 
 
-def float16(matrix: Array) -> Float16:
+def float16(matrix: F32) -> Float16:
     """Rounded to the nearest float16.
 
     Raises
@@ -54,7 +54,7 @@ def float16(matrix: Array) -> Float16:
     return Float16(matrix.astype(np.float16))
 
 
-def int8(matrix: Array, moments: Moments = None, *, feedback: bool = True, scale: Wide | None = None) -> Int8:
+def int8(matrix: F32, moments: Moments = None, *, feedback: bool = True, scale: Wide | None = None) -> Int8:
     """8 bits with a scale a row.
 
     Parameters
@@ -79,13 +79,13 @@ def int8(matrix: Array, moments: Moments = None, *, feedback: bool = True, scale
     return Int8(_rounded(matrix, moments, "int8", feedback, scale), scale[:, 0].astype(np.float32))
 
 
-def int4(matrix: Array, moments: Moments = None, *, feedback: bool = True, scale: Wide | None = None) -> Int4:
+def int4(matrix: F32, moments: Moments = None, *, feedback: bool = True, scale: Wide | None = None) -> Int4:
     """4 bits with a scale for each 32 columns of a row; see :func:`int8`."""
     scale = scales(matrix, moments, "int4") if scale is None else scale
     return Int4.of(_rounded(matrix, moments, "int4", feedback, scale), scale.astype(np.float32))
 
 
-def scales(matrix: Array, moments: Moments, format_: Literal["int8", "int4"]) -> Wide:
+def scales(matrix: F32, moments: Moments, format_: Literal["int8", "int4"]) -> Wide:
     """Scales ``(R, groups)`` that change least of the products, for rows rounded to the nearest."""
     most, group = _LEVELS[format_], _group(matrix, format_)
     wide = matrix.astype(np.float64)
@@ -94,7 +94,7 @@ def scales(matrix: Array, moments: Moments, format_: Literal["int8", "int4"]) ->
     return np.stack([_scales(wide, m, most, slice(start, start + group)) for start in starts], axis=1)
 
 
-def sparse(matrix: Array, gates: int, keep: int, moments: Moments = None) -> Sparse:
+def sparse(matrix: F32, gates: int, keep: int, moments: Moments = None) -> Sparse:
     """Of each 16 units the columns that matter most, by their weights' size times that of what they meet.
 
     Parameters
@@ -116,7 +116,7 @@ def sparse(matrix: Array, gates: int, keep: int, moments: Moments = None) -> Spa
     return Sparse(np.take_along_axis(blocks, index[:, :, None, None], axis=1), index, units, columns)
 
 
-def low_rank(matrix: Array, rank: int, moments: Moments = None) -> LowRank:
+def low_rank(matrix: F32, rank: int, moments: Moments = None) -> LowRank:
     """The best product of two matrices of ``rank``, by singular values [1]_ of the matrix times the root of ``M``.
 
     References
@@ -156,13 +156,13 @@ def _damped(moments: Wide) -> Wide:
     return moments + np.eye(len(moments)) * (_DAMPING * mean if mean > 0 else 1.0)
 
 
-def _group(matrix: Array, format_: str) -> int:
+def _group(matrix: F32, format_: str) -> int:
     """Columns that share a scale."""
     return GROUP if format_ == "int4" else matrix.shape[1]
 
 
 def _rounded(
-    matrix: Array, moments: Moments, format_: Literal["int8", "int4"], feedback: bool, scale: Wide
+    matrix: F32, moments: Moments, format_: Literal["int8", "int4"], feedback: bool, scale: Wide
 ) -> NDArray[np.int8]:
     """Values ``(R, K)``, given scales ``(R, groups)``."""
     rows, columns = matrix.shape

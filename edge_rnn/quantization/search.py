@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from edge_rnn.errors import InputError
 from edge_rnn.layers import Weight
@@ -23,10 +23,10 @@ from edge_rnn.quantization.bound import Bound, Judge, make_judge
 from edge_rnn.quantization.trials import Shrunk, Trial, stored_bytes
 from edge_rnn.streams.planner import plan_of
 from edge_rnn.streams.stream import Stream
+from edge_rnn.typing import F32
 
 __all__ = ["FORMATS", "shrink"]
 
-Array = NDArray[np.float32]
 Formats = dict[str, str]
 
 FORMATS = ("float16", "int8", "w8a8", "int4", "sparse:0.5", "sparse:0.75", "rank:25%", "rank:50%")
@@ -47,7 +47,7 @@ def shrink(
     min_accuracy: float | None = None,
     max_bytes: int | None = None,
     labels: ArrayLike | None = None,
-    metric: Callable[[Array], float] | None = None,
+    metric: Callable[[F32], float] | None = None,
     formats: Sequence[str] = FORMATS,
     prefer: Literal["size", "speed"] = "size",
     progress: Callable[[str, int, int], None] | None = None,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +15,7 @@ from edge_rnn.recordings.sample_lines import LineParser
 from edge_rnn.recordings.samples import read_samples
 from edge_rnn.storage.file_kind import check_samples
 from edge_rnn.storage.numpy_files import RATE_NAMES, read_arrays
+from edge_rnn.typing import F32, AnyArray
 
 __all__ = ["LabelledRecording", "read_recording"]
 
@@ -34,7 +34,7 @@ class LabelledRecording:
         None where it is unknown.
     """
 
-    xs: NDArray[np.float32]
+    xs: F32
     labels: NDArray[np.intp] | None
     sample_rate_hz: float | None = None
 
@@ -98,7 +98,7 @@ def _resampled(recording: LabelledRecording, rate_in_hz: float, rate_out_hz: flo
     return LabelledRecording(xs, labels, rate_out_hz)
 
 
-def _numpy(path: Path) -> tuple[NDArray[Any], NDArray[Any] | None, float | None]:
+def _numpy(path: Path) -> tuple[AnyArray, AnyArray | None, float | None]:
     """Samples, and labels and a sample rate if there are some."""
     found = read_arrays(path)
     if "" in found:
@@ -109,19 +109,19 @@ def _numpy(path: Path) -> tuple[NDArray[Any], NDArray[Any] | None, float | None]
     return _numbers(path, found["x"]), found.get("y"), rate_hz
 
 
-def _rate(path: Path, name: str, value: NDArray[Any]) -> float:
+def _rate(path: Path, name: str, value: AnyArray) -> float:
     if value.size != 1 or value.dtype.kind not in "fiu" or not 0 < float(value.reshape(-1)[0]) < np.inf:
         raise FileError(f"{path}: has {value!s:.40} as {name}, expected a number above 0.")
     return float(value.reshape(-1)[0])
 
 
-def _numbers(path: Path, array: NDArray[Any]) -> NDArray[Any]:
+def _numbers(path: Path, array: AnyArray) -> AnyArray:
     if array.dtype.kind not in "fiub":
         raise FileError(f"{path}: holds {array.dtype}, expected numbers.")
     return array
 
 
-def _lines(path: Path, model: Model) -> tuple[NDArray[Any], None, float | None]:
+def _lines(path: Path, model: Model) -> tuple[AnyArray, None, float | None]:
     """Samples, and the rate that their times tell."""
     rows = []
     check_samples(path)
@@ -136,7 +136,7 @@ def _lines(path: Path, model: Model) -> tuple[NDArray[Any], None, float | None]:
     return np.array(rows, np.float64).reshape(len(rows), model.input_size), None, meter.rate_hz
 
 
-def _label_lines(path: Path) -> NDArray[Any]:
+def _label_lines(path: Path) -> AnyArray:
     try:
         with file_access(path):
             return np.array(path.read_text(encoding="utf-8").splitlines(), str)
@@ -144,7 +144,7 @@ def _label_lines(path: Path) -> NDArray[Any]:
         raise FileError(f"{path}: is not UTF-8 text, expected a label a line.") from None
 
 
-def _places(path: Path, truth: NDArray[Any], model: Model, count: int) -> NDArray[np.intp]:
+def _places(path: Path, truth: AnyArray, model: Model, count: int) -> NDArray[np.intp]:
     """Labels as places of outputs: as numbers, or by the model's names for them."""
     if truth.shape != (count,):
         raise FileError(f"{path}: has {truth.shape} labels, expected ({count},), one for each sample.")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edge_rnn.layers import Standardize
 from edge_rnn.model import Model
+from edge_rnn.typing import F32
 
 __all__ = ["RangeMonitor"]
 
@@ -43,7 +43,7 @@ class RangeMonitor:
             self._mean, self._scale = found[0].mean, np.abs(found[0].scale)
             self._block = np.empty((_BLOCK, model.input_size), np.float32)
 
-    def add(self, x: NDArray[np.float32]) -> str:
+    def add(self, x: F32) -> str:
         """A sample ``(input_size,)`` more; a warning where a channel is beyond its range for long, once; else empty."""
         self._block[self._count] = x
         self._count += 1
@@ -65,7 +65,7 @@ class RangeMonitor:
         self.active = False  # said once
         return self._spell(worst, float(shares[worst]), rows[:, worst])
 
-    def _spell(self, place: int, share: float, values: NDArray[np.float32]) -> str:
+    def _spell(self, place: int, share: float, values: F32) -> str:
         model = self._model
         name = model.input_names[place] if model.input_names else f"channel {place + 1}"
         unit = f" {model.input_units[place]}" if model.input_units and model.input_units[place] else ""

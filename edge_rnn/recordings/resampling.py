@@ -7,13 +7,12 @@ from collections.abc import Iterator
 from fractions import Fraction
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edge_rnn.frontend import Resample
+from edge_rnn.typing import F32
 
 __all__ = ["Resampling"]
 
-Array = NDArray[np.float32]
 
 _FINEST = 200
 
@@ -64,7 +63,7 @@ class Resampling:
         self._filter.reset()
         self._taken = self._given = 0
 
-    def push(self, x: Array, t_s: float) -> Iterator[tuple[Array, float]]:
+    def push(self, x: F32, t_s: float) -> Iterator[tuple[F32, float]]:
         """Outputs ``(channels,)``, the same array each time, that a sample completes, with their times in seconds."""
         self._last[:] = x
         if not self._taken:
@@ -76,7 +75,7 @@ class Resampling:
         self._taken += 1
         yield from self._timed(math.inf)
 
-    def end(self) -> Iterator[tuple[Array, float]]:
+    def end(self) -> Iterator[tuple[F32, float]]:
         """Outputs that the filter still holds, up to the last sample."""
         last = self._taken - 1
         for _ in range(self._tail if self._taken else 0):
@@ -86,14 +85,14 @@ class Resampling:
             yield from self._timed(last)
         self.restart()
 
-    def _timed(self, until: float) -> Iterator[tuple[Array, float]]:
+    def _timed(self, until: float) -> Iterator[tuple[F32, float]]:
         for y in self._outputs():
             place = (self._given - self._early) * self._step
             self._given += 1
             if 0 <= place <= until:
                 yield y, self._time_at(place)
 
-    def _outputs(self) -> Iterator[Array]:
+    def _outputs(self) -> Iterator[F32]:
         y = self._filter.push(self._last)
         while y is not None:
             yield y

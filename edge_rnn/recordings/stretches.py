@@ -8,20 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+
+from edge_rnn.typing import F32, F64, AnyArray
 
 __all__ = ["LENGTH", "evenly", "spread", "stretches"]
 
-Array = NDArray[np.float32]
 
 LENGTH = 1000
 """Samples in a stretch, at least."""
 
 
-def spread(xs: Array, steps: int) -> Array:
+def spread(xs: F32, steps: int) -> F32:
     """Stretches of a recording one behind the other, in their order.
 
     Parameters
@@ -40,12 +39,12 @@ def spread(xs: Array, steps: int) -> Array:
     return xs if places == [(0, len(xs))] else np.concatenate([xs[start:end] for start, end in places])
 
 
-def evenly(xs: NDArray[Any], count: int) -> NDArray[Any]:
+def evenly(xs: AnyArray, count: int) -> AnyArray:
     """Samples from all of a recording at even distances, ``count`` at most: to time steps, not to run a sequence."""
     return xs if len(xs) <= count else np.ascontiguousarray(xs[np.linspace(0, len(xs) - 1, count).astype(np.intp)])
 
 
-def stretches(xs: Array, steps: int) -> Iterator[tuple[int, int]]:
+def stretches(xs: F32, steps: int) -> Iterator[tuple[int, int]]:
     """Begin and end of each stretch that :func:`spread` takes."""
     count = len(xs) // LENGTH
     wanted = max(1, -(-steps // LENGTH))
@@ -67,7 +66,7 @@ def stretches(xs: Array, steps: int) -> Iterator[tuple[int, int]]:
         yield bounds[place], bounds[place + 1]
 
 
-def _loudness(xs: Array, bounds: list[int]) -> NDArray[np.float64]:
+def _loudness(xs: F32, bounds: list[int]) -> F64:
     """For each stretch the sum of squares of how far samples are from the mean, each channel by its own deviation."""
     origin = xs[0].astype(np.float64)
     sums, squares = (np.zeros((len(bounds) - 1, xs.shape[1])) for _ in range(2))

@@ -9,15 +9,14 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edge_rnn.activation import parse
+from edge_rnn.typing import F64
 
-__all__ = ["CELLS", "Array", "Cell", "State"]
+__all__ = ["CELLS", "Cell", "State"]
 
-Array = NDArray[np.float64]
-State = dict[str, Array]
-Cell = Callable[[Any, Array, State], tuple[Array, State]]
+State = dict[str, F64]
+Cell = Callable[[Any, F64, State], tuple[F64, State]]
 
 CELLS: dict[str, Cell] = {}
 """The functions by the kind of layer, in lower case."""
@@ -35,14 +34,14 @@ def _cell(function: Cell) -> Cell:
 
 
 @_cell
-def elman(layer: Any, x: Array, state: State) -> tuple[Array, State]:
+def elman(layer: Any, x: F64, state: State) -> tuple[F64, State]:
     a = layer.weight_ih @ x + layer.bias_ih + layer.weight_hh @ state["h"] + layer.bias_hh
     h = _activated(layer.activation, _clipped(a, layer.gate_clip))
     return h, {"h": h}
 
 
 @_cell
-def lstm(layer: Any, x: Array, state: State) -> tuple[Array, State]:
+def lstm(layer: Any, x: F64, state: State) -> tuple[F64, State]:
     i, f, g, o = np.split(layer.weight_ih @ x + layer.bias_ih + layer.weight_hh @ state["h"] + layer.bias_hh, 4)
     p_i, p_f, p_o = np.split(layer.peephole, 3) if np.ndim(layer.peephole) else (0.0, 0.0, 0.0)
     i = _activated(layer.gate_activation, _clipped(i + p_i * state["c"], layer.gate_clip))
@@ -61,7 +60,7 @@ def lstm(layer: Any, x: Array, state: State) -> tuple[Array, State]:
 
 
 @_cell
-def gru(layer: Any, x: Array, state: State) -> tuple[Array, State]:
+def gru(layer: Any, x: F64, state: State) -> tuple[F64, State]:
     h = state["h"]
     x_r, x_z, x_n = np.split(layer.weight_ih @ x + layer.bias_ih, 3)
     h_r, h_z, h_n = np.split(layer.weight_hh @ h + layer.bias_hh, 3)
@@ -75,40 +74,40 @@ def gru(layer: Any, x: Array, state: State) -> tuple[Array, State]:
 
 
 @_cell
-def dense(layer: Any, x: Array, state: State) -> tuple[Array, State]:
+def dense(layer: Any, x: F64, state: State) -> tuple[F64, State]:
     a = layer.weight @ x + layer.bias
     return _softmax(a) if layer.activation == "softmax" else _activated(layer.activation, a), state
 
 
 @_cell
-def embedding(layer: Any, x: Array, state: State) -> tuple[Array, State]:
+def embedding(layer: Any, x: F64, state: State) -> tuple[F64, State]:
     place = np.clip(np.rint(np.nan_to_num(x[0])), 0, len(layer.weight) - 1).astype(int)
     return np.where(np.isnan(x[0]), np.nan, layer.weight[place].T), state
 
 
 @_cell
-def standardize(layer: Any, x: Array, state: State) -> tuple[Array, State]:
+def standardize(layer: Any, x: F64, state: State) -> tuple[F64, State]:
     return (x - layer.mean) / layer.scale, state
 
 
 @_cell
-def add(layer: Any, x: Array, state: State) -> tuple[Array, State]:
+def add(layer: Any, x: F64, state: State) -> tuple[F64, State]:
     return x.reshape(len(layer.inputs), -1, *x.shape[1:]).sum(axis=0), state
 
 
-def _sigmoid(x: Array) -> Array:
+def _sigmoid(x: F64) -> F64:
     """``1 / (1 + exp(-x))``; exp sees no positive number, so nothing overflows and small results stay exact."""
     e = np.exp(-np.abs(x))
     return np.where(x >= 0, 1.0, e) / (1.0 + e)
 
 
-def _softmax(x: Array) -> Array:
+def _softmax(x: F64) -> F64:
     """``exp(x) / sum(exp(x))``; the largest exponent is 0, so nothing overflows and the sum is at least 1."""
     e = np.exp(x - x.max(axis=0))
     return np.asarray(e / e.sum(axis=0))
 
 
-_ACTIVATIONS: dict[str, Callable[..., Array]] = {
+_ACTIVATIONS: dict[str, Callable[..., F64]] = {
     "none": lambda x: x,
     "tanh": np.tanh,
     "sigmoid": _sigmoid,
@@ -124,12 +123,12 @@ _ACTIVATIONS: dict[str, Callable[..., Array]] = {
 }
 
 
-def _activated(text: str, x: Array) -> Array:
+def _activated(text: str, x: F64) -> F64:
     """An activation, spelled as in :mod:`edge_rnn.activation`."""
     activation = parse(text)
     return _ACTIVATIONS[activation.name](x, *activation.parameters)
 
 
-def _clipped(x: Array, limit: float) -> Array:
+def _clipped(x: F64, limit: float) -> F64:
     """``x`` within ``limit`` either side of zero; 0 stands for no limit."""
     return np.clip(x, -limit, limit) if limit else x

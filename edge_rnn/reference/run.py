@@ -13,7 +13,8 @@ from edge_rnn.arrays import plain_array
 from edge_rnn.errors import InputError, UnsupportedError
 from edge_rnn.layers import Layer
 from edge_rnn.model import Model
-from edge_rnn.reference.cells import CELLS, Array, State
+from edge_rnn.reference.cells import CELLS, State
+from edge_rnn.typing import F64
 
 __all__ = ["initial_state", "layer_step", "run", "single_steps", "step", "steps", "trace", "wide"]
 
@@ -29,7 +30,7 @@ def initial_state(model: Model) -> State:
     return {name: value.astype(np.float64) for name, value in model.initial_state.items()}
 
 
-def step(model: Model, x: ArrayLike, state: Mapping[str, ArrayLike]) -> tuple[Array, State]:
+def step(model: Model, x: ArrayLike, state: Mapping[str, ArrayLike]) -> tuple[F64, State]:
     """One time step in float64.
 
     Parameters
@@ -55,7 +56,7 @@ def step(model: Model, x: ArrayLike, state: Mapping[str, ArrayLike]) -> tuple[Ar
     return _advance(model, [wide(layer) for layer in model.layers], x, _checked(model, state, "reference.step"))
 
 
-def layer_step(layer: SimpleNamespace, x: Array, state: State) -> tuple[Array, State]:
+def layer_step(layer: SimpleNamespace, x: F64, state: State) -> tuple[F64, State]:
     """One time step of one layer, nothing checked.
 
     Parameters
@@ -79,7 +80,7 @@ def layer_step(layer: SimpleNamespace, x: Array, state: State) -> tuple[Array, S
 
 def steps(
     model: Model, xs: ArrayLike, carried: DTypeLike = np.float64, computed: DTypeLike = np.float64
-) -> Iterator[tuple[Array, State]]:
+) -> Iterator[tuple[F64, State]]:
     """Output and states after each step from the start; the states go on rounded to the type ``carried``.
 
     ``computed``: the type in which sums and functions are computed; with float32 this is a program like any other, with
@@ -101,7 +102,7 @@ def steps(
 
 def single_steps(
     model: Model, xs: ArrayLike, states: Mapping[str, ArrayLike], computed: DTypeLike = np.float64
-) -> tuple[Array, State]:
+) -> tuple[F64, State]:
     """One step from each of many states: products of matrices, where a run is one vector after the other.
 
     Parameters
@@ -141,7 +142,7 @@ def single_steps(
     return y.T, {name: rows.T for name, rows in after.items()}
 
 
-def run(model: Model, xs: ArrayLike, state: Mapping[str, ArrayLike] | None = None) -> tuple[Array, State]:
+def run(model: Model, xs: ArrayLike, state: Mapping[str, ArrayLike] | None = None) -> tuple[F64, State]:
     """Many time steps in float64.
 
     Parameters
@@ -170,7 +171,7 @@ def run(model: Model, xs: ArrayLike, state: Mapping[str, ArrayLike] | None = Non
     return ys, now
 
 
-def trace(model: Model, xs: ArrayLike) -> list[tuple[Array, Array]]:
+def trace(model: Model, xs: ArrayLike) -> list[tuple[F64, F64]]:
     """What each layer reads and puts out in each step of a run from the start.
 
     Returns
@@ -188,7 +189,7 @@ def trace(model: Model, xs: ArrayLike) -> list[tuple[Array, Array]]:
     sizes = [sum(model.input_size if i < 0 else model.output_sizes[i] for i in reads) for reads in model.sources]
     found = [(np.empty((len(xs), n)), np.empty((len(xs), m))) for n, m in zip(sizes, model.output_sizes, strict=True)]
     for t, x in enumerate(xs):
-        seen: list[tuple[Array, Array]] = []
+        seen: list[tuple[F64, F64]] = []
         _, now = _advance(model, layers, x, now, seen)
         for (reads, puts), (read, put) in zip(found, seen, strict=True):
             reads[t], puts[t] = read, put
@@ -196,10 +197,10 @@ def trace(model: Model, xs: ArrayLike) -> list[tuple[Array, Array]]:
 
 
 def _advance(
-    model: Model, layers: list[SimpleNamespace], x: Array, state: State, seen: list[tuple[Array, Array]] | None = None
-) -> tuple[Array, State]:
+    model: Model, layers: list[SimpleNamespace], x: F64, state: State, seen: list[tuple[F64, F64]] | None = None
+) -> tuple[F64, State]:
     """Take one step: each layer reads outputs of those before it, concatenated; ``seen`` gets both for each layer."""
-    outputs: list[Array] = []
+    outputs: list[F64] = []
     new: State = {}
     for layer, sources in zip(layers, model.sources, strict=True):
         reads = np.concatenate([x if i < 0 else outputs[i] for i in sources])
@@ -239,7 +240,7 @@ def _checked(model: Model, state: object, call: str) -> State:
     return {name: _numbers(call, f"state {name!r}", state[name], value.shape, hint) for name, value in expected.items()}
 
 
-def _numbers(call: str, what: str, value: ArrayLike, shape: tuple[int | None, ...], remedy: str) -> Array:
+def _numbers(call: str, what: str, value: ArrayLike, shape: tuple[int | None, ...], remedy: str) -> F64:
     """Copy ``value`` as float64, once found finite and of the given shape; None stands for any length."""
     expected = str(shape).replace("None", "time")
     try:

@@ -16,10 +16,11 @@ from edge_rnn.sampling.sampler import Stop, starting_prompt, stop_rows
 from edge_rnn.sampling.symbols import Prompt, alphabet, samples
 from edge_rnn.streams.stream import Stream
 from edge_rnn.streams.stream_bank import MAX_STREAMS, StreamBank
+from edge_rnn.typing import F32, F64, I32, AnyArray
 
 __all__ = ["beam_search"]
 
-Doubles = NDArray[np.float64]
+Doubles = F64
 
 _TINY = float(np.finfo(np.float32).tiny)
 
@@ -106,7 +107,7 @@ def _move(bank: StreamBank, sources: Sequence[Stream]) -> None:
             bank.leave(place)
 
 
-def _log_probabilities(ys: NDArray[np.float32], *, shares_given: bool) -> Doubles:
+def _log_probabilities(ys: F32, *, shares_given: bool) -> Doubles:
     """``(texts, symbols)`` float64 of outputs."""
     scores = ys.astype(np.float64)
     if shares_given:
@@ -131,7 +132,7 @@ class _Texts:
         ``(texts,)``: of which text each is an extension.
     """
 
-    symbols: NDArray[np.int32]
+    symbols: I32
     logarithms: Doubles
     totals: Doubles
     stopped: NDArray[np.bool_]
@@ -143,10 +144,10 @@ class _Texts:
             np.empty((1, 0), np.int32), np.empty((1, 0)), np.zeros(1), np.zeros(1, np.bool_), np.zeros(1, np.intp)
         )
 
-    def chosen(self, which: NDArray[Any]) -> _Texts:
+    def chosen(self, which: AnyArray) -> _Texts:
         return _Texts(*(getattr(self, each.name)[which] for each in fields(self)))
 
-    def extended(self, logarithms: Doubles, stops: Sequence[NDArray[np.int32]], width: int) -> _Texts:
+    def extended(self, logarithms: Doubles, stops: Sequence[I32], width: int) -> _Texts:
         """The likeliest extensions: ``width`` that go on, and those that stop if they are among the first of all."""
         totals = (self.totals[:, None] + logarithms).ravel()
         stops_with = np.zeros(logarithms.shape, np.bool_)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+
+from edge_rnn.typing import F32, I32
 
 __all__ = ["Generated"]
 
@@ -13,9 +14,9 @@ __all__ = ["Generated"]
 class Generated(NamedTuple):
     """Symbols that a network has written, without the prompt."""
 
-    symbols: NDArray[np.int32]
+    symbols: I32
     """``(length,)`` int32: their numbers, a what stopped it at the end included."""
-    log_probabilities: NDArray[np.float32]
+    log_probabilities: F32
     """``(length,)`` float32: natural logarithm of the probability that the network itself gives to each symbol after
     those before it, before temperature, penalty and all that may not be drawn."""
     stopped: bool

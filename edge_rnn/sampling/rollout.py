@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import cache
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from edge_rnn.arrays import float32_array, refusal
 from edge_rnn.checks import whole
@@ -17,13 +17,12 @@ from edge_rnn.kernels.program.driver import not_done
 from edge_rnn.spelling import counted
 from edge_rnn.streams.claim import check_alone
 from edge_rnn.streams.stream import Stream
+from edge_rnn.typing import F32
 
 __all__ = ["rollout"]
 
-Array = NDArray[np.float32]
 
-
-def rollout(stream: Stream, x: ArrayLike, steps: int) -> Array:
+def rollout(stream: Stream, x: ArrayLike, steps: int) -> F32:
     """Read a sample, then outputs, each as the next sample: a forecast, or an oscillator.
 
     Parameters

@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from edge_rnn.checks import real, whole
 from edge_rnn.errors import InputError
@@ -23,10 +23,10 @@ from edge_rnn.streams.claim import check_alone
 from edge_rnn.streams.one_thread import OneThread
 from edge_rnn.streams.plan import aligned
 from edge_rnn.streams.stream import Stream
+from edge_rnn.typing import F32, I32, AnyArray
 
 __all__ = ["Sampler", "Stop", "generate", "generate_iter", "starting_prompt", "stop_rows"]
 
-Array = NDArray[np.float32]
 
 Stop = int | str | Sequence[int | str]
 """What ends a text: a symbol, a text, or several of them."""
@@ -113,7 +113,7 @@ class Sampler:
         self._recent = 2 * max(64, *map(len, rows), 0)
         y, wanted = aligned(count + -count % 8), aligned(count + -count % 8)
         y[:] = wanted[:] = -np.inf
-        self._arrays: dict[Choice, NDArray[Any]] = {
+        self._arrays: dict[Choice, AnyArray] = {
             Choice.X: np.zeros(stream.input_size, np.float32),
             Choice.Y: y,
             Choice.WANTED: wanted,
@@ -169,7 +169,7 @@ class Sampler:
             read = self._start(prompt, first)
         return self._each(read, whole("generate", "max_length", max_length, 1, 2**31 - 1))
 
-    def _each(self, read: NDArray[np.int32], length: int) -> Iterator[tuple[int, float]]:
+    def _each(self, read: I32, length: int) -> Iterator[tuple[int, float]]:
         symbols, logarithms, done = np.empty(self._recent, np.int32), np.empty(self._recent, np.float32), 0
         for _ in range(length):
             with self._alone:
@@ -184,7 +184,7 @@ class Sampler:
                 done //= 2
                 symbols[:done] = symbols[-done:]
 
-    def _start(self, prompt: Prompt, first: ArrayLike | None) -> NDArray[np.int32]:
+    def _start(self, prompt: Prompt, first: ArrayLike | None) -> I32:
         """Nothing was there; ``first`` is read; the symbols of the prompt."""
         symbols = starting_prompt(self.stream, prompt, first)
         self._arrays[Choice.SEEN][:] = 0
@@ -192,9 +192,7 @@ class Sampler:
             self._arrays[Choice.Y][: self.stream.output_size] = self.stream.step(first)
         return symbols
 
-    def _write(
-        self, read: NDArray[np.int32], symbols: NDArray[np.int32], logarithms: Array, done: int, count: int
-    ) -> int:
+    def _write(self, read: I32, symbols: I32, logarithms: F32, done: int, count: int) -> int:
         """Read some symbols, then write on from ``done`` to ``count`` or until the text ends; how many there are."""
         addresses = read.ctypes.data, read.size, symbols.ctypes.data, logarithms.ctypes.data
         written = _loop()(self._table.ctypes.data, *addresses, done, count)
@@ -250,7 +248,7 @@ def generate_iter(
     return Sampler(stream, **options).iterate(prompt, max_length=max_length, first=first)
 
 
-def starting_prompt(stream: Stream, prompt: Prompt, first: ArrayLike | None) -> NDArray[np.int32]:
+def starting_prompt(stream: Stream, prompt: Prompt, first: ArrayLike | None) -> I32:
     """The symbols of a prompt, of which there are some, or a first sample."""
     sized = isinstance(prompt, (str, Sequence)) or (isinstance(prompt, np.ndarray) and prompt.ndim == 1)
     empty = sized and not len(prompt)  # which takes no vocabulary

@@ -13,6 +13,7 @@ from edge_rnn.errors import InputError, UnsupportedError
 from edge_rnn.layers import Dense
 from edge_rnn.model import Model
 from edge_rnn.spelling import counted
+from edge_rnn.typing import F32, I32
 
 __all__ = ["Alphabet", "Prompt", "alphabet", "decode", "encode", "number", "samples", "writes"]
 
@@ -69,7 +70,7 @@ def _activation(layer: object) -> str:
     return f" and {layer.activation!r}" if isinstance(layer, Dense) else ""
 
 
-def encode(model: Model, text: Prompt, *, call: str = "encode") -> NDArray[np.int32]:
+def encode(model: Model, text: Prompt, *, call: str = "encode") -> I32:
     """Numbers of the symbols of a text.
 
     Parameters
@@ -120,7 +121,7 @@ def decode(model: Model, symbols: ArrayLike) -> str:
     return "".join(model.vocabulary[number(model, symbol, "decode")] for symbol in np.asarray(symbols).tolist())
 
 
-def samples(found: Alphabet, symbols: NDArray[np.int32]) -> NDArray[np.float32]:
+def samples(found: Alphabet, symbols: I32) -> F32:
     """Samples that stand for symbols: ``(length, symbols)`` one-hot, or ``(length, 1)``."""
     if not found.one_hot:
         return symbols[:, None].astype(np.float32)

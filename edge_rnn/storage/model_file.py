@@ -29,7 +29,6 @@ from typing import Any, BinaryIO, ClassVar, get_args, get_origin, get_type_hints
 
 import numpy as np
 import safetensors.numpy
-from numpy.typing import NDArray
 from safetensors import SafetensorError
 
 from edge_rnn.atomic import write
@@ -39,6 +38,7 @@ from edge_rnn.layers import LAYER_TYPES, Layer
 from edge_rnn.model import Model
 from edge_rnn.storage.budget import Budget
 from edge_rnn.storage.header import canonical_json, check_record, fits, parse_json, spell_type, tensor_dtypes
+from edge_rnn.typing import AnyArray
 
 __all__ = ["MAX_FILE_BYTES", "MAX_HEADER_BYTES", "MAX_LAYERS", "MAX_VALUES", "VERSION", "load", "save"]
 
@@ -256,7 +256,7 @@ def _check_tensors(expected: Mapping[str, np.dtype[Any]], stored: Mapping[str, n
 
 
 def _model(
-    description: dict[str, Any], classes: list[type[Layer]], tensors: Mapping[str, NDArray[Any]], stored_bytes: int
+    description: dict[str, Any], classes: list[type[Layer]], tensors: Mapping[str, AnyArray], stored_bytes: int
 ) -> Model:
     layers = []
     for cls, record in zip(classes, description["layers"], strict=True):
@@ -281,7 +281,7 @@ def _model(
     return model
 
 
-def _digest(description: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]]) -> str:
+def _digest(description: Mapping[str, Any], tensors: Mapping[str, AnyArray]) -> str:
     """SHA-256 in hex of the description, without its ``sha256``, and of the tensors as a file has them."""
     digest = hashlib.sha256(
         canonical_json({key: value for key, value in description.items() if key != "sha256"}).encode()

@@ -7,13 +7,13 @@ import math
 import stat
 import zipfile
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edge_rnn.errors import FileError, file_access, reason_of
 from edge_rnn.storage.budget import Budget
+from edge_rnn.typing import AnyArray
 
 __all__ = ["MAX_FILE_BYTES", "RATE_NAMES", "read_arrays"]
 
@@ -33,7 +33,7 @@ _LAST_LETTER = 0x10FFFF
 _LAST_LETTER = 0x10FFFF
 
 
-def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+def read_arrays(path: Path) -> dict[str, AnyArray]:
     """Arrays of a file: ``x``, ``y`` and ``RATE_NAMES``, of an ``.npz`` that has them; ``""`` of an ``.npy``.
 
     Raises
@@ -56,7 +56,7 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
             return {"": _array(str(path), file, found.st_size, budget)}
 
 
-def _archive(path: Path, file: BinaryIO, budget: Budget) -> dict[str, NDArray[Any]]:
+def _archive(path: Path, file: BinaryIO, budget: Budget) -> dict[str, AnyArray]:
     try:
         archive = zipfile.ZipFile(file)
     except Exception as error:  # zipfile has kinds of several modules for what it comes upon
@@ -76,7 +76,7 @@ def _archive(path: Path, file: BinaryIO, budget: Budget) -> dict[str, NDArray[An
         return found
 
 
-def _array(title: str, file: BinaryIO, size: int, budget: Budget) -> NDArray[Any]:
+def _array(title: str, file: BinaryIO, size: int, budget: Budget) -> AnyArray:
     """An array of ``size`` bytes, its header included, once its shape has been held against them."""
     try:
         start = io.BytesIO(file.read(_LONGEST_HEADER))
@@ -113,7 +113,7 @@ def _array(title: str, file: BinaryIO, size: int, budget: Budget) -> NDArray[Any
     letters = np.frombuffer(data, np.dtype("u4").newbyteorder(dtype.byteorder)) if dtype.kind == "U" else np.empty(0)
     if letters.max(initial=0) > _LAST_LETTER:
         raise FileError(f"{title} is damaged: it holds text with characters that Unicode has not.")
-    found: NDArray[Any] = np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C")
+    found: AnyArray = np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C")
     return found
 
 

@@ -10,13 +10,12 @@ import hashlib
 import struct
 import zlib
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edge_rnn.errors import StateError
 from edge_rnn.spelling import counted
+from edge_rnn.typing import AnyArray
 
 __all__ = ["pack", "refused", "unpack"]
 
@@ -24,7 +23,7 @@ _HEAD = struct.Struct("<8s32sII")
 _MAGIC = b"ERNNfe01"
 
 
-def pack(spec: str, numbers: Sequence[int], arrays: Sequence[NDArray[Any]]) -> bytes:
+def pack(spec: str, numbers: Sequence[int], arrays: Sequence[AnyArray]) -> bytes:
     """The bytes that :func:`unpack` takes.
 
     Parameters
@@ -40,9 +39,7 @@ def pack(spec: str, numbers: Sequence[int], arrays: Sequence[NDArray[Any]]) -> b
     return _HEAD.pack(_MAGIC, _fingerprint(spec), len(payload), zlib.crc32(payload)) + payload
 
 
-def unpack(
-    spec: str, data: bytes, numbers: int, arrays: Sequence[NDArray[Any]]
-) -> tuple[tuple[int, ...], list[NDArray[Any]]]:
+def unpack(spec: str, data: bytes, numbers: int, arrays: Sequence[AnyArray]) -> tuple[tuple[int, ...], list[AnyArray]]:
     """The whole numbers in ``data``, and arrays of the shapes and number types of ``arrays``, which stay as they are.
 
     A checksum says that bytes are as somebody wrote them, not that :func:`pack` did. Whether the values can be what was
@@ -84,7 +81,7 @@ def refused(spec: str) -> StateError:
     return StateError(f"restore got values that {spec!r} cannot have; use a snapshot that it made, or reset.")
 
 
-def _as_bytes(array: NDArray[Any]) -> bytes:
+def _as_bytes(array: AnyArray) -> bytes:
     return np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes()
 
 

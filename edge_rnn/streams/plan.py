@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edge_rnn.kernels.program.record import Handle, padded
+from edge_rnn.typing import F32, I32
 
 __all__ = ["DRIVER", "Plan", "Slots", "aligned"]
 
@@ -75,15 +75,15 @@ class Plan:
     """
 
     operations: tuple[str, ...]
-    records: NDArray[np.int32]
-    weights: NDArray[np.float32]
+    records: I32
+    weights: F32
     arena_floats: int
     sample: Slots
     held: Slots
     last_output: Slots
     output: Slots
     states: Mapping[str, Slots]
-    initial: NDArray[np.float32]
+    initial: F32
     checks_states: bool
 
     @property
@@ -130,7 +130,7 @@ class Plan:
         return 4 * (self.arena_floats + self.last_output.size) + words * np.intp(0).itemsize
 
 
-def aligned(size: int) -> NDArray[np.float32]:
+def aligned(size: int) -> F32:
     """``(size,)`` float32 zeros that start at a multiple of 64 bytes."""
     extra = _ALIGNMENT_BYTES // 4
     block = np.zeros(size + extra, np.float32)

@@ -11,7 +11,6 @@ from types import MappingProxyType
 from weakref import WeakKeyDictionary
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edge_rnn.errors import UnsupportedError
 from edge_rnn.kernels.compile.target import Target
@@ -20,6 +19,7 @@ from edge_rnn.kernels.program.record import RECORD_INTS, Operand, Operation, Rec
 from edge_rnn.layers import Layer, Standardize
 from edge_rnn.model import Model
 from edge_rnn.streams.plan import Plan, Slots, aligned
+from edge_rnn.typing import F32, I32
 
 __all__ = ["plan_for", "plan_of"]
 
@@ -56,10 +56,10 @@ class _Builder:
         self.model = model
         self.target = target
         self.used = 0
-        self.weights: list[NDArray[np.float32]] = []
+        self.weights: list[F32] = []
         self.weights_used = 0
         self.operations: list[str] = []
-        self.records: list[list[NDArray[np.int32]]] = [[], []]
+        self.records: list[list[I32]] = [[], []]
         self.states: dict[str, Slots] = {}
         self.prepared: dict[tuple[str, bytes, Slots], Slots] = {}
 
@@ -108,7 +108,7 @@ class _Builder:
         places |= {name: self._fixed(size) for name, size in sizes.items() if name in rings}
         self.states = {name: places[name] for name in sizes}
 
-    def _initial(self, held: Slots, last_output: Slots) -> NDArray[np.float32]:
+    def _initial(self, held: Slots, last_output: Slots) -> F32:
         """The arena at the start, as far as it is not zero: states, held values and last output come first in it."""
         initial = np.zeros(last_output.even + last_output.size, np.float32)
         for name, values in self.model.initial_state.items():
@@ -185,7 +185,7 @@ class _Builder:
             records.append(record)
         self.operations.append(operation.name)
 
-    def _weights(self, floats: NDArray[np.float32]) -> int:
+    def _weights(self, floats: F32) -> int:
         """Add to the weights; where they begin."""
         start = self.weights_used
         self.weights += [floats, np.zeros(-floats.size % _LINE_FLOATS, np.float32)]
@@ -218,7 +218,7 @@ def _may_hide_overflow(model: Model) -> bool:
     return any(place not in seen or not model.layers[place].bounded_state for place in with_state)
 
 
-def _usual_sample(model: Model) -> NDArray[np.float32]:
+def _usual_sample(model: Model) -> F32:
     """Each channel's mean where a Standardize reads the sample, alone or beside something else; else zeros."""
     for layer, reads in zip(model.layers, model.sources, strict=True):
         if isinstance(layer, Standardize) and -1 in reads:

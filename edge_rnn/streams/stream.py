@@ -24,10 +24,10 @@ from edge_rnn.spelling import counted
 from edge_rnn.streams.claim import check_alone, claimed
 from edge_rnn.streams.plan import Slots
 from edge_rnn.streams.stream_memory import StreamMemory, stream_memory
+from edge_rnn.typing import F32
 
 __all__ = ["MemoryBytes", "Stream"]
 
-Array = NDArray[np.float32]
 
 _SNAPSHOT = struct.Struct("<8s32sII")
 """Head of a snapshot: magic, fingerprint of the model, number of floats, CRC-32 of these."""
@@ -99,7 +99,7 @@ class Stream:
         self._on_nonfinite = on_nonfinite
         memory = self._memory = stream_memory(model, policies[on_nonfinite])
         slow = partial(_convert_and_step, memory)
-        self._run: Callable[[ArrayLike], Array] | None = None
+        self._run: Callable[[ArrayLike], F32] | None = None
         self.step = fast.make_callable("step", memory.handle, (model.input_size,), memory.y, slow)
         self.reset()
 
@@ -143,12 +143,12 @@ class Stream:
         return int(self._memory.handle[Handle.REFUSED])
 
     @property
-    def state(self) -> dict[str, Array]:
+    def state(self) -> dict[str, F32]:
         """A copy of each layer's state by ``"layer.state"``: ``{"gru1.h": (H,) float32}``."""
         with claimed(self._memory.handle, "stream.state"):
             return {name: self._view(slots).copy() for name, slots in self._memory.plan.states.items()}
 
-    def run(self, xs: ArrayLike, out: Array | None = None) -> Array:
+    def run(self, xs: ArrayLike, out: F32 | None = None) -> F32:
         """Many time steps: ``stream.step`` for each row, without Python in between and with the GIL released.
 
         Parameters
@@ -235,7 +235,7 @@ class Stream:
             for name, given in checked.items():
                 self._view(self._memory.plan.states[name])[:] = given
 
-    def classify(self, window: ArrayLike) -> Array:
+    def classify(self, window: ArrayLike) -> F32:
         """The answer after a window of samples: the output of the last step of a run from the start.
 
         :class:`~edge_rnn.streams.WindowedStream` gives it for windows that overlap.
@@ -264,7 +264,7 @@ class Stream:
                 self._memory.take_over(inside)
         if not len(ys):
             raise InputError("stream.classify got an empty window, expected one sample or more.")
-        answer: Array = ys[-1].copy()
+        answer: F32 = ys[-1].copy()
         return answer
 
     def snapshot(self) -> bytes:
@@ -342,11 +342,11 @@ class Stream:
             for mine, theirs in zip(self._kept(), kept, strict=True):
                 mine[:] = theirs
 
-    def _kept(self) -> list[Array]:
+    def _kept(self) -> list[F32]:
         """Views of all that outlasts a step: what "hold" holds, what "skip" repeats, the states."""
         return [self._view(slots) for slots in self._memory.plan.kept]
 
-    def _view(self, slots: Slots) -> Array:
+    def _view(self, slots: Slots) -> F32:
         start = slots.odd if self._memory.handle[Handle.PARITY] else slots.even
         return self._memory.arena[start : start + slots.size]
 
@@ -370,7 +370,7 @@ def _convert_and_step(memory: StreamMemory, x: ArrayLike) -> Any:
     return float(memory.y[0]) if scalar and memory.y.size == 1 else memory.y
 
 
-def _convert_and_run(memory: StreamMemory, xs: ArrayLike, out: Array | None = None) -> Array:
+def _convert_and_run(memory: StreamMemory, xs: ArrayLike, out: F32 | None = None) -> F32:
     """Many steps for samples that the fast path does not take, or into a given array."""
     given = float32_array("stream.run", "xs", xs)
     inputs, outputs = memory.plan.sample.size, memory.plan.last_output.size
@@ -400,7 +400,7 @@ def _may_be_kept(values: NDArray[np.floating[Any]], held: Slots, last_output: Sl
     return bool(finite.all())
 
 
-def _refuse_row(xs: Array, row: int) -> NoReturn:
+def _refuse_row(xs: F32, row: int) -> NoReturn:
     """Say why ``run`` stopped at a row; a number below 0 stands for a stream that was in use."""
     check_alone(not_done(row), "stream.run")
     raise InputError(refusal(f"stream.run xs[{row}]", xs[row]))

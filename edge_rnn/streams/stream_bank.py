@@ -21,10 +21,10 @@ from edge_rnn.spelling import counted
 from edge_rnn.streams.claim import check_alone
 from edge_rnn.streams.planner import plan_of
 from edge_rnn.streams.stream import MemoryBytes, Stream
+from edge_rnn.typing import F32
 
 __all__ = ["MAX_STREAMS", "StreamBank"]
 
-Array = NDArray[np.float32]
 
 MAX_STREAMS = 65_536
 """Most streams of one bank."""
@@ -73,7 +73,7 @@ class StreamBank:
     __slots__ = ("__weakref__", "_arrays", "_streams", "_table", "_ys", "model", "step")
 
     model: Model
-    step: Callable[[ArrayLike], Array]
+    step: Callable[[ArrayLike], F32]
 
     def __init__(self, model: Model, n: int, *, on_nonfinite: Literal["raise", "hold", "skip"] = "raise") -> None:
         words = f"how many streams there are, 1 to {MAX_STREAMS}; use several banks for more"
@@ -153,8 +153,8 @@ def _grouped(name: str, group: int) -> int:
 
 
 def _convert_and_step(
-    streams: tuple[Stream, ...], arrays: dict[Bank, NDArray[np.intp]], table: NDArray[np.intp], ys: Array, xs: ArrayLike
-) -> Array:
+    streams: tuple[Stream, ...], arrays: dict[Bank, NDArray[np.intp]], table: NDArray[np.intp], ys: F32, xs: ArrayLike
+) -> F32:
     """One step for samples that the fast path does not take; says what is wrong with them, or converts them.
 
     Owns ``streams`` and ``arrays``, of which the table holds addresses.

@@ -12,10 +12,9 @@ from edge_rnn.kernels.program.record import FREE, Handle, Policy
 from edge_rnn.model import Model
 from edge_rnn.streams.plan import Plan, aligned
 from edge_rnn.streams.planner import plan_of
+from edge_rnn.typing import F32
 
 __all__ = ["StreamMemory", "stream_memory"]
-
-Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -24,10 +23,10 @@ class StreamMemory:
 
     plan: Plan
     functions: NDArray[np.intp]
-    arena: Array
+    arena: F32
     handle: NDArray[np.intp]
     address: int
-    y: Array
+    y: F32
 
     def inside(self) -> StreamMemory:
         """The same memory under a handle that is not in use, for steps within a call that has claimed the stream."""

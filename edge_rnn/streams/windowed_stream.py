@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from edge_rnn.arrays import float32_array
 from edge_rnn.checks import whole
@@ -13,10 +13,10 @@ from edge_rnn.errors import InputError
 from edge_rnn.model import Model
 from edge_rnn.streams.one_thread import OneThread
 from edge_rnn.streams.stream import MemoryBytes, Stream
+from edge_rnn.typing import F32
 
 __all__ = ["MAX_OVERLAP", "WindowedStream"]
 
-Array = NDArray[np.float32]
 
 MAX_OVERLAP = 4096
 """Most windows that a sample may be in."""
@@ -104,7 +104,7 @@ class WindowedStream:
         with self._alone:
             self._count = 0
 
-    def step(self, x: ArrayLike) -> Array | None:
+    def step(self, x: ArrayLike) -> F32 | None:
         """One sample; the answer if it is the last one of a window, else None.
 
         Parameters
@@ -127,7 +127,7 @@ class WindowedStream:
         with self._alone:
             return self._step(x)
 
-    def _step(self, x: ArrayLike) -> Array | None:
+    def _step(self, x: ArrayLike) -> F32 | None:
         given = float32_array("stream.step", "x", x)
         if given.ndim == 0 and self.model.input_size == 1:
             given = given[None]
@@ -138,7 +138,7 @@ class WindowedStream:
         if t == last * self.hop:
             self._streams[last % len(self._streams)].reset()
         first = max(0, -((self.window - 1 - t) // self.hop))
-        answer: Array | None = None
+        answer: F32 | None = None
         for window in range(first, last + 1):
             try:
                 y = self._streams[window % len(self._streams)].step(given)
@@ -151,7 +151,7 @@ class WindowedStream:
         self._count += 1
         return answer
 
-    def run(self, xs: ArrayLike) -> Array:
+    def run(self, xs: ArrayLike) -> F32:
         """Many samples; the answers of all windows that end among them.
 
         Parameters

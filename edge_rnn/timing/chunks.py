@@ -18,16 +18,15 @@ from itertools import chain, islice, repeat
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edge_rnn.timing.latency import collector_off
+from edge_rnn.typing import F32
 
 if TYPE_CHECKING:
     from edge_rnn.streams.stream import Stream
 
 __all__ = ["Chunks", "Make", "calls", "reads", "runs", "time_chunks", "turns"]
 
-Array = NDArray[np.float32]
 
 Make = Callable[[int], Callable[[], Any]]
 """``make(n)`` gives something to call that does ``n`` steps, also for ``n = 0``."""
@@ -103,7 +102,7 @@ def time_chunks(makes: Mapping[str, Make], *, seconds: float = 0.3, enough: int 
     }
 
 
-def runs(stream: Stream, xs: Array) -> Make:
+def runs(stream: Stream, xs: F32) -> Make:
     """Steps inside ``stream.run``, over as many rows of ``xs`` (again and again) as asked for."""
 
     def make(count: int) -> Callable[[], Any]:
@@ -114,7 +113,7 @@ def runs(stream: Stream, xs: Array) -> Make:
     return make
 
 
-def calls(step: Callable[[Any], Any] | None, xs: Array) -> Make:
+def calls(step: Callable[[Any], Any] | None, xs: F32) -> Make:
     """Calls of ``step(x)`` in a Python loop over the rows of ``xs``, again and again; with None, the loop alone."""
     few = list(xs)
 
@@ -147,7 +146,7 @@ def turns(call: Callable[[], Any]) -> Make:
     return make
 
 
-def reads(block: Array) -> Make:
+def reads(block: F32) -> Make:
     """Passes through a block of memory ``(n,)`` with vector loads, in a compiled loop.
 
     ``block`` is aligned to 8 floats, and ``n`` a multiple of 8. It has to have been written to: memory that the system

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+
+from edge_rnn.typing import F32, F64
 
 __all__ = ["Histogram", "Latency", "collector_off", "latency_of", "time_steps"]
 
-Array = NDArray[np.float32]
 
 _BINS_PER_DECADE = 10
 
@@ -60,9 +60,7 @@ class Latency:
         return {f"{prefix}_{name}": round(getattr(self, name), 1) for name in ("p50", "p99", "p999", "max")}
 
 
-def time_steps(
-    steps: Mapping[str, Callable[[Any], Any]], xs: Array | Sequence[Array], passes: int
-) -> dict[str, Latency]:
+def time_steps(steps: Mapping[str, Callable[[Any], Any]], xs: F32 | Sequence[F32], passes: int) -> dict[str, Latency]:
     """Time each call of functions that take one sample, the functions in turn within each pass over the samples.
 
     Parameters
@@ -116,7 +114,7 @@ def collector_off() -> Iterator[None]:
             gc.enable()
 
 
-def _histogram(values: NDArray[np.float64]) -> Histogram:
+def _histogram(values: F64) -> Histogram:
     bins = np.floor(np.log10(np.maximum(values, 1.0)) * _BINS_PER_DECADE).astype(int)
     first = int(bins.min())
     counts = np.bincount(bins - first)

@@ -6,19 +6,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from edge_rnn.model import Model
+from edge_rnn.typing import F32
 from edge_rnn_export.exporting.onnx_file import to_onnx
 from edge_rnn_export.runtime.session import bound_step, session
 
 __all__ = ["onnx_side"]
 
-Array = NDArray[np.float32]
 
-
-def onnx_side(model: Model, xs: Array) -> dict[str, Any]:
+def onnx_side(model: Model, xs: F32) -> dict[str, Any]:
     """Export ``model``, compare reference, Stream and onnxruntime on a recording, and set up a step in onnxruntime.
 
     The entry point ``onnx`` of the group ``edge_rnn.demo``.

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import unicodedata
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edge_rnn import Stream, reference
 from edge_rnn.errors import EdgeRnnError
 from edge_rnn.formats import SMALLEST_RANGE, format_of
 from edge_rnn.layers import INPUT, Embedding
 from edge_rnn.model import Model
-
-Array = NDArray[Any]
+from edge_rnn.typing import AnyArray
 
 __all__ = ["LONGEST_MESSAGE", "complaint", "run"]
 
@@ -116,17 +113,17 @@ class _Product:
         Where the noise comes from; None: there is none.
     """
 
-    def __init__(self, matrix: Array, format_: str, limit: float | None, rng: np.random.Generator | None) -> None:
+    def __init__(self, matrix: AnyArray, format_: str, limit: float | None, rng: np.random.Generator | None) -> None:
         self.matrix, self.rng = matrix, rng
         self.limit = None if limit is None else max(limit, SMALLEST_RANGE)
         self.steps, self.exact = STEPS_OF.get(format_, 0), format_ in ("int8", "w8a8")
 
-    def __matmul__(self, vector: Array) -> Array:
+    def __matmul__(self, vector: AnyArray) -> AnyArray:
         vector = noisy(vector, self.rng)
         if self.steps:
             step = (self.limit or max(float(np.abs(vector).max()), SMALLEST_RANGE)) / self.steps
             vector = np.clip(np.rint(vector / step), -self.steps, self.steps) * step
-        product: Array = self.matrix @ vector
+        product: AnyArray = self.matrix @ vector
         if self.rng is None:
             return product
         # Float32 rounds every partial sum, however little is left of it in the end; whole numbers are summed exactly.
@@ -134,7 +131,7 @@ class _Product:
         return np.asarray(product + NOISE * self.rng.uniform(-1, 1, product.shape) * size)
 
 
-def noisy(values: Array, rng: np.random.Generator | None) -> Array:
+def noisy(values: AnyArray, rng: np.random.Generator | None) -> AnyArray:
     """Off by some roundings of the largest value, or of 1, if there is noise.
 
     Of 1, since a small state may be what is left of two terms of that size, each of them rounded.
@@ -144,7 +141,7 @@ def noisy(values: Array, rng: np.random.Generator | None) -> Array:
     return np.asarray(values + NOISE * max(float(np.abs(values).max()), 1.0) * rng.uniform(-1, 1, values.shape))
 
 
-def _steps(model: Model, xs: Array, rng: np.random.Generator | None = None) -> Array:
+def _steps(model: Model, xs: AnyArray, rng: np.random.Generator | None = None) -> AnyArray:
     """Outputs ``(time, output_size)`` float64, products computed as the formats say."""
     layers = []
     for layer, places in zip(model.layers, model.sources, strict=True):
@@ -168,7 +165,7 @@ def _steps(model: Model, xs: Array, rng: np.random.Generator | None = None) -> A
         layers.append(wide)
     state, ys = reference.initial_state(model), []
     for x in xs.astype(np.float64):
-        outputs: list[Array] = []
+        outputs: list[AnyArray] = []
         for layer, wide, places in zip(model.layers, layers, model.sources, strict=True):
             given = np.concatenate([x if place < 0 else outputs[place] for place in places])
             own = {key: state[f"{layer.name}.{key}"] for key in layer.initial_state}

@@ -12,13 +12,11 @@ from edge_rnn.errors import UnsupportedError
 from edge_rnn.spelling import counted
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from edge_rnn.cli.demo.play import Recording
     from edge_rnn.model import Model
     from edge_rnn.streams.stream import Stream
     from edge_rnn.timing import Latency
+    from edge_rnn.typing import F32
 
 __all__ = ["add"]
 
@@ -111,7 +109,7 @@ def _demo(args: argparse.Namespace) -> int:
     return 0
 
 
-def _play(args: argparse.Namespace, stream: Stream, recording: Recording, outputs: NDArray[np.float32]) -> None:
+def _play(args: argparse.Namespace, stream: Stream, recording: Recording, outputs: F32) -> None:
     from edge_rnn.cli.demo.play import play
     from edge_rnn.cli.demo.view import show_lines, show_live
     from edge_rnn.cli.shared.console import make_console
@@ -133,7 +131,7 @@ def _play(args: argparse.Namespace, stream: Stream, recording: Recording, output
     show_live(console, title, model.labels, recording, outputs, done)
 
 
-def _onnx_side(model: Model, xs: NDArray[np.float32]) -> tuple[dict[str, Any] | None, str]:
+def _onnx_side(model: Model, xs: F32) -> tuple[dict[str, Any] | None, str]:
     """What the host side makes of the same network; None, and why, where it is not installed."""
     from edge_rnn import plugins
 

@@ -6,12 +6,13 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_rnn.errors import FileError
+from edge_rnn.typing import F32, AnyArray
 
 if TYPE_CHECKING:
     from edge_rnn.streams.stream import Stream
@@ -38,7 +39,7 @@ class Recording:
         ``(time,)`` intp: which recording a sample is from; each is in one piece.
     """
 
-    x: NDArray[np.float32]
+    x: F32
     y: NDArray[np.intp]
     part: NDArray[np.intp]
 
@@ -83,7 +84,7 @@ def load_recording(path: Path, samples: int | None = None) -> Recording:
     return Recording(np.ascontiguousarray(x, np.float32), y.astype(np.intp), part.astype(np.intp))
 
 
-def play(stream: Stream, xs: NDArray[np.float32], out: NDArray[np.float32], rate_hz: float | None) -> Iterator[int]:
+def play(stream: Stream, xs: F32, out: F32, rate_hz: float | None) -> Iterator[int]:
     """Step through a recording, and yield after every few steps how many are done.
 
     Parameters
@@ -107,7 +108,7 @@ def play(stream: Stream, xs: NDArray[np.float32], out: NDArray[np.float32], rate
             time.sleep(max(start + done / rate_hz - now, FRAME_SECONDS if rate_hz * FRAME_SECONDS > 1 else 0.0, 0.0))
 
 
-def score(recording: Recording, predicted: NDArray[Any]) -> list[Part]:
+def score(recording: Recording, predicted: AnyArray) -> list[Part]:
     """The recordings that ``predicted``, ``(done,)`` label indices, covers, the last one perhaps in part."""
     done = len(predicted)
     starts = [0, *(np.flatnonzero(np.diff(recording.part[:done])) + 1).tolist()] if done else []

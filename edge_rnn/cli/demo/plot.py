@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from edge_rnn.cli.demo.view import COLOURS
 from edge_rnn.cli.report.style import STYLE, write_figure
 from edge_rnn.spelling import counted
+from edge_rnn.typing import F32
 
 if TYPE_CHECKING:
     from edge_rnn.cli.demo.play import Recording
@@ -21,7 +22,7 @@ __all__ = ["draw"]
 _TRACES = ("#1b2a41", "#5f83ab", "#a3b4c8")
 
 
-def draw(target: str, model: Model, recording: Recording, outputs: NDArray[np.float32], result: dict[str, Any]) -> None:
+def draw(target: str, model: Model, recording: Recording, outputs: F32, result: dict[str, Any]) -> None:
     """Draw the timeline and write it, aside first and then under its name.
 
     Parameters

@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edge_rnn.cli.demo.play import FRAME_SECONDS, Recording, score
 from edge_rnn.cli.shared.console import say
 from edge_rnn.spelling import counted
+from edge_rnn.typing import F32, AnyArray
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -27,9 +27,7 @@ _AHEAD = -1
 _BAR = 28
 
 
-def show_lines(
-    labels: tuple[str, ...], recording: Recording, outputs: NDArray[np.float32], done: Iterable[int]
-) -> None:
+def show_lines(labels: tuple[str, ...], recording: Recording, outputs: F32, done: Iterable[int]) -> None:
     """Print one line for each recording when it is over."""
     width = max(map(len, labels))
     say(f"recording   samples  {'truth':{width}}  {'network':{width}}  right")
@@ -49,7 +47,7 @@ def show_live(
     title: str,
     labels: tuple[str, ...],
     recording: Recording,
-    outputs: NDArray[np.float32],
+    outputs: F32,
     done: Iterable[int],
 ) -> None:
     """Draw the state of things 20 times a second; the last picture stays."""
@@ -64,7 +62,7 @@ def show_live(
 
 
 def _picture(
-    console: Console, title: str, labels: tuple[str, ...], recording: Recording, outputs: NDArray[np.float32]
+    console: Console, title: str, labels: tuple[str, ...], recording: Recording, outputs: F32
 ) -> RenderableType:
     from rich.console import Group
     from rich.panel import Panel
@@ -100,7 +98,7 @@ def _bar(share: float) -> str:
     return ("█" * whole + (" ▏▎▍▌▋▊▉"[rest] if rest else "")).ljust(_BAR)
 
 
-def _band(values: NDArray[Any], columns: int, labels: tuple[str, ...], plain: bool) -> Text:
+def _band(values: AnyArray, columns: int, labels: tuple[str, ...], plain: bool) -> Text:
     """The values squeezed into so many columns, two to a column by their colours; initials where there are none."""
     from rich.text import Text
 
@@ -115,7 +113,7 @@ def _band(values: NDArray[Any], columns: int, labels: tuple[str, ...], plain: bo
     return text
 
 
-def _majorities(values: NDArray[Any], cells: int) -> list[int]:
+def _majorities(values: AnyArray, cells: int) -> list[int]:
     edges = np.linspace(0, len(values), cells + 1)
     majorities = []
     for left, right in pairwise(edges):

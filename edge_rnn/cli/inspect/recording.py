@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edge_rnn.analysis.long_run import Bucket, LongRun, StateRun, long_run
 from edge_rnn.analysis.sensitivity import LAGS, Sensitivity, sensitivity
@@ -16,6 +15,7 @@ from edge_rnn.cli.shared.console import make_console, print_facts, print_table
 from edge_rnn.errors import InputError
 from edge_rnn.recordings.files import read_recording
 from edge_rnn.spelling import counted
+from edge_rnn.typing import F32
 
 if TYPE_CHECKING:
     from edge_rnn.model import Model
@@ -38,7 +38,7 @@ def examine(
     return run, None if run.broke_at else sensitivity(model, rows)
 
 
-def _rows(model: Model, path: Path, any_rate: bool, resample: bool) -> NDArray[np.float32]:
+def _rows(model: Model, path: Path, any_rate: bool, resample: bool) -> F32:
     """Samples of a recording; or of texts, one behind the other."""
     if not holds_texts(path):
         rows = read_recording(path, model, any_rate=any_rate, resample=resample).xs

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_rnn.cli.report.svg import as_svg, field, grid, scale
+from edge_rnn.typing import F32
 
 if TYPE_CHECKING:
     from edge_rnn.model import Model
@@ -19,7 +20,7 @@ _FEW_TO_MANY = ("#e4ecf5", "#8fb4dc", "#2c6fbb", "#123f75")
 _MOST_COUNTS = 12
 
 
-def confusion(model: Model, xs: NDArray[np.float32], labels: NDArray[np.intp]) -> NDArray[np.intp]:
+def confusion(model: Model, xs: F32, labels: NDArray[np.intp]) -> NDArray[np.intp]:
     """How often each label, in rows, was taken for each, in columns: ``(labels, labels)`` int."""
     from edge_rnn.streams.stream import Stream
 

@@ -13,6 +13,7 @@ from edge_rnn.cli.report.confusion import confusion, draw_confusion
 from edge_rnn.cli.shared.console import spell_bytes, spell_ns
 from edge_rnn.cli.shrink.plots import draw_drift, draw_front, draw_sensitivity, drifts, spell_error
 from edge_rnn.spelling import counted
+from edge_rnn.typing import F32
 
 if TYPE_CHECKING:
     from edge_rnn.model import Model
@@ -27,7 +28,7 @@ def write_page(
     target: str,
     model: Model,
     shrunk: Shrunk,
-    xs: NDArray[np.float32],
+    xs: F32,
     labels: NDArray[np.intp] | None,
     facts: Mapping[str, str],
 ) -> None:
@@ -118,9 +119,7 @@ def _figures(trial: Trial) -> Iterator[str]:
     yield f"{trial.speedup:.2f}" if trial.speedup else "–"
 
 
-def _plots(
-    model: Model, shrunk: Shrunk, xs: NDArray[np.float32], labels: NDArray[np.intp] | None
-) -> Iterator[page.Plot]:
+def _plots(model: Model, shrunk: Shrunk, xs: F32, labels: NDArray[np.intp] | None) -> Iterator[page.Plot]:
     caption = (
         f"All {counted(len(shrunk.trials), 'trial')}; faint are those that another one equals or betters in all three."
     )
@@ -145,7 +144,7 @@ def _plots(
             yield page.Plot(when, f"What is taken for what, {when}", draw_confusion(when, counts, names), caption)
 
 
-def _measured(shrunk: Shrunk, xs: NDArray[np.float32], has_labels: bool) -> str:
+def _measured(shrunk: Shrunk, xs: F32, has_labels: bool) -> str:
     from edge_rnn.quantization.apply import JUDGED_STEPS
 
     repeated = ", the recording repeated" if len(xs) < JUDGED_STEPS else ""

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edge_rnn.cli.report.svg import CHOSEN, FAINT, INK, as_svg, decades, field, frame, grid, scale, spread
 from edge_rnn.errors import InputError
+from edge_rnn.typing import F32, F64
 
 if TYPE_CHECKING:
     from edge_rnn.model import Model
@@ -63,7 +63,7 @@ def draw_front(shrunk: Shrunk) -> str:
     return as_svg("front", 3.9, draw)
 
 
-def draw_drift(lines: Mapping[str, NDArray[np.float64]]) -> str:
+def draw_drift(lines: Mapping[str, F64]) -> str:
     """How the difference from float32 goes on as steps do.
 
     Parameters
@@ -139,7 +139,7 @@ def spell_error(error: float) -> str:
     return f"{digits}e{int(exponent)}"
 
 
-def drifts(model: Model, shrunk: Shrunk, xs: NDArray[np.float32]) -> dict[str, NDArray[np.float64]]:
+def drifts(model: Model, shrunk: Shrunk, xs: F32) -> dict[str, F64]:
     """How far outputs are from the float32 model's, for the chosen model and for each format wherever it is taken.
 
     Returns

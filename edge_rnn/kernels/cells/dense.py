@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edge_rnn.kernels.compile.target import Target
 from edge_rnn.kernels.matrices.operations import DOTS, FEW, coded, operation, with_parameters
 from edge_rnn.kernels.matrices.panels import Segment, bias_of, gates_of
 from edge_rnn.kernels.matrices.segments import formats_in, formats_of, lanes_for, named, segment, widths_for
 from edge_rnn.kernels.program.record import Operation, Packed, Record, Site
+from edge_rnn.typing import F32, AnyArray
 
 __all__ = ["FOR_GROUPS", "build", "linear", "pack"]
 
@@ -54,7 +54,7 @@ def linear(
     return operation(f"dense_{kind}", bias, (matrix,), site, pad)
 
 
-def _pack_dots(bias: NDArray[Any], matrix: Segment, pad: float) -> NDArray[np.float32]:
+def _pack_dots(bias: AnyArray, matrix: Segment, pad: float) -> F32:
     """8 biases, 8 scales of rows, then for 4 outputs or twice 4 what :mod:`edge_rnn.kernels.matrices.dots` reads."""
     rows, scales = matrix.stored()
     outputs, inputs = rows.shape

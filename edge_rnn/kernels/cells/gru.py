@@ -7,13 +7,13 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edge_rnn.kernels.compile.target import Target
 from edge_rnn.kernels.matrices.operations import coded, matrices, operation, with_parameters
 from edge_rnn.kernels.matrices.panels import bias_of, gates_of
 from edge_rnn.kernels.matrices.segments import formats_in, lanes_for, widths_for
 from edge_rnn.kernels.program.record import Operation, Record, Site, padded
+from edge_rnn.typing import AnyArray
 
 __all__ = ["FOR_GROUPS", "build", "pack"]
 
@@ -38,7 +38,7 @@ def pack(fields: Mapping[str, Any], site: Site) -> tuple[Operation, ...]:
     bias_ih, bias_hh = gates_of(bias_of(fields, "bias_ih"), scales), gates_of(bias_of(fields, "bias_hh"), scales)
     both, ending = bias_ih + bias_hh, "" if plain else f"_{name}{'_clip' if clip else ''}"
 
-    def rows(bias: NDArray[Any]) -> NDArray[Any]:
+    def rows(bias: AnyArray) -> AnyArray:
         return bias if plain else with_parameters(bias, *parameters, clip or 0.0)
 
     if fields["reset_after"]:

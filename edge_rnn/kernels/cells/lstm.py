@@ -8,13 +8,13 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edge_rnn.kernels.compile.target import Target
 from edge_rnn.kernels.matrices.operations import coded, matrices, operation, with_parameters
 from edge_rnn.kernels.matrices.panels import bias_of, gates_of
 from edge_rnn.kernels.matrices.segments import formats_in, lanes_for, widths_for
 from edge_rnn.kernels.program.record import Operation, Record, Site, padded
+from edge_rnn.typing import F32
 
 __all__ = ["FOR_GROUPS", "build", "pack"]
 
@@ -59,7 +59,7 @@ def _flags(fields: Mapping[str, Any]) -> str:
     return "".join(letter for letter, is_set in letters.items() if is_set)
 
 
-def _projection(weight: NDArray[np.float32], clip: float | None, units: int, site: Site) -> Operation:
+def _projection(weight: F32, clip: float | None, units: int, site: Site) -> Operation:
     """Dense without a bias, from the scratch to the hidden state."""
     from edge_rnn.kernels.cells.dense import linear
 

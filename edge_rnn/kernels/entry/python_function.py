@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from edge_rnn.kernels.entry import object_cache
 from edge_rnn.kernels.entry.words import Call, Python
+from edge_rnn.typing import F32
 
 __all__ = ["data_address", "make_callable", "make_runner", "why_not"]
 
@@ -102,7 +103,7 @@ def _python_addresses() -> NDArray[np.intp]:
         return _tables[0]
 
 
-def data_address(array: NDArray[np.float32]) -> int:
+def data_address(array: F32) -> int:
     """``array.ctypes.data``, but where it can be had ten times faster."""
     return array.ctypes.data if why_not() else ctypes.c_ssize_t.from_address(id(array) + 16).value
 
@@ -134,7 +135,7 @@ class _Owner(tuple[Any, ...]):
 
 
 def make_callable(
-    function: str, target: NDArray[np.intp], shape: tuple[int, ...], y: NDArray[np.float32], slow: Callable[[Any], Any]
+    function: str, target: NDArray[np.intp], shape: tuple[int, ...], y: F32, slow: Callable[[Any], Any]
 ) -> Callable[[Any], Any]:
     """What users call for a step: a builtin, or ``slow`` where that cannot be.
 
@@ -163,9 +164,9 @@ def make_callable(
 def make_runner(
     target: NDArray[np.intp],
     sizes: tuple[int, int],
-    slow: Callable[[Any], NDArray[np.float32]],
+    slow: Callable[[Any], F32],
     refused: Callable[[Any, int], NoReturn],
-) -> Callable[[Any], NDArray[np.float32]]:
+) -> Callable[[Any], F32]:
     """What takes many samples and gives as many outputs in a new array: a builtin, or ``slow`` where that cannot be.
 
     Parameters
@@ -183,10 +184,10 @@ def make_runner(
         return slow
     columns = sizes[1]
 
-    def make(xs: NDArray[np.float32]) -> NDArray[np.float32]:
+    def make(xs: F32) -> F32:
         return np.empty((xs.shape[0], columns), np.float32)
 
-    def tell(xs: NDArray[np.float32]) -> NoReturn:
+    def tell(xs: F32) -> NoReturn:
         refused(xs, int(words[Call.ROOM]))
 
     words = _words("run", target, (0, sizes[0]), slow)

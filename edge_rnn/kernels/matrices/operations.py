@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edge_rnn.activation import parse
 from edge_rnn.kernels.matrices.panels import Segment, pack_panels
 from edge_rnn.kernels.matrices.segments import formats_of, named, segment, widths_for
 from edge_rnn.kernels.program.record import Operation, Site
+from edge_rnn.typing import AnyArray
 
 __all__ = ["DOTS", "FEW", "coded", "matrices", "operation", "with_parameters"]
 
@@ -29,7 +29,7 @@ def coded(*activations: str) -> tuple[str, tuple[float, ...]]:
     return "_".join(each.name.replace("_", "") for each in parsed), tuple(parameters)
 
 
-def with_parameters(bias: NDArray[Any], *parameters: float) -> NDArray[Any]:
+def with_parameters(bias: AnyArray, *parameters: float) -> AnyArray:
     """``(sums, units)`` and a row for each parameter: kernels of variants find them as vectors in every panel."""
     rows = np.repeat(np.array(parameters, np.float64)[:, None], bias.shape[1], axis=1)
     return np.vstack([bias, rows])
@@ -44,7 +44,7 @@ def matrices(
 
 
 def operation(
-    name: str, bias: NDArray[Any], segments: Sequence[Segment], site: Site, pad: float = 0.0, **options: Any
+    name: str, bias: AnyArray, segments: Sequence[Segment], site: Site, pad: float = 0.0, **options: Any
 ) -> Operation:
     """An operation whose panels hold a bias and the segments of an input matrix and perhaps a recurrent one."""
     formats = formats_of(*segments)

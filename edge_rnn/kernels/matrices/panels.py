@@ -17,10 +17,10 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edge_rnn.kernels.compile.target import Target
 from edge_rnn.kernels.program.record import Operand, Packed, padded
+from edge_rnn.typing import F32, F64, AnyArray
 
 __all__ = ["Segment", "bias_of", "chains", "gates_of", "pack_panels", "widths"]
 
@@ -46,16 +46,16 @@ def chains(block: int, gates: int, width: int) -> int:
     return -(-min(block, 8) // (gates * width // 8))
 
 
-def bias_of(fields: Mapping[str, Any], name: str) -> NDArray[np.float64]:
+def bias_of(fields: Mapping[str, Any], name: str) -> F64:
     """Bias ``name`` of a layer's fields as float64 ``(G*H,)``, zeros where there is none; sums of biases round once."""
     matrix = fields["weight"] if "weight" in fields else fields["weight_hh"]
     bias = fields[name]
     return np.zeros(matrix.shape[0]) if bias is None else np.asarray(bias, np.float64)
 
 
-def gates_of(rows: NDArray[Any], scales: Sequence[float]) -> NDArray[Any]:
+def gates_of(rows: AnyArray, scales: Sequence[float]) -> AnyArray:
     """A bias ``(G*H,)`` as ``(G, H)``, each gate times its scale, a power of two."""
-    gates: NDArray[Any] = rows.reshape(len(scales), -1)
+    gates: AnyArray = rows.reshape(len(scales), -1)
     return np.asarray(gates * np.array(scales, rows.dtype)[:, None])
 
 
@@ -100,33 +100,33 @@ class Segment(ABC):
         return self.scales[self.which]
 
     @abstractmethod
-    def panel(self, start: int, width: int) -> NDArray[np.float32]:
+    def panel(self, start: int, width: int) -> F32:
         """The bytes, seen as float32, of ``width`` units from ``start`` on; those beyond the last are zero."""
 
     def operand(self, bound: float | None) -> Operand | None:
         """What is made first of the vector that the matrix is multiplied with, whose values ``bound`` limits."""
         return None
 
-    def stored(self) -> tuple[NDArray[Any], NDArray[np.float32]]:
+    def stored(self) -> tuple[AnyArray, F32]:
         """Rows ``(G*H, K)`` as they are stored, and what each is multiplied with, ``(G*H,)``."""
         raise NotImplementedError(type(self).__name__)
 
-    def split(self, rows: NDArray[Any], start: int, width: int) -> NDArray[Any]:
+    def split(self, rows: AnyArray, start: int, width: int) -> AnyArray:
         """``(G*H, …)`` as ``(G, width, …)``: the rows of a panel, zeros for units that do not exist."""
         gates = rows.reshape(len(self.scales), -1, *rows.shape[1:])[self.which, start : start + width]
         return np.pad(gates, [(0, 0), (0, width - gates.shape[1]), *([(0, 0)] * (gates.ndim - 2))])
 
-    def per_row(self) -> NDArray[np.float32]:
+    def per_row(self) -> F32:
         """``(G*H,)``: the scale of each row's gate."""
         return np.repeat(np.array(self.scales, np.float32), self.matrix.shape[0] // len(self.scales))
 
-    def scaled(self, gates: NDArray[Any]) -> NDArray[Any]:
+    def scaled(self, gates: AnyArray) -> AnyArray:
         """``(G, …)``, each gate times its scale."""
-        factors: NDArray[Any] = np.array(self.chosen, gates.dtype).reshape(-1, *[1] * (gates.ndim - 1))
+        factors: AnyArray = np.array(self.chosen, gates.dtype).reshape(-1, *[1] * (gates.ndim - 1))
         return np.asarray(gates * factors)
 
 
-def pack_panels(bias: NDArray[Any], segments: Sequence[Segment], widths: Sequence[int], pad: float = 0.0) -> Packed:
+def pack_panels(bias: AnyArray, segments: Sequence[Segment], widths: Sequence[int], pad: float = 0.0) -> Packed:
     """Weights of one layer, panel after panel.
 
     Parameters
@@ -142,7 +142,7 @@ def pack_panels(bias: NDArray[Any], segments: Sequence[Segment], widths: Sequenc
     """
     units = bias.shape[1]
     whole = np.pad(bias, ((0, 0), (0, padded(units) - units)), constant_values=pad).astype(np.float32)
-    pieces: list[NDArray[np.float32]] = []
+    pieces: list[F32] = []
     start, unit_floats = 0, 0
     for width in widths:
         while padded(units) - start >= width:

@@ -15,6 +15,7 @@ from edge_rnn.formats import SMALLEST_RANGE
 from edge_rnn.kernels.compile.target import Target
 from edge_rnn.kernels.matrices.panels import Segment, pack_panels, widths
 from edge_rnn.kernels.program.record import Operand, Packed, padded
+from edge_rnn.typing import F32, AnyArray
 
 __all__ = [
     "DEPTH",
@@ -42,28 +43,28 @@ _STEPS = {"quantize16": 32639, "quantize8": 127}
 
 
 class _Float32(Segment):
-    def panel(self, start: int, width: int) -> NDArray[np.float32]:
+    def panel(self, start: int, width: int) -> F32:
         return _floats(self.scaled(self.split(self.matrix, start, width)).transpose(2, 0, 1))
 
-    def stored(self) -> tuple[NDArray[Any], NDArray[np.float32]]:
+    def stored(self) -> tuple[AnyArray, F32]:
         return self.matrix, self.per_row()
 
 
 class _Float16(Segment):
     """Rows of float16, an even number of them."""
 
-    def panel(self, start: int, width: int) -> NDArray[np.float32]:
+    def panel(self, start: int, width: int) -> F32:
         rows = self.scaled(self.split(self.matrix.values, start, width)).transpose(2, 0, 1)
         return _floats(np.pad(rows, ((0, rows.shape[0] % 2), (0, 0), (0, 0))))
 
-    def stored(self) -> tuple[NDArray[Any], NDArray[np.float32]]:
+    def stored(self) -> tuple[AnyArray, F32]:
         return self.matrix.values, self.per_row()
 
 
 class _LowRank(Segment):
     """The left matrix; the right one is an operation of its own, whose result is what this is multiplied with."""
 
-    def panel(self, start: int, width: int) -> NDArray[np.float32]:
+    def panel(self, start: int, width: int) -> F32:
         return _floats(self.scaled(self.split(self.matrix.left, start, width)).transpose(2, 0, 1))
 
     def operand(self, bound: float | None) -> Operand:
@@ -72,7 +73,7 @@ class _LowRank(Segment):
         packed = pack_panels(zeros, [_Float32(right, (1.0,), self.target)], widths(self.target.block, 1))
         return Operand("dense_none", packed, padded(len(right)), len(right))
 
-    def stored(self) -> tuple[NDArray[Any], NDArray[np.float32]]:
+    def stored(self) -> tuple[AnyArray, F32]:
         return self.matrix.left, self.per_row()
 
 
@@ -81,7 +82,7 @@ class _Sparse(Segment):
 
     widest: ClassVar[int] = 16
 
-    def panel(self, start: int, width: int) -> NDArray[np.float32]:
+    def panel(self, start: int, width: int) -> F32:
         place, part = divmod(start, 16)
         index, values = self.matrix.index[place], self.matrix.values[place][:, :, part : part + width]
         room = -(-(8 + index.size) // 16) * 16  # a whole number of floats a unit
@@ -96,7 +97,7 @@ class _Int8(Segment):
 
     planes: ClassVar[dict[str, int]] = {"vnni": 2, "sdot": 2}  # of high and of low bytes
 
-    def panel(self, start: int, width: int) -> NDArray[np.float32]:
+    def panel(self, start: int, width: int) -> F32:
         values = self.split(self.matrix.values, start, width)
         scale = self.scaled(self.split(self.matrix.scale, start, width))
         return np.concatenate([*self.header(scale, values), _floats(self.interleaved(values, 4))])
@@ -108,7 +109,7 @@ class _Int8(Segment):
     def function(self) -> str:
         return "quantize16"
 
-    def header(self, scale: NDArray[Any], values: NDArray[np.int8]) -> list[NDArray[np.float32]]:
+    def header(self, scale: AnyArray, values: NDArray[np.int8]) -> list[F32]:
         """Scales ``(G, width)``, and what takes back that ``vnni`` reads signed bytes as 128 more than they are."""
         if self.target.dot != "vnni":
             return [_floats(scale)]
@@ -120,7 +121,7 @@ class _Int8(Segment):
         whole = np.pad(values, ((0, 0), (0, 0), (0, -columns % multiple)))
         return whole.reshape(*whole.shape[:2], -1, depth).transpose(2, 0, 1, 3)
 
-    def stored(self) -> tuple[NDArray[Any], NDArray[np.float32]]:
+    def stored(self) -> tuple[AnyArray, F32]:
         return self.matrix.values, self.matrix.scale * self.per_row()
 
 
@@ -135,7 +136,7 @@ class _W8A8(_Int8):
 class _Int4(_Int8):
     """For each 32 columns what :class:`_Int8` has; two values a byte, the second one ``DEPTH`` columns further on."""
 
-    def panel(self, start: int, width: int) -> NDArray[np.float32]:
+    def panel(self, start: int, width: int) -> F32:
         values = self.split(self.matrix.values, start, width)
         scale = self.scaled(self.split(self.matrix.scale, start, width))
         pieces = []
@@ -207,5 +208,5 @@ def formats_in(name: str, count: int) -> tuple[str, tuple[str, ...]]:
     return bare, tuple(formats.split("_")) if formats else ("float32",) * count
 
 
-def _floats(array: NDArray[Any]) -> NDArray[np.float32]:
+def _floats(array: AnyArray) -> F32:
     return np.frombuffer(np.ascontiguousarray(array).tobytes(), np.float32)

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edge_rnn.kernels.compile.target import Target
+from edge_rnn.typing import F32
 
 __all__ = [
     "FREE",
@@ -160,7 +160,7 @@ class Packed:
         How many of them belong to one unit, or what else a function counts by; 0 where it does not ask.
     """
 
-    floats: NDArray[np.float32]
+    floats: F32
     unit_floats: int = 0
 
 

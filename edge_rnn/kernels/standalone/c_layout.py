@@ -6,10 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 
-import numpy as np
-from numpy.typing import NDArray
-
 from edge_rnn.kernels.program.record import Handle
+from edge_rnn.typing import F32, I32
 
 __all__ = ["HEADER_INTS", "STATE_ALIGNMENT_BYTES", "Layout", "Refusal", "State"]
 
@@ -72,15 +70,15 @@ class Layout:
     """
 
     operations: tuple[str, ...]
-    records: NDArray[np.int32]
-    weights: NDArray[np.float32]
+    records: I32
+    weights: F32
     words: Mapping[Handle, int]
     arena_floats: int
-    initial: NDArray[np.float32]
-    kept: NDArray[np.int32]
+    initial: F32
+    kept: I32
     tag: int
-    test_x: NDArray[np.float32]
-    test_y: NDArray[np.float32]
+    test_x: F32
+    test_y: F32
     test_tolerance: float
 
     @property

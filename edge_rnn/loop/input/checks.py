@@ -8,12 +8,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from edge_rnn.errors import InputError, SampleWarning
-from edge_rnn.loop.protocols import Array
 from edge_rnn.loop.schedule import Kind
 from edge_rnn.model import Model
 from edge_rnn.recordings.range_watch import RangeMonitor
 from edge_rnn.recordings.rate import RateMeter, check_rate, same_rate
 from edge_rnn.recordings.units import check_units
+from edge_rnn.typing import F32
 
 if TYPE_CHECKING:
     from edge_rnn.recordings.resampling import Resampling
@@ -104,7 +104,7 @@ class Checks:
         if found:
             self._mismatch(found)
 
-    def look(self, x: Array, t_s: float) -> None:
+    def look(self, x: F32, t_s: float) -> None:
         """Take a sample's numbers, and its own time (NaN for none)."""
         if self._range.active:
             self._note(self._range.add(x))

@@ -10,8 +10,9 @@ from edge_rnn.loop.context import LoopContext
 from edge_rnn.loop.input.hanging import Hanging
 from edge_rnn.loop.input.ring import Item
 from edge_rnn.loop.input.sample import fill
-from edge_rnn.loop.protocols import Array, SampleError, Source, SourceUnfit
+from edge_rnn.loop.protocols import SampleError, Source, SourceUnfit
 from edge_rnn.loop.schedule import Kind
+from edge_rnn.typing import F32
 
 __all__ = ["DirectFeed", "Feed", "read"]
 
@@ -44,7 +45,7 @@ class Feed(Protocol):
     def start(self) -> None:
         """Begin."""
 
-    def take(self, x: Array) -> Item | None:
+    def take(self, x: F32) -> Item | None:
         """The next sample into ``x``; None if there turned out to be none."""
 
     def discard(self, keep: int) -> None:
@@ -101,7 +102,7 @@ class DirectFeed:
     def start(self) -> None:
         """Nothing: the source is there."""
 
-    def take(self, x: Array) -> Item | None:
+    def take(self, x: F32) -> Item | None:
         try:
             if self._source is None:
                 assert self._make is not None

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from edge_rnn.loop.protocols import Array
+from edge_rnn.typing import F32
 
 __all__ = ["Item", "Ring"]
 
@@ -59,7 +59,7 @@ class Ring:
         self.dropped = 0
         self.ended = False
 
-    def put(self, row: Array, item: Item, going_on: threading.Event) -> bool:
+    def put(self, row: F32, item: Item, going_on: threading.Event) -> bool:
         """Add a sample; False if ``going_on`` was cleared before there was a place."""
         with self._changed:
             while self.waiting == len(self._items):
@@ -85,7 +85,7 @@ class Ring:
             self.ended = True
             self._changed.notify_all()
 
-    def take(self, x: Array) -> Item:
+    def take(self, x: F32) -> Item:
         """The oldest sample, its numbers into ``x``; there has to be one."""
         with self._changed:
             item = self._items[self._first]

@@ -6,14 +6,15 @@ import math
 from typing import Any
 
 from edge_rnn.arrays import plain_array
-from edge_rnn.loop.protocols import Array, SampleError, Timed
+from edge_rnn.loop.protocols import SampleError, Timed
+from edge_rnn.typing import F32
 
 __all__ = ["fill"]
 
 _NO_TIME = math.nan
 
 
-def fill(row: Array, value: Any) -> float:
+def fill(row: F32, value: Any) -> float:
     """Write a sample into ``row`` ``(input_size,)`` and return its time in seconds, NaN where it has none.
 
     Raises

@@ -14,8 +14,9 @@ from edge_rnn.loop.input.hanging import Hanging
 from edge_rnn.loop.input.rhythm import Rhythm
 from edge_rnn.loop.input.ring import Item, Ring
 from edge_rnn.loop.input.sample import fill
-from edge_rnn.loop.protocols import Array, SampleError, Source, SourceUnfit
+from edge_rnn.loop.protocols import SampleError, Source, SourceUnfit
 from edge_rnn.loop.schedule import Kind
+from edge_rnn.typing import F32
 
 __all__ = ["ThreadFeed"]
 
@@ -100,7 +101,7 @@ class ThreadFeed:
         )
         self._thread.start()
 
-    def take(self, x: Array) -> Item | None:
+    def take(self, x: F32) -> Item | None:
         return self._ring.take(x) if self._ring.waiting else None
 
     def discard(self, keep: int) -> None:

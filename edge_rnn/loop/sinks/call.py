@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from edge_rnn.loop.protocols import Array
+from edge_rnn.typing import F32
 
 __all__ = ["Call"]
 
@@ -18,9 +18,9 @@ class Call:
         ``function(y, t_s)``: see :meth:`edge_rnn.loop.Sink.write`.
     """
 
-    def __init__(self, function: Callable[[Array, float], object]) -> None:
+    def __init__(self, function: Callable[[F32, float], object]) -> None:
         self._function = function
 
-    def write(self, y: Array, t_s: float) -> None:
+    def write(self, y: F32, t_s: float) -> None:
         """Call it."""
         self._function(y, t_s)

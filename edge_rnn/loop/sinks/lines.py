@@ -9,9 +9,10 @@ from pathlib import Path
 from edge_rnn.atomic import refuse_planted_link
 from edge_rnn.checks import choice
 from edge_rnn.errors import file_access
-from edge_rnn.loop.protocols import Array, SinkClosed
+from edge_rnn.loop.protocols import SinkClosed
 from edge_rnn.model import Model
 from edge_rnn.recordings.result_lines import csv_header, csv_results, json_results
+from edge_rnn.typing import F32
 
 __all__ = ["Lines"]
 
@@ -53,7 +54,7 @@ class Lines:
         with contextlib.suppress(OSError, SinkClosed):  # the first write will tell, and the loop knows what to do
             self._put(b"")
 
-    def write(self, y: Array, t_s: float) -> None:
+    def write(self, y: F32, t_s: float) -> None:
         """Write one line.
 
         Raises

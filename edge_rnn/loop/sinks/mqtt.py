@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 from edge_rnn.checks import choice
 from edge_rnn.errors import InputError
 from edge_rnn.loop.mqtt_client import KEEPALIVE_S, Address, check_topic, connection_problem, make_client, refusal
-from edge_rnn.loop.protocols import Array
 from edge_rnn.model import Model
 from edge_rnn.recordings.result_lines import json_results
 from edge_rnn.spelling import counted
+from edge_rnn.typing import F32
 
 if TYPE_CHECKING:
     from paho.mqtt.client import MQTTMessageInfo
@@ -94,7 +94,7 @@ class Mqtt:
     def undelivered(self) -> int:
         return self._lost + len(self._sent)
 
-    def write(self, y: Array, t_s: float) -> None:
+    def write(self, y: F32, t_s: float) -> None:
         """Hand over one message.
 
         Raises

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from edge_rnn.errors import InputError, UnsupportedError
-from edge_rnn.loop.protocols import Array
 from edge_rnn.loop.sources.remedies import listed
+from edge_rnn.typing import F32
 
 __all__ = ["Microphone"]
 
@@ -79,12 +79,12 @@ class Microphone:
             blocksize=self._count * size,
         )
         self._stream: Any = None
-        self._block: Array = np.empty((0, size), np.float32)
+        self._block: F32 = np.empty((0, size), np.float32)
         self._place = 0
         self._closed = False
         self.overflows = 0
 
-    def read(self) -> Array:
+    def read(self) -> F32:
         """The next sample.
 
         Raises
@@ -105,7 +105,7 @@ class Microphone:
             self.overflows += bool(overflowed)
             self._block = np.asarray(data, np.float32).reshape(-1, self._size)
             self._place = 0
-        x: Array = self._block[self._place]
+        x: F32 = self._block[self._place]
         self._place += 1
         return x
 

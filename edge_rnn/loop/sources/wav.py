@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from edge_rnn.errors import FileError, UnsupportedError, file_access
-from edge_rnn.loop.protocols import Array, SampleError, Timed
+from edge_rnn.loop.protocols import SampleError, Timed
 from edge_rnn.spelling import counted
+from edge_rnn.typing import F32
 
 __all__ = ["SUFFIXES", "Wav"]
 
@@ -85,7 +86,7 @@ class Wav:
         self._size = size
         self._frames = size // len(chosen)  # in a sample
         self.sample_rate_hz = self._file.samplerate / self._frames
-        self._block: Array = np.empty((0, size), np.float32)
+        self._block: F32 = np.empty((0, size), np.float32)
         self._place = 0
         self._given = 0
         self._reported = False

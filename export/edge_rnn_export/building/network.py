@@ -6,7 +6,6 @@ import hashlib
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edge_rnn import reference
 from edge_rnn.errors import InputError
@@ -16,11 +15,11 @@ from edge_rnn.layers import Embedding, Standardize
 from edge_rnn.model import Model
 from edge_rnn.streams.planner import plan_for
 from edge_rnn.streams.stream import Stream
+from edge_rnn.typing import F32
 from edge_rnn_export.building.wander import STEPS, wander
 
 __all__ = ["TEST_STEPS", "SelfTest", "layout_of", "self_test"]
 
-Array = NDArray[np.float32]
 
 TEST_STEPS = 16
 """Steps of a library's self-test; fewer of a network that amplifies rounding beyond what can be borne before."""
@@ -54,8 +53,8 @@ class SelfTest:
         By how much an output may be off, at every step.
     """
 
-    xs: Array
-    ys: Array
+    xs: F32
+    ys: F32
     tolerance: float
 
 

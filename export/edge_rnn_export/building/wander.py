@@ -9,18 +9,16 @@ network, state and all, is what a self-test has to allow.
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edge_rnn import reference
 from edge_rnn.layers import INPUT, Layer
 from edge_rnn.model import Model
+from edge_rnn.typing import F32, F64, AnyArray
 
 __all__ = ["STEPS", "wander"]
 
-Array = NDArray[Any]
 
 STEPS = {"int8": 32639, "int4": 32639, "w8a8": 127}
 """Steps to either side of zero that a vector is rounded to, by the format of the matrix that it is multiplied with."""
@@ -36,11 +34,11 @@ _LEAST_MOVED = 1
 class _Moved:
     """A matrix ``(R, K)`` whose vectors are moved on their way to it."""
 
-    def __init__(self, matrix: Array, format_: str, limit: float | None, generator: np.random.Generator) -> None:
+    def __init__(self, matrix: AnyArray, format_: str, limit: float | None, generator: np.random.Generator) -> None:
         self._matrix, self._limit, self._generator = matrix, limit, generator
         self._steps = STEPS.get(format_)
 
-    def __matmul__(self, vector: Array) -> Array:
+    def __matmul__(self, vector: AnyArray) -> AnyArray:
         random = self._generator.random(vector.shape)
         sign = np.sign(random - 0.5)
         largest = float(np.abs(vector).max(initial=0.0))
@@ -49,11 +47,11 @@ class _Moved:
             step = max(largest, self._limit or 0.0) / self._steps
             share = max(2 * _NOISE * self._steps, _LEAST_MOVED / vector.size)
             moved = np.where(np.abs(2 * random - 1) < share, vector + step * sign, moved)
-        product: Array = self._matrix @ moved
+        product: AnyArray = self._matrix @ moved
         return product
 
 
-def wander(model: Model, samples: NDArray[np.float32], seed: int = 0) -> NDArray[np.float64]:
+def wander(model: Model, samples: F32, seed: int = 0) -> F64:
     """Largest difference of an output from the reference, step by step.
 
     Returns
@@ -67,7 +65,7 @@ def wander(model: Model, samples: NDArray[np.float32], seed: int = 0) -> NDArray
         layers = [_layer(model, place, generator) for place in range(len(model.layers))]
         state = reference.initial_state(model)
         for t, x in enumerate(samples.astype(np.float64)):
-            outputs: list[Array] = []
+            outputs: list[AnyArray] = []
             for (layer, wide), sources in zip(layers, model.sources, strict=True):
                 reads = np.concatenate([x if i < 0 else outputs[i] for i in sources])
                 own = {key: state[f"{layer.name}.{key}"] for key in layer.initial_state}

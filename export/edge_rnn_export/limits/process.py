@@ -21,15 +21,14 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edge_rnn import errors
 from edge_rnn.errors import EdgeRnnError, FileError, UnsupportedError
+from edge_rnn.typing import AnyArray
 from edge_rnn_export.limits.worker import WALL_FACTOR, encode, receive, send
 
 __all__ = ["Limits", "Worker"]
 
-Array = NDArray[Any]
 
 START_SECONDS = 120.0
 """Longest start of a process: PyTorch's takes some seconds, on a small board many."""
@@ -96,7 +95,7 @@ class Worker:
 
     def call(
         self, name: str, arrays: Mapping[str, Any] | None = None, seconds: float | None = None, **about: Any
-    ) -> tuple[dict[str, Any], dict[str, Array]]:
+    ) -> tuple[dict[str, Any], dict[str, AnyArray]]:
         """Have one of the job's functions called; ``seconds``: another limit of time than the worker's.
 
         Raises
@@ -134,7 +133,7 @@ class Worker:
         return FileError(f"{self._library} {how}; it is damaged, or more than a small network.")
 
 
-def _decoded(data: bytes) -> tuple[dict[str, Any], dict[str, Array]] | None:
+def _decoded(data: bytes) -> tuple[dict[str, Any], dict[str, AnyArray]] | None:
     """Plain values and arrays of an answer; None where it is none: what answers has read a stranger's file."""
     from safetensors import SafetensorError, deserialize
 

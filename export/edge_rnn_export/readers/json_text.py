@@ -8,13 +8,12 @@ from collections.abc import Mapping
 from typing import Any, NoReturn
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edge_rnn.errors import FileError
+from edge_rnn.typing import F64
 
 __all__ = ["MAX_COUNT", "MAX_JSON_BYTES", "array_of", "count_of", "parse_object"]
 
-Array = NDArray[np.float64]
 
 MAX_JSON_BYTES = 2**26
 """Largest file that is read. Python's objects take some ten times the text, and real files have less than 1 MiB."""
@@ -64,7 +63,7 @@ def parse_object(data: bytes) -> dict[str, Any]:
     return value
 
 
-def array_of(what: str, value: object) -> Array:
+def array_of(what: str, value: object) -> F64:
     """Numbers in nested lists as an array: float64, finite, at least one.
 
     Parameters

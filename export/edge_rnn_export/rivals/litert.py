@@ -13,7 +13,8 @@ from typing import Any
 
 from edge_rnn.errors import UnsupportedError
 from edge_rnn.model import Model
-from edge_rnn_export.rivals.rival import Array, Rival, Step, chain
+from edge_rnn.typing import F32
+from edge_rnn_export.rivals.rival import Rival, Step, chain
 
 __all__ = ["litert_rivals"]
 
@@ -63,13 +64,13 @@ def litert_rivals(model: Model, folder: str | PathLike[str] | None, kind: str = 
         for name, value in cell.initial_state.items():
             views[name][:] = value
 
-        def step_h(x: Array, keep_alive: Any = loaded) -> Array:
+        def step_h(x: F32, keep_alive: Any = loaded) -> F32:
             x_in[:] = x
             invoke()
             h[:] = h2
             return output  # type: ignore[no-any-return]
 
-        def step_hc(x: Array, keep_alive: Any = loaded) -> Array:
+        def step_hc(x: F32, keep_alive: Any = loaded) -> F32:
             x_in[:] = x
             invoke()
             h[:] = h2

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from edge_rnn.model import Model
-from edge_rnn_export.rivals.rival import Array, Rival, Step
+from edge_rnn.typing import F32
+from edge_rnn_export.rivals.rival import Rival, Step
 from edge_rnn_export.runtime.session import bound_step, session
 
 __all__ = ["onnxruntime_rivals"]
@@ -35,7 +36,7 @@ def onnxruntime_rivals(
         feeds = {"x": np.zeros((1, 1, model.input_size), np.float32), **initial}
         sample = feeds["x"][0, 0]
 
-        def step(x: Array) -> Array:
+        def step(x: F32) -> F32:
             sample[:] = x
             y, *states = stepping.run(names, feeds)
             feeds.update(zip(initial, states, strict=True))
@@ -43,7 +44,7 @@ def onnxruntime_rivals(
 
         return step
 
-    def run(xs: Array) -> Array:
+    def run(xs: F32) -> F32:
         return sequence.run(["y"], {"x": xs[:, None], **initial})[0][:, 0]  # type: ignore[no-any-return]
 
     version, how = onnxruntime.__version__, "one thread, no spinning"

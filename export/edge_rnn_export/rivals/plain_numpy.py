@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from edge_rnn.model import Model
-from edge_rnn_export.rivals.rival import Array, Rival, Step, chain
+from edge_rnn.typing import F32
+from edge_rnn_export.rivals.rival import Rival, Step, chain
 
 __all__ = ["numpy_rivals"]
 
@@ -20,7 +21,7 @@ def numpy_rivals(model: Model) -> Iterator[Rival]:
     def start() -> Step:
         steps = [_STEPS[layer.kind](layer) for layer in layers]
 
-        def step(x: Array) -> Array:
+        def step(x: F32) -> F32:
             for each in steps:
                 x = each(x)
             return x
@@ -37,7 +38,7 @@ def _elman(layer: Any) -> Step:
     x_in, dot, add, tanh, maximum = xh[:-size], np.dot, np.add, np.tanh, np.maximum
     relu = layer.activation == "relu"
 
-    def step(x: Array) -> Array:
+    def step(x: F32) -> F32:
         x_in[:] = x
         dot(weight, xh, out=total)
         add(total, bias, out=total)
@@ -55,7 +56,7 @@ def _gru(layer: Any) -> Step:
     halves = np.repeat(np.array([0.5, 0.5, 1], np.float32), size)[:, None]  # sigmoid(2 a) = tanh(a) / 2 + 1 / 2
     weight_ih, weight_hh = layer.weight_ih * halves, layer.weight_hh * halves
     bias_ih, bias_hh = ((_one_bias(layer, name) * halves[:, 0]) for name in ("bias_ih", "bias_hh"))
-    h: Array = layer.initial_state["h"].copy()
+    h: F32 = layer.initial_state["h"].copy()
     gi, gh, rh, rz = (np.empty(rows, np.float32) for rows in (3 * size, 3 * size, size, 2 * size))
     r, z, gi_rz, gh_rz, gi_n, gh_n = (
         rz[:size],
@@ -76,7 +77,7 @@ def _gru(layer: Any) -> Step:
         multiply(rz, half, out=rz)
         add(rz, half, out=rz)
 
-    def finish(candidate: Array) -> Array:
+    def finish(candidate: F32) -> F32:
         add(gi_n, candidate, out=candidate)
         tanh(candidate, out=candidate)
         subtract(h, candidate, out=h)  # n + z (h - n)
@@ -84,7 +85,7 @@ def _gru(layer: Any) -> Step:
         add(h, candidate, out=h)
         return h
 
-    def after(x: Array) -> Array:
+    def after(x: F32) -> F32:
         dot(weight_ih, x, out=gi)
         add(gi, bias_ih, out=gi)
         dot(weight_hh, h, out=gh)
@@ -93,7 +94,7 @@ def _gru(layer: Any) -> Step:
         multiply(r, gh_n, out=gh_n)
         return finish(gh_n)
 
-    def before(x: Array) -> Array:
+    def before(x: F32) -> F32:
         dot(weight_ih, x, out=gi)
         add(gi, bias_ih, out=gi)
         dot(matrix_r, h, out=gh_rz)
@@ -119,7 +120,7 @@ def _lstm(layer: Any) -> Step:
     x_in, dot, add, multiply, tanh = xh[:-size], np.dot, np.add, np.multiply, np.tanh
     half = np.float32(0.5)
 
-    def step(x: Array) -> Array:
+    def step(x: F32) -> F32:
         x_in[:] = x
         dot(weight, xh, out=gates)
         add(gates, bias, out=gates)
@@ -142,7 +143,7 @@ def _dense(layer: Any) -> Step:
     bias = np.zeros_like(y) if layer.bias is None else layer.bias
     dot, add = np.dot, np.add
 
-    def affine(x: Array) -> Array:
+    def affine(x: F32) -> F32:
         dot(weight, x, out=y)
         add(y, bias, out=y)
         return y
@@ -158,19 +159,19 @@ def _standardize(layer: Any) -> Step:
     return lambda x: np.divide(np.subtract(x, mean, out=y), scale, out=y)
 
 
-def _softmax(y: Array) -> Array:
+def _softmax(y: F32) -> F32:
     np.exp(np.subtract(y, y.max(), out=y), out=y)
     np.divide(y, y.sum(), out=y)
     return y
 
 
-def _sigmoid(y: Array) -> Array:
+def _sigmoid(y: F32) -> F32:
     half = np.float32(0.5)
     np.tanh(np.multiply(y, half, out=y), out=y)
     return np.add(np.multiply(y, half, out=y), half, out=y)
 
 
-def _state(layer: Any) -> tuple[Array, Array]:
+def _state(layer: Any) -> tuple[F32, F32]:
     """``h`` as a view of ``[x | h]``, and the whole."""
     initial = layer.initial_state["h"]
     whole = np.zeros(layer.weight_ih.shape[1] + len(initial), np.float32)
@@ -179,11 +180,11 @@ def _state(layer: Any) -> tuple[Array, Array]:
     return h, whole
 
 
-def _bias(layer: Any) -> Array:
+def _bias(layer: Any) -> F32:
     return _one_bias(layer, "bias_ih") + _one_bias(layer, "bias_hh")
 
 
-def _one_bias(layer: Any, name: str) -> Array:
+def _one_bias(layer: Any, name: str) -> F32:
     given = getattr(layer, name)
     return np.zeros(len(layer.weight_ih), np.float32) if given is None else given
 

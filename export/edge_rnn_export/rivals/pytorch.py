@@ -10,7 +10,8 @@ import numpy as np
 
 from edge_rnn.errors import UnsupportedError
 from edge_rnn.model import Model
-from edge_rnn_export.rivals.rival import Array, Rival, Step, chain
+from edge_rnn.typing import F32
+from edge_rnn_export.rivals.rival import Rival, Step, chain
 
 __all__ = ["torch_rivals"]
 
@@ -61,7 +62,7 @@ def torch_rivals(model: Model) -> Iterator[Rival]:
         view = sample.numpy()
         kept: list[Any] = [states(layer, None) if layer.kind in cells else None for layer in layers]
 
-        def step(x: Array) -> Array:
+        def step(x: F32) -> F32:
             view[:] = x
             value = sample
             with torch.inference_mode():
@@ -75,7 +76,7 @@ def torch_rivals(model: Model) -> Iterator[Rival]:
 
         return step
 
-    def run(xs: Array) -> Array:
+    def run(xs: F32) -> F32:
         value = torch.from_numpy(xs)[:, None]
         with torch.inference_mode():
             for layer, call in zip(layers, sequence, strict=True):

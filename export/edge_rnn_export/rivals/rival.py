@@ -6,16 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from edge_rnn.errors import UnsupportedError
 from edge_rnn.model import Model
+from edge_rnn.typing import F32
 
-__all__ = ["Array", "Rival", "Step", "chain"]
+__all__ = ["Rival", "Step", "chain"]
 
-Array = NDArray[np.float32]
-Step = Callable[[Array], Array]
+Step = Callable[[F32], F32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +35,7 @@ class Rival:
     version: str
     how: str
     start: Callable[[], Step]
-    run: Callable[[Array], Array] | None = None
+    run: Callable[[F32], F32] | None = None
 
 
 def chain(model: Model, *kinds: str) -> tuple[Any, ...]:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edge_rnn.errors import UnsupportedError
+from edge_rnn.typing import AnyArray
 from edge_rnn_export.limits.process import Limits, Worker
 
 __all__ = ["LimitedGraph", "Port"]
 
-Array = NDArray[Any]
 
 SECONDS = 4.0
 """Time of computing that a call may take, and more for large graphs; ordinary ones take milliseconds."""
@@ -80,7 +79,7 @@ class LimitedGraph:
         """End the process."""
         self._worker.close()
 
-    def run(self, outputs: Sequence[str], feeds: Mapping[str, Array]) -> list[Array]:
+    def run(self, outputs: Sequence[str], feeds: Mapping[str, AnyArray]) -> list[AnyArray]:
         """Values of a call.
 
         Raises
@@ -93,8 +92,13 @@ class LimitedGraph:
         return [found[str(place)] for place in range(len(outputs))]
 
     def steps(
-        self, outputs: Sequence[str], reads: str, xs: Array, states: Mapping[str, Array], carried: Mapping[str, str]
-    ) -> Iterator[list[Array]]:
+        self,
+        outputs: Sequence[str],
+        reads: str,
+        xs: AnyArray,
+        states: Mapping[str, AnyArray],
+        carried: Mapping[str, str],
+    ) -> Iterator[list[AnyArray]]:
         """Values of each step.
 
         Parameters

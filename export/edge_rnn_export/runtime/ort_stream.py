@@ -7,16 +7,16 @@ from os import PathLike
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from edge_rnn.arrays import float32_array
 from edge_rnn.errors import InputError
+from edge_rnn.typing import F32
 from edge_rnn_export.runtime.session import bindings, session
 from edge_rnn_export.writers.onnx.metadata import trained_states
 
 __all__ = ["SAMPLE_CODE", "OrtStream"]
 
-Array = NDArray[np.float32]
 
 SAMPLE_CODE = """\
 import numpy as np
@@ -85,11 +85,11 @@ class OrtStream:
         self.reset()
 
     @property
-    def state(self) -> dict[str, Array]:
+    def state(self) -> dict[str, F32]:
         """A copy of each state by its name: ``{"gru1.h": (H,) float32}``."""
         return {name: both[self._parity, 0, 0].copy() for name, both in self._places.items()}
 
-    def step(self, x: ArrayLike) -> Array:
+    def step(self, x: ArrayLike) -> F32:
         """One time step: ``(input_size,)`` to ``(output_size,)`` float32, the same array each time.
 
         Raises
@@ -105,10 +105,10 @@ class OrtStream:
         self._x[0, 0] = given
         self._run(self._bindings[self._parity])
         self._parity = 1 - self._parity
-        output: Array = self._y[0, 0]
+        output: F32 = self._y[0, 0]
         return output
 
-    def run(self, xs: ArrayLike) -> Array:
+    def run(self, xs: ArrayLike) -> F32:
         """Many time steps, ``(time, input_size)`` to ``(time, output_size)`` float32; see :meth:`step`."""
         rows = float32_array("OrtStream.run", "xs", xs)
         if rows.ndim != 2 or rows.shape[1] != self.input_size:
@@ -124,11 +124,11 @@ class OrtStream:
         for name, value in self._initial.items():
             self._places[name][0, 0, 0] = value
 
-    def snapshot(self) -> dict[str, Array]:
+    def snapshot(self) -> dict[str, F32]:
         """The state, to be handed to :meth:`restore`; the same as :attr:`state`."""
         return self.state
 
-    def restore(self, snapshot: dict[str, Array]) -> None:
+    def restore(self, snapshot: dict[str, F32]) -> None:
         """Go on from where :meth:`snapshot` was taken.
 
         Raises
@@ -150,7 +150,7 @@ class OrtStream:
             self._places[name][self._parity, 0, 0] = value
 
 
-def _initial(loaded: Any, sizes: dict[str, int]) -> dict[str, Array]:
+def _initial(loaded: Any, sizes: dict[str, int]) -> dict[str, F32]:
     """Initial states, trained ones by what the graph's metadata say."""
     states = {name: np.zeros(size, np.float32) for name, size in sizes.items()}
     for name, value in trained_states(loaded.get_modelmeta().custom_metadata_map).items():

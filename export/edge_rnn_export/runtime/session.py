@@ -8,15 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edge_rnn.errors import FileError, UnsupportedError
 from edge_rnn.model import Model
 from edge_rnn.storage.file_kind import ORT_FILE, kind_of
+from edge_rnn.typing import F32
 
 __all__ = ["bindings", "bound_step", "session"]
-
-Array = NDArray[np.float32]
 
 
 def session(source: str | PathLike[str] | bytes) -> Any:
@@ -60,7 +58,7 @@ def session(source: str | PathLike[str] | bytes) -> Any:
         raise FileError(f"onnxruntime does not take {what}: {str(error).strip().splitlines()[-1]}.") from None
 
 
-def bindings(loaded: Any, x: Array, y: Array, places: Mapping[str, Array]) -> tuple[Any, Any]:
+def bindings(loaded: Any, x: F32, y: F32, places: Mapping[str, F32]) -> tuple[Any, Any]:
     """Two I/O bindings of a step graph, to be run in turn: each writes the states that the other one reads.
 
     Parameters
@@ -86,7 +84,7 @@ def bindings(loaded: Any, x: Array, y: Array, places: Mapping[str, Array]) -> tu
     return found[0], found[1]
 
 
-def bound_step(loaded: Any, model: Model) -> Callable[[Array], Array]:
+def bound_step(loaded: Any, model: Model) -> Callable[[F32], F32]:
     """A step through I/O binding, the quickest documented way from Python, with nothing checked.
 
     All values lie in arrays that are bound once, so nothing but the sample is copied.
@@ -106,10 +104,10 @@ def bound_step(loaded: Any, model: Model) -> Callable[[Array], Array]:
     states = {name: np.stack([value, value])[:, None, None] for name, value in model.initial_state.items()}
     current, other = bindings(loaded, x, y, states)
     run = loaded.run_with_iobinding
-    sample: Array = x[0, 0]
-    output: Array = y[0, 0]
+    sample: F32 = x[0, 0]
+    output: F32 = y[0, 0]
 
-    def step(values: Array, keep_alive: Any = (x, y, states)) -> Array:
+    def step(values: F32, keep_alive: Any = (x, y, states)) -> F32:
         nonlocal current, other
         sample[:] = values
         run(current)

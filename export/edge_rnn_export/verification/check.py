@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import closing
 from os import PathLike
-from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from edge_rnn.arrays import plain_array
 from edge_rnn.checks import whole
@@ -20,6 +19,7 @@ from edge_rnn.sampling.symbols import alphabet
 from edge_rnn.sampling.symbols import samples as as_samples
 from edge_rnn.spelling import counted
 from edge_rnn.streams.stream import Stream
+from edge_rnn.typing import F32, AnyArray
 from edge_rnn_export.verification.comparison import Comparison, Target, compare, differing_pairs
 from edge_rnn_export.verification.graph_steps import OnnxSteps
 from edge_rnn_export.verification.magnitudes import magnitudes
@@ -30,7 +30,6 @@ from edge_rnn_export.writers.onnx.precision import has_ranges
 
 __all__ = ["DRIFT_FACTOR", "TOLERANCE", "TOLERANCE_LIMIT", "verify"]
 
-Array = NDArray[Any]
 
 TOLERANCE = 1e-5
 """What a step from the same states may differ by in an output or unit, times what its values are made of.
@@ -176,10 +175,10 @@ def _verified(model: Model, graph: OnnxSteps, steps: int | None, xs: ArrayLike |
 def _compared_whole(
     target: Target,
     graph: OnnxSteps,
-    samples: NDArray[np.float32],
+    samples: F32,
     run: Comparison,
-    allowed: Mapping[str, Array],
-    over_runs: Mapping[str, Array],
+    allowed: Mapping[str, AnyArray],
+    over_runs: Mapping[str, AnyArray],
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """What is wrong, and notes, of calls with many samples."""
     wrong: tuple[str, ...] = ()
@@ -203,7 +202,7 @@ def _compared_whole(
     return wrong, ()
 
 
-def _deviation(name: str, run: Comparison, limits: tuple[float, float], scale: Array, by_steps: bool) -> Deviation:
+def _deviation(name: str, run: Comparison, limits: tuple[float, float], scale: AnyArray, by_steps: bool) -> Deviation:
     """What was found in one output or state, given what its channels' values are made of.
 
     ``limits``: of runs and of steps. ``by_steps``: runs of onnxruntime are not judged, as rounding carries them away.
@@ -227,7 +226,7 @@ def _deviation(name: str, run: Comparison, limits: tuple[float, float], scale: A
     )
 
 
-def _samples(model: Model, steps: int | None, xs: ArrayLike | None, seed: int, symbols: bool) -> NDArray[np.float32]:
+def _samples(model: Model, steps: int | None, xs: ArrayLike | None, seed: int, symbols: bool) -> F32:
     least_of_recording, steps = steps is None, _STEPS if steps is None else steps
     whole("verify", "steps", steps, 1, 2**31 - 1)
     whole("verify", "seed", seed, 0, 2**64 - 1, expected="a whole number from 0 to 2**64 - 1")

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import DTypeLike
 
 from edge_rnn import reference
 from edge_rnn.errors import InputError
 from edge_rnn.model import Model
 from edge_rnn.quantization import dequantize
+from edge_rnn.typing import F32, AnyArray
 from edge_rnn_export.verification.graph_steps import OnnxSteps
 from edge_rnn_export.verification.report import Rounding
 from edge_rnn_export.verification.rounded_reference import RoundedReference
@@ -25,8 +25,7 @@ from edge_rnn_export.writers.onnx.precision import at_precision, rounded_vectors
 
 __all__ = ["Comparison", "Target", "compare", "differing_pairs"]
 
-Array = NDArray[Any]
-Values = Mapping[str, Array]
+Values = Mapping[str, AnyArray]
 
 _PAIRS = 100
 """Calls with two samples each, from states along the run, by which a graph of sequences is compared."""
@@ -95,17 +94,17 @@ class Comparison:
         What rounding does to outputs and states over the run; empty for a graph of a float32 model.
     """
 
-    peaks: dict[str, Array]
-    apart: dict[str, Array]
-    single: dict[str, Array]
+    peaks: dict[str, AnyArray]
+    apart: dict[str, AnyArray]
+    single: dict[str, AnyArray]
     along: int
     compared: int
-    exact: Array
-    values: dict[str, Array]
+    exact: AnyArray
+    values: dict[str, AnyArray]
     rounding: tuple[Rounding, ...]
 
 
-def compare(target: Target, graph: OnnxSteps, samples: NDArray[np.float32]) -> Comparison:
+def compare(target: Target, graph: OnnxSteps, samples: F32) -> Comparison:
     """Run all of them over the samples, the state carried; then take each step by itself."""
     plain, small = target.plain, target.held is not target.plain
     along = min(len(samples), max(_LEAST_ALONG, _ALONG_WORK // max(1, plain.multiply_adds)))
@@ -144,7 +143,7 @@ def compare(target: Target, graph: OnnxSteps, samples: NDArray[np.float32]) -> C
 
 
 def differing_pairs(
-    target: Target, graph: OnnxSteps, samples: NDArray[np.float32], run: Comparison, allowed: Values
+    target: Target, graph: OnnxSteps, samples: F32, run: Comparison, allowed: Values
 ) -> tuple[list[str], int]:
     """Hold calls with two samples each against what two steps from the same states give.
 
@@ -181,20 +180,20 @@ def _rounding(name: str, sums: Sequence[float], changed: bool) -> Rounding:
     return Rounding(name, onnx, stream, total if changed else None)
 
 
-def _largest(*differences: Array) -> Array:
+def _largest(*differences: AnyArray) -> AnyArray:
     """Largest absolute values of each over the steps, ``(len(differences), channels)``; NaN where there is one."""
     return np.array([np.abs(each).max(axis=0, initial=0.0) for each in differences])
 
 
-def _stacked(steps: Iterator[Values]) -> dict[str, Array]:
+def _stacked(steps: Iterator[Values]) -> dict[str, AnyArray]:
     """Output and states, ``(steps, channels)`` each, of values step by step."""
     rows = list(steps)
     return {name: np.array([each[name] for each in rows]) for name in rows[0]}
 
 
 def _single_steps(
-    model: Model, samples: Array, given: Values, places: Array | None = None, computed: DTypeLike = np.float64
-) -> dict[str, Array]:
+    model: Model, samples: AnyArray, given: Values, places: AnyArray | None = None, computed: DTypeLike = np.float64
+) -> dict[str, AnyArray]:
     """Output and states of the reference, each step from the states that another program had before it."""
     places = np.arange(len(samples)) if places is None else places
     begin = {name: np.concatenate([value[None], given[name][:-1]]) for name, value in model.initial_state.items()}
@@ -207,14 +206,14 @@ def _single_steps(
     return {name: np.concatenate([each[name] for each in found]) for name in found[0]}
 
 
-def _finite(states: Array) -> Array:
+def _finite(states: AnyArray) -> AnyArray:
     """States to go on from; a program that has lost its own differs from the reference in the step before."""
     return np.where(np.isfinite(states), states, 0)
 
 
 def _rounded_steps(
-    rounding: RoundedReference, begin: Values, samples: Array, onnx: Values
-) -> tuple[dict[str, Array], int]:
+    rounding: RoundedReference, begin: Values, samples: AnyArray, onnx: Values
+) -> tuple[dict[str, AnyArray], int]:
     """What onnxruntime should have given from its own states, what it gave where that is a toss-up; and in how many."""
     expected = {name: np.array(rows, np.float64) for name, rows in onnx.items()}
     before, compared = begin, 0
@@ -229,13 +228,13 @@ def _rounded_steps(
     return expected, compared
 
 
-def _computed_steps(model: Model, samples: Array, computed: DTypeLike) -> Iterator[dict[str, Array]]:
+def _computed_steps(model: Model, samples: AnyArray, computed: DTypeLike) -> Iterator[dict[str, AnyArray]]:
     """Output and states of the reference after each step."""
     for y, state in reference.steps(model, samples, computed, computed):
         yield {"y": y, **state}
 
 
-def _reference_steps(model: Model, samples: Array) -> Iterator[dict[str, Array]]:
+def _reference_steps(model: Model, samples: AnyArray) -> Iterator[dict[str, AnyArray]]:
     """The same in float64, found to be within float32's range."""
     for t, values in enumerate(_computed_steps(model, samples, np.float64)):
         if not all(np.abs(each).max() <= np.finfo(np.float32).max for each in values.values()):
@@ -250,7 +249,7 @@ def _beyond(model: Model, step: int) -> InputError:
     )
 
 
-def _stream_steps(model: Model, samples: Array) -> Iterator[dict[str, Array]]:
+def _stream_steps(model: Model, samples: AnyArray) -> Iterator[dict[str, AnyArray]]:
     from edge_rnn.streams.stream import Stream
 
     stream = Stream(model)

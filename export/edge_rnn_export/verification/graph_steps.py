@@ -7,17 +7,15 @@ from os import PathLike
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edge_rnn.errors import InputError, UnsupportedError
 from edge_rnn.model import Model
+from edge_rnn.typing import AnyArray
 from edge_rnn_export.runtime.limited import LimitedGraph
 from edge_rnn_export.writers.onnx.head import NEXT, SYMBOL, head_of, symbols_of
 from edge_rnn_export.writers.onnx.metadata import METADATA_KEY
 
 __all__ = ["OnnxSteps"]
-
-Array = NDArray[Any]
 
 
 class OnnxSteps:
@@ -70,7 +68,7 @@ class OnnxSteps:
             self.close()
             raise InputError(f"verify: {path} has the {what} {got}, expected {expected} as the model has them.")
 
-    def steps(self, samples: Array) -> Iterator[dict[str, Array]]:
+    def steps(self, samples: AnyArray) -> Iterator[dict[str, AnyArray]]:
         """Output and states after each step; of a graph of sequences from calls with one sample each."""
         carried = {f"{name}_out": name for name in self._initial}
         for found in self._graph.steps(self._outputs, self._reads_from, self._reads(samples), self._initial, carried):
@@ -78,7 +76,9 @@ class OnnxSteps:
             values = zip(("y", *self._initial), (y, *states), strict=True)
             yield {name: value[0, 0].astype(np.float64) for name, value in values}
 
-    def whole(self, samples: Array, states: Mapping[str, Array] | None = None) -> tuple[Array, dict[str, Array]]:
+    def whole(
+        self, samples: AnyArray, states: Mapping[str, AnyArray] | None = None
+    ) -> tuple[AnyArray, dict[str, AnyArray]]:
         """Outputs ``(time, O)`` and last states of all samples in one call, each next to itself in a batch of two.
 
         ``states``: ``(H,)`` each, to begin with; None for the model's initial ones.
@@ -93,15 +93,15 @@ class OnnxSteps:
         last = {name: h[0, 1].astype(np.float64) for name, h in zip(both, ends, strict=True)}
         return y[:, 1].astype(np.float64), last
 
-    def _reads(self, samples: Array) -> Array:
+    def _reads(self, samples: AnyArray) -> AnyArray:
         """Samples ``(time, I)`` as the graph reads them, in a batch of one: of a greedy one symbols, ``(time, 1)``."""
         return symbols_of(self._model, samples)[:, None] if self.head == "greedy" else samples[:, None]
 
-    def _run(self, read: Array, states: Mapping[str, Array]) -> list[Array]:
+    def _run(self, read: AnyArray, states: Mapping[str, AnyArray]) -> list[AnyArray]:
         """``y`` and states of one call."""
         return self._checked(self._graph.run(self._outputs, {self._reads_from: read, **states}))
 
-    def _checked(self, found: list[Array]) -> list[Array]:
+    def _checked(self, found: list[AnyArray]) -> list[AnyArray]:
         """``y`` and states; without the symbol that a greedy graph has chosen, once it is seen to be the right one."""
         if self.head != "greedy":
             return found

@@ -11,17 +11,16 @@ inner product is bounded by a multiple of the sum of the absolute values of its 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from edge_rnn.layers import Add, Dense, Layer, Recurrent, Standardize
 from edge_rnn.model import Model
+from edge_rnn.typing import AnyArray
 
 __all__ = ["magnitudes"]
 
-Array = NDArray[Any]
 
 _FLOOR = 1e-30
 """Float32 has fewer digits below 1e-38: there is nothing to compare at 1e-5 of this."""
@@ -34,7 +33,7 @@ small the value is: 1e-6 at a tolerance of 1e-5.
 """
 
 
-def magnitudes(model: Model, xs: Array, peaks: Mapping[str, Array]) -> dict[str, Array]:
+def magnitudes(model: Model, xs: AnyArray, peaks: Mapping[str, AnyArray]) -> dict[str, AnyArray]:
     """The measure of each channel of the output and of each state.
 
     Parameters
@@ -50,9 +49,9 @@ def magnitudes(model: Model, xs: Array, peaks: Mapping[str, Array]) -> dict[str,
         The same names to positive numbers, at least as large.
     """
     # Each value as (low, high), of the layers by place and of the samples last: sources call these -1.
-    ranges: list[tuple[Array, Array]] = []
+    ranges: list[tuple[AnyArray, AnyArray]] = []
     samples = (xs.min(axis=0).astype(np.float64), xs.max(axis=0).astype(np.float64))
-    found: dict[str, Array] = {}
+    found: dict[str, AnyArray] = {}
     for layer, sources in zip(model.layers, model.sources, strict=True):
         reads = [samples if place < 0 else ranges[place] for place in sources]
         own = {key: peaks[f"{layer.name}.{key}"] for key in layer.initial_state}
@@ -66,8 +65,8 @@ def magnitudes(model: Model, xs: Array, peaks: Mapping[str, Array]) -> dict[str,
 
 
 def _of_layer(
-    layer: Layer, low: Array, high: Array, states: Mapping[str, Array], peak: Array | None
-) -> tuple[Array, dict[str, Array]]:
+    layer: Layer, low: AnyArray, high: AnyArray, states: Mapping[str, AnyArray], peak: AnyArray | None
+) -> tuple[AnyArray, dict[str, AnyArray]]:
     """Measures of a layer's output and states; ``peak`` of its output where that is known."""
     largest = np.maximum(np.abs(low), np.abs(high))
     if isinstance(layer, Recurrent):
@@ -91,12 +90,12 @@ def _of_layer(
     return np.ones(layer.output_size([len(low)])), measures
 
 
-def _matrix(weight: ArrayLike, values: Array, bias: Array | None) -> Array:
+def _matrix(weight: ArrayLike, values: AnyArray, bias: AnyArray | None) -> AnyArray:
     terms = np.abs(np.asarray(weight)).astype(np.float64) @ values
     return np.asarray(terms if bias is None else terms + np.abs(bias))
 
 
-def _activated(layer: Dense, sums: Array, peak: Array | None) -> Array:
+def _activated(layer: Dense, sums: AnyArray, peak: AnyArray | None) -> AnyArray:
     """Measures behind the activation: how far an error of a sum moves the output."""
     if layer.activation in ("none", "relu"):
         return sums

@@ -17,16 +17,16 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from edge_rnn import reference
 from edge_rnn.layers import INPUT, Layer
 from edge_rnn.model import Model
+from edge_rnn.typing import F32, AnyArray
 
 __all__ = ["TOSS_UP", "RoundedReference"]
 
-Array = NDArray[Any]
-States = dict[str, Array]
+States = dict[str, AnyArray]
 
 TOSS_UP = 2e-6
 """Of a vector's largest value: so near to the middle between two steps it may be rounded either way.
@@ -39,11 +39,11 @@ sigmoid (3e-7).
 class _Rounding:
     """A matrix ``(R, K)`` whose products are those with vectors rounded to 8 bits."""
 
-    def __init__(self, matrix: Array) -> None:
+    def __init__(self, matrix: AnyArray) -> None:
         self._matrix = matrix
         self.begin(None, [])
 
-    def begin(self, span: Array | None, known: list[Array]) -> None:
+    def begin(self, span: AnyArray | None, known: list[AnyArray]) -> None:
         """Prepare for some products.
 
         Parameters
@@ -57,7 +57,7 @@ class _Rounding:
         self._known = [each.astype(np.float32) for each in known]
         self.toss_up = False  # whether a value has been met that might have been rounded either way
 
-    def __matmul__(self, vector: Array) -> Array:
+    def __matmul__(self, vector: AnyArray) -> AnyArray:
         x = vector.astype(np.float32)
         step, zero, beyond = _range(x if self._span is None else self._span)
         if not any(np.array_equal(x, known) for known in self._known):
@@ -65,11 +65,11 @@ class _Rounding:
             middle = np.abs(np.abs(vector / step) % 1 - 0.5) * step <= TOSS_UP * largest if step > 0 else np.False_
             self.toss_up |= bool(middle.any()) or beyond
         whole = np.clip(np.rint(x / step), -zero, 255 - zero) if step > 0 else np.zeros_like(x)
-        product: Array = self._matrix @ (whole * np.float64(step))
+        product: AnyArray = self._matrix @ (whole * np.float64(step))
         return product
 
 
-def _range(values: Array) -> tuple[Any, Any, bool]:
+def _range(values: AnyArray) -> tuple[Any, Any, bool]:
     """Step and zero point of float32 values, as in float32 arithmetic; whether the latter is a toss-up.
 
     The step of values so small that float32 has none is 0, and they count as zeros.
@@ -103,8 +103,8 @@ class RoundedReference:
             self._layers.append((layer, wide, made))
 
     def steps(
-        self, xs: NDArray[np.float32], state: Mapping[str, Array], seen: Mapping[str, Array] | None = None
-    ) -> tuple[Array, States, bool]:
+        self, xs: F32, state: Mapping[str, AnyArray], seen: Mapping[str, AnyArray] | None = None
+    ) -> tuple[AnyArray, States, bool]:
         """Some steps, the vectors of each layer's input sharing one range: as a graph takes them in one call.
 
         Parameters
@@ -123,7 +123,7 @@ class RoundedReference:
             ``(time, output_size)`` float64; the states behind the last step; whether a value was met on the way that
             might have been rounded either way.
         """
-        outputs: list[Array] = []
+        outputs: list[AnyArray] = []
         exact: list[bool] = []
         new: States = {}
         toss_up = False

@@ -17,17 +17,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edge_rnn.errors import FileError
 from edge_rnn.model import Model
+from edge_rnn.typing import F64
 from edge_rnn_export.readers.json.rtneural import input_size_of, layers_of_list
 from edge_rnn_export.readers.json.skip import with_skip
 from edge_rnn_export.readers.json_text import array_of, count_of
 
 __all__ = ["Reference", "read_layer_list"]
 
-Array = NDArray[np.float64]
 
 MAX_PADDED_VALUES = 2**24
 """Most numbers of a recording, once channels that it leaves out are filled with zeros."""
@@ -51,8 +50,8 @@ class Reference:
         ``(time, output_size)`` float64, as whoever made the file computed it, usually in float32.
     """
 
-    xs: Array
-    ys: Array
+    xs: F64
+    ys: F64
 
 
 def read_layer_list(document: Mapping[str, Any], about: Mapping[str, Any]) -> tuple[Model, Reference | None]:

@@ -15,19 +15,16 @@ import reprlib
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from edge_rnn.errors import FileError, UnsupportedError
 from edge_rnn.layers import GRU, LSTM, Dense, Elman, Layer, Recurrent
 from edge_rnn.model import Model
 from edge_rnn.storage.model_file import MAX_LAYERS
+from edge_rnn.typing import F64
 from edge_rnn_export.readers.json.skip import with_skip
 from edge_rnn_export.readers.json_text import array_of, count_of
 
 __all__ = ["read_guitarml"]
 
-Array = NDArray[np.float64]
 
 _UNITS: Mapping[str, type[Recurrent]] = {"LSTM": LSTM, "GRU": GRU, "RNN": Elman}
 
@@ -81,7 +78,7 @@ def _has_bias(data: Mapping[str, Any]) -> bool:
     return bool(value)
 
 
-def _taken(state: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Array]:
+def _taken(state: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> dict[str, F64]:
     """The parameters, once found to be those and to have the shapes that ``model_data`` says."""
     if state.keys() != shapes.keys():
         lost, more = shapes.keys() - state.keys(), state.keys() - shapes.keys()
@@ -97,7 +94,7 @@ def _taken(state: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> d
     return arrays
 
 
-def _layers(unit: str, stacked: int, arrays: Mapping[str, Array]) -> list[Layer]:
+def _layers(unit: str, stacked: int, arrays: Mapping[str, F64]) -> list[Layer]:
     layers: list[Layer] = []
     for k in range(stacked):
         parts: list[Any] = [arrays[f"rec.{part}_l{k}"] for part in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]

@@ -16,16 +16,15 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edge_rnn.errors import FileError, UnsupportedError
 from edge_rnn.layers import GRU, LSTM, Dense, Layer
 from edge_rnn.storage.model_file import MAX_LAYERS
+from edge_rnn.typing import F64
 from edge_rnn_export.readers.json_text import MAX_COUNT, array_of
 
 __all__ = ["MAX_IDENTITY_VALUES", "input_size_of", "layers_of_list"]
 
-Array = NDArray[np.float64]
 
 MAX_IDENTITY_VALUES = 2**22
 """Most numbers in matrices that no weights in the file bear out: those of activations that stand alone."""
@@ -80,7 +79,7 @@ def layers_of_list(document: Mapping[str, Any]) -> list[Layer]:
     return layers
 
 
-def _dense(title: str, name: str, arrays: list[Array], activation: str, inputs: int, outputs: int) -> Layer:
+def _dense(title: str, name: str, arrays: list[F64], activation: str, inputs: int, outputs: int) -> Layer:
     if len(arrays) not in (1, 2):
         raise FileError(f"{title} got {len(arrays)} weights, expected 2: kernel and bias.")
     _check(title, ("kernel", "bias"), arrays, ((inputs, outputs), (outputs,)))
@@ -88,7 +87,7 @@ def _dense(title: str, name: str, arrays: list[Array], activation: str, inputs: 
     return Dense(arrays[0].T, bias, name=name, activation=activation)  # type: ignore[arg-type]
 
 
-def _lstm(title: str, name: str, arrays: list[Array], activation: str, inputs: int, units: int) -> Layer:
+def _lstm(title: str, name: str, arrays: list[F64], activation: str, inputs: int, units: int) -> Layer:
     """Keras's gates i f c o are PyTorch's i f g o."""
     _check_cell(title, arrays, activation)
     rows = 4 * units
@@ -97,7 +96,7 @@ def _lstm(title: str, name: str, arrays: list[Array], activation: str, inputs: i
     return LSTM(kernel.T, recurrent.T, bias, name=name)  # type: ignore[arg-type]
 
 
-def _gru(title: str, name: str, arrays: list[Array], activation: str, inputs: int, units: int) -> Layer:
+def _gru(title: str, name: str, arrays: list[F64], activation: str, inputs: int, units: int) -> Layer:
     """Keras's gates z r h are PyTorch's z r n, there in the order r z n; two biases mean ``reset_after=True``."""
     _check_cell(title, arrays, activation)
     rows = 3 * units
@@ -112,7 +111,7 @@ def _gru(title: str, name: str, arrays: list[Array], activation: str, inputs: in
     return GRU(kernel.T, recurrent.T, bias[0], bias[1], name=name)  # type: ignore[arg-type]
 
 
-_READERS: dict[str, Callable[[str, str, list[Array], str, int, int], Layer]] = {
+_READERS: dict[str, Callable[[str, str, list[F64], str, int, int], Layer]] = {
     "dense": _dense,
     "time-distributed-dense": _dense,
     "gru": _gru,
@@ -121,7 +120,7 @@ _READERS: dict[str, Callable[[str, str, list[Array], str, int, int], Layer]] = {
 
 
 def _activate(
-    layers: list[Layer], name: str, title: str, activation: str, arrays: list[Array], sizes: tuple[int, int], left: int
+    layers: list[Layer], name: str, title: str, activation: str, arrays: list[F64], sizes: tuple[int, int], left: int
 ) -> int:
     """Give the last layer the activation, or add a Dense that multiplies by one; how many such numbers are left."""
     size, outputs = sizes
@@ -145,7 +144,7 @@ def _activate(
     return left
 
 
-def _arrays(title: str, record: Mapping[str, Any]) -> list[Array]:
+def _arrays(title: str, record: Mapping[str, Any]) -> list[F64]:
     weights = record.get("weights", [])
     if not isinstance(weights, list) or len(weights) > 3:
         got = f"a list of {len(weights)}" if isinstance(weights, list) else reprlib.repr(weights)
@@ -164,7 +163,7 @@ def _activation(title: str, record: Mapping[str, Any]) -> str:
     return str(value)
 
 
-def _check_cell(title: str, arrays: list[Array], activation: str) -> None:
+def _check_cell(title: str, arrays: list[F64], activation: str) -> None:
     """RTNeural computes tanh whatever the file says, so that another activation would be two things at once."""
     if activation not in ("none", "tanh"):
         raise UnsupportedError(f"{title} activation got {activation!r}, expected 'tanh', which RTNeural computes.")
@@ -172,7 +171,7 @@ def _check_cell(title: str, arrays: list[Array], activation: str) -> None:
         raise FileError(f"{title} got {len(arrays)} weights, expected 3: kernel, recurrent kernel and bias.")
 
 
-def _check(title: str, names: tuple[str, ...], arrays: list[Array], shapes: tuple[tuple[int, ...], ...]) -> None:
+def _check(title: str, names: tuple[str, ...], arrays: list[F64], shapes: tuple[tuple[int, ...], ...]) -> None:
     for name, array, shape in zip(names, arrays, shapes, strict=False):
         if array.shape != shape:
             raise FileError(

@@ -17,16 +17,15 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edge_rnn.errors import FileError, UnsupportedError
 from edge_rnn.layers import GRU, LSTM, Elman, Recurrent
+from edge_rnn.typing import F64
 from edge_rnn_export.readers.keras.graph import Node
 from edge_rnn_export.readers.keras.options import activation_of, flag_of
 
 __all__ = ["CELLS", "CUDNN", "array_names", "cell_of", "check_shape"]
 
-Array = NDArray[np.float64]
 
 CELLS: Mapping[str, type[Recurrent]] = MappingProxyType(
     {"SimpleRNN": Elman, "GRU": GRU, "LSTM": LSTM, "CuDNNGRU": GRU, "CuDNNLSTM": LSTM}
@@ -43,9 +42,7 @@ def array_names(node: Node) -> list[str]:
     return ["kernel", "recurrent_kernel", *(["bias"] if bias else [])]
 
 
-def cell_of(
-    node: Node, arrays: Sequence[Array], input_size: int, version: int, **options: Any
-) -> tuple[Recurrent, Array]:
+def cell_of(node: Node, arrays: Sequence[F64], input_size: int, version: int, **options: Any) -> tuple[Recurrent, F64]:
     """The cell that a layer is, and its input matrix in float64.
 
     Parameters
@@ -123,7 +120,7 @@ def _activations(node: Node, cls: type[Recurrent], version: int) -> dict[str, st
     return {"gate_activation": gate, "cell_activation": activation, "output_activation": activation}
 
 
-def check_shape(title: str, name: str, array: Array, shape: tuple[int, ...]) -> None:
+def check_shape(title: str, name: str, array: F64, shape: tuple[int, ...]) -> None:
     """See that an array is of the shape that options and the layer before say."""
     if array.shape != shape:
         raise FileError(f"{title} {name} got shape {array.shape}, expected {shape}, as its units and its input say.")

@@ -8,14 +8,13 @@ from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edge_rnn.errors import FileError, UnsupportedError
+from edge_rnn.typing import AnyArray
 from edge_rnn_export.limits.process import Limits, Worker
 
 __all__ = ["Hdf5"]
 
-Array = NDArray[Any]
 
 SECONDS = 3.0
 """Time of computing that reading may take, and more for a large file; a thousand arrays take 0.1 s."""
@@ -46,7 +45,7 @@ class Hdf5:
         self._groups = set(found["groups"])
         self._texts: dict[str, str] = found["texts"]
         self._refusals: dict[str, list[str]] = found["refusals"]
-        self._arrays: dict[str, Array] = found["arrays"]
+        self._arrays: dict[str, AnyArray] = found["arrays"]
 
     def text(self, name: str, *path: str) -> str | None:
         """A text attribute of the file, or of a group in it; None where there is no such text."""
@@ -62,7 +61,7 @@ class Hdf5:
         inside = (each[len(start) :] for each in self._all() if each.startswith(start))
         return sorted(name for name in inside if "/" not in name)
 
-    def array(self, *path: str) -> Array:
+    def array(self, *path: str) -> AnyArray:
         """An array of floating-point numbers.
 
         Raises

@@ -5,16 +5,14 @@ from __future__ import annotations
 import reprlib
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edge_rnn.errors import UnsupportedError
+from edge_rnn.typing import F64
 from edge_rnn_export.readers.keras.graph import Node
 from edge_rnn_export.readers.keras.source import Source
 from edge_rnn_export.readers.keras.wiring import Flow, Wiring
 
 __all__ = ["Reading", "check_axis"]
-
-Array = NDArray[np.float64]
 
 
 class Reading:
@@ -37,7 +35,7 @@ class Reading:
         self.symbols = False
         self.input_size = 0
 
-    def arrays(self, node: Node, *names: str) -> list[Array]:
+    def arrays(self, node: Node, *names: str) -> list[F64]:
         """A layer's arrays in float64, of the names that Keras has for them in order; see :class:`Source`."""
         found = self.source.arrays(node, names)
         return [np.asarray(array, np.float64) for array in found]

@@ -6,10 +6,10 @@ import reprlib
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edge_rnn.errors import FileError
 from edge_rnn.layers import Standardize
+from edge_rnn.typing import F64
 from edge_rnn_export.readers.keras.cells import check_shape
 from edge_rnn_export.readers.keras.graph import Node
 from edge_rnn_export.readers.keras.options import flag_of, number_of
@@ -18,7 +18,6 @@ from edge_rnn_export.readers.keras.wiring import Flow
 
 __all__ = ["batch_normalization", "normalization"]
 
-Array = NDArray[np.float64]
 
 EPSILON = 1e-7
 """Keras's own, ``keras.config.epsilon()``: the least deviation by which Normalization divides."""
@@ -66,7 +65,7 @@ def normalization(reading: Reading, node: Node, flow: Flow) -> Flow:
     return reading.wiring.append(make(mean, scale, **reading.wiring.place(node.name, flow)), flow, flow.size)
 
 
-def _numbers(title: str, value: Any) -> Array:
+def _numbers(title: str, value: Any) -> F64:
     """Mean or variance as an option: a number, or a list of numbers."""
     if isinstance(value, dict):
         value = value.get("value", value.get("config"))

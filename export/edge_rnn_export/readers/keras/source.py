@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edge_rnn.errors import EdgeRnnError, FileError, InputError, UnsupportedError
+from edge_rnn.typing import AnyArray
 from edge_rnn_export.readers.file_bytes import read_bytes
 from edge_rnn_export.readers.json_text import MAX_JSON_BYTES, parse_object
 from edge_rnn_export.readers.keras.graph import Node
@@ -26,8 +26,7 @@ from edge_rnn_export.readers.keras.hdf5 import Hdf5
 
 __all__ = ["Source", "file_source", "model_source", "open_file"]
 
-Array = NDArray[Any]
-Fetch = Callable[[Node, Sequence[str]], Sequence[Array]]
+Fetch = Callable[[Node, Sequence[str]], Sequence[AnyArray]]
 
 MAX_MEMBERS = 1024
 """Most files in a ``.keras`` archive: three, and the assets of layers that have some."""
@@ -135,7 +134,7 @@ def _member(archive: zipfile.ZipFile, name: str, limit: int) -> bytes:
         return file.read(limit)
 
 
-def _numbered(file: Hdf5, node: Node, names: Sequence[str]) -> list[Array]:
+def _numbered(file: Hdf5, node: Node, names: Sequence[str]) -> list[AnyArray]:
     """Arrays of a layer in ``model.weights.h5``: by number, in ``layers/gru_1/cell/vars``."""
     top = next((top for top in ("layers", "_layer_checkpoint_dependencies") if file.has(top, node.stored)), "")
     if not top:  # the second one is Keras 2.13's
@@ -163,7 +162,7 @@ def _of_hdf5(data: bytes) -> Source:
     return Source(document, _major(version or document.get("keras_version")), lambda n, names: _named(file, n, names))
 
 
-def _named(file: Hdf5, node: Node, names: Sequence[str]) -> list[Array]:
+def _named(file: Hdf5, node: Node, names: Sequence[str]) -> list[AnyArray]:
     """Arrays of a layer in a whole-model HDF5 file: by name, somewhere below ``model_weights/gru``."""
     path = ("model_weights", *node.name.split("/"))
     if not file.has(*path):
@@ -186,7 +185,7 @@ def _of_model(model: Any, version: str) -> Source:
     return Source(parse_object(text.encode()), _major(version), lambda node, names: _live(model, node, names))
 
 
-def _live(model: Any, node: Node, names: Sequence[str]) -> list[Array]:
+def _live(model: Any, node: Node, names: Sequence[str]) -> list[AnyArray]:
     arrays = [np.asarray(array) for array in model.get_layer(node.name).get_weights()]
     if len(arrays) != len(names):
         raise _count(node, len(arrays), names)

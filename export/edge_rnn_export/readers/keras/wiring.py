@@ -7,15 +7,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edge_rnn.errors import UnsupportedError
 from edge_rnn.layers import INPUT, Add, Dense, Layer
+from edge_rnn.typing import F64
 from edge_rnn_export.readers.layer_names import free_name, plain_name
 
 __all__ = ["Flow", "Wiring"]
 
-Array = NDArray[np.float64]
 
 MAX_IDENTITY_VALUES = 2**22
 """Most numbers in matrices that no weights in a file bear out: those of activations that stand alone."""
@@ -46,8 +45,8 @@ class Flow:
     shape: tuple[int | None, ...]
     last: bool = False
     shared: bool = False
-    gain: Array | None = None
-    offset: Array | None = None
+    gain: F64 | None = None
+    offset: F64 | None = None
 
     @property
     def size(self) -> int:
@@ -55,7 +54,7 @@ class Flow:
         return self.shape[-1] or 0 if self.shape else 0
 
     @property
-    def scaling(self) -> tuple[Array, Array]:
+    def scaling(self) -> tuple[F64, F64]:
         """Gain and offset; ones and zeros for none."""
         if self.gain is None or self.offset is None:
             return np.ones(self.size), np.zeros(self.size)
@@ -87,7 +86,7 @@ class Wiring:
         self.layers.append(layer)
         return Flow((layer.name,), (*flow.shape[:-1], size), flow.last)
 
-    def scaled(self, flow: Flow, gain: Array, offset: Array) -> Flow:
+    def scaled(self, flow: Flow, gain: F64, offset: F64) -> Flow:
         """``gain * flow + offset``: in the Dense layer that gives it, if nobody else reads that, else to be done."""
         before = self._linear(flow)
         if before is not None:
@@ -98,7 +97,7 @@ class Wiring:
         first, then = flow.scaling
         return replace(flow, gain=gain * first, offset=gain * then + offset)
 
-    def folded(self, weight: Array, bias: Array | None, flow: Flow) -> tuple[Array, Array | None]:
+    def folded(self, weight: F64, bias: F64 | None, flow: Flow) -> tuple[F64, F64 | None]:
         """Matrix ``(O, I)`` and bias of a layer that reads the flow as if the scaling had been done."""
         if flow.gain is None or flow.offset is None:
             return weight, bias

@@ -9,17 +9,16 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edge_rnn.activation import ACTIVATIONS, Activation
 from edge_rnn.errors import FileError
+from edge_rnn.typing import AnyArray
 from edge_rnn_export.readers.onnx.codes import Signal, Value
 from edge_rnn_export.readers.onnx.drafts import Draft, Kind
 from edge_rnn_export.readers.onnx.node import Node
 
 __all__ = ["CELLS"]
 
-Array = NDArray[Any]
 
 # Gates in ONNX's order by the letters that edge_rnn has for them, and in edge_rnn's.
 _GATES: Mapping[str, tuple[str, str]] = {"RNN": ("h", "h"), "GRU": ("zrn", "rzn"), "LSTM": ("iofg", "ifgo")}
@@ -93,7 +92,7 @@ def _weights(node: Node) -> tuple[dict[str, Any], int, int]:
     shapes = {1: (1, gates * hidden, inputs), 2: (1, gates * hidden, hidden), 3: (1, 2 * gates * hidden)}
     if node.kind == "LSTM":
         shapes[7] = (1, 3 * hidden)
-    found: dict[int, Array] = {}
+    found: dict[int, AnyArray] = {}
     for place, shape in shapes.items():
         if node.input(place) is None and place in (3, 7):
             continue
@@ -104,7 +103,7 @@ def _weights(node: Node) -> tuple[dict[str, Any], int, int]:
         found[place] = array[0]
     order = [theirs.index(gate) for gate in ours]
 
-    def arranged(array: Array) -> Array:
+    def arranged(array: AnyArray) -> AnyArray:
         parts = np.split(array, gates)
         return np.concatenate([parts[gate] for gate in order])
 
@@ -119,7 +118,7 @@ def _weights(node: Node) -> tuple[dict[str, Any], int, int]:
     return fields, hidden, inputs
 
 
-def _floats(node: Node, place: int) -> Array:
+def _floats(node: Node, place: int) -> AnyArray:
     array = node.numbers(place)
     if array.dtype.kind != "f":
         raise FileError(f"from_onnx: the {node.title} has weights of {array.dtype}, expected floating point.")
@@ -192,7 +191,7 @@ def _shortest(number: float) -> float:
     return float(str(np.float32(number)))
 
 
-def _initial(node: Node, draft: Draft, key: str, value: Value, batch_first: bool, batch: int) -> Array | None:
+def _initial(node: Node, draft: Draft, key: str, value: Value, batch_first: bool, batch: int) -> AnyArray | None:
     """Initial state as numbers, the same for each of a batch; None for zeros, and for what the graph takes."""
     if value is None:
         return None

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from os import PathLike
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edge_rnn import reference
 from edge_rnn.errors import FileError, UnsupportedError
 from edge_rnn.layers import Embedding
 from edge_rnn.sampling.symbols import alphabet, samples
+from edge_rnn.typing import AnyArray
 from edge_rnn_export.readers.onnx.codes import Signal, Source
 from edge_rnn_export.readers.onnx.cut import cut_out
 from edge_rnn_export.readers.onnx.trace import Trace
@@ -21,7 +20,6 @@ from edge_rnn_export.writers.onnx.head import SYMBOL
 
 __all__ = ["compared"]
 
-Array = NDArray[Any]
 
 _RUNS = 8
 _STEPS = 20
@@ -66,7 +64,7 @@ def _own(reading: Reading, run: LimitedGraph, rng: np.random.Generator) -> tuple
         known = alphabet(model, "from_onnx")
         symbols = rng.integers(0, known.size, steps * batch)
         xs = samples(known, symbols.astype(np.int32)).reshape(steps, batch, -1)
-        read: dict[str, Array] = {SYMBOL: symbols.reshape(steps, batch)}
+        read: dict[str, AnyArray] = {SYMBOL: symbols.reshape(steps, batch)}
     else:
         read = {"x": xs.astype(np.float32)}
     got = _run(run, "y", read | feeds)
@@ -84,7 +82,7 @@ def _foreign(reading: Reading, run: LimitedGraph, rng: np.random.Generator) -> t
     grid = np.arange(trace.rows)[:, None] if trace.grid is None else trace.grid
     xs = _samples(reading, rng, grid.size)
     feeds = {trace.samples.port.name: _laid_out(trace, xs)} if trace.samples and trace.samples.port else {}
-    states: list[dict[str, Array]] = [dict(model.initial_state) for _ in range(grid.shape[1])]
+    states: list[dict[str, AnyArray]] = [dict(model.initial_state) for _ in range(grid.shape[1])]
     for source in trace.sources:
         if source.kind == "port" and source.port and source is not trace.samples:
             feeds[source.port.name] = _states(reading, source, states, rng)
@@ -99,12 +97,12 @@ def _foreign(reading: Reading, run: LimitedGraph, rng: np.random.Generator) -> t
     return _error(got, wanted), len(grid)
 
 
-def _run(run: LimitedGraph, output: str, feeds: dict[str, Array]) -> Array:
+def _run(run: LimitedGraph, output: str, feeds: dict[str, AnyArray]) -> AnyArray:
     (got,) = run.run([output], feeds)
     return got
 
 
-def _error(got: Array, wanted: Array) -> float:
+def _error(got: AnyArray, wanted: AnyArray) -> float:
     return float(np.abs(got - wanted).max() / max(1.0, np.abs(wanted).max()))
 
 
@@ -112,7 +110,7 @@ _TYPES = {"tensor(int64)": np.int64, "tensor(int32)": np.int32, "tensor(double)"
 _TYPES |= {"tensor(float16)": np.float16}
 
 
-def _samples(reading: Reading, rng: np.random.Generator, count: int) -> Array:
+def _samples(reading: Reading, rng: np.random.Generator, count: int) -> AnyArray:
     """Random samples, ``(count, I)``; symbols where a table reads them."""
     tables = [
         layer
@@ -124,7 +122,7 @@ def _samples(reading: Reading, rng: np.random.Generator, count: int) -> Array:
     return rng.standard_normal((count, reading.model.input_size)).astype(np.float32)
 
 
-def _laid_out(trace: Trace, xs: Array) -> Array:
+def _laid_out(trace: Trace, xs: AnyArray) -> AnyArray:
     """Samples as the graph's input has them."""
     assert trace.samples is not None
     signal = trace.values[trace.samples.port.name] if trace.samples.port else None
@@ -133,7 +131,7 @@ def _laid_out(trace: Trace, xs: Array) -> Array:
     return xs[row, feature]
 
 
-def _states(reading: Reading, source: Source, states: list[dict[str, Array]], rng: np.random.Generator) -> Array:
+def _states(reading: Reading, source: Source, states: list[dict[str, AnyArray]], rng: np.random.Generator) -> AnyArray:
     """Random states as an input of the graph has them; entered among the states of each of the batch."""
     assert reading.layers is not None
     array = rng.uniform(-1, 1, source.shape).astype(np.float32)
@@ -145,7 +143,7 @@ def _states(reading: Reading, source: Source, states: list[dict[str, Array]], rn
     return array
 
 
-def _output(trace: Trace, name: str, axis: int, expected: Array) -> Array:
+def _output(trace: Trace, name: str, axis: int, expected: AnyArray) -> AnyArray:
     """Outputs by row as the graph's output has them."""
     signal = trace.values[name]
     assert isinstance(signal, Signal)

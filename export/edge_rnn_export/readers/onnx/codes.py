@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_rnn.typing import AnyArray
 from edge_rnn_export.readers.onnx.drafts import Draft
 from edge_rnn_export.readers.onnx.graph import Port
 
@@ -37,7 +38,7 @@ class Signal:
     whole: bool = False
 
 
-Value = Signal | NDArray[Any] | None
+Value = Signal | AnyArray | None
 """What a name in the graph stands for: traced, known numbers, or left out."""
 
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edge_rnn.errors import ModelError
 from edge_rnn.layers import INPUT, LAYER_TYPES, Dense, Layer, Standardize
@@ -17,7 +16,6 @@ from edge_rnn.storage.budget import Budget
 
 __all__ = ["Draft", "Finished", "finished"]
 
-Array = NDArray[Any]
 Kind = Literal["input", "Elman", "GRU", "LSTM", "Dense", "Add", "Embedding", "shift", "divide", "activation"]
 
 

@@ -8,17 +8,16 @@ from typing import Any
 
 import numpy as np
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto
 
 from edge_rnn.errors import FileError, InputError, UnsupportedError
 from edge_rnn.storage.budget import Budget
 from edge_rnn.storage.model_file import MAX_FILE_BYTES
+from edge_rnn.typing import AnyArray
 from edge_rnn_export.readers.file_bytes import read_bytes, size_of
 
 __all__ = ["array_of", "embed", "external_bytes", "file_budget", "open_model"]
 
-Array = NDArray[Any]
 
 # Element types, NumPy's type of one element in raw_data, and the field that holds them otherwise.
 _TYPES: dict[int, tuple[str, str, str]] = {
@@ -83,7 +82,7 @@ def _parsed(data: bytes, title: str) -> ModelProto:
     return model
 
 
-def array_of(tensor: TensorProto, folder: Path | None, budget: Budget) -> Array:
+def array_of(tensor: TensorProto, folder: Path | None, budget: Budget) -> AnyArray:
     """The numbers of a tensor.
 
     Parameters
@@ -128,7 +127,7 @@ def array_of(tensor: TensorProto, folder: Path | None, budget: Budget) -> Array:
     return _typed(np.frombuffer(data, raw), kind).reshape(shape)
 
 
-def _typed(found: Array, kind: str) -> Array:
+def _typed(found: AnyArray, kind: str) -> AnyArray:
     if kind == "bfloat16":  # the upper half of a float32
         return (found.astype(np.uint32) << 16).view(np.float32)
     if kind == "float16" and found.dtype.kind == "u":

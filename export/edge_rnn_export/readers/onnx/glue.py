@@ -10,32 +10,31 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edge_rnn.errors import FileError
+from edge_rnn.typing import AnyArray
 from edge_rnn_export.readers.onnx.codes import Signal
 from edge_rnn_export.readers.onnx.file import array_of
 from edge_rnn_export.readers.onnx.node import Node
 
 __all__ = ["FOLDS", "GLUE", "is_whole"]
 
-Array = NDArray[Any]
 
 _FLOATS: dict[int, Any] = {1: np.float32, 10: np.float16, 11: np.float64, 16: np.float32}
 _INTEGERS: dict[int, Any] = {6: np.int32, 7: np.int64, 9: np.bool_}
 _END = 2**31 - 1  # and beyond: how exporters spell "to the end"
 
 
-def _data(node: Node, place: int = 0) -> Array:
+def _data(node: Node, place: int = 0) -> AnyArray:
     value = node.input(place)
     return value.codes if isinstance(value, Signal) else node.numbers(place)
 
 
-def _identity(node: Node) -> list[Array]:
+def _identity(node: Node) -> list[AnyArray]:
     return [_data(node)]
 
 
-def _dropout(node: Node) -> list[Array]:
+def _dropout(node: Node) -> list[AnyArray]:
     node.take("ratio", 0.5)
     node.take("seed", 0)
     if node.input(2) is not None and node.numbers(2).any():
@@ -43,7 +42,7 @@ def _dropout(node: Node) -> list[Array]:
     return [_data(node)]  # without the mask: where that is read, the graph is for training
 
 
-def _cast(node: Node) -> list[Array]:
+def _cast(node: Node) -> list[AnyArray]:
     to, value = node.take("to", 0), node.input(0)
     node.take("saturate", 1)
     if to not in _FLOATS and to not in _INTEGERS:
@@ -59,35 +58,35 @@ def _cast(node: Node) -> list[Array]:
         return [node.numbers(0).astype((_FLOATS | _INTEGERS)[to])]
 
 
-def _transpose(node: Node) -> list[Array]:
+def _transpose(node: Node) -> list[AnyArray]:
     return [np.transpose(_data(node), node.take("perm", None, list))]
 
 
-def _squeeze(node: Node) -> list[Array]:
+def _squeeze(node: Node) -> list[AnyArray]:
     array, axes = _data(node), node.whole(1, "axes")
     if axes is None and node.trace.open and isinstance(node.input(0), Signal):
         raise node.refuse("it does not say which axes go, and some have any length; export it with axes.")
     return [np.squeeze(array, None if axes is None else tuple(axes))]
 
 
-def _unsqueeze(node: Node) -> list[Array]:
+def _unsqueeze(node: Node) -> list[AnyArray]:
     return [np.expand_dims(_data(node), tuple(node.whole(1, "axes") or ()))]
 
 
-def _reshape(node: Node) -> list[Array]:
+def _reshape(node: Node) -> list[AnyArray]:
     array, shape = _data(node), node.whole(1, "shape") or []
     if not node.take("allowzero", 0):
         shape = [array.shape[place] if length == 0 else length for place, length in enumerate(shape)]
     return [array.reshape(shape)]
 
 
-def _flatten(node: Node) -> list[Array]:
+def _flatten(node: Node) -> list[AnyArray]:
     array, axis = _data(node), node.take("axis", 1)
     axis += array.ndim if axis < 0 else 0
     return [array.reshape(int(np.prod(array.shape[:axis], dtype=np.int64)), -1)]
 
 
-def _slice(node: Node) -> list[Array]:
+def _slice(node: Node) -> list[AnyArray]:
     array = _data(node)
     starts, ends = node.whole(1, "starts") or [], node.whole(2, "ends") or []
     axes, steps = node.whole(3, "axes"), node.whole(4, "steps")
@@ -107,7 +106,7 @@ def _slice(node: Node) -> list[Array]:
     return [array[tuple(parts)]]
 
 
-def _gather(node: Node) -> list[Array]:
+def _gather(node: Node) -> list[AnyArray]:
     array, places, axis = _data(node), node.numbers(1), node.take("axis", 0)
     if places.dtype.kind not in "iu":
         raise FileError(f"from_onnx: the {node.title} takes places of {places.dtype}, expected whole numbers.")
@@ -116,7 +115,7 @@ def _gather(node: Node) -> list[Array]:
     return [np.take(array, places, axis)]
 
 
-def _split(node: Node) -> list[Array]:
+def _split(node: Node) -> list[AnyArray]:
     array, axis, sizes = _data(node), node.take("axis", 0), node.whole(1, "split")
     count = node.take("num_outputs", len(node.operator.outputs))
     size = array.shape[axis]
@@ -127,7 +126,7 @@ def _split(node: Node) -> list[Array]:
     return list(np.split(array, np.cumsum(sizes)[:-1], axis))
 
 
-def _concat(node: Node) -> list[Array]:
+def _concat(node: Node) -> list[AnyArray]:
     arrays = [_data(node, place) for place in range(len(node.inputs))]
     if len({isinstance(value, Signal) for value in node.inputs}) > 1:
         raise node.refuse("it puts numbers beside the outputs of layers.")
@@ -135,7 +134,7 @@ def _concat(node: Node) -> list[Array]:
     return [np.concatenate(arrays, node.take("axis", 0))]
 
 
-def _expand(node: Node) -> list[Array]:
+def _expand(node: Node) -> list[AnyArray]:
     array = _data(node)
     wanted = np.broadcast_shapes(array.shape, _shape(node, 1))
     if wanted != array.shape and isinstance(node.input(0), Signal):
@@ -143,13 +142,13 @@ def _expand(node: Node) -> list[Array]:
     return [_filled(node, array, wanted)]
 
 
-def _shape_of(node: Node) -> list[Array]:
+def _shape_of(node: Node) -> list[AnyArray]:
     array = _data(node)
     start, end = node.take("start", 0), node.take("end", None, int)
     return [np.array(array.shape[start:end], np.int64)]
 
 
-GLUE: dict[str, Callable[[Node], list[Array]]] = {
+GLUE: dict[str, Callable[[Node], list[AnyArray]]] = {
     "Cast": _cast,
     "Concat": _concat,
     "Dropout": _dropout,
@@ -174,7 +173,7 @@ def is_whole(node: Node) -> bool:
     return any(isinstance(value, Signal) and value.whole for value in node.inputs)
 
 
-def _constant(node: Node) -> list[Array]:
+def _constant(node: Node) -> list[AnyArray]:
     for name in ("value", "value_float", "value_floats", "value_int", "value_ints"):
         if name in node.attributes:
             value = node.attributes.pop(name)
@@ -184,13 +183,13 @@ def _constant(node: Node) -> list[Array]:
     raise node.refuse(f"it holds {', '.join(node.attributes)[:80] or 'nothing'}, expected numbers.")
 
 
-def _constant_of_shape(node: Node) -> list[Array]:
+def _constant_of_shape(node: Node) -> list[AnyArray]:
     tensor = node.attributes.pop("value", None)
     value = np.zeros(1, np.float32) if tensor is None else array_of(tensor, None, node.budget)
     return [_filled(node, value.reshape(-1)[:1].reshape(()), _shape(node, 0))]
 
 
-def _filled(node: Node, array: Array, shape: tuple[int, ...]) -> Array:
+def _filled(node: Node, array: AnyArray, shape: tuple[int, ...]) -> AnyArray:
     """The array seen as one of a larger shape: no memory yet, but what is made of it will take some."""
     count = array.itemsize
     for length in shape:
@@ -206,7 +205,7 @@ def _shape(node: Node, place: int) -> tuple[int, ...]:
     return tuple(int(length) for length in entries.reshape(-1))
 
 
-def _tile(node: Node) -> list[Array]:
+def _tile(node: Node) -> list[AnyArray]:
     array, counts = node.numbers(0), _shape(node, 1)
     count = array.nbytes
     for each in counts:
@@ -215,14 +214,14 @@ def _tile(node: Node) -> list[Array]:
     return [np.tile(array, counts)]
 
 
-def _where(node: Node) -> list[Array]:
+def _where(node: Node) -> list[AnyArray]:
     arrays = [node.numbers(place) for place in range(3)]
     _filled(node, np.zeros((), np.int64), np.broadcast_shapes(*(array.shape for array in arrays)))
     return [np.where(*arrays)]
 
 
-def _arithmetic(function: Callable[[Any, Any], Any]) -> Callable[[Node], list[Array]]:
-    def fold(node: Node) -> list[Array]:
+def _arithmetic(function: Callable[[Any, Any], Any]) -> Callable[[Node], list[AnyArray]]:
+    def fold(node: Node) -> list[AnyArray]:
         a, b = node.numbers(0), node.numbers(1)
         _filled(node, np.zeros((), np.int64), np.broadcast_shapes(a.shape, b.shape))
         if a.dtype != b.dtype or a.dtype == np.bool_:
@@ -233,7 +232,7 @@ def _arithmetic(function: Callable[[Any, Any], Any]) -> Callable[[Node], list[Ar
     return fold
 
 
-FOLDS: dict[str, Callable[[Node], list[Array]]] = GLUE | {
+FOLDS: dict[str, Callable[[Node], list[AnyArray]]] = GLUE | {
     "Add": _arithmetic(np.add),
     "Constant": _constant,
     "ConstantOfShape": _constant_of_shape,

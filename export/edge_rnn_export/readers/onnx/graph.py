@@ -8,16 +8,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from numpy.typing import NDArray
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, helper
 
 from edge_rnn.errors import FileError, UnsupportedError
 from edge_rnn.storage.budget import Budget
+from edge_rnn.typing import AnyArray
 from edge_rnn_export.readers.onnx.file import array_of, file_budget
 
 __all__ = ["Graph", "Operator", "Port", "graph_of"]
 
-Array = NDArray[Any]
 
 _MAX_OPERATORS = 2**13
 _MAX_PLACES = 2**10  # inputs of an operator, outputs of an operator
@@ -90,9 +89,9 @@ class Graph:
     opset: int
     folder: Path | None
     budget: Budget
-    _arrays: dict[str, Array] = field(default_factory=dict)
+    _arrays: dict[str, AnyArray] = field(default_factory=dict)
 
-    def constant(self, name: str) -> Array:
+    def constant(self, name: str) -> AnyArray:
         """The numbers of an initializer."""
         if name not in self._arrays:
             self._arrays[name] = array_of(self.tensors[name], self.folder, self.budget)

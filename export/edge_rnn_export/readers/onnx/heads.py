@@ -6,17 +6,16 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edge_rnn.activation import ACTIVATIONS, Activation
 from edge_rnn.errors import FileError
+from edge_rnn.typing import AnyArray
 from edge_rnn_export.readers.onnx.codes import Signal
 from edge_rnn_export.readers.onnx.drafts import Draft
 from edge_rnn_export.readers.onnx.node import Node
 
 __all__ = ["HEADS"]
 
-Array = NDArray[Any]
 
 _ACTIVATIONS: Mapping[str, tuple[str, tuple[float, ...]]] = {
     "Elu": ("elu", (1.0,)),
@@ -53,7 +52,7 @@ def _gemm(node: Node) -> Signal:
     return _dense(node, node.signal(0), weight if alpha == 1 else alpha * weight, **fields)
 
 
-def _dense(node: Node, signal: Signal, weight: Array, **fields: Any) -> Signal:
+def _dense(node: Node, signal: Signal, weight: AnyArray, **fields: Any) -> Signal:
     if weight.ndim != 2 or weight.dtype.kind != "f":
         raise node.refuse(f"it multiplies with {weight.dtype} of shape {weight.shape}, expected a matrix.")
     reads, rows = node.trace.features(node.operator, signal)
@@ -75,7 +74,7 @@ def _along(node: Node, signal: Signal) -> tuple[tuple[Draft, ...], Callable[[Dra
     return reads, put, axis
 
 
-def _vector(node: Node, array: Array, shape: tuple[int, ...], axis: int) -> Array:
+def _vector(node: Node, array: AnyArray, shape: tuple[int, ...], axis: int) -> AnyArray:
     """Numbers beside a signal as one for each feature."""
     if array.dtype.kind != "f" or np.broadcast_shapes(array.shape, shape) != shape:
         raise node.refuse(f"it has {array.dtype} of shape {array.shape} beside values of shape {shape}.")
@@ -85,7 +84,7 @@ def _vector(node: Node, array: Array, shape: tuple[int, ...], axis: int) -> Arra
     return np.array(moved[0])
 
 
-def _with_numbers(node: Node, signal: Signal, array: Array) -> Signal:
+def _with_numbers(node: Node, signal: Signal, array: AnyArray) -> Signal:
     """Add, Sub, Mul or Div of a signal and numbers."""
     reads, put, axis = _along(node, signal)
     vector = _vector(node, array, signal.codes.shape, axis)

@@ -7,17 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edge_rnn.errors import FileError, UnsupportedError
 from edge_rnn.storage.budget import Budget
+from edge_rnn.typing import AnyArray
 from edge_rnn_export.readers.onnx.codes import Signal, Value
 from edge_rnn_export.readers.onnx.graph import Operator
 from edge_rnn_export.readers.onnx.trace import Trace
 
 __all__ = ["Node"]
-
-Array = NDArray[Any]
 
 
 @dataclass(slots=True, eq=False)
@@ -67,7 +65,7 @@ class Node:
             raise self.refuse(f"its input {place} is known numbers, expected samples or the output of a layer.")
         return value
 
-    def numbers(self, place: int) -> Array:
+    def numbers(self, place: int) -> AnyArray:
         """An input that must be known numbers."""
         value = self.input(place)
         if not isinstance(value, np.ndarray):

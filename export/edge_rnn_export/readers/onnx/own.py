@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from onnx import ModelProto, numpy_helper
 
 from edge_rnn.errors import EdgeRnnError, FileError, UnsupportedError
 from edge_rnn.layers import LAYER_TYPES, Dense, Layer, Recurrent
 from edge_rnn.model import Model
+from edge_rnn.typing import AnyArray
 from edge_rnn_export.readers.json_text import parse_object
 from edge_rnn_export.readers.onnx.graph import Graph, graph_of
 from edge_rnn_export.writers.onnx.graph import build_graph
@@ -27,7 +27,6 @@ from edge_rnn_export.writers.onnx.nodes import GATES
 
 __all__ = ["is_own", "own_model"]
 
-Array = NDArray[Any]
 
 _DESCRIBED = ("name", "labels", "sample_rate_hz", "input_names", "input_units", "vocabulary")
 
@@ -113,7 +112,7 @@ def _layer(record: Mapping[str, Any], graph: Graph, states: Mapping[str, Any]) -
     return cls(name=name, inputs=tuple(record["inputs"]), **arrays, **record["options"])
 
 
-def _array(graph: Graph, cls: Any, record: Mapping[str, Any], key: str) -> Array:
+def _array(graph: Graph, cls: Any, record: Mapping[str, Any], key: str) -> AnyArray:
     """An array of a layer: the inverse of what the writers do to it."""
     name = record["name"]
     if not issubclass(cls, Recurrent):

@@ -19,19 +19,18 @@ References
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edge_rnn.errors import FileError, ModelError, UnsupportedError
 from edge_rnn.layers import LSTM, Dense, Elman, Layer, Weight
+from edge_rnn.typing import AnyArray
 from edge_rnn_export.readers.tflite.constants import Constants, shape_text
 from edge_rnn_export.readers.tflite.graph import Operator
 
 __all__ = ["RECURRENT", "activation_of", "dense_of", "reads_steps_of", "recurrent_of"]
 
-Array = NDArray[Any]
 _L = TypeVar("_L", bound=Layer)
 
 RECURRENT = ("UNIDIRECTIONAL_SEQUENCE_LSTM", "LSTM", "UNIDIRECTIONAL_SEQUENCE_RNN", "RNN")
@@ -112,7 +111,7 @@ def _lstm(operator: Operator, constants: Constants) -> LSTM:
         }
         return constants.matrix(operator, inputs, (hidden, columns))
 
-    def joined(name: str, first: int, names: tuple[str, ...]) -> Array:
+    def joined(name: str, first: int, names: tuple[str, ...]) -> AnyArray:
         zeros, parts = np.zeros(hidden, np.float32), []
         for offset, gate in enumerate(names):
             absent = gate == "input" and coupled

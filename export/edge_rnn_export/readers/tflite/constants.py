@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from math import prod
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edge_rnn.errors import FileError, UnsupportedError
 from edge_rnn.formats import Int8
 from edge_rnn.layers import Weight
 from edge_rnn.storage.budget import Budget
+from edge_rnn.typing import AnyArray
 from edge_rnn_export.readers.tflite.graph import Graph, Operator, Tensor
 
 __all__ = ["Constants", "shape_text"]
 
-Array = NDArray[Any]
 
 _DTYPES: Mapping[str, str] = {
     "FLOAT64": "<f8",
@@ -60,7 +58,7 @@ class Constants:
         """Whether an operator's input is there at all."""
         return position < len(operator.inputs) and operator.inputs[position] >= 0
 
-    def array(self, operator: Operator, position: int, what: str, shape: Sequence[int]) -> Array:
+    def array(self, operator: Operator, position: int, what: str, shape: Sequence[int]) -> AnyArray:
         """Numbers of a constant input, dequantized: float32 of the given shape.
 
         Raises
@@ -141,7 +139,7 @@ class Constants:
             got, expected = shape_text(tensor.shape), shape_text(shape)
             raise FileError(f"{operator.title} {what} got shape {got}, expected {expected}.")
 
-    def _numbers(self, operator: Operator, what: str, tensor: Tensor) -> Array:
+    def _numbers(self, operator: Operator, what: str, tensor: Tensor) -> AnyArray:
         """What is stored, as it is."""
         if tensor.type not in _DTYPES:
             known = ", ".join(_DTYPES)
@@ -156,7 +154,7 @@ class Constants:
             )
         return np.frombuffer(tensor.data, dtype).reshape(tensor.shape)
 
-    def _dequantized(self, operator: Operator, what: str, tensor: Tensor) -> Array:
+    def _dequantized(self, operator: Operator, what: str, tensor: Tensor) -> AnyArray:
         numbers = self._numbers(operator, what, tensor)
         self.take(f"{operator.title} {what}", numbers.size * 12)
         if numbers.dtype.kind == "f":
@@ -166,7 +164,7 @@ class Constants:
         with np.errstate(over="ignore"):
             return np.asarray((numbers.astype(np.float64) - zero_point) * scale, np.float32)
 
-    def _kept(self, operator: Operator, what: str, tensor: Tensor) -> tuple[Array, Array]:
+    def _kept(self, operator: Operator, what: str, tensor: Tensor) -> tuple[AnyArray, AnyArray]:
         """``(H, K)`` int8 and ``(H,)`` float32, the scale of each row."""
         numbers = self._numbers(operator, what, tensor)
         if tensor.type != "INT8":
@@ -179,7 +177,7 @@ class Constants:
             )
         return numbers, np.broadcast_to(scale.reshape(-1).astype(np.float32), numbers.shape[:1])
 
-    def _quantization(self, operator: Operator, what: str, tensor: Tensor) -> tuple[Array, Array]:
+    def _quantization(self, operator: Operator, what: str, tensor: Tensor) -> tuple[AnyArray, AnyArray]:
         """Scale and zero point, in float64 and shaped to be broadcast."""
         rank, count = len(tensor.shape), len(tensor.scale)
         along = tensor.shape[tensor.axis] if 0 <= tensor.axis < rank else 1

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_rnn.typing import F32
+
 __all__ = ["Graph", "Operator", "Tensor"]
 
 
@@ -42,7 +44,7 @@ class Tensor:
     type: str
     data: NDArray[np.uint8] | None
     variable: bool
-    scale: NDArray[np.float32]
+    scale: F32
     zero_point: NDArray[np.int64]
     axis: int
     refusal: str

@@ -9,16 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edge_rnn.errors import FileError, UnsupportedError
 from edge_rnn.storage.model_file import MAX_FILE_BYTES
+from edge_rnn.typing import AnyArray
 from edge_rnn_export.limits.process import Limits, Worker
 from edge_rnn_export.readers.file_bytes import read_bytes
 
 __all__ = ["MAX_NAME", "MAX_PARAMETERS", "as_array", "read_pickle", "read_safetensors"]
 
-Array = NDArray[Any]
 
 _DTYPES = {
     code: np.dtype(name).newbyteorder("<")
@@ -38,7 +37,7 @@ _BYTES_PER_SECOND = 2**24
 _MEMORY = 2**27
 
 
-def read_safetensors(path: Path) -> dict[str, Array]:
+def read_safetensors(path: Path) -> dict[str, AnyArray]:
     """Arrays by name, in the alphabet's order: the format does not keep the order of definition.
 
     Raises
@@ -61,7 +60,7 @@ def read_safetensors(path: Path) -> dict[str, Array]:
     return _named(path, {name: _decode(path, name[:MAX_NAME], tensor) for name, tensor in sorted(tensors)})
 
 
-def read_pickle(path: Path) -> dict[str, Array]:
+def read_pickle(path: Path) -> dict[str, AnyArray]:
     """Arrays by name, in the order of definition, of a file that ``torch.save(module.state_dict(), path)`` wrote.
 
     A training checkpoint is taken too, if its state_dict stands under ``state_dict``, ``model_state_dict`` or
@@ -86,7 +85,7 @@ def read_pickle(path: Path) -> dict[str, Array]:
     return _named(path, {name: arrays[str(place)] for place, name in enumerate(about["names"])})
 
 
-def as_array(owner: str, value: Any) -> Array:
+def as_array(owner: str, value: Any) -> AnyArray:
     """A PyTorch tensor, or whatever NumPy takes for an array, as a NumPy array.
 
     Parameters
@@ -114,7 +113,7 @@ def as_array(owner: str, value: Any) -> Array:
         raise UnsupportedError(f"{owner} is not an array of numbers: {str(error).splitlines()[0]}.") from None
 
 
-def _named(path: Path, arrays: dict[str, Array]) -> dict[str, Array]:
+def _named(path: Path, arrays: dict[str, AnyArray]) -> dict[str, AnyArray]:
     """The arrays, unless their names are more, or longer, than a network's are."""
     longest = max(map(len, arrays), default=0)
     if len(arrays) > MAX_PARAMETERS or longest > MAX_NAME:
@@ -125,7 +124,7 @@ def _named(path: Path, arrays: dict[str, Array]) -> dict[str, Array]:
     return arrays
 
 
-def _decode(path: Path, name: str, tensor: Mapping[str, Any]) -> Array:
+def _decode(path: Path, name: str, tensor: Mapping[str, Any]) -> AnyArray:
     dtype, shape, data = tensor["dtype"], tensor["shape"], tensor["data"]
     if dtype == "BF16":  # the upper half of a float32
         return (np.frombuffer(data, "<u2").astype(np.uint32) << 16).view(np.float32).reshape(shape)

@@ -11,17 +11,16 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edge_rnn import reference
 from edge_rnn.errors import InputError, UnsupportedError
 from edge_rnn.layers import Dense, Layer
 from edge_rnn.model import Model
+from edge_rnn.typing import F64
 from edge_rnn_export.readers.torch.state import Part
 
 __all__ = ["check_forward"]
 
-Array = NDArray[np.float64]
 
 _STEPS = 16
 _SCALES = (1.0, 1.0, 3.0, 0.1)  # of the samples of each sequence: a relu may be silent on one of them
@@ -103,7 +102,7 @@ def check_forward(
 class _Run:
     """What forward gave for each sequence, ``(time, O)`` or ``(O,)`` of the last step alone."""
 
-    outputs: list[Array]
+    outputs: list[F64]
     tolerance: float
 
 
@@ -167,7 +166,7 @@ def _output(torch: Any, given: Any, axis: int | None) -> Any:
     return given.numpy()
 
 
-def _forward(torch: Any, module: Any, dtype: Any, call: Callable[[Any, Any], Any], xs: Any) -> Array:
+def _forward(torch: Any, module: Any, dtype: Any, call: Callable[[Any, Any], Any], xs: Any) -> F64:
     """One call of a copy: forward may keep a state in the module."""
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -189,16 +188,16 @@ def _other_activations(model: Model, parts: Sequence[Part]) -> Iterator[tuple[st
                 yield part.path, Model([*model.layers[:-1], head])
 
 
-def _references(model: Model, sequences: Sequence[Any]) -> list[Array]:
+def _references(model: Model, sequences: Sequence[Any]) -> list[F64]:
     return [reference.run(model, xs)[0] for xs in sequences]
 
 
-def _least(runs: Sequence[_Run], expected: Sequence[Array]) -> _Difference:
+def _least(runs: Sequence[_Run], expected: Sequence[F64]) -> _Difference:
     """The smallest of the differences that the ways to call forward show."""
     return min((_difference(run, expected) for run in runs), key=lambda each: (not each.passed, each.largest))
 
 
-def _difference(run: _Run, expected: Sequence[Array]) -> _Difference:
+def _difference(run: _Run, expected: Sequence[F64]) -> _Difference:
     peaks = np.max([np.abs(ys).max(0) for ys in expected], 0)
     errors = np.zeros_like(peaks)
     for output, ys in zip(run.outputs, expected, strict=True):

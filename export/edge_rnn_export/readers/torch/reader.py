@@ -9,20 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from edge_rnn.errors import InputError, UnsupportedError
 from edge_rnn.layers import Dense, Standardize
 from edge_rnn.model import Model
 from edge_rnn.storage.file_kind import TENSORS_FILE, TORCH_FILE, kind_of
+from edge_rnn.typing import AnyArray
 from edge_rnn_export.readers.torch.files import as_array, read_pickle, read_safetensors
 from edge_rnn_export.readers.torch.forward import check_forward
 from edge_rnn_export.readers.torch.modules import parts_of_module
 from edge_rnn_export.readers.torch.state import Part, chained, check_numbers, layers_of, listed, parts_of
 
 __all__ = ["from_torch"]
-
-Array = NDArray[Any]
 
 
 def from_torch(
@@ -132,7 +131,7 @@ def _standardize(mean: Any, scale: Any) -> Standardize:
     return Standardize(as_array("from_torch: mean", mean), as_array("from_torch: scale", scale))
 
 
-def _opened(source: Any) -> tuple[list[Part], dict[str, Array], bool]:
+def _opened(source: Any) -> tuple[list[Part], dict[str, AnyArray], bool]:
     """The parts of a source, its parameters and buffers by name, and whether the parts are in order of definition."""
     if isinstance(source, str | PathLike):
         path = Path(source)
@@ -206,7 +205,7 @@ def _check_activations(activations: Mapping[str, str], parts: Sequence[Part]) ->
             )
 
 
-def _check_all_used(arrays: Mapping[str, Array], used: set[str], ignore: Sequence[str]) -> None:
+def _check_all_used(arrays: Mapping[str, AnyArray], used: set[str], ignore: Sequence[str]) -> None:
     names = (ignore,) if isinstance(ignore, str) else tuple(ignore)
     for wanted in names:
         if not any(_is_inside(key, wanted) for key in arrays):

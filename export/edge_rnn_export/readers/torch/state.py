@@ -9,15 +9,14 @@ from itertools import islice, pairwise
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edge_rnn.errors import InputError, ModelError, UnsupportedError
 from edge_rnn.layers import GRU, INPUT, LSTM, Dense, Elman, Layer, Recurrent
+from edge_rnn.typing import AnyArray
 from edge_rnn_export.readers.layer_names import free_name, plain_name
 
 __all__ = ["Part", "chained", "check_numbers", "layers_of", "listed", "parts_of"]
 
-Array = NDArray[Any]
 
 RECURRENT: Mapping[str, type[Recurrent]] = {"RNN": Elman, "GRU": GRU, "LSTM": LSTM}
 """Layer classes by PyTorch's names; with ``Cell`` behind it the parameters have no ``_l0``."""
@@ -55,16 +54,16 @@ class Part:
         return f"{self.path}.{name}" if self.path else name
 
 
-def parts_of(arrays: Mapping[str, Array]) -> list[Part]:
+def parts_of(arrays: Mapping[str, AnyArray]) -> list[Part]:
     """The modules that a state_dict's names and shapes speak of, in the order of the first parameter of each."""
-    groups: dict[str, dict[str, Array]] = {}
+    groups: dict[str, dict[str, AnyArray]] = {}
     for name, array in arrays.items():
         path, _, last = name.rpartition(".")
         groups.setdefault(path, {})[last] = array
     return [_part_of(path, group) for path, group in groups.items()]
 
 
-def _part_of(path: str, group: Mapping[str, Array]) -> Part:
+def _part_of(path: str, group: Mapping[str, AnyArray]) -> Part:
     title = f"state_dict's {path!r}" if path else "state_dict"
 
     def refuse(reason: str) -> Part:
@@ -103,7 +102,7 @@ def listed(names: Sequence[str]) -> str:
     return ", ".join(name[:120] for name in names[:12]) + more
 
 
-def chained(parts: Sequence[Part], arrays: Mapping[str, Array]) -> list[Part]:
+def chained(parts: Sequence[Part], arrays: Mapping[str, AnyArray]) -> list[Part]:
     """The parts in order of use, where the file did not keep it and the caller does not tell.
 
     Numbered parts (of an ``nn.Sequential``) go by number. Otherwise each must read as many values as the one before
@@ -139,7 +138,7 @@ def chained(parts: Sequence[Part], arrays: Mapping[str, Array]) -> list[Part]:
     )
 
 
-def _sizes(part: Part, arrays: Mapping[str, Array]) -> tuple[int, int]:
+def _sizes(part: Part, arrays: Mapping[str, AnyArray]) -> tuple[int, int]:
     """How many values a part reads and how many it gives."""
     if part.kind == "Linear":
         shape = np.shape(arrays[part.parameter("weight")])
@@ -194,7 +193,7 @@ def check_numbers(parts: Sequence[Part], used: Sequence[Part], activations: Mapp
 
 
 def layers_of(
-    parts: Sequence[Part], arrays: Mapping[str, Array], activations: Mapping[str, str]
+    parts: Sequence[Part], arrays: Mapping[str, AnyArray], activations: Mapping[str, str]
 ) -> tuple[list[Layer], set[str]]:
     """Layers for the parts, and the names of the parameters that went into them.
 
@@ -213,7 +212,7 @@ def layers_of(
     layers: list[Layer] = []
     used: set[str] = set()
 
-    def take(part: Part, name: str, required: bool = True) -> Array | None:
+    def take(part: Part, name: str, required: bool = True) -> AnyArray | None:
         full = part.parameter(name)
         if full in arrays:
             used.add(full)
@@ -255,7 +254,7 @@ def layers_of(
     return layers, used
 
 
-def _made(cls: Callable[..., Layer], name: str, *arrays: Array | None, **options: Any) -> Layer:
+def _made(cls: Callable[..., Layer], name: str, *arrays: AnyArray | None, **options: Any) -> Layer:
     return cls(*arrays, name=name, **options)
 
 

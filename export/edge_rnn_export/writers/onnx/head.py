@@ -19,6 +19,7 @@ from edge_rnn.errors import InputError, UnsupportedError
 from edge_rnn.layers import Dense
 from edge_rnn.model import Model
 from edge_rnn.sampling.symbols import alphabet, samples
+from edge_rnn.typing import F32
 
 __all__ = ["GREEDY_CODE", "HEADS", "NEXT", "SYMBOL", "Head", "head_of", "symbols_of", "with_head"]
 
@@ -111,7 +112,7 @@ def head_of(found: Mapping[str, str], key: str) -> Head:
     return cast("Head", head) if head in HEADS else "model"
 
 
-def symbols_of(model: Model, xs: NDArray[np.float32]) -> NDArray[np.int64]:
+def symbols_of(model: Model, xs: F32) -> NDArray[np.int64]:
     """Symbols ``(time,)`` that samples stand for.
 
     Raises

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from typing import Any, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
 import edge_rnn
 from edge_rnn.errors import FileError
 from edge_rnn.model import Model
+from edge_rnn.typing import F32
 from edge_rnn_export.writers.onnx.precision import Precision
 
 __all__ = ["METADATA_KEY", "metadata", "mismatches", "precision_of", "trained_states"]
@@ -97,7 +97,7 @@ def precision_of(found: Mapping[str, str]) -> str | None:
     return precision if precision in get_args(Precision) else None
 
 
-def trained_states(found: Mapping[str, str]) -> dict[str, NDArray[np.float32]]:
+def trained_states(found: Mapping[str, str]) -> dict[str, F32]:
     """Initial states that are not zero, by name, ``(H,)`` float32, as a graph's metadata say; empty where they do not.
 
     Raises

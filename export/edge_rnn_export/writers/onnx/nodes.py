@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
 from edge_rnn.activation import Activation
+from edge_rnn.typing import AnyArray
 from edge_rnn_export.writers.onnx.precision import Form
 
 __all__ = ["ACTIVATIONS", "GATES", "Nodes", "Stage", "activation_stages"]
@@ -55,7 +55,7 @@ class Nodes:
     standard: bool = False
     weight_only: bool = False
     nodes: list[NodeProto] = field(default_factory=list)
-    constants: dict[str, NDArray[Any] | TensorProto] = field(default_factory=dict)
+    constants: dict[str, AnyArray | TensorProto] = field(default_factory=dict)
     inputs: list[ValueInfoProto] = field(default_factory=list)
 
     def body(self) -> Nodes:
@@ -79,7 +79,7 @@ class Nodes:
     def node(self, operator: str, inputs: Sequence[str], *outputs: str, name: str, **attributes: Any) -> None:
         self.nodes.append(helper.make_node(operator, list(inputs), list(outputs), name=name, **attributes))
 
-    def constant(self, name: str, array: NDArray[Any]) -> str:
+    def constant(self, name: str, array: AnyArray) -> str:
         self.constants[name] = np.asarray(array, order="C")
         return name
 

@@ -27,11 +27,11 @@ from onnx import TensorProto
 
 from edge_rnn.formats import GROUP, Float16, Int4, Int8, LowRank
 from edge_rnn.layers import Weight
+from edge_rnn.typing import F32, AnyArray
 from edge_rnn_export.writers.onnx.nodes import Nodes
 
 __all__ = ["MICROSOFT", "ZERO", "Multiply", "is_dense", "is_rounding", "product", "rows_of", "stored", "unsigned"]
 
-Array = NDArray[np.float32]
 
 MICROSOFT = "com.microsoft"
 """Domain of onnxruntime's own operators."""
@@ -70,7 +70,7 @@ def rows_of(matrix: Weight, rows: Any) -> Weight:
         return Int4(matrix.packed[rows], matrix.scale[rows], matrix.columns, matrix.input_range)
     if isinstance(matrix, LowRank):
         return LowRank(matrix.left[rows], matrix.right)
-    dense: Array = np.asarray(matrix)[rows]
+    dense: F32 = np.asarray(matrix)[rows]
     return dense
 
 
@@ -85,7 +85,7 @@ def stored(graph: Nodes, matrix: Weight, name: str, *, transposed: bool = False,
         ``(1, R, K)``, as recurrent operators take it.
     """
 
-    def shaped(array: NDArray[Any]) -> NDArray[Any]:
+    def shaped(array: AnyArray) -> AnyArray:
         return array[None] if directed else array.T if transposed else array
 
     if isinstance(matrix, Float16):
@@ -101,7 +101,7 @@ def stored(graph: Nodes, matrix: Weight, name: str, *, transposed: bool = False,
     return graph.constant(name, shaped(np.asarray(matrix)))
 
 
-def product(graph: Nodes, matrix: Weight, name: str, bias: Array | None = None) -> Multiply:
+def product(graph: Nodes, matrix: Weight, name: str, bias: F32 | None = None) -> Multiply:
     """What multiplies a value with a matrix, and adds a bias ``(R,)``.
 
     Parameters
