@@ -1,7 +1,8 @@
-"""What a piece of work with a memory knows at a moment, in bytes: whole numbers and arrays, with whose they are.
+"""Snapshots: what a piece of work with a memory knows at a moment, in bytes that name whose they are.
 
-Layout, little-endian: magic, SHA-256 of the text that says what was made, number of bytes that follow, CRC-32 of these:
-the whole numbers as int64, then the arrays as they lie in memory.
+Layout of all kinds, little-endian: magic of 8 bytes, the last two of them the version; SHA-256 of what the snapshot
+belongs to; fields that the kind has of its own; length of the payload, in items; CRC-32; payload. The checksum is that
+of the payload, and of the head before it where the kind has fields in there.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import hashlib
 import struct
 import zlib
 from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,10 +19,88 @@ from edge_rnn.errors import StateError
 from edge_rnn.spelling import counted
 from edge_rnn.typing import AnyArray
 
-__all__ = ["pack", "refused", "unpack"]
+__all__ = ["LOOP", "STREAM", "Kind", "Snapshot", "decode", "encode", "pack", "refused", "unpack"]
 
-_HEAD = struct.Struct("<8s32sII")
-_MAGIC = b"ERNNfe01"
+_CHECKSUM = struct.Struct("<I")
+
+
+class Kind(NamedTuple):
+    """What tells one kind of snapshots from the others."""
+
+    magic: bytes
+    fields: str = ""
+    """Own fields of the head, by the letters of :mod:`struct`."""
+    length: str = "I"
+    """Letter of the field that holds the length."""
+    item: int = 1
+    """Bytes that the length counts as one."""
+
+    @property
+    def head(self) -> struct.Struct:
+        """What stands before the checksum."""
+        return struct.Struct(f"<8s32s{self.fields}{self.length}")
+
+
+STREAM = Kind(b"ERNNst01", item=4)
+"""A stream: its state in float32. It belongs to the model of a fingerprint."""
+
+_FRONT_END = Kind(b"ERNNfe01")
+"""A front end, or a back end's rule: whole numbers as int64, then arrays. It belongs to what a spelling makes."""
+
+LOOP = Kind(b"ERNNlp01", fields="Qd", length="Q")
+"""A loop: steps done, Unix time; a stream's snapshot. It belongs to the model of a fingerprint."""
+
+
+class Snapshot(NamedTuple):
+    """A snapshot that is whole."""
+
+    owner: bytes
+    """SHA-256 of what it belongs to."""
+    fields: tuple[Any, ...]
+    payload: bytes
+
+
+def encode(kind: Kind, owner: bytes, payload: bytes, *fields: float) -> bytes:
+    """The bytes that :func:`decode` takes."""
+    head = kind.head.pack(kind.magic, owner, *fields, len(payload) // kind.item)
+    return head + _CHECKSUM.pack(_checksum(kind, head, payload)) + payload
+
+
+def decode(kind: Kind, data: object, where: str = "restore") -> Snapshot:
+    """Take a snapshot apart, once it is known to be whole.
+
+    A checksum says that bytes are as somebody wrote them, not that :func:`encode` did. Whose they are, and whether the
+    values can be what was kept, is for the caller to check, who knows what they mean.
+
+    Parameters
+    ----------
+    where
+        Begins the message: the call, or the file.
+
+    Raises
+    ------
+    StateError
+        The bytes are damaged, of another version, or no snapshot of this kind.
+    """
+    if not isinstance(data, (bytes, bytearray, memoryview)):
+        raise StateError(f"{where} got {type(data).__name__}, expected the bytes of snapshot().")
+    data, size = bytes(data), kind.head.size
+    if not data.startswith(kind.magic) or len(data) < size + _CHECKSUM.size:
+        raise StateError(f"{where} got bytes that are not a snapshot of this version; they begin otherwise.")
+    head, payload = data[:size], data[size + _CHECKSUM.size :]
+    _, owner, *fields, length = kind.head.unpack(head)
+    if length * kind.item != len(payload):
+        raise StateError(
+            f"{where} got a snapshot of {counted(len(data), 'byte')}, expected "
+            f"{len(data) - len(payload) + length * kind.item:,}, as its head says; it is cut off or padded."
+        )
+    if data[size : size + _CHECKSUM.size] != _CHECKSUM.pack(_checksum(kind, head, payload)):
+        raise StateError(f"{where} got a damaged snapshot: its checksum does not fit; use an older one, or reset.")
+    return Snapshot(owner, tuple(fields), payload)
+
+
+def _checksum(kind: Kind, head: bytes, payload: bytes) -> int:
+    return zlib.crc32(payload, zlib.crc32(head) if kind.fields else 0)
 
 
 def pack(spec: str, numbers: Sequence[int], arrays: Sequence[AnyArray]) -> bytes:
@@ -36,35 +116,22 @@ def pack(spec: str, numbers: Sequence[int], arrays: Sequence[AnyArray]) -> bytes
         Arrays of any shape and number type.
     """
     payload = struct.pack(f"<{len(numbers)}q", *numbers) + b"".join(map(_as_bytes, arrays))
-    return _HEAD.pack(_MAGIC, _fingerprint(spec), len(payload), zlib.crc32(payload)) + payload
+    return encode(_FRONT_END, _fingerprint(spec), payload)
 
 
 def unpack(spec: str, data: bytes, numbers: int, arrays: Sequence[AnyArray]) -> tuple[tuple[int, ...], list[AnyArray]]:
     """The whole numbers in ``data``, and arrays of the shapes and number types of ``arrays``, which stay as they are.
-
-    A checksum says that bytes are as somebody wrote them, not that :func:`pack` did. Whether the values can be what was
-    packed is for the caller to check, who knows what they mean: see :func:`refused`.
 
     Raises
     ------
     StateError
         The bytes are damaged, of another version, or of something that was made otherwise.
     """
-    if not isinstance(data, (bytes, bytearray, memoryview)):
-        raise StateError(f"restore got {type(data).__name__}, expected the bytes of snapshot().")
-    data = bytes(data)
-    if not data.startswith(_MAGIC) or len(data) < _HEAD.size:
-        raise StateError("restore got bytes that are not a snapshot of this version; they begin otherwise.")
-    _, fingerprint, length, checksum = _HEAD.unpack_from(data)
-    if fingerprint != _fingerprint(spec):
+    owner, _, payload = decode(_FRONT_END, data)
+    if owner != _fingerprint(spec):
         raise StateError(f"restore got a snapshot of something else than {spec!r}; make it with the same options.")
-    payload = data[_HEAD.size :]
-    if not length == len(payload) == 8 * numbers + sum(array.nbytes for array in arrays):
-        raise StateError(
-            f"restore got {counted(len(data), 'byte')}, which is not what {spec!r} needs; it is cut off or padded."
-        )
-    if checksum != zlib.crc32(payload):
-        raise StateError("restore got a damaged snapshot: its checksum does not fit; use an older one, or reset.")
+    if len(payload) != 8 * numbers + sum(array.nbytes for array in arrays):
+        raise refused(spec)
     begin = 8 * numbers
     found = []
     for array in arrays:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import struct
-import zlib
 from collections.abc import Callable, Mapping
 from functools import cache, partial
 from typing import Any, Literal, NamedTuple, NoReturn
@@ -20,18 +18,13 @@ from edge_rnn.kernels.entry import python_function as fast
 from edge_rnn.kernels.program.driver import not_done
 from edge_rnn.kernels.program.record import Handle, Policy, Status
 from edge_rnn.model import Model
-from edge_rnn.spelling import counted
+from edge_rnn.storage.snapshot import STREAM, decode, encode
 from edge_rnn.streams.claim import check_alone, claimed
 from edge_rnn.streams.plan import Slots
 from edge_rnn.streams.stream_memory import StreamMemory, stream_memory
 from edge_rnn.typing import F32
 
 __all__ = ["MemoryBytes", "Stream"]
-
-
-_SNAPSHOT = struct.Struct("<8s32sII")
-"""Head of a snapshot: magic, fingerprint of the model, number of floats, CRC-32 of these."""
-_MAGIC = b"ERNNst01"
 
 
 class MemoryBytes(NamedTuple):
@@ -271,8 +264,7 @@ class Stream:
         """The state of the stream, in bytes that name the model; :meth:`restore` takes them, on any machine."""
         with claimed(self._memory.handle, "stream.snapshot"):
             payload = np.concatenate(self._kept()).astype("<f4", copy=False).tobytes()
-        fingerprint = bytes.fromhex(self.model.fingerprint)
-        return _SNAPSHOT.pack(_MAGIC, fingerprint, len(payload) // 4, zlib.crc32(payload)) + payload
+        return encode(STREAM, bytes.fromhex(self.model.fingerprint), payload)
 
     def restore(self, snapshot: bytes) -> None:
         """Go on from where :meth:`snapshot` was taken, bit for bit.
@@ -284,27 +276,17 @@ class Stream:
             stream is as it was.
         """
         plan = self._memory.plan
-        size = sum(slots.size for slots in plan.kept)
-        expected = _SNAPSHOT.size + 4 * size
-        if not isinstance(snapshot, (bytes, bytearray, memoryview)):
-            raise StateError(f"restore got {type(snapshot).__name__}, expected the bytes of stream.snapshot().")
-        data = bytes(snapshot)
-        if not data.startswith(_MAGIC):
-            raise StateError("restore got bytes that are not a snapshot of this version; they begin otherwise.")
-        if data[8:40] != bytes.fromhex(self.model.fingerprint):
+        owner, _, payload = decode(STREAM, snapshot)
+        if owner.hex() != self.model.fingerprint:
             raise StateError(
-                f"restore got a snapshot of model {data[8:14].hex()}…, expected one of {self.model.fingerprint[:12]}…; "
+                f"restore got a snapshot of model {owner.hex()[:12]}…, expected one of {self.model.fingerprint[:12]}…; "
                 f"load the model that it was taken from."
             )
-        if len(data) != expected:
-            raise StateError(
-                f"restore got {counted(len(data), 'byte')}, expected {expected}; the snapshot is cut off or padded."
-            )
-        _, _, count, checksum = _SNAPSHOT.unpack_from(data)
-        payload = data[_SNAPSHOT.size :]
         values = np.frombuffer(payload, "<f4")
-        if count != size or checksum != zlib.crc32(payload) or not _may_be_kept(values, plan.held, plan.last_output):
-            raise StateError("restore got a damaged snapshot: its checksum does not fit; use an older one, or reset.")
+        if values.size != sum(slots.size for slots in plan.kept) or not _may_be_kept(
+            values, plan.held, plan.last_output
+        ):
+            raise StateError("restore got a damaged snapshot: no stream has such values; use an older one, or reset.")
         with claimed(self._memory.handle, "stream.restore", even_mixed=True):
             for part in self._kept():
                 part[:], values = values[: part.size], values[part.size :]

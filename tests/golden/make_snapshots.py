@@ -13,11 +13,12 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-import edge_rnn
 import numpy as np
+from edge_rnn.loop.snapshot_file import encode
+
+import edge_rnn
 from edge_rnn.backend import Hysteresis, Majority, Smooth
 from edge_rnn.frontend import parse
-from edge_rnn.loop.snapshot_file import encode
 
 TARGET = Path(__file__).with_name("snapshots.npz")
 FRONT_ENDS = {

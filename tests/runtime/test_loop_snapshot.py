@@ -297,5 +297,5 @@ def test_kill_at_thirty_random_moments(tmp_path: Path) -> None:
 
 def test_what_is_no_snapshot(tmp_path: Path) -> None:
     (tmp_path / "state").write_text("hello")
-    with pytest.raises(StateError, match="is not a snapshot of this version"):
+    with pytest.raises(StateError, match="state: got bytes that are not a snapshot of this version"):
         snapshot_file.read(tmp_path / "state", "00" * 32)

@@ -354,7 +354,7 @@ ERRORS = {
         "array (5, 4)",
     ),
     "out is a list": (lambda m: Stream(m).run(np.zeros((5, 3)), []), InputError, "got list as out"),
-    "snapshot of text": (lambda m: Stream(m).restore("state"), StateError, "expected the bytes of stream.snapshot()"),
+    "snapshot of text": (lambda m: Stream(m).restore("state"), StateError, "expected the bytes of snapshot()"),
     "empty snapshot": (lambda m: Stream(m).restore(b""), StateError, "not a snapshot of this version"),
     "cut snapshot": (lambda m: Stream(m).restore(Stream(m).snapshot()[:-1]), StateError, "cut off or padded"),
     "padded snapshot": (lambda m: Stream(m).restore(Stream(m).snapshot() + b"\0"), StateError, "cut off or padded"),

@@ -1,8 +1,7 @@
 """The state of a loop in a file that is whole at every moment, with the one before it beside it.
 
-Layout, little-endian: magic, SHA-256 fingerprint of the model, steps done, Unix time, length of the stream's own
-snapshot, CRC-32 of all of this and of what follows: the stream's snapshot. A file is written aside, brought to the disk
-and renamed, and the folder brought to the disk too; the one that was there is kept as ``NAME.previous``.
+A file is written aside, brought to the disk and renamed, and the folder brought to the disk too; the one that was
+there is kept as ``NAME.previous``. Its layout is that of :data:`edge_rnn.storage.snapshot.LOOP`.
 """
 
 from __future__ import annotations
@@ -10,24 +9,19 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
-import math
 import os
 import stat
-import struct
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from edge_rnn import atomic
 from edge_rnn.errors import FileError, InputError, StateError, reason_of
+from edge_rnn.storage import snapshot
 from edge_rnn.streams.stream import Stream
 
 __all__ = ["Saved", "encode", "locked", "previous", "read", "restore", "write"]
 
-_MAGIC = b"ERNNlp01"
-_HEAD = struct.Struct("<8s32sQdQ")
-_CHECKSUM = struct.Struct("<I")
 _MAX_BYTES = 2**30
 _MOST_STEPS = 2**62
 _MOST_SECONDS = 1e11
@@ -47,9 +41,7 @@ class Saved:
 
 def encode(stream: Stream, steps: int, at_s: float) -> bytes:
     """The contents of a file for the stream as it is."""
-    state = stream.snapshot()
-    head = _HEAD.pack(_MAGIC, bytes.fromhex(stream.model.fingerprint), steps, at_s, len(state))
-    return head + _CHECKSUM.pack(zlib.crc32(state, zlib.crc32(head))) + state
+    return snapshot.encode(snapshot.LOOP, bytes.fromhex(stream.model.fingerprint), stream.snapshot(), steps, at_s)
 
 
 def previous(path: Path) -> Path:
@@ -87,18 +79,11 @@ def read(path: Path, fingerprint: str) -> Saved:
         raise
     except OSError as error:
         raise StateError(f"{path}: cannot be read: {reason_of(error)}.") from None
-    begin = _HEAD.size + _CHECKSUM.size
-    if not data.startswith(_MAGIC) or len(data) < begin:
-        raise StateError(f"{path}: is not a snapshot of this version, or cut off.")
-    head, state = data[: _HEAD.size], data[begin:]
-    (checksum,) = _CHECKSUM.unpack_from(data, _HEAD.size)
-    _, found, steps, at_s, length = _HEAD.unpack(head)
-    if length != len(state) or checksum != zlib.crc32(state, zlib.crc32(head)) or not math.isfinite(at_s):
-        raise StateError(f"{path}: is damaged: its checksum does not fit.")
-    if steps > _MOST_STEPS or abs(at_s) > _MOST_SECONDS:
+    owner, (steps, at_s), state = snapshot.decode(snapshot.LOOP, data, f"{path}:")
+    if steps > _MOST_STEPS or not abs(at_s) <= _MOST_SECONDS:
         raise StateError(f"{path}: is damaged: it says {steps} steps, and {at_s:g} s as the time.")
-    if found.hex() != fingerprint:
-        raise StateError(f"{path}: is of model {found.hex()[:12]}…, expected one of {fingerprint[:12]}….")
+    if owner.hex() != fingerprint:
+        raise StateError(f"{path}: is of model {owner.hex()[:12]}…, expected one of {fingerprint[:12]}….")
     return Saved(steps, at_s, state)
 
 
