@@ -1,4 +1,4 @@
-"""Profiles of boards: which there are, and which of them this machine is."""
+"""Board profiles: list them, load them, and recognize this machine among them."""
 
 from __future__ import annotations
 
@@ -15,34 +15,34 @@ _PROFILE = "device.toml"
 
 
 def names() -> tuple[str, ...]:
-    """Names of the devices that have a profile, in alphabetical order; a folder of recordings alone has none."""
+    """Names of the devices with a profile, sorted; a folder with recordings only has none."""
     return tuple(sorted(path.parent.name for path in data_folder().glob(f"*/{_PROFILE}")))
 
 
 def load(name: str) -> Device:
-    """The profile of a device.
+    """Load the profile of a device.
 
     Parameters
     ----------
     name
-        Name of its folder: ``"raspberry_pi_4"``. Capitals, blanks and ``-`` are taken as well.
+        Name of its folder, such as ``"raspberry_pi_4"``. Case is ignored; spaces and ``-`` count as ``_``.
 
     Raises
     ------
     InputError
-        There is no such device.
+        The device is unknown.
     FileError
-        Its profile is damaged.
+        The profile is damaged.
     """
     known = names()
     wanted = name.strip().lower().replace("-", "_").replace(" ", "_")
     if wanted not in known:
         close = difflib.get_close_matches(wanted, known, n=3, cutoff=0.5)
-        hint = f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(known)}."
-        raise InputError(f"no device is called {name!r}; {hint} edge-rnn devices lists all.")
+        hint = f"did you mean {' or '.join(close)}?" if close else f"known devices are {', '.join(known)}."
+        raise InputError(f"unknown device {name!r}; {hint} edge-rnn devices lists all.")
     return read(data_folder() / wanted / _PROFILE)
 
 
 def here() -> Device | None:
-    """The device that this machine is, by what Linux tells of processor and board; None for an unknown one."""
+    """Profile of this machine, identified by what Linux reports about processor and board; None if it is unknown."""
     return recognise(map(load, names()))

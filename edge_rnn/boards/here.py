@@ -1,4 +1,4 @@
-"""Which board this machine is, by what Linux tells of it."""
+"""Recognize the board that this machine is, by what Linux reports about it."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ def recognise(
     model: Path = DEVICE_TREE_MODEL,
     architecture: str | None = None,
 ) -> Device | None:
-    """The device among ``devices`` that this machine is.
+    """Find the profile among ``devices`` that matches this machine.
 
-    A board is known by the start of its device tree's model and the width of its addresses; a machine without such a
-    model, which is what x86 is, by its architecture. It has every feature that the profile wants; of several, the one
-    that wants most is taken.
+    A board matches by the beginning of its device-tree model and by its address width; a machine without a device tree,
+    such as x86, by its architecture. All features in the profile have to be present. If several profiles match, the one
+    with the longest model prefix, then with the most features, is chosen.
 
     Parameters
     ----------
     devices
         Profiles.
     cpuinfo, model
-        Where Linux tells of processor and board.
+        Files in which Linux describes processor and board.
     architecture
-        Of this process, as ``platform.machine()`` spells it: ``"aarch64"``, ``"armv7l"``, ``"x86_64"``. By default that
-        of this machine; a 32-bit Python on a 64-bit kernel counts as 32-bit.
+        Architecture of this process, as in ``platform.machine()``: ``"aarch64"``, ``"armv7l"``, ``"x86_64"``. By
+        default that of this machine; a 32-bit Python on a 64-bit kernel counts as 32-bit.
 
     Returns
     -------
@@ -45,7 +45,7 @@ def recognise(
     text = _text(cpuinfo)
     board = _text(model).strip("\0 \n") or _value(text, "Model")
     words = set(_value(text, "flags").split()) | set(_value(text, "Features").split())
-    if "asimd" in words:  # all that a 64-bit kernel tells, also to a 32-bit system
+    if "asimd" in words:  # all that a 64-bit kernel reports, even to a 32-bit system
         words |= {"vfp", "neon", "vfpv4"}
     machine = architecture or platform.machine()
     bits = 64 if "64" in machine and (architecture or sys.maxsize > 2**32) else 32
@@ -74,7 +74,7 @@ def _text(path: Path) -> str:
 
 
 def _value(text: str, name: str) -> str:
-    """What ``/proc/cpuinfo`` says under a name, the first time."""
+    """First value of a key in ``/proc/cpuinfo``."""
     for line in text.splitlines():
         key, _, value = line.partition(":")
         if key.strip() == name:

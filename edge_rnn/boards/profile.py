@@ -1,4 +1,4 @@
-"""What a board is: the profile ``devices/<board>/device.toml``, read and checked key by key."""
+"""Board profile ``devices/<board>/device.toml``, read and validated key by key."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ if TYPE_CHECKING:
 __all__ = ["KINDS", "OUTPUTS", "Device", "Figure", "read"]
 
 KINDS = ("measured", "data sheet", "estimated")
-"""How a figure came to be known, from the best way down."""
+"""Origin of a figure, the most reliable first."""
 
 OUTPUTS = ("shared", "static", "wasm")
-"""What a build for a board is: a shared library, an object for a program without a system, a WebAssembly module."""
+"""Build outputs: a shared library, an object file for a program without an OS, or a WebAssembly module."""
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A number about a board, and how it is known.
+    """Figure about a board, with its origin.
 
     Parameters
     ----------
     value
-        The number; its unit is in the figure's name. 0 for what the board does not have.
+        The number, in the unit that its name states. 0 for something that the board does not have.
     kind
         ``"measured"``, ``"data sheet"`` or ``"estimated"``.
     source
-        Where it is from: a document, a measurement, what the estimate rests on.
+        Source: a document, a measurement, or the basis of an estimate.
     """
 
     value: float
@@ -44,45 +44,46 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A board and its processor.
+    """Board and its processor.
 
     Parameters
     ----------
     name
-        Name of its folder: ``"raspberry_pi_4"``.
+        Name of its folder, such as ``"raspberry_pi_4"``.
     title
-        Its maker's name for it.
+        Product name.
     triple, cpu, features, abi
-        What code is compiled for, as LLVM spells it; ``abi`` is empty where the triple says it all.
+        Compilation target in LLVM's notation; ``abi`` is empty if the triple implies it.
     float_abi
-        How floats are handed to a function: ``"hard"`` in registers of their own, ``"soft"`` not.
+        Passing of float arguments: ``"hard"`` in float registers, ``"soft"`` in integer registers.
     bits
-        Of an address: 32 or 64.
+        Address width: 32 or 64.
     has_double
-        Whether the processor computes with double precision by itself.
+        True if the processor has double-precision arithmetic in hardware.
     out_of_order
-        Whether the processor works ahead while an instruction waits, for data above all.
+        True if the processor executes out of order, in particular while it waits for data.
     output
-        What a build is: ``"shared"``, ``"static"`` or ``"wasm"``.
+        Kind of build: ``"shared"``, ``"static"`` or ``"wasm"``.
     python
-        The oldest Python of a usual system for the board that edge_rnn runs on, ``"3.11"``; empty for none.
+        Oldest Python that edge_rnn supports on a common system for the board, such as ``"3.11"``; empty if there is
+        none.
     numba
-        Whether PyPI has a wheel of Numba for it: without, only built libraries run.
+        True if PyPI has a Numba wheel for the board; otherwise only built libraries run.
     hwcaps
-        Words of ``/proc/cpuinfo`` that must be there for ``features`` beyond those of every processor of its kind.
+        Words of ``/proc/cpuinfo`` required for those ``features`` that not every processor of the kind has.
     machine_model
-        Processor whose pipeline ``llvm-mca`` knows and that is most like this one; empty for none.
+        Most similar processor with a pipeline model in ``llvm-mca``; empty if there is none.
     models
-        How ``/proc/device-tree/model`` begins on this board; none where a board has no such file.
+        Prefixes of ``/proc/device-tree/model`` on this board; empty if the board has no such file.
     clock_hz, cores, l1d_bytes, l2_bytes, l3_bytes, ram_bytes, page_bytes
-        The processor's highest lasting clock; sizes of what a single core sees, RAM of the smallest variant.
+        Highest sustained clock rate; sizes as seen by a single core; RAM of the smallest variant.
     flash_bytes
-        Flash that holds program and weights, of a board without a system; 0 for one with.
+        Flash for program and weights on a board without an operating system; 0 on a board with one.
     register_bits, loads_per_cycle, fma_per_cycle, issue_width
-        Of a core: the width of a float register, and how many loads, multiply-adds and instructions of any kind it
-        begins in a cycle.
+        Per core: width of a float register, and number of loads, multiply-adds and instructions of any kind issued per
+        cycle.
     l2_bytes_per_cycle, l3_bytes_per_cycle, ram_bytes_per_second
-        How quickly one core reads weights that lie there, one after another. Flash counts as RAM.
+        Sequential read rate of one core from each memory. Flash counts as RAM.
     figures
         The numbers above by name, each with its source.
     """
@@ -122,7 +123,7 @@ class Device:
 
     @property
     def target(self) -> Target:
-        """What compiled code is made for."""
+        """Compilation target."""
         from edge_rnn.kernels.compile.target import Target
 
         return Target(self.triple, self.cpu, self.features, self.abi)
@@ -135,18 +136,18 @@ _FIRST_FIGURE = "clock_hz"
 
 
 def read(path: Path) -> Device:
-    """The profile in a file; the board's name is that of the folder.
+    """Read a profile from a file; the board's name is that of the folder.
 
     Raises
     ------
     FileError
-        The file cannot be read, is not TOML, or a key is missing, unknown or of the wrong kind.
+        The file cannot be read, is not TOML, or a key is missing, unknown or of the wrong type.
     """
     with file_access(path):
         data = path.read_bytes()
     try:
         table = tomllib.loads(data.decode())
-    except ValueError as error:  # TOML's errors are, and those of UTF-8
+    except ValueError as error:  # TOML and UTF-8 errors are ValueErrors
         raise FileError(f"{path}: is not a TOML file: {error}.") from error
     names = [each.name for each in fields(Device)]
     kinds = {each.name: str(each.type) for each in fields(Device)}
@@ -165,9 +166,9 @@ def _check_keys(path: Path, table: Mapping[str, Any], expected: list[str], prefi
     missing = [name for name in expected if name not in table]
     unknown = [name for name in table if name not in expected]
     if missing:
-        raise FileError(f"{path} lacks the key {prefix}{missing[0]}; every profile has {', '.join(expected)}.")
+        raise FileError(f"{path} is missing the key {prefix}{missing[0]}; every profile has {', '.join(expected)}.")
     if unknown:
-        raise FileError(f"{path} has the unknown key {prefix}{unknown[0]}; expected {', '.join(expected)} alone.")
+        raise FileError(f"{path} has the unknown key {prefix}{unknown[0]}; expected only {', '.join(expected)}.")
 
 
 def _plain(path: Path, name: str, kind: str, value: Any) -> Any:
@@ -190,10 +191,16 @@ def _figure(path: Path, name: str, kind: str, value: Any) -> Figure:
     _check_keys(path, value, ["value", "kind", "source"], f"{where}.")
     number = value["value"]
     right = type(number) in _NUMBERS[kind] and 0 <= number < float("inf")
-    _need(path, f"{where}.value", right, number, "a whole number from 0" if kind == "int" else "a number from 0")
+    _need(
+        path,
+        f"{where}.value",
+        right,
+        number,
+        "a whole number of 0 or more" if kind == "int" else "a number of 0 or more",
+    )
     _need(path, f"{where}.kind", value["kind"] in KINDS, value["kind"], f"one of {_listed(KINDS)}")
-    told = isinstance(value["source"], str) and bool(value["source"].strip())
-    _need(path, f"{where}.source", told, value["source"], "a text that is not empty")
+    named = isinstance(value["source"], str) and bool(value["source"].strip())
+    _need(path, f"{where}.source", named, value["source"], "a non-empty string")
     return Figure(number, value["kind"], value["source"])
 
 

@@ -468,7 +468,7 @@ def test_a_model_is_called_after_itself(make_model: Build, tmp_path: Path) -> No
 
 def test_refusals(make_model: Build, tmp_path: Path) -> None:
     model = make_model("gru", 3, 9)
-    with pytest.raises(InputError, match="no device is called 'raspberry_pi_6'; did you mean raspberry_pi_"):
+    with pytest.raises(InputError, match="unknown device 'raspberry_pi_6'; did you mean raspberry_pi_"):
         build(model, "raspberry_pi_6", tmp_path)
     (tmp_path / "file").write_text("")
     with pytest.raises(FileError, match="cannot be made"):
@@ -484,7 +484,7 @@ def test_the_command(make_model: Build, tmp_path: Path, capsys: pytest.CaptureFi
     assert "bytes of weights" in out
     assert cli.main(["build", str(path), "--device", "cortex_m5", "-o", str(tmp_path / "out")]) != 0
     err = capsys.readouterr().err
-    assert "no device is called 'cortex_m5'" in err
+    assert "unknown device 'cortex_m5'" in err
     assert "Traceback" not in err
 
 

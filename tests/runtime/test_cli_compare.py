@@ -191,7 +191,7 @@ def test_mistakes(letters: list[str], wrist: list[str], tmp_path: Path, capsys: 
         ([*networks, *wrist[:1], *letters[2:]], "compare got a model without a vocabulary"),
         ([*letters, "--labels", "x"], "--labels goes with a recording"),
         ([*letters, "--report", str(tmp_path / "page.pdf")], "expected a name that ends in .html"),
-        ([*letters, "--device", "toaster"], "no device is called 'toaster'"),
+        ([*letters, "--device", "toaster"], "unknown device 'toaster'"),
         ([*networks, "--data", str(tmp_path / "none.json")], "none.json: No such file or directory."),
         ([*networks, "--data", str(tmp_path / "no.json")], "no.json: is not JSON"),
         ([*networks, "--data", str(tmp_path / "two.json")], 'expected "edge_rnn_texts": 1 in it'),

@@ -1,4 +1,4 @@
-"""Whether a model fits a board: memory, and the time of a step before there is a board to measure it on."""
+"""Fit of a model to a board: memory, and the estimated step time, without access to the board."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ from edge_rnn.quantization.apply import quantize
 __all__ = ["FORMATS", "TIME_SHARE", "Estimate", "Fit", "Way", "fit", "remedies"]
 
 TIME_SHARE = 0.5
-"""How much of the time between two samples a step may take, its estimate taken at its worst: the safety margin."""
+"""Maximum share of the sample period that the slowest estimate of a step may take: the safety margin."""
 
 FORMATS = ("float16", "int8", "w8a8", "int4")
-"""Formats of matrices that are tried where a model does not fit."""
+"""Matrix formats that are tried if a model does not fit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """What a model takes on a board.
+    """Resources that a model needs on a board.
 
     Parameters
     ----------
     device
         The board.
     format
-        Of the matrices: ``"int8"``; empty for the model as it is.
+        Format of the matrices, such as ``"int8"``; empty for the model as it is.
     weight_bytes, state_bytes
-        Packed weights and records, shared by all streams; what each stream has for itself.
+        Packed weights and records, shared by all streams; and memory of each stream.
     code_bytes
         Machine code and its constants, compiled for the board.
     ways
-        The ways to run it, and the memory that each takes.
+        Ways to run the model, with the memory that each takes.
     estimate
-        How long a step takes, an estimate.
+        Estimated step time.
     rate_hz
-        Samples a second that were asked for; None for none.
+        Required sample rate; None if none is known.
     """
 
     device: Device
@@ -54,57 +54,57 @@ class Fit:
 
     @property
     def fits_memory(self) -> bool:
-        """Whether there is a way to run it in half of the board's memory."""
+        """True if at least one way to run the model takes no more than half of the board's memory."""
         return any(way.fits for way in self.ways)
 
     @property
     def highest_rate_hz(self) -> float:
-        """Samples a second that leave the safety margin."""
+        """Highest sample rate that leaves the safety margin."""
         return TIME_SHARE * 1e9 / self.estimate.slow_ns
 
     @property
     def fits_rate(self) -> bool:
-        """Whether a step, at its worst estimate, takes at most half of the time between two samples."""
+        """True if the slowest estimate of a step takes at most half of the sample period."""
         return self.rate_hz is None or self.rate_hz <= self.highest_rate_hz
 
     @property
     def fits(self) -> bool:
-        """Whether both memory and time are enough."""
+        """True if memory and time suffice."""
         return self.fits_memory and self.fits_rate
 
 
 def fit(model: Model, device: Device, rate_hz: float | None = None) -> Fit:
-    """What a model takes on a board, and whether that is there.
+    """Compute what a model needs on a board, and whether it fits.
 
     Parameters
     ----------
     model
-        A network, its matrices in any formats.
+        A network, with matrices in any format.
     device
-        From :func:`edge_rnn.boards.load`.
+        Profile from :func:`edge_rnn.boards.load`.
     rate_hz
-        Samples a second; by default the model's own sample rate. Without either, time is not judged.
+        Sample rate; by default the model's own. Without either, time is not judged.
 
     Raises
     ------
     CompileError
-        Numba is not there, without which nothing can be compiled.
+        Numba, which compiles the kernels, is not installed.
     UnsupportedError
-        The model holds a layer that edge_rnn has no kernel for.
+        The model has a layer without a kernel.
     """
     return _fit(model, device, rate_hz, "")
 
 
 def remedies(model: Model, device: Device, rate_hz: float | None = None) -> tuple[Fit, ...]:
-    """The same for the model with all its matrices in each of :data:`FORMATS`.
+    """Compute the fit of the model with all matrices in each of :data:`FORMATS`.
 
-    How much accuracy that costs is another question, which :func:`edge_rnn.quantization.shrink` answers by a recording.
+    The loss of accuracy is a separate question, which :func:`edge_rnn.quantization.shrink` answers with a recording.
     """
     found = []
     for name in FORMATS:
         try:
             smaller = quantize(model, name)
-        except EdgeRnnError:  # a matrix that this format cannot hold
+        except EdgeRnnError:  # a matrix cannot be stored in this format
             continue
         found.append(_fit(smaller, device, rate_hz, name))
     return tuple(found)

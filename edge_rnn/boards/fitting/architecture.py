@@ -1,4 +1,4 @@
-"""What an emulator has to know of an instruction set: registers of a call, how a function returns."""
+"""Emulator settings of instruction sets: calling convention, and how a function returns."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ __all__ = ["Architecture", "architecture"]
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """An instruction set as the package ``unicorn`` spells it.
+    """Instruction set, in terms of the package ``unicorn``.
 
     Parameters
     ----------
     name, mode
-        Names of its constants: ``"UC_ARCH_ARM64"``, ``"UC_MODE_ARM"``.
+        Names of unicorn's constants, such as ``"UC_ARCH_ARM64"`` and ``"UC_MODE_ARM"``.
     module
-        Which of unicorn's modules holds the registers: ``"arm64"``.
+        Name of unicorn's module with the registers, such as ``"arm64"``.
     cpu
-        Name of the processor's constant, of one that has all that kernels use; empty for unicorn's own choice.
+        Constant of a processor with all features that kernels use; empty for unicorn's default.
     arguments, stack, link
-        Registers of a call; without a link register the address to return to is on the stack.
+        Registers of the calling convention; without a link register, the return address is on the stack.
     returns
-        A function that does nothing: the bytes of its one instruction.
+        Machine code of an empty function: its single return instruction.
     counter
-        The register that holds the address of the next instruction.
+        Program counter.
     thumb
-        Whether addresses of functions are odd.
+        True if function addresses are odd.
     """
 
     name: str
@@ -58,7 +58,8 @@ _ARCHITECTURES = {
     "arm": Architecture(
         "UC_ARCH_ARM", "UC_MODE_ARM", "arm", "UC_CPU_ARM_MAX", *_ARM_REGISTERS, bytes.fromhex("1eff2fe1")
     ),
-    # A processor with both sets runs the code of one that has Thumb alone, and its floating point is easier to start.
+    # A processor with both instruction sets runs Thumb-only code too, and its floating-point unit is easier to
+    # enable.
     "thumb": Architecture(
         "UC_ARCH_ARM", "UC_MODE_THUMB", "arm", "UC_CPU_ARM_MAX", *_ARM_REGISTERS, bytes.fromhex("7047"), thumb=True
     ),
@@ -87,12 +88,12 @@ _ARCHITECTURES = {
 
 
 def architecture(triple: str) -> Architecture:
-    """The instruction set of a triple.
+    """Emulator settings for a target triple.
 
     Raises
     ------
     UnsupportedError
-        The emulator has none of that name.
+        The emulator does not support the architecture.
     """
     first = triple.split("-", maxsplit=1)[0]
     found = next((each for start, each in _ARCHITECTURES.items() if first.startswith(start)), None)

@@ -1,4 +1,4 @@
-"""Cycles of a step by counts: how many instructions of each kind it executes, how many a core begins in a cycle."""
+"""Cycles per step from instruction counts by kind and from how many of each kind a core issues per cycle."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from edge_rnn.boards.profile import Device
 
 __all__ = ["cycles"]
 
-# By instruction set: what loads, and what computes with floats or with vectors of any kind.
+# By instruction set: patterns of loads, and of float and vector arithmetic.
 _KINDS = {
     "x86_64": (
         r"(?!lea|cmp|test)\S+\s+(?:.*, )?[^,]*\([^)]*\),|cmp|test.*\(",
@@ -25,10 +25,10 @@ _KINDS = {
 
 
 def cycles(device: Device, known: Listing, executed: Sequence[Block]) -> tuple[float, int]:
-    """Cycles of a step that executes these blocks, all data in the first-level cache, and how many instructions it has.
+    """Cycles of a step that executes these blocks with all data in the L1 cache, and its number of instructions.
 
-    A core that works ahead takes as long as the scarcest of loads, arithmetic and instructions of any kind; one that
-    does not takes as long as the scarcest too, its ``issue_width`` being what it lastingly does.
+    Loads, arithmetic and instructions in total each have a throughput; the scarcest of the three determines the time.
+    For an in-order core this holds too, since its ``issue_width`` is the sustained rate.
     """
     first = device.triple.split("-", maxsplit=1)[0]
     load, compute = _KINDS[next(name for name in ("aarch64", "riscv64", "x86_64", "arm") if _is(first, name))]
@@ -38,7 +38,7 @@ def cycles(device: Device, known: Listing, executed: Sequence[Block]) -> tuple[f
         total += times * len(texts)
         loads += times * sum(bool(re.match(load, text)) for text in texts)
         computes += times * sum(bool(re.match(compute, text)) for text in texts)
-    if first == "x86_64" and "+fma" not in device.features:  # a multiply-add is two
+    if first == "x86_64" and "+fma" not in device.features:  # without FMA, a multiply-add is two instructions
         computes /= 2
     scarcest = (loads / device.loads_per_cycle, computes / device.fma_per_cycle, total / device.issue_width)
     return max(scarcest), total

@@ -1,4 +1,4 @@
-"""LLVM's tools, and the instructions of a program as text by their addresses."""
+"""LLVM's command-line tools, and a disassembly of a program by address."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from edge_rnn.errors import UnsupportedError
 __all__ = ["Listing", "instructions", "listing", "run_tool"]
 
 Listing = Mapping[int, tuple[str, int]]
-"""Text and length in bytes of each instruction by its address in the image."""
+"""Text, and length in bytes, of each instruction by its address in the image."""
 
-_VERSIONS = range(24, 13, -1)  # what Debian and Ubuntu have had since 2022
+_VERSIONS = range(24, 13, -1)  # the versions in Debian and Ubuntu since 2022
 _LINE = re.compile(r"^\s*([0-9a-f]+):\s+(\S.*)$", re.MULTILINE)
 _COMMENT = re.compile(r"\s+(?:#|//|@|;)\s.*$")
 _TARGET = re.compile(r"(?:0x)?[0-9a-f#-]+ <[^>]*>")
@@ -35,12 +35,12 @@ def _tool(name: str) -> str:
 
 
 def run_tool(name: str, arguments: Sequence[str], text: str = "") -> str:
-    """What a tool of LLVM writes, given ``text`` to read: the newest version of it that is installed.
+    """Return the output of an LLVM tool for the input ``text``, using the newest installed version.
 
     Raises
     ------
     UnsupportedError
-        It is not installed, or fails.
+        The tool is not installed, or fails.
     """
     done = subprocess.run([_tool(name), *arguments], input=text, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -50,7 +50,7 @@ def run_tool(name: str, arguments: Sequence[str], text: str = "") -> str:
 
 
 def listing(program: Program, loaded: Image) -> Listing:
-    """All instructions of a program.
+    """Disassemble a program.
 
     Raises
     ------
@@ -79,7 +79,7 @@ def instructions(known: Listing, block: Block) -> list[str]:
     Raises
     ------
     UnsupportedError
-        Something was executed that the disassembler does not know.
+        An executed instruction is missing from the disassembly.
     """
     address, size = block
     end, texts = address + size, []

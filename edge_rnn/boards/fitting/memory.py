@@ -1,4 +1,4 @@
-"""What a model takes up on a board, for each way to run it there."""
+"""Memory that a model needs on a board, for each way to run it there."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ from edge_rnn.boards.fitting.program import Program
 __all__ = ["PROGRAM_SHARE", "Way", "ways"]
 
 PROGRAM_SHARE = 0.5
-"""How much of RAM, and of flash, a model and what runs it may take up: the rest is for the system and others."""
+"""Maximum share of RAM, and of flash, for a model and its runtime; the rest is for the system and other programs."""
 
 # Resident bytes of a process after its first step, from /proc/self/status, on x86-64 with CPython 3.11, numpy 2.4,
-# numba 0.68 and llvmlite 0.50; a process on 64-bit ARM takes about as much, one of 32 bits less.
+# numba 0.68 and llvmlite 0.50. A process on 64-bit ARM takes about as much, a 32-bit process less.
 _COMPILING = 169_000_000
 _CACHED = 98_000_000
 _LOADER = 9_500_000
-_C_PROGRAM = 1_500_000  # of which libc, the loader and the first stack are nearly all; estimated
+_C_PROGRAM = 1_500_000  # almost all of it is libc, the loader and the initial stack; estimated
 
-_STACK = 2_048  # where the code could not be run
+_STACK = 2_048  # assumed if the code could not be run
 
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """A way to run a model on a board.
+    """One way to run a model on a board.
 
     Parameters
     ----------
     name
-        What runs: ``"Python + Numba"``.
+        Name of the way, such as ``"Python + Numba"``.
     ram_bytes, ram_limit
-        What that takes up, and half of what there is.
+        RAM needed, and half of the board's RAM.
     flash_bytes, flash_limit
-        The same of flash; 0 for a board with a system.
+        The same for flash; 0 on a board with an operating system.
     """
 
     name: str
@@ -43,12 +43,12 @@ class Way:
 
     @property
     def fits(self) -> bool:
-        """Whether it takes up no more than it may."""
+        """True if RAM and flash stay within their limits."""
         return self.ram_bytes <= self.ram_limit and self.flash_bytes <= self.flash_limit
 
 
 def ways(program: Program, stack_bytes: int | None) -> tuple[Way, ...]:
-    """The ways to run a model on its board, from the most comfortable one down."""
+    """List the ways to run a model on its board, the most convenient first."""
     device = program.device
     limit = int(device.ram_bytes * PROGRAM_SHARE)
     code = program.code_bytes
@@ -61,7 +61,7 @@ def ways(program: Program, stack_bytes: int | None) -> tuple[Way, ...]:
         return (Way("WebAssembly module", code + model, limit),)
     found = []
     if device.numba:
-        # A model file is read before its weights are packed: for a moment they are there twice.
+        # Reading a model file and packing its weights briefly takes twice their size.
         found.append(Way("Python + Numba, first start", _COMPILING + 2 * program.weight_bytes, limit))
         found.append(Way("Python, kernels cached", _CACHED + 2 * program.weight_bytes, limit))
     if device.python:

@@ -1,8 +1,8 @@
-"""Cycles of a step by a model of the processor's pipeline: LLVM's ``llvm-mca`` on the instructions that it executes.
+"""Cycles per step from a pipeline model: LLVM's ``llvm-mca``, applied to the executed instructions.
 
-What is executed is folded into loops. The first turns of each loop are handed over as they were executed, so that what
-overlaps with what is seen; of the others, the lasting pace of a turn counts. Caches, mispredicted branches and loads
-that wait for stores are not in the model.
+The execution trace is folded into loops. The first iterations of each loop are passed to the tool as executed, so that
+overlaps are simulated; the others count at the steady-state rate. Caches, mispredicted branches, and loads that wait
+for stores are not modeled.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ from edge_rnn.errors import UnsupportedError
 
 __all__ = ["cycles"]
 
-_TURNS = 3  # of each loop, as executed
-_ITERATIONS = (4, 16)  # of each piece of code, one after another: what lies between is its lasting pace
+_TURNS = 3  # iterations of each loop that are passed as executed
+_ITERATIONS = (4, 16)  # repetitions of each region; their difference gives the steady-state rate
 _CYCLES = re.compile(r"^Total Cycles:\s+(\d+)", re.MULTILINE)
-# The way to and from a function is a jump; what a called function costs is in the trace.
+# A call or return is modeled as a jump; the callee's instructions are in the trace.
 _LEAVES = re.compile(r"^(?:callq?|retq?|blx?|blr|ret|bx(?:[a-z]{2})?|jalr?|c\.jr|c\.jalr)\b|\bpc\}")
 
 Folded = Block | Repeat[Block]
 
 
 def cycles(device: Device, known: Listing, executed: Sequence[Block]) -> float:
-    """Cycles of a step that executes these blocks, again and again, all data in the first-level cache.
+    """Cycles of a step that executes these blocks repeatedly, with all data in the L1 cache.
 
     Raises
     ------
     UnsupportedError
-        ``llvm-mca`` is not installed, or does not know the processor's pipeline.
+        ``llvm-mca`` is not installed, or has no model of the processor's pipeline.
     """
     if not device.machine_model:
-        raise UnsupportedError(f"llvm-mca has no model of the pipeline of {device.cpu}.")
+        raise UnsupportedError(f"llvm-mca has no pipeline model of {device.cpu}.")
     whole = fold(executed)
     loops = list(dict.fromkeys(_long(whole)))
     regions = [whole, *(loop.body for loop in loops)]
@@ -47,19 +47,19 @@ def cycles(device: Device, known: Listing, executed: Sequence[Block]) -> float:
     options += [f"-mattr={device.features}"] if device.features else []
     options += ["-resource-pressure=0", "-instruction-info=0"]
     few, many = (_totals([*options, f"-iterations={turns}"], text) for turns in _ITERATIONS)
-    told = [(more - less) / (_ITERATIONS[1] - _ITERATIONS[0]) for less, more in zip(few, many, strict=True)]
-    if len(told) != len(regions):
-        raise UnsupportedError(f"llvm-mca answered for {len(told)} of {len(regions)} pieces of code.")
+    reported = [(more - less) / (_ITERATIONS[1] - _ITERATIONS[0]) for less, more in zip(few, many, strict=True)]
+    if len(reported) != len(regions):
+        raise UnsupportedError(f"llvm-mca reported {len(reported)} of {len(regions)} code regions.")
     turns: dict[Repeat[Block], float] = {}
-    for loop, own in reversed(list(zip(loops, told[1:], strict=True))):  # inner loops stand behind outer ones
+    for loop, own in reversed(list(zip(loops, reported[1:], strict=True))):  # inner loops come after outer ones
         turns[loop] = own + _more(loop.body, turns)
-    return told[0] + _more(whole, turns)
+    return reported[0] + _more(whole, turns)
 
 
 def _totals(options: Sequence[str], text: str) -> list[int]:
     try:
         answer = run_tool("llvm-mca", options, text)
-    except UnsupportedError as error:  # a model with gaps; newer versions can leave out what it does not know
+    except UnsupportedError as error:  # an incomplete model; newer versions can skip unsupported instructions
         try:
             answer = run_tool("llvm-mca", [*options, "-skip-unsupported-instructions=lack-sched"], text)
         except UnsupportedError:
@@ -68,7 +68,7 @@ def _totals(options: Sequence[str], text: str) -> list[int]:
 
 
 def _long(items: Sequence[Folded]) -> list[Repeat[Block]]:
-    """Loops with more turns than are handed over, outer ones first."""
+    """Loops with more iterations than are passed as executed, outer loops first."""
     found: list[Repeat[Block]] = []
     for item in items:
         if isinstance(item, Repeat):
@@ -78,7 +78,7 @@ def _long(items: Sequence[Folded]) -> list[Repeat[Block]]:
 
 
 def _more(items: Sequence[Folded], turns: dict[Repeat[Block], float]) -> float:
-    """Cycles of the turns that are not in the text of ``items``."""
+    """Cycles of the iterations that the text of ``items`` leaves out."""
     total = 0.0
     for item in items:
         if isinstance(item, Repeat):
@@ -99,7 +99,7 @@ def _text(known: Listing, items: Sequence[Folded]) -> str:
 
 
 def _stays(texts: Sequence[str]) -> list[str]:
-    """A block without what leads to another function; nor the Thumb instruction that makes this conditional."""
+    """Drop calls and returns from a block, with the Thumb ``it`` instruction that makes one conditional."""
     kept: list[str] = []
     for text in texts:
         if not _LEAVES.search(text):

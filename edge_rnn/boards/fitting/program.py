@@ -1,4 +1,4 @@
-"""A model as a program for a board: its plan, its compiled functions, and what they take up."""
+"""Model compiled as a program for a board: its plan, its functions, and their sizes."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from edge_rnn.streams.planner import plan_for
 __all__ = ["STEP", "Program", "program"]
 
 STEP = "advance"
-"""The compiled function that calls the others, as in a built library. A Stream also claims itself, in 0 to 5 ns."""
+"""Compiled function that calls the others, as in a built library. A Stream also claims itself, in 0 to 5 ns."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Program:
-    """Everything that runs on a board.
+    """Program for a board.
 
     Parameters
     ----------
     plan
-        Weights, records, and where everything lies.
+        Weights, records, and the memory layout.
     objects
-        Object code by the name of the function, that of the step first.
+        Object code by function name, the step function first.
     input_size, output_size
-        Floats of a sample and of an output.
+        Floats per sample and per output.
     device
         The board.
     """
@@ -45,12 +45,12 @@ class Program:
 
     @property
     def weight_bytes(self) -> int:
-        """Bytes of the weights as packed, and of the records that say where they are."""
+        """Bytes of the packed weights, and of the records that locate them."""
         return self.plan.weight_bytes + self.plan.records.nbytes
 
     @property
     def state_bytes(self) -> int:
-        """Bytes that each stream has for itself, on this board."""
+        """Bytes of each stream on this board."""
         words = len(Handle) + len(self.plan.operations)
         return 4 * (self.plan.arena_floats + padded(self.output_size)) + 8 * words
 
@@ -61,12 +61,12 @@ class Program:
 
 
 def program(model: Model, device: Device) -> Program:
-    """The program of ``model`` for a board, compiled now; about 0.2 s for each kind of layer.
+    """Compile ``model`` for a board; takes about 0.2 s for each kind of layer.
 
     Raises
     ------
     CompileError
-        Numba is not there.
+        Numba is not installed.
     """
     plan = plan_for(model, device.target)
     names = dict.fromkeys((STEP, *plan.operations))

@@ -1,7 +1,8 @@
-"""What reading the weights takes: once in each step, from one end to the other and back in the next.
+"""Cost of reading the weights: each step reads all of them once, in alternating directions.
 
-So what was read last is read first, and from the second level on a cache gives as much as it holds; only the rest comes
-from farther away. What the first one still holds was found to make no difference (tests/benchmarks/fit_error.py).
+Because of the alternation, the most recently read weights are read first, and caches from the second level on serve as
+many bytes as they hold; only the rest comes from slower memory. What the L1 cache still holds was found to make no
+difference (tests/benchmarks/fit_error.py).
 """
 
 from __future__ import annotations
@@ -12,16 +13,16 @@ __all__ = ["reading"]
 
 
 def reading(device: Device, weight_bytes: int) -> tuple[str, float]:
-    """The farthest memory that weights are read from in each step, and the cycles that reading them all takes.
+    """Slowest memory that a step reads weights from, and the cycles for reading all weights.
 
-    The first-level cache counts as no time: the loads themselves are among the instructions.
+    The L1 cache counts as free, because its loads are among the instructions.
     """
     far = "flash" if device.flash_bytes else "RAM"
     if weight_bytes <= device.l1d_bytes:
-        return "first-level cache", 0.0
+        return "L1 cache", 0.0
     levels = (
-        ("second-level cache", device.l2_bytes, device.l2_bytes_per_cycle),
-        ("third-level cache", device.l3_bytes, device.l3_bytes_per_cycle),
+        ("L2 cache", device.l2_bytes, device.l2_bytes_per_cycle),
+        ("L3 cache", device.l3_bytes, device.l3_bytes_per_cycle),
         (far, weight_bytes, device.ram_bytes_per_second / device.clock_hz),
     )
     held, cycles = 0, 0.0

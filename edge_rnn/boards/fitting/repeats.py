@@ -1,4 +1,4 @@
-"""A long sequence as nested repetitions: what a program with loops executed, told briefly."""
+"""Compact form of a long sequence as nested repetitions, for the execution trace of a program with loops."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import Generic, TypeVar
 __all__ = ["Repeat", "fold"]
 
 T = TypeVar("T")
-_LONGEST = 64  # of what is looked for: blocks and inner loops in one turn of an outer loop
+_LONGEST = 64  # maximum body length: blocks and inner loops in one iteration of an outer loop
 
 
 @dataclass(frozen=True, slots=True)
 class Repeat(Generic[T]):
-    """``body``, ``count`` times over."""
+    """``body``, repeated ``count`` times."""
 
     body: tuple[T | Repeat[T], ...]
     count: int
 
 
 def fold(items: Sequence[T]) -> tuple[T | Repeat[T], ...]:
-    """``items`` with what comes several times in a row told once, inner loops first.
+    """Fold consecutive repetitions in ``items``, inner loops first.
 
     >>> fold("abbbcabbbc")
     (Repeat(body=('a', Repeat(body=('b',), count=3), 'c'), count=2),)

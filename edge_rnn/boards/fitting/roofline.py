@@ -1,4 +1,4 @@
-"""Cycles of a step by a roofline: what loading weights and multiplying takes at least, and an allowance for more."""
+"""Cycles per step from a roofline: lower bounds for loads and multiply-adds, and an allowance for the rest."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from edge_rnn.model import Model
 
 __all__ = ["cycles"]
 
-# Found on x86-64 by tests/benchmarks/fit_error.py: instructions for each vector of activations, and cycles in which a
-# function of the step is entered, its loops begun and ended, and its results waited for.
+# Fitted on x86-64 by tests/benchmarks/fit_error.py: instructions per vector of activations, and cycles for entering a
+# function of the step, starting and ending its loops, and waiting for its results.
 _ACTIVATION_INSTRUCTIONS = 30
 _OPERATION_CYCLES = 35
 
 
 def cycles(program: Program, model: Model) -> float:
-    """Cycles of a step, all data in the first-level cache."""
+    """Cycles of a step with all data in the L1 cache."""
     device = program.device
     lanes = device.register_bits // 32
     loads = program.plan.weight_bytes * 8 / device.register_bits / device.loads_per_cycle

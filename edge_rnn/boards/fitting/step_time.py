@@ -1,4 +1,4 @@
-"""How long a step takes on a board, estimated by the best method that the tools at hand allow."""
+"""Estimate of the step time on a board, by the best method that the installed tools allow."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ __all__ = ["METHODS", "Estimate", "Method", "step_time"]
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """A way to estimate the time of a step.
+    """Method of estimating the step time.
 
     Parameters
     ----------
     name
         ``"pipeline"``, ``"counts"`` or ``"roofline"``.
     how
-        What it does, in a few words.
+        Short description.
     low, high
-        Least and greatest of measured time / estimated time where that was checked, see :data:`METHODS`.
+        Smallest and largest ratio of measured to estimated time in the validation; see :data:`METHODS`.
     """
 
     name: str
@@ -43,33 +43,33 @@ METHODS = {
     for method in (
         Method("pipeline", "the board's code run in an emulator, its instructions timed by llvm-mca", 0.45, 1.6),
         Method("counts", "the board's code run in an emulator, its instructions counted", 0.5, 2.4),
-        Method("roofline", "loads and multiply-adds by the board's figures, nothing run", 0.5, 2.2),
+        Method("roofline", "loads and multiply-adds at the board's rates, without running code", 0.5, 2.2),
     )
 }
-"""Methods, the best one first. Each is checked by ``tests/benchmarks/fit_error.py``: 24 networks, from Elman (1,8) to
-LSTM (128,512), compiled for three kinds of x86-64 and run on a Sapphire Rapids. No other processor was measured."""
+"""Methods, the best one first. ``tests/benchmarks/fit_error.py`` validates each of them: 24 networks, from Elman (1,8)
+to LSTM (128,512), compiled for three kinds of x86-64 and run on a Sapphire Rapids. No other processor was measured."""
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """How long a step may take.
+    """Estimated step time.
 
     Parameters
     ----------
     ns
-        Estimated time of a step in a compiled loop, without what a call from Python takes.
+        Estimated step time in a compiled loop, without the cost of a call from Python.
     method
-        How it was estimated, and how far that was off where it was checked.
+        Method, with its error in the validation.
     instructions
-        How many a step executes; None where nothing was run.
+        Instructions per step; None if no code was run.
     stack_bytes
-        How much stack a step uses; None where nothing was run.
+        Stack use of a step; None if no code was run.
     weights_in
-        Which memory the weights are read from in each step.
+        Memory that the weights are read from in each step.
     compute_cycles, read_cycles
-        Cycles of the instructions alone, and of reading the weights from there.
+        Cycles of the instructions alone, and of reading the weights.
     why_not
-        For each better method, why it was not used.
+        Reason why each better method was not used.
     """
 
     ns: float
@@ -83,17 +83,17 @@ class Estimate:
 
     @property
     def slow_ns(self) -> float:
-        """What a step takes if the estimate is as far too low as it was at worst where it was checked."""
+        """Step time if the estimate is too low by the largest factor seen in the validation."""
         return self.ns * self.method.high
 
 
 def step_time(program: Program, model: Model, methods: Sequence[str] = tuple(METHODS)) -> Estimate:
-    """Estimate the time of a step by the first of ``methods`` that can be used here.
+    """Estimate the step time by the first of ``methods`` that is available.
 
     Raises
     ------
     UnsupportedError
-        None of them can.
+        None of them is available.
     """
     device, reasons = program.device, []
     ran: _Ran | None = None
@@ -110,7 +110,7 @@ def step_time(program: Program, model: Model, methods: Sequence[str] = tuple(MET
             reasons.append(str(error))
             continue
         where, read = reading(device, program.weight_bytes)
-        # One that works ahead reads while it computes.
+        # An out-of-order core overlaps reading and computing.
         cycles = max(compute, read) if device.out_of_order else compute + read
         return Estimate(
             ns=cycles / device.clock_hz * 1e9,
@@ -122,7 +122,7 @@ def step_time(program: Program, model: Model, methods: Sequence[str] = tuple(MET
             read_cycles=read,
             why_not=tuple(dict.fromkeys(reasons)),
         )
-    raise UnsupportedError(f"the time of a step on {device.name} cannot be estimated: {'; '.join(reasons)}")
+    raise UnsupportedError(f"the step time on {device.name} cannot be estimated: {'; '.join(reasons)}")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -133,7 +133,7 @@ class _Ran:
 
 
 def _run(program: Program) -> _Ran:
-    architecture(program.device.triple)  # else what follows would not know the file either
+    architecture(program.device.triple)  # fails first with a clear message if the architecture is unsupported
     loaded = image(program)
     known = listing(program, loaded)
     if program.device.triple.startswith("x86_64"):

@@ -1,8 +1,8 @@
-"""Which instructions a step executes on a board: its code is run once in an emulator.
+"""Trace of the instructions that a step executes on a board, from one run of its code in an emulator.
 
-What counts is which way the code goes, not what it computes: constants of a function are not even linked, so
-floating-point values in the emulator are without meaning. The kernels' ways depend on sizes alone, which are the
-model's own; the check that a sample is finite sees zeros.
+Only the control flow matters, not the values: constants of a function are not even linked, so floating-point values in
+the emulator are meaningless. The control flow of the kernels depends on sizes alone, which are those of the model; the
+check for finite samples sees zeros.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from edge_rnn.kernels.program.record import Handle, Policy
 __all__ = ["Block", "Image", "image", "trace"]
 
 Block = tuple[int, int]
-"""A stretch of instructions executed one after another: its address, and its length in bytes."""
+"""A run of consecutively executed instructions: its address, and its length in bytes."""
 
 _PAGE = 0x1000
 _BASE = 0x10_0000
@@ -34,18 +34,18 @@ _LIMIT_US = 60_000_000
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Image:
-    """Machine code in one piece, and where its functions begin.
+    """Machine code in one piece, with the offsets of its functions.
 
     Parameters
     ----------
     text
-        Bytes of all functions' code.
+        Code of all functions.
     entries
-        Offset of each function by name, without Thumb's odd bit.
+        Offset of each function's entry by name, without Thumb's odd bit.
     places
-        Offset of what the compiler made of each function; an object may hold others beside it.
+        Offset of each function's section, which may hold other functions too.
     ends
-        Offset behind it.
+        End offset of that section.
     """
 
     text: bytes
@@ -55,7 +55,7 @@ class Image:
 
 
 def image(program: Program) -> Image:
-    """The code of a program's functions, each at a page of its own.
+    """Lay out the code of a program's functions, each on its own page.
 
     Raises
     ------
@@ -80,10 +80,9 @@ def image(program: Program) -> Image:
 
 
 def trace(program: Program, loaded: Image) -> tuple[list[Block], int]:
-    """What is executed in a step, one block after another, and how many bytes of stack that takes.
+    """Blocks that a step executes, in order, and the bytes of stack that it uses.
 
-    Addresses count from the start of the image. The instructions of ``advance`` itself come first, then those of each
-    operation.
+    Addresses are relative to the image. The instructions of ``advance`` come first, then those of each operation.
 
     Raises
     ------
@@ -106,7 +105,7 @@ def trace(program: Program, loaded: Image) -> tuple[list[Block], int]:
 
 
 class _Machine:
-    """An emulator with the program in its memory."""
+    """Emulator with the program in its memory."""
 
     def __init__(self, unicorn: Any, kind: Architecture, text: bytes, program: Program) -> None:
         self.kind, self.plan, self.program = kind, program.plan, program
@@ -128,7 +127,7 @@ class _Machine:
         self.emulator.hook_add(unicorn.UC_HOOK_BLOCK, self._see)
 
     def call(self, entry: int, arguments: Sequence[int]) -> list[Block]:
-        """Call a function; what it executed."""
+        """Call a function, and return the blocks that it executed."""
         self.seen = []
         stack = self.stack
         if self.kind.link:
@@ -142,26 +141,26 @@ class _Machine:
         start = (self.code + entry) | self.kind.thumb
         self.emulator.emu_start(start, self.nothing, timeout=_LIMIT_US)
         if not self.seen or self._get(f"UC_{self.kind.module.upper()}_REG_{self.kind.counter}") != self.nothing:
-            raise UnsupportedError(f"the code of {self.program.device.name} does not come to an end in the emulator.")
+            raise UnsupportedError(f"the code of {self.program.device.name} does not terminate in the emulator.")
         return [(address - self.code, size) for address, size in self.seen if address < self.nothing]
 
     def stack_bytes(self) -> int:
-        """Stack that was written to by any of the calls."""
+        """Bytes of stack that the calls wrote to."""
         bottom = self.top - _STACK_BYTES
         return len(bytes(self.emulator.mem_read(bottom, _STACK_BYTES)).lstrip(_UNTOUCHED))
 
     def stay_below(self) -> None:
-        """Let later calls use the stack below what earlier ones did: those of ``advance``, which is not done yet."""
+        """Place later calls below the current stack use, since ``advance`` is still active while it calls them."""
         self.stack = self.top - -(-self.stack_bytes() // 64) * 64
 
     def operation(self, i: int) -> tuple[int, int, int]:
-        """Arguments of the kernel of an operation, in an even step."""
+        """Arguments of an operation's kernel in an even step."""
         return self.records + i * self.plan.records.itemsize * self.plan.records.shape[2], self.weights, self.arena
 
     def handle(self) -> tuple[int, int, int]:
-        """Arguments of ``advance``; its operations do nothing."""
+        """Arguments of ``advance``, with empty functions as operations."""
         plan = self.plan
-        # A kernel that does nothing is at a second place: the first one is where a call ends.
+        # A second copy of the empty function: execution stops at the first one.
         nothing = self._put(self.kind.returns) | self.kind.thumb
         functions = self._put(np.full(len(plan.operations), nothing, np.int64).tobytes())
         words = np.zeros(len(Handle), np.int64)
@@ -189,7 +188,7 @@ class _Machine:
         self.seen.append((address, size))
 
     def _put(self, data: bytes) -> int:
-        """Memory that holds ``data``, with a free page behind it; its address."""
+        """Allocate memory for ``data``, with a free page after it, and return its address."""
         start, size = self.end, -(-(len(data) + 64) // _PAGE) * _PAGE
         self.emulator.mem_map(start, size)
         self.emulator.mem_write(start, data)
@@ -203,7 +202,7 @@ class _Machine:
         return int(self.emulator.reg_read(getattr(self.constants, register)))
 
     def _start_floats(self) -> None:
-        """Switch the floating-point unit on, as a system does."""
+        """Enable the floating-point unit, as an operating system does."""
         if self.kind.module == "arm":
             access = self._get("UC_ARM_REG_C1_C0_2")
             self._set("UC_ARM_REG_C1_C0_2", access | 0xF << 20)

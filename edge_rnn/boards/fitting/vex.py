@@ -1,7 +1,7 @@
-"""x86 code without its AVX and AVX-512 instructions, which the emulator does not know, that takes the same way.
+"""Patch AVX and AVX-512 instructions, which the emulator does not support, out of x86 code; keep its control flow.
 
-Each is replaced in place: by one that does nothing, or, where its result is a condition or a number, by one that gives
-what comes of zeros. The samples that the emulator feeds are zeros.
+Each instruction is patched in place: with a no-op, or, where its result is a condition or an integer, with an
+instruction that gives the result for zeros. The samples in the emulator are zeros.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ _COMPARES = re.compile(r"vu?comis|vptest|vtestp|kortest|ktest")
 _TO_INTEGER = re.compile(r"%(r\w+|e[a-ds][xip])$")
 _UCOMISS_SELF = bytes.fromhex("0f2ec0")  # ucomiss %xmm0, %xmm0: equal
 _NOP = b"\x90"
-_PREFIX = b"\x3e"  # without a meaning where no memory is read: fills an instruction up
+_PREFIX = b"\x3e"  # segment prefix, without effect on register operands: pads an instruction
 _REGISTERS = ("ax", "cx", "dx", "bx", "sp", "bp", "si", "di")
 
 
 def without_vectors(text: bytes, known: Listing) -> bytes:
-    """Machine code of the same length."""
+    """Patch machine code, keeping its length."""
     patched = bytearray(text)
     for address, (instruction, length) in known.items():
         if not _VECTOR.match(instruction):
@@ -39,7 +39,7 @@ def without_vectors(text: bytes, known: Listing) -> bytes:
 
 
 def _zero(register: str) -> bytes:
-    """``xor`` of an integer register with itself."""
+    """Machine code of ``xor`` of an integer register with itself."""
     name = register.rstrip("d") if register[1:2].isdigit() else register
     if name[1:].isdigit():
         number = int(name[1:])
