@@ -1,4 +1,4 @@
-"""A loop at work, on a small page in the browser: standard library alone, read-only, for the machine itself by default.
+"""Live view of a running loop in the browser: standard library only, read-only, local by default.
 
 >>> from edge_rnn.live import serving
 >>> with serving(loop) as url:  # doctest: +SKIP

@@ -1,4 +1,4 @@
-"""What the recorder says, for any number of listeners: each at its own speed, none can hold it up."""
+"""Broadcast channel from the recorder to any number of listeners; a slow listener delays no other one."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ _KEPT_MESSAGES = 64
 
 
 class Channel:
-    """The last points, and the last messages about them.
+    """Ring buffers of recent points and messages, with a listener count.
 
     Parameters
     ----------
     kept_points
-        How many points a listener is given that comes now.
+        Number of points that a new listener receives.
 
     Attributes
     ----------
     closed
-        Whether no message will come any more.
+        True once no more messages will come.
     listeners
-        How many listen.
+        Number of listeners.
     """
 
     def __init__(self, kept_points: int) -> None:
@@ -35,19 +35,19 @@ class Channel:
         self.listeners = 0
 
     def keep(self, point: bytes) -> None:
-        """Keep a point for those who come later."""
+        """Store a point for later listeners."""
         with self._changed:
             self._points.append(point)
 
     def publish(self, message: bytes) -> None:
-        """Hand a message to all who listen."""
+        """Send a message to all listeners."""
         with self._changed:
             self._messages.append(message)
             self._published += 1
             self._changed.notify_all()
 
     def join(self, most: int) -> tuple[list[bytes], int] | None:
-        """Begin to listen: all points, and the place to go on from; None if ``most`` listen already."""
+        """Add a listener; return all points and its position, or None if there are ``most`` listeners already."""
         with self._changed:
             if self.listeners >= most:
                 return None
@@ -55,15 +55,15 @@ class Channel:
             return list(self._points), self._published
 
     def leave(self) -> None:
-        """Listen no more."""
+        """Remove a listener."""
         with self._changed:
             self.listeners -= 1
             self._changed.notify_all()
 
     def after(self, place: int, seconds: float) -> tuple[list[bytes], int]:
-        """Messages since ``place``, and the place after them; none if none came in time, or none will come.
+        """Wait for messages after ``place``; return them and the new position; no messages after a timeout or the end.
 
-        Who was away for too long gets the newest ones.
+        A listener that fell too far behind gets the newest messages only.
         """
         with self._changed:
             self._changed.wait_for(lambda: self._published > place or self.closed, seconds)
@@ -71,7 +71,7 @@ class Channel:
             return list(self._messages)[len(self._messages) - missed :], self._published
 
     def close(self, seconds: float) -> bool:
-        """Let all know that this was all, and wait until they have left; False if the time was over first."""
+        """Close the channel, and wait until all listeners have left; False if the timeout passes first."""
         with self._changed:
             self.closed = True
             self._changed.notify_all()

@@ -1,4 +1,4 @@
-"""One request: the page, the status, or the stream of events. All of it is to look at; nothing can be changed."""
+"""Request handler for the page, the status and the event stream. Everything is read-only."""
 
 from __future__ import annotations
 
@@ -23,44 +23,44 @@ _LOOK_S = 0.5
 _READING = ("GET", "HEAD")
 _CHANGING = ("POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT")
 _GONE_MS = 15_000
-"""A client that has not acknowledged for so long is gone."""
+"""A client that has acknowledged nothing for this long counts as gone."""
 _HEAD_S = 5.0
-"""A request's whole head has to come within this time, however it is cut into pieces."""
+"""Time limit for the whole head of a request, however many pieces it comes in."""
 
 
 class _Server(Protocol):
-    """The part of the server that a request needs."""
+    """Interface that a request needs of the server."""
 
     recorder: Recorder
     names: frozenset[str]
 
     def heard(self, request: socket.socket) -> None:
-        """Note that the head of a request is here."""
+        """Record that the head of a request has arrived."""
 
 
 class Handler(BaseHTTPRequestHandler):
-    """``GET`` and ``HEAD`` of ``/``, ``/status.json`` and ``/events``; one request a connection."""
+    """Handler of ``GET`` and ``HEAD`` for ``/``, ``/status.json`` and ``/events``; one request per connection."""
 
-    server: _Server  # type: ignore[assignment]  # the base class names BaseServer, of which none of this is used
+    server: _Server  # type: ignore[assignment]  # the base class declares BaseServer, which is not needed here
     protocol_version = "HTTP/1.1"
     timeout = 10.0
-    """Seconds for each answer, or piece of a stream of events, to be taken; a client that is slower is hung up on."""
+    """Timeout in seconds for sending an answer, or a piece of the event stream; a slower client is disconnected."""
 
     def __getattr__(self, name: str) -> Callable[[], None]:
-        """What http.server calls for a method, ``do_GET`` and so on."""
+        """Resolve the methods that http.server calls, ``do_GET`` and so on."""
         method = name.removeprefix("do_")
         if method == name or method not in (*_READING, *_CHANGING):
             raise AttributeError(name)
         return self._look if method in _READING else self._refuse
 
     def setup(self) -> None:
-        with contextlib.suppress(OSError, AttributeError):  # Linux has it
+        with contextlib.suppress(OSError, AttributeError):  # only Linux has it
             self.request.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _GONE_MS)
         super().setup()
         self.rfile: Any = _Head(self.connection, time.monotonic() + _HEAD_S)
 
     def handle(self) -> None:
-        with contextlib.suppress(ConnectionError, TimeoutError):  # it left, as clients do
+        with contextlib.suppress(ConnectionError, TimeoutError):  # a client that disconnects is normal
             try:
                 self.handle_one_request()
             except _TooLongError:
@@ -69,7 +69,7 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
 
     def parse_request(self) -> bool:
-        """Read the head; from then on the answer's time limit holds, and the client's place is its own."""
+        """Read the head; from then on the answer's timeout applies, and the client keeps its place."""
         done = super().parse_request()
         self.connection.settimeout(self.timeout)
         self.server.heard(self.connection)
@@ -80,9 +80,7 @@ class Handler(BaseHTTPRequestHandler):
         if len(hosts) != 1:
             self.send_error(HTTPStatus.BAD_REQUEST, explain="expected one Host header")
         elif not is_allowed(hosts[0], self.server.names):
-            self.send_error(
-                HTTPStatus.FORBIDDEN, explain="this machine is not asked under that name; --allow-host adds it"
-            )
+            self.send_error(HTTPStatus.FORBIDDEN, explain="this host name is not allowed; --allow-host adds it")
         else:
             place = self.path.partition("?")[0]
             answer = {"/": self._page, "/status.json": self._status, "/events": self._events}.get(place)
@@ -95,7 +93,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send_error(HTTPStatus.METHOD_NOT_ALLOWED)
 
     def handle_expect_100(self) -> bool:
-        """Nobody is asked for a body."""
+        """Accept ``Expect`` without asking for the body, since no request has one."""
         return True
 
     def _page(self) -> None:
@@ -130,13 +128,13 @@ class Handler(BaseHTTPRequestHandler):
             channel.leave()
 
     def _is_gone(self) -> bool:
-        """Whether the client has hung up: a place is free at once then, not after what it does not read."""
+        """True if the client has disconnected, so that its place is free at once instead of after a failed write."""
         poll = select.poll()
         poll.register(self.connection, select.POLLIN)
         return bool(poll.poll(0)) and self.connection.recv(1, socket.MSG_PEEK) == b""
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """One line of plain text that repeats nothing of the request."""
+        """Answer with one line of plain text that repeats nothing of the request."""
         status = HTTPStatus(code)
         self._send(
             status, "text/plain; charset=utf-8", f"{status.phrase}{f': {explain}' if explain else ''}.\n".encode()
@@ -148,7 +146,9 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def _begin(self, status: HTTPStatus, kind: str, length: int | None = None) -> None:
-        self.request_version = self.protocol_version  # else what asked in HTTP/0.9, or in none, gets no headers
+        self.request_version = (
+            self.protocol_version
+        )  # otherwise a request in HTTP/0.9, or without a version, gets no headers
         self.send_response_only(status)
         headers = {
             "Content-Type": kind,
@@ -166,18 +166,19 @@ class Handler(BaseHTTPRequestHandler):
                 self.send_header(name, str(value))
         self.end_headers()
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its name there
-        """Nothing: stderr is the loop's."""
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
+        """Log nothing: stderr belongs to the loop."""
 
 
 class _TooLongError(Exception):
-    """The request's head has no end."""
+    """The request's head exceeds the limit."""
 
 
 class _Head:
-    """Lines of a request, up to a bound of all of them together, and up to a moment.
+    """Line reader for a request's head, with a limit on its total size and a deadline.
 
-    http.server has a bound of 6 MB, and a time limit for each piece alone, which a byte every few seconds keeps.
+    http.server allows 6 MB, and applies its timeout to each piece, so a client that sends a byte every few seconds is
+    never disconnected.
     """
 
     def __init__(self, connection: socket.socket, until_s: float) -> None:
@@ -201,4 +202,4 @@ class _Head:
         return line
 
     def close(self) -> None:
-        """Nothing: the connection is not its own."""
+        """Do nothing: the connection belongs to the handler."""

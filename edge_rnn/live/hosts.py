@@ -1,4 +1,4 @@
-"""Whom a request was meant for: a page of somebody else must not read ours under a name of its own (DNS rebinding)."""
+"""Host-header allow-list, against DNS rebinding: a foreign page must not reach this server under its own name."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ __all__ = ["allowed_names", "is_allowed"]
 
 
 def allowed_names(host: str, more: Iterable[str] = ()) -> frozenset[str]:
-    """Names that this machine is asked under: itself, what it was told to listen at, and those given."""
+    """Host names of this machine: its own, the address that it listens on, and those given."""
     own = socket.gethostname().lower()
     names = {"localhost", own, f"{own.partition('.')[0]}.local", host, *more}
     return frozenset(name.lower().rstrip(".") for name in names if name)
 
 
 def is_allowed(header: str, names: frozenset[str]) -> bool:
-    """Whether a ``Host`` header (RFC 9110, section 7.2) is one of the names, or an address, whatever the port.
+    """True if a ``Host`` header (RFC 9110, section 7.2) is one of the names, or an IP address, with any port.
 
-    An address is not looked up anywhere, so nobody can have it point to this machine.
+    IP addresses are safe, because no DNS entry can point one at this machine.
     """
     name, port = header.strip().lower(), ""
     if name.startswith("["):

@@ -1,4 +1,4 @@
-"""The page, and what a browser is allowed to do with it."""
+"""The page, and its Content-Security-Policy."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ __all__ = ["page", "policy"]
 
 @cache
 def page() -> bytes:
-    """The whole page: one file, with its style and its program inside."""
+    """The whole page: one file with its style and script inline."""
     return Path(__file__).with_name("page.html").read_bytes()
 
 
 @cache
 def policy() -> str:
-    """Content-Security-Policy: this page's own style and program, this server's data, and nothing else."""
+    """Content-Security-Policy: the page's own style and script, data from this server, and nothing else."""
     style, script = (_hash(tag) for tag in (b"style", b"script"))
     return (
         f"default-src 'none'; style-src {style}; script-src {script}; connect-src 'self'; img-src data:; "

@@ -1,4 +1,4 @@
-"""What a page shows of a loop, taken by a thread of its own, twenty times a second at most."""
+"""Recorder: samples a loop from its own thread for the live view, up to twenty times per second."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ __all__ = ["Recorder", "as_json", "event"]
 
 _PERIOD_S = 0.05
 _POINTS_EVERY = 2
-"""Periods from one message of points to the next."""
+"""Periods between messages with points."""
 _STATUS_EVERY = 10
-"""Periods from one message of the status to the next."""
+"""Periods between status messages."""
 _KEPT_S = 30.0
 _MOST = 24
-"""Inputs and outputs that are shown, each."""
+"""Maximum number of inputs, and of outputs, that are shown."""
 
 
 class Recorder:
-    """Looks at a loop, and tells a channel.
+    """Observer of a loop that publishes to a channel.
 
-    The loop does nothing for it: it is looked at without a lock, so input and output of a point may be of two samples
-    that followed each other. A point is put into words once, whoever listens; without listeners there are no messages.
+    It costs the loop nothing: it reads without a lock, so the input and output of a point may belong to two consecutive
+    samples. Each point is encoded once for all listeners; without listeners there are no messages.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ class Recorder:
     Attributes
     ----------
     channel
-        Where points and messages go.
+        Channel for points and messages.
     """
 
     def __init__(self, loop: SensorLoop) -> None:
@@ -56,14 +56,14 @@ class Recorder:
         self._thread.start()
 
     def stop(self) -> None:
-        """Tell how it ended, and no more."""
+        """Publish the final state, and stop."""
         self._over.set()
         self._thread.join(5)
         self._look()
         self._tell(points=True, status=True)
 
     def status(self) -> dict[str, Any]:
-        """The loop's status, with its histograms: ``edges_ns``, and ``counts`` between each two of them."""
+        """Status of the loop with its histograms: ``edges_ns``, and ``counts`` between consecutive edges."""
         histograms = {"lateness_ns": self._loop.lateness.histogram(), "work_ns": self._loop.work.histogram()}
         return self._loop.status() | {
             "histograms": {
@@ -72,7 +72,7 @@ class Recorder:
         }
 
     def greeting(self) -> dict[str, Any]:
-        """What does not change while the loop runs."""
+        """Facts that do not change while the loop runs."""
         model = self._loop.stream.model
         return {
             "model": model.name or model.fingerprint[:12],
@@ -87,7 +87,7 @@ class Recorder:
         }
 
     def brief(self) -> dict[str, Any]:
-        """The status without what points and greeting tell."""
+        """Status without the fields that points and greeting contain."""
         left_out = ("x", "y", "input_names", "labels")
         return {name: value for name, value in self.status().items() if name not in left_out} | {"now_s": self._now_s()}
 
@@ -120,15 +120,15 @@ class Recorder:
 
 
 def event(name: str, data: bytes) -> bytes:
-    """One event of a stream (HTML standard, section 9.2); ``data`` is a single line."""
+    """One server-sent event (HTML standard, section 9.2); ``data`` is a single line."""
     return b"event: %s\ndata: %s\n\n" % (name.encode(), data)
 
 
 def as_json(value: dict[str, Any]) -> bytes:
-    """One line, in ASCII."""
+    """Encode as a single line of ASCII JSON."""
     return json.dumps(value, allow_nan=False, separators=(",", ":")).encode()
 
 
 def _numbers(values: AnyArray) -> str:
-    """The first of them, six digits each, as JSON has it: what is not finite is null."""
+    """JSON list of the first values with six significant digits; non-finite values become null."""
     return f"[{','.join(f'{value:.6g}' if math.isfinite(value) else 'null' for value in values[:_MOST].tolist())}]"

@@ -1,4 +1,4 @@
-"""The server of the page: threads of their own, bounded in number, that end with the loop."""
+"""HTTP server of the live page: one thread per connection, limited in number, for the duration of the loop."""
 
 from __future__ import annotations
 
@@ -23,42 +23,42 @@ from edge_rnn.loop.sensor_loop import SensorLoop
 __all__ = ["LiveServer", "serving"]
 
 _MOST_CONNECTIONS = 16
-"""A thread each, whose stack is 8 MB of locked memory where a loop locks it."""
+"""One thread per connection; its 8 MB stack is locked in memory if the loop locks its memory."""
 _LAST_WORDS_S = 2.0
 _SLOW_S = 0.25
-"""A client that has not said what it wants in this time gives way to another one, where all places are taken."""
+"""A client that has not sent its request by then gives way to a new one if all places are taken."""
 _HANG_UP_S = 1.0
 _log = logging.getLogger("edge_rnn.live")
 
 
 @contextlib.contextmanager
 def serving(loop: SensorLoop, host: str = "127.0.0.1", port: int = 8765, *, names: Iterable[str] = ()) -> Iterator[str]:
-    """Serve a page that shows a loop, for as long as the context lasts.
+    """Serve a page that shows a loop, for the duration of the context.
 
-    ``/`` is the page, ``/status.json`` what :meth:`SensorLoop.status` says and the histograms, ``/events`` the stream
-    of server-sent events that the page follows. Nothing can be changed through it. There is no password: whoever
-    reaches the address may look.
+    ``/`` is the page, ``/status.json`` the result of :meth:`SensorLoop.status` with the histograms, ``/events`` the
+    stream of server-sent events that the page follows. Nothing can be changed through it. There is no password: anyone
+    who reaches the address can look.
 
     Parameters
     ----------
     loop
         The loop, to be run inside the context.
     host
-        Address to listen at: by default for this machine alone; ``"0.0.0.0"`` or ``"::"`` for all networks.
+        Address to listen on: by default for this machine only; ``"0.0.0.0"`` or ``"::"`` for all networks.
     port
-        0 for any that is free.
+        Port, or 0 for any that is free.
     names
-        Names of this machine beside its own, that browsers may ask for it under.
+        Additional host names of this machine that browsers may use.
 
     Yields
     ------
     str
-        The page's address.
+        URL of the page.
 
     Raises
     ------
     InputError
-        The port is in use or not allowed, or the machine does not have the address.
+        The port is in use or not permitted, or the machine does not have the address.
     """
     server = LiveServer(loop, host, port, names)
     server.start()
@@ -69,14 +69,14 @@ def serving(loop: SensorLoop, host: str = "127.0.0.1", port: int = 8765, *, name
 
 
 class LiveServer(ThreadingHTTPServer):
-    """See :func:`serving`.
+    """Server behind :func:`serving`.
 
     Attributes
     ----------
     recorder
-        What looks at the loop.
+        Recorder of the loop.
     names
-        Names that requests may be for.
+        Allowed host names.
     """
 
     daemon_threads = True
@@ -96,7 +96,7 @@ class LiveServer(ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        """Address of the page."""
+        """URL of the page."""
         host, port = self.server_address[:2]
         shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(str(host), str(host))
         return f"http://{f'[{shown}]' if ':' in shown else shown}:{port}/"
@@ -107,18 +107,18 @@ class LiveServer(ThreadingHTTPServer):
         self._thread.start()
 
     def stop(self) -> None:
-        """Let all pages know how the loop ended, and leave."""
+        """Publish the final state to all pages, and shut down."""
         self.recorder.stop()
         self.shutdown()
         self.server_close()
         self.recorder.channel.close(_LAST_WORDS_S)
 
     def server_bind(self) -> None:
-        """Bind, without asking the network for this machine's name, which may take long."""
+        """Bind without a reverse DNS lookup of this machine's name, which may be slow."""
         socketserver.TCPServer.server_bind(self)
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Answer in a thread; if there are too many, hang up on one that is slow to ask, else on this one."""
+        """Answer in a thread; if all places are taken, disconnect a client that is slow to ask, else this one."""
         if not self._places.acquire(blocking=False) and not self._take_a_place():
             self.shutdown_request(request)
             return
@@ -138,13 +138,13 @@ class LiveServer(ThreadingHTTPServer):
             self._places.release()
 
     def heard(self, request: socket.socket) -> None:
-        """Note that the head of a request is here: its client is not hung up on for another's sake any more."""
+        """Record that the head of a request has arrived, so its client is not disconnected in favor of another."""
         self._unheard.pop(request, None)
 
     def _take_a_place(self) -> bool:
-        """Hang up on the client that has been asking for longest, if that is long; then its place is free.
+        """Disconnect the client that has been sending its request for longest, if that is too long, and take its place.
 
-        So clients that ask slowly, or never finish, keep no other out, however many there are.
+        Clients that send slowly, or never finish, therefore lock out no others, however many they are.
         """
         waiting = list(self._unheard.items())
         if not waiting:
@@ -152,12 +152,12 @@ class LiveServer(ThreadingHTTPServer):
         longest, since_s = min(waiting, key=lambda each: each[1])
         if time.monotonic() - since_s < _SLOW_S:
             return False
-        with contextlib.suppress(OSError):  # it has left by itself
+        with contextlib.suppress(OSError):  # the client has disconnected
             longest.shutdown(socket.SHUT_RDWR)
         return self._places.acquire(timeout=_HANG_UP_S)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say it where logs go; the next request is not concerned."""
+        """Log the error; other requests are not affected."""
         _log.exception("a request of the live page failed")
 
 
@@ -166,7 +166,7 @@ def _reason(error: Exception, host: str, port: int) -> str:
     if code == errno.EADDRINUSE:
         return f"port {port} of {host} is in use; choose another one, or 0 for any that is free."
     if code == errno.EACCES:
-        return f"port {port} is not allowed to this user; choose one above 1023."
+        return f"port {port} is not permitted for this user; choose one above 1023."
     if isinstance(error, (socket.gaierror, UnicodeError)) or code == errno.EADDRNOTAVAIL:
-        return f"this machine has no address {host!r}; 127.0.0.1 is for itself alone, 0.0.0.0 for all networks."
-    return f"port {port} of {host} cannot be had: {reason_of(error)}."
+        return f"this machine has no address {host!r}; use 127.0.0.1 for this machine only, 0.0.0.0 for all networks."
+    return f"port {port} of {host} is not available: {reason_of(error)}."
