@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from numbers import Integral, Real
-from typing import cast
+from typing import TypedDict, cast
 
 from edge_rnn.errors import ModelError
 from edge_rnn.layers import INPUT, Embedding, Layer
@@ -21,10 +21,21 @@ from edge_rnn.printable import is_printable
 from edge_rnn.spelling import counted
 from edge_rnn.typing import F32
 
-__all__ = ["Model"]
+__all__ = ["Description", "Model"]
 
 
 _EXPECTED = "expected a text without control characters, invisible ones or marks of direction; leave them out"
+
+
+class Description(TypedDict, total=False):
+    """Keywords of :class:`Model` beside its layers, all of them optional, which every reader of files takes too."""
+
+    name: str
+    labels: Sequence[str]
+    sample_rate_hz: float | None
+    input_names: Sequence[str]
+    input_units: Sequence[str]
+    vocabulary: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)

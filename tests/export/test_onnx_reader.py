@@ -675,3 +675,9 @@ def test_import_of_a_part_and_of_states_that_cannot_be_compared(tmp_path: Path, 
     onnx.save(m.proto("z"), tmp_path / "m.onnx")
     assert main(["import", str(tmp_path / "m.onnx"), "-o", str(tmp_path / "m.safetensors"), "--upto", "y"]) == 0
     assert "not compared the graph names the batch of its states otherwise" in capsys.readouterr().out
+
+
+def test_an_unknown_keyword_is_no_damage_of_the_graph() -> None:
+    graph = build_graph(Model([Elman([[1.0]], [[0.5]])]), "step")
+    with pytest.raises(TypeError, match="unexpected keyword argument 'lables'"):
+        from_onnx(graph, lables=("a",))  # type: ignore[call-arg]

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from edge_rnn.errors import FileError
-from edge_rnn.model import Model
+from edge_rnn.model import Description, Model
 from edge_rnn.typing import F64
 from edge_rnn_export.readers.json.rtneural import input_size_of, layers_of_list
 from edge_rnn_export.readers.json.skip import with_skip
@@ -54,7 +54,7 @@ class Reference:
     ys: F64
 
 
-def read_layer_list(document: Mapping[str, Any], about: Mapping[str, Any]) -> tuple[Model, Reference | None]:
+def read_layer_list(document: Mapping[str, Any], about: Description) -> tuple[Model, Reference | None]:
     """The network of a layer list, and the recording that an AIDA-X file has.
 
     Parameters

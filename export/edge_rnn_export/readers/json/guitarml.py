@@ -17,7 +17,7 @@ from typing import Any
 
 from edge_rnn.errors import FileError, UnsupportedError
 from edge_rnn.layers import GRU, LSTM, Dense, Elman, Layer, Recurrent
-from edge_rnn.model import Model
+from edge_rnn.model import Description, Model
 from edge_rnn.storage.model_file import MAX_LAYERS
 from edge_rnn.typing import F64
 from edge_rnn_export.readers.json.skip import with_skip
@@ -29,7 +29,7 @@ __all__ = ["read_guitarml"]
 _UNITS: Mapping[str, type[Recurrent]] = {"LSTM": LSTM, "GRU": GRU, "RNN": Elman}
 
 
-def read_guitarml(document: Mapping[str, Any], about: Mapping[str, Any]) -> Model:
+def read_guitarml(document: Mapping[str, Any], about: Description) -> Model:
     """The network that ``model_data`` and ``state_dict`` describe.
 
     Parameters

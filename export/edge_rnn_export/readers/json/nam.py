@@ -17,7 +17,7 @@ from typing import Any
 
 from edge_rnn.errors import FileError, UnsupportedError
 from edge_rnn.layers import LSTM, Dense, Layer
-from edge_rnn.model import Model
+from edge_rnn.model import Description, Model
 from edge_rnn.storage.model_file import MAX_LAYERS
 from edge_rnn_export.readers.json_text import array_of, count_of
 
@@ -26,7 +26,7 @@ __all__ = ["read_nam"]
 _KEYS = {"input_size", "hidden_size", "num_layers", "in_channels", "out_channels"}
 
 
-def read_nam(document: Mapping[str, Any], about: Mapping[str, Any]) -> Model:
+def read_nam(document: Mapping[str, Any], about: Description) -> Model:
     """The network of a ``.nam`` file, its trained initial state with it.
 
     Parameters

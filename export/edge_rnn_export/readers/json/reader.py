@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Unpack
 
 from edge_rnn.errors import EdgeRnnError, FileError, InputError
-from edge_rnn.model import Model
+from edge_rnn.model import Description, Model
 from edge_rnn_export.readers.file_bytes import read_bytes
 from edge_rnn_export.readers.json.aidax import Reference, read_layer_list
 from edge_rnn_export.readers.json.guitarml import read_guitarml
@@ -31,12 +31,7 @@ class Reading(NamedTuple):
 
 def from_json(
     source: str | PathLike[str],
-    *,
-    name: str = "",
-    labels: Sequence[str] = (),
-    sample_rate_hz: float | None = None,
-    input_names: Sequence[str] = (),
-    input_units: Sequence[str] = (),
+    **about: Unpack[Description],
 ) -> Model:
     """Read a network from a JSON file; what kind it is, its contents tell.
 
@@ -52,8 +47,9 @@ def from_json(
         - Neural Amp Modeler's ``.nam`` with the architecture LSTM, initial state included;
         - a PyTorch state_dict, nested lists by name, in order of use. Where it does not tell everything, read it with
           ``from_torch(json.load(file), activations=...)``.
-    name, labels, sample_rate_hz, input_names, input_units
-        See :class:`~edge_rnn.model.Model`. Name and sample rate are taken from the file where it has them and they
+    about
+        ``name``, ``labels``, ``sample_rate_hz``, ``input_names``, ``input_units``, ``vocabulary`` of the
+        :class:`~edge_rnn.model.Model`. Name and sample rate are taken from the file where it has them and they
         are not given.
 
     Returns
@@ -72,13 +68,10 @@ def from_json(
     ModelError
         A weight does not fit float32, or labels and names do not fit the network.
     """
-    about: dict[str, Any] = {"labels": labels, "input_names": input_names, "input_units": input_units}
-    return read_json(source, name=name, sample_rate_hz=sample_rate_hz, **about).model
+    return read_json(source, **about).model
 
 
-def read_json(
-    source: str | PathLike[str], *, name: str = "", sample_rate_hz: float | None = None, **about: Any
-) -> Reading:
+def read_json(source: str | PathLike[str], **about: Unpack[Description]) -> Reading:
     """As :func:`from_json`, and the recording to check the network with, if the file has one (AIDA-X).
 
     Raises
@@ -92,16 +85,15 @@ def read_json(
     data = read_bytes(path, MAX_JSON_BYTES)
     try:
         document = parse_object(data)
-        about |= {
-            "name": name or _name(document),
-            "sample_rate_hz": _rate(document) if sample_rate_hz is None else sample_rate_hz,
-        }
+        about["name"] = about.get("name") or _name(document)
+        if about.get("sample_rate_hz") is None:
+            about["sample_rate_hz"] = _rate(document)
         return Reading(*_read(document, about))
     except EdgeRnnError as error:
         raise type(error)(f"{path}: {error}") from None
 
 
-def _read(document: Mapping[str, Any], about: Mapping[str, Any]) -> tuple[Model, Reference | None]:
+def _read(document: Mapping[str, Any], about: Description) -> tuple[Model, Reference | None]:
     """Recognise the kind and read it."""
     kinds = [key for key in ("architecture", "model_data", "layers") if key in document]
     if len(kinds) > 1:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from os import PathLike
-from typing import Any
+from typing import Any, Unpack
 
 from edge_rnn.errors import EdgeRnnError
-from edge_rnn.model import Model
+from edge_rnn.model import Description, Model
 from edge_rnn_export.readers.keras.layers import read_layers
 from edge_rnn_export.readers.keras.reading import Reading
 from edge_rnn_export.readers.keras.source import file_source, model_source, open_file
@@ -19,11 +18,7 @@ def from_keras(
     source: Any,
     *,
     unpadded: bool = False,
-    name: str = "",
-    labels: Sequence[str] = (),
-    sample_rate_hz: float | None = None,
-    input_names: Sequence[str] = (),
-    input_units: Sequence[str] = (),
+    **about: Unpack[Description],
 ) -> Model:
     """Read a Keras network: a file of Keras 2 or 3, or a live model.
 
@@ -39,8 +34,9 @@ def from_keras(
     unpadded
         That sequences are not padded, as those of a stream are not: Masking and ``mask_zero``, with which Keras leaves
         out steps, are ignored. Without this argument they are refused.
-    name, labels, sample_rate_hz, input_names, input_units
-        See :class:`~edge_rnn.model.Model`. The model's own name is taken where none is given.
+    about
+        ``name``, ``labels``, ``sample_rate_hz``, ``input_names``, ``input_units``, ``vocabulary`` of the
+        :class:`~edge_rnn.model.Model`. The model's own name is taken where none is given.
 
     Returns
     -------
@@ -69,12 +65,11 @@ def from_keras(
         reading = Reading(opened, unpadded=unpadded)
         config = opened.document.get("config")
         own = config.get("name") if isinstance(config, dict) else None
-        about: dict[str, Any] = {"labels": labels, "input_names": input_names, "input_units": input_units}
         read_layers(reading)
+        if not about.get("name") and isinstance(own, str) and own.isprintable():
+            about["name"] = own
         return Model(
             reading.wiring.layers,
-            name=name or (own if isinstance(own, str) and own.isprintable() else ""),
-            sample_rate_hz=sample_rate_hz,
             input_size=0 if reading.symbols else reading.input_size,
             **about,
         )

@@ -17,7 +17,7 @@ from onnx import ModelProto, numpy_helper
 
 from edge_rnn.errors import EdgeRnnError, FileError, UnsupportedError
 from edge_rnn.layers import LAYER_TYPES, Dense, Layer, Recurrent
-from edge_rnn.model import Model
+from edge_rnn.model import Description, Model
 from edge_rnn.typing import AnyArray
 from edge_rnn_export.readers.json_text import parse_object
 from edge_rnn_export.readers.onnx.graph import Graph, graph_of
@@ -28,7 +28,7 @@ from edge_rnn_export.writers.onnx.nodes import GATES
 __all__ = ["is_own", "own_model"]
 
 
-_DESCRIBED = ("name", "labels", "sample_rate_hz", "input_names", "input_units", "vocabulary")
+_DESCRIBED = tuple(Description.__annotations__)
 
 
 def is_own(proto: ModelProto) -> bool:
@@ -36,7 +36,7 @@ def is_own(proto: ModelProto) -> bool:
     return any(entry.key == METADATA_KEY for entry in proto.metadata_props)
 
 
-def own_model(proto: ModelProto, folder: Path | None, described: Mapping[str, Any]) -> Model:
+def own_model(proto: ModelProto, folder: Path | None, described: Description) -> Model:
     """The model that a graph was made of.
 
     Parameters

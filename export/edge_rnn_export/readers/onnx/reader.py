@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from edge_rnn.errors import UnsupportedError
-from edge_rnn.model import Model
+from edge_rnn.model import Description, Model
 
 if TYPE_CHECKING:
     from edge_rnn_export.readers.onnx.walk import Reading
@@ -18,11 +17,7 @@ def from_onnx(
     source: Any,
     *,
     upto: str | None = None,
-    name: str = "",
-    labels: Sequence[str] = (),
-    sample_rate_hz: float | None = None,
-    input_names: Sequence[str] = (),
-    input_units: Sequence[str] = (),
+    **about: Unpack[Description],
 ) -> Model:
     """Read an ONNX graph, of one step or of whole sequences.
 
@@ -38,8 +33,9 @@ def from_onnx(
     upto
         Name of a value: the network is read from its input up to there. Without this argument up to the output, of
         which there must be one beside last states; then all of the graph must be used.
-    name, labels, sample_rate_hz, input_names, input_units
-        See :class:`~edge_rnn.model.Model`. Empty or None: what a graph by edge_rnn says.
+    about
+        ``name``, ``labels``, ``sample_rate_hz``, ``input_names``, ``input_units``, ``vocabulary`` of the
+        :class:`~edge_rnn.model.Model`. Empty or None: what a graph by edge_rnn says.
 
     Returns
     -------
@@ -64,22 +60,13 @@ def from_onnx(
     --------
     >>> model = from_onnx("wrist.onnx", labels=("stand", "walk", "run"))  # doctest: +SKIP
     """
-    reading = reading_of(
-        source,
-        upto=upto,
-        name=name,
-        labels=labels,
-        sample_rate_hz=sample_rate_hz,
-        input_names=input_names,
-        input_units=input_units,
-    )
-    return reading.model
+    return reading_of(source, upto=upto, **about).model
 
 
-def reading_of(source: Any, **options: Any) -> Reading:
+def reading_of(source: Any, *, upto: str | None = None, **about: Unpack[Description]) -> Reading:
     """What :func:`from_onnx` reads, and how, for :func:`edge_rnn_export.readers.onnx.check.compared`."""
     try:
         from edge_rnn_export.readers.onnx.walk import read_onnx
     except ModuleNotFoundError as error:
         raise UnsupportedError(f"from_onnx needs {error.name}: pip install 'edge-rnn[export]'.") from None
-    return read_onnx(source, **options)
+    return read_onnx(source, upto=upto, about=about)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from edge_rnn.errors import EdgeRnnError, FileError, InputError, UnsupportedError
-from edge_rnn.model import Model
+from edge_rnn.model import Description, Model
 from edge_rnn.storage.budget import Budget
 from edge_rnn_export.readers.onnx.cells import CELLS
 from edge_rnn_export.readers.onnx.codes import Signal, Value
@@ -66,22 +66,25 @@ class _Output(Operator):
         return f"value {self.inputs[0][:80]!r}"
 
 
-def read_onnx(source: str | PathLike[str] | bytes | Any, *, upto: str | None = None, **described: Any) -> Reading:
-    """See :func:`~edge_rnn_export.from_onnx`; ``described`` is what Model takes beside layers."""
+def read_onnx(source: str | PathLike[str] | bytes | Any, upto: str | None, about: Description) -> Reading:
+    """See :func:`~edge_rnn_export.from_onnx`."""
+    unknown = about.keys() - Description.__annotations__.keys()
+    if unknown:
+        raise TypeError(f"from_onnx() got an unexpected keyword argument {min(unknown)!r}")
     if upto is not None and not isinstance(upto, str):
         raise InputError(f"from_onnx upto got {upto!r}, expected the name of a value.")
     proto, folder = open_model(source)
     try:
         if upto is None and is_own(proto):
-            return Reading(own_model(proto, folder, described), "y")
-        return _read_graph(graph_of(proto, folder), upto, described)
+            return Reading(own_model(proto, folder, about), "y")
+        return _read_graph(graph_of(proto, folder), upto, about)
     except EdgeRnnError:
         raise
     except _DAMAGED as error:
         raise FileError(f"from_onnx got a damaged graph: {_reason(error)}.") from None
 
 
-def _read_graph(graph: Graph, upto: str | None, described: dict[str, Any]) -> Reading:
+def _read_graph(graph: Graph, upto: str | None, about: Description) -> Reading:
     """Read it with some lengths of open axes, and once more with others: both must be the same model."""
     axes = [(port.name, place, length) for port in graph.inputs for place, length in enumerate(port.shape)]
     names = dict.fromkeys(
@@ -91,7 +94,7 @@ def _read_graph(graph: Graph, upto: str | None, described: dict[str, Any]) -> Re
     try:
         for lengths in _LENGTHS if names else _LENGTHS[:1]:
             sizes = {name: lengths[place % len(lengths)] for place, name in enumerate(names)}
-            found.append(_traced(graph, sizes, upto, described))
+            found.append(_traced(graph, sizes, upto, about))
     except UnsupportedError as error:
         if CELLS.keys() & {operator.kind for operator in graph.operators}:
             raise
@@ -104,7 +107,7 @@ def _read_graph(graph: Graph, upto: str | None, described: dict[str, Any]) -> Re
     return found[-1]
 
 
-def _traced(graph: Graph, sizes: dict[str, int], upto: str | None, described: dict[str, Any]) -> Reading:
+def _traced(graph: Graph, sizes: dict[str, int], upto: str | None, about: Description) -> Reading:
     """Read the graph with these lengths of open axes."""
     codes, work = (Budget(count, remedy=_OPEN, error=UnsupportedError) for count in (_TRACED_BYTES, _TRACED_NUMBERS))
     trace = Trace(graph, sizes, codes, work)
@@ -121,7 +124,7 @@ def _traced(graph: Graph, sizes: dict[str, int], upto: str | None, described: di
     if trace.samples is None or not layers.layers:
         raise UnsupportedError("from_onnx found no layer between input and output.")
     assert trace.samples.draft is not None
-    model = Model(layers.layers, input_size=trace.samples.draft.size, **described)
+    model = Model(layers.layers, input_size=trace.samples.draft.size, **about)
     return Reading(model, output, axis, trace, layers)
 
 

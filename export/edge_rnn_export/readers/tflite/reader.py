@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
+from typing import Unpack
 
 import numpy as np
 
 from edge_rnn.checks import is_whole
 from edge_rnn.errors import FileError, InputError, UnsupportedError
 from edge_rnn.layers import Dense, Layer
-from edge_rnn.model import Model
+from edge_rnn.model import Description, Model
 from edge_rnn_export.readers.tflite.axes import GLUE, Flow, after_glue, after_layer, as_rows, as_sequence, start
 from edge_rnn_export.readers.tflite.cells import RECURRENT, dense_of, reads_steps_of, recurrent_of
 from edge_rnn_export.readers.tflite.constants import Constants
@@ -32,11 +32,7 @@ def from_tflite(
     keep_int8: bool = False,
     upto: str | int | None = None,
     after: str | int | None = None,
-    name: str = "",
-    labels: Sequence[str] = (),
-    sample_rate_hz: float | None = None,
-    input_names: Sequence[str] = (),
-    input_units: Sequence[str] = (),
+    **about: Unpack[Description],
 ) -> Model:
     """Read a ``.tflite`` file.
 
@@ -62,8 +58,9 @@ def from_tflite(
             cell = from_tflite("digits.tflite", upto="lstm")
             head = from_tflite("digits.tflite", after="lstm")
 
-    name, labels, sample_rate_hz, input_names, input_units
-        See :class:`~edge_rnn.model.Model`. A sample holds real numbers, also where the file's input is int8.
+    about
+        ``name``, ``labels``, ``sample_rate_hz``, ``input_names``, ``input_units``, ``vocabulary`` of the
+        :class:`~edge_rnn.model.Model`. A sample holds real numbers, also where the file's input is int8.
 
     Returns
     -------
@@ -95,14 +92,7 @@ def from_tflite(
         raise UnsupportedError("from_tflite found no layer with weights between input and output.")
     if keep_int8 and not any(layer.formats for layer in layers):
         raise InputError("from_tflite got keep_int8=True, but the file has no matrix in int8; leave it out.")
-    return Model(
-        layers,
-        name=name,
-        labels=labels,
-        sample_rate_hz=sample_rate_hz,
-        input_names=input_names,
-        input_units=input_units,
-    )
+    return Model(layers, **about)
 
 
 def _read(operator: Operator, flow: Flow, layers: list[Layer], constants: Constants) -> Flow:

@@ -6,14 +6,14 @@ import sys
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from edge_rnn.errors import InputError, UnsupportedError
 from edge_rnn.layers import Dense, Standardize
-from edge_rnn.model import Model
+from edge_rnn.model import Description, Model
 from edge_rnn.storage.file_kind import TENSORS_FILE, TORCH_FILE, kind_of
 from edge_rnn.typing import AnyArray
 from edge_rnn_export.readers.torch.files import as_array, read_pickle, read_safetensors
@@ -31,13 +31,8 @@ def from_torch(
     activations: Mapping[str, str] | None = None,
     ignore: Sequence[str] = (),
     standardize: Standardize | tuple[ArrayLike, ArrayLike] | None = None,
-    name: str = "",
-    labels: Sequence[str] = (),
-    sample_rate_hz: float | None = None,
-    input_names: Sequence[str] = (),
-    input_units: Sequence[str] = (),
-    vocabulary: Sequence[str] = (),
     check: bool = True,
+    **about: Unpack[Description],
 ) -> Model:
     """Read a PyTorch network: a module, a state_dict, or a file with a state_dict.
 
@@ -66,8 +61,9 @@ def from_torch(
     standardize
         ``(mean, scale)``, each ``(input_size,)`` in the sensor's units, or a Standardize layer: set in front, so that
         the stream takes samples as the sensor gives them.
-    name, labels, sample_rate_hz, input_names, input_units, vocabulary
-        See :class:`~edge_rnn.model.Model`.
+    about
+        ``name``, ``labels``, ``sample_rate_hz``, ``input_names``, ``input_units``, ``vocabulary`` of the
+        :class:`~edge_rnn.model.Model`.
     check
         Whether to run a module's ``forward``, on a copy in eval mode, and compare it with the layers on random
         sequences of 16 steps. What ``forward`` does is seen in no other way: a skip connection, a module used twice,
@@ -116,15 +112,7 @@ def from_torch(
         check_forward(sys.modules["torch"], source, layers, used_parts, chosen)
     if standardize is not None:
         layers.insert(0, standardize if isinstance(standardize, Standardize) else _standardize(*standardize))
-    return Model(
-        layers,
-        name=name,
-        labels=labels,
-        sample_rate_hz=sample_rate_hz,
-        input_names=input_names,
-        input_units=input_units,
-        vocabulary=vocabulary,
-    )
+    return Model(layers, **about)
 
 
 def _standardize(mean: Any, scale: Any) -> Standardize:
