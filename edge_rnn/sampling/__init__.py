@@ -1,4 +1,4 @@
-"""Networks that write: symbol after symbol, each chosen from what the network puts out and read back by it.
+"""Generation with networks: symbol by symbol, each drawn from the network's output and fed back as its next input.
 
 >>> import numpy as np
 >>> from edge_rnn import Dense, Elman, Model, Stream
@@ -8,20 +8,20 @@
 >>> decode(model, generate(Stream(model), "a", max_length=4, temperature=0).symbols)
 'bcab'
 
-The network reads symbols one-hot (a sample has a number for each symbol) or by their numbers (an ``Embedding`` at the
-input), and its last layer is a ``Dense`` with an output for each symbol: with the activation ``"none"`` its outputs are
-the scores; with ``"softmax"`` their logarithms are, outputs below 1.2e-38 counting as that.
+The network reads symbols one-hot (one input per symbol) or as ids (with an ``Embedding`` at the input). Its last layer
+is a ``Dense`` with one output per symbol: with the activation ``"none"`` the outputs are the scores (logits); with
+``"softmax"`` their logarithms are, with outputs clipped to 1.2e-38 from below.
 
-**What is the same everywhere.** Given the same outputs of the network, bit for bit, a seed gives the same symbols and
-the same bits of their log-probabilities on every machine: products and sums of a choice are rounded one by one, in
-float32 and in a fixed order; weights and random numbers (Philox4x32-10) are integers. On one machine, outputs are the
-same bits in any number of calls, and so are texts.
+**Reproducibility.** Given bit-identical network outputs, a seed gives the same symbols and bit-identical
+log-probabilities on every machine: each product and sum of a choice is rounded separately, in float32 and in a fixed
+order; weights and random numbers (Philox4x32-10) are integers. On one machine, outputs are bit-identical in any number
+of calls, and so are texts.
 
-**What is not guaranteed.** Outputs are float32 sums, whose last bits differ between CPUs with and without fused
-multiply-add, or with vectors of another width, by some 1e-6 in scores of ordinary size. Another symbol is chosen there
-only where a draw falls within as little of the border between two, or where two scores are as near to a tie: about once
-in a million symbols, and from there on the texts differ. Beam search compares sums of logarithms in float64 from NumPy,
-and steps several texts together as :class:`~edge_rnn.StreamBank` does: the same holds for it, with the same 1e-6.
+**Limits.** Outputs are float32 sums, whose last bits differ between CPUs with and without fused multiply-add, or with
+different vector widths, by about 1e-6 for scores of ordinary size. A different symbol is chosen only if a draw falls
+that close to the border between two symbols, or if two scores are that close to a tie: about once in a million symbols,
+and from there on the texts differ. Beam search compares sums of logarithms in float64 from NumPy, and steps several
+texts together as :class:`~edge_rnn.StreamBank` does; the same limits apply to it, with the same 1e-6.
 """
 
 from __future__ import annotations

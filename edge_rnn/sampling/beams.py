@@ -1,4 +1,4 @@
-"""Beam search: the likeliest texts, several followed at a time, each with a state of its own."""
+"""Beam search: follow several of the most probable texts at a time, each with its own state."""
 
 from __future__ import annotations
 
@@ -35,31 +35,32 @@ def beam_search(
     stop: Stop = (),
     first: ArrayLike | None = None,
 ) -> tuple[Generated, ...]:
-    """Find likely texts that go on from a prompt.
+    """Find probable continuations of a prompt.
 
-    In each step all texts that are followed are extended by all symbols. Extensions that end a text and are among the
-    ``width`` likeliest of all are finished; of the others the ``width`` likeliest are followed on. That ends at
-    ``max_length``, or when ``width`` texts are finished and none that is followed can become better. With a width of as
-    many texts as there can be, that is all of them and the result is exact; with 1 it is the greedy choice.
+    Each step extends all followed texts by all symbols. Extensions that end a text and are among the ``width`` most
+    probable are finished; of the others, the ``width`` most probable are followed. The search ends at ``max_length``,
+    or when ``width`` texts are finished and none of the followed ones can become better. With a width as large as the
+    number of possible texts, the result is exact; with 1 it is the greedy choice.
 
     Parameters
     ----------
     stream
-        Left where it has read the prompt. The texts have streams of their own, ``2 * width`` in all.
+        Stream that reads the prompt, and is left in the state after it. The texts have streams of their own, ``2 *
+        width`` in total.
     prompt, max_length, first
-        As for :func:`~edge_rnn.sampling.generate`.
+        See :func:`~edge_rnn.sampling.generate`.
     width
-        How many texts to follow, 1 or more.
+        Number of texts to follow, 1 or more.
     length_penalty
-        Texts are compared by log-probability over ``length ** length_penalty``: 0 by probability, which favours short
-        ones, 1 by the mean of their symbols' log-probabilities; 30 at most.
+        Texts are ranked by log-probability over ``length ** length_penalty``: 0 ranks by probability, which favors
+        short texts; 1 by the mean log-probability per symbol; at most 30.
     stop
-        What ends a text, see :class:`~edge_rnn.sampling.Sampler`.
+        Stop sequences, see :class:`~edge_rnn.sampling.Sampler`.
 
     Returns
     -------
     tuple of Generated
-        The best first, up to ``width`` of them; of equal ones that which was finished first.
+        Up to ``width`` texts, the best first; ties go to the one that was finished first.
 
     Raises
     ------
@@ -98,7 +99,7 @@ def beam_search(
 
 
 def _move(bank: StreamBank, sources: Sequence[Stream]) -> None:
-    """The first streams of a bank take over from others, the rest leave."""
+    """Copy the sources to the first streams of a bank, and release the rest."""
     for place in range(len(bank)):
         if place < len(sources):
             bank.join(place)
@@ -108,7 +109,7 @@ def _move(bank: StreamBank, sources: Sequence[Stream]) -> None:
 
 
 def _log_probabilities(ys: F32, *, shares_given: bool) -> Doubles:
-    """``(texts, symbols)`` float64 of outputs."""
+    """Log-probabilities of outputs, ``(texts, symbols)`` float64."""
     scores = ys.astype(np.float64)
     if shares_given:
         scores = np.log(np.maximum(scores, _TINY))
@@ -118,18 +119,18 @@ def _log_probabilities(ys: F32, *, shares_given: bool) -> Doubles:
 
 @dataclass(frozen=True, slots=True)
 class _Texts:
-    """Texts of one length.
+    """Texts of the same length.
 
     Parameters
     ----------
     symbols, logarithms
         ``(texts, length)`` int32 and float64.
     totals
-        ``(texts,)`` float64: sums of the logarithms, falling.
+        ``(texts,)`` float64: sums of the logarithms, in descending order.
     stopped
-        ``(texts,)`` bool: whether they end as texts shall.
+        ``(texts,)`` bool: True for texts that end with a stop sequence.
     parents
-        ``(texts,)``: of which text each is an extension.
+        ``(texts,)``: index of the text that each extends.
     """
 
     symbols: I32
@@ -148,7 +149,7 @@ class _Texts:
         return _Texts(*(getattr(self, each.name)[which] for each in fields(self)))
 
     def extended(self, logarithms: Doubles, stops: Sequence[I32], width: int) -> _Texts:
-        """The likeliest extensions: ``width`` that go on, and those that stop if they are among the first of all."""
+        """Most probable extensions: ``width`` that continue, and any that stop and rank within ``width`` overall."""
         totals = (self.totals[:, None] + logarithms).ravel()
         stops_with = np.zeros(logarithms.shape, np.bool_)
         for row in stops:
@@ -158,7 +159,7 @@ class _Texts:
         enough = min(totals.size, width + int(stops_with.sum()))
         least = np.partition(totals, totals.size - enough)[totals.size - enough]
         places = np.flatnonzero(totals >= least)
-        places = places[np.argsort(-totals[places], kind="stable")]  # of equal ones the earlier text, the lower symbol
+        places = places[np.argsort(-totals[places], kind="stable")]  # ties: earlier text, then lower symbol, first
         parents, symbols = np.divmod(places, logarithms.shape[1])
         stopping = stops_with[parents, symbols]
         kept = np.where(stopping, np.arange(places.size) < width, np.cumsum(~stopping) <= width)
@@ -173,7 +174,7 @@ class _Texts:
 
 
 class _Finished:
-    """Texts that are finished, the best ``width`` of them."""
+    """The best ``width`` finished texts."""
 
     def __init__(self, width: int, length_penalty: float, max_length: int) -> None:
         self._width, self._penalty, self._longest = width, length_penalty, max_length
@@ -183,11 +184,11 @@ class _Finished:
         symbols, logarithms = texts.symbols[place], texts.logarithms[place].astype(np.float32)
         score = float(texts.totals[place]) / symbols.size**self._penalty
         self._kept.append((score, Generated(symbols.copy(), logarithms, stopped)))
-        self._kept.sort(key=lambda each: -each[0])  # equal ones stay in order
+        self._kept.sort(key=lambda each: -each[0])  # stable: ties stay in order
         del self._kept[self._width :]
 
     def good_enough(self, total: float) -> bool:
-        """Whether no text whose logarithms make up ``total`` so far, or less, can still be among the best."""
+        """True if no text with a log-probability of at most ``total`` so far can still rank among the best."""
         best_to_come = total / self._longest**self._penalty
         return len(self._kept) == self._width and self._kept[-1][0] >= best_to_come
 

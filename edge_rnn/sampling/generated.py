@@ -1,4 +1,4 @@
-"""What a network has written."""
+"""Result of generation."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ __all__ = ["Generated"]
 
 
 class Generated(NamedTuple):
-    """Symbols that a network has written, without the prompt."""
+    """Symbols that a network generated, without the prompt."""
 
     symbols: I32
-    """``(length,)`` int32: their numbers, a what stopped it at the end included."""
+    """``(length,)`` int32: symbol ids, including the stop sequence if one ended the text."""
     log_probabilities: F32
-    """``(length,)`` float32: natural logarithm of the probability that the network itself gives to each symbol after
-    those before it, before temperature, penalty and all that may not be drawn."""
+    """``(length,)`` float32: natural logarithm of the probability that the network gives each symbol after the ones
+    before it, before temperature, penalty and filtering."""
     stopped: bool
-    """Whether it ends with what ends a text; else the longest length was reached."""
+    """True if the text ends with a stop sequence; otherwise the maximum length was reached."""
 
     @property
     def log_probability(self) -> float:
-        """Logarithm of the probability of all symbols together, summed in float64."""
+        """Log-probability of the whole text, summed in float64."""
         return float(self.log_probabilities.sum(dtype=np.float64))

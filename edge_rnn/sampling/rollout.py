@@ -1,4 +1,4 @@
-"""A network that runs on its own numbers: each output is the next sample."""
+"""Closed-loop run of a network: each output is the next input."""
 
 from __future__ import annotations
 
@@ -23,16 +23,17 @@ __all__ = ["rollout"]
 
 
 def rollout(stream: Stream, x: ArrayLike, steps: int) -> F32:
-    """Read a sample, then outputs, each as the next sample: a forecast, or an oscillator.
+    """Read a sample, then feed each output back as the next sample: a forecast, or an oscillator.
 
     Parameters
     ----------
     stream
-        Of a model with as many outputs as inputs. It is left where it has read all outputs but the last one.
+        Stream of a model with as many outputs as inputs. It is left in the state after reading all outputs but the
+        last.
     x
         ``(input_size,)`` float32: the first sample.
     steps
-        How many, 0 or more.
+        Number of steps, 0 or more.
 
     Returns
     -------
@@ -41,15 +42,16 @@ def rollout(stream: Stream, x: ArrayLike, steps: int) -> F32:
     Raises
     ------
     UnsupportedError
-        The model has not as many outputs as inputs.
+        The numbers of inputs and outputs of the model differ.
     InputError
-        A shape does not fit; or, with ``on_nonfinite="raise"``, something is not finite: the steps before it are done.
+        A shape does not match; or, with ``on_nonfinite="raise"``, a value is not finite: the steps before it have been
+        taken.
     """
     if stream.output_size != stream.input_size:
         raise UnsupportedError(
             f"rollout got a model with {counted(stream.input_size, 'input')} and "
-            f"{counted(stream.output_size, 'output')}, expected as many: "
-            f"what it puts out is what it reads next."
+            f"{counted(stream.output_size, 'output')}, expected as many outputs as inputs, since each output is the "
+            "next sample."
         )
     given = float32_array("rollout", "x", x)
     if given.ndim == 0 and stream.input_size == 1:
@@ -67,6 +69,6 @@ def rollout(stream: Stream, x: ArrayLike, steps: int) -> F32:
 
 @cache
 def _loop() -> Callable[[int, int, int, int], int]:
-    """Through CFUNCTYPE, which releases the GIL."""
+    """Load through CFUNCTYPE, which releases the GIL."""
     pointer, size = ctypes.c_void_p, ctypes.c_ssize_t
     return ctypes.CFUNCTYPE(size, pointer, pointer, pointer, size)(object_cache.load("rollout").address)

@@ -1,4 +1,4 @@
-"""Sampler: a stream that writes, in a compiled loop and in memory that is fixed when it is made."""
+"""Sampler: generation in a compiled loop, in memory that is allocated at construction."""
 
 from __future__ import annotations
 
@@ -29,46 +29,47 @@ __all__ = ["Sampler", "Stop", "generate", "generate_iter", "starting_prompt", "s
 
 
 Stop = int | str | Sequence[int | str]
-"""What ends a text: a symbol, a text, or several of them."""
+"""Stop condition: a symbol, a text, or several of them."""
 
 
 class Sampler:
-    """A stream that writes: reads a prompt, chooses a symbol, reads that, and so on.
+    """Generator of symbols: read a prompt, choose a symbol, feed it back, and so on.
 
-    Of the scores, in this order: those of symbols that were there are divided by ``repetition_penalty`` if they are
-    above 0 and else multiplied [1]_; all are divided by ``temperature``; the ``top_k`` best stay; of these the fewest
-    best stay that make up the share ``top_p`` of their probability (nucleus sampling [2]_); of these stay those that
-    are at least ``min_p`` times as probable as the best [3]_. One of them is drawn by what is left of the probability.
-    Of equal scores the symbol of the lower number is the better one. Chances are right to 2^-30 of the best symbol's:
-    one that is less probable than that is never drawn.
+    The scores are processed in this order: scores of symbols that already occurred are divided by
+    ``repetition_penalty`` if they are positive, and multiplied by it otherwise [1]_; all scores are divided by
+    ``temperature``; the ``top_k`` best symbols are kept; of these, the smallest set of the best whose probability
+    reaches ``top_p`` (nucleus sampling [2]_); of these, the symbols with at least ``min_p`` times the probability of
+    the best one [3]_. One of them is drawn with the remaining probability. Between equal scores, the lower symbol id is
+    preferred. Probabilities are exact to 2^-30 of the best symbol's: less probable symbols are never drawn.
 
     Parameters
     ----------
     stream
-        Goes on from where it is, and is left where it has read all but the last symbol. To go on from there with
-        something else, give that symbol as the prompt.
+        Stream that generates. It continues from its current state, and is left in the state before reading the last
+        symbol. To continue from there, give that symbol as the prompt.
     temperature
-        0: always the best symbol. 1: as the network says. Above: more evenly; 1e-4 to 1e4.
+        0 always takes the best symbol; 1 samples from the network's distribution; larger values flatten it; 1e-4 to
+        1e4.
     top_k
-        How many symbols may be drawn; 0 for all.
+        Number of symbols that may be drawn; 0 for all.
     top_p
-        Above 0, up to 1.
+        Greater than 0, at most 1.
     min_p
         From 0 to 1.
     repetition_penalty
-        0.01 to 100; 1 for none. Counts are symbols of the prompt and those written since.
+        0.01 to 100; 1 for none. Applies to symbols of the prompt and of the text so far.
     stop
-        What ends the text and belongs to it: a symbol by number, or a text, of one symbol or of several in a row; or a
+        Stop sequences, which end the text and are part of it: a symbol id, or a text of one or more symbols; or a
         sequence of these. The prompt does not count.
     seed
-        0 to 2^64 - 1. Each symbol that is drawn takes one random number, from one call to the next.
+        0 to 2^64 - 1. Each drawn symbol takes one random number, also across calls.
 
     Raises
     ------
     UnsupportedError
-        The model does not write what it reads, see :mod:`edge_rnn.sampling`.
+        The model does not generate what it reads, see :mod:`edge_rnn.sampling`.
     InputError
-        An argument is not what it should be.
+        An argument is invalid.
     CompileError
         The loop cannot be compiled on this machine.
 
@@ -148,11 +149,11 @@ class Sampler:
 
     @property
     def nbytes(self) -> int:
-        """Bytes that belong to the sampler, beside those of its stream; they do not grow."""
+        """Bytes of the sampler itself, without its stream; constant."""
         return self._table.nbytes + sum(array.nbytes for array in self._arrays.values())
 
     def generate(self, prompt: Prompt = (), *, max_length: int, first: ArrayLike | None = None) -> Generated:
-        """Read the prompt, then write; see :func:`generate`."""
+        """Read the prompt, then generate; see :func:`generate`."""
         with self._alone:
             read = self._start(prompt, first)
             length = whole("generate", "max_length", max_length, 1, 2**31 - 1)
@@ -164,7 +165,7 @@ class Sampler:
     def iterate(
         self, prompt: Prompt = (), *, max_length: int, first: ArrayLike | None = None
     ) -> Iterator[tuple[int, float]]:
-        """Read the prompt, then write, each symbol handed over at once; see :func:`generate_iter`."""
+        """Read the prompt, then yield symbols one by one; see :func:`generate_iter`."""
         with self._alone:
             read = self._start(prompt, first)
         return self._each(read, whole("generate", "max_length", max_length, 1, 2**31 - 1))
@@ -180,12 +181,12 @@ class Sampler:
                 return
             read = symbols[done : done + 1].copy()
             done += 1
-            if done == symbols.size:  # of what was written only as much is kept as a row that ends the text is long
+            if done == symbols.size:  # keep only as much of the text as the longest stop sequence needs
                 done //= 2
                 symbols[:done] = symbols[-done:]
 
     def _start(self, prompt: Prompt, first: ArrayLike | None) -> I32:
-        """Nothing was there; ``first`` is read; the symbols of the prompt."""
+        """Forget earlier symbols, read ``first``, and return the symbols of the prompt."""
         symbols = starting_prompt(self.stream, prompt, first)
         self._arrays[Choice.SEEN][:] = 0
         if first is not None:
@@ -193,15 +194,14 @@ class Sampler:
         return symbols
 
     def _write(self, read: I32, symbols: I32, logarithms: F32, done: int, count: int) -> int:
-        """Read some symbols, then write on from ``done`` to ``count`` or until the text ends; how many there are."""
+        """Read symbols, then generate from ``done`` to ``count`` or to the end of the text; return the new length."""
         addresses = read.ctypes.data, read.size, symbols.ctypes.data, logarithms.ctypes.data
         written = _loop()(self._table.ctypes.data, *addresses, done, count)
         check_alone(not_done(written), "generate")
         if self._table[Choice.OUTCOME] == Outcome.REFUSED:
             raise InputError(
-                f"generate came to an output that is not finite after {counted(written, 'symbol')}; the state is as "
-                f"before it. "
-                f"The model is damaged or its weights are too large."
+                f"generate produced a non-finite output after {counted(written, 'symbol')}; the state is as before "
+                "it. The model is damaged or its weights are too large."
             )
         return written
 
@@ -209,31 +209,31 @@ class Sampler:
 def generate(
     stream: Stream, prompt: Prompt = (), *, max_length: int, first: ArrayLike | None = None, **options: Any
 ) -> Generated:
-    """Let a network read a prompt and write on.
+    """Read a prompt, then generate a continuation.
 
     Parameters
     ----------
     stream
-        At the start of a text (``stream.reset()``), or anywhere else.
+        Stream at the start of a text (``stream.reset()``), or in any other state.
     prompt
-        Symbols to read first, by number, or a text that the model's vocabulary takes apart.
+        Symbols to read first: ids, or a text, which the model's vocabulary splits into symbols.
     max_length
-        How many symbols to write at most.
+        Maximum number of symbols to generate.
     first
-        ``(input_size,)`` float32: a sample to read once, before the prompt, which may then be empty.
+        ``(input_size,)`` float32: a sample to read once before the prompt, which may then be empty.
     options
         ``temperature``, ``top_k``, ``top_p``, ``min_p``, ``repetition_penalty``, ``stop``, ``seed``: see
-        :class:`Sampler`, which is worth making once where texts are written again and again.
+        :class:`Sampler`; to generate repeatedly, create one and reuse it.
 
     Returns
     -------
     Generated
-        Symbols, their log-probabilities, and whether a stop symbol ended them.
+        Symbols, their log-probabilities, and whether a stop sequence ended the text.
 
     Raises
     ------
     InputError, UnsupportedError, CompileError
-        See :class:`Sampler`; or a step makes something that is not finite.
+        See :class:`Sampler`; or a step produces a non-finite value.
     """
     return Sampler(stream, **options).generate(prompt, max_length=max_length, first=first)
 
@@ -241,29 +241,29 @@ def generate(
 def generate_iter(
     stream: Stream, prompt: Prompt = (), *, max_length: int, first: ArrayLike | None = None, **options: Any
 ) -> Iterator[tuple[int, float]]:
-    """As :func:`generate`, but each symbol and its log-probability are handed over as soon as it is chosen.
+    """Generate like :func:`generate`, but yield each symbol with its log-probability as soon as it is chosen.
 
-    The prompt is read when the first one is asked for; symbols are those that :func:`generate` would give.
+    The prompt is read when the first symbol is requested; the symbols are those that :func:`generate` returns.
     """
     return Sampler(stream, **options).iterate(prompt, max_length=max_length, first=first)
 
 
 def starting_prompt(stream: Stream, prompt: Prompt, first: ArrayLike | None) -> I32:
-    """The symbols of a prompt, of which there are some, or a first sample."""
+    """Encode a prompt; raise InputError if it is empty and there is no first sample."""
     sized = isinstance(prompt, (str, Sequence)) or (isinstance(prompt, np.ndarray) and prompt.ndim == 1)
-    empty = sized and not len(prompt)  # which takes no vocabulary
+    empty = sized and not len(prompt)  # an empty prompt needs no vocabulary
     symbols = np.empty(0, np.int32) if empty else encode(stream.model, prompt, call="generate")
     if not symbols.size and first is None:
-        raise InputError("generate got an empty prompt, expected a symbol or more to read first, or first=.")
+        raise InputError("generate got an empty prompt, expected at least one symbol to read first, or first=.")
     return symbols
 
 
 def stop_rows(stream: Stream, stop: Stop) -> list[list[int]]:
-    """The rows of symbols that end a text."""
+    """Encode stop sequences."""
     given = [stop] if isinstance(stop, (int, str, np.integer)) else stop
     listed = isinstance(given, Sequence) or (isinstance(given, np.ndarray) and given.ndim == 1)
     if not listed or "" in given:
-        raise InputError(f"generate got stop = {stop!r}, expected symbols or texts that are not empty.")
+        raise InputError(f"generate got stop = {stop!r}, expected symbols or non-empty texts.")
     whole = "generate stop"
     return [
         encode(stream.model, each, call=whole).tolist()
@@ -275,7 +275,7 @@ def stop_rows(stream: Stream, stop: Stop) -> list[list[int]]:
 
 @cache
 def _loop() -> Callable[..., int]:
-    """Through CFUNCTYPE, which releases the GIL."""
+    """Load through CFUNCTYPE, which releases the GIL."""
     pointer, size = ctypes.c_void_p, ctypes.c_ssize_t
     address = object_cache.load("generate").address
     return ctypes.CFUNCTYPE(size, pointer, pointer, size, pointer, pointer, size, size)(address)

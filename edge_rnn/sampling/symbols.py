@@ -1,4 +1,4 @@
-"""Symbols: between texts, numbers, and samples that a network reads."""
+"""Conversion between texts, symbol ids, and the samples that a network reads."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from edge_rnn.typing import F32, I32
 __all__ = ["Alphabet", "Prompt", "alphabet", "decode", "encode", "number", "samples", "writes"]
 
 Prompt = str | Sequence[int] | Sequence[str] | NDArray[np.integer]
-"""A text, or symbols by number, or by text."""
+"""A text, symbol ids, or symbols as texts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Alphabet:
-    """How a model reads and writes symbols.
+    """Representation of symbols at a model's input and output.
 
     Parameters
     ----------
     size
         Number of symbols.
     one_hot
-        Whether a sample has a number for each symbol; else it is the symbol's number.
+        True if samples are one-hot; otherwise a sample is the symbol id.
     shares_given
-        Whether the outputs are probabilities; else they are scores.
+        True if the outputs are probabilities; otherwise they are scores.
     """
 
     size: int
@@ -41,24 +41,24 @@ class Alphabet:
 
 
 def alphabet(model: Model, call: str) -> Alphabet:
-    """How a model reads and writes symbols; UnsupportedError if it does not do both."""
+    """Return how a model reads and writes symbols; raise UnsupportedError if it does not do both."""
     symbols, last = model.vocabulary_size, model.layers[-1]
     if not isinstance(last, Dense) or last.activation not in ("none", "softmax"):
         raise UnsupportedError(
             f"{call} got a model that ends with {last.title}{_activation(last)}; expected a Dense layer with the "
-            f"activation 'none' or 'softmax', whose outputs are scores or probabilities of symbols."
+            "activation 'none' or 'softmax', whose outputs are scores or probabilities of symbols."
         )
     if model.output_size != symbols:
         raise UnsupportedError(
-            f"{call} got a model that reads {counted(symbols, 'symbol')} and puts out "
-            f"{counted(model.output_size, 'value')}; expected as "
-            f"many: what it writes is what it reads next."
+            f"{call} got a model that reads {counted(symbols, 'symbol')} and outputs "
+            f"{counted(model.output_size, 'value')}; expected one output per symbol, since each written symbol is "
+            "the next one it reads."
         )
     return Alphabet(symbols, model.input_size == symbols, last.activation == "softmax")
 
 
 def writes(model: Model) -> bool:
-    """Whether a model reads and writes symbols."""
+    """True if a model reads and writes symbols."""
     try:
         alphabet(model, "writes")
     except UnsupportedError:
@@ -71,15 +71,14 @@ def _activation(layer: object) -> str:
 
 
 def encode(model: Model, text: Prompt, *, call: str = "encode") -> I32:
-    """Numbers of the symbols of a text.
+    """Encode a text as symbol ids.
 
     Parameters
     ----------
     text
-        A text, taken apart by the model's vocabulary, the longest symbol that fits first; or a sequence of symbols,
-        by number or by text.
+        A text, split by the model's vocabulary with the longest match first; or a sequence of symbols, as ids or texts.
     call
-        What to call this in messages.
+        Name of the caller in error messages.
 
     Returns
     -------
@@ -88,7 +87,7 @@ def encode(model: Model, text: Prompt, *, call: str = "encode") -> I32:
     Raises
     ------
     InputError
-        There is no vocabulary, or something is not in it.
+        The model has no vocabulary, or a symbol is not in it.
     """
     if isinstance(text, str):
         return np.array(_taken_apart(model, text, call), np.int32)
@@ -98,7 +97,7 @@ def encode(model: Model, text: Prompt, *, call: str = "encode") -> I32:
 
 
 def number(model: Model, symbol: object, call: str) -> int:
-    """Number of a symbol that is given by number or by text."""
+    """Id of a symbol that is given as an id or as text."""
     if isinstance(symbol, str):
         _check_vocabulary(model, call)
         if symbol not in model.vocabulary:
@@ -110,19 +109,19 @@ def number(model: Model, symbol: object, call: str) -> int:
 
 
 def decode(model: Model, symbols: ArrayLike) -> str:
-    """The text that symbols make, by the model's vocabulary.
+    """Decode symbol ids to a text with the model's vocabulary.
 
     Raises
     ------
     InputError
-        There is no vocabulary, or there is no such symbol.
+        The model has no vocabulary, or an id is out of range.
     """
     _check_vocabulary(model, "decode")
     return "".join(model.vocabulary[number(model, symbol, "decode")] for symbol in np.asarray(symbols).tolist())
 
 
 def samples(found: Alphabet, symbols: I32) -> F32:
-    """Samples that stand for symbols: ``(length, symbols)`` one-hot, or ``(length, 1)``."""
+    """Samples for symbols: ``(length, symbols)`` one-hot, or ``(length, 1)`` ids."""
     if not found.one_hot:
         return symbols[:, None].astype(np.float32)
     return np.asarray(symbols[:, None] == np.arange(found.size), np.float32)
@@ -137,7 +136,7 @@ def _taken_apart(model: Model, text: str, call: str) -> list[int]:
         symbol = next((s for n in range(longest, 0, -1) if (s := text[place : place + n]) in numbers), None)
         if symbol is None:
             raise InputError(
-                f"{call} got {text[place]!r} at place {place + 1} of the text, expected symbols out of "
+                f"{call} got {text[place]!r} at position {place + 1} of the text, expected symbols from "
                 f"{_spelled(model)}."
             )
         found.append(numbers[symbol])
@@ -148,8 +147,8 @@ def _taken_apart(model: Model, text: str, call: str) -> list[int]:
 def _check_vocabulary(model: Model, call: str) -> None:
     if not model.vocabulary:
         raise InputError(
-            f"{call} got a model without a vocabulary; give symbols by number, or give it one: "
-            f"dataclasses.replace(model, vocabulary=...)."
+            f"{call} got a model without a vocabulary; pass symbol ids, or add one: dataclasses.replace(model, "
+            "vocabulary=...)."
         )
 
 

@@ -98,15 +98,15 @@ def test_without_a_vocabulary_symbols_are_numbers(run: Callable[..., Any], model
     [
         ((), 2, "the following arguments are required: --prompt"),
         (("--prompt", ""), 1, "generate got an empty prompt"),
-        (("--prompt", "ax"), 1, "generate --prompt got 'x' at place 2 of the text, expected symbols out of 'a', 'b'"),
+        (("--prompt", "ax"), 1, "generate --prompt got 'x' at position 2 of the text, expected symbols from 'a', 'b'"),
         (("--prompt", "-"), 1, "generate got a prompt on stdin that is not UTF-8 text"),
         (("--prompt", "a", "--temperature", "-1"), 1, "temperature got -1.0, expected 0, or"),
         (("--prompt", "a", "--temperature", "warm"), 2, "invalid float value: 'warm'"),
         (("--prompt", "a", "--top-p", "2"), 1, "top_p got 2.0"),
         (("--prompt", "a", "--top-k", "-1"), 1, "top_k got -1"),
         (("--prompt", "a", "--seed", "-1"), 1, "seed got -1"),
-        (("--prompt", "a", "--stop", ""), 1, "stop = [''], expected symbols or texts that are not empty"),
-        (("--prompt", "a", "--stop", "c"), 1, "generate stop got 'c' at place 1"),
+        (("--prompt", "a", "--stop", ""), 1, "stop = [''], expected symbols or non-empty texts"),
+        (("--prompt", "a", "--stop", "c"), 1, "generate stop got 'c' at position 1"),
         (("--prompt", "a", "--max-length", "0"), 2, "expected a whole number of 1 or more"),
         (("--prompt", "a", "--beam", "2", "--top-k", "3"), 1, "--top-k with --beam, which draws nothing"),
         (("--prompt", "a", "--beam", "2", "--count", "3"), 1, "--count 3, expected 2 at most"),
@@ -125,8 +125,8 @@ def test_other_networks(run: Callable[..., Any], make_model: Callable[..., Model
     code, out, err = run("--prompt", "walk", file="sensor")
     assert (code, out) == (1, "")
     assert err == (
-        "edge-rnn: generate got a model that reads 3 symbols and puts out 4 values; expected as many: what it writes "
-        "is what it reads next.\n"
+        "edge-rnn: generate got a model that reads 3 symbols and outputs 4 values; expected one output per symbol, "
+        "since each written symbol is the next one it reads.\n"
     )
     code, _, err = run("--prompt", "a b", file="numbers")
     assert code == 1

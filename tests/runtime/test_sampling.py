@@ -423,7 +423,7 @@ def test_a_second_process_needs_no_numba(tmp_path: Path) -> None:
 def test_overflow_is_told() -> None:
     model = Model([Elman(1e3 * np.eye(2), 1e3 * np.eye(2), activation="relu"), Dense(np.eye(2))])
     stream = Stream(model)
-    with pytest.raises(InputError, match=r"not finite after 1\d symbols; the state is as before it"):
+    with pytest.raises(InputError, match=r"non-finite output after 1\d symbols; the state is as before it"):
         generate(stream, [0], max_length=100, temperature=0)
     assert np.isfinite(stream.state["elman1.h"]).all()
 
@@ -456,7 +456,7 @@ def test_vocabulary_is_of_what_is_read() -> None:
 LETTERS = replace(constant(np.zeros(3, np.float32)), vocabulary="abc")
 ERRORS: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "no prompt": (lambda: generate(Stream(LETTERS), max_length=3), InputError, "empty prompt"),
-    "unknown letter": (lambda: generate(Stream(LETTERS), "abx", max_length=3), InputError, "'x' at place 3"),
+    "unknown letter": (lambda: generate(Stream(LETTERS), "abx", max_length=3), InputError, "'x' at position 3"),
     "unknown number": (lambda: generate(Stream(LETTERS), [3], max_length=3), InputError, "symbol 3, expected a number"),
     "negative": (lambda: generate(Stream(LETTERS), [-1], max_length=3), InputError, "symbol -1"),
     "fraction": (lambda: generate(Stream(LETTERS), [0.5], max_length=3), InputError, "symbol 0.5"),  # type: ignore[list-item]
@@ -469,7 +469,7 @@ ERRORS: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "top_p": (lambda: Sampler(Stream(LETTERS), top_p=0.0), InputError, "top_p got 0.0, expected more than 0"),
     "min_p": (lambda: Sampler(Stream(LETTERS), min_p=1.1), InputError, "min_p got 1.1"),
     "penalty": (lambda: Sampler(Stream(LETTERS), repetition_penalty=0), InputError, "repetition_penalty got 0"),
-    "stop": (lambda: Sampler(Stream(LETTERS), stop="d"), InputError, "generate stop got 'd' at place 1 of the text"),
+    "stop": (lambda: Sampler(Stream(LETTERS), stop="d"), InputError, "generate stop got 'd' at position 1 of the text"),
     "no stop": (lambda: Sampler(Stream(LETTERS), stop=("a", "")), InputError, "stop = ('a', ''), expected symbols"),
     "stop number": (lambda: Sampler(Stream(LETTERS), stop=[3]), InputError, "generate stop got the symbol 3"),
     "seed": (lambda: Sampler(Stream(LETTERS), seed=2**64), InputError, "seed got 18446744073709551616"),
@@ -487,7 +487,7 @@ ERRORS: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     ),
     "sizes": (
         lambda: Sampler(Stream(Model([Elman([[1.0, 1.0]], [[1.0]]), Dense([[1.0]])]))),
-        UnsupportedError, "reads 2 symbols and puts out 1 value",
+        UnsupportedError, "reads 2 symbols and outputs 1 value",
     ),
     "first": (
         lambda: generate(Stream(LETTERS), "a", max_length=3, first=[1.0]), InputError, "shape (1,), expected (3,)"
