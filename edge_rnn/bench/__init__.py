@@ -1,1 +1,1 @@
-"""Timing of networks: single steps, steps at a sensor's rate, start-up, and the machine they ran on."""
+"""Benchmarks of networks: single steps, steps at a sensor's rate, start-up, and the machine."""

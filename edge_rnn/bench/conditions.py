@@ -1,4 +1,4 @@
-"""Under what conditions ``edge-rnn bench`` measures: machine, versions, clock, what else runs."""
+"""Conditions of a benchmark: machine, versions, clock, and load."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _CPUS = Path("/sys/devices/system/cpu")
 
 
 def conditions() -> dict[str, Any]:
-    """All that is worth telling beside a figure."""
+    """Collect everything worth reporting next to a figure."""
     from edge_rnn import __version__
     from edge_rnn.bench import machine
 
@@ -35,12 +35,12 @@ def conditions() -> dict[str, Any]:
 
 
 def spell_conditions(found: Mapping[str, Any]) -> str:
-    """Write them in words, but for the date."""
+    """Format conditions as text, without the date."""
     packages = found["packages"]
     load = found["load_average"]
     parts = [
         f"{found['processor']}, {found['cores']} usable",
-        f"frequency scaling: {found['frequency_scaling'] or 'not told by the system'}",
+        f"frequency scaling: {found['frequency_scaling'] or 'not reported by the system'}",
         *([f"load average {load}"] if load is not None else []),
         f"garbage collector {found['garbage_collector']}",
         found["python"],
@@ -50,7 +50,7 @@ def spell_conditions(found: Mapping[str, Any]) -> str:
 
 
 def _governors() -> str:
-    """How the system sets the clock (``"performance"``, ``"ondemand"``); empty where it does not tell."""
+    """Frequency governors (``"performance"``, ``"ondemand"``); empty if the system does not report them."""
     found = set()
     for path in sorted(_CPUS.glob("cpu[0-9]*/cpufreq/scaling_governor")):
         with suppress(OSError):

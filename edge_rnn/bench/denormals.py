@@ -1,7 +1,7 @@
-"""Whether a step takes longer when the state has decayed to subnormal numbers.
+"""Benchmark of steps whose state has decayed to subnormal numbers.
 
-Many processors handle these with a slow detour. Weights are made so that such a state stays what it is, for ever, while
-every product and sum of the step is subnormal: the same network then runs from a state that is small, but normal.
+Many processors handle subnormal numbers in a slow path. The weights are chosen so that such a state stays constant,
+with every product and sum of the step subnormal; the same network is also timed from a small normal state.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 __all__ = ["SHAPES", "measure_denormals"]
 
 SHAPES = ((6, 32), (64, 256))
-"""Input and hidden size: weights in the nearest cache, and beyond."""
+"""Input and hidden sizes: weights that fit the L1 cache, and larger ones."""
 
 _KINDS = {"normal": (1e-2, 1e-3), "subnormal": (1e-40, 0.0), "subnormal_input": (1e-40, 1e-41)}
-"""Size of the state's values, and of the inputs'."""
+"""Magnitude of the state, and of the inputs."""
 
 
 def measure_denormals(
@@ -29,9 +29,10 @@ def measure_denormals(
     Returns
     -------
     list of dict
-        ``cell``, ``input_size``, ``hidden_size``; ``normal_ns``; ``subnormal_ns``: from a subnormal state, with inputs
-        of zero, and its ``ratio``; ``subnormal_input_ns``: with subnormal inputs as well, and its ``input_ratio``;
-        ``subnormal_share``: of the state's values, how many are subnormal after it all. It is 0 where they are flushed.
+        ``cell``, ``input_size``, ``hidden_size``; ``normal_ns``; ``subnormal_ns``: from a subnormal state with zero
+        inputs, and its ``ratio``; ``subnormal_input_ns``: with subnormal inputs too, and its ``input_ratio``;
+        ``subnormal_share``: share of the state's values that are subnormal at the end. It is 0 if subnormals are
+        flushed to zero.
     """
     import numpy as np
 
@@ -39,7 +40,7 @@ def measure_denormals(
     from edge_rnn.timing import runs, time_chunks
 
     shapes, found = tuple(shapes), []
-    signs = np.resize([1, 1, -1, -1], 1000)[:, None]  # so that nothing adds up, mirrored or not
+    signs = np.resize([1, 1, -1, -1], 1000)[:, None]  # alternating signs, so that nothing accumulates
     for cell in cells:
         for input_size, hidden_size in shapes:
             streams, makes = {}, {}
@@ -65,10 +66,10 @@ def measure_denormals(
 
 
 def _network(cell: str, input_size: int, hidden_size: int, size: float) -> Model:
-    """A network whose state begins at about ``size`` and stays there.
+    """Network whose state starts at about ``size`` and stays there.
 
-    The candidate's matrix mirrors the state at a plane (Householder): every weight is at work, and a state in the plane
-    is its own image. For gates at one half, as they are at small states, GRU and LSTM want it twice as large.
+    The candidate's matrix is a Householder reflection: all weights are used, and a state in the mirror plane is mapped
+    to itself. GRU and LSTM need twice that matrix, since their gates are one half for small states.
     """
     import numpy as np
 

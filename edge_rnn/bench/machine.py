@@ -1,4 +1,4 @@
-"""What this machine is: processor, Python, packages, cache, and how calls from Python reach compiled code."""
+"""Facts about this machine: processor, Python, packages, cache, and how Python calls compiled code."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def python() -> str:
 
 
 def processor() -> str:
-    """The processor as its maker calls it, or the board where the system knows that."""
+    """Product name of the processor, or of the board if the system reports it."""
     board = Path("/proc/device-tree/model")
     try:
         if board.is_file():
@@ -55,12 +55,12 @@ def processor() -> str:
 
 
 def cores() -> int:
-    """How many processors this process may use."""
+    """Number of processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def packages() -> dict[str, str | None]:
-    """Versions of the packages that edge_rnn can use, None for those that are not installed; nothing is imported."""
+    """Versions of the packages that edge_rnn can use, None if not installed; nothing is imported."""
     found: dict[str, str | None] = {}
     for name in _PACKAGES:
         try:
@@ -71,7 +71,7 @@ def packages() -> dict[str, str | None]:
 
 
 def target() -> dict[str, Any]:
-    """What code is compiled for, as LLVM spells it; or ``"reason"`` where LLVM is not there."""
+    """Compilation target in LLVM's notation, or ``"reason"`` if LLVM is not installed."""
     try:
         from edge_rnn.kernels.entry import object_cache
 
@@ -83,7 +83,7 @@ def target() -> dict[str, Any]:
 
 
 def calls() -> str:
-    """Why ``stream.step`` takes the plain path from Python; empty where it takes the fast one."""
+    """Reason why ``stream.step`` takes the slower path from Python; empty if it takes the fast one."""
     try:
         from edge_rnn.kernels.entry import python_function as fast
 
@@ -93,7 +93,7 @@ def calls() -> str:
 
 
 def cache() -> dict[str, Any]:
-    """Where compiled kernels are kept, whether they can be and are trusted, and how many are there."""
+    """Location of the kernel cache, whether it is writable and trusted, and the number of cached kernels."""
     try:
         from edge_rnn.kernels.entry import object_cache
     except ImportError as error:

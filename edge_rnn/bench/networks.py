@@ -1,4 +1,4 @@
-"""The networks of ``edge-rnn bench --table``: eight shapes of each cell and a Dense layer, weights from fixed seeds."""
+"""Networks of ``edge-rnn bench --table``: eight shapes of each cell with a Dense layer, weights from fixed seeds."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 __all__ = ["CELLS", "SHAPES", "Entry", "table"]
 
 CELLS = {"elman": "Elman", "gru": "GRU", "lstm": "LSTM"}
-"""Names on the command line, and of the layers."""
+"""Cell names on the command line, and their layers."""
 
 SHAPES = ((1, 8), (1, 20), (1, 40), (6, 32), (16, 64), (40, 128), (64, 256), (128, 512))
-"""Input and hidden size."""
+"""Input and hidden sizes."""
 
 _OUTPUTS = 4
 
@@ -33,10 +33,10 @@ class Entry:
 
 
 def table(cells: Iterable[str] = tuple(CELLS), shapes: Iterable[tuple[int, int]] = SHAPES) -> Iterator[Entry]:
-    """The networks, shape after shape of each cell; Dense has four outputs.
+    """Yield the networks, all shapes of one cell after another; the Dense layer has four outputs.
 
-    Weights are those of ``torch.manual_seed(1234 + 1000 * I + H); torch.nn.GRU(I, H); torch.nn.Linear(H, 4)``, bit for
-    bit, and drawn without PyTorch: so networks that others have converted can be told to be the same.
+    The weights are bit-identical to ``torch.manual_seed(1234 + 1000 * I + H); torch.nn.GRU(I, H); torch.nn.Linear(H,
+    4)``, but drawn without PyTorch, so networks converted elsewhere can be checked to be the same.
     """
     for cell in cells:
         for input_size, hidden_size in shapes:
@@ -55,7 +55,7 @@ def _network(cell: str, input_size: int, hidden_size: int) -> Model:
 
 
 class _Draw:
-    """Uniform numbers as PyTorch draws them: 24 bits of each word of a Mersenne Twister, fused multiply-add."""
+    """Uniform random numbers as in PyTorch: 24 bits of each Mersenne Twister word, fused multiply-add."""
 
     def __init__(self, seed: int, bound: float) -> None:
         import numpy as np

@@ -1,4 +1,4 @@
-"""A run at a sensor's pace: whether each step ends before the next sample is due."""
+"""Paced benchmark: steps at a sensor's rate, and whether each one ends before the next sample is due."""
 
 from __future__ import annotations
 
@@ -18,35 +18,35 @@ _MOST_SAMPLES = 10_000_000
 
 
 def paced(step: Callable[[Any], Any], rows: Sequence[Any], rate_hz: float, seconds: float) -> dict[str, Any]:
-    """Take a step at each multiple of the period, asleep in between, as a sensor loop in Python does.
+    """Take a step at each multiple of the period, and sleep in between, as a sensor loop in Python does.
 
     Parameters
     ----------
     step
         ``step(x)``.
     rows
-        Samples, taken again and again.
+        Samples, repeated as needed.
     rate_hz
-        Samples a second.
+        Sample rate.
     seconds
-        How long.
+        Duration.
 
     Returns
     -------
     dict
-        ``samples``; ``misses``: steps that ended after the next sample was due. In ns, ``_p50`` to ``_max``:
-        ``wake_ns``: how late the loop woke up, ``paced_step_ns``: the step after such a sleep, ``response_ns``: both
-        together; and the ``histogram`` of the latter.
+        ``samples``; ``misses``: number of steps that ended after the next sample was due. In ns, with ``_p50`` to
+        ``_max``: ``wake_ns``: delay of the wake-up, ``paced_step_ns``: time of the step after it, ``response_ns``: the
+        sum of both; and the ``histogram`` of the latter.
 
     Notes
     -----
-    Garbage collector and clock frequency are as they are: what they cost is what is to be found out. A loop that has
-    fallen behind takes the samples that wait without sleeping.
+    The garbage collector and the clock frequency are left as they are, since their cost is part of the result. A loop
+    that has fallen behind processes the waiting samples without sleeping.
 
     Raises
     ------
     InputError
-        There would be no sample, or more than ten million.
+        The run would have no samples, or more than ten million.
     """
     from edge_rnn.timing import latency_of
 

@@ -1,4 +1,4 @@
-"""From ``python`` to the first result: time and memory, in processes of their own."""
+"""Start-up benchmark: time and memory from starting ``python`` to the first result, in separate processes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from edge_rnn.errors import UnsupportedError
 
 __all__ = ["measure_startup"]
 
-# The peak of this program alone: getrusage also knows the one of the process that started it, from before exec.
+# Peak of this program only: getrusage includes that of the parent process before exec.
 _TELL = """
 import sys, time
 now = time.monotonic_ns()
@@ -51,22 +51,22 @@ _CACHES = ("EDGE_RNN_CACHE_DIR", "NUMBA_CACHE_DIR")
 
 
 def measure_startup(model_path: str, repeats: int = 5, cold_repeats: int = 2) -> dict[str, Any]:
-    """Time processes from their start to the first result, and look at their peak memory.
+    """Measure the time of processes from start to first result, and their peak memory.
 
     Parameters
     ----------
     model_path
-        Model file that they load.
+        Model file to load.
     repeats, cold_repeats
-        How often, with a filled and with an empty cache; the least counts. The kinds take turns.
+        Number of runs with a warm and with an empty cache; the minimum counts. The kinds take turns.
 
     Returns
     -------
     dict
-        For ``python`` (nothing at all), ``numpy`` (its import), ``numba`` (its import and the call of an empty
-        function that it has cached) and ``edge_rnn`` (load a model, make a Stream, take a step): ``_seconds`` and
-        ``_peak_bytes``; for the latter two also ``_cold_seconds`` and ``_cold_peak_bytes``, with nothing cached.
-        ``ratio``: of ``edge_rnn_seconds`` to ``numba_seconds``. ``None`` for Numba where it is not installed.
+        For ``python`` (nothing at all), ``numpy`` (its import), ``numba`` (its import and the call of an empty cached
+        function) and ``edge_rnn`` (load a model, make a Stream, take a step): ``_seconds`` and ``_peak_bytes``; for the
+        latter two also ``_cold_seconds`` and ``_cold_peak_bytes``, with an empty cache. ``ratio``: ``edge_rnn_seconds``
+        over ``numba_seconds``. ``None`` for Numba if it is not installed.
 
     Raises
     ------
@@ -76,7 +76,7 @@ def measure_startup(model_path: str, repeats: int = 5, cold_repeats: int = 2) ->
     taken: dict[str, list[tuple[float, int]]] = {}
     with _folder() as (folder, environment):
         kinds = [kind for kind in _SCRIPTS if kind != "numba" or _has_numba()]
-        for name in kinds:  # what Python itself compiles is there afterwards
+        for name in kinds:  # first run: Python compiles its bytecode
             _child(name, model_path, environment)
         for i in range(max(repeats, cold_repeats)):
             for name in kinds if i < repeats else ():
@@ -97,7 +97,7 @@ def measure_startup(model_path: str, repeats: int = 5, cold_repeats: int = 2) ->
 
 @contextmanager
 def _folder() -> Iterator[tuple[str, dict[str, str]]]:
-    """A folder for caches and the empty function, and the environment of the processes."""
+    """Yield a folder for caches and the empty function, and the environment of the processes."""
     import edge_rnn
 
     with TemporaryDirectory(prefix="edge_rnn-") as folder:
@@ -115,12 +115,12 @@ def _has_numba() -> bool:
 
 
 def _child(name: str, model_path: str, environment: dict[str, str]) -> tuple[float, int]:
-    """Seconds from start to result, and the peak of memory in bytes."""
+    """Run a process; return the seconds from start to result, and its peak memory in bytes."""
     command = [sys.executable, "-c", _SCRIPTS[name] + _TELL, model_path]
     start = time.monotonic_ns()
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise UnsupportedError(f"--startup: a process that was to start {name} ended with {last}")
+        raise UnsupportedError(f"--startup: the process for {name} failed with {last}")
     now, peak = map(int, done.stdout.split())
     return (now - start) / 1e9, peak

@@ -1,4 +1,4 @@
-"""What ``edge-rnn bench`` measures of one model: its step from Python and in compiled code, and the same elsewhere."""
+"""Benchmark of one model: its step from Python and in compiled code, and in other runtimes."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ RIVALS = "edge_rnn.bench"
 SEQUENCE = 1000
 """Steps of a whole sequence."""
 
-_ROWS = 64  # samples that a loop goes over again and again: as near as one that a sensor has just delivered
+_ROWS = 64  # samples that a loop repeats: as close in the caches as one that a sensor has just delivered
 _CHECKED = 200
-_TOLERANCE = 1e-4  # what float32 and other approximations of tanh may drift apart; other weights are further off
+_TOLERANCE = 1e-4  # allows for float32 and other approximations of tanh; different weights differ by more
 _RIVAL_CALLS = 1000
 
 Rivals = tuple[list[Any], dict[str, str]]
 
 
 def samples(model: Model, count: int) -> F32:
-    """``(count, input_size)`` float32 samples: normally distributed as the model's scaling expects them."""
+    """Random samples ``(count, input_size)`` float32, normal with the mean and scale of the model's Standardize."""
     import numpy as np
 
     from edge_rnn.layers import Standardize
@@ -43,7 +43,7 @@ def samples(model: Model, count: int) -> F32:
 
 
 def set_up_rivals(model: Model, litert: str | None) -> Rivals:
-    """The same model in other runtimes, and why some are not there, by name; matrices as float32."""
+    """The same model, with float32 matrices, in other runtimes; and the reasons for missing ones, by name."""
     from edge_rnn.quantization.apply import dequantize
 
     rivals, missing = plugins.load_first(RIVALS)
@@ -59,20 +59,20 @@ def measure(model: Model, steps: int, rivals: Rivals | None = None, seconds: flo
     Parameters
     ----------
     steps
-        Calls from Python that are timed one by one, in whole passes over up to 1000 samples.
+        Number of calls from Python that are timed individually, in whole passes over up to 1000 samples.
     rivals
-        From :func:`set_up_rivals`.
+        Result of :func:`set_up_rivals`.
     seconds
-        At most so long for each kind of step.
+        Maximum time for each kind of step.
 
     Returns
     -------
     dict
         Times in ns per step: ``loop_ns_min`` and ``loop_ns_p50`` in the compiled loop of ``stream.run``, ``python_ns``
-        of ``stream.step`` in a Python loop (the loop itself taken off), ``python_overhead_ns``, ``run_ns_100`` and
+        of ``stream.step`` in a Python loop (without the loop itself), ``python_overhead_ns``, ``run_ns_100`` and
         ``run_ns_1000`` of whole calls of ``stream.run``, ``read_ns`` of a compiled loop that only reads the packed
-        weights, ``roofline_fraction`` = ``read_ns / loop_ns_min``, ``step_ns_p50`` … of single calls. ``rivals``: a
-        list, ``not_compared``: reasons by name.
+        weights, ``roofline_fraction`` = ``read_ns / loop_ns_min``, ``step_ns_p50`` and so on of single calls.
+        ``rivals``: a list, ``not_compared``: reasons by name.
     """
     from edge_rnn.streams.planner import plan_of
     from edge_rnn.streams.stream import Stream
@@ -124,7 +124,7 @@ def measure(model: Model, steps: int, rivals: Rivals | None = None, seconds: flo
 
 
 def _roofline(read: Chunks | None, weight_bytes: int, loop_ns: float) -> dict[str, float | None]:
-    """What reading the weights alone would take. A model without weights has no roofline."""
+    """Time of only reading the weights. A model without weights has no roofline."""
     if read is None or read.ns <= 0 or loop_ns <= 0:
         return {"read_ns": None, "bandwidth_gb_s": None, "roofline_fraction": None}
     return {
@@ -135,7 +135,7 @@ def _roofline(read: Chunks | None, weight_bytes: int, loop_ns: float) -> dict[st
 
 
 def _against(model: Model, xs: F32, rivals: Rivals, seconds: float) -> dict[str, Any]:
-    """Rivals that compute the same, timed in turn with the model: in a run of their own, since they fill the caches."""
+    """Time the rivals that compute the same, in turn with the model; in a separate run, since they fill the caches."""
     from edge_rnn.streams.stream import Stream
     from edge_rnn.timing import calls, time_chunks, turns
 
@@ -155,7 +155,7 @@ def _against(model: Model, xs: F32, rivals: Rivals, seconds: float) -> dict[str,
 
 
 def _compared(model: Model, xs: F32, rivals: Rivals) -> tuple[dict[str, float], dict[str, str]]:
-    """Largest error of the rivals that compute the same, and why the others are not compared, by name."""
+    """Largest error of each rival that computes the same, and the reason why any other is not compared, by name."""
     import numpy as np
 
     from edge_rnn.quantization.apply import dequantize
@@ -169,15 +169,15 @@ def _compared(model: Model, xs: F32, rivals: Rivals) -> tuple[dict[str, float], 
         error = float(np.abs(theirs - ours[:_CHECKED]).max())
         if rival.run:
             error = max(error, float(np.abs(rival.run(xs) - ours).max()))
-        if error <= _TOLERANCE:  # not so for NaN
+        if error <= _TOLERANCE:  # False for NaN
             errors[rival.name] = error
         else:
-            not_compared[rival.name] = f"its outputs differ by up to {error:.1e}: not the same network"
+            not_compared[rival.name] = f"its outputs differ by up to {error:.1e}, so it is not the same network"
     return errors, not_compared
 
 
 def _rival(rival: Any, error: float, chunks: dict[str, Chunks], few: Any) -> dict[str, Any]:
-    """Times of a rival, ours beside them, and how many times as long as ours they are."""
+    """Times of a rival, our times, and the ratio of both."""
     from edge_rnn.timing import time_steps
 
     ours, theirs = (chunks[name].ns - chunks["for"].ns for name in ("step", f"step {rival.name}"))

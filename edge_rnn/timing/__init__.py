@@ -1,4 +1,4 @@
-"""How things are measured: chunks of many steps between calibrations, and single calls one by one."""
+"""Timing: chunks of many steps between calibrations, and single calls one by one."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""Chunks of many steps between calibrations, those that something disturbed left out.
+"""Timing of chunks of many steps between calibrations, with disturbed chunks discarded.
 
-A chunk is some 0.4 ms of steps. A calibration, some 15 µs, stands before and after each: the compiled read loop
-(:mod:`edge_rnn.kernels.program.read_weights`) over 8 kB, which the nearest cache holds. It slows down both with the
-clock and with a neighbour on the same core, who takes load slots away; a chain of dependent additions would miss the
-neighbour. A chunk that stands beside a calibration slower than the quickest of the run by more than 5 % does not count.
-What is to be compared takes turns within one run.
+A chunk is about 0.4 ms of steps. A calibration of about 15 µs comes before and after each chunk: the compiled read loop
+(:mod:`edge_rnn.kernels.program.read_weights`) over 8 kB, which fits the L1 cache. It slows down with the clock, and
+also when another thread on the same core takes load slots; a chain of dependent additions would not show the latter. A
+chunk next to a calibration that is more than 5 % slower than the fastest one of the run is discarded. Candidates to be
+compared take turns within one run.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ __all__ = ["Chunks", "Make", "calls", "reads", "runs", "time_chunks", "turns"]
 
 
 Make = Callable[[int], Callable[[], Any]]
-"""``make(n)`` gives something to call that does ``n`` steps, also for ``n = 0``."""
+"""``make(n)`` returns a callable that performs ``n`` steps; ``n`` may be 0."""
 
 _CHUNK_NS = 400_000
 _MAX_STEPS = 20_000
-_MIN_STEPS = 16  # what surrounds a chunk is fetched anew after weights that fill the caches
+_MIN_STEPS = 16  # after weights that fill the caches, the code around a chunk has to be fetched again
 _CALIBRATION_BYTES = 8192
 _CALIBRATION_PASSES = 400
 _DISTURBED = 1.05
@@ -42,16 +42,16 @@ _LEAST_ROUNDS = 3
 
 @dataclass(frozen=True, slots=True)
 class Chunks:
-    """Time of a step over chunks of many, in ns; what a chunk of no steps takes is taken off.
+    """Step time in ns, measured over chunks of many steps, with the time of an empty chunk subtracted.
 
     Parameters
     ----------
     ns, p50
-        Least and median over the chunks that count.
+        Minimum and median over the valid chunks.
     steps
-        In a chunk.
+        Steps per chunk.
     kept, taken
-        Chunks that count, and all. Where no chunk was left alone, ``kept`` is 0 and all count.
+        Number of valid chunks, and of all chunks. If every chunk was disturbed, ``kept`` is 0 and all of them are used.
     """
 
     ns: float
@@ -62,20 +62,20 @@ class Chunks:
 
 
 def time_chunks(makes: Mapping[str, Make], *, seconds: float = 0.3, enough: int = 25) -> dict[str, Chunks]:
-    """Time steps of several kinds, chunk by chunk in turn; each chunk follows a shorter one that does not count.
+    """Time the steps of several candidates, chunk by chunk in turn, each chunk after a shorter warm-up.
 
     Parameters
     ----------
     makes
-        What makes a chunk of so many steps, by name.
+        Functions that make a chunk of a given number of steps, by name.
     seconds
-        Time for each of them. A machine that is left alone takes less.
+        Maximum time for each candidate. An undisturbed machine needs less.
     enough
-        After so many chunks that count of each, no more are taken.
+        Number of valid chunks per candidate after which the measurement ends.
 
     Notes
     -----
-    The garbage collector is off meanwhile.
+    The garbage collector is off during the measurement.
     """
     chunks = {name: _sized(make) for name, make in makes.items()}
     taken: dict[str, list[tuple[int, int]]] = {name: [] for name in makes}
@@ -103,7 +103,7 @@ def time_chunks(makes: Mapping[str, Make], *, seconds: float = 0.3, enough: int 
 
 
 def runs(stream: Stream, xs: F32) -> Make:
-    """Steps inside ``stream.run``, over as many rows of ``xs`` (again and again) as asked for."""
+    """Steps inside ``stream.run``, over the rows of ``xs``, repeated or cut to the requested number."""
 
     def make(count: int) -> Callable[[], Any]:
         rows = np.ascontiguousarray(np.resize(xs, (count, xs.shape[1])))
@@ -114,7 +114,7 @@ def runs(stream: Stream, xs: F32) -> Make:
 
 
 def calls(step: Callable[[Any], Any] | None, xs: F32) -> Make:
-    """Calls of ``step(x)`` in a Python loop over the rows of ``xs``, again and again; with None, the loop alone."""
+    """Calls of ``step(x)`` in a Python loop over the rows of ``xs``, repeated as needed; with None, the empty loop."""
     few = list(xs)
 
     def make(count: int) -> Callable[[], Any]:
@@ -147,10 +147,10 @@ def turns(call: Callable[[], Any]) -> Make:
 
 
 def reads(block: F32) -> Make:
-    """Passes through a block of memory ``(n,)`` with vector loads, in a compiled loop.
+    """Passes over a block of memory ``(n,)`` with vector loads, in a compiled loop.
 
-    ``block`` is aligned to 8 floats, and ``n`` a multiple of 8. It has to have been written to: memory that the system
-    has not handed out yet is one page of zeros, in the nearest cache.
+    ``block`` has to be aligned to 8 floats, and ``n`` a multiple of 8. It has to have been written to: untouched memory
+    is mapped to a single page of zeros, which stays in the L1 cache.
     """
     from edge_rnn.kernels.program.read_weights import ReadRecord
     from edge_rnn.streams.plan import aligned
@@ -171,7 +171,7 @@ def reads(block: F32) -> Make:
 
 
 def _sized(make: Make) -> tuple[Callable[[], Any], Callable[[], Any], int, float]:
-    """A warm-up, a chunk of the right length, its steps, and what a chunk of none takes in ns."""
+    """Return a warm-up chunk, a chunk of suitable length, its number of steps, and the time of an empty chunk in ns."""
     steps, ns = 1, 0.0
     while True:
         call = make(steps)
@@ -198,7 +198,7 @@ def _chunks(taken: list[tuple[int, int]], limit: float, steps: int, idle: float)
 
 
 def _calibrate() -> int:
-    """How long the calibration takes just now, in ns; a pass that fetches its block comes first."""
+    """Time one calibration in ns, after a pass that loads its block."""
     fetch, calibration = _calibration()
     fetch()
     return _once(calibration)

@@ -1,4 +1,4 @@
-"""Single calls, one by one: the distribution of what they take, with all that disturbs the machine in it."""
+"""Timing of single calls: the distribution of their times, disturbances included."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _BINS_PER_DECADE = 10
 
 @dataclass(frozen=True, slots=True)
 class Histogram:
-    """How many calls took how long: ``counts[i]`` from ``edges_ns[i]`` up to ``edges_ns[i + 1]``, ten to a decade."""
+    """Histogram of call times: ``counts[i]`` from ``edges_ns[i]`` up to ``edges_ns[i + 1]``, ten bins per decade."""
 
     edges_ns: tuple[float, ...]
     counts: tuple[int, ...]
@@ -30,18 +30,18 @@ class Histogram:
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """Distribution of the time that one call takes, in ns, the clock's own cost taken off.
+    """Distribution of the time of a call in ns, with the cost of reading the clock subtracted.
 
     Parameters
     ----------
     steps
-        How many calls were timed.
+        Number of timed calls.
     p50, p99, p999, max
-        Quantiles.
+        Quantiles and maximum.
     clock
-        What was taken off each: the median of two looks at the clock with nothing in between.
+        Subtracted cost of the clock: the median over two consecutive readings.
     tick
-        What the clock's differences are multiples of.
+        Resolution: all time differences are multiples of it.
     histogram
         The whole distribution.
     """
@@ -56,12 +56,12 @@ class Latency:
     histogram: Histogram
 
     def as_json(self, prefix: str) -> dict[str, float]:
-        """Quantiles by ``PREFIX_p50`` and so on, rounded to 0.1 ns."""
+        """Quantiles as ``PREFIX_p50`` and so on, rounded to 0.1 ns."""
         return {f"{prefix}_{name}": round(getattr(self, name), 1) for name in ("p50", "p99", "p999", "max")}
 
 
 def time_steps(steps: Mapping[str, Callable[[Any], Any]], xs: F32 | Sequence[F32], passes: int) -> dict[str, Latency]:
-    """Time each call of functions that take one sample, the functions in turn within each pass over the samples.
+    """Time each call of functions of one sample; the functions take turns within each pass over the samples.
 
     Parameters
     ----------
@@ -70,12 +70,12 @@ def time_steps(steps: Mapping[str, Callable[[Any], Any]], xs: F32 | Sequence[F32
     xs
         ``(time, input_size)`` float32, or its rows.
     passes
-        How often to go over ``xs``; one more comes first and does not count.
+        Number of passes over ``xs``, after one warm-up pass.
 
     Notes
     -----
-    Taken with ``time.perf_counter_ns`` and with the garbage collector off. Nothing is left out: what disturbs the
-    machine is part of the distribution.
+    Measured with ``time.perf_counter_ns`` and with the garbage collector off. No call is discarded: disturbances are
+    part of the distribution.
     """
     rows = list(xs)
     taken: dict[str, list[int]] = {name: [] for name in steps}
@@ -93,7 +93,7 @@ def time_steps(steps: Mapping[str, Callable[[Any], Any]], xs: F32 | Sequence[F32
 
 
 def latency_of(nanoseconds: Sequence[int], clock: Sequence[int]) -> Latency:
-    """The distribution of times as taken, given what looks at the clock took with nothing in between."""
+    """Distribution of measured times, given the times between two consecutive readings of the clock."""
     cost = float(np.median(clock))
     values = np.maximum(np.array(nanoseconds, float) - cost, 0.0)
     p50, p99, p999 = (float(value) for value in np.quantile(values, (0.5, 0.99, 0.999)))
@@ -103,7 +103,7 @@ def latency_of(nanoseconds: Sequence[int], clock: Sequence[int]) -> Latency:
 
 @contextmanager
 def collector_off() -> Iterator[None]:
-    """Collect garbage now rather than in the middle of a measurement."""
+    """Collect garbage now, and turn the collector off during the context."""
     gc.collect()
     was_on = gc.isenabled()
     gc.disable()

@@ -117,7 +117,7 @@ def report(found: Mapping[str, Any]) -> Iterator[str]:
     yield from denormals(found["denormals"]["rows"])
     yield ""
     versions = ", ".join(f"{each} {table['packages'][each]}" for each in PACKAGES if each in table["packages"])
-    scaling = table["frequency_scaling"] or "not told by the system"
+    scaling = table["frequency_scaling"] or "not reported by the system"
     yield (
         f"Measured {table['date'][:10]} with edge_rnn {table['version']} on {table['processor']}, {table['python']}; "
         f"{versions}; one core, frequency scaling {scaling}. `tests/benchmarks/README.md` says how."
