@@ -19,7 +19,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("numba", "numpy>=2", "rich", "safetensors", "pytest", "hypothesis")
-TESTS = ("test_activations", "test_cells", "test_variants", "test_nonfinite", "test_stream", "test_stream_bank")
+TESTS = (
+    *(f"kernels/test_{name}" for name in ("activations", "cells", "variants")),
+    *(f"streams/test_{name}" for name in ("nonfinite", "stream", "stream_bank")),
+)
 LEFT_OUT = "not process and not thread and not fork and not overhead and not malloc and not pickle"
 FEATURES = {"cortex-a53": "", "cortex-a72": "", "cortex-a76": "+dotprod"}
 
@@ -58,7 +61,7 @@ def main() -> int:
         python = str(folder / "root" / "usr" / "bin" / "python3.11")
         qemu = shutil.which("qemu-aarch64-static") or "qemu-aarch64"
         emulator = [qemu, "-cpu", args.cpu, "-L", str(folder / "root"), python]
-        given = rest or ["-k", LEFT_OUT, *(f"tests/runtime/{name}.py" for name in TESTS)]
+        given = rest or ["-k", LEFT_OUT, *(f"tests/{name}.py" for name in TESTS)]
         plain = ["-p", "no:cacheprovider", "-o", "addopts=--import-mode=importlib"]  # in this one process
         command = [*emulator, "-m", "pytest", "-q", *plain, *given]
         return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode

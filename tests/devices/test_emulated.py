@@ -43,7 +43,7 @@ BARE = {  # board: how zig calls its processor, QEMU's machine and processor, wh
     "pico_2": ("cortex_m33", "mps2-an505", "cortex-m33", "0x10000000", "0x38000000"),
 }
 
-# Relative RMS, as tests/runtime/test_formats.py derives it for formats that round vectors to steps.
+# Relative RMS, as tests/kernels/test_formats.py derives it for formats that round vectors to steps.
 ROUNDED = {steps: 13 / steps / np.sqrt(12) for steps in (127, 32639)}
 STEPS_OF = {"int8": 32639, "int4": 32639, "w8a8": 127}
 FORMATS = ("float16", "int8", "w8a8", "int4", "sparse:0.5", "rank:2")

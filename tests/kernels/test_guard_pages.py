@@ -11,7 +11,7 @@ import pytest
 
 from grids import thinned
 
-CHILD = Path(__file__).with_name("guard_pages.py")
+CHILD = Path(__file__).parents[1] / "support" / "guard_pages.py"
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there is no mmap as the harness calls it")
 

@@ -23,7 +23,7 @@ needs.package("capstone")
 
 Build = Callable[..., Model]
 InFormat = Callable[[Model, str], Model]
-HARNESS = Path(__file__).parents[1] / "runtime" / "guard_pages.py"
+HARNESS = Path(__file__).parents[1] / "support" / "guard_pages.py"
 
 pytestmark = pytest.mark.needs("linker:here")
 
