@@ -1,14 +1,15 @@
 """Things of one kind by name: those that come with edge_rnn, and those that packages of others add.
 
-A package of one's own names what it adds as an entry point of the group: ``beacon = "my_package:BEACON"`` below
-``[project.entry-points."edge_rnn.sources"]``. It is imported when what it adds is asked for by name, or when all there
-is has to be told; never because edge_rnn is imported.
+Both are named alike, ``beacon = "my_package.beacon:BEACON"``: ours in a table, others as entry points of a group. A
+module is imported when what it adds is asked for by name, or when all there is has to be told; never because edge_rnn
+is imported, or because names alone are wanted.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from edge_rnn.errors import UnsupportedError
@@ -30,7 +31,7 @@ class Contents(Generic[T]):
     things
         By name: edge_rnn's own first, in their order.
     faults
-        Why something of another package cannot be used, a sentence each.
+        Reasons why things of other packages cannot be used, a sentence each.
     """
 
     things: Mapping[str, T]
@@ -45,15 +46,15 @@ class Registry(Generic[T]):
     group
         Of the entry points that add others.
     what
-        Such a thing, in words: ``"source"``.
+        Name of such a thing, for messages: ``"source"``.
     type_
-        Its class.
+        Class of the things.
     own
-        Those that come with edge_rnn.
+        Those that come with edge_rnn, ``{"beacon": "edge_rnn.beacon:BEACON"}``.
     names
-        The names of one; the entry point's has to be among them.
+        ``names(thing)``; the entry point's name has to be among them.
     conflict
-        Why a thing cannot stand beside others, in words; empty where it can.
+        ``conflict(thing, others)``: reason why a thing cannot stand beside others, empty if it can.
     """
 
     def __init__(
@@ -61,7 +62,7 @@ class Registry(Generic[T]):
         group: str,
         what: str,
         type_: type[T],
-        own: Iterable[T],
+        own: Mapping[str, str],
         names: Callable[[T], Iterable[str]],
         conflict: Callable[[T, Iterable[T]], str] = lambda thing, others: "",
     ) -> None:
@@ -70,7 +71,15 @@ class Registry(Generic[T]):
         self._type = type_
         self._names = names
         self._conflict = conflict
-        self.own: Mapping[str, T] = {name: each for each in own for name in names(each)}
+        self._own = own
+
+    def names(self) -> tuple[str, ...]:
+        """All names, own ones first; nothing is imported."""
+        return tuple(dict.fromkeys((*self._own, *(each.name for each in self._entry_points()))))
+
+    def own(self) -> tuple[T, ...]:
+        """Those that come with edge_rnn, once each."""
+        return _unique(map(self._load_own, self._own))
 
     def find(self, name: str) -> T | None:
         """The thing of a name, None where there is none; other packages are looked at for names that are not our own.
@@ -80,14 +89,15 @@ class Registry(Generic[T]):
         UnsupportedError
             The package that adds it cannot be imported, or adds something else.
         """
-        if name in self.own:
-            return self.own[name]
-        found = (self._load(each, self.own.values()) for each in self._entry_points() if each.name == name)
+        if name in self._own:
+            return self._load_own(name)
+        found = (self._load(each, self.own()) for each in self._entry_points() if each.name == name)
         return next(found, None)
 
     def contents(self) -> Contents[T]:
         """Everything there is: own things, and those of other packages, which are imported for it."""
-        things, faults = dict(self.own), []
+        things: dict[str, T] = {name: self._load_own(name) for name in self._own}
+        faults = []
         for each in self._entry_points():
             try:
                 if each.name in things:
@@ -99,12 +109,17 @@ class Registry(Generic[T]):
 
     def unique(self) -> tuple[T, ...]:
         """Everything that can be used, once each, whatever number of names it has."""
-        return tuple({id(each): each for each in self.contents().things.values()}.values())
+        return _unique(self.contents().things.values())
 
     def _entry_points(self) -> Iterator[EntryPoint]:
         from importlib import metadata  # takes as long as much of what edge_rnn needs for a step
 
         yield from metadata.entry_points(group=self.group)
+
+    def _load_own(self, name: str) -> T:
+        module, _, attribute = self._own[name].partition(":")
+        thing: T = getattr(import_module(module), attribute)
+        return thing
 
     def _load(self, entry_point: EntryPoint, others: Iterable[T]) -> T:
         try:
@@ -129,3 +144,7 @@ class Registry(Generic[T]):
         return UnsupportedError(
             f"the {self._what} {entry_point.name!r} of {package} cannot be used: {reason.rstrip('.')}{remedy}."
         )
+
+
+def _unique(things: Iterable[T]) -> tuple[T, ...]:
+    return tuple({id(each): each for each in things}.values())

@@ -20,7 +20,16 @@ FUNCTIONS = {"data_path", "load", "quantize", "save", "step"}
 PUBLIC = LAYERS | FUNCTIONS | {"EdgeRnnError", "Model", "Stream", "StreamBank"}
 PACKAGES = {"analysis", "backend", "boards", "errors", "formats", "frontend", "layers", "live", "loop", "quantization",
             "recordings", "reference", "sampling", "storage", "streams", "timing"}  # fmt: skip
-LAZY = ["edge_rnn", "edge_rnn.quantization", "edge_rnn.storage", "edge_rnn.streams", "edge_rnn_export"]
+LAZY = [
+    "edge_rnn",
+    "edge_rnn.loop",
+    "edge_rnn.loop.sinks",
+    "edge_rnn.loop.sources",
+    "edge_rnn.quantization",
+    "edge_rnn.storage",
+    "edge_rnn.streams",
+    "edge_rnn_export",
+]
 HEAVY = ("numba", "llvmlite", "numpy", "onnx", "onnxruntime", "rich", "scipy", "torch")
 
 

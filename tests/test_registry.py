@@ -24,7 +24,8 @@ def conflict(thing: Thing, others: object) -> str:
     return "it is too large" if thing.size > 9 else ""
 
 
-OWN = (Thing(("one", "uno")), Thing(("two",)))
+ONE, TWO = Thing(("one", "uno")), Thing(("two",))
+OWN = {"one": "test_registry:ONE", "uno": "test_registry:ONE", "two": "test_registry:TWO"}
 MODULE = """\
 from test_registry import Thing
 
@@ -41,9 +42,9 @@ def registry(monkeypatch: pytest.MonkeyPatch) -> Registry[Thing]:
 
 
 def test_own_things_are_found_by_each_of_their_names(registry: Registry[Thing]) -> None:
-    assert registry.find("uno") is registry.find("one") is OWN[0]
+    assert registry.find("uno") is registry.find("one") is ONE
     assert registry.find("three") is None
-    assert registry.unique() == OWN
+    assert registry.unique() == registry.own() == (ONE, TWO)
     assert registry.contents().faults == ()
 
 
@@ -54,9 +55,15 @@ def test_things_of_other_packages_come_after_our_own(registry: Registry[Thing], 
     assert len(registry.unique()) == 3
 
 
+def test_names_alone_import_nothing(registry: Registry[Thing], install: Install) -> None:
+    install("toy-things", {GROUP: {"three": "toy_missing:THREE", "two": "toy_things:ONE"}}, {"toy_things": MODULE})
+    assert registry.names() == ("one", "uno", "two", "three")
+    assert "toy_things" not in sys.modules
+
+
 def test_no_other_package_is_imported_for_a_name_of_our_own(registry: Registry[Thing], install: Install) -> None:
     install("toy-things", {GROUP: {"one": "toy_things:ONE"}}, {"toy_things": MODULE})
-    assert registry.find("one") is OWN[0]
+    assert registry.find("one") is ONE
     assert "toy_things" not in sys.modules
 
 
@@ -89,7 +96,7 @@ def test_a_name_that_is_taken_is_refused(registry: Registry[Thing], install: Ins
     install("toy-first", {GROUP: {"three": "toy_things:THREE"}}, {"toy_things": MODULE})
     install("toy-second", {GROUP: {"three": "toy_things:THREE", "one": "toy_things:ONE"}}, {})
     found = registry.contents()
-    assert found.things["one"] is OWN[0]
+    assert found.things["one"] is ONE
     assert len(found.faults) == 2
     assert all("the name is taken" in fault for fault in found.faults)
     assert "the thing 'one' of the package toy-second 1.5" in "".join(found.faults)

@@ -8,11 +8,14 @@ import sys
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edge_rnn.own_files import is_own
 
-__all__ = ["cache", "calls", "cores", "packages", "processor", "python", "target"]
+if TYPE_CHECKING:
+    from edge_rnn.loop.scheme import Scheme
+
+__all__ = ["cache", "calls", "cores", "packages", "processor", "python", "schemes", "target"]
 
 _PACKAGES = (
     "numpy",
@@ -25,11 +28,8 @@ _PACKAGES = (
     "torch",
     "matplotlib",
     "ai-edge-litert",
-    "pyserial",
-    "smbus2",
-    "sounddevice",
-    "paho-mqtt",
 )
+"""Beside those of sources and sinks."""
 
 
 def python() -> str:
@@ -62,12 +62,23 @@ def cores() -> int:
 def packages() -> dict[str, str | None]:
     """Versions of the packages that edge_rnn can use, None if not installed; nothing is imported."""
     found: dict[str, str | None] = {}
-    for name in _PACKAGES:
+    for name in dict.fromkeys((*_PACKAGES, *(name for scheme in schemes()[0] for name in scheme.packages))):
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             found[name] = None
     return found
+
+
+def schemes() -> tuple[tuple[Scheme, ...], tuple[str, ...]]:
+    """Sources and sinks, and why some of other packages cannot be used; none where not even NumPy is there."""
+    from edge_rnn.loop.schemes import SINKS, SOURCES
+
+    try:
+        faults = (*SOURCES.contents().faults, *SINKS.contents().faults)
+        return (*SOURCES.unique(), *SINKS.unique()), faults
+    except ImportError:
+        return (), ()
 
 
 def target() -> dict[str, Any]:

@@ -25,11 +25,8 @@ _ABLE: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ("import from PyTorch .pt", ("torch",), "edge-rnn[train]"),
     ("export to ONNX, and demo's comparison", ("onnx", "onnxruntime"), "edge-rnn[export]"),
     ("draw pictures (demo --plot)", ("matplotlib",), "edge-rnn[plot]"),
-    ("read a serial line", ("pyserial",), "edge-rnn[serial]"),
-    ("read an I²C sensor", ("smbus2",), "edge-rnn[i2c]"),
-    ("read a microphone", ("sounddevice",), "edge-rnn[audio]"),
-    ("read and write MQTT", ("paho-mqtt",), "edge-rnn[mqtt]"),
 )
+"""Beside what sources and sinks take packages for."""
 
 
 def add(subparsers: Any) -> None:
@@ -63,6 +60,8 @@ def _examination() -> dict[str, Any]:
 
     packages = machine.packages()
     reason = machine.calls()
+    schemes, faults = machine.schemes()
+    abilities = [(each.ability, each.packages, each.install) for each in schemes if each.ability]
     return {
         "version": __version__,
         "python": machine.python(),
@@ -73,7 +72,8 @@ def _examination() -> dict[str, Any]:
         "fast_calls_reason": reason,
         "cache": machine.cache(),
         "packages": packages,
-        "able": {what: _able(packages, needs, install) for what, needs, install in _ABLE},
+        "able": {what: _able(packages, needs, install) for what, needs, install in (*_ABLE, *abilities)},
+        "faults": faults,
     }
 
 
@@ -96,7 +96,7 @@ def _kept(cache: Mapping[str, Any]) -> str:
 
 
 def _print(found: dict[str, Any]) -> None:
-    from edge_rnn.cli.shared.console import make_console, print_facts, spell_bytes
+    from edge_rnn.cli.shared.console import make_console, print_facts, say, spell_bytes
 
     target, cache = found["target"], found["cache"]
     console = make_console()
@@ -120,3 +120,6 @@ def _print(found: dict[str, Any]) -> None:
         needed = f"missing {', '.join(able['missing'])}: {able['install']}"
         rows.append((what, "yes" if able["possible"] else needed))
     print_facts(console, rows)
+    for fault in found["faults"]:
+        console.print()
+        say(fault)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import socket
 import ssl
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from edge_rnn.errors import FileError, InputError, UnsupportedError, file_access, reason_of
+from edge_rnn.loop.scheme import PASSWORD, masked
 
 if TYPE_CHECKING:
     from paho.mqtt.client import Client
@@ -19,11 +19,12 @@ if TYPE_CHECKING:
 __all__ = [
     "CREDENTIAL",
     "KEEPALIVE_S",
+    "PASSWORD_VARIABLE",
+    "USER_VARIABLE",
     "Address",
     "check_topic",
     "connection_problem",
     "make_client",
-    "masked",
     "refusal",
 ]
 
@@ -38,13 +39,6 @@ CREDENTIAL = "edge-rnn-mqtt-password"
 _PORTS = {"mqtt": 1883, "mqtts": 8883}
 _LONGEST_TOPIC_BYTES = 65535
 _MOST_PASSWORD_BYTES = 65535
-_PASSWORD = re.compile(r"(://[^:@/?#]*:)(?!\d+/)(.*)@", re.DOTALL)
-_SECRET_OPTION = re.compile(r"([?&](?:pass\w*|pwd|secret|token)=)(?<!password_file=)[^&]*", re.IGNORECASE)
-
-
-def masked(url: str) -> str:
-    """``url`` as it may be shown: without a password."""
-    return _SECRET_OPTION.sub(r"\1***", _PASSWORD.sub(r"\1***@", url))
 
 
 def check_topic(topic: str, what: str) -> None:
@@ -119,7 +113,7 @@ class Address:
         InputError
             There is one; the message does not show it.
         """
-        if _PASSWORD.search(url):
+        if PASSWORD.search(url):
             raise InputError(
                 f"{masked(url)!r} holds a password, which every process of this machine could see; put it into "
                 f"{PASSWORD_VARIABLE} in the environment, or into a file: ?password_file=FILE."

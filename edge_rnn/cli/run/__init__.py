@@ -27,7 +27,7 @@ input, one sample a line:
   CSV          numbers separated by commas, semicolons, tabs or spaces. A first line without numbers is a header: it
                has to have all of the model's input names, in any order; other columns are ignored. --columns says
                which are meant where they have other names. Lines that begin with # are comments
-  JSON lines   [0.1, 0.2], or {"x": [0.1, 0.2]}, or {"ax": 0.1, "ay": 0.2} with the model's input names
+  JSON lines   [0.1, 0.2], or {{"x": [0.1, 0.2]}}, or {{"ax": 0.1, "ay": 0.2}} with the model's input names
   .npz, .npy   x (time, channels), and in .npz perhaps y (time,), whose share of right answers goes to stderr, and
                sample_rate_hz. Sound (.wav, .flac, .ogg) too, as a loop
   A column of times (t_s, time_ms, timestamp …) that says its unit, or --time, tells the rate; one that is more than
@@ -36,17 +36,17 @@ input, one sample a line:
 
 output, one line for each sample, written at once:
   csv          t,label,OUTPUT,…  with a header; the outputs are called after the model's labels, else y0, y1, …
-  json         {"t": 0, "label": "walking", "y": [0.02, 0.98]}
+  json         {{"t": 0, "label": "walking", "y": [0.02, 0.98]}}
   t counts the input's samples from 0, also those that were left out, so a gap in t shows them. label is the output
   with the largest value; only models with two or more labels have it.
 
 as a loop that runs for months, with any of --source, --sink, --rate, --snapshot, --status:
-  sources    csv:FILE jsonl:FILE serial:PORT mqtt://HOST/TOPIC proc: mpu6050:BUS wav:FILE mic:
-  sinks      csv:FILE jsonl:FILE mqtt://HOST/TOPIC null:      by default stdout, as --output says
-  --sources  tells their options. A source that fails or is silent is reported and tried again; bad samples are left
-  out and missing values held, unless --on-bad and --on-nonfinite say otherwise. SIGTERM, SIGINT and SIGHUP save the
-  state and leave with 0; SIGUSR1 prints all counters. A source that ends while results were lost leaves with 1.
-  Results have the time t_s in seconds in place of t.
+  sources    {sources}
+  sinks      {sinks}      by default stdout, as --output says
+  --sources  tells their forms and options. A source that fails or is silent is reported and tried again; bad samples
+  are left out and missing values held, unless --on-bad and --on-nonfinite say otherwise. SIGTERM, SIGINT and SIGHUP
+  save the state and leave with 0; SIGUSR1 prints all counters. A source that ends while results were lost leaves with
+  1. Results have the time t_s in seconds in place of t.
 
 examples:
   edge-rnn run wrist.safetensors recording.csv > results.csv
@@ -62,7 +62,7 @@ def add(subparsers: Any) -> None:
         "run",
         help="follow samples from a file or a sensor's pipe",
         description="Run a model over samples from a file or a pipe, one result line for each sample at once.",
-        epilog=_EPILOG,
+        epilog=_epilog,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("model", metavar="MODEL", help="model file, .safetensors")
@@ -93,6 +93,13 @@ def add(subparsers: Any) -> None:
         help="show input, output, deadlines and latencies live on stderr, and no results unless --sink takes them",
     )
     parser.set_defaults(func=_run)
+
+
+def _epilog() -> str:
+    from edge_rnn.loop.schemes import SINKS, SOURCES
+
+    forms = {"sources": SOURCES, "sinks": SINKS}
+    return _EPILOG.format(**{name: " ".join(f"{each}:" for each in forms[name].names()) for name in forms})
 
 
 def _run(args: argparse.Namespace) -> int:

@@ -95,12 +95,14 @@ class _Forms(argparse.Action):
 
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
         from edge_rnn.cli.shared.console import make_console, print_facts, say
-        from edge_rnn.loop.urls import SINKS, SOURCES
+        from edge_rnn.loop.schemes import SINKS, SOURCES
 
         console = make_console()
-        for title, forms in {"sources": SOURCES, "sinks": SINKS}.items():
+        for title, schemes in {"sources": SOURCES, "sinks": SINKS}.items():
             say(f"{title}:")
-            print_facts(console, forms)
+            print_facts(console, {scheme.form: scheme.help for scheme in schemes.unique()})
+            for fault in schemes.contents().faults:
+                tell(fault)
         parser.exit()
 
 

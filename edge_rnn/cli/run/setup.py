@@ -7,14 +7,19 @@ import getpass
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, unquote_plus
 
 from edge_rnn.cli.run.loop import add_loop_options, check_source, loop_words
 from edge_rnn.cli.run.unit_file import Service, unit_text
 from edge_rnn.cli.shared.console import say, warn
 from edge_rnn.errors import FileError, InputError
+
+if TYPE_CHECKING:
+    from edge_rnn.loop.scheme import Scheme, Secret
 
 __all__ = ["add"]
 
@@ -33,9 +38,42 @@ examples:
 _MOST_BYTES = 512 << 20
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,200}")
 _USER = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,30}|[0-9]{1,9}")
-_FILE_OPTIONS = ("password_file", "ca", "cert", "key")
-_PASSWORD_FILE = re.compile(r"(?<=[?&])password_file=([^&]*)&?")
-_GROUPS = {"serial": "dialout", "mpu6050": "i2c", "mic": "audio"}
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    """Source or sink: its text, and the form that this has."""
+
+    url: str
+    scheme: Scheme
+
+    @property
+    def place(self) -> str:
+        return self.url.partition(":")[2].partition("?")[0]
+
+    def absolute(self) -> _End:
+        """The same with the full paths of its files: a service starts elsewhere."""
+        name, _, rest = self.url.partition(":")
+        place, mark, query = rest.partition("?")
+        if self.scheme.kind == "file" and place and place != "-":
+            place = _full(place)
+        parts = [each.partition("=") for each in query.split("&")]
+        named = (f"{option}{equals}{self._full_option(option, value)}" for option, equals, value in parts)
+        return replace(self, url=f"{name}:{place}{mark}{'&'.join(named)}")
+
+    def files_of(self, secret: Secret) -> set[str]:
+        """Files that are named for a secret."""
+        return {unquote_plus(each) for each in self._option_of(secret).findall(self.url)}
+
+    def without(self, secret: Secret) -> _End:
+        """The same without the file of a secret."""
+        return replace(self, url=self._option_of(secret).sub("", self.url).rstrip("?&"))
+
+    def _option_of(self, secret: Secret) -> re.Pattern[str]:
+        return re.compile(rf"(?<=[?&]){re.escape(secret.option)}=([^&]*)&?")
+
+    def _full_option(self, name: str, value: str) -> str:
+        return quote(_full(unquote_plus(value)), safe="/") if name in self.scheme.files and value else value
 
 
 def add(subparsers: Any) -> None:
@@ -60,20 +98,21 @@ def add(subparsers: Any) -> None:
 def _setup(args: argparse.Namespace) -> int:
     from edge_rnn.atomic import write
     from edge_rnn.loop import open_source
-    from edge_rnn.loop.urls import parse_sink
+    from edge_rnn.loop.schemes import SINKS, SOURCES, parse_sink, scheme_of
     from edge_rnn.storage.model_file import load
 
     if not args.source or not args.sink:
         raise InputError("setup takes --source and --sink, as edge-rnn run does; a service has no stdin.")
     model = load(args.model)
-    source, sink = _absolute(args.source), _absolute(args.sink)
-    if source.partition("?")[0] in ("csv:-", "jsonl:-"):
+    given = _End(args.source, scheme_of(args.source, SOURCES)), _End(args.sink, scheme_of(args.sink, SINKS))
+    source, sink = (each.absolute() for each in given)
+    if source.scheme.kind == "file" and source.place == "-":
         raise InputError(f"setup got --source {args.source}, but a service has no stdin; expected another source.")
-    parse_sink(sink, model)
-    check_source(model, args, open_source(source, model))  # both say now what is wrong with them
+    parse_sink(sink.url, model)
+    check_source(model, args, open_source(source.url, model))  # both say now what is wrong with them
     service = _service(args, model, source, sink)
     text = unit_text(service)
-    for note in _notes(service):
+    for note in _notes(service, _secrets(source, sink)):
         warn(note)
     if args.output is None:
         say(text, lines=True, end="")
@@ -87,7 +126,7 @@ def _setup(args: argparse.Namespace) -> int:
     return 0
 
 
-def _service(args: argparse.Namespace, model: Any, source: str, sink: str) -> Service:
+def _service(args: argparse.Namespace, model: Any, source: _End, sink: _End) -> Service:
     path = Path(args.model).resolve()
     name = f"edge-rnn-{args.name or path.stem}"
     if not _NAME.fullmatch(name):
@@ -96,72 +135,55 @@ def _service(args: argparse.Namespace, model: Any, source: str, sink: str) -> Se
     if not _USER.fullmatch(user):
         raise InputError(f"setup got the user {user[:80]!r}, expected a name of letters, digits, - and _, or a number.")
     source, sink, credentials = _without_secrets(source, sink)
-    words = [sys.executable, "-m", "edge_rnn", "run", str(path), "--source", source, "--sink", sink]
+    words = [sys.executable, "-m", "edge_rnn", "run", str(path), "--source", source.url, "--sink", sink.url]
     words += ["--on-bad", args.on_bad, "--on-nonfinite", args.on_nonfinite]
     words += ["--snapshot", _full(args.snapshot) or f"/var/lib/{name}/state"]
     words += ["--status", _full(args.status) or f"/run/{name}/status.json"]
     words += loop_words(args, without=("source", "sink", "snapshot", "status", "cpus"))
-    network = any("://" in each for each in (source, sink))
     return Service(
         name=name,
         model=model.name or path.name,
         command=tuple(words),
         user=user,
-        group=_existing(_GROUPS.get(source.partition(":")[0], "")),
+        group=_existing(source.scheme.group),
         cpus=args.cpus or _last_cpu(),
         memory_bytes=min(_memory_bytes() // 2, _MOST_BYTES),
         priority=args.priority,
         locks_memory=args.lock_memory,
-        network=network,
+        network="network" in (source.scheme.kind, sink.scheme.kind),
         writes=tuple(dict.fromkeys(str(Path(each).resolve().parent) for each in _written(args, sink))),
         credentials=credentials,
-        environment_file=f"/etc/edge-rnn/{name}.env" if network else "",
+        environment_file=f"/etc/edge-rnn/{name}.env" if _secrets(source, sink) else "",
     )
-
-
-def _absolute(url: str) -> str:
-    """The same with the full paths of its files: a service starts elsewhere."""
-    scheme, _, rest = url.partition(":")
-    place, mark, query = rest.partition("?")
-    if scheme in ("csv", "jsonl", "wav") and place and place != "-":
-        place = _full(place)
-    parts = [each.partition("=") for each in query.split("&")]
-    named = (f"{name}{equals}{_full_option(name, value)}" for name, equals, value in parts)
-    return f"{scheme}:{place}{mark}{'&'.join(named)}"
 
 
 def _full(path: str | None) -> str:
     return str(Path(path).absolute()) if path else ""
 
 
-def _full_option(name: str, value: str) -> str:
-    from urllib.parse import quote, unquote_plus
-
-    return quote(_full(unquote_plus(value)), safe="/") if name in _FILE_OPTIONS and value else value
-
-
-def _without_secrets(source: str, sink: str) -> tuple[str, str, tuple[tuple[str, str], ...]]:
-    """Both without the file of their password, and that file for systemd to read; as they are if there are several."""
-    from urllib.parse import unquote_plus
-
-    from edge_rnn.loop.mqtt_client import CREDENTIAL
-
-    found = {unquote_plus(each) for url in (source, sink) for each in _PASSWORD_FILE.findall(url)}
-    if len(found) != 1:
-        return source, sink, ()
-    source, sink = (_PASSWORD_FILE.sub("", url).rstrip("?&") for url in (source, sink))
-    return source, sink, ((CREDENTIAL, found.pop()),)
+def _secrets(*ends: _End) -> dict[str, Secret]:
+    """Secrets that these may take, by what a service calls the file of one."""
+    return {secret.credential: secret for end in ends if (secret := end.scheme.secret) is not None}
 
 
-def _written(args: argparse.Namespace, sink: str) -> list[str]:
+def _without_secrets(source: _End, sink: _End) -> tuple[_End, _End, tuple[tuple[str, str], ...]]:
+    """Both without the files of secrets, and these for systemd to read; as they are where there are several of one."""
+    credentials = []
+    for name, secret in _secrets(source, sink).items():
+        found = {file for end in (source, sink) for file in end.files_of(secret)}
+        if len(found) == 1:
+            source, sink = source.without(secret), sink.without(secret)
+            credentials.append((name, found.pop()))
+    return source, sink, tuple(credentials)
+
+
+def _written(args: argparse.Namespace, sink: _End) -> list[str]:
     """Files that are written beside the service's own folders."""
-    scheme, _, rest = sink.partition(":")
-    place = rest.partition("?")[0]
-    files = [place] if scheme in ("csv", "jsonl") and place != "-" else []
+    files = [sink.place] if sink.scheme.kind == "file" and sink.place != "-" else []
     return [*files, *(each for each in (args.snapshot, args.status) if each)]
 
 
-def _notes(service: Service) -> Iterator[str]:
+def _notes(service: Service, secrets: Mapping[str, Secret]) -> Iterator[str]:
     """What has to be there before the service starts, and is not."""
     import pwd
 
@@ -170,11 +192,11 @@ def _notes(service: Service) -> Iterator[str]:
             yield f"{folder} is not there, and the service does not start without it: mkdir -p {folder}"
     if not service.user.isdecimal() and service.user not in {each.pw_name for each in pwd.getpwall()}:
         yield f"the user {service.user!r} is not known here: sudo useradd --system {service.user}"
-    if service.environment_file and not service.credentials:
-        yield (
-            f"user name and password of a broker that wants them go into {service.environment_file} (sudo chmod 600), "
-            f"a line each: EDGE_RNN_MQTT_USERNAME=… and EDGE_RNN_MQTT_PASSWORD=…"
-        )
+    handed_over = {name for name, _ in service.credentials}
+    for name, secret in secrets.items():
+        if name not in handed_over:
+            variables = " and ".join(f"{variable}=…" for variable in secret.variables)
+            yield f"{secret.what} go into {service.environment_file} (sudo chmod 600), a line each: {variables}"
 
 
 def _existing(group: str) -> str:

@@ -18,8 +18,9 @@ DEBUG_VARIABLE = "EDGE_RNN_DEBUG"
 class Parser(argparse.ArgumentParser):
     """A parser that says in one sentence what is wrong; those of subcommands are of this class too."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, epilog: str | Callable[[], str] | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._epilog = epilog
         self._complete: Callable[[argparse.ArgumentParser], None] | None = None
         self.add_argument(
             "--debug",
@@ -41,6 +42,8 @@ class Parser(argparse.ArgumentParser):
     def format_help(self) -> str:
         # The formatter keeps lines as they are, for the sake of the examples below.
         self.description = textwrap.fill(self.description or "", min(shutil.get_terminal_size().columns - 2, 110))
+        if self._epilog is not None:
+            self.epilog = self._epilog() if callable(self._epilog) else self._epilog
         return super().format_help()
 
     def error(self, message: str) -> NoReturn:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from edge_rnn.atomic import refuse_planted_link
 from edge_rnn.checks import choice
 from edge_rnn.errors import file_access
 from edge_rnn.loop.protocols import SinkClosed
+from edge_rnn.loop.scheme import Scheme, Url
 from edge_rnn.model import Model
 from edge_rnn.recordings.result_lines import csv_header, csv_results, json_results
 from edge_rnn.typing import F32
 
-__all__ = ["Lines"]
+__all__ = ["CSV", "JSONL", "Lines"]
 
 
 class Lines:
@@ -115,3 +118,12 @@ class Lines:
         if descriptor >= 0:
             with contextlib.suppress(OSError):
                 os.close(descriptor)
+
+
+def _sink(url: Url, model: Model) -> Callable[[], Lines]:
+    return partial(Lines, url.place, model, kind=url.scheme.removesuffix("l"), header=url.header)
+
+
+CSV = Scheme(name="csv", place="FILE", help="lines of CSV; - is stdout", open=_sink, kind="file")
+
+JSONL = Scheme(name="jsonl", place="FILE", help="lines of JSON; - is stdout", open=_sink, kind="file")

@@ -6,11 +6,15 @@ import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from edge_rnn.checks import choice
 from edge_rnn.errors import InputError
 from edge_rnn.loop.mqtt_client import KEEPALIVE_S, Address, check_topic, connection_problem, make_client, refusal
+from edge_rnn.loop.mqtt_url import BROKER, BROKER_OPTIONS, address_of
+from edge_rnn.loop.scheme import Scheme, Url, flag, whole
 from edge_rnn.model import Model
 from edge_rnn.recordings.result_lines import json_results
 from edge_rnn.spelling import counted
@@ -19,7 +23,7 @@ from edge_rnn.typing import F32
 if TYPE_CHECKING:
     from paho.mqtt.client import MQTTMessageInfo
 
-__all__ = ["Mqtt"]
+__all__ = ["MQTT", "Mqtt"]
 
 _UNSENT = 1000
 _SPARE = 10
@@ -66,7 +70,7 @@ class Mqtt:
     """
 
     def __init__(self, address: Address, model: Model, *, qos: int = 0, retain: bool = False, will: str = "") -> None:
-        check_sink(address, qos, will)
+        _check(address, qos, will)
         self._address = address
         self._qos = qos
         self._retain = retain
@@ -174,10 +178,24 @@ def _is_settled(info: MQTTMessageInfo) -> bool:
         return True
 
 
-def check_sink(address: Address, qos: int, will: str) -> None:
+def _check(address: Address, qos: int, will: str) -> None:
     """Refuse what no sink takes, without a connection."""
     choice("Mqtt", "qos", qos, (0, 1, 2))
     if will:
         check_topic(will, "will")
         if will == address.topic:
             raise InputError(f"Mqtt will got the topic of the results, {will!r}; expected another one.")
+
+
+def _sink(url: Url, model: Model) -> Callable[[], Mqtt]:
+    address, given = address_of(url)
+    _check(address, given.get("qos", 0), given.get("will", ""))
+    return partial(Mqtt, address, model, **given)
+
+
+MQTT = Scheme(
+    **BROKER,
+    help="messages, with the source's options; ?qos=1&retain=1; ?will=TOPIC says online or offline",
+    open=_sink,
+    options={"qos": whole, "retain": flag, "will": str, **BROKER_OPTIONS},
+)

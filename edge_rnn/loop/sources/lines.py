@@ -14,10 +14,13 @@ from pathlib import Path
 from edge_rnn.checks import choice
 from edge_rnn.errors import FileError, InputError, file_access
 from edge_rnn.loop.protocols import SampleError, SourceUnfit, Timed
+from edge_rnn.loop.scheme import Scheme, Url, flag
 from edge_rnn.loop.sources.line_buffer import LineBuffer
+from edge_rnn.loop.sources.line_options import LINE_OPTIONS, line_options
+from edge_rnn.model import Model
 from edge_rnn.recordings.sample_lines import FORMATS, MAX_LINE_BYTES, HeaderError, LineError, LineParser
 
-__all__ = ["Lines"]
+__all__ = ["CSV", "JSONL", "Lines"]
 
 _CHUNK_BYTES = 1 << 16
 _LOOK_S = 0.1
@@ -240,3 +243,28 @@ class Lines:
                 return False
             return True
         return mine.st_size < os.lseek(self._descriptor, 0, os.SEEK_CUR)
+
+
+def _open(url: Url, model: Model) -> Lines:
+    given = dict(url.options)
+    if "start" in given:
+        given["from_start"] = given.pop("start")
+    kind = url.scheme.removesuffix("l")
+    return Lines(url.place, model.input_size, model.input_names, kind=kind, **line_options(given, model))
+
+
+_OPTIONS = {"follow": flag, "start": flag, "live": flag, **LINE_OPTIONS}
+
+CSV = Scheme(
+    name="csv",
+    place="FILE",
+    help="lines of CSV; - is stdin; ?follow=1 goes on as tail -F does, &start=1 from the first line; ?time=COLUMN or "
+    "COLUMN,ms (s, us, ns, iso); ?columns=NAME,NAME; ?rate=HZ; ?live=1 lets old samples go",
+    open=_open,
+    options=_OPTIONS,
+    kind="file",
+)
+
+JSONL = Scheme(
+    name="jsonl", place="FILE", help="lines of JSON; all as for csv", open=_open, options=_OPTIONS, kind="file"
+)

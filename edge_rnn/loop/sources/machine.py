@@ -8,9 +8,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from edge_rnn.errors import InputError, UnsupportedError
+from edge_rnn.loop.scheme import Scheme, Url
+from edge_rnn.model import Model
 from edge_rnn.spelling import counted
 
-__all__ = ["FIELDS", "Machine"]
+__all__ = ["FIELDS", "PROC", "Machine"]
 
 
 class Machine:
@@ -122,3 +124,16 @@ FIELDS: dict[str, Callable[[Machine], float]] = {
     "load": Machine._load,
 }
 """What there is, in the order in which it is taken where nobody chooses."""
+
+
+def _open(url: Url, model: Model) -> Machine:
+    size = model.input_size
+    return Machine(url.place.split(",") if url.place else [*FIELDS][:size], size)
+
+
+PROC = Scheme(
+    name="proc",
+    place="",
+    help="the machine's telemetry; proc:cpu,memory,temperature,swap,load in any choice; takes a rate",
+    open=_open,
+)

@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 
 from edge_rnn.errors import InputError, UnsupportedError
+from edge_rnn.loop.scheme import Scheme, Url
 from edge_rnn.loop.sources.remedies import listed
+from edge_rnn.model import Model
 from edge_rnn.typing import F32
 
-__all__ = ["Microphone"]
+__all__ = ["MIC", "Microphone"]
 
 
 class Microphone:
@@ -139,3 +141,23 @@ class Microphone:
         stream, self._stream = self._stream, None
         if stream is not None:
             stream.close()
+
+
+def _source(url: Url, model: Model) -> Callable[[], Microphone]:
+    device: str | int | None = int(url.place) if url.place.isdecimal() else url.place or None
+    given = {"rate_hz": url.options["rate"]} if "rate" in url.options else {}
+    return partial(Microphone, model.input_size, device=device, **given)
+
+
+MIC = Scheme(
+    name="mic",
+    place="",
+    help="sound from a microphone; mic:DEVICE?rate=16000",
+    open=_source,
+    options={"rate": float},
+    kind="device",
+    group="audio",
+    packages=("sounddevice",),
+    install="edge-rnn[audio]",
+    ability="read a microphone",
+)

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from edge_rnn.errors import InputError, UnsupportedError, reason_of
+from edge_rnn.loop.scheme import Scheme, Url, flag, whole
 from edge_rnn.loop.sources.remedies import device_problem, listed
+from edge_rnn.model import Model
 from edge_rnn.spelling import counted
 
-__all__ = ["Mpu6050"]
+__all__ = ["MPU6050", "Mpu6050"]
 
 _GYRO_CONFIG, _ACCEL_CONFIG, _ACCEL_XOUT_H, _PWR_MGMT_1, _WHO_AM_I = 0x1B, 0x1C, 0x3B, 0x6B, 0x75
 _CLOCK_OF_GYRO_X = 0x01
@@ -176,3 +179,26 @@ def _absent() -> str:
         f"{buses}. On a Raspberry Pi sudo raspi-config nonint do_i2c 0 turns bus 1 on (dtparam=i2c_arm=on in "
         f"config.txt); elsewhere sudo modprobe i2c-dev"
     )
+
+
+def _source(url: Url, model: Model) -> Callable[[], Mpu6050]:
+    bus, size = url.place, model.input_size
+    if size != 6:
+        raise InputError(f"{url.text!r} gives 6 numbers, but the model reads {size}.")
+    if bus and not (bus.isascii() and bus.isdecimal() and len(bus) < 10):
+        raise InputError(f"{url.text!r} has the bus {bus!r}, expected its number: mpu6050:1 for /dev/i2c-1.")
+    return partial(Mpu6050, int(bus or "1"), **url.options)
+
+
+MPU6050 = Scheme(
+    name="mpu6050",
+    place="BUS",
+    help="an IMU on an I²C bus; ?address=0x68&range_g=2&range_dps=250&si=1; takes a rate",
+    open=_source,
+    options={"address": whole, "range_g": whole, "range_dps": whole, "si": flag},
+    kind="device",
+    group="i2c",
+    packages=("smbus2",),
+    install="edge-rnn[i2c]",
+    ability="read an I²C sensor",
+)

@@ -5,18 +5,23 @@ from __future__ import annotations
 import math
 import queue
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from edge_rnn.checks import choice
 from edge_rnn.loop.mqtt_client import KEEPALIVE_S, Address, connection_problem, make_client, refusal
+from edge_rnn.loop.mqtt_url import BROKER, BROKER_OPTIONS, address_of
 from edge_rnn.loop.protocols import SampleError, SourceUnfit, Timed
+from edge_rnn.loop.scheme import Scheme, Url, whole
+from edge_rnn.loop.sources.line_options import LINE_OPTIONS, line_options
+from edge_rnn.model import Model
 from edge_rnn.recordings.sample_lines import HeaderError, LineError, LineParser
 
 if TYPE_CHECKING:
     from paho.mqtt.client import Client
 
-__all__ = ["Mqtt"]
+__all__ = ["MQTT", "Mqtt"]
 
 _PLACES = 1024
 _LONGEST_BYTES = 1 << 16
@@ -177,3 +182,19 @@ class Mqtt:
             client.on_disconnect = None
             client.disconnect()
             client.loop_stop()
+
+
+def _source(url: Url, model: Model) -> Callable[[], Mqtt]:
+    address, given = address_of(url)
+    choice(repr(url.text), "qos", given.get("qos", 0), (0, 1, 2))
+    return partial(Mqtt, address, model.input_size, model.input_names, **line_options(given, model))
+
+
+MQTT = Scheme(
+    **BROKER,
+    help="messages; mqtt://HOST:PORT/TOPIC, mqtts:// with TLS; ?qos=1; ?user=NAME&password_file=FILE, or "
+    "EDGE_RNN_MQTT_USERNAME and EDGE_RNN_MQTT_PASSWORD in the environment; ?ca=FILE; ?cert=FILE&key=FILE; ?time, "
+    "?columns, ?rate as for csv",
+    open=_source,
+    options={"qos": whole, **LINE_OPTIONS, **BROKER_OPTIONS},
+)

@@ -12,11 +12,14 @@ from typing import Any
 
 from edge_rnn.errors import InputError, UnsupportedError
 from edge_rnn.loop.protocols import SampleError, SourceUnfit, Timed
+from edge_rnn.loop.scheme import Scheme, Url, flag, whole
 from edge_rnn.loop.sources.line_buffer import LineBuffer
+from edge_rnn.loop.sources.line_options import LINE_OPTIONS, line_options
 from edge_rnn.loop.sources.remedies import device_problem, listed
+from edge_rnn.model import Model
 from edge_rnn.recordings.sample_lines import HeaderError, LineError, LineParser
 
-__all__ = ["SerialLine"]
+__all__ = ["SERIAL", "SerialLine"]
 
 _LONGEST_BYTES = 4096
 _LOOK_S = 0.2
@@ -203,3 +206,23 @@ def _problem(error: OSError, name: str) -> str:
     if error.errno is None:  # it was opened, and knows nothing of baud rates
         return f"{name} is no serial port ({error}); {ports}"
     return device_problem(OSError(error.errno, os.strerror(error.errno)), name, "dialout", ports)
+
+
+def _source(url: Url, model: Model) -> Callable[[], SerialLine]:
+    given = {"kind" if name == "format" else name: value for name, value in url.options.items()}
+    return partial(SerialLine, url.place, model.input_size, model.input_names, **line_options(given, model))
+
+
+SERIAL = Scheme(
+    name="serial",
+    place="PORT",
+    help="lines from a serial port; ?baud=115200; ?dtr=0&rts=0 lowers its control lines; ?time, ?columns and ?rate as "
+    "for csv",
+    open=_source,
+    options={"baud": whole, "format": str, "dtr": flag, "rts": flag, **LINE_OPTIONS},
+    kind="device",
+    group="dialout",
+    packages=("pyserial",),
+    install="edge-rnn[serial]",
+    ability="read a serial line",
+)

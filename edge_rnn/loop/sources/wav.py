@@ -12,10 +12,12 @@ import numpy as np
 
 from edge_rnn.errors import FileError, UnsupportedError, file_access
 from edge_rnn.loop.protocols import SampleError, Timed
+from edge_rnn.loop.scheme import Scheme, Url
+from edge_rnn.model import Model
 from edge_rnn.spelling import counted
 from edge_rnn.typing import F32
 
-__all__ = ["SUFFIXES", "Wav"]
+__all__ = ["SUFFIXES", "WAV", "Wav"]
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".oga", ".opus", ".aif", ".aiff", ".w64", ".rf64", ".caf", ".mp3")
 """Of files that are sound."""
@@ -148,3 +150,24 @@ class Wav:
         if not lie or not align or int(lie[1]) < int(lie[2]) or not int(align[1]):
             return 0
         return int(lie[1]) // int(align[1])
+
+
+def _open(url: Url, model: Model) -> Wav:
+    return Wav(url.place, model.input_size, **url.options)
+
+
+def _places(text: str) -> tuple[int, ...]:
+    return tuple(int(each) for each in text.split(","))
+
+
+WAV = Scheme(
+    name="wav",
+    place="FILE",
+    help="sound from a file, also .flac and .ogg; ?channel=1",
+    open=_open,
+    options={"channel": _places},
+    kind="file",
+    packages=("soundfile",),
+    install="edge-rnn[audio]",
+    ability="read sound from files",
+)

@@ -12,14 +12,20 @@ from edge_rnn.errors import FileError, InputError, UnsupportedError
 from edge_rnn.model import Model
 from edge_rnn.registry import Registry
 from edge_rnn.storage.file_kind import MODEL_FILE, kind_of
-from edge_rnn_export.readers import json, keras, onnx, tflite, torch
 from edge_rnn_export.readers.registry import ABOUT, Reader, conflict, takers_of_options
 
 __all__ = ["READERS", "Imported", "import_file"]
 
-_OWN = (torch.READER, json.READER, tflite.READER, keras.READER, onnx.READER)
+_FOLDERS = {"PyTorch state_dict": "torch", "JSON": "json", "TFLite": "tflite", "Keras": "keras", "ONNX": "onnx"}
 
-READERS = Registry("edge_rnn.readers", "reader", Reader, _OWN, lambda reader: (reader.kind,), conflict)
+READERS = Registry(
+    "edge_rnn.readers",
+    "reader",
+    Reader,
+    {kind: f"edge_rnn_export.readers.{folder}:READER" for kind, folder in _FOLDERS.items()},
+    lambda reader: (reader.kind,),
+    conflict,
+)
 """What is read, by kind."""
 
 
@@ -99,9 +105,9 @@ def _reader_of(path: Path) -> Reader:
     if recognized is not None:
         return recognized
     if found is not None and found.reader:
-        return READERS.own[found.reader]
+        return next(each for each in readers if each.kind == found.reader)
     named = next((each for each in readers if path.suffix.lower() in each.suffixes), None)
-    if found is not None and found.sure and (named is None or named.kind in READERS.own):
+    if found is not None and found.sure and (named is None or named in READERS.own()):
         kinds = ", ".join(each.kind for each in readers)
         raise FileError(f"{path}: is {found.what}, expected a trained network: {kinds}.")
     if named is None:

@@ -1,4 +1,4 @@
-"""Readers of trained networks from elsewhere: what one is, and what ``edge-rnn import`` asks on its behalf."""
+"""Readers of trained networks from elsewhere: their kinds of files, options and checks, for ``edge-rnn import``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["ABOUT", "UPTO", "Option", "Reader", "conflict", "names", "numbers", 
 __all__ += ["takers_of_options"]
 
 ABOUT = ("name", "labels", "sample_rate_hz", "input_names", "input_units")
-"""Options of every reader: what the Model says of itself."""
+"""Options of every reader: the Model's own description."""
 
 _FLAGS = ("-h", "--help", "--debug", "-o", "--output", *(f"--{name.replace('_', '-')}" for name in ABOUT))
 
@@ -25,20 +25,20 @@ class Option:
     Parameters
     ----------
     name
-        Of the reader's keyword.
+        Name of the reader's keyword.
     flag
-        As it is typed: ``"--upto"``.
+        Option on the command line: ``"--upto"``.
     help
-        What it does, in a few words.
+        Description in a few words.
     metavar
-        What is typed behind it; empty for a switch.
+        Placeholder for the value; empty for a switch.
     parse
-        Makes the keyword's value of that text, by default the text itself; of the list of all texts, where the option
-        may be ``repeated``. It raises ValueError for what it does not take.
+        Function from that text to the keyword's value, by default the text itself; from the list of all texts if the
+        option may be ``repeated``. It raises ValueError for an invalid text.
     expected
-        What it takes, for the message of that error.
+        Description of valid texts, for the message of that error.
     repeated
-        Whether the option may be given several times.
+        True if the option may be given several times.
     """
 
     name: str
@@ -77,24 +77,24 @@ class Reader:
     Parameters
     ----------
     kind
-        What such a file is called: ``"Keras"``.
+        Name of the kind: ``"Keras"``.
     what
-        One of them in words: ``"a Keras model"``.
+        Description of such a file: ``"a Keras model"``.
     suffixes
-        Endings of file names that say so, in small letters: ``(".keras", ".h5")``.
+        Endings of file names, in small letters: ``(".keras", ".h5")``.
     read
         ``read(path, **options)`` of a Path: a :class:`~edge_rnn.Model`, or anything with one as its ``model``. The
         options are those of :data:`ABOUT`, each None or empty where it was not given, and of ``options`` those that
         were given.
     options
-        What else it takes.
+        Options beside those of :data:`ABOUT`.
     check
-        ``check(read, path)``: compares what ``read`` gave with the file, run or recorded by others, and returns in
-        words with what and how far it is off; empty where the file holds nothing to compare with. It raises
-        UnsupportedError, whose text says why, where the file cannot be compared here. None for readers without.
+        ``check(read, path)``: compares the result of ``read`` with the file, run by its own framework or against its
+        recording. It returns a description with the largest error; an empty text if the file holds nothing to compare
+        with. It raises UnsupportedError with the reason if the file cannot be compared here. None: no check.
     recognize
-        ``recognize(path)``: whether a file is of the kind, whatever its name; for kinds that do not go by their names'
-        endings. None for readers that do.
+        ``recognize(path)``: True if the contents show that the file is of this kind, whatever its name. None: the
+        ending of the name decides.
     examples
         Command lines for the help.
     """
@@ -125,9 +125,9 @@ def conflict(reader: Reader, others: Iterable[Reader]) -> str:
         if option in taken:
             continue
         if option.name in ABOUT or option.flag in _FLAGS:
-            return f"its option {option.flag} is one that all readers have"
+            return f"its option {option.flag} (keyword {option.name!r}) is one that all readers have"
         if any(option.flag == each.flag or option.name == each.name for each in taken):
-            return f"its option {option.flag} means something else to another reader"
+            return f"its option {option.flag} (keyword {option.name!r}) means something else to another reader"
     return ""
 
 
