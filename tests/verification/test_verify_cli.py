@@ -89,7 +89,7 @@ def test_on_a_recording(files: Path, capsys: pytest.CaptureFixture[str]) -> None
     [
         (["verify", "m.safetensors", "none.onnx"], 1, "none.onnx: cannot be read: No such file"),
         (["verify", "none.safetensors", "g.onnx"], 1, "none.safetensors"),
-        (["verify", "m.safetensors", "g.onnx", "--steps", "0"], 1, "steps got 0, expected 1 or more"),
+        (["verify", "m.safetensors", "g.onnx", "--steps", "0"], 1, "steps got 0, expected a whole number from 1"),
         (["verify", "m.safetensors", "g.onnx", "--recording", "none.csv"], 1, "none.csv: cannot be read: No such file"),
         (["verify", "m.safetensors", "g.onnx", "--recording", "two.npy"], 1, "two.npy: has samples of shape (5, 2)"),
         (["verify", "m.safetensors"], 2, "the following arguments are required: FILE"),
