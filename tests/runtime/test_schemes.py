@@ -211,11 +211,11 @@ def test_a_broken_form_of_another_package_spoils_nothing_else(
 @pytest.mark.parametrize(
     ("registry", "url", "expected"),
     [
-        (SOURCES, "csv:a/b.csv?time=t,ms&follow=1", "csv:/home/a/b.csv?time=t,ms&follow=1"),
+        (SOURCES, "csv:a/b.csv?time=t,ms&follow=1", "csv:/abs/a/b.csv?time=t,ms&follow=1"),
         (SOURCES, "csv:-?time=t", "csv:-?time=t"),
         (SOURCES, "serial:ttyUSB0?baud=9600", "serial:ttyUSB0?baud=9600"),
-        (SOURCES, "mqtts://h/a?ca=c+a.pem&qos=1", "mqtts://h/a?ca=/home/c%20a.pem&qos=1"),
-        (SOURCES, "wav:x.wav", "wav:/home/x.wav"),
+        (SOURCES, "mqtts://h/a?ca=c+a.pem&qos=1", "mqtts://h/a?ca=/abs/c%20a.pem&qos=1"),
+        (SOURCES, "wav:x.wav", "wav:/abs/x.wav"),
         (SINKS, "jsonl:/srv/x", "jsonl:/srv/x"),
         (SINKS, "null:", "null:"),
     ],
@@ -223,7 +223,7 @@ def test_a_broken_form_of_another_package_spoils_nothing_else(
 def test_paths_in_a_text_become_absolute(
     registry: Registry[Scheme], url: str, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Path, "absolute", lambda path: Path("/home") / path)
+    monkeypatch.setattr(Path, "absolute", lambda path: Path("/abs") / path)
     scheme = registry.find(url.partition(":")[0])
     assert scheme is not None
     assert _End(url, scheme).absolute().url == expected
