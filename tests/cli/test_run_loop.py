@@ -32,7 +32,7 @@ import loop_fakes as fakes
 import needs
 from edge_rnn import Model, Stream
 from edge_rnn.cli import main
-from edge_rnn.cli.run.loop import add_loop_options
+from edge_rnn.cli.run.options import add_loop_options
 from edge_rnn.cli.run.unit_file import Service, unit_text
 from edge_rnn.cli.run.watch import picture
 

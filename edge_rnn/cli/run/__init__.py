@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from edge_rnn.cli.run.loop import add_loop_options, run_loop, wants_loop
+from edge_rnn.cli.run.loop import run_loop
+from edge_rnn.cli.run.options import RunOptions, add_loop_options
 from edge_rnn.cli.shared.console import reading, warn
 from edge_rnn.cli.shared.options import columns
 from edge_rnn.errors import FileError, InputError, reason_of
@@ -112,7 +113,7 @@ def _run(args: argparse.Namespace) -> int:
         raise InputError("--columns and --time are for FILE; a source has them after its question mark: ?columns=…")
     suffix = Path(args.file).suffix.lower()
     stored = suffix in (".npz", ".npy") and not args.source
-    if wants_loop(args, but="resample" if stored else "") or suffix in SUFFIXES:
+    if RunOptions.of(args).wants_loop(but="resample" if stored else "") or suffix in SUFFIXES:
         _tell_unkept(model)
         return run_loop(model, args)
     if args.on_bad == "hold":

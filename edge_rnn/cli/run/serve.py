@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from edge_rnn.cli.run.loop import add_loop_options, follow, make_loop, own_rate, tell
+from edge_rnn.cli.run.loop import follow, make_loop, own_rate
+from edge_rnn.cli.run.options import RunOptions, add_loop_options, tell
 from edge_rnn.errors import InputError
 
 if TYPE_CHECKING:
@@ -59,12 +60,13 @@ def _serve(args: argparse.Namespace) -> int:
     from edge_rnn.loop import open_source
     from edge_rnn.storage.model_file import load
 
-    if not args.source:
+    options = RunOptions.of(args)
+    if not options.source:
         raise InputError("serve takes --source; edge-rnn serve --sources tells what there is.")
     model = load(args.model)
-    source = open_source(args.source, model)
-    rate_hz = args.rate or own_rate(source, model) or _played_rate(source, model)
-    loop = make_loop(model, args, source, rate_hz, "null:")
+    source = open_source(options.source, model)
+    rate_hz = options.rate or own_rate(source, model) or _played_rate(source, model)
+    loop = make_loop(model, options, source, rate_hz, "null:")
     page = serving(loop, args.host, args.port, names=args.allow_host)
     return follow(loop, lambda: _told(page, args.host))
 

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote_plus
 
-from edge_rnn.cli.run.loop import add_loop_options, check_source, loop_words
+from edge_rnn.cli.run.loop import check_source
+from edge_rnn.cli.run.options import RunOptions, add_loop_options
 from edge_rnn.cli.run.unit_file import Service, unit_text
 from edge_rnn.cli.shared.console import say, warn
 from edge_rnn.errors import FileError, InputError
@@ -101,16 +102,17 @@ def _setup(args: argparse.Namespace) -> int:
     from edge_rnn.loop.schemes import SINKS, SOURCES, parse_sink, scheme_of
     from edge_rnn.storage.model_file import load
 
-    if not args.source or not args.sink:
+    options = RunOptions.of(args)
+    if not options.source or not options.sink:
         raise InputError("setup takes --source and --sink, as edge-rnn run does; a service has no stdin.")
     model = load(args.model)
-    given = _End(args.source, scheme_of(args.source, SOURCES)), _End(args.sink, scheme_of(args.sink, SINKS))
+    given = _End(options.source, scheme_of(options.source, SOURCES)), _End(options.sink, scheme_of(options.sink, SINKS))
     source, sink = (each.absolute() for each in given)
     if source.scheme.kind == "file" and source.place == "-":
-        raise InputError(f"setup got --source {args.source}, but a service has no stdin; expected another source.")
+        raise InputError(f"setup got --source {options.source}, but a service has no stdin; expected another source.")
     parse_sink(sink.url, model)
-    check_source(model, args, open_source(source.url, model))  # both say now what is wrong with them
-    service = _service(args, model, source, sink)
+    check_source(model, options, open_source(source.url, model))  # both say now what is wrong with them
+    service = _service(args, options, model, source, sink)
     text = unit_text(service)
     for note in _notes(service, _secrets(source, sink)):
         warn(note)
@@ -126,7 +128,7 @@ def _setup(args: argparse.Namespace) -> int:
     return 0
 
 
-def _service(args: argparse.Namespace, model: Any, source: _End, sink: _End) -> Service:
+def _service(args: argparse.Namespace, options: RunOptions, model: Any, source: _End, sink: _End) -> Service:
     path = Path(args.model).resolve()
     name = f"edge-rnn-{args.name or path.stem}"
     if not _NAME.fullmatch(name):
@@ -137,21 +139,21 @@ def _service(args: argparse.Namespace, model: Any, source: _End, sink: _End) -> 
     source, sink, credentials = _without_secrets(source, sink)
     words = [sys.executable, "-m", "edge_rnn", "run", str(path), "--source", source.url, "--sink", sink.url]
     words += ["--on-bad", args.on_bad, "--on-nonfinite", args.on_nonfinite]
-    words += ["--snapshot", _full(args.snapshot) or f"/var/lib/{name}/state"]
-    words += ["--status", _full(args.status) or f"/run/{name}/status.json"]
-    words += loop_words(args, without=("source", "sink", "snapshot", "status", "cpus"))
+    words += ["--snapshot", _full(options.snapshot) or f"/var/lib/{name}/state"]
+    words += ["--status", _full(options.status) or f"/run/{name}/status.json"]
+    words += options.words(without=("source", "sink", "snapshot", "status", "cpus"))
     return Service(
         name=name,
         model=model.name or path.name,
         command=tuple(words),
         user=user,
         group=_existing(source.scheme.group),
-        cpus=args.cpus or _last_cpu(),
+        cpus=options.cpus or _last_cpu(),
         memory_bytes=min(_memory_bytes() // 2, _MOST_BYTES),
-        priority=args.priority,
-        locks_memory=args.lock_memory,
+        priority=options.priority,
+        locks_memory=options.lock_memory,
         network="network" in (source.scheme.kind, sink.scheme.kind),
-        writes=tuple(dict.fromkeys(str(Path(each).resolve().parent) for each in _written(args, sink))),
+        writes=tuple(dict.fromkeys(str(Path(each).resolve().parent) for each in _written(options, sink))),
         credentials=credentials,
         environment_file=f"/etc/edge-rnn/{name}.env" if _secrets(source, sink) else "",
     )
@@ -177,10 +179,10 @@ def _without_secrets(source: _End, sink: _End) -> tuple[_End, _End, tuple[tuple[
     return source, sink, tuple(credentials)
 
 
-def _written(args: argparse.Namespace, sink: _End) -> list[str]:
+def _written(options: RunOptions, sink: _End) -> list[str]:
     """Files that are written beside the service's own folders."""
     files = [sink.place] if sink.scheme.kind == "file" and sink.place != "-" else []
-    return [*files, *(each for each in (args.snapshot, args.status) if each)]
+    return [*files, *(each for each in (options.snapshot, options.status) if each)]
 
 
 def _notes(service: Service, secrets: Mapping[str, Secret]) -> Iterator[str]:
