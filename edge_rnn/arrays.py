@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from edge_rnn.errors import InputError
+from edge_rnn.errors import InputError, InputTypeError
 from edge_rnn.typing import F32, AnyArray
 
 __all__ = ["float32_array", "plain_array", "refusal", "what_else"]
@@ -25,9 +25,10 @@ def float32_array(where: str, name: str, value: ArrayLike) -> F32:
     try:
         given = plain_array(value)
     except Exception as error:  # whatever an object does that claims to be an array
-        raise InputError(f"{where} got a {name} that is not an array: {str(error).rstrip('.')}.") from None
+        kind = InputTypeError if isinstance(error, TypeError) else InputError
+        raise kind(f"{where} got a {name} that is not an array: {str(error).rstrip('.')}.") from None
     if given.dtype.kind not in "fiub":
-        raise InputError(f"{where} got a {name} of {what_else(given)}")
+        raise InputTypeError(f"{where} got a {name} of {what_else(given)}")
     with np.errstate(over="ignore"):
         return np.require(given, np.float32, ["C", "A"])
 

@@ -21,7 +21,7 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
-from edge_rnn.errors import FileError, file_access, file_error
+from edge_rnn.errors import FileError, file_access, file_error, missing_folder, no_regular_file
 
 __all__ = ["refuse_planted_link", "remove_left_overs", "write", "written_aside"]
 
@@ -192,9 +192,12 @@ def _target(path: Path, follow: bool) -> Path:
         refuse_planted_link(path)
     target = path.resolve() if follow else path.parent.resolve() / path.name
     if not target.parent.is_dir():
-        raise FileError(f"{path}: cannot be written: there is no folder {str(target.parent)!r}; make it first.")
+        raise missing_folder(
+            f"{path}: cannot be written: there is no folder {str(target.parent)!r}; make it first.", path
+        )
     if target.exists() and not target.is_file():
-        raise FileError(f"{path}: cannot be written: it is a folder or a device; expected the name of a file.")
+        message = f"{path}: cannot be written: it is a folder or a device; expected the name of a file."
+        raise no_regular_file(message, path)
     return target
 
 

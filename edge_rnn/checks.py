@@ -12,7 +12,7 @@ from typing import Any, TypeGuard
 
 import numpy as np
 
-from edge_rnn.errors import EdgeRnnError, InputError
+from edge_rnn.errors import EdgeRnnError, InputError, InputTypeError, of_wrong_type
 
 __all__ = ["choice", "is_number", "is_whole", "real", "whole"]
 
@@ -33,11 +33,12 @@ def whole(where: str, name: str, value: Any, least: int = 1, most: int | None = 
     Raises
     ------
     InputError
-        It is none.
+        It is none; an InputTypeError where its type is another.
     """
     if not is_whole(value) or value < least or (most is not None and value > most):
         bounds = f"of {least} or more" if most is None else f"from {least} to {most}"
-        raise InputError(f"{where} {name} got {value!r}, expected {expected or f'a whole number {bounds}'}.")
+        kind = InputError if is_whole(value) else InputTypeError
+        raise kind(f"{where} {name} got {value!r}, expected {expected or f'a whole number {bounds}'}.")
     return int(value)
 
 
@@ -57,12 +58,13 @@ def real(
     Raises
     ------
     InputError
-        It is none; ``error`` where that is given.
+        It is none; ``error`` where that is given. Of a wrong type: the kind that :func:`of_wrong_type` names.
     """
     fits = is_number(value) and math.isfinite(value) and least <= value <= most and not (above and value == least)
     if not fits:
         bounds = f"{'above' if above else 'from'} {least:g}" + (f" to {most:g}" if most < math.inf else "")
-        raise error(f"{where} {name} got {value!r}, expected {expected or f'a number {bounds}'}.")
+        kind = error if is_number(value) else of_wrong_type(error)
+        raise kind(f"{where} {name} got {value!r}, expected {expected or f'a number {bounds}'}.")
     return float(value)
 
 
@@ -89,12 +91,13 @@ def choice(
     Raises
     ------
     InputError
-        It is none; ``error`` where that is given.
+        It is none; ``error`` where that is given. Of a wrong type: the kind that :func:`of_wrong_type` names.
     """
     known = tuple(known)
     if not any(_is(value, each) for each in known):
         listed = ", ".join([*map(repr, known), *filter(None, [otherwise])])
-        raise error(f"{where} {name} got {value!r}, expected one of {listed}.")
+        kind = error if isinstance(value, tuple(map(type, known))) else of_wrong_type(error)
+        raise kind(f"{where} {name} got {value!r}, expected one of {listed}.")
 
 
 def _is(value: object, each: object) -> bool:

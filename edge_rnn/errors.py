@@ -1,28 +1,43 @@
-"""The errors that edge_rnn raises: one tree, and each is also a built-in kind.
+"""Errors that edge_rnn raises: one hierarchy, in which every class also derives from a built-in exception.
 
 A message names what is wrong in the user's own words, what it got, what it expected and what to do, in one or two
-sentences. ``except EdgeRnnError`` catches all of them; ``except ValueError`` goes on working for those who write that.
+sentences. ``except EdgeRnnError`` catches all of them. The built-in exceptions are those that Python itself raises:
+``TypeError`` for a wrong type, ``ValueError`` for a wrong value, ``FileNotFoundError`` for a missing file, and an
+``OSError`` with ``errno`` and ``filename`` for each file that the system refuses to open, read or write.
 """
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from edge_rnn.printable import printable
 
 __all__ = [
     "CompileError",
     "EdgeRnnError",
+    "FileAccessError",
     "FileError",
+    "FilePermissionError",
+    "FolderError",
     "InputError",
+    "InputTypeError",
+    "MissingFileError",
     "ModelError",
+    "ModelTypeError",
     "SampleWarning",
     "StateError",
+    "StateTypeError",
     "UnsupportedError",
     "file_access",
     "file_error",
+    "missing_folder",
+    "no_regular_file",
+    "of_wrong_type",
     "reason_of",
 ]
 
@@ -48,16 +63,65 @@ class ModelError(EdgeRnnError, ValueError):
     """A layer or a model does not fit together: shapes, names, values."""
 
 
+class ModelTypeError(ModelError, TypeError):
+    """An argument of a layer or a model has the wrong type."""
+
+
 class InputError(EdgeRnnError, ValueError):
-    """What was handed to a call is not what it takes: a sample, an option, a recording."""
+    """An argument is not what the call takes: a sample, an option, a recording."""
+
+
+class InputTypeError(InputError, TypeError):
+    """An argument has the wrong type."""
 
 
 class StateError(EdgeRnnError, ValueError):
     """A snapshot does not belong to this model, or is damaged."""
 
 
+class StateTypeError(StateError, TypeError):
+    """A snapshot or state has the wrong type."""
+
+
 class FileError(EdgeRnnError, ValueError):
-    """A file is not what it claims to be: damaged, of an unknown version, or hostile."""
+    """A file is not what it claims to be: damaged, of an unknown version, or hostile; or it is a FileAccessError."""
+
+
+class FileAccessError(FileError, OSError):
+    """The system refuses to open, read or write a file.
+
+    Parameters
+    ----------
+    message
+        Text of the error.
+    errno
+        Number of the system's error, as in :mod:`errno`.
+    filename
+        The file, as the user named it.
+    """
+
+    def __init__(self, message: str, errno: int | None = None, filename: str | None = None) -> None:
+        super().__init__(message)
+        self.errno, self.filename = errno, filename
+        self.strerror = None if errno is None else os.strerror(errno)
+
+    def __str__(self) -> str:
+        return printable(str(self.args[0]))  # OSError's own has number, reason and name
+
+    def __reduce__(self) -> tuple[type[FileAccessError], tuple[str, int | None, str | None]]:
+        return type(self), (self.args[0], self.errno, self.filename)
+
+
+class MissingFileError(FileAccessError, FileNotFoundError):
+    """There is no such file or folder."""
+
+
+class FilePermissionError(FileAccessError, PermissionError):
+    """The file's permissions do not allow it."""
+
+
+class FolderError(FileAccessError, IsADirectoryError):
+    """A folder stands where a file is expected."""
 
 
 class UnsupportedError(EdgeRnnError, NotImplementedError):
@@ -89,7 +153,7 @@ def file_access(path: str | os.PathLike[str], problem: str = "cannot be read") -
     Raises
     ------
     FileError
-        As :func:`file_error` makes it.
+        As :func:`file_error` makes it: a FileAccessError where the system refused.
     """
     try:
         yield
@@ -100,10 +164,49 @@ def file_access(path: str | os.PathLike[str], problem: str = "cannot be read") -
 
 
 def file_error(error: BaseException, path: str | os.PathLike[str], problem: str = "cannot be read") -> FileError:
-    """Make a :class:`FileError` of what the system says: "m.safetensors: cannot be read: Permission denied"."""
-    return FileError(f"{path}: {problem}: {reason_of(error)}.")
+    """Make a :class:`FileError` of what the system says: "m.safetensors: cannot be read: Permission denied".
+
+    Of an :class:`OSError` it is a :class:`FileAccessError` of the same built-in kind.
+    """
+    message = f"{path}: {problem}: {reason_of(error)}."
+    if not isinstance(error, OSError):
+        return FileError(message)
+    kind = next((own for each, own in _OF_THE_SYSTEM.items() if isinstance(error, each)), FileAccessError)
+    return kind(message, error.errno, os.fspath(path))
+
+
+def missing_folder(message: str, path: str | os.PathLike[str]) -> MissingFileError:
+    """Make the error for a file whose folder is not there."""
+    return MissingFileError(message, errno.ENOENT, os.fspath(path))
+
+
+def no_regular_file(message: str, path: str | os.PathLike[str]) -> FileError:
+    """Make the error for what is not a regular file: a :class:`FolderError` if it is a folder."""
+    try:
+        is_folder = stat.S_ISDIR(Path(path).stat().st_mode)
+    except OSError:
+        is_folder = False
+    return FolderError(message, errno.EISDIR, os.fspath(path)) if is_folder else FileError(message)
+
+
+def of_wrong_type(kind: type[EdgeRnnError]) -> type[EdgeRnnError]:
+    """Class for a wrong type where ``kind`` is that for a wrong value: InputTypeError for InputError."""
+    return _OF_WRONG_TYPE.get(kind, kind)
 
 
 def reason_of(error: BaseException) -> str:
     """Say why the system refused, without the number of the error and without the path again."""
-    return (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
+    says = error.strerror if isinstance(error, OSError) and not isinstance(error, EdgeRnnError) else ""
+    return says or str(error) or type(error).__name__
+
+
+_OF_WRONG_TYPE: dict[type[EdgeRnnError], type[EdgeRnnError]] = {
+    InputError: InputTypeError,
+    ModelError: ModelTypeError,
+    StateError: StateTypeError,
+}
+_OF_THE_SYSTEM: dict[type[OSError], type[FileAccessError]] = {
+    FileNotFoundError: MissingFileError,
+    PermissionError: FilePermissionError,
+    IsADirectoryError: FolderError,
+}

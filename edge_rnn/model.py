@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from numbers import Integral, Real
 from typing import TypedDict, cast
 
-from edge_rnn.errors import ModelError
+from edge_rnn.errors import ModelError, ModelTypeError
 from edge_rnn.layers import INPUT, Embedding, Layer
 from edge_rnn.printable import is_printable
 from edge_rnn.spelling import counted
@@ -116,7 +116,8 @@ class Model:
         for layer, reads in zip(named, sources, strict=True):
             output_sizes.append(layer.output_size([size if i < 0 else output_sizes[i] for i in reads]))
         if sample_rate_hz is not None and not (isinstance(sample_rate_hz, Real) and 0 < sample_rate_hz < float("inf")):
-            raise ModelError(f"Model sample_rate_hz got {sample_rate_hz!r}, expected a positive number or None.")
+            kind = ModelError if isinstance(sample_rate_hz, Real) else ModelTypeError
+            raise kind(f"Model sample_rate_hz got {sample_rate_hz!r}, expected a positive number or None.")
         values: dict[str, object] = {
             "layers": named,
             "name": str(name),
@@ -192,10 +193,10 @@ class Model:
 def _named(layers: Sequence[Layer]) -> tuple[Layer, ...]:
     """The layers, those without a name called after their kind and place."""
     if not isinstance(layers, Sequence):
-        raise ModelError(f"Model layers got {type(layers).__name__}, expected a list of layers.")
+        raise ModelTypeError(f"Model layers got {type(layers).__name__}, expected a list of layers.")
     for position, layer in enumerate(layers):
         if not isinstance(layer, Layer):
-            raise ModelError(
+            raise ModelTypeError(
                 f"Model layers[{position}] got {type(layer).__name__}, expected a layer such as GRU or Dense."
             )
     if not layers:
@@ -235,7 +236,8 @@ def _input_size(layers: Sequence[Layer], sources: Sequence[tuple[int, ...]], giv
     """Length of a sample: as given, else as the first layer that reads nothing else tells it."""
     if given:
         if not isinstance(given, Integral) or given < 0:
-            raise ModelError(f"Model input_size got {given!r}, expected a positive int.")
+            kind = ModelError if isinstance(given, Integral) else ModelTypeError
+            raise kind(f"Model input_size got {given!r}, expected a positive int.")
         return int(given)
     for layer, reads in zip(layers, sources, strict=True):
         if reads == (-1,) and hasattr(layer, "input_size"):
@@ -276,7 +278,7 @@ def _names(name: str, values: Sequence[str], length: int, what: str) -> tuple[st
 
 def _checked_texts(name: str, values: Sequence[str], length: int, what: str) -> tuple[str, ...]:
     if isinstance(values, str) or not isinstance(values, Sequence):
-        raise ModelError(f"Model {name} got {values!r}, expected a sequence of {counted(length, 'text')}.")
+        raise ModelTypeError(f"Model {name} got {values!r}, expected a sequence of {counted(length, 'text')}.")
     texts = tuple(str(value) for value in values)
     if texts and len(texts) != length:
         raise ModelError(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import errno
 from os import PathLike, fspath
 from pathlib import Path, PurePosixPath
 
-from edge_rnn.errors import FileError, InputError
+from edge_rnn.errors import InputError, InputTypeError, MissingFileError
 
 __all__ = ["data_folder", "data_path"]
 
@@ -38,7 +39,9 @@ def data_path(name: str | PathLike[str]) -> Path:
     'gru.safetensors'
     """
     if not isinstance(name, (str, PathLike)):
-        raise InputError(f"data_path got {type(name).__name__}, expected a name such as 'smart_watch/gru.safetensors'.")
+        raise InputTypeError(
+            f"data_path got {type(name).__name__}, expected a name such as 'smart_watch/gru.safetensors'."
+        )
     wanted = PurePosixPath(fspath(name))
     if not wanted.parts or wanted.is_absolute() or ".." in wanted.parts or "\0" in str(wanted):
         raise InputError(f"data_path got {fspath(name)!r}, expected a name such as 'smart_watch/gru.safetensors'.")
@@ -46,7 +49,7 @@ def data_path(name: str | PathLike[str]) -> Path:
     for part in wanted.parts:
         folder, path = path, path / part
         if not path.exists():
-            raise FileError(_missing(str(wanted), part, folder))
+            raise MissingFileError(_missing(str(wanted), part, folder), errno.ENOENT, str(path))
     return path
 
 
@@ -70,9 +73,11 @@ def data_folder() -> Path:
     # Beside an installed package may lie somebody else's package of the name "devices".
     if checkout.is_dir() and (package.parent / "pyproject.toml").is_file():
         return checkout
-    raise FileError(
+    raise MissingFileError(
         f"the device files of edge_rnn are missing: expected the folder {str(installed)!r} of an installed wheel or "
-        f"{str(checkout)!r} of a checkout; install edge-rnn anew."
+        f"{str(checkout)!r} of a checkout; install edge-rnn again.",
+        errno.ENOENT,
+        str(installed),
     )
 
 

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from edge_rnn.backend.event import Event
 from edge_rnn.backend.hysteresis import Hysteresis
-from edge_rnn.errors import InputError, StateError
+from edge_rnn.errors import InputError, StateTypeError
 from edge_rnn.frontend.chain import Chain
 from edge_rnn.frontend.front_end import FrontEnd
 from edge_rnn.spelling import counted
@@ -107,7 +107,7 @@ class Detector:
             The bytes are damaged, or come from another version or from other options. The state is left unchanged.
         """
         if not isinstance(snapshot, (bytes, bytearray, memoryview)):
-            raise StateError(f"restore got {type(snapshot).__name__}, expected the bytes of snapshot().")
+            raise StateTypeError(f"restore got {type(snapshot).__name__}, expected the bytes of snapshot().")
         before, size = self.rule.snapshot(), len(self.rule.snapshot())
         data = bytes(snapshot)
         self.rule.restore(data[:size] if self.smoothing else data)

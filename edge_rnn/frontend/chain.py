@@ -7,7 +7,7 @@ from fractions import Fraction
 
 from numpy.typing import ArrayLike
 
-from edge_rnn.errors import InputError, StateError
+from edge_rnn.errors import InputError, InputTypeError, StateError, StateTypeError
 from edge_rnn.frontend.front_end import FrontEnd
 from edge_rnn.frontend.options import fits_memory, fits_rate
 from edge_rnn.spelling import counted
@@ -58,7 +58,7 @@ class Chain(FrontEnd):
     def __init__(self, stages: Sequence[FrontEnd]) -> None:
         for stage in stages:
             if not isinstance(stage, FrontEnd):
-                raise InputError(f"Chain got {type(stage).__name__}, expected front ends.")
+                raise InputTypeError(f"Chain got {type(stage).__name__}, expected front ends.")
         self.stages: tuple[FrontEnd, ...] = tuple(
             part for stage in stages for part in (stage.stages if isinstance(stage, Chain) else (stage,))
         )
@@ -141,7 +141,7 @@ class Chain(FrontEnd):
     def restore(self, snapshot: bytes) -> None:
         before = self.snapshot()
         if not isinstance(snapshot, (bytes, bytearray, memoryview)):
-            raise StateError(f"restore got {type(snapshot).__name__}, expected the bytes of snapshot().")
+            raise StateTypeError(f"restore got {type(snapshot).__name__}, expected the bytes of snapshot().")
         data = bytes(snapshot)
         head = len(pack(self.spec, [], []))
         unpack(self.spec, data[:head], 0, [])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from edge_rnn.errors import InputError
+from edge_rnn.errors import InputTypeError
 from edge_rnn.frontend.front_end import FrontEnd
 
 __all__ = ["Features"]
@@ -49,7 +49,7 @@ class Features:
 
     def __init__(self, source: Any, front: FrontEnd) -> None:
         if not hasattr(source, "read") or not isinstance(front, FrontEnd):
-            raise InputError(
+            raise InputTypeError(
                 f"Features got {type(source).__name__} and {type(front).__name__}, expected a source and a front end."
             )
         self.source = source

@@ -9,7 +9,7 @@ from dataclasses import fields
 from types import MappingProxyType
 from typing import Any
 
-from edge_rnn.errors import InputError
+from edge_rnn.errors import InputError, InputTypeError
 from edge_rnn.frontend.chain import MOST_STAGES, Chain
 from edge_rnn.frontend.front_end import FrontEnd
 from edge_rnn.frontend.log_mel import LogMel
@@ -50,7 +50,9 @@ def parse(text: str) -> FrontEnd:
     'resample:rate_in=44100,rate_out=16000|mfcc:rate=16000,frame=400,hop=160,bands=40,coefficients=10'
     """
     if not isinstance(text, str):
-        raise InputError(f"front end got {type(text).__name__}, expected a text such as 'logmel:rate=16000,bands=40'.")
+        raise InputTypeError(
+            f"front end got {type(text).__name__}, expected a text such as 'logmel:rate=16000,bands=40'."
+        )
     front: FrontEnd | None = None
     parts = text.split("|")
     if len(parts) > MOST_STAGES:

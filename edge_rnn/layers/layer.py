@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from edge_rnn.activation import parse
 from edge_rnn.arrays import plain_array
 from edge_rnn.checks import choice, real
-from edge_rnn.errors import ModelError
+from edge_rnn.errors import ModelError, ModelTypeError
 from edge_rnn.formats import Matrix, Sparse
 from edge_rnn.typing import F32
 
@@ -69,13 +69,13 @@ class Layer:
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or (self.name and not _NAME.fullmatch(self.name)) or self.name == INPUT:
-            raise ModelError(
+            raise (ModelError if isinstance(self.name, str) else ModelTypeError)(
                 f"{self.kind} got the name {self.name!r}; expected a letter or _ followed by up to 63 letters, digits, "
                 f"_ or -, and not {INPUT!r}."
             )
         inputs = (self.inputs,) if isinstance(self.inputs, str) else self.inputs
         if not isinstance(inputs, Sequence) or not all(isinstance(name, str) for name in inputs):
-            raise ModelError(f"{self.title} inputs got {self.inputs!r}, expected names of layers.")
+            raise ModelTypeError(f"{self.title} inputs got {self.inputs!r}, expected names of layers.")
         object.__setattr__(self, "inputs", tuple(inputs))
 
     @property
@@ -202,7 +202,7 @@ def float32_copy(owner: str, name: str, value: ArrayLike) -> F32:
     except ValueError as error:
         raise ModelError(f"{owner} {name} is not an array: {error}.") from None
     if given.dtype.kind not in "fiu":
-        raise ModelError(f"{owner} {name} got dtype {given.dtype}, expected numbers that fit float32.")
+        raise ModelTypeError(f"{owner} {name} got dtype {given.dtype}, expected numbers that fit float32.")
     with np.errstate(over="ignore"):
         array = np.array(given, dtype=np.float32, order="C")
     if not np.isfinite(array).all():

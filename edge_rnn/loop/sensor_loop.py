@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from edge_rnn.checks import choice, real, whole
-from edge_rnn.errors import InputError
+from edge_rnn.errors import InputError, InputTypeError
 from edge_rnn.loop.context import LoopContext
 from edge_rnn.loop.input.checks import ON_MISMATCH, Checks, OnMismatch
 from edge_rnn.loop.input.feed import DirectFeed, Feed
@@ -289,7 +289,9 @@ class SensorLoop:
         make = None
         if isinstance(source, type) or not hasattr(source, "read"):  # a class has a read, and makes what has one
             if not callable(source):
-                raise InputError(f"SensorLoop got {type(source).__name__} as source, expected an object with read().")
+                raise InputTypeError(
+                    f"SensorLoop got {type(source).__name__} as source, expected an object with read()."
+                )
             make, source = source, source()
         if getattr(source, "blocks", True):
             size = self.stream.input_size

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from edge_rnn.errors import InputError
+from edge_rnn.errors import InputError, InputTypeError
 from edge_rnn.formats import W8A8, Matrix, Sparse, format_of
 from edge_rnn.layers import INPUT, Layer, Weight
 from edge_rnn.model import Model
@@ -74,7 +74,7 @@ def quantize(
         float32 model), or the recording does not fit, or was calibrated for another model.
     """
     if not isinstance(model, Model):
-        raise InputError(f"quantize got {type(model).__name__}, expected a Model: edge_rnn.load(path) reads one.")
+        raise InputTypeError(f"quantize got {type(model).__name__}, expected a Model: edge_rnn.load(path) reads one.")
     wanted = _wanted(model, formats)
     if calibration is not None and not isinstance(calibration, Calibration):
         calibration = calibrate(model, calibration)
@@ -106,12 +106,12 @@ def _wanted(model: Model, formats: str | Mapping[str, str]) -> dict[str, str]:
     if isinstance(formats, str):
         formats = dict.fromkeys(known, formats)
     if not isinstance(formats, Mapping):
-        raise InputError(f"quantize got {formats!r} as formats, expected a format or formats by matrix.")
+        raise InputTypeError(f"quantize got {formats!r} as formats, expected a format or formats by matrix.")
     by_layer = {layer.name: [f"{layer.name}.{name}" for name in layer.matrices] for layer in model.layers}
     wanted: dict[str, str] = {}
     for name, format_ in formats.items():
         if not isinstance(format_, str) or not _SPELLING.fullmatch(format_):
-            raise InputError(
+            raise (InputError if isinstance(format_, str) else InputTypeError)(
                 f"quantize got the format {format_!r} for {name!r}, expected float32, float16, int8, w8a8, int4, "
                 f"sparse:SHARE (0 < SHARE < 1) or rank:NUMBER."
             )

@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from edge_rnn.errors import InputError
+from edge_rnn.errors import InputError, InputTypeError
 from edge_rnn.layers import Weight
 from edge_rnn.model import Model
 from edge_rnn.quantization.apply import Calibration, calibrate, matrices, quantize
@@ -86,7 +86,7 @@ def shrink(
         or no choice of formats keeps the bound: the message tells the nearest.
     """
     if not isinstance(model, Model):
-        raise InputError(f"shrink got {type(model).__name__}, expected a Model: edge_rnn.load(path) reads one.")
+        raise InputTypeError(f"shrink got {type(model).__name__}, expected a Model: edge_rnn.load(path) reads one.")
     if any(layer.formats for layer in model.layers):
         raise InputError("shrink got a model with quantized matrices, expected the float32 model it was made from.")
     calibration = calibrate(model, recording)
@@ -100,7 +100,9 @@ def shrink(
 def _allowed(model: Model, formats: Sequence[str]) -> dict[str, list[str]]:
     """Formats by matrix: those that it takes, ranks as numbers."""
     if isinstance(formats, str) or not isinstance(formats, Sequence) or not formats:
-        raise InputError(f"shrink got formats {formats!r}, expected a sequence such as {FORMATS[:3]}.")
+        raise (InputTypeError if formats else InputError)(
+            f"shrink got formats {formats!r}, expected a sequence such as {FORMATS[:3]}."
+        )
     allowed: dict[str, list[str]] = {}
     for name, matrix in matrices(model).items():
         own = [each for format_ in formats if (each := _with_rank(str(format_), matrix))]

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from edge_rnn.checks import real, whole
-from edge_rnn.errors import InputError
+from edge_rnn.errors import InputTypeError
 from edge_rnn.sampling.generated import Generated
 from edge_rnn.sampling.sampler import Stop, starting_prompt, stop_rows
 from edge_rnn.sampling.symbols import Prompt, alphabet, samples
@@ -68,7 +68,7 @@ def beam_search(
         As for :func:`~edge_rnn.sampling.generate`.
     """
     if not isinstance(stream, Stream):
-        raise InputError(f"beam_search got {type(stream).__name__} as stream, expected a Stream of a model.")
+        raise InputTypeError(f"beam_search got {type(stream).__name__} as stream, expected a Stream of a model.")
     found = alphabet(stream.model, "beam_search")
     width = whole("beam_search", "width", width, 1, MAX_STREAMS)
     max_length = whole("beam_search", "max_length", max_length, 1, 2**31 - 1)

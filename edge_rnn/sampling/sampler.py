@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from edge_rnn.checks import real, whole
-from edge_rnn.errors import InputError
+from edge_rnn.errors import InputError, InputTypeError
 from edge_rnn.kernels.entry import object_cache
 from edge_rnn.kernels.program.driver import not_done
 from edge_rnn.kernels.writing.choose import ONE, Choice
@@ -99,7 +99,7 @@ class Sampler:
         seed: int = 0,
     ) -> None:
         if not isinstance(stream, Stream):
-            raise InputError(f"generate got {type(stream).__name__} as stream, expected a Stream of a model.")
+            raise InputTypeError(f"generate got {type(stream).__name__} as stream, expected a Stream of a model.")
         found = alphabet(stream.model, "generate")
         count = found.size
         is_greedy = np.ndim(temperature) == 0 and temperature == 0

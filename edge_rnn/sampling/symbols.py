@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from edge_rnn.checks import is_whole
-from edge_rnn.errors import InputError, UnsupportedError
+from edge_rnn.errors import InputError, InputTypeError, UnsupportedError
 from edge_rnn.layers import Dense
 from edge_rnn.model import Model
 from edge_rnn.spelling import counted
@@ -92,7 +92,7 @@ def encode(model: Model, text: Prompt, *, call: str = "encode") -> I32:
     if isinstance(text, str):
         return np.array(_taken_apart(model, text, call), np.int32)
     if not isinstance(text, (Sequence, np.ndarray)) or (isinstance(text, np.ndarray) and text.ndim != 1):
-        raise InputError(f"{call} got {type(text).__name__}, expected a text or a sequence of symbols.")
+        raise InputTypeError(f"{call} got {type(text).__name__}, expected a text or a sequence of symbols.")
     return np.array([number(model, symbol, call) for symbol in text], np.int32)
 
 

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_rnn.errors import FileError, file_access
+from edge_rnn.errors import FileError, file_access, no_regular_file
 
 __all__ = [
     "MODEL_FILE",
@@ -105,7 +105,7 @@ def kind_of(path: Path) -> FileKind | None:
     with file_access(path):
         found = path.stat()
         if not stat.S_ISREG(found.st_mode):
-            raise FileError(f"{path}: is a folder or a device, expected a file.")
+            raise no_regular_file(f"{path}: is a folder or a device, expected a file.", path)
         if not found.st_size:
             return FileKind("empty", remedy="copy or save it anew")
         with path.open("rb") as file:

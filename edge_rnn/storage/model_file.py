@@ -32,7 +32,7 @@ import safetensors.numpy
 from safetensors import SafetensorError
 
 from edge_rnn.atomic import write
-from edge_rnn.errors import FileError, InputError, ModelError, file_error
+from edge_rnn.errors import FileError, InputError, InputTypeError, ModelError, file_error, no_regular_file
 from edge_rnn.formats import FORMATS
 from edge_rnn.layers import LAYER_TYPES, Layer
 from edge_rnn.model import Model
@@ -88,7 +88,7 @@ def save(model: Model, path: str | os.PathLike[str]) -> None:
         The folder is missing, not writable or full; the path is a folder or a device.
     """
     if not isinstance(model, Model):
-        raise InputError(f"save got {type(model).__name__}, expected a Model: save(model, path).")
+        raise InputTypeError(f"save got {type(model).__name__}, expected a Model: save(model, path).")
     _path(path, "save")
     write(path, _encode(model))
 
@@ -106,10 +106,9 @@ def load(path: str | os.PathLike[str]) -> Model:
     """
     source = _path(path, "load")
     try:
-        if not stat.S_ISREG(source.stat().st_mode):
-            raise FileError("is a folder or a device; expected a .safetensors file")
-        with source.open("rb") as file:
-            return _decode(file, os.fstat(file.fileno()).st_size)
+        if stat.S_ISREG(source.stat().st_mode):
+            with source.open("rb") as file:
+                return _decode(file, os.fstat(file.fileno()).st_size)
     except (FileError, ModelError) as error:
         from edge_rnn.storage.file_kind import not_a_model  # seldom needed
 
@@ -117,11 +116,12 @@ def load(path: str | os.PathLike[str]) -> Model:
         raise FileError(f"{path}: {detail if len(detail) < 500 else detail[:500] + ' …'}.") from None
     except (OSError, ValueError) as error:  # the latter: a zero byte in the name
         raise file_error(error, path) from None
+    raise no_regular_file(f"{path}: is a folder or a device; expected a .safetensors file.", path)
 
 
 def _path(path: object, call: str) -> Path:
     if not isinstance(path, str | os.PathLike) or not isinstance(os.fspath(path), str):
-        raise InputError(f"{call} got {type(path).__name__} as the path, expected a text or a pathlib.Path.")
+        raise InputTypeError(f"{call} got {type(path).__name__} as the path, expected a text or a pathlib.Path.")
     return Path(path)
 
 

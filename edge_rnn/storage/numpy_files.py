@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from edge_rnn.errors import FileError, file_access, reason_of
+from edge_rnn.errors import FileError, file_access, no_regular_file, reason_of
 from edge_rnn.storage.budget import Budget
 from edge_rnn.typing import AnyArray
 
@@ -44,7 +44,7 @@ def read_arrays(path: Path) -> dict[str, AnyArray]:
     with file_access(path):
         found = path.stat()
         if not stat.S_ISREG(found.st_mode):
-            raise FileError(f"{path}: is a folder or a device, expected an .npz or .npy file.")
+            raise no_regular_file(f"{path}: is a folder or a device, expected an .npz or .npy file.", path)
         if found.st_size > MAX_FILE_BYTES:
             raise FileError(f"{path}: has more than {MAX_FILE_BYTES} bytes; give a part of it.")
         with path.open("rb") as file:

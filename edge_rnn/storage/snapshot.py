@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from edge_rnn.errors import StateError
+from edge_rnn.errors import StateError, StateTypeError
 from edge_rnn.spelling import counted
 from edge_rnn.typing import AnyArray
 
@@ -83,7 +83,7 @@ def decode(kind: Kind, data: object, where: str = "restore") -> Snapshot:
         The bytes are damaged, of another version, or no snapshot of this kind.
     """
     if not isinstance(data, (bytes, bytearray, memoryview)):
-        raise StateError(f"{where} got {type(data).__name__}, expected the bytes of snapshot().")
+        raise StateTypeError(f"{where} got {type(data).__name__}, expected the bytes of snapshot().")
     data, size = bytes(data), kind.head.size
     if not data.startswith(kind.magic) or len(data) < size + _CHECKSUM.size:
         raise StateError(f"{where} got bytes that are not a snapshot of this version; they begin otherwise.")

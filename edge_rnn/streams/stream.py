@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from edge_rnn.arrays import float32_array, refusal
 from edge_rnn.checks import choice
-from edge_rnn.errors import InputError, StateError
+from edge_rnn.errors import InputError, InputTypeError, StateError, StateTypeError
 from edge_rnn.kernels.entry import object_cache
 from edge_rnn.kernels.entry import python_function as fast
 from edge_rnn.kernels.program.driver import not_done
@@ -85,7 +85,7 @@ class Stream:
 
     def __init__(self, model: Model, *, on_nonfinite: Literal["raise", "hold", "skip"] = "raise") -> None:
         if not isinstance(model, Model):
-            raise InputError(f"Stream got {type(model).__name__} as model, expected a Model; load(path) reads one.")
+            raise InputTypeError(f"Stream got {type(model).__name__} as model, expected a Model; load(path) reads one.")
         policies = {policy.name.lower(): policy for policy in Policy}
         choice("Stream", "on_nonfinite", on_nonfinite, policies)
         self.model = model
@@ -206,7 +206,9 @@ class Stream:
             matrix in integers reads it; or another thread is in the stream. All are as they were.
         """
         if not isinstance(states, Mapping):
-            raise StateError(f"stream.set_state got {type(states).__name__}, expected states by name, as stream.state.")
+            raise StateTypeError(
+                f"stream.set_state got {type(states).__name__}, expected states by name, as stream.state."
+            )
         checked = {}
         for name, value in states.items():
             slots = self._memory.plan.states.get(name)
@@ -315,7 +317,7 @@ class Stream:
             It is a stream of another model, or another thread is in one of the two.
         """
         if not isinstance(other, Stream):
-            raise StateError(f"stream.copy_from got {type(other).__name__}, expected a stream of {self.model!r}.")
+            raise StateTypeError(f"stream.copy_from got {type(other).__name__}, expected a stream of {self.model!r}.")
         if other.model is not self.model and other.model.fingerprint != self.model.fingerprint:
             raise StateError(f"stream.copy_from got {other!r}, expected a stream of {self.model!r}.")
         with claimed(other._memory.handle, "stream.copy_from"):

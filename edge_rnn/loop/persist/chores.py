@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from edge_rnn.errors import FileError
+from edge_rnn.errors import missing_folder
 from edge_rnn.loop.context import LoopContext
 from edge_rnn.loop.persist import snapshot_file
 from edge_rnn.loop.persist.disk_thread import Clerk
@@ -84,7 +84,8 @@ class Chores:
         saved = None
         for path in filter(None, (self._snapshot, self._status)):
             if not path.parent.is_dir():
-                raise FileError(f"{path}: cannot be written: No such folder; mkdir -p {path.parent} makes it.")
+                message = f"{path}: cannot be written: No such folder; mkdir -p {path.parent} makes it."
+                raise missing_folder(message, path)
         if self._snapshot is not None:
             self._locked.enter_context(snapshot_file.locked(self._snapshot))
         if self._status is not None:  # which may be that of another loop, as long as it has the lock

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_rnn import atomic
-from edge_rnn.errors import FileError, InputError, StateError, reason_of
+from edge_rnn.errors import FileError, InputError, StateError, file_error, no_regular_file, reason_of
 from edge_rnn.storage import snapshot
 from edge_rnn.streams.stream import Stream
 
@@ -123,13 +123,17 @@ def locked(path: Path) -> Iterator[None]:
     lock = path.with_name(path.name + ".lock")
     try:
         if path.exists() and not path.is_file():
-            raise FileError(f"{path}: the snapshot cannot be written: it is a folder or a device, not a file.")
+            message = f"{path}: the snapshot cannot be written: it is a folder or a device, not a file."
+            raise no_regular_file(message, path)
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
         descriptor = os.open(lock, flags, 0o600)
+    except FileError:
+        raise
     except OSError as error:
-        planted = f"its lock {lock.name} is a link, which is not followed; remove it"
-        why = planted if error.errno == errno.ELOOP else reason_of(error)
-        raise FileError(f"{path}: the snapshot cannot be written: {why}.") from None
+        if error.errno == errno.ELOOP:
+            planted = f"its lock {lock.name} is a link, which is not followed; remove it"
+            raise FileError(f"{path}: the snapshot cannot be written: {planted}.") from None
+        raise file_error(error, path, "the snapshot cannot be written") from None
     try:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode) or (os.geteuid() and found.st_uid not in (os.geteuid(), 0)):

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edge_rnn.checks import choice
-from edge_rnn.errors import FileError, InputError, file_access
+from edge_rnn.errors import FileError, InputError, file_access, no_regular_file
 from edge_rnn.loop.protocols import SampleError, SourceUnfit, Timed
 from edge_rnn.loop.scheme import Scheme, Url, flag
 from edge_rnn.loop.sources.line_buffer import LineBuffer
@@ -154,7 +154,7 @@ class Lines:
                 raise
         if stat.S_ISDIR(mode):
             self._let_go()
-            raise FileError(f"{self._path}: is a folder, expected a file of samples.")
+            raise no_regular_file(f"{self._path}: is a folder, expected a file of samples.", self._path)
         if self._at_end:
             self._skip_to_end(self._descriptor)
             self._at_end = False

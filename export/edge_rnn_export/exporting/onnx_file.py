@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from edge_rnn.atomic import written_aside
 from edge_rnn.checks import choice
-from edge_rnn.errors import InputError, ModelError, UnsupportedError
+from edge_rnn.errors import InputTypeError, ModelError, UnsupportedError
 from edge_rnn.model import Model
 from edge_rnn.spelling import counted
 from edge_rnn_export.verification.check import verify
@@ -95,9 +95,9 @@ def to_onnx(
     x86 processors without VNNI.
     """
     if not isinstance(model, Model):
-        raise InputError(f"to_onnx got {type(model).__name__}, expected a Model: edge_rnn.load(path) reads one.")
+        raise InputTypeError(f"to_onnx got {type(model).__name__}, expected a Model: edge_rnn.load(path) reads one.")
     if not isinstance(path, str | PathLike):
-        raise InputError(f"to_onnx got {type(path).__name__} as the path, expected a text or a pathlib.Path.")
+        raise InputTypeError(f"to_onnx got {type(path).__name__} as the path, expected a text or a pathlib.Path.")
     choice("to_onnx", "form", form, ("step", "sequence"))
     check_target(precision, operators)
     computed = with_head(model, head)

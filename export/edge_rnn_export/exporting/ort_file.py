@@ -19,7 +19,7 @@ from typing import Any, Literal
 from numpy.typing import ArrayLike
 
 from edge_rnn.atomic import write
-from edge_rnn.errors import InputError, ModelError
+from edge_rnn.errors import InputError, InputTypeError, ModelError
 from edge_rnn.model import Model
 from edge_rnn_export.exporting.onnx_file import to_onnx
 from edge_rnn_export.verification.check import verify
@@ -66,7 +66,8 @@ def to_ort(
         As for :func:`~edge_rnn_export.to_onnx`; or the name does not end in ``.ort``.
     """
     if not isinstance(path, str | PathLike) or Path(path).suffix.lower() != ".ort":
-        raise InputError(f"to_ort got the path {path!r}, expected a name that ends in .ort.")
+        kind = InputError if isinstance(path, str | PathLike) else InputTypeError
+        raise kind(f"to_ort got the path {path!r}, expected a name that ends in .ort.")
     with TemporaryDirectory(prefix="edge_rnn-") as folder:
         graph = Path(folder, "model.onnx")
         cost = to_onnx(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import stat
 from pathlib import Path
 
-from edge_rnn.errors import FileError, file_access
+from edge_rnn.errors import FileError, file_access, no_regular_file
 from edge_rnn.storage.model_file import MAX_FILE_BYTES
 
 __all__ = ["read_bytes", "size_of"]
@@ -49,7 +49,7 @@ def size_of(path: Path, most: int = MAX_FILE_BYTES, expected: str = "a file") ->
     with file_access(path):
         found = path.stat()
     if not stat.S_ISREG(found.st_mode):
-        raise FileError(f"{path}: is a folder or a device; expected {expected}.")
+        raise no_regular_file(f"{path}: is a folder or a device; expected {expected}.", path)
     if found.st_size > most:
         raise FileError(f"{path}: has {found.st_size} bytes, expected {most} at most.")
     return found.st_size

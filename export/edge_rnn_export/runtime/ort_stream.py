@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from edge_rnn.arrays import float32_array
-from edge_rnn.errors import InputError
+from edge_rnn.errors import InputError, InputTypeError
 from edge_rnn.typing import F32
 from edge_rnn_export.runtime.session import bindings, session
 from edge_rnn_export.writers.onnx.metadata import trained_states
@@ -137,7 +137,7 @@ class OrtStream:
             Another graph's states, or numbers that are not finite; those of this one are as they were.
         """
         if not isinstance(snapshot, Mapping):
-            raise InputError(f"OrtStream.restore got {type(snapshot).__name__}, expected the dict of snapshot().")
+            raise InputTypeError(f"OrtStream.restore got {type(snapshot).__name__}, expected the dict of snapshot().")
         shapes = {name: np.shape(value) for name, value in snapshot.items()}
         expected = {name: value.shape for name, value in self._initial.items()}
         if shapes != expected:

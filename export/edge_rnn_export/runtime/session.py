@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from edge_rnn.errors import FileError, UnsupportedError
+from edge_rnn.errors import FileError, InputTypeError, UnsupportedError
 from edge_rnn.model import Model
 from edge_rnn.storage.file_kind import ORT_FILE, kind_of
 from edge_rnn.typing import F32
@@ -30,11 +30,15 @@ def session(source: str | PathLike[str] | bytes) -> Any:
 
     Raises
     ------
+    InputTypeError
+        ``source`` is neither a path nor bytes.
     UnsupportedError
         onnxruntime is not installed.
     FileError
         The file cannot be read, or onnxruntime does not take it.
     """
+    if not isinstance(source, (str, PathLike, bytes)):
+        raise InputTypeError(f"onnxruntime got {type(source).__name__}, expected the path of a graph or its bytes.")
     try:
         import onnxruntime
     except ModuleNotFoundError:

@@ -8,7 +8,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple, Unpack
 
-from edge_rnn.errors import EdgeRnnError, FileError, InputError
+from edge_rnn.errors import EdgeRnnError, FileError, InputTypeError
 from edge_rnn.model import Description, Model
 from edge_rnn_export.readers.file_bytes import read_bytes
 from edge_rnn_export.readers.json.aidax import Reference, read_layer_list
@@ -80,7 +80,7 @@ def read_json(source: str | PathLike[str], **about: Unpack[Description]) -> Read
         See :func:`from_json`.
     """
     if not isinstance(source, str | PathLike):
-        raise InputError(f"from_json got {type(source).__name__}, expected the path of a JSON file.")
+        raise InputTypeError(f"from_json got {type(source).__name__}, expected the path of a JSON file.")
     path = Path(source)
     data = read_bytes(path, MAX_JSON_BYTES)
     try:

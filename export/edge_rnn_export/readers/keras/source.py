@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from edge_rnn.errors import EdgeRnnError, FileError, InputError, UnsupportedError
+from edge_rnn.errors import EdgeRnnError, FileError, InputTypeError, UnsupportedError
 from edge_rnn.typing import AnyArray
 from edge_rnn_export.readers.file_bytes import read_bytes
 from edge_rnn_export.readers.json_text import MAX_JSON_BYTES, parse_object
@@ -96,7 +96,9 @@ def model_source(model: Any) -> Source:
     """
     keras = sys.modules.get("keras")  # without it nobody can hold a model
     if keras is None or not isinstance(model, keras.Model):
-        raise InputError(f"it got {type(model).__name__}, expected a Keras model, or the path of a .keras or .h5 file.")
+        raise InputTypeError(
+            f"it got {type(model).__name__}, expected a Keras model, or the path of a .keras or .h5 file."
+        )
     return _of_model(model, str(keras.__version__))
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import ModelProto, TensorProto
 
-from edge_rnn.errors import FileError, InputError, UnsupportedError
+from edge_rnn.errors import FileError, InputTypeError, UnsupportedError
 from edge_rnn.storage.budget import Budget
 from edge_rnn.storage.model_file import MAX_FILE_BYTES
 from edge_rnn.typing import AnyArray
@@ -66,7 +66,7 @@ def open_model(source: Any) -> tuple[ModelProto, Path | None]:
     elif isinstance(source, bytes | bytearray | memoryview):
         model, title = _parsed(bytes(source), "from_onnx got bytes that"), "from_onnx got bytes that"
     else:
-        raise InputError(f"from_onnx got {type(source).__name__}, expected a path, a file's bytes or a ModelProto.")
+        raise InputTypeError(f"from_onnx got {type(source).__name__}, expected a path, a file's bytes or a ModelProto.")
     if not model.HasField("graph") or not model.opset_import or not model.graph.output:
         raise FileError(f"{title} is not a whole ONNX file: it has no graph, no outputs or no operator set.")
     return model, folder

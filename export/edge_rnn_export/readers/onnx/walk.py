@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from edge_rnn.errors import EdgeRnnError, FileError, InputError, UnsupportedError
+from edge_rnn.errors import EdgeRnnError, FileError, InputError, InputTypeError, UnsupportedError
 from edge_rnn.model import Description, Model
 from edge_rnn.storage.budget import Budget
 from edge_rnn_export.readers.onnx.cells import CELLS
@@ -72,7 +72,7 @@ def read_onnx(source: str | PathLike[str] | bytes | Any, upto: str | None, about
     if unknown:
         raise TypeError(f"from_onnx() got an unexpected keyword argument {min(unknown)!r}")
     if upto is not None and not isinstance(upto, str):
-        raise InputError(f"from_onnx upto got {upto!r}, expected the name of a value.")
+        raise InputTypeError(f"from_onnx upto got {upto!r}, expected the name of a value.")
     proto, folder = open_model(source)
     try:
         if upto is None and is_own(proto):

@@ -10,7 +10,7 @@ from typing import Unpack
 import numpy as np
 
 from edge_rnn.checks import is_whole
-from edge_rnn.errors import FileError, InputError, UnsupportedError
+from edge_rnn.errors import FileError, InputError, InputTypeError, UnsupportedError
 from edge_rnn.layers import Dense, Layer
 from edge_rnn.model import Description, Model
 from edge_rnn_export.readers.tflite.axes import GLUE, Flow, after_glue, after_layer, as_rows, as_sequence, start
@@ -79,7 +79,7 @@ def from_tflite(
         An argument is wrong: a tensor that is not there, ``keep_int8`` where nothing is int8.
     """
     if not isinstance(source, str | PathLike):
-        raise InputError(f"from_tflite got {type(source).__name__}, expected the path of a .tflite file.")
+        raise InputTypeError(f"from_tflite got {type(source).__name__}, expected the path of a .tflite file.")
     graph = open_graph(Path(source))
     chain, flow = _chain(graph, upto, after)
     constants = Constants(graph, keep_int8=keep_int8)
@@ -184,7 +184,7 @@ def _place(graph: Graph, argument: str, wanted: str | int | None, usual: tuple[i
             raise UnsupportedError(f"from_tflite found the {what} {names}, expected one; name one by {argument}=.")
         return usual[0]
     if not isinstance(wanted, str) and not is_whole(wanted):
-        raise InputError(f"from_tflite {argument} got {wanted!r}, expected a tensor's name or number.")
+        raise InputTypeError(f"from_tflite {argument} got {wanted!r}, expected a tensor's name or number.")
     if isinstance(wanted, str):
         found = [tensor.place for tensor in graph.tensors if tensor.name == wanted]
     else:

@@ -14,7 +14,7 @@ from edge_rnn.errors import FileError, UnsupportedError
 from edge_rnn.storage.model_file import MAX_FILE_BYTES
 from edge_rnn.typing import AnyArray
 from edge_rnn_export.limits.process import Limits, Worker
-from edge_rnn_export.readers.file_bytes import read_bytes
+from edge_rnn_export.readers.file_bytes import read_bytes, size_of
 
 __all__ = ["MAX_NAME", "MAX_PARAMETERS", "as_array", "read_pickle", "read_safetensors"]
 
@@ -73,6 +73,7 @@ def read_pickle(path: Path) -> dict[str, AnyArray]:
     UnsupportedError
         torch is not installed, or a tensor is quantized or sparse.
     """
+    size_of(path)  # a file that is not there is no reason to install anything
     if find_spec("torch") is None:
         raise UnsupportedError(
             f"{path} can only be read by PyTorch, which is not installed: pip install torch, or save the state_dict "

@@ -11,7 +11,7 @@ from typing import Any, Unpack
 import numpy as np
 from numpy.typing import ArrayLike
 
-from edge_rnn.errors import InputError, UnsupportedError
+from edge_rnn.errors import InputError, InputTypeError, UnsupportedError
 from edge_rnn.layers import Dense, Standardize
 from edge_rnn.model import Description, Model
 from edge_rnn.storage.file_kind import TENSORS_FILE, TORCH_FILE, kind_of
@@ -140,7 +140,7 @@ def _opened(source: Any) -> tuple[list[Part], dict[str, AnyArray], bool]:
     if isinstance(source, Mapping) and all(isinstance(key, str) for key in source):
         arrays = {key: as_array(f"from_torch: {key}", value) for key, value in source.items()}
         return parts_of(arrays), arrays, True
-    raise InputError(
+    raise InputTypeError(
         f"from_torch got {type(source).__name__}, expected an nn.Module, a state_dict (tensors or arrays by name) or "
         f"the path of a .safetensors, .pt or .pth file."
     )
