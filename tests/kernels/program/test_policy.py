@@ -22,6 +22,9 @@ EXTREMES = np.array([3.4028235e38, -3.4028235e38, 1e-45, -0.0, 1.5], np.float32)
 MARK = np.float32(-77.5)
 """Value of every float of an arena that nothing has been written to."""
 
+LEFT = np.float32(123)
+"""Value of every float of an output that nothing has been written to."""
+
 ROOM = 32
 """Floats from one place in an arena to the next: the largest size, and a vector beyond it."""
 
@@ -200,12 +203,12 @@ def test_states_are_looked_at_as_far_as_the_handle_says(parity: int, floats: int
 @pytest.mark.parametrize("parity", [0, 1])
 @sizes
 def test_a_step_that_counts_hands_its_output_over_and_changes_places(parity: int, size: int) -> None:
-    memory, y = Memory(outputs=size, parity=parity, refused=5), users(np.full(size + 9, MARK))
+    memory, y = Memory(outputs=size, parity=parity, refused=5), users(np.full(size + 9, LEFT))
     now, other = ("OUTPUT_EVEN", "OUTPUT_ODD")[:: 1 - 2 * parity]
     memory[now][:size], memory[other][:size] = good(size), 99
     calls()["hand_over"](memory.handle, y, 1)
     assert same(y[:size], good(size))
-    assert (y[size:] == MARK).all()
+    assert (y[size:] == LEFT).all()
     assert same(memory["LAST_OUTPUT"][:size], good(size))
     assert memory.untouched(now, other, "LAST_OUTPUT")
     assert memory.handle[Handle.REFUSED] == 6
@@ -219,12 +222,12 @@ def test_a_step_that_counts_hands_its_output_over_and_changes_places(parity: int
 @pytest.mark.parametrize("parity", [0, 1])
 @sizes
 def test_a_step_that_does_not_count_repeats_the_last_output_and_changes_no_places(parity: int, size: int) -> None:
-    memory, y = Memory(outputs=size, parity=parity, refused=5), users(np.full(size + 9, MARK))
+    memory, y = Memory(outputs=size, parity=parity, refused=5), users(np.full(size + 9, LEFT))
     memory["LAST_OUTPUT"][:size] = good(size)
     before = memory.arena.copy()
     calls()["repeat_last"](memory.handle, y)
     assert same(y[:size], good(size))
-    assert (y[size:] == MARK).all()
+    assert (y[size:] == LEFT).all()
     assert same(memory.arena, before)
     assert memory.handle[Handle.REFUSED] == 6
     assert memory.handle[Handle.PARITY] == parity
