@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Callable, Mapping
-from functools import cache, partial
+from functools import partial
 from typing import Any, Literal, NamedTuple, NoReturn
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from edge_rnn.arrays import float32_array, refusal
 from edge_rnn.checks import choice
 from edge_rnn.errors import InputError, InputTypeError, StateError, StateTypeError
-from edge_rnn.kernels.entry import object_cache
 from edge_rnn.kernels.entry import python_function as fast
-from edge_rnn.kernels.program.driver import not_done
-from edge_rnn.kernels.program.record import Handle, Policy, Status
+from edge_rnn.kernels.program.record import Handle, Policy
 from edge_rnn.model import Model
 from edge_rnn.storage.snapshot import STREAM, decode, encode
-from edge_rnn.streams.claim import check_alone, claimed
+from edge_rnn.streams.claim import claimed
+from edge_rnn.streams.convert import convert_and_run, convert_and_step, refuse_row
 from edge_rnn.streams.plan import Slots
-from edge_rnn.streams.stream_memory import StreamMemory, stream_memory
+from edge_rnn.streams.states import checked_states, may_be_kept
+from edge_rnn.streams.stream_memory import stream_memory
 from edge_rnn.typing import F32
 
 __all__ = ["MemoryBytes", "Stream"]
@@ -91,7 +89,7 @@ class Stream:
         self.model = model
         self._on_nonfinite = on_nonfinite
         memory = self._memory = stream_memory(model, policies[on_nonfinite])
-        slow = partial(_convert_and_step, memory)
+        slow = partial(convert_and_step, memory)
         self._run: Callable[[ArrayLike], F32] | None = None
         self.step = fast.make_callable("step", memory.handle, (model.input_size,), memory.y, slow)
         self.reset()
@@ -164,11 +162,11 @@ class Stream:
             Another thread is in the stream.
         """
         if out is not None:
-            return _convert_and_run(self._memory, xs, out)
+            return convert_and_run(self._memory, xs, out)
         if self._run is None:
             memory = self._memory
             sizes = self.input_size, self.output_size
-            self._run = fast.make_runner(memory.handle, sizes, partial(_convert_and_run, memory), _refuse_row)
+            self._run = fast.make_runner(memory.handle, sizes, partial(convert_and_run, memory), refuse_row)
         return self._run(xs)
 
     def reset(self) -> None:
@@ -209,23 +207,7 @@ class Stream:
             raise StateTypeError(
                 f"stream.set_state got {type(states).__name__}, expected states by name, as stream.state."
             )
-        checked = {}
-        for name, value in states.items():
-            slots = self._memory.plan.states.get(name)
-            if slots is None:
-                known = ", ".join(self._memory.plan.states) or "none"
-                raise StateError(f"stream.set_state got the state {name!r}, expected names out of: {known}.")
-            given = float32_array("stream.set_state", name, value)
-            if given.shape != (slots.size,) or not np.isfinite(given).all():
-                got = f"shape {given.shape}" if given.shape != (slots.size,) else "numbers that are not finite"
-                raise StateError(f"stream.set_state got {got} as {name}, expected ({slots.size},) finite numbers.")
-            limit = _clips_at(self.model, name)
-            if limit is not None and np.abs(given).max() > limit:
-                raise StateError(
-                    f"stream.set_state got {np.abs(given).max():.6g} in {name}, which a matrix in integers cuts off at "
-                    f"{limit:.6g}, expected no larger; use a model whose matrices are in float32 or float16."
-                )
-            checked[name] = given
+        checked = checked_states(self.model, self._memory.plan, states)
         with claimed(self._memory.handle, "stream.set_state"):
             for name, given in checked.items():
                 self._view(self._memory.plan.states[name])[:] = given
@@ -254,7 +236,7 @@ class Stream:
             self._reset()
             inside = self._memory.inside()
             try:
-                ys = _convert_and_run(inside, window)
+                ys = convert_and_run(inside, window)
             finally:
                 self._memory.take_over(inside)
         if not len(ys):
@@ -285,9 +267,7 @@ class Stream:
                 f"load the model that it was taken from."
             )
         values = np.frombuffer(payload, "<f4")
-        if values.size != sum(slots.size for slots in plan.kept) or not _may_be_kept(
-            values, plan.held, plan.last_output
-        ):
+        if not may_be_kept(plan, values):
             raise StateError("restore got a damaged snapshot: no stream has such values; use an older one, or reset.")
         with claimed(self._memory.handle, "stream.restore", even_mixed=True):
             for part in self._kept():
@@ -333,82 +313,3 @@ class Stream:
     def _view(self, slots: Slots) -> F32:
         start = slots.odd if self._memory.handle[Handle.PARITY] else slots.even
         return self._memory.arena[start : start + slots.size]
-
-
-def _convert_and_step(memory: StreamMemory, x: ArrayLike) -> Any:
-    """One step for a sample that the fast path does not take; says what is wrong with it, or converts it."""
-    given = float32_array("stream.step", "x", x)
-    expected = memory.plan.sample.size
-    scalar = given.ndim == 0 and expected == 1
-    if scalar:
-        given = given[None]
-    if given.shape != (expected,):
-        hint = ""
-        if given.ndim == 2 and given.shape[1] == expected:
-            hint = f" One call is one time step; use stream.run for a {given.shape} array."
-        raise InputError(f"stream.step got shape {given.shape}, expected ({expected},) float32.{hint}")
-    status = _stepper()(memory.address, given.ctypes.data, memory.y.ctypes.data)
-    check_alone(status, "stream.step")
-    if status != Status.DONE:
-        raise InputError(refusal("stream.step", given))
-    return float(memory.y[0]) if scalar and memory.y.size == 1 else memory.y
-
-
-def _convert_and_run(memory: StreamMemory, xs: ArrayLike, out: F32 | None = None) -> F32:
-    """Many steps for samples that the fast path does not take, or into a given array."""
-    given = float32_array("stream.run", "xs", xs)
-    inputs, outputs = memory.plan.sample.size, memory.plan.last_output.size
-    if given.ndim != 2 or given.shape[1] != inputs:
-        hint = " Use stream.step for a single sample." if given.ndim == 1 else ""
-        raise InputError(f"stream.run got shape {given.shape}, expected (time, {inputs}).{hint}")
-    shape = (given.shape[0], outputs)
-    if out is None:
-        out = np.empty(shape, np.float32)
-    elif not (isinstance(out, np.ndarray) and out.dtype == np.float32 and out.shape == shape and out.flags.carray):
-        got = f"{out.dtype} {out.shape}" if isinstance(out, np.ndarray) else type(out).__name__
-        raise InputError(f"stream.run got {got} as out, expected a writable, C-contiguous float32 array {shape}.")
-    if np.may_share_memory(given, out) and not (
-        inputs == outputs and fast.data_address(given) == fast.data_address(out)
-    ):
-        given = given.copy()  # outputs would overwrite samples that are still to come
-    done = _runner()(memory.address, fast.data_address(given), fast.data_address(out), given.shape[0])
-    if done < given.shape[0]:
-        _refuse_row(given, done)
-    return out
-
-
-def _may_be_kept(values: NDArray[np.floating[Any]], held: Slots, last_output: Slots) -> bool:
-    """Whether all that a snapshot holds is finite; or NaN, of the last output, where there was none."""
-    finite = np.isfinite(values)
-    finite[held.size :][: last_output.size] |= np.isnan(values[held.size :][: last_output.size])
-    return bool(finite.all())
-
-
-def _refuse_row(xs: F32, row: int) -> NoReturn:
-    """Say why ``run`` stopped at a row; a number below 0 stands for a stream that was in use."""
-    check_alone(not_done(row), "stream.run")
-    raise InputError(refusal(f"stream.run xs[{row}]", xs[row]))
-
-
-@cache
-def _stepper() -> Callable[[int, int, int], int]:
-    return ctypes.PYFUNCTYPE(ctypes.c_int32, *(ctypes.c_void_p,) * 3)(object_cache.load("step").address)
-
-
-@cache
-def _runner() -> Callable[[int, int, int, int], int]:
-    """Through CFUNCTYPE, which releases the GIL."""
-    return ctypes.CFUNCTYPE(ctypes.c_ssize_t, *(ctypes.c_void_p,) * 3, ctypes.c_ssize_t)(
-        object_cache.load("run").address
-    )
-
-
-def _clips_at(model: Model, name: str) -> float | None:
-    """The largest size of a state that is not cut off where it is rounded for a matrix in integers; None: any."""
-    place = next(i for i, layer in enumerate(model.layers) if name == f"{layer.name}.h" or name == f"{layer.name}.c")
-    layer = model.layers[place]
-    if name != f"{layer.name}.h":
-        return None
-    readers = [each.formats.values() for each, reads in zip(model.layers, model.sources, strict=True) if place in reads]
-    matrices = [layer.formats.get("weight_hh"), *(matrix for reader in readers for matrix in reader)]
-    return layer.rounding_bound if any(hasattr(matrix, "input_range") for matrix in matrices) else None

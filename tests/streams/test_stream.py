@@ -250,7 +250,7 @@ def test_an_array_that_was_pickled_takes_the_fast_path(model: Model, monkeypatch
     sent = pickle.loads(pickle.dumps(x))
     assert sent.dtype is not x.dtype
     expected = Stream(model).step(x).copy()
-    monkeypatch.setattr("edge_rnn.streams.stream._convert_and_step", lambda memory, x: "converted")
+    monkeypatch.setattr("edge_rnn.streams.stream.convert_and_step", lambda memory, x: "converted")
     assert np.array_equal(Stream(model).step(sent), expected)
     for other in (x.astype(">f4"), x.view(np.int32)):
         assert Stream(model).step(other) == "converted"
