@@ -20,8 +20,8 @@ from edge_rnn.checks import is_number
 from edge_rnn.errors import ModelError
 from edge_rnn.typing import F32, I32, AnyArray
 
-__all__ = ["FORMATS", "GROUP", "PANEL", "SMALLEST_RANGE", "W8A8", "Float16", "Int4", "Int8", "LowRank", "Matrix"]
-__all__ += ["Sparse", "format_of"]
+__all__ = ["FORMATS", "GROUP", "PANEL", "SMALLEST_RANGE", "STEPS", "STEPS_8", "STEPS_16", "W8A8", "Float16", "Int4"]
+__all__ += ["Int8", "LowRank", "Matrix", "Sparse", "format_of"]
 
 
 GROUP = 32
@@ -30,6 +30,15 @@ GROUP = 32
 PANEL = 16
 """Units whose weights are pruned together in :class:`Sparse`."""
 
+
+STEPS_16 = 127 * 256 + 127
+"""Steps to either side of zero that a vector of 16 bits is rounded to: what two signed bytes hold."""
+
+STEPS_8 = 127
+"""Steps to either side of zero that a vector of 8 bits is rounded to, and a weight of :class:`Int8`."""
+
+STEPS = {"int8": STEPS_16, "int4": STEPS_16, "w8a8": STEPS_8}
+"""Steps to either side of zero of a vector, by the format of the matrix that it is multiplied with."""
 
 SMALLEST_RANGE = 1e-30
 """Least range of a vector that is rounded to integers: float32 holds a step of it and the step's inverse."""

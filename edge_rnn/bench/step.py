@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from edge_rnn.timing import Chunks, Make
     from edge_rnn.typing import F32
 
-__all__ = ["SEQUENCE", "measure", "samples", "set_up_rivals"]
+__all__ = ["SEQUENCE", "measure", "set_up_rivals"]
 
 RIVALS = "edge_rnn.bench"
 """Group of entry points ``rivals(model, *, litert=None) -> (list, dict)``; see :mod:`edge_rnn_export.rivals`."""
@@ -26,20 +26,6 @@ _TOLERANCE = 1e-4  # allows for float32 and other approximations of tanh; differ
 _RIVAL_CALLS = 1000
 
 Rivals = tuple[list[Any], dict[str, str]]
-
-
-def samples(model: Model, count: int) -> F32:
-    """Random samples ``(count, input_size)`` float32, normal with the mean and scale of the model's Standardize."""
-    import numpy as np
-
-    from edge_rnn.layers import Standardize
-
-    drawn = np.random.default_rng(0).standard_normal((count, model.input_size))
-    for layer, reads in zip(model.layers, model.sources, strict=True):
-        if isinstance(layer, Standardize) and reads == (-1,):
-            drawn = layer.mean + layer.scale * drawn
-            break
-    return drawn.astype(np.float32)
 
 
 def set_up_rivals(model: Model, litert: str | None) -> Rivals:
@@ -74,12 +60,13 @@ def measure(model: Model, steps: int, rivals: Rivals | None = None, seconds: flo
         weights, ``roofline_fraction`` = ``read_ns / loop_ns_min``, ``step_ns_p50`` and so on of single calls.
         ``rivals``: a list, ``not_compared``: reasons by name.
     """
+    from edge_rnn.recordings.random_samples import random_samples
     from edge_rnn.streams.planner import plan_of
     from edge_rnn.streams.stream import Stream
     from edge_rnn.timing import calls, reads, runs, time_chunks, time_steps, turns
 
     stream = Stream(model)
-    xs = samples(model, SEQUENCE)
+    xs = random_samples(model, SEQUENCE)
     few, hundred = xs[:_ROWS], xs[:100]
     weights = plan_of(model).weights
     makes: dict[str, Make] = {

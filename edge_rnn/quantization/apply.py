@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from edge_rnn.errors import InputError, InputTypeError
-from edge_rnn.formats import W8A8, Matrix, Sparse, format_of
+from edge_rnn.formats import STEPS_8, W8A8, Matrix, Sparse, format_of
 from edge_rnn.layers import INPUT, Layer, Weight
 from edge_rnn.model import Model
 from edge_rnn.quantization import rounding
@@ -26,8 +26,6 @@ from edge_rnn.spelling import counted
 from edge_rnn.typing import F32, F64
 
 __all__ = ["JUDGED_STEPS", "Calibration", "calibrate", "dequantize", "drift", "matrices", "quantize", "spelled"]
-
-Wide = F64
 
 _SPELLING = re.compile(r"(?P<name>float32|float16|int8|w8a8|int4)|sparse:(?P<zeros>0?\.\d+)|rank:(?P<rank>[1-9]\d*)")
 
@@ -97,7 +95,7 @@ def dequantize(model: Model) -> Model:
     for layer in model.layers:
         dense: dict[str, Any] = {name: matrix.dense() for name, matrix in layer.formats.items()}
         layers.append(replace(layer, **dense) if dense else layer)
-    return replace_layers(model, layers)
+    return replace(model, layers=tuple(layers))
 
 
 def _wanted(model: Model, formats: str | Mapping[str, str]) -> dict[str, str]:
@@ -192,7 +190,7 @@ def _quantized(model: Model, wanted: Mapping[str, str], calibration: Calibration
                     calibration.rounded[key] = _formatted(layer, name, format_, calibration, key[2])
                 made |= calibration.rounded[key]
         layers.append(replace(layer, **made) if made else layer)
-    return replace_layers(model, layers)
+    return replace(model, layers=tuple(layers))
 
 
 def _formatted(layer: Layer, name: str, format_: str, calibration: Calibration | None, way: _Way) -> dict[str, Any]:
@@ -208,7 +206,7 @@ def _formatted(layer: Layer, name: str, format_: str, calibration: Calibration |
             calibration.rounded[key] = rounding.scales(matrix, moments, kind)
         scale = calibration.rounded[key]
     if way.ranges and meets is not None and meets.some is not None:
-        limit = rounding.input_range(meets.some.astype(np.float64), 127)
+        limit = rounding.input_range(meets.some.astype(np.float64), STEPS_8)
     try:
         made = _made(matrix, format_, len(getattr(layer, "gates", "y")), moments, way.feedback, scale, limit)
     except InputError as error:
@@ -225,9 +223,9 @@ def _made(
     matrix: F32,
     format_: str,
     gates: int,
-    moments: Wide | None,
+    moments: F64 | None,
     feedback: bool,
-    scale: Wide | None,
+    scale: F64 | None,
     limit: float | None,
 ) -> Matrix:
     if format_ == "float16":
@@ -259,23 +257,9 @@ def kept_columns(columns: int, share: float) -> int:
     return max(1, round(columns * (1 - share)))
 
 
-def _low_rank(matrix: F32, rank: int, moments: Wide | None) -> Matrix:
+def _low_rank(matrix: F32, rank: int, moments: F64 | None) -> Matrix:
     rows, columns = matrix.shape
     if rank * (rows + columns) >= rows * columns:
         most = (rows * columns - 1) // (rows + columns)
         raise InputError(f"rank:{rank} saves nothing for {rows} x {columns}, expected {most} at most.")
     return rounding.low_rank(matrix, rank, moments)
-
-
-def replace_layers(model: Model, layers: list[Layer]) -> Model:
-    """The model with other layers in place of its own, all else as it was."""
-    return Model(
-        layers,
-        name=model.name,
-        labels=model.labels,
-        sample_rate_hz=model.sample_rate_hz,
-        input_names=model.input_names,
-        input_units=model.input_units,
-        input_size=model.input_size,
-        vocabulary=model.vocabulary,
-    )

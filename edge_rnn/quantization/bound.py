@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from edge_rnn.checks import real
 from edge_rnn.errors import InputError
 from edge_rnn.model import Model
-from edge_rnn.quantization.apply import JUDGED_STEPS, Calibration
+from edge_rnn.quantization.calibration import Calibration, relative_rms, repeated
 from edge_rnn.quantization.trials import Trial
 from edge_rnn.streams.stream import Stream
 from edge_rnn.typing import F32, F64
@@ -77,8 +77,7 @@ class Judge:
     def error(self, model: Model) -> float:
         """Root mean square of the difference of outputs, over that of the float32 model's own."""
         off = Stream(model).run(self.repeated).astype(np.float64) - self.ys
-        own = float(np.square(self.ys).sum())
-        return float(np.sqrt(np.square(off).sum() / own)) if own > 0 else float(np.sqrt(np.square(off).mean()))
+        return relative_rms(float(np.square(off).sum()), float(np.square(self.ys).sum()))
 
     def accuracy(self, model: Model) -> float | None:
         """What labels or metric say of a model."""
@@ -96,7 +95,7 @@ def make_judge(
         Labels do not fit, or there is a metric too.
     """
     xs = calibration.xs
-    repeated = np.ascontiguousarray(np.resize(xs, (max(JUDGED_STEPS, len(xs)), xs.shape[1])))
+    rows = repeated(xs)
     if labels is not None and metric is not None:
         raise InputError("shrink got labels and a metric, expected one of them.")
     accuracy_of = metric
@@ -114,4 +113,4 @@ def make_judge(
             return float(np.mean(ys.argmax(axis=1) == truth))
 
         accuracy_of = share
-    return Judge(xs, repeated, Stream(model).run(repeated).astype(np.float64), accuracy_of)
+    return Judge(xs, rows, Stream(model).run(rows).astype(np.float64), accuracy_of)

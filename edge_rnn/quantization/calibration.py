@@ -22,9 +22,7 @@ from edge_rnn.recordings.stretches import spread
 from edge_rnn.streams.stream import Stream
 from edge_rnn.typing import F32, F64
 
-__all__ = ["JUDGED_STEPS", "Calibration", "Meets", "Yardstick", "calibrate", "drift"]
-
-Wide = F64
+__all__ = ["JUDGED_STEPS", "Calibration", "Meets", "Yardstick", "calibrate", "drift", "relative_rms", "repeated"]
 
 JUDGED_STEPS = 10_000
 """Steps, state carried, over which two ways of rounding are compared: the recording again and again where it is
@@ -57,12 +55,12 @@ class Meets:
         None but for hidden states.
     """
 
-    mean: Wide
-    moving: Wide
+    mean: F64
+    moving: F64
     some: F32 | None
 
     @property
-    def moments(self) -> Wide:
+    def moments(self) -> F64:
         """``(K, K)`` float64: mean of the products of two values."""
         return np.asarray(self.moving + np.outer(self.mean, self.mean))
 
@@ -99,7 +97,7 @@ class Yardstick:
         for theirs, mine in pairs:
             off += float(np.square(theirs.astype(np.float64) - mine).sum())
             own += float(np.square(mine.astype(np.float64)).sum())
-        return float(np.sqrt(off / own)) if own > 0 else float(np.sqrt(off))
+        return relative_rms(off, own)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -147,7 +145,7 @@ def calibrate(model: Model, recording: ArrayLike) -> Calibration:
     steps = max(_LEAST_TRACED, _TRACED_WORK // max(1, _work(model)))
     meets = _traced(model, spread(xs, steps))
     rows = spread(xs, JUDGED_STEPS)
-    return Calibration(model.fingerprint, xs, meets, Yardstick.of(model, _repeated(rows, JUDGED_STEPS)))
+    return Calibration(model.fingerprint, xs, meets, Yardstick.of(model, repeated(rows)))
 
 
 def drift(model: Model, other: Model, xs: F32, steps: int = JUDGED_STEPS) -> float:
@@ -155,10 +153,19 @@ def drift(model: Model, other: Model, xs: F32, steps: int = JUDGED_STEPS) -> flo
 
     ``xs`` is repeated until there are as many steps; all outputs count, and the states in the end.
     """
-    return Yardstick.of(model, _repeated(xs, steps)).drift(other)
+    return Yardstick.of(model, repeated(xs, steps)).drift(other)
 
 
-def _repeated(xs: F32, steps: int) -> F32:
+def relative_rms(off: float, own: float) -> float:
+    """Root mean square of a difference over that of the values themselves, of the two sums of squares.
+
+    Where the values are all zero, the root of the difference's sum.
+    """
+    return float(np.sqrt(off / own if own > 0 else off))
+
+
+def repeated(xs: F32, steps: int = JUDGED_STEPS) -> F32:
+    """The samples as they are, where they are that many; else again and again, until they are."""
     return xs if len(xs) >= steps else np.ascontiguousarray(np.resize(xs, (steps, xs.shape[1])))
 
 

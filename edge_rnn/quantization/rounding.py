@@ -13,18 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_rnn.errors import InputError
-from edge_rnn.formats import GROUP, PANEL, SMALLEST_RANGE, Float16, Int4, Int8, LowRank, Sparse
+from edge_rnn.formats import GROUP, PANEL, SMALLEST_RANGE, STEPS_8, Float16, Int4, Int8, LowRank, Sparse
 from edge_rnn.typing import F32, F64
 
 __all__ = ["float16", "input_range", "int4", "int8", "low_rank", "scales", "sparse"]
 
-Wide = F64
-Moments = Wide | None
+Moments = F64 | None
 
 _CLIPS = np.linspace(1.0, 0.5, 26)
 """Shares of a row's largest weight that are tried as the largest that a format holds."""
 
-_LEVELS = {"int8": 127, "int4": 7}
+_LEVELS = {"int8": STEPS_8, "int4": 7}
 """Largest value that a format stores."""
 
 _HOPELESS = 16.0
@@ -54,7 +53,7 @@ def float16(matrix: F32) -> Float16:
     return Float16(matrix.astype(np.float16))
 
 
-def int8(matrix: F32, moments: Moments = None, *, feedback: bool = True, scale: Wide | None = None) -> Int8:
+def int8(matrix: F32, moments: Moments = None, *, feedback: bool = True, scale: F64 | None = None) -> Int8:
     """8 bits with a scale a row.
 
     Parameters
@@ -79,13 +78,13 @@ def int8(matrix: F32, moments: Moments = None, *, feedback: bool = True, scale: 
     return Int8(_rounded(matrix, moments, "int8", feedback, scale), scale[:, 0].astype(np.float32))
 
 
-def int4(matrix: F32, moments: Moments = None, *, feedback: bool = True, scale: Wide | None = None) -> Int4:
+def int4(matrix: F32, moments: Moments = None, *, feedback: bool = True, scale: F64 | None = None) -> Int4:
     """4 bits with a scale for each 32 columns of a row; see :func:`int8`."""
     scale = scales(matrix, moments, "int4") if scale is None else scale
     return Int4.of(_rounded(matrix, moments, "int4", feedback, scale), scale.astype(np.float32))
 
 
-def scales(matrix: F32, moments: Moments, format_: Literal["int8", "int4"]) -> Wide:
+def scales(matrix: F32, moments: Moments, format_: Literal["int8", "int4"]) -> F64:
     """Scales ``(R, groups)`` that change least of the products, for rows rounded to the nearest."""
     most, group = _LEVELS[format_], _group(matrix, format_)
     wide = matrix.astype(np.float64)
@@ -135,7 +134,7 @@ def low_rank(matrix: F32, rank: int, moments: Moments = None) -> LowRank:
     return LowRank(left.astype(np.float32), right.astype(np.float32))
 
 
-def input_range(vectors: Wide, steps: int) -> float | None:
+def input_range(vectors: F64, steps: int) -> float | None:
     """Largest size to give vectors ``(T, K)`` that are rounded to ``2 * steps + 1`` numbers, by the squared error.
 
     None where all are zero, or about so.
@@ -151,7 +150,7 @@ def input_range(vectors: Wide, steps: int) -> float | None:
     return float(min((largest * clip for clip in _CLIPS), key=error))
 
 
-def _damped(moments: Wide) -> Wide:
+def _damped(moments: F64) -> F64:
     mean = float(np.diag(moments).mean())
     return moments + np.eye(len(moments)) * (_DAMPING * mean if mean > 0 else 1.0)
 
@@ -162,7 +161,7 @@ def _group(matrix: F32, format_: str) -> int:
 
 
 def _rounded(
-    matrix: F32, moments: Moments, format_: Literal["int8", "int4"], feedback: bool, scale: Wide
+    matrix: F32, moments: Moments, format_: Literal["int8", "int4"], feedback: bool, scale: F64
 ) -> NDArray[np.int8]:
     """Values ``(R, K)``, given scales ``(R, groups)``."""
     rows, columns = matrix.shape
@@ -185,17 +184,17 @@ def _rounded(
     return np.ascontiguousarray(values.T.astype(np.int8))
 
 
-def _scales(wide: Wide, moments: Moments, most: int, columns: slice) -> Wide:
+def _scales(wide: F64, moments: Moments, most: int, columns: slice) -> F64:
     """For each row the scale of some columns, clipped where the error of the whole says so; 0 for rows of zeros."""
     square = None if moments is None else np.ascontiguousarray(moments[columns, columns])
     parts = [wide[start : start + _ROWS, columns] for start in range(0, len(wide), _ROWS)]
     return np.concatenate([_least(np.ascontiguousarray(part), square, most) for part in parts])
 
 
-def _least(part: Wide, square: Wide | None, most: int) -> Wide:
+def _least(part: F64, square: F64 | None, most: int) -> F64:
     """For some rows the scale with the least error; the larger one where two are equal."""
 
-    def error(rows: Wide, scale: Wide) -> Wide:
+    def error(rows: F64, scale: F64) -> F64:
         off = _nearest(rows, scale[:, None], most) * scale[:, None] - rows
         return np.asarray(np.einsum("rk,rk->r", off if square is None else off @ square, off))
 
@@ -214,5 +213,5 @@ def _least(part: Wide, square: Wide | None, most: int) -> Wide:
     return best
 
 
-def _nearest(values: Wide, scale: Wide, most: int) -> Wide:
+def _nearest(values: F64, scale: F64, most: int) -> F64:
     return np.clip(np.round(values / np.where(scale > 0, scale, np.inf)), -most, most)

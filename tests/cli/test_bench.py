@@ -19,11 +19,11 @@ from edge_rnn.bench.denormals import measure_denormals
 from edge_rnn.bench.networks import SHAPES, table
 from edge_rnn.bench.paced import paced
 from edge_rnn.bench.startup import measure_startup
-from edge_rnn.bench.step import samples
 from edge_rnn.cli import main
 from edge_rnn.cli.bench.view import show_startup
 from edge_rnn.errors import InputError, UnsupportedError
 from edge_rnn.layers import Dense, Standardize
+from edge_rnn.recordings.random_samples import random_samples
 
 
 @pytest.fixture
@@ -144,7 +144,7 @@ def test_networks_of_the_table() -> None:
 
 def test_samples_are_what_the_models_scaling_expects() -> None:
     scaling = Standardize(np.array([100.0, -5.0]), np.array([10.0, 0.1]))
-    xs = samples(Model([scaling, Dense(np.ones((1, 2)))]), 1000)
+    xs = random_samples(Model([scaling, Dense(np.ones((1, 2)))]), 1000)
     # 1000 normal values: mean within 5 / sqrt(1000) standard deviations, these within 12 %.
     assert np.abs((xs.mean(0) - scaling.mean) / scaling.scale).max() < 0.16
     assert np.abs(xs.std(0) / scaling.scale - 1).max() < 0.12

@@ -82,9 +82,10 @@ def _bench(parser: argparse.ArgumentParser, args: argparse.Namespace) -> int:
 def _one(args: argparse.Namespace) -> int:
     from edge_rnn.bench.conditions import conditions
     from edge_rnn.bench.paced import paced
-    from edge_rnn.bench.step import measure, samples
+    from edge_rnn.bench.step import measure
     from edge_rnn.cli.bench.view import show_model
     from edge_rnn.cli.shared.console import print_json, waiting
+    from edge_rnn.recordings.random_samples import random_samples
     from edge_rnn.recordings.rate import check_rate
     from edge_rnn.storage.model_file import load
     from edge_rnn.streams.stream import Stream
@@ -102,7 +103,7 @@ def _one(args: argparse.Namespace) -> int:
         result = {"model": args.model, **conditions(), **measure(model, args.steps, _rivals(args, model))}
     if args.rate:
         with waiting(f"running at {args.rate:g} samples a second for {args.seconds:g} s …"):
-            result["paced"] = paced(Stream(model).step, list(samples(model, 64)), args.rate, args.seconds)
+            result["paced"] = paced(Stream(model).step, list(random_samples(model, 64)), args.rate, args.seconds)
     if args.plot:
         from edge_rnn.cli.bench.plot import draw_histogram
 

@@ -148,7 +148,8 @@ def drifts(model: Model, shrunk: Shrunk, xs: F32) -> dict[str, F64]:
         ``(time,)`` float64 by the line's name: root mean square of the difference up to each step, over that of all
         outputs of float32; over 10,000 steps or more, state carried. The name of the chosen one starts with "chosen".
     """
-    from edge_rnn.quantization.apply import JUDGED_STEPS, calibrate, matrices, quantize
+    from edge_rnn.quantization.apply import matrices, quantize
+    from edge_rnn.quantization.calibration import calibrate, repeated
     from edge_rnn.streams.stream import Stream
 
     calibration = calibrate(model, xs)
@@ -161,7 +162,7 @@ def drifts(model: Model, shrunk: Shrunk, xs: F32) -> dict[str, F64]:
             models[format_] = quantize(model, formats, calibration=calibration)
     if shrunk.model is not model:
         models[chosen] = shrunk.model
-    rows = np.ascontiguousarray(np.resize(xs, (max(JUDGED_STEPS, len(xs)), xs.shape[1])))
+    rows = repeated(xs)
     ys = Stream(model).run(rows).astype(np.float64)
     own = float(np.square(ys).mean()) or 1.0
     counted = np.arange(1, len(rows) + 1)

@@ -18,9 +18,10 @@ from numba.core.cgutils import get_or_insert_function
 from numba.core.typing.templates import signature
 from numba.extending import intrinsic
 
+from edge_rnn.formats import GROUP
 from edge_rnn.kernels.compile import llvm
 from edge_rnn.kernels.compile.target import Target
-from edge_rnn.kernels.matrices.segments import DEPTH, GROUP, QUANTIZED_HEADER
+from edge_rnn.kernels.matrices.segments import DEPTH, QUANTIZED_HEADER
 
 __all__ = ["int_rows"]
 

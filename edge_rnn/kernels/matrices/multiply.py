@@ -8,12 +8,12 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
+from edge_rnn.formats import GROUP
 from edge_rnn.kernels.compile.compiler import helper
 from edge_rnn.kernels.compile.target import Target
 from edge_rnn.kernels.matrices.int_rows import int_rows
 from edge_rnn.kernels.matrices.panels import chains
 from edge_rnn.kernels.matrices.rows import fma_rows, fma_rows_half, fma_rows_listed, fma_rows_soft_half
-from edge_rnn.kernels.matrices.segments import GROUP
 from edge_rnn.kernels.vectors.addresses import as_int32s_at
 from edge_rnn.kernels.vectors.load_store import at
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from edge_rnn.formats import SMALLEST_RANGE
+from edge_rnn.formats import SMALLEST_RANGE, STEPS_8, STEPS_16
 from edge_rnn.kernels.compile.target import Target
 from edge_rnn.kernels.matrices.segments import QUANTIZED_HEADER
 from edge_rnn.kernels.program.record import Record
@@ -33,7 +33,7 @@ def build(name: str, target: Target, streams: int) -> Any:
     from edge_rnn.kernels.vectors.load_store import at, load
     from edge_rnn.kernels.vectors.vector import absolute, all_zero, first_lanes, largest_lane, maximum, minimum, splat
 
-    most = np.float32(32639 if name == "quantize16" else 127)
+    most = np.float32(STEPS_16 if name == "quantize16" else STEPS_8)
     store = store_rounded(target.dot, 16 if name == "quantize16" else 8)
     zero, tiny, nan = np.float32(0), np.float32(SMALLEST_RANGE), np.float32(np.nan)
 

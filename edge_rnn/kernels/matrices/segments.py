@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_rnn.formats import SMALLEST_RANGE
+from edge_rnn.formats import GROUP, PANEL, SMALLEST_RANGE, STEPS_8, STEPS_16
 from edge_rnn.kernels.compile.target import Target
 from edge_rnn.kernels.matrices.panels import Segment, pack_panels, widths
 from edge_rnn.kernels.program.record import Operand, Packed, padded
@@ -19,7 +19,6 @@ from edge_rnn.typing import F32, AnyArray
 
 __all__ = [
     "DEPTH",
-    "GROUP",
     "QUANTIZED_HEADER",
     "formats_in",
     "formats_of",
@@ -32,14 +31,10 @@ __all__ = [
 DEPTH = {"vnni": 4, "sdot": 4, "pmaddwd": 2, "mla": 1}
 """Rows that lie side by side for each unit, by :attr:`Target.dot`: as many as one instruction adds up."""
 
-GROUP = 32
-"""Rows that share a scale in int4."""
-
 QUANTIZED_HEADER = 8
 """Floats before the integers of a rounded vector; the first is the size of a step."""
 
-_STEPS = {"quantize16": 32639, "quantize8": 127}
-"""Largest integer that a vector is rounded to: 32639 = 127 * 256 + 127 is what two signed bytes hold."""
+_STEPS = {"quantize16": STEPS_16, "quantize8": STEPS_8}
 
 
 class _Float32(Segment):
@@ -80,10 +75,10 @@ class _LowRank(Segment):
 class _Sparse(Segment):
     """How many rows are there (8 int32, all the same), which values they are multiplied with, and the rows."""
 
-    widest: ClassVar[int] = 16
+    widest: ClassVar[int] = PANEL
 
     def panel(self, start: int, width: int) -> F32:
-        place, part = divmod(start, 16)
+        place, part = divmod(start, PANEL)
         index, values = self.matrix.index[place], self.matrix.values[place][:, :, part : part + width]
         room = -(-(8 + index.size) // 16) * 16  # a whole number of floats a unit
         head = np.zeros(room, np.int32)

@@ -9,14 +9,15 @@ import numpy as np
 
 from edge_rnn import reference
 from edge_rnn.errors import InputError
+from edge_rnn.formats import STEPS
 from edge_rnn.kernels.compile.target import Target
 from edge_rnn.kernels.standalone.c_layout import Layout
-from edge_rnn.layers import Embedding, Standardize
 from edge_rnn.model import Model
+from edge_rnn.recordings.random_samples import random_samples
 from edge_rnn.streams.planner import plan_for
 from edge_rnn.streams.stream import Stream
 from edge_rnn.typing import F32
-from edge_rnn_export.building.wander import STEPS, wander
+from edge_rnn_export.building.wander import wander
 
 __all__ = ["TEST_STEPS", "SelfTest", "layout_of", "self_test"]
 
@@ -34,7 +35,7 @@ each goes its own way, and other machines round otherwise than the ways that wer
 _BEARABLE = 4
 """Times the tolerance of its format that a test may ask for before it is made of fewer steps instead."""
 
-_TOLERANCE = {"": 1e-5, "int8": 1 / 32639, "int4": 1 / 32639, "w8a8": 1 / 127}
+_TOLERANCE = {"": 1e-5} | {format_: 1 / steps for format_, steps in STEPS.items()}
 """Least tolerance, relative to the largest output, at least 1; by the format of a matrix: that of ``verify``, or the
 size of a step where a vector is rounded to steps, since a value between two of them may fall to either side."""
 
@@ -70,14 +71,7 @@ def self_test(model: Model, seed: int = 0) -> SelfTest:
     InputError
         The model's values leave the range of float32 on them.
     """
-    generator = np.random.default_rng(seed)
-    xs = generator.standard_normal((TEST_STEPS, model.input_size))
-    for layer, sources in zip(model.layers, model.sources, strict=True):
-        if isinstance(layer, Standardize) and sources == (-1,):
-            xs = layer.mean + layer.scale * xs
-        if isinstance(layer, Embedding) and sources == (-1,):
-            xs = generator.integers(0, len(layer.weight), xs.shape).astype(float)
-    samples = xs.astype(np.float32)
+    samples = random_samples(model, TEST_STEPS, seed)
     with np.errstate(all="ignore"):
         ys, _ = reference.run(model, samples)
         largest = float(np.abs(ys).max())

@@ -13,15 +13,13 @@ from types import SimpleNamespace
 import numpy as np
 
 from edge_rnn import reference
+from edge_rnn.formats import STEPS
 from edge_rnn.layers import INPUT, Layer
 from edge_rnn.model import Model
 from edge_rnn.typing import F32, F64, AnyArray
 
-__all__ = ["STEPS", "wander"]
+__all__ = ["wander"]
 
-
-STEPS = {"int8": 32639, "int4": 32639, "w8a8": 127}
-"""Steps to either side of zero that a vector is rounded to, by the format of the matrix that it is multiplied with."""
 
 _NOISE = 3e-7
 """By how much values in float32 differ: of the largest, and of 1 behind tanh and sigmoid."""

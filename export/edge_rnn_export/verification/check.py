@@ -12,8 +12,8 @@ from numpy.typing import ArrayLike
 from edge_rnn.arrays import plain_array
 from edge_rnn.checks import whole
 from edge_rnn.errors import InputError
-from edge_rnn.layers import Standardize
 from edge_rnn.model import Model
+from edge_rnn.recordings.random_samples import random_samples
 from edge_rnn.sampling import generate
 from edge_rnn.sampling.symbols import alphabet
 from edge_rnn.sampling.symbols import samples as as_samples
@@ -236,12 +236,7 @@ def _samples(model: Model, steps: int | None, xs: ArrayLike | None, seed: int, s
         written = generate(Stream(model), [first], max_length=steps, seed=seed).symbols
         return as_samples(alphabet(model, "verify"), written)
     if xs is None:
-        random = np.random.default_rng(seed).standard_normal((steps, model.input_size))
-        for layer, sources in zip(model.layers, model.sources, strict=True):
-            if isinstance(layer, Standardize) and sources == (-1,):
-                random = layer.mean + layer.scale * random
-                break
-        return random.astype(np.float32)
+        return random_samples(model, steps, seed)
     try:
         with np.errstate(over="ignore"):
             recorded = np.asarray(plain_array(xs), dtype=np.float32)

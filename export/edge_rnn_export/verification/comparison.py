@@ -17,6 +17,7 @@ from edge_rnn import reference
 from edge_rnn.errors import InputError
 from edge_rnn.model import Model
 from edge_rnn.quantization import dequantize
+from edge_rnn.quantization.calibration import relative_rms
 from edge_rnn.typing import F32, AnyArray
 from edge_rnn_export.verification.graph_steps import OnnxSteps
 from edge_rnn_export.verification.report import Rounding
@@ -175,8 +176,7 @@ def differing_pairs(
 
 
 def _rounding(name: str, sums: Sequence[float], changed: bool) -> Rounding:
-    own = sums[3]
-    onnx, stream, total = (float(np.sqrt(each / own if own > 0 else each)) for each in sums[:3])
+    onnx, stream, total = (relative_rms(each, sums[3]) for each in sums[:3])
     return Rounding(name, onnx, stream, total if changed else None)
 
 
