@@ -109,6 +109,9 @@ def add_export(subparsers: Any) -> None:
         help="what it puts out: what the model does (default); scores without softmax; probabilities; or, of a network "
         "that writes, the best next symbol as well, symbols going in by number",
     )
+    parser.add_argument(
+        "--opset", metavar="N", type=int, help="of ONNX, 17 to 24 (default: the first with all operators)"
+    )
     _add_samples(parser)
     parser.set_defaults(func=_export)
 
@@ -180,7 +183,7 @@ def _export(args: argparse.Namespace) -> int:
     model = load(args.model)
     xs = _recording(args, model)
     target: dict[str, Any] = {"form": args.form, "precision": args.precision, "operators": args.operators}
-    target["head"] = args.head
+    target |= {"head": args.head, "opset": args.opset}
     report = to_onnx(model, output, **target, steps=args.steps, xs=xs)
     say(f"{report}\n\nwritten to {output}", lines=True)
     return 0

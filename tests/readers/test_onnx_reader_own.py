@@ -190,9 +190,10 @@ def test_changed_graph_is_refused(what: str) -> None:
         from_onnx(proto)
 
 
-def test_other_operator_set_is_refused() -> None:
+@pytest.mark.parametrize("version", [16, 25])
+def test_operator_set_that_graphs_are_not_written_in_is_refused(version: int) -> None:
     proto = small_graph()
-    proto.opset_import[0].version = 18
+    proto.opset_import[0].version = version
     with pytest.raises(FileError, match=r"its operator set is not as it was"):
         from_onnx(proto)
 

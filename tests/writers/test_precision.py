@@ -25,7 +25,7 @@ from edge_rnn_export.exporting import onnx_file
 from edge_rnn_export.runtime.session import session
 from edge_rnn_export.verification.check import TOLERANCE
 from edge_rnn_export.verification.rounded_reference import RoundedReference
-from edge_rnn_export.writers.onnx.graph import OPSET, build_graph
+from edge_rnn_export.writers.onnx.graph import build_graph
 from edge_rnn_export.writers.onnx.precision import at_precision, rounded_vectors
 from grids import thinned
 
@@ -83,7 +83,7 @@ def test_every_cell_and_target(
     proto = checked(model, tmp_path, form, precision, operators)
     domains = {opset.domain: opset.version for opset in proto.opset_import}
     assert (OWN in domains) == (operators == "onnxruntime" and precision in ("int8", "int4"))
-    assert domains[""] == (21 if (precision, operators) == ("int4", "standard") else OPSET)
+    assert domains[""] == (21 if (precision, operators) == ("int4", "standard") else 17)
 
 
 @pytest.mark.parametrize(

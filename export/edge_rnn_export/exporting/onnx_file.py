@@ -30,6 +30,7 @@ def to_onnx(
     precision: Precision | None = None,
     operators: Operators = "onnxruntime",
     head: Literal["model", "logits", "probabilities", "greedy"] = "model",
+    opset: int | None = None,
     steps: int | None = None,
     xs: ArrayLike | None = None,
     seed: int = 0,
@@ -55,7 +56,7 @@ def to_onnx(
     operators
         ``"onnxruntime"``: its own operators where they are quicker: DynamicQuantizeLSTM and DynamicQuantizeMatMul for
         ``"int8"``, MatMulNBits for ``"int4"``. ``"standard"``: those of ``ai.onnx`` alone, for other runtimes; there
-        ``"int4"`` takes opset 21, and is computed with in float32.
+        ``"int4"`` takes opset 21 or later, and is computed with in float32.
     head
         What the graph puts out. ``"model"``: what the model does. ``"logits"``: scores, the softmax of the last layer
         left off, for a program that samples or adds up logarithms itself. ``"probabilities"``: with a softmax, where
@@ -63,6 +64,9 @@ def to_onnx(
         ``symbol`` int64 (time, batch) in place of ``x`` and gives ``next_symbol`` int64 (time, batch) beside ``y``, the
         best symbol, which the caller feeds back: the same text as ``generate(..., temperature=0)``, but where two
         outputs are within rounding of a tie. ``edge_rnn_export.writers.onnx.head.GREEDY_CODE`` is such a caller.
+    opset
+        Version of ONNX's operator set, 17 to 24. None: the first with all operators of the graph, which is 17, or 21
+        for ``"int4"`` in standard operators. Another one makes the same nodes, for tools that ask for a version.
     steps, xs, seed
         See :func:`~edge_rnn_export.verify`.
 
@@ -81,7 +85,8 @@ def to_onnx(
     FileError
         The file cannot be written.
     InputError
-        See :func:`~edge_rnn_export.verify`; or a matrix has another format than ``precision`` already.
+        See :func:`~edge_rnn_export.verify`; or a matrix has another format than ``precision`` already; or graphs are
+        not written in that ``opset``.
 
     Notes
     -----
@@ -105,14 +110,14 @@ def to_onnx(
         from edge_rnn_export.writers.onnx.graph import build_graph
     except ModuleNotFoundError as error:
         raise UnsupportedError(f"to_onnx needs {error.name}: pip install 'edge-rnn[export]'.") from None
-    data = build_graph(model, form, precision, operators, head).SerializeToString(deterministic=True)
+    data = build_graph(model, form, precision, operators, head, opset).SerializeToString(deterministic=True)
     with written_aside(path, data) as aside:
         report = verify(model, aside, steps=steps, xs=xs, seed=seed)
         if not report.passed:
             raise ModelError(f"to_onnx did not write {path}: {_why(report)}")
         if report.rounding:
             if head == "greedy":  # choosing is not what is compared
-                data = build_graph(model, form, precision, operators).SerializeToString(deterministic=True)
+                data = build_graph(model, form, precision, operators, opset=opset).SerializeToString(deterministic=True)
             report = replace(report, cost=measured(computed, data, form))
     return report
 

@@ -40,6 +40,7 @@ def to_ort(
     precision: Precision | None = None,
     operators: Operators = "onnxruntime",
     head: Literal["model", "logits", "probabilities", "greedy"] = "model",
+    opset: int | None = None,
     steps: int | None = None,
     xs: ArrayLike | None = None,
     seed: int = 0,
@@ -50,7 +51,7 @@ def to_ort(
     ----------
     path
         Where the file goes, ``*.ort``; the list takes its name with ``.required_operators.config`` as the ending.
-    form, precision, operators, head, steps, xs, seed
+    form, precision, operators, head, opset, steps, xs, seed
         See :func:`~edge_rnn_export.to_onnx`. The ``.ort`` file itself is compared too, before it appears. What
         onnxruntime does once when it loads a graph has been done in it: where a graph computes in float32 with smaller
         weights (``"float16"``, ``"int8-weights"``, ``"int4"`` in standard operators), the ``.ort`` file holds float32.
@@ -71,7 +72,16 @@ def to_ort(
     with TemporaryDirectory(prefix="edge_rnn-") as folder:
         graph = Path(folder, "model.onnx")
         cost = to_onnx(
-            model, graph, form=form, precision=precision, operators=operators, head=head, steps=steps, xs=xs, seed=seed
+            model,
+            graph,
+            form=form,
+            precision=precision,
+            operators=operators,
+            head=head,
+            opset=opset,
+            steps=steps,
+            xs=xs,
+            seed=seed,
         ).cost
         _convert(graph)
         made = graph.with_suffix(".ort")

@@ -1,8 +1,9 @@
 """A model as an ONNX graph of one step or of whole sequences: every state is a named input and a named output.
 
 A graph of float32 keeps to ONNX's own operators. Opset 17 and IR version 8 hold all of them, so that a runtime on a
-device may be some years old. Smaller formats take onnxruntime's own operators, unless that is ruled out; weights of 4
-bits in standard operators take opset 21 and IR version 10. Between layers a value is ``(time, batch, size)``, as the
+device may be some years old; another one of ``OPSETS`` makes the same nodes, with the IR version that came with it.
+Smaller formats take onnxruntime's own operators, unless that is ruled out; weights of 4 bits in standard operators take
+opset 21 or later. Between layers a value is ``(time, batch, size)``, as the
 recurrent operators take it. Of one step the last state has that shape and is ready for the next layer; of a sequence
 what each step puts out takes a Squeeze.
 
@@ -19,7 +20,8 @@ from onnx import ModelProto, TensorProto, ValueInfoProto, checker, helper
 
 import edge_rnn
 from edge_rnn.activation import parse
-from edge_rnn.errors import UnsupportedError
+from edge_rnn.checks import whole
+from edge_rnn.errors import InputError, UnsupportedError
 from edge_rnn.layers import LAYER_TYPES
 from edge_rnn.model import Model
 from edge_rnn_export.writers.onnx.greedy import best_symbol, read_symbols
@@ -30,11 +32,12 @@ from edge_rnn_export.writers.onnx.precision import Form, Operators, Precision, a
 from edge_rnn_export.writers.onnx.products import MICROSOFT, product
 from edge_rnn_export.writers.onnx.recurrent import activations, recurrent
 
-__all__ = ["OPSET", "build_graph"]
+__all__ = ["OPSETS", "build_graph"]
 
-OPSET = 17
-_IR_VERSION = 8
-_INT4_OPSET, _INT4_IR_VERSION = 21, 10
+OPSETS = range(17, 25)
+"""Versions of ONNX's operator set that graphs are written in."""
+
+_INT4_OPSET = 21
 
 
 def build_graph(
@@ -43,6 +46,7 @@ def build_graph(
     precision: Precision | None = None,
     operators: Operators = "onnxruntime",
     head: Head = "model",
+    opset: int | None = None,
 ) -> ModelProto:
     """A model as an ONNX graph.
 
@@ -56,6 +60,8 @@ def build_graph(
         What ``y`` is, see :func:`~edge_rnn_export.writers.onnx.head.with_head`. ``"greedy"``: ``y`` is as the model has
         it; in place of ``x`` the graph reads ``symbol`` int64 ``(time, batch)``, numbers from 0, and it gives
         ``next_symbol`` int64 ``(time, batch)`` too, the place of the largest output, of equal ones the first.
+    opset
+        Version of ONNX's operator set, one of ``OPSETS``. None: the first that has every operator of the graph.
 
     Returns
     -------
@@ -72,8 +78,10 @@ def build_graph(
     UnsupportedError
         The model has a kind of layer, or an option, that has no ONNX form; or no such head.
     InputError
-        See :func:`~edge_rnn_export.writers.onnx.precision.at_precision`.
+        See :func:`~edge_rnn_export.writers.onnx.precision.at_precision`; or the graph cannot be written in that opset.
     """
+    if opset is not None:
+        whole("to_onnx", "opset", opset, OPSETS[0], OPSETS[-1])
     model = with_head(model, head)
     described = metadata(model, form, precision, head)
     model = at_precision(model, precision)
@@ -103,7 +111,8 @@ def build_graph(
         results.insert(0, best_symbol(graph, time))
     tensors = graph.tensors()
     int4 = any(tensor.data_type == TensorProto.INT4 for tensor in tensors)
-    opsets = [helper.make_opsetid("", _INT4_OPSET if int4 else OPSET)]
+    opset = _opset(opset, _INT4_OPSET if int4 else OPSETS[0])
+    opsets = [helper.make_opsetid("", opset)]
     if graph.has_domain(MICROSOFT):
         opsets.append(helper.make_opsetid(MICROSOFT, 1))
     proto = helper.make_model(
@@ -111,11 +120,21 @@ def build_graph(
         producer_name="edge_rnn",
         producer_version=edge_rnn.__version__,
         opset_imports=opsets,
-        ir_version=_INT4_IR_VERSION if int4 else _IR_VERSION,
+        ir_version=helper.OP_SET_ID_VERSION_MAP["ai.onnx", opset],
     )
     helper.set_model_props(proto, described)
     checker.check_model(proto, full_check=True)
     return proto
+
+
+def _opset(wanted: int | None, least: int) -> int:
+    """The operator set as it was asked for, or ``least``, the first that has what the graph takes."""
+    if wanted is not None and wanted < least:
+        raise InputError(
+            f"to_onnx opset got {wanted}, expected {least} to {OPSETS[-1]}: earlier ones have no weights of 4 bits; "
+            f"leave opset out, or take operators='onnxruntime'."
+        )
+    return least if wanted is None else int(wanted)
 
 
 Writer = Callable[[Nodes, Any, Sequence[str], str], str]
