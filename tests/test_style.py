@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import sys
+from itertools import combinations
 from pathlib import Path
 
 import pytest
@@ -61,3 +62,54 @@ def test_command_line_prints_in_one_place_which_spells_out_what_steers_a_termina
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "print"
     }
     assert printing == own
+
+
+def _lines(path: Path) -> list[tuple[int, str]]:
+    """Numbers and texts of the lines that are compared: none that is blank, of an import, or of a docstring."""
+    text = path.read_text(encoding="utf-8")
+    left_out: set[int] = set()
+    for node in ast.walk(ast.parse(text)):
+        is_text = (
+            isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+        )
+        if is_text or isinstance(node, ast.Import | ast.ImportFrom):
+            left_out.update(range(node.lineno, (node.end_lineno or 0) + 1))
+    numbered = enumerate(text.splitlines(), start=1)
+    return [(number, line.strip()) for number, line in numbered if number not in left_out and line.strip()]
+
+
+def _repeated(paths: list[Path], length: int) -> list[str]:
+    """Pairs of places from which as many lines, or more, are the same."""
+    lines = {path: _lines(path) for path in paths}
+    places: dict[tuple[str, ...], list[tuple[Path, int]]] = {}
+    for path, numbered in lines.items():
+        texts = [text for _, text in numbered]
+        for start in range(len(texts) - length + 1):
+            places.setdefault(tuple(texts[start : start + length]), []).append((path, start))
+
+    def before(path: Path, start: int) -> str:
+        return lines[path][start - 1][1] if start else str(path)
+
+    def told(path: Path, start: int) -> str:
+        return f"{path.relative_to(ROOT)}:{lines[path][start][0]}"
+
+    return [
+        f"{told(*one)} ~ {told(*other)}"
+        for same in places.values()
+        for one, other in combinations(same, 2)
+        if before(*one) != before(*other)  # else it is the rest of a longer run
+    ]
+
+
+def test_fewer_than_ten_pairs_of_places_share_six_lines() -> None:
+    found = _repeated(MODULES, 6)
+    assert len(found) < 10, "\n".join(found)
+
+
+def test_repeated_lines_are_found_and_a_longer_run_counts_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    body = "".join(f"    y = f({k})\n\n" for k in range(7))
+    (tmp_path / "a.py").write_text(f'import x\n\n\ndef g():\n    """Once."""\n{body}')
+    (tmp_path / "b.py").write_text(f"def h():\n{body}    z = 0\n")
+    monkeypatch.setitem(globals(), "ROOT", tmp_path)
+    assert _repeated([tmp_path / "a.py", tmp_path / "b.py"], 6) == ["a.py:6 ~ b.py:2"]
+    assert _repeated([tmp_path / "a.py", tmp_path / "b.py"], 8) == []

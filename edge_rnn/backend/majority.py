@@ -7,10 +7,9 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from edge_rnn.checks import real, whole
-from edge_rnn.frontend.front_end import FrontEnd
+from edge_rnn.frontend.front_end import PerSample
 from edge_rnn.frontend.options import MOST_CHANNELS, MOST_SAMPLES
 from edge_rnn.typing import F32, AnyArray
 
@@ -19,7 +18,7 @@ __all__ = ["Majority"]
 _NOBODY = -1
 
 
-class Majority(FrontEnd):
+class Majority(PerSample):
     """Share of the last N output vectors in which each output was the largest.
 
     A vector that contains a NaN, or whose largest value is below ``threshold``, casts no vote, and neither do missing
@@ -82,20 +81,10 @@ class Majority(FrontEnd):
             return False
         return np.array_equal(counts, np.bincount(votes[votes != _NOBODY], minlength=self.input_size))
 
-    def push(self, x: ArrayLike) -> F32:
-        return self._step(self._sample(x), self.y)
-
-    def due(self, samples: int) -> int:
-        return samples
-
     def reset(self) -> None:
         super().reset()
         self._votes[:] = _NOBODY
         self._place = 0
-
-    def _run(self, xs: F32, ys: F32) -> None:
-        for x, y in zip(xs, ys, strict=True):
-            self._step(x, y)
 
     def _step(self, x: F32, y: F32) -> F32:
         best = int(x.argmax())  # the index of a NaN, if there is one

@@ -7,17 +7,16 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from edge_rnn.checks import real, whole
-from edge_rnn.frontend.front_end import FrontEnd
+from edge_rnn.frontend.front_end import PerSample
 from edge_rnn.frontend.options import MOST_CHANNELS
 from edge_rnn.typing import F32, F64, AnyArray
 
 __all__ = ["Smooth"]
 
 
-class Smooth(FrontEnd):
+class Smooth(PerSample):
     """Exponentially weighted mean of each output: ``s += (1 - exp(-1 / samples)) * (y - s)``; s starts at the first y.
 
     A non-finite value is skipped: the mean keeps its value, which is 0 before the first finite one.
@@ -60,20 +59,10 @@ class Smooth(FrontEnd):
         known, unknown = np.abs(mean) <= np.finfo(np.float32).max, np.isnan(mean) | (mean == 0)
         return numbers[0] == begun.all() and bool(np.where(begun, known, unknown).all())
 
-    def push(self, x: ArrayLike) -> F32:
-        return self._step(self._sample(x), self.y)
-
-    def due(self, samples: int) -> int:
-        return samples
-
     def reset(self) -> None:
         super().reset()
         self._mean[:] = np.nan
         self._all_begun = 0
-
-    def _run(self, xs: F32, ys: F32) -> None:
-        for x, y in zip(xs, ys, strict=True):
-            self._step(x, y)
 
     def _step(self, x: F32, y: F32) -> F32:
         change, mean = self._change, self._mean

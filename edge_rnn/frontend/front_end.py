@@ -15,7 +15,7 @@ from edge_rnn.errors import InputError
 from edge_rnn.storage.snapshot import pack, refused, unpack
 from edge_rnn.typing import F32, AnyArray
 
-__all__ = ["FrontEnd"]
+__all__ = ["FrontEnd", "PerSample"]
 
 
 _FLOAT32 = np.dtype(np.float32)
@@ -199,6 +199,24 @@ class FrontEnd(ABC):
             hint = " Use run for a (time, channels) array." if given.ndim == 2 else ""
             raise InputError(f"{self.kind}.push got shape {given.shape}, expected {self._shape} float32.{hint}")
         return given
+
+
+class PerSample(FrontEnd):
+    """A front end that returns a feature vector for every sample."""
+
+    def push(self, x: ArrayLike) -> F32:
+        return self._step(self._sample(x), self.y)
+
+    def due(self, samples: int) -> int:
+        return samples
+
+    def _run(self, xs: F32, ys: F32) -> None:
+        for x, y in zip(xs, ys, strict=True):
+            self._step(x, y)
+
+    @abstractmethod
+    def _step(self, x: F32, y: F32) -> F32:
+        """Write the features of the sample ``x`` to ``y``, and return that."""
 
 
 def _spelled(value: Any) -> str:

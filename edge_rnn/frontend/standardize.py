@@ -9,13 +9,13 @@ from numpy.typing import ArrayLike
 
 from edge_rnn.arrays import float32_array
 from edge_rnn.errors import InputError
-from edge_rnn.frontend.front_end import FrontEnd
+from edge_rnn.frontend.front_end import PerSample
 from edge_rnn.typing import F32
 
 __all__ = ["Standardize"]
 
 
-class Standardize(FrontEnd):
+class Standardize(PerSample):
     """Compute ``y = (x - mean) / scale`` in float32, as the layer of the same name does within a model.
 
     Parameters
@@ -77,16 +77,10 @@ class Standardize(FrontEnd):
         scale = np.where(rows.min(axis=0) == rows.max(axis=0), 1.0, rows.std(axis=0)).astype(np.float32)
         return cls(rows.mean(axis=0), np.where(scale < np.finfo(np.float32).tiny, np.float32(1), scale))
 
-    def push(self, x: ArrayLike) -> F32:
-        return self._scale(self._sample(x), self.y)
-
-    def due(self, samples: int) -> int:
-        return samples
-
     def _run(self, xs: F32, ys: F32) -> None:
-        self._scale(xs, ys)
+        self._step(xs, ys)
 
-    def _scale(self, x: F32, y: F32) -> F32:
+    def _step(self, x: F32, y: F32) -> F32:
         with np.errstate(all="ignore"):  # overflow gives infinity
             np.subtract(x, self.mean, out=y)
             np.divide(y, self.scale, out=y)

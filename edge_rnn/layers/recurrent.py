@@ -143,11 +143,6 @@ class Elman(Recurrent):
         self._check_activation("activation")
 
     @property
-    def rounding_bound(self) -> float | None:
-        # An initial state that no later one comes near to would leave too few steps for these.
-        return self._new_bound if self.output_bound == self._new_bound else None
-
-    @property
     def _new_bound(self) -> float | None:
         return bound_of(self.activation)
 
@@ -236,11 +231,6 @@ class LSTM(Recurrent):
         return {"h": _or_zeros(self.h0, self.weight_hh.shape[1]), "c": _or_zeros(self.c0, self.hidden_size)}
 
     @property
-    def rounding_bound(self) -> float | None:
-        # An initial state that no later one comes near to would leave too few steps for these.
-        return self._new_bound if self.output_bound == self._new_bound else None
-
-    @property
     def _new_bound(self) -> float | None:
         largest = bound_of(self.output_activation)
         if largest is None or not is_share(self.gate_activation):
@@ -292,11 +282,6 @@ class GRU(Recurrent):
         self._check_option("reset_after", (True, False))
         self._check_activation("gate_activation")
         self._check_activation("candidate_activation")
-
-    @property
-    def rounding_bound(self) -> float | None:
-        # An initial state that no later one comes near to would leave too few steps for these.
-        return self._new_bound if self.output_bound == self._new_bound else None
 
     @property
     def _new_bound(self) -> float | None:

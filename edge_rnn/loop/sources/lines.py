@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 import select
 import stat
@@ -13,10 +12,11 @@ from pathlib import Path
 
 from edge_rnn.checks import choice
 from edge_rnn.errors import FileError, InputError, file_access, no_regular_file
-from edge_rnn.loop.protocols import SampleError, SourceUnfit, Timed
+from edge_rnn.loop.protocols import SourceUnfit, Timed
 from edge_rnn.loop.scheme import Scheme, Url, flag
 from edge_rnn.loop.sources.line_buffer import LineBuffer
 from edge_rnn.loop.sources.line_options import LINE_OPTIONS, line_options
+from edge_rnn.loop.sources.line_sample import sample_of
 from edge_rnn.model import Model
 from edge_rnn.recordings.sample_lines import FORMATS, MAX_LINE_BYTES, HeaderError, LineError, LineParser
 
@@ -121,15 +121,9 @@ class Lines:
                 self._fetch()
                 continue
             self._line += 1
-            try:
-                values = self._parse(line)
-            except HeaderError as problem:
-                raise SourceUnfit(f"{self._path or 'stdin'}, line {self._line}: {problem}.") from None
-            except LineError as problem:
-                raise SampleError(f"line {self._line}: {problem}") from None
-            if values is not None:
-                t_s = self._parse.t_s
-                return values if math.isnan(t_s) else Timed(values, t_s)
+            sample = sample_of(self._parse, line, f"line {self._line}", str(self._path or "stdin"))
+            if sample is not None:
+                return sample
 
     def close(self) -> None:
         """Have a ``read`` that waits return, soon."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import queue
 import threading
 from collections.abc import Callable, Sequence
@@ -12,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 from edge_rnn.checks import choice
 from edge_rnn.loop.mqtt_client import KEEPALIVE_S, Address, connection_problem, make_client, refusal
 from edge_rnn.loop.mqtt_url import BROKER, BROKER_OPTIONS, address_of
-from edge_rnn.loop.protocols import SampleError, SourceUnfit, Timed
+from edge_rnn.loop.protocols import SampleError, Timed
 from edge_rnn.loop.scheme import Scheme, Url, whole
 from edge_rnn.loop.sources.line_options import LINE_OPTIONS, line_options
+from edge_rnn.loop.sources.line_sample import sample_of
 from edge_rnn.model import Model
-from edge_rnn.recordings.sample_lines import HeaderError, LineError, LineParser
+from edge_rnn.recordings.sample_lines import LineParser
 
 if TYPE_CHECKING:
     from paho.mqtt.client import Client
@@ -110,15 +110,9 @@ class Mqtt:
                 raise message
             if len(message) > _LONGEST_BYTES:
                 raise SampleError(f"a message has {len(message)} bytes, expected at most {_LONGEST_BYTES}")
-            try:
-                values = self._parse(message)
-            except HeaderError as problem:
-                raise SourceUnfit(f"a message: {problem}.") from None
-            except LineError as problem:
-                raise SampleError(f"a message: {problem}") from None
-            if values is not None:
-                t_s = self._parse.t_s
-                return values if math.isnan(t_s) else Timed(values, t_s)
+            sample = sample_of(self._parse, message, "a message")
+            if sample is not None:
+                return sample
         return None
 
     def close(self) -> None:

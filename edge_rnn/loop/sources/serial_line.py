@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 import termios
 from collections.abc import Callable, Sequence
@@ -11,13 +10,14 @@ from functools import partial
 from typing import Any
 
 from edge_rnn.errors import InputError, UnsupportedError
-from edge_rnn.loop.protocols import SampleError, SourceUnfit, Timed
+from edge_rnn.loop.protocols import SampleError, Timed
 from edge_rnn.loop.scheme import Scheme, Url, flag, whole
 from edge_rnn.loop.sources.line_buffer import LineBuffer
 from edge_rnn.loop.sources.line_options import LINE_OPTIONS, line_options
+from edge_rnn.loop.sources.line_sample import sample_of
 from edge_rnn.loop.sources.remedies import device_problem, listed
 from edge_rnn.model import Model
-from edge_rnn.recordings.sample_lines import HeaderError, LineError, LineParser
+from edge_rnn.recordings.sample_lines import LineError, LineParser
 
 __all__ = ["SERIAL", "SerialLine"]
 
@@ -128,15 +128,9 @@ class SerialLine:
                 continue
             if len(line) > _LONGEST_BYTES:
                 raise SampleError(f"a line is longer than {_LONGEST_BYTES} bytes; the baud rate may be another one")
-            try:
-                values = self._parse(line)
-            except HeaderError as problem:
-                raise SourceUnfit(f"a line from the port: {problem}.") from None
-            except LineError as problem:
-                raise SampleError(f"a line from the port: {problem}") from None
-            if values is not None:
-                t_s = self._parse.t_s
-                return values if math.isnan(t_s) else Timed(values, t_s)
+            sample = sample_of(self._parse, line, "a line from the port")
+            if sample is not None:
+                return sample
         return None
 
     def close(self) -> None:
