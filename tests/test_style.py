@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import statistics
 import subprocess
 import sys
 from itertools import combinations
@@ -33,6 +34,15 @@ def test_tool_finds_nothing(command: str) -> None:
 def test_module_says_what_is_public(path: Path) -> None:
     statements = ast.parse(path.read_text(encoding="utf-8")).body[1:]  # a package may hold a docstring alone
     assert not statements or any(ast.unparse(node).startswith(("__all__ = ", "__all__: ")) for node in statements)
+
+
+def test_no_file_is_longer_than_one_reads_at_once() -> None:
+    lines = {path: path.read_text(encoding="utf-8").count("\n") for path in MODULES}
+    tests = {path: path.read_text(encoding="utf-8").count("\n") for path in ROOT.glob("tests/**/*.py")}
+    long = {path: count for path, count in lines.items() if count > 350}
+    long |= {path: count for path, count in tests.items() if count > 500}
+    assert not long, "\n".join(f"{path.relative_to(ROOT)}: {count} lines" for path, count in long.items())
+    assert statistics.median(lines.values()) <= 150
 
 
 @pytest.mark.needs("git")

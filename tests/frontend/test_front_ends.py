@@ -2,60 +2,18 @@
 
 from __future__ import annotations
 
-import doctest
-import importlib
-import pkgutil
 import tracemalloc
 from collections.abc import Iterator
-from fractions import Fraction
-from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import edge_rnn.backend
-import edge_rnn.frontend
 from edge_rnn.errors import InputError, StateError
-from edge_rnn.frontend import Chain, Features, FrontEnd, LogMel, Moving, Resample, Standardize, parse
+from edge_rnn.frontend import Chain, FrontEnd, LogMel, Moving, Resample, Standardize, parse
 from edge_rnn.frontend.options import MOST_BYTES
-
-SPECS = [
-    "resample:rate_in=44100,rate_out=16000",
-    "resample:rate_in=8000,rate_out=16000,channels=3",
-    "resample:rate_in=3,rate_out=2,channels=2,attenuation=40,passband=0.5",
-    "resample:rate_in=49.7,rate_out=50",
-    "resample:rate_in=50,rate_out=50",
-    "moving:statistics=mean+std+min+max+range+rms+energy+crossings,window=7,hop=3,channels=2",
-    "moving:statistics=max+mean,window=1",
-    "moving:statistics=std,window=4,hop=9",
-    "logmel:rate=8000,frame=64,hop=24,bands=12",
-    "logmel:preset=kaldi,rate=8000,frame=50,hop=70,bands=6",
-    "logmel:preset=torchaudio,rate=8000,frame=64,hop=20,bands=6,preemphasis=0.9,lead=32",
-    "mfcc:preset=kaldi,rate=8000,frame=50,hop=20,bands=12,coefficients=5,energy=1",
-    "mfcc:preset=tensorflow,rate=16000,frame=100,hop=50,bands=12,coefficients=5",
-    "micro:rate=8000,frame=60,hop=20,bands=8,fmax=4000,scale=0.0390625",
-    "standardize:mean=0.1/-2/3,scale=1/0.3/4",
-    "resample:rate_in=8000,rate_out=12000|resample:rate_in=12000,rate_out=4000",
-    "resample:rate_in=1,rate_out=7|moving:statistics=mean,window=3,hop=2|resample:rate_in=1,rate_out=2",
-    "resample:rate_in=4000,rate_out=8000|logmel:rate=8000,frame=64,hop=3,bands=4|standardize:mean=0/1/2/3,scale=1/1/2/9",
-]
-
-
-def noise(front: FrontEnd, samples: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).standard_normal((samples, front.input_size)).astype(np.float32)
-
-
-def pushed(front: FrontEnd, xs: np.ndarray) -> np.ndarray:
-    """What single samples give."""
-    ys = []
-    for x in xs:
-        y = front.push(x)
-        while y is not None:
-            ys.append(y.copy())
-            y = front.more()
-    return np.array(ys, np.float32).reshape(-1, front.output_size)
+from front_end_specs import NAMES, SPECS, noise, pushed
 
 
 @pytest.mark.parametrize("spec", SPECS)
@@ -289,7 +247,6 @@ def test_a_chain_in_python_has_the_bounds_of_one_that_is_spelled() -> None:
         Chain([Standardize([1], [2]) for _ in range(65)])
 
 
-NAMES = ["rate", "rate_in", "rate_out", "frame", "hop", "bands", "window", "channels", "fft", "fmin", "fmax", "mean"]
 NAMES += ["scale", "gain", "mel", "x"]
 WRITTEN = ["0", "1", "-1", "3", "1e300", "1e-300", "nan", "inf", "9" * 20, "", "=", "1/2", "slaney", "16000"]
 
@@ -347,158 +304,3 @@ def test_a_front_end_of_ones_own_keeps_the_promises() -> None:
     other = Chain([Resample(2, 1), Differences()])
     other.restore(snapshot)
     np.testing.assert_array_equal(np.concatenate([first, other.run(xs[33:])]), whole)
-
-
-@pytest.mark.parametrize(
-    "spec", ["resample:rate_in=44100,rate_out=16000,channels=3", "resample:rate_in=1,rate_out=100"]
-)
-def test_long_blocks_give_what_single_samples_give(spec: str) -> None:
-    front = parse(spec)
-    xs = noise(front, 9000 if "44100" in spec else 300)
-    one = pushed(front, xs)
-    front.reset()
-    np.testing.assert_array_equal(front.run(xs), one)
-
-
-@pytest.mark.parametrize("spec", SPECS)
-def test_a_spelling_is_read_back_as_the_same(spec: str) -> None:
-    front = parse(spec)
-    again = parse(front.spec)
-    assert again.spec == front.spec
-    np.testing.assert_array_equal(again.run(noise(front, 300)), front.run(noise(front, 300)))
-
-
-@given(mean=st.lists(st.floats(-(2.0**99), 2.0**99, width=32), min_size=1, max_size=4))
-def test_numbers_in_a_spelling_are_exact(mean: list[float]) -> None:
-    front = Standardize(mean, np.add(np.abs(mean, dtype=np.float32), np.float32(1)))
-    again = parse(front.spec)
-    assert isinstance(again, Standardize)
-    np.testing.assert_array_equal(again.mean, front.mean)
-    np.testing.assert_array_equal(again.scale, front.scale)
-
-
-@pytest.mark.parametrize("spec", SPECS)
-def test_samples_of_another_shape_are_refused(spec: str) -> None:
-    front = parse(spec)
-    wrong = np.zeros(front.input_size + 1, np.float32)
-    with pytest.raises(InputError, match=r"push got shape .*expected \("):
-        front.push(wrong)
-    with pytest.raises(InputError, match="push got shape"):
-        front.push(np.zeros((3, front.input_size), np.float32))
-    with pytest.raises(InputError, match=r"run got shape .*expected \(time, "):
-        front.run(np.zeros((2, front.input_size + 1), np.float32))
-    with pytest.raises(InputError, match="dtype"):
-        front.push(["a"] * front.input_size)
-    if front.input_size == 1:
-        assert (front.push(0.5) is None) == (parse(spec).push([0.5]) is None)
-        parse(spec).run([0.1, 0.2])
-    assert parse(spec).run(np.zeros((0, front.input_size), np.float32)).shape == (0, front.output_size)
-
-
-def test_pushing_on_with_outputs_left_is_an_error() -> None:
-    resample = Resample(1, 2)
-    assert resample.push(0.0) is not None
-    with pytest.raises(InputError, match="call more until it returns None"):
-        resample.push(0.0)
-    assert resample.more() is not None
-    assert resample.more() is None
-
-
-def test_chains_within_chains_are_one() -> None:
-    inner = Chain([Resample(2, 1), Resample(3, 1)])
-    chain = Chain([inner, Resample(4, 1)])
-    assert len(chain.stages) == 3
-    assert chain.ratio == Fraction(1, 24)
-    assert chain.delay == sum(stage.delay * rate for stage, rate in zip(chain.stages, (1, 2, 6), strict=True))
-    for bad in ([], [inner.stages[0], inner.stages[0]], ["resample"]):
-        with pytest.raises(InputError):
-            Chain(bad)  # type: ignore[arg-type]
-
-
-def test_standardize_is_the_layer_of_that_name() -> None:
-    rng = np.random.default_rng(4)
-    recording = rng.normal([5, -3, 2], [2, 0.1, 0], (500, 3)).astype(np.float32)
-    recording[7, 1] = np.nan
-    front = Standardize.of(recording)
-    kept = np.delete(recording, 7, axis=0).astype(np.float64)
-    np.testing.assert_array_equal(front.mean, kept.mean(axis=0).astype(np.float32))
-    np.testing.assert_array_equal(front.scale[:2], kept.std(axis=0).astype(np.float32)[:2])
-    assert front.scale[2] == 1
-    layer = edge_rnn.Model([edge_rnn.Standardize(front.mean, front.scale)])
-    ys = front.run(kept.astype(np.float32))
-    np.testing.assert_allclose(ys, edge_rnn.reference.run(layer, kept)[0], rtol=2**-22, atol=2**-22)
-    for bad in (recording[7:8], recording[0]):
-        with pytest.raises(InputError):
-            Standardize.of(bad)
-
-
-class Timed(NamedTuple):
-    """As a SensorLoop has it."""
-
-    x: np.ndarray
-    t_s: float
-
-
-class Recording:
-    """A source as a SensorLoop reads it."""
-
-    blocks = False
-    live = False
-
-    def __init__(self, samples: list[object]) -> None:
-        self.samples = samples
-        self.closed = False
-
-    def read(self) -> object:
-        if not self.samples:
-            return None
-        sample = self.samples.pop(0)
-        if isinstance(sample, Exception):
-            raise sample
-        return sample
-
-    def close(self) -> None:
-        self.closed = True
-
-
-@pytest.mark.parametrize("spec", [spec for spec in SPECS if "channels=3" not in spec])
-@pytest.mark.parametrize("timed", [False, True])
-def test_features_are_a_source_for_a_loop(spec: str, timed: bool) -> None:
-    front = parse(spec)
-    xs = noise(front, 300)
-    samples: list[object] = [Timed(x, t / 100) for t, x in enumerate(xs)] if timed else list(xs)
-    samples.insert(150, OSError("unplugged"))
-    source = Recording(samples)
-    features = Features(source, front)
-    assert (features.blocks, features.live) == (False, False)
-    read: list[Any] = []
-    failures = 0
-    while True:
-        try:
-            value = features.read()
-        except OSError:
-            failures += 1
-            continue
-        if value is None:
-            break
-        read.append(value)
-    assert failures == 1
-    values = [each.x for each in read] if timed else read
-    np.testing.assert_array_equal(np.array(values).reshape(-1, front.output_size), parse(spec).run(xs))
-    if timed:
-        fresh = parse(spec)
-        expected = [t / 100 for t in range(300) for _ in range(fresh.due(t + 1) - fresh.due(t))]
-        assert [each.t_s for each in read] == expected
-    features.close()
-    assert source.closed
-    with pytest.raises(InputError, match="expected a source and a front end"):
-        Features(front, source)  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize("package", [edge_rnn.frontend, edge_rnn.backend], ids=lambda package: package.__name__)
-def test_examples_run(package: object) -> None:
-    names = [package.__name__]  # type: ignore[attr-defined]
-    names += [f"{names[0]}.{each.name}" for each in pkgutil.iter_modules(package.__path__)]  # type: ignore[attr-defined]
-    results = [doctest.testmod(importlib.import_module(name)) for name in names]
-    assert sum(result.failed for result in results) == 0
-    assert sum(result.attempted for result in results) >= 15

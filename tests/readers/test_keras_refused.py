@@ -1,0 +1,216 @@
+"""Keras files that are refused, and why: what the device has no form for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edge_rnn.errors import EdgeRnnError, FileError, UnsupportedError
+from keras_files import (
+    IN,
+    OUT,
+    H,
+    Spec,
+    archive,
+    changed,
+    dense,
+    functional_2,
+    glued,
+    hdf5,
+    normalized,
+    read,
+    recurrent,
+    sequential,
+    weights,
+)
+
+
+def wired(change: Callable[[dict[str, Any]], None]) -> bytes:
+    """The functional model, changed."""
+    document, specs = functional_2()
+    change(document["config"])
+    return hdf5(specs, document)
+
+
+def call_with(config: dict[str, Any], **options: Any) -> None:
+    config["layers"][1]["inbound_nodes"][0][0][3].update(options)
+
+
+GRU_AFTER = recurrent("GRU", reset_after=True)
+LSTM_LAST = recurrent("LSTM", return_sequences=False)
+
+REFUSED: dict[str, tuple[Callable[[], bytes], type[EdgeRnnError], str]] = {
+    "backwards": (
+        lambda: glued(recurrent("LSTM", go_backwards=True)),
+        UnsupportedError,
+        r"LSTM 'lstm' has go_backwards=True: it starts with samples that a stream has not seen yet",
+    ),
+    "both ways": (
+        lambda: glued(Spec("Bidirectional")),
+        UnsupportedError,
+        r"Bidirectional 'bidirectional' cannot be converted: the backward half",
+    ),
+    "lambda": (lambda: glued(Spec("Lambda")), UnsupportedError, r"Lambda 'lambda' cannot be converted: it is code"),
+    "slopes": (lambda: glued(Spec("PReLU")), UnsupportedError, r"PReLU 'prelu' .* expected LeakyReLU"),
+    "inner model": (lambda: glued(Spec("Functional")), UnsupportedError, r"it is a model inside the model"),
+    "own layer": (
+        lambda: archive([dense()], json.loads(json.dumps(sequential(dense(IN))).replace('"Dense"', '"Attention"'))),
+        UnsupportedError,
+        r"Attention 'dense' cannot be converted: edge_rnn has no counterpart of it; expected Activation, ",
+    ),
+    "own module": (
+        lambda: archive([dense()], {**sequential(dense(IN)), "module": "mine"}),
+        UnsupportedError,
+        r"the model is a 'Sequential', expected a Sequential or a functional model: what a class of your own",
+    ),
+    "class": (lambda: archive([], {"class_name": "Net", "config": {}}), UnsupportedError, r"the model is a 'Net'"),
+    "last step": (
+        lambda: glued(LSTM_LAST, Spec("Reshape", {"target_shape": [1, H]}), recurrent("GRU", H, name="b")),
+        UnsupportedError,
+        r"GRU 'b' reads the last step of a sequence alone, expected steps; .*return_sequences=True",
+    ),
+    "no steps": (lambda: hdf5([dense(IN), recurrent("GRU", OUT)], flat()), UnsupportedError, r"reads the shape \(3,\)"),
+    "window": (
+        lambda: glued(recurrent("GRU", reset_after=True), Spec("Flatten"), steps=9),
+        UnsupportedError,
+        r"Flatten 'flatten' makes \(-1,\) of \(9, 4\), which mixes steps of a sequence and features",
+    ),
+    "features": (
+        lambda: glued(Spec("Reshape", {"target_shape": [IN, 9]}), steps=9),
+        UnsupportedError,
+        r"Reshape 'reshape' makes \(5, 9\) of \(9, 5\)",
+    ),
+    "masking": (
+        lambda: glued(Spec("Masking")),
+        UnsupportedError,
+        r"Masking 'masking' leaves out steps .*unpadded=True",
+    ),
+    "axis": (
+        lambda: glued(normalized(IN, axis=[1])),
+        UnsupportedError,
+        r"BatchNormalization 'batchnormalization' goes along the axis \[1\] of the shape \(None, 5\), expected",
+    ),
+    "softmax axis": (lambda: glued(Spec("Softmax", {"axis": 1})), UnsupportedError, r"goes along the axis 1"),
+    "clipped": (lambda: glued(Spec("ReLU", {"max_value": 6.0})), UnsupportedError, r"has a max_value or a threshold"),
+    "gelu": (
+        lambda: glued(dense(IN, activation="gelu")),
+        UnsupportedError,
+        r"Dense 'dense' activation got 'gelu', exp",
+    ),
+    "softmax cell": (
+        lambda: glued(recurrent("GRU", activation="softmax")),
+        UnsupportedError,
+        r"GRU 'gru' activation is softmax",
+    ),
+    "hard sigmoid of no version": (
+        lambda: archive([dense()], sequential(dense(IN, activation="hard_sigmoid")), "", weights=weights([dense(IN)])),
+        UnsupportedError,
+        r"hard_sigmoid, which Keras 2 and 3 compute in two ways",
+    ),
+    "no input": (
+        lambda: archive([dense(IN)], sequential(dense(IN), first=dense(IN, name="d").record)),
+        UnsupportedError,
+        r"the model does not say what it reads",
+    ),
+    "nothing": (lambda: glued(Spec("Dropout")), UnsupportedError, r"no layer with weights between input and output"),
+    "units": (lambda: glued(changed(dense(IN), "units", 2**40)), FileError, r"'dense' kernel got"),
+    "no units": (lambda: glued(changed(GRU_AFTER, "units", None)), FileError, r"GRU 'gru' units got None"),
+    "flag": (lambda: glued(changed(GRU_AFTER, "use_bias", 1)), FileError, r"GRU 'gru' use_bias got 1, expected true"),
+    "input": (
+        lambda: glued(GRU_AFTER, size=IN + 1),
+        FileError,
+        r"GRU 'gru' kernel got shape \(5, 12\), expected \(6, 12\), as its units and its input say",
+    ),
+    "reset after": (
+        lambda: glued(changed(GRU_AFTER, "reset_after", False)),
+        FileError,
+        r"GRU 'gru' bias got shape \(2, 12\), expected \(12,\)",
+    ),
+    "bias missing": (
+        lambda: glued(changed(recurrent("LSTM", bias=False), "use_bias", True)),
+        FileError,
+        r"LSTM 'lstm' got 2 arrays, expected 3: kernel, recurrent_kernel, bias",
+    ),
+    "not a number": (
+        lambda: glued(changed(dense(IN), "bias", np.full(OUT, np.nan, np.float32))),
+        EdgeRnnError,
+        r"Dense 'dense' bias holds nan",
+    ),
+    "variance": (
+        lambda: glued(changed(normalized(IN), "moving_variance", np.full(IN, -2.0, np.float32))),
+        FileError,
+        r"moving_variance holds a negative number",
+    ),
+    "outputs": (
+        lambda: wired(lambda c: c.update(output_layers=[["sum", 0, 0], ["rnn", 0, 0]])),
+        UnsupportedError,
+        r"the model has 2 outputs, expected one; make a model of the part that you need",
+    ),
+    "inputs": (
+        lambda: wired(lambda c: c.update(input_layers=[["x", 0, 0], ["x", 0, 0]])),
+        UnsupportedError,
+        r"the model has 2 inputs, expected one",
+    ),
+    "half": (
+        lambda: wired(lambda c: c.update(output_layers=[["rnn", 0, 0]])),
+        UnsupportedError,
+        r"Dense 'head' does not lie between the model's input and its output",
+    ),
+    "circle": (
+        lambda: wired(lambda c: c["layers"][1].update(inbound_nodes=[[["head", 0, 0, {}]]])),
+        FileError,
+        r"expected no circle",
+    ),
+    "unknown": (
+        lambda: wired(lambda c: c["layers"][1].update(inbound_nodes=[[["y", 0, 0, {}]]])),
+        FileError,
+        r"speaks of a layer 'y', which is not there",
+    ),
+    "shared": (
+        lambda: wired(lambda c: c["layers"][1]["inbound_nodes"].append([["x", 0, 0, {}]])),
+        UnsupportedError,
+        r"GRU 'rnn' is used 2 times",
+    ),
+    "state": (
+        lambda: wired(lambda c: c["layers"][2].update(inbound_nodes=[[["rnn", 0, 1, {}]]])),
+        UnsupportedError,
+        r"reads the output 1 of call 0 of 'rnn'; expected the first one, which is no state",
+    ),
+    "initial state": (
+        lambda: wired(lambda c: call_with(c, initial_state=["x", 0, 0])),
+        UnsupportedError,
+        r"GRU 'rnn' is called with 'initial_state'",
+    ),
+    "twice": (
+        lambda: archive([dense(IN)], sequential(dense(IN), dense(OUT))),
+        FileError,
+        r"two of its layers have the same name",
+    ),
+    "no layers": (lambda: glued(layers=[]), FileError, r"no list of 1 to 1000 layers"),
+    "shape": (lambda: glued(dense(IN), size=-1), FileError, r"InputLayer 'x' has the shape \[None, None, -1\]"),
+}
+
+
+def flat() -> dict[str, Any]:
+    first = {"class_name": "InputLayer", "config": {"name": "x", "batch_shape": [None, IN]}}
+    return sequential(dense(IN), recurrent("GRU", OUT), first=first)
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_refused(tmp_path: Path, case: str) -> None:
+    make, kind, message = REFUSED[case]
+    with pytest.raises(kind, match=rf"net\.keras: .*{message}"):
+        read(make(), tmp_path)
+
+
+def test_sequence_does_not_meet_its_last_step(tmp_path: Path) -> None:
+    def change(config: dict[str, Any]) -> None:
+        config["layers"][1]["config"]["return_sequences"] = False
+
+    with pytest.raises(UnsupportedError, match=r"Add 'sum' reads the shapes \(5,\) and \(None, 5\), expected the same"):
+        read(wired(change), tmp_path)
