@@ -78,6 +78,7 @@ class Model:
     Examples
     --------
     >>> import numpy as np
+    >>> from edge_rnn import GRU, Dense, Model
     >>> gru = GRU(np.zeros((24, 3)), np.zeros((24, 8)))
     >>> Model([gru, Dense(np.zeros((2, 8)), activation="softmax")], labels=("rest", "move")).output_size
     2

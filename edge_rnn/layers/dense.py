@@ -35,6 +35,13 @@ class Dense(Layer):
     ------
     ModelError
         A shape does not fit, a value is not finite, the activation is unknown.
+
+    Examples
+    --------
+    >>> from edge_rnn import Dense, Model, Stream
+    >>> head = Dense([[1.0, 0.0], [0.0, 2.0]], [0.5, -9.0], activation="relu")
+    >>> Stream(Model([head])).step([1.0, 2.0])
+    array([1.5, 0. ], dtype=float32)
     """
 
     ACTIVATIONS: ClassVar[tuple[str, ...]] = (*ACTIVATIONS, "softmax")
@@ -89,6 +96,12 @@ class Standardize(Layer):
     ------
     ModelError
         A shape does not fit, a value is not finite, a scale is zero or too small for float32.
+
+    Examples
+    --------
+    >>> from edge_rnn import Model, Standardize, Stream
+    >>> Stream(Model([Standardize([20.0, 50.0], [5.0, 25.0])])).step([30.0, 0.0])
+    array([ 2., -2.], dtype=float32)
     """
 
     mean: F32
@@ -120,7 +133,14 @@ class Standardize(Layer):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Add(Layer):
-    """Sum of two or more equally long inputs, for skip connections: ``Add(inputs=("input", "dense3"))``."""
+    """Sum of two or more equally long inputs, for skip connections: ``Add(inputs=("input", "dense3"))``.
+
+    Examples
+    --------
+    >>> from edge_rnn import Add, Dense, Model, Stream
+    >>> Stream(Model([Dense([[2.0]]), Add(inputs=("input", "dense1"))])).step(5.0)
+    15.0
+    """
 
     def __post_init__(self) -> None:
         Layer.__post_init__(self)
@@ -137,7 +157,8 @@ class Add(Layer):
 class Embedding(Layer):
     """Row of a table, PyTorch's ``nn.Embedding``: ``y = weight[x]``, where ``x`` is one whole number.
 
-    Numbers are rounded to the nearest whole one, and those beyond the table to its nearest row.
+    A network that begins with one takes whole numbers as they are, ints or integer arrays. Other numbers are rounded to
+    the nearest whole one, and those beyond the table go to its nearest row.
 
     Parameters
     ----------
@@ -148,6 +169,16 @@ class Embedding(Layer):
     ------
     ModelError
         The shape does not fit, a value is not finite, or there are more symbols than float32 counts.
+
+    Examples
+    --------
+    >>> from edge_rnn import Embedding, Model, Stream
+    >>> stream = Stream(Model([Embedding([[0.0, 1.0], [2.0, 3.0], [4.0, 5.0]])]))
+    >>> stream.step(2)
+    array([4., 5.], dtype=float32)
+    >>> stream.run([[0], [1]])
+    array([[0., 1.],
+           [2., 3.]], dtype=float32)
     """
 
     weight: F32

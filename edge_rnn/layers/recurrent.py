@@ -131,6 +131,13 @@ class Elman(Recurrent):
     References
     ----------
     .. [1] J. L. Elman, "Finding structure in time", Cognitive Science 14 (1990), doi:10.1207/s15516709cog1402_1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from edge_rnn import Elman
+    >>> Elman(np.zeros((16, 6)), np.zeros((16, 16)), activation="relu").initial_state["h"].shape
+    (16,)
     """
 
     gates: ClassVar[str] = "h"
@@ -183,6 +190,14 @@ class LSTM(Recurrent):
        large vocabulary speech recognition", 2014, arXiv:1402.1128.
     .. [4] F. A. Gers, N. N. Schraudolph, J. Schmidhuber, "Learning precise timing with LSTM recurrent networks",
        Journal of Machine Learning Research 3 (2002).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from edge_rnn import LSTM
+    >>> cell = LSTM(np.zeros((64, 6)), np.zeros((64, 16)))  # four gates of 16 units
+    >>> {name: state.shape for name, state in cell.initial_state.items()}
+    {'h': (16,), 'c': (16,)}
     """
 
     gates: ClassVar[str] = "ifgo"
@@ -268,6 +283,14 @@ class GRU(Recurrent):
     ----------
     .. [1] K. Cho et al., "Learning phrase representations using RNN encoder-decoder for statistical machine
        translation", EMNLP 2014, doi:10.3115/v1/D14-1179.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from edge_rnn import GRU
+    >>> cell = GRU(np.zeros((48, 6)), np.zeros((48, 16)))  # three gates of 16 units
+    >>> cell.input_size, cell.hidden_size
+    (6, 16)
     """
 
     gates: ClassVar[str] = "rzn"

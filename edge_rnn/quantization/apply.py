@@ -70,6 +70,14 @@ def quantize(
     InputError
         A format or name is unknown, a matrix does not take its format or is in another one already (quantize the
         float32 model), or the recording does not fit, or was calibrated for another model.
+
+    Examples
+    --------
+    >>> import edge_rnn
+    >>> model = edge_rnn.load(edge_rnn.data_path("smart_watch/gru.safetensors"))
+    >>> small = edge_rnn.quantize(model, {"rnn": "int8"})
+    >>> edge_rnn.Stream(small).memory.weights < edge_rnn.Stream(model).memory.weights
+    True
     """
     if not isinstance(model, Model):
         raise InputTypeError(f"quantize got {type(model).__name__}, expected a Model: edge_rnn.load(path) reads one.")

@@ -86,6 +86,13 @@ def save(model: Model, path: str | os.PathLike[str]) -> None:
         Not a model or not a path; or the model is beyond what :func:`load` reads.
     FileError
         The folder is missing, not writable or full; the path is a folder or a device.
+
+    Examples
+    --------
+    >>> from edge_rnn import Dense, Model, load, save
+    >>> save(Model([Dense([[2.0]])], labels=("level",)), "model.safetensors")
+    >>> load("model.safetensors").labels
+    ('level',)
     """
     if not isinstance(model, Model):
         raise InputTypeError(f"save got {type(model).__name__}, expected a Model: save(model, path).")
@@ -103,6 +110,12 @@ def load(path: str | os.PathLike[str]) -> Model:
     FileError
         The file is missing, unreadable, not a safetensors file, truncated, damaged, of an unknown version, beyond the
         bounds of this module, or does not describe a model.
+
+    Examples
+    --------
+    >>> import edge_rnn
+    >>> edge_rnn.load(edge_rnn.data_path("smart_watch/gru.safetensors")).sample_rate_hz
+    10.0
     """
     source = _path(path, "load")
     try:

@@ -45,6 +45,20 @@ def step(handle: int, x: Any, y: Any) -> None:
         finite: the state and ``y`` are as before.
     StateError
         Another thread is in this stream: give each thread one of its own, ``stream.clone()``.
+
+    Examples
+    --------
+    >>> import numba, numpy as np, edge_rnn
+    >>> stream = edge_rnn.Stream(edge_rnn.Model([edge_rnn.Dense([[2.0]])]))
+    >>> @numba.njit
+    ... def largest(handle, xs, y):
+    ...     found = -np.inf
+    ...     for t in range(len(xs)):
+    ...         edge_rnn.step(handle, xs[t], y)
+    ...         found = max(found, y[0])
+    ...     return found
+    >>> largest(stream.handle, np.float32([[1], [3], [2]]), np.empty(1, np.float32))
+    6.0
     """
     raise InputError("edge_rnn.step is for functions compiled with numba.njit; from Python call stream.step(x).")
 
