@@ -1,7 +1,7 @@
-"""A network at work in a loop that runs for months: the loop, and what it reads from and writes to.
+"""Sensor loops: run a network on live samples for months, from a source to a sink.
 
-The loop is :class:`edge_rnn.loop.SensorLoop`. :mod:`edge_rnn.loop.sources` and :mod:`edge_rnn.loop.sinks` hold what is
-ready-made; :class:`Source` and :class:`Sink` say how to write another one.
+The loop is :class:`edge_rnn.loop.SensorLoop`. :mod:`edge_rnn.loop.sources` and :mod:`edge_rnn.loop.sinks` hold the
+ready-made sources and sinks; :class:`Source` and :class:`Sink` are the protocols to implement for your own.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Delays between tries: at once, then ones that double up to a cap."""
+"""Exponential backoff: retry at once, then after delays that double up to a cap."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ __all__ = ["Backoff", "spell_delay"]
 
 
 class Backoff:
-    """How long to wait after each failure in a row: not at all, ``first_s``, twice that, and so on, at most ``cap_s``.
+    """Delays after consecutive failures: 0, ``first_s``, twice that, and so on, up to ``cap_s``.
 
     Parameters
     ----------
@@ -22,16 +22,16 @@ class Backoff:
         self._next_s = 0.0
 
     def failed(self) -> float:
-        """Seconds to wait now."""
+        """Count a failure and return the delay in seconds before the next attempt."""
         delay_s = self._next_s
         self._next_s = min(2 * delay_s, self._cap_s) if delay_s else self._first_s
         return delay_s
 
     def succeeded(self) -> None:
-        """Begin from the start at the next failure."""
+        """Reset the delay, so that the next failure starts the sequence again."""
         self._next_s = 0.0
 
 
 def spell_delay(delay_s: float) -> str:
-    """Write in words when something is tried again."""
-    return f"in {delay_s:g} s" if delay_s else "at once, and then less and less often"
+    """Describe the delay before the next attempt, for a message."""
+    return f"in {delay_s:g} s" if delay_s else "immediately, then with increasing delays"

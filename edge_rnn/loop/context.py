@@ -1,4 +1,4 @@
-"""What the parts of one loop share."""
+"""Objects shared by the parts of one loop."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ __all__ = ["LoopContext"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LoopContext:
-    """A clock to go by, and the places where a loop's parts note what happens.
+    """Clock, journal, counters and histograms of one loop.
 
     Parameters
     ----------
     clock
-        The machine's, or a test's.
+        The system clock, or a test double.
     journal
-        Where messages go.
+        Receiver of messages.
     counters
-        Counts of what has happened.
+        Event counts.
     lateness
-        Histogram of how long after its deadline each tick began, in ns.
+        Histogram of tick lateness in ns: start of the tick minus its deadline.
     work
-        Histogram of what a sample takes from the ring, or from ``read``, to the sink's return, in ns.
+        Histogram of processing time in ns, from taking a sample (ring or ``read``) to the return of the sink.
     """
 
     clock: Clock

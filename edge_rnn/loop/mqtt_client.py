@@ -1,4 +1,4 @@
-"""A connection to an MQTT broker, through paho-mqtt: its address, who we are, and what goes wrong in words."""
+"""Connection to an MQTT broker through paho-mqtt: address, credentials, and readable error messages."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ __all__ = [
 ]
 
 KEEPALIVE_S = 15
-"""A broker that is silent for half as long again is gone."""
+"""MQTT keep-alive in s; a broker that is silent for 22.5 s (1.5 keep-alives) counts as gone."""
 
 USER_VARIABLE, PASSWORD_VARIABLE = "EDGE_RNN_MQTT_USERNAME", "EDGE_RNN_MQTT_PASSWORD"
 
 CREDENTIAL = "edge-rnn-mqtt-password"
-"""Name of the password among a service's credentials."""
+"""Name of the password in a service's systemd credentials."""
 
 _PORTS = {"mqtt": 1883, "mqtts": 8883}
 _LONGEST_TOPIC_BYTES = 65535
@@ -42,17 +42,17 @@ _MOST_PASSWORD_BYTES = 65535
 
 
 def check_topic(topic: str, what: str) -> None:
-    """Refuse a topic that a broker would, and one that stands for many.
+    """Reject invalid topics and topics with wildcards.
 
     Raises
     ------
     InputError
-        It is empty, too long, holds what MQTT does not allow, or a wildcard.
+        The topic is empty, too long, or contains a wildcard or characters that MQTT does not allow.
     """
     if any(wildcard in topic for wildcard in "+#"):
         raise InputError(
-            f"{what} {topic!r} stands for many topics, whose samples would be mixed in one state; give one topic, and "
-            f"run one process for each, or step an edge_rnn.StreamBank in Python."
+            f"{what} {topic!r} contains a wildcard, which would mix samples of several topics in one state; give one "
+            f"topic and run one process per topic, or step an edge_rnn.StreamBank in Python."
         )
     try:
         size = len(topic.encode())
@@ -60,30 +60,30 @@ def check_topic(topic: str, what: str) -> None:
         size = 0
     if not 1 <= size <= _LONGEST_TOPIC_BYTES or not topic.isprintable():
         raise InputError(
-            f"{what} {topic[:60]!r} is no topic; expected 1 to {_LONGEST_TOPIC_BYTES} bytes of printable text."
+            f"{what} {topic[:60]!r} is not a valid topic; expected 1 to {_LONGEST_TOPIC_BYTES} bytes of printable text."
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a topic is, and who asks for it.
+    """Broker, topic and credentials.
 
     Parameters
     ----------
     host, port
-        Of the broker.
+        Address of the broker.
     topic
-        What to read from or write to, without wildcards.
+        Topic to read from or write to, without wildcards.
     user, password
-        Empty for those of the environment, ``EDGE_RNN_MQTT_USERNAME`` and ``EDGE_RNN_MQTT_PASSWORD``, if they are set.
+        Empty to use the environment variables ``EDGE_RNN_MQTT_USERNAME`` and ``EDGE_RNN_MQTT_PASSWORD``, if set.
     tls
-        Whether the connection is encrypted, and the broker's certificate checked.
+        True to encrypt the connection and verify the broker's certificate.
     password_file
-        File that holds the password.
+        File that contains the password.
     ca
-        File of the authority that signed the broker's certificate, in PEM; empty for those that the system trusts.
+        PEM file of the CA that signed the broker's certificate; empty for the system's trusted CAs.
     cert, key
-        Files of a certificate of our own and its key, in PEM; both may be one file.
+        PEM files of the client certificate and its key; both may be in one file.
     """
 
     host: str
@@ -100,28 +100,28 @@ class Address:
     def __post_init__(self) -> None:
         check_topic(self.topic, "the topic")
         if (self.ca or self.cert or self.key) and not self.tls:
-            raise InputError("ca, cert and key are for a connection with TLS; expected mqtts://HOST/TOPIC.")
+            raise InputError("ca, cert and key need a TLS connection; expected mqtts://HOST/TOPIC.")
         if self.key and not self.cert:
-            raise InputError("key got a file without cert, expected both.")
+            raise InputError("got key without cert; give both.")
 
     @staticmethod
     def refuse_password(url: str) -> None:
-        """Refuse an address with a password in it.
+        """Reject a URL that contains a password.
 
         Raises
         ------
         InputError
-            There is one; the message does not show it.
+            It contains one; the message does not show it.
         """
         if PASSWORD.search(url):
             raise InputError(
-                f"{masked(url)!r} holds a password, which every process of this machine could see; put it into "
-                f"{PASSWORD_VARIABLE} in the environment, or into a file: ?password_file=FILE."
+                f"{masked(url)!r} contains a password, which every process on this machine could see; put it in the "
+                f"environment variable {PASSWORD_VARIABLE}, or in a file: ?password_file=FILE."
             )
 
     @classmethod
     def of(cls, url: str, **files: str) -> Address:
-        """Read ``mqtt://HOST:PORT/TOPIC``, or ``mqtts://…`` with TLS; a topic keeps its slashes.
+        """Parse ``mqtt://HOST:PORT/TOPIC``, or ``mqtts://…`` for TLS; slashes in the topic are kept.
 
         Parameters
         ----------
@@ -131,7 +131,7 @@ class Address:
         Raises
         ------
         InputError
-            It is not of this form, or holds a password.
+            The URL has another form, or contains a password.
         """
         cls.refuse_password(url)
         try:
@@ -139,7 +139,7 @@ class Address:
             port = parts.port or _PORTS[parts.scheme]
             host = (parts.hostname or "").encode("idna").decode()
         except (ValueError, KeyError) as error:
-            raise InputError(f"{url!r} is no address of a broker: {error}; expected mqtt://HOST/TOPIC.") from None
+            raise InputError(f"{url!r} is not a broker URL: {error}; expected mqtt://HOST/TOPIC.") from None
         topic = unquote(parts.path[1:]) + (f"#{parts.fragment}" if "#" in url else "")
         if not host or not topic:
             raise InputError(f"{url!r} has no {'topic' if host else 'host'}; expected mqtt://HOST/TOPIC.")
@@ -148,22 +148,22 @@ class Address:
 
 
 def make_client(address: Address, *, reconnects: bool) -> Client:
-    """A client that is not connected yet.
+    """Create a client that is not connected yet.
 
     Raises
     ------
     UnsupportedError
         paho-mqtt is not installed.
     FileError
-        A file of a password, a certificate or a key cannot be read, or is none.
+        A password, certificate or key file cannot be read or is invalid.
     InputError
-        There is a password, but no user name.
+        A password is given without a user name.
     """
     try:
         from paho.mqtt.client import Client
         from paho.mqtt.enums import CallbackAPIVersion
     except ModuleNotFoundError:
-        raise UnsupportedError("MQTT takes paho-mqtt, which is not installed; pip install 'edge-rnn[mqtt]'.") from None
+        raise UnsupportedError("MQTT needs paho-mqtt, which is not installed; pip install 'edge-rnn[mqtt]'.") from None
     client = Client(CallbackAPIVersion.VERSION2, reconnect_on_failure=reconnects)
     user = address.user or os.environ.get(USER_VARIABLE, "")
     password = address.password or _read_password(address.password_file or _credential())
@@ -178,43 +178,43 @@ def make_client(address: Address, *, reconnects: bool) -> Client:
 
 
 def refusal(reason: Any) -> str:
-    """Write in words why a broker refused us, and what to do."""
-    text = f"the broker refused us: {reason}"
+    """Describe why the broker refused the connection, and what to do."""
+    text = f"the broker refused the connection: {reason}"
     if str(reason) in ("Not authorized", "Bad user name or password"):
         text += (
-            f"; look at user name and password: {USER_VARIABLE} and {PASSWORD_VARIABLE} in the environment, or "
+            f"; check user name and password: {USER_VARIABLE} and {PASSWORD_VARIABLE} in the environment, or "
             f"?user=NAME&password_file=FILE"
         )
     return text
 
 
 def connection_problem(error: BaseException | None, address: Address) -> str:
-    """Write in words why there is no connection, and what to do; None is a broker that hung up before it answered."""
+    """Describe why the connection failed, and what to do; None if the broker disconnected before it answered."""
     where = f"the broker at {address.host}:{address.port}"
     if error is None:
-        other = "a certificate of ours may be wanted (?cert=FILE&key=FILE)" if address.tls else "mqtts:// is for TLS"
-        return f"{where} hung up before it answered; {other}, or it serves something else at this port"
+        other = "it may require a client certificate (?cert=FILE&key=FILE)" if address.tls else "TLS needs mqtts://"
+        return f"{where} closed the connection before answering; {other}, or another service uses this port"
     if isinstance(error, socket.gaierror):
-        return f"the broker's name {address.host!r} is not known here ({error.strerror}); check it, or give its number"
+        return f"cannot resolve the broker's name {address.host!r} ({error.strerror}); check it, or give an IP address"
     if isinstance(error, ssl.SSLCertVerificationError):
         return (
-            f"the certificate of {where} is not trusted: {error.verify_message.rstrip('.')}; ?ca=FILE names who signed "
-            f"it, and HOST has to be the name that it is for"
+            f"the certificate of {where} is not trusted: {error.verify_message.rstrip('.')}; name the CA that signed "
+            f"it with ?ca=FILE, and use the host name for which it was issued"
         )
     if isinstance(error, ssl.SSLError) and "ALERT" in (error.reason or "").upper():
-        return f"{where} refused our TLS: {error.reason}; it may want a certificate of ours: ?cert=FILE&key=FILE"
+        return f"{where} rejected the TLS handshake: {error.reason}; it may want a certificate: ?cert=FILE&key=FILE"
     if address.tls and isinstance(error, (ssl.SSLError, ConnectionResetError, ConnectionAbortedError, BrokenPipeError)):
-        return f"{where} speaks no TLS there; mqtt:// is without, and the port for TLS is usually 8883"
+        return f"{where} does not speak TLS on this port; use mqtt:// for no TLS; the usual TLS port is 8883"
     if isinstance(error, ConnectionRefusedError):
         return (
-            f"the connection to {where} was refused: nothing listens there; start it, look at the port (1883, with TLS "
-            f"8883), and whether it listens to other machines (mosquitto: a line listener {address.port})"
+            f"the connection to {where} was refused: nothing listens there; start the broker, check the port (1883, or "
+            f"8883 for TLS) and that it accepts other machines (mosquitto: a line listener {address.port})"
         )
-    return f"{where} does not answer: {reason_of(error)}; look at the name, the network and firewalls"
+    return f"{where} does not answer: {reason_of(error)}; check the name, the network and firewalls"
 
 
 def _credential() -> str:
-    """The file of the password that systemd hands to a service (``LoadCredential=``); empty for none."""
+    """Path of the password that systemd passes to a service (``LoadCredential=``); empty for none."""
     folder = os.environ.get("CREDENTIALS_DIRECTORY", "")
     path = Path(folder, CREDENTIAL)
     return str(path) if folder and path.exists() else ""
@@ -241,13 +241,13 @@ def _context(address: Address) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cafile=address.ca or None)
     except (OSError, ValueError):
-        raise FileError(f"{address.ca}: is no certificate in PEM format, as ca takes it.") from None
+        raise FileError(f"{address.ca}: not a certificate in PEM format, which ca expects.") from None
     if address.cert:
         try:
-            context.load_cert_chain(address.cert, address.key or None, password=lambda: "")  # else it asks the terminal
+            context.load_cert_chain(address.cert, address.key or None, password=lambda: "")  # else OpenSSL prompts
         except (OSError, ValueError) as error:
             raise FileError(
-                f"{address.cert}: is no certificate with the key {address.key or 'in the same file'}, in PEM format "
-                f"and without a password ({getattr(error, 'reason', None) or error})."
+                f"{address.cert}: no certificate with the key {address.key or 'in the same file'}, in PEM format and "
+                f"without a password ({getattr(error, 'reason', None) or error})."
             ) from None
     return context

@@ -1,4 +1,4 @@
-"""Common parts of the forms of MQTT's source and sink: ``mqtt://HOST/TOPIC?user=NAME``."""
+"""URL options shared by the MQTT source and sink: ``mqtt://HOST/TOPIC?user=NAME``."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ BROKER: Mapping[str, Any] = MappingProxyType(
         "kind": "network",
         "files": _FILES,
         "secret": Secret(
-            "user name and password of a broker that wants them",
+            "user name and password of a broker that requires them",
             option="password_file",
             credential=CREDENTIAL,
             variables=(USER_VARIABLE, PASSWORD_VARIABLE),
@@ -35,11 +35,11 @@ BROKER: Mapping[str, Any] = MappingProxyType(
         "ability": "read and write MQTT",
     }
 )
-"""Fields of both schemes."""
+"""Fields shared by both schemes."""
 
 
 def address_of(url: Url) -> tuple[Address, dict[str, Any]]:
-    """Broker and topic, and the other options."""
+    """Split a URL into the broker address (with the topic) and the remaining options."""
     files = {name: value for name, value in url.options.items() if name in BROKER_OPTIONS}
     others = {name: value for name, value in url.options.items() if name not in BROKER_OPTIONS}
     return Address.of(f"{url.scheme}:{url.place}", **files), others

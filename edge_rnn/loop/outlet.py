@@ -1,4 +1,4 @@
-"""The sink as the loop sees it: a failing one loses outputs, and never stops the loop."""
+"""Outlet: wraps the sink, so that a failing sink loses outputs but never stops the loop."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ _LOOK_S = 0.01
 
 
 class Outlet:
-    """A sink with what becomes of its errors.
+    """A sink with error handling.
 
     Parameters
     ----------
     patient
-        Tells whether nothing presses, as with a recording that is not played: then a sink that says that it is full,
-        with BlockingIOError, is waited for, 10 s at most.
+        Returns True if the input can wait, as for a recording that is not played in real time. A sink that is full and
+        raises BlockingIOError is then retried for up to 10 s.
 
     Attributes
     ----------
     closed
-        Whether the sink wants no more.
+        True if the sink accepts no more outputs.
     """
 
     def __init__(self, sink: Sink, context: LoopContext, patient: Callable[[], bool]) -> None:
@@ -44,7 +44,7 @@ class Outlet:
         self.closed = False
 
     def write(self, y: F32, t_s: float) -> None:
-        """Hand over an output, or count it as lost."""
+        """Write an output to the sink, or count it as lost."""
         if self._retry_ns and self._clock.now_ns() < self._retry_ns:
             self._counters.unwritten += 1
             return
@@ -59,7 +59,7 @@ class Outlet:
             delay_s = self._backoff.failed()
             self._retry_ns = self._clock.now_ns() + int(1e9 * delay_s)
             text = str(error).rstrip(".") or type(error).__name__
-            self._journal.tell("sink", f"the sink failed: {text}; it is tried again {spell_delay(delay_s)}.")
+            self._journal.tell("sink", f"the sink failed: {text}; retrying {spell_delay(delay_s)}.")
         else:
             self._counters.written += 1
             if self._retry_ns:
@@ -69,16 +69,16 @@ class Outlet:
 
     @property
     def undelivered(self) -> int:
-        """Outputs that the sink took and has not delivered, as far as it says so."""
+        """Outputs accepted but not yet delivered, as reported by the sink."""
         return int(getattr(self._sink, "undelivered", 0))
 
     def close(self) -> None:
-        """Let go of the sink, and count what it took and could not deliver as lost."""
+        """Release the sink, and count accepted but undelivered outputs as lost."""
         close_aside(self._sink, wait_s=_CLOSE_S)
         if lost := min(self.undelivered, self._counters.written):
             self._counters.written -= lost
             self._counters.unwritten += lost
-            self._journal.tell("sink", f"the sink took {counted(lost, 'result')} that it could not deliver.")
+            self._journal.tell("sink", f"the sink accepted {counted(lost, 'result')} that it could not deliver.")
 
     def _hand_over(self, y: F32, t_s: float) -> None:
         end_ns = self._clock.now_ns() + _PATIENCE_NS

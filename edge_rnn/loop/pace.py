@@ -1,4 +1,4 @@
-"""When a loop takes its samples: at a fixed rate, or as they come."""
+"""Pacing of a loop: at a fixed rate, or as samples arrive."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from edge_rnn.loop.system.garbage import SlackCollector
 __all__ = ["Pace"]
 
 _SLICE_S = 0.05
-"""Longest wait after which the loop looks whether it has been told to stop."""
+"""Longest wait in s between two checks for a stop request."""
 
 _SLICE_NS = int(1e9 * _SLICE_S)
 
 
 class Pace:
-    """The loop itself.
+    """The main loop.
 
     Parameters
     ----------
     spin_s
-        Seconds before each deadline that are spent looking at the clock rather than asleep.
+        Seconds of busy waiting before each deadline.
 
     Attributes
     ----------
     stopping
-        Why the loop is to end; empty for going on. Anyone may set it.
+        Reason to stop; empty to continue. Any thread may set it.
     collector
-        What takes the slack time; None for nothing.
+        Garbage collector that runs in slack time; None for none.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Pace:
         self.collector: SlackCollector | None = None
 
     def as_they_come(self) -> None:
-        """A step as soon as a sample is there."""
+        """Run one step as soon as each sample arrives."""
         feed, now = self._feed, self._clock.now_ns
         while not self._over():
             if feed.waiting:
@@ -66,7 +66,7 @@ class Pace:
                 self._idle()
 
     def at_rate(self, rate_hz: float, policy: Policy, backlog: int) -> None:
-        """A tick at each deadline."""
+        """Run one tick at each deadline."""
         feed, now, counters = self._feed, self._clock.now_ns, self._counters
         half_ns = int(0.5e9 / rate_hz) if feed.kind == "arriving" else 0
         schedule = Schedule(now(), rate_hz)
@@ -89,7 +89,7 @@ class Pace:
             if todo.wait:
                 if not self._wait():
                     return
-                schedule.restart(now() + half_ns)  # as at the start: a tick at once would find the next one missing
+                schedule.restart(now() + half_ns)  # as at the start: an immediate tick would leave the next one empty
             else:
                 self._take(todo.take)
                 schedule.advance(1 + missed)
@@ -108,7 +108,7 @@ class Pace:
         return bool(self.stopping) or self._feed.ended
 
     def _wait(self) -> bool:
-        """Until there is a sample to take; False if there will be none."""
+        """Wait for a sample; False if none will come."""
         while not self._over():
             if self._feed.waiting:
                 return True
@@ -116,7 +116,7 @@ class Pace:
         return False
 
     def _idle(self) -> None:
-        """Wait for a sample, but not for long."""
+        """Wait briefly for a sample."""
         self._offer(_SLICE_NS)
         self._feed.wait(_SLICE_S)
         now_ns = self._clock.now_ns()
@@ -124,7 +124,7 @@ class Pace:
         self._chores.look(now_ns)
 
     def _sleep_until(self, deadline_ns: int) -> bool:
-        """Sleep up to the deadline; False if the loop was told to stop meanwhile."""
+        """Sleep until the deadline; False if a stop was requested meanwhile."""
         now, sleep = self._clock.now_ns, self._clock.sleep
         self._offer(deadline_ns - now())
         wake_ns = deadline_ns - self._spin_ns

@@ -1,4 +1,4 @@
-"""What a loop reads from and writes to: two protocols that a class of ten lines fits."""
+"""Protocols of sources and sinks; a class of ten lines can implement one."""
 
 from __future__ import annotations
 
@@ -13,53 +13,55 @@ __all__ = ["SampleError", "Sink", "SinkClosed", "Source", "SourceUnfit", "Timed"
 
 
 class Timed(NamedTuple):
-    """A sample with the time at which it was taken."""
+    """Sample with its time."""
 
     x: ArrayLike
     """``(input_size,)`` float32."""
 
     t_s: float
-    """Seconds, of any clock that goes forwards: Unix time, or from the start of a recording."""
+    """Time in seconds, of any clock that never goes backwards: Unix time, or since the start of a recording."""
 
 
 class SampleError(InputError):
-    """There was a sample, but it cannot be used; the source goes on with its next one."""
+    """Unusable sample; the source continues with the next one."""
 
 
-class SourceUnfit(InputError):  # noqa: N818 - told as it is, and not one sample's error
-    """What a source gives is not what the model reads, and no retry will change that: the loop ends with this error."""
+class SourceUnfit(InputError):  # noqa: N818 - reported as it stands, and not the error of one sample
+    """Source that does not match the model's input, which no retry can change: the loop ends with this error."""
 
 
-class SinkClosed(Exception):  # noqa: N818 - a piece of news, not an error
-    """Whoever read the results wants no more of them: the loop ends as if it had been asked to."""
+class SinkClosed(Exception):  # noqa: N818 - an event, not an error
+    """End of the sink's reader: the loop ends as if a stop had been requested."""
 
 
 class Source(Protocol):
-    """Where samples come from.
+    """Source of samples.
 
-    Attributes tell the loop how to treat it; without them it is ``blocks = True``, ``live = True``, ``steady = False``:
+    Optional attributes control how the loop reads it; the defaults are ``blocks = True``, ``live = True``, ``steady =
+    False``:
 
     ``blocks``
-        Whether ``read`` may wait. Such a source is read in a thread of its own, into a ring of fixed size. One that
-        does not wait is read in the loop's thread, at each tick; if it hangs after all, so does the loop, and only
-        systemd's watchdog sees it.
-    ``live``
-        Whether samples come at the world's pace, so that old ones lose their worth. False for a recording: none of its
-        samples is ever dropped.
+        True if ``read`` may wait. The source is then read in its own thread, into a ring of fixed size. A source that
+        does not wait is read in the loop's thread, at each tick; if it hangs nevertheless, the loop hangs too, and only
+        systemd's watchdog detects it.
+    True if samples arrive in real time, so that old ones lose their value. False for a recording: none of its
+    samples is ever dropped.
+        sample is ever dropped.
     ``steady``
-        Whether it is never silent while it works, as a microphone: silence is then answered by making it again. Of
-        others (a sensor that reports changes, a broker) silence is only reported.
+        True if a working source is never silent, like a microphone; a silent one is then re-created. For other sources
+        (a sensor that reports changes, a broker), silence is only reported.
 
-    Three more are for what the source knows; the loop compares them with what the model is for:
+    Three further attributes describe the samples; the loop compares them with the model's:
 
     ``sample_rate_hz``
-        Samples a second, or None. A source without it whose samples are :class:`Timed` is measured.
+        Sample rate in Hz, or None. If it is missing and the samples are :class:`Timed`, the loop measures the rate.
     ``units``
-        A text a channel, such as ``"m/s^2"``; unknown ones are compared with nothing.
+        One text per channel, such as ``"m/s^2"``; unknown units are not compared.
     ``timed``
-        True where samples may be :class:`Timed`, so that a ``rate_hz`` of the loop is only how fast they are played.
+        True if samples may be :class:`Timed`, so that the loop's ``rate_hz`` is only the playback speed.
 
-    A ``close()``, if there is one, is called at the end and from another thread than ``read``, which it should wake.
+    An optional ``close()`` is called at the end, from another thread than ``read``; it should make a waiting ``read``
+    return.
 
     Examples
     --------
@@ -74,43 +76,43 @@ class Source(Protocol):
     """
 
     def read(self) -> ArrayLike | Timed | None:
-        """The next sample ``(input_size,)``, or with its time; None, or StopIteration, at the end, for good.
+        """Return the next sample ``(input_size,)``, with or without its time; None or StopIteration at the end.
 
         Raises
         ------
         SampleError
-            This one cannot be used. It is counted; the next one is asked for at once.
+            This sample is unusable. It is counted, and the next one is read at once.
         Exception
-            Whatever else is a failure: it is reported, and after a delay that grows the source is read again, or made
-            anew where the loop was given a function that makes it.
+            Any other exception counts as a failure: it is reported, and the source is retried with exponential backoff
+            (re-created if a factory was given).
         """
 
 
 class Sink(Protocol):
-    """Where outputs go. A ``close()``, if there is one, is called at the end, and waited for, 15 s at most.
+    """Receiver of outputs. An optional ``close()`` is called at the end; the loop waits for it, at most 15 s.
 
-    A sink that hands outputs on by itself may have an attribute ``undelivered``: how many it took and has not
-    delivered. Those that are left after ``close`` are counted as lost.
+    A sink that delivers outputs asynchronously may have an attribute ``undelivered``: the number of outputs accepted
+    but not delivered yet. Those left after ``close`` are counted as lost.
     """
 
     def write(self, y: F32, t_s: float) -> None:
-        """Take one output, soon: the loop waits for it.
+        """Accept one output, quickly: the loop waits for it.
 
         Parameters
         ----------
         y
-            ``(output_size,)`` float32, the same array each time: copy it to keep it.
+            ``(output_size,)`` float32, the same array at each call: copy it to keep it.
         t_s
-            Time of the sample in seconds: the source's own, else Unix time at which it came.
+            Time of the sample in seconds: the source's own, else the Unix time of arrival.
 
         Raises
         ------
         SinkClosed
-            The reader wants no more of them.
+            The reader wants no more outputs.
         BlockingIOError
-            There is no place for it now. The samples of a recording that nothing presses are kept waiting for some
-            seconds; else it is as any failure.
+            The sink is full. For a recording that is not played in real time the loop retries for some seconds;
+            otherwise it is a failure like any other.
         Exception
-            Whatever else is a failure: it is reported, this output is lost, and after a delay that grows the sink is
-            tried with the then current one.
+            Any other exception counts as a failure: it is reported, this output is lost, and the sink is retried with
+            exponential backoff, with the output that is then current.
         """

@@ -1,4 +1,4 @@
-"""Deadlines of a fixed rate, and what is done at one: pure arithmetic."""
+"""Deadlines at a fixed rate, and the decision at each tick: pure arithmetic."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ Policy = Literal["catch_up", "drop", "hold"]
 POLICIES: tuple[Policy, ...] = get_args(Policy)
 
 Kind = Literal["polled", "stored", "arriving"]
-"""A source that is read when the loop likes; one whose samples wait for the loop; one whose samples come by
-themselves."""
+"""Kinds of sources: polled (read at any time), stored (a recording, whose samples wait), arriving (samples come on
+their own)."""
 
 
 class Schedule:
-    """Ticks at ``start + k / rate``: each deadline is computed from the start, so that no error adds up.
+    """Ticks at ``start + k / rate``: each deadline is computed from the start, so that errors do not accumulate.
 
     Parameters
     ----------
     start_ns
         Deadline of the first tick.
     rate_hz
-        Ticks a second.
+        Ticks per second.
     """
 
     __slots__ = ("_period_ns", "_start_ns", "_tick", "deadline_ns")
@@ -34,51 +34,51 @@ class Schedule:
         self.restart(start_ns)
 
     def restart(self, start_ns: int) -> None:
-        """Begin anew, with a tick at ``start_ns``."""
+        """Restart the schedule with a tick at ``start_ns``."""
         self._start_ns = start_ns
         self._tick = 0
         self.deadline_ns = start_ns
 
     def missed(self, now_ns: int) -> int:
-        """How many deadlines after the present one have passed as well."""
+        """Return the number of further deadlines that have passed as well."""
         return max(0, int((now_ns - self._start_ns) / self._period_ns) - self._tick)
 
     def advance(self, ticks: int) -> None:
-        """Go on by so many ticks."""
+        """Advance by ``ticks`` ticks."""
         self._tick += ticks
         self.deadline_ns = self._start_ns + int(self._tick * self._period_ns)
 
 
 class Decision(NamedTuple):
-    """What is done at a tick, in this order."""
+    """Actions at a tick, in order of execution."""
 
     discard: int
-    """Samples that are thrown away, the oldest first."""
+    """Samples to discard, oldest first."""
     hold: int
-    """Steps with the last sample once more."""
+    """Steps that repeat the last sample."""
     take: int
-    """Steps with the next samples."""
+    """Steps with new samples."""
     wait: bool
-    """Whether to wait for a sample, and to begin the schedule anew with it."""
+    """True to wait for a sample and restart the schedule with it."""
     skipped: int
-    """Ticks that get no step."""
+    """Ticks without a step."""
 
 
 def decide(policy: Policy, kind: Kind, missed: int, waiting: int, backlog: int) -> Decision:
-    """What to do at a tick, when ``missed`` further deadlines have passed and ``waiting`` samples are there.
+    """Decide what to do at a tick, given ``missed`` further deadlines that have passed and ``waiting`` samples.
 
     ``"catch_up"``
-        No sample is left out and none is invented. All that are waiting are done back to back; of a source that is read
-        when the loop likes, or of a recording, one for each deadline that has passed. If there is none, it is waited
-        for, and the schedule begins anew with it, as at the start.
+        No sample is dropped and none is repeated. All waiting samples are processed back to back; from a polled source
+        or a recording, one per passed deadline. If none is waiting, the loop waits for one and restarts the schedule
+        with it, as at the start.
     ``"drop"``
-        A tick is one step with the newest sample, or none. Deadlines that have passed are left out, older samples
-        thrown away (never those of a recording); without a sample the tick is left out.
+        One step per tick, with the newest sample. Passed deadlines are skipped and older samples are discarded (never
+        those of a recording); a tick without a sample is skipped.
     ``"hold"``
-        As many steps as ticks, so that the network's time is the clock's: for each deadline that has passed, and for a
-        tick without a sample, a step with the last sample once more. Else the newest is taken, as for ``"drop"``.
+        One step for every tick, so that the network's time follows the clock: each passed deadline and each tick
+        without a sample repeats the last sample. Otherwise the newest sample is used, as for ``"drop"``.
 
-    Never more than ``backlog`` deadlines are made up for; the others get no step.
+    At most ``backlog`` passed deadlines are made up for; the others get no step.
     """
     old = max(waiting - 1, 0) if kind == "arriving" else 0
     some = min(waiting, 1)

@@ -1,4 +1,4 @@
-"""Forms of sources and sinks, such as ``serial:PORT?baud=9600``: how a text is parsed, opened and described."""
+"""URL schemes of sources and sinks, such as ``serial:PORT?baud=9600``: parsing, opening and describing them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from edge_rnn.errors import InputError
 __all__ = ["PASSWORD", "Scheme", "Secret", "Url", "flag", "masked", "names", "number", "whole"]
 
 PASSWORD = re.compile(r"(://[^:@/?#]*:)(?!\d+/)(.*)@", re.DOTALL)
-"""Matches the password before a host's name."""
+"""Matches the password in front of a host name."""
 
 _SECRET_OPTION = re.compile(r"([?&](?:pass\w*|pwd|secret|token)=)(?<!password_file=)[^&]*", re.IGNORECASE)
 
@@ -21,26 +21,26 @@ Kind = Literal["file", "device", "network", "none"]
 
 
 def masked(url: str) -> str:
-    """``url`` as it may be shown: without a password."""
+    """Return ``url`` without its password, safe to print."""
     return _SECRET_OPTION.sub(r"\1***", PASSWORD.sub(r"\1***@", url))
 
 
 @dataclass(frozen=True, slots=True)
 class Url:
-    """The text of a source or a sink, parsed.
+    """Parsed URL of a source or a sink.
 
     Parameters
     ----------
     text
-        As it was given.
+        The URL as given.
     scheme
         The part before the first colon.
     place
         The part between that colon and the question mark.
     options
-        Values of the options behind it, by name; only those that were given.
+        Values of the options after it, by name; only those given.
     header
-        True if a sink that writes lines begins with one of names.
+        True if a sink that writes lines starts with a header.
     """
 
     text: str
@@ -52,18 +52,18 @@ class Url:
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """A secret that a scheme takes.
+    """Secret that a scheme uses.
 
     Parameters
     ----------
     what
-        Description: ``"user name and password of a broker that wants them"``.
+        Description: ``"user name and password of a broker that requires them"``.
     option
-        Option that names the file of it.
+        Option that gives the path of the secret file.
     credential
-        Name of that file where systemd hands it over (``LoadCredential=``); the source or sink looks there by itself.
+        Name of that file among systemd's credentials (``LoadCredential=``), where the source or sink looks by default.
     variables
-        Environment variables that may hold it instead.
+        Environment variables that may hold the secret instead.
     """
 
     what: str
@@ -74,38 +74,39 @@ class Secret:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scheme:
-    """A form of a source or a sink.
+    """URL scheme of a source or a sink.
 
     Parameters
     ----------
     name
-        What the text begins with, before the colon.
+        Text before the colon.
     place
-        What comes behind the colon, in the words of the help: ``"PORT"``.
+        Placeholder in the help for the text after the colon: ``"PORT"``.
     help
-        Description of the form and its options, for the help.
+        Description of the scheme and its options, for the help.
     open
-        ``open(url, model)``. A source's returns what :class:`edge_rnn.loop.SensorLoop` takes: the source, or a factory
-        if it can be opened again after a failure. A sink's returns a factory. An invalid text is an InputError at once.
+        ``open(url, model)``. For a source it returns what :class:`edge_rnn.loop.SensorLoop` accepts: the source, or a
+        factory if the source can be reopened after a failure. For a sink it returns a factory. An invalid URL raises
+        InputError at once.
     options
-        Parsers of the text of each option, by name. They raise ValueError for invalid texts.
+        Parsers of the option values, by name. They raise ValueError for invalid text.
     kind
-        ``"file"``: the place is a path, ``-`` for stdin or stdout. ``"network"``: a service waits for the network.
-        ``"device"``, or ``"none"`` of these.
+        ``"file"``: the place is a path, or ``-`` for stdin or stdout. ``"network"``: a service waits for the network.
+        ``"device"``: a device. ``"none"``: none of these.
     aliases
-        Further names.
+        Further names of the scheme.
     group
-        Group of the system whose members may use the device.
+        System group whose members may use the device.
     files
-        Options that name files.
+        Options that are file paths.
     secret
-        A secret that it takes.
+        Secret that the scheme uses.
     check
-        ``check(text)`` raises InputError before the text is parsed.
+        ``check(text)`` raises InputError before the URL is parsed.
     packages, install
-        Packages that it needs, and what pip installs to have them: ``"edge-rnn[serial]"``.
+        Packages that the scheme needs, and the pip requirement that installs them: ``"edge-rnn[serial]"``.
     ability
-        What ``edge-rnn doctor`` calls the use of these packages: ``"read a serial line"``.
+        Description of these packages' purpose in ``edge-rnn doctor``: ``"read a serial line"``.
     """
 
     name: str
@@ -125,21 +126,21 @@ class Scheme:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Name and aliases."""
+        """Return name and aliases."""
         return (self.name, *self.aliases)
 
     @property
     def form(self) -> str:
-        """Form in the help: ``"serial:PORT"``."""
+        """Return the form shown in the help: ``"serial:PORT"``."""
         return f"{self.name}:{self.place}"
 
     def parse(self, text: str, *, header: bool = True) -> Url:
-        """Parse a text.
+        """Parse a URL.
 
         Raises
         ------
         InputError
-            An option is unknown, or is not what it has to be.
+            An option is unknown, or its value is invalid.
         """
         self.check(text)
         name, _, rest = text.partition(":")
@@ -152,26 +153,26 @@ class Scheme:
         for option, value in pairs:
             if option not in self.options:
                 known = ", ".join(self.options) or "none"
-                raise InputError(f"{masked(text)!r} has the option {option!r}, expected {known}.")
+                raise InputError(f"{masked(text)!r} has the unknown option {option!r}, expected {known}.")
             try:
                 given[option] = self.options[option](value)
             except ValueError:
-                raise InputError(f"{masked(text)!r} has {option} {value!r}, expected a number.") from None
+                raise InputError(f"{masked(text)!r} has the invalid {option}={value!r}, expected a number.") from None
         return Url(text, name, place, given, header)
 
 
 def flag(text: str) -> bool:
-    """``"1"`` or ``"0"``."""
+    """Parse a flag, ``"1"`` or ``"0"``."""
     return bool(int(text))
 
 
 def whole(text: str) -> int:
-    """A whole number, also ``"0x68"``."""
+    """Parse an integer, decimal or hexadecimal (``"0x68"``)."""
     return int(text, 0)
 
 
 def number(text: str) -> float:
-    """A number above 0, such as a rate."""
+    """Parse a positive number, such as a rate."""
     value = float(text)
     if not 0 < value < 1e12:
         raise ValueError
@@ -179,5 +180,5 @@ def number(text: str) -> float:
 
 
 def names(text: str) -> tuple[str, ...]:
-    """``"ax, ay"`` as a tuple."""
+    """Split ``"ax, ay"`` into a tuple of names."""
     return tuple(each.strip() for each in text.split(","))

@@ -1,4 +1,4 @@
-"""Sources and sinks by short texts, as the command line takes them."""
+"""Sources and sinks by URL, as on the command line."""
 
 from __future__ import annotations
 
@@ -41,23 +41,23 @@ def _registry(what: str, own: Mapping[str, str]) -> Registry[Scheme]:
 
 
 SOURCES = _registry("source", _SOURCES)
-"""Forms of a source, by what they begin with."""
+"""Source schemes by name."""
 
 SINKS = _registry("sink", _SINKS)
-"""Forms of a sink, by what they begin with."""
+"""Sink schemes by name."""
 
 
 def open_source(url: str, model: Model) -> Source | Callable[[], Source]:
-    """What :class:`edge_rnn.loop.SensorLoop` takes as its source, for a text of one of the forms of ``SOURCES``.
+    """Return the source, or a factory of it, for a URL of one of the schemes in ``SOURCES``.
 
     Raises
     ------
     InputError
-        There is no such form, or an option is unknown or does not fit.
+        The scheme or an option is unknown, or a value does not fit.
     FileError
-        A file is not there.
+        A file is missing.
     UnsupportedError
-        A package is missing, or the machine does not have what is asked for.
+        A package is missing, or the machine lacks the device or reading asked for.
     """
     scheme = scheme_of(url, SOURCES)
     source: Source | Callable[[], Source] = scheme.open(scheme.parse(url), model)
@@ -65,12 +65,12 @@ def open_source(url: str, model: Model) -> Source | Callable[[], Source]:
 
 
 def open_sink(url: str, model: Model, *, header: bool = True) -> Sink:
-    """The sink for a text of one of the forms of ``SINKS``.
+    """Return the sink for a URL of one of the schemes in ``SINKS``.
 
     Raises
     ------
     InputError
-        There is no such form, or an option is unknown or does not fit.
+        The scheme or an option is unknown, or a value does not fit.
     FileError
         A file cannot be written.
     UnsupportedError
@@ -80,24 +80,25 @@ def open_sink(url: str, model: Model, *, header: bool = True) -> Sink:
 
 
 def parse_sink(url: str, model: Model, *, header: bool = True) -> Callable[[], Sink]:
-    """A function that opens the sink; what can be wrong with its text is said at once, as by :func:`open_sink`."""
+    """Return a factory of the sink; an invalid URL is reported at once, as by :func:`open_sink`."""
     scheme = scheme_of(url, SINKS)
     make: Callable[[], Sink] = scheme.open(scheme.parse(url, header=header), model)
     return make
 
 
 def scheme_of(url: str, schemes: Registry[Scheme]) -> Scheme:
-    """The form of a text.
+    """Return the scheme of a URL.
 
     Raises
     ------
     InputError
-        It has none of those that there are.
+        The scheme is unknown.
     UnsupportedError
-        The package that adds it cannot be used.
+        The package that provides the scheme cannot be used.
     """
     name, colon, _ = url.partition(":")
     scheme = schemes.find(name) if colon else None
     if scheme is None:
-        raise InputError(f"{masked(url)!r} is none of {', '.join(each.form for each in schemes.unique())}.")
+        forms = ", ".join(each.form for each in schemes.unique())
+        raise InputError(f"{masked(url)!r} has an unknown form, expected one of {forms}.")
     return scheme

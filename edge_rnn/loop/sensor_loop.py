@@ -1,4 +1,4 @@
-"""SensorLoop: samples in, outputs out, for months."""
+"""SensorLoop: run a network on a source of samples, for months if need be."""
 
 from __future__ import annotations
 
@@ -35,83 +35,86 @@ from edge_rnn.typing import F32
 __all__ = ["SensorLoop"]
 
 _LEAST, _MOST = 1e-9, 1e9
-"""Of rates in Hz and of times in seconds."""
+"""Upper bound of rates in Hz and of times in seconds."""
 _MOST_BACKLOG = 1_000_000
 
 
 class SensorLoop:
-    """A stream at work on a source for as long as there are samples, at a fixed rate or as they come.
+    """Loop that steps a stream on the samples of a source, at a fixed rate or as they arrive.
 
     Parameters
     ----------
     stream
-        The network. Its ``on_nonfinite`` says what becomes of a NaN in a sample; what it refuses with ``"raise"`` is
-        for ``on_bad``.
+        The network. Its ``on_nonfinite`` handles NaN in a sample; a sample that it rejects with ``"raise"`` is handled
+        by ``on_bad``.
     source
-        A :class:`~edge_rnn.loop.Source`, or a function without arguments that makes one. With the function, a source
-        that fails is closed and made again; else it is read again.
+        A :class:`~edge_rnn.loop.Source`, or a factory of one (a callable without arguments). With a factory, a source
+        that fails is closed and re-created; without one it is read again.
     sink
         A :class:`~edge_rnn.loop.Sink`.
     rate_hz
-        Ticks a second, on the monotonic clock and without drift: tick k is due at start + k / rate. None: a step as
-        each sample comes. With samples that come by themselves the first tick is half a period after the first of them.
+        Ticks per second, on the monotonic clock and without drift: tick k is due at start + k / rate. None: one step
+        per sample, as it arrives. For samples that arrive on their own, the first tick is half a period after the first
+        sample.
     policy
-        What happens at a tick when deadlines have passed or no sample is there: ``"catch_up"`` (no sample is left out,
-        none invented), ``"drop"`` (the newest sample or none) or ``"hold"`` (as many steps as ticks); word for word in
-        :func:`edge_rnn.loop.decide`.
+        What to do at a tick when deadlines have passed or no sample is available: ``"catch_up"`` (no sample is dropped
+        or repeated), ``"drop"`` (the newest sample, or no step) or ``"hold"`` (a step for every tick, repeating the
+        last sample if necessary). :func:`edge_rnn.loop.decide` has the exact rules.
     on_bad
-        What becomes of a sample of the wrong size or without numbers, and of one that the stream refuses: ``"skip"`` no
-        step, ``"hold"`` a step with the last good one, ``"raise"`` the loop saves its state and ends with an
-        InputError.
+        What to do with a sample that has the wrong size, is not numeric, or is rejected by the stream: ``"skip"`` makes
+        no step, ``"hold"`` makes a step with the last good sample, ``"raise"`` saves the state and ends the loop with
+        an InputError.
     backlog
-        Samples that the ring has places for, and deadlines that are made up for at most.
+        Capacity of the ring in samples, and the maximum number of passed deadlines that are made up for.
     stall_after_s
-        Seconds without a sample after which a source that is read in a thread counts as stuck: it is reported, and made
-        again where ``source`` is a function. ``inf`` for never. None: a silence of ten times the longest usual pause,
-        5 s at least and 60 s until twenty pauses were seen, is reported, and the source stays open.
+        Silence in seconds after which a source read in a thread counts as stalled: it is reported, and re-created if
+        ``source`` is a factory. ``inf``: never. None: a silence of ten times the longest usual pause (at least 5 s, and
+        60 s until twenty pauses have been seen) is reported, and the source stays open.
     reset_after_s
-        After a longer pause between two samples the state starts anew. The pause is that of the source's own times, or
-        of the clock that goes on while the machine sleeps, whichever is longer; a snapshot older than this is not used.
-        None: carry on; pauses longer than ``stall_after_s``, or than usual, are counted all the same.
+        Pause between two samples in seconds after which the state is reset. The pause is measured by the source's own
+        times or by the clock that keeps running during system suspend, whichever is longer; a snapshot older than this
+        is not used. None: never reset; pauses longer than ``stall_after_s``, or than usual, are still counted.
     snapshot, snapshot_every_s
-        File that keeps the state, and how often, in seconds: what is lost by a loss of power is at most this and the
-        time that the disk takes. It is restored at the start. None: nothing is kept.
+        Path of the state snapshot, which is restored at the start, and its interval in seconds: a power loss costs at
+        most this interval plus the time of the disk write. None: no snapshots.
     status, status_every_s
-        File that is replaced with the loop's :meth:`status` at intervals.
+        Path of the file that receives :meth:`status`, and its interval in seconds.
     realtime
-        What to ask of the system; what it refuses is a warning in the status.
+        Scheduling options requested from the system; refused ones become warnings in the status.
     collect
-        When Python's garbage is collected: in ``"slack"`` time, ``"never"``, or as ``"python"`` does.
+        When to run Python's garbage collector: in ``"slack"`` time, ``"never"``, or at Python's discretion
+        (``"python"``).
     spin_s
-        Seconds before each deadline that are spent looking at the clock rather than asleep.
+        Seconds of busy waiting before each deadline.
     report
-        Takes messages, one sentence each; by default the logger ``edge_rnn.loop`` does.
+        Receiver of messages, one sentence each; by default the logger ``edge_rnn.loop``.
     clock
-        The machine's, or a test's.
+        The system clock, or a test double.
     on_mismatch
-        What becomes of a source whose rate is more than 5 % off the model's or whose units are others: ``"warn"`` a
-        :class:`~edge_rnn.errors.SampleWarning`, ``"raise"`` an InputError. The rate is ``rate_hz``, the source's own,
-        or that of its first samples' times. Samples far outside of the model's ``Standardize``, for long, are a
-        warning.
+        What to do if the source's rate is more than 5 % off the model's, or its units differ: ``"warn"`` issues a
+        :class:`~edge_rnn.errors.SampleWarning`, ``"raise"`` raises an InputError. The rate is ``rate_hz``, the source's
+        own, or measured from the times of the first samples. Samples that stay far outside the range of the model's
+        ``Standardize`` cause a warning.
     any_rate
-        Take another rate as it is.
+        True to accept a rate that differs from the model's.
     resample
-        Make the model's rate of the source's by :class:`edge_rnn.frontend.Resample`; ticks are the source's then.
+        True to resample the source to the model's rate with :class:`edge_rnn.frontend.Resample`; ticks then run at the
+        source's rate.
 
     Attributes
     ----------
     counters
-        What has happened so far.
+        Event counts so far.
     lateness
-        Histogram of how long after its deadline each tick began; empty without a rate.
+        Histogram of tick lateness (start minus deadline) in ns; empty without a rate.
     work
-        Histogram of what a sample takes from the ring, or from ``read``, to the sink's return.
+        Histogram of processing time in ns, from taking a sample (ring or ``read``) to the return of the sink.
 
     Raises
     ------
     InputError
-        An option is none of those that there are; a source has no pace of its own and ``rate_hz`` is None; or the
-        source is not for the model and ``on_mismatch`` is ``"raise"``.
+        An option is invalid; a source does not wait for its samples and ``rate_hz`` is None; or the source does not
+        match the model and ``on_mismatch`` is ``"raise"``.
 
     Examples
     --------
@@ -209,20 +212,21 @@ class SensorLoop:
         self._started_ns = self._clock.elapsed_ns()
 
     def run(self) -> Counters:
-        """Run until the source ends, :meth:`stop` is called, or SIGTERM, SIGINT or SIGHUP comes; once.
+        """Run until the source ends, :meth:`stop` is called, or SIGTERM, SIGINT or SIGHUP arrives. Can be called once.
 
-        The sample at hand is finished, the state saved, source and sink closed. In the main thread SIGUSR1 tells the
-        status where messages go; signals are handled as before afterwards, and a second SIGTERM is as it always was.
+        The current sample is completed, the state saved, source and sink closed. In the main thread SIGUSR1 reports the
+        status to the message handler. The previous signal handlers are restored afterwards; a second SIGTERM or SIGINT
+        has its original effect.
 
         Raises
         ------
         InputError
-            A bad sample came and ``on_bad`` is ``"raise"``; or another loop has the same snapshot file.
+            A bad sample came and ``on_bad`` is ``"raise"``; or another loop uses the same snapshot file.
         FileError
-            The folder of the snapshot is not there, or the snapshot is no file.
+            The folder of the snapshot is missing, or the snapshot path is not a regular file.
         """
         if self._state != "new":
-            raise InputError("SensorLoop.run was called a second time; make another loop.")
+            raise InputError("SensorLoop.run was called twice; create another loop.")
         self._state = "running"
         self._started_ns = self._clock.elapsed_ns()
         with handled(self.stop, self._chores.show):
@@ -241,11 +245,11 @@ class SensorLoop:
         return self.counters
 
     def stop(self, reason: str = "asked") -> None:
-        """Have :meth:`run` return soon; from any thread or signal handler."""
+        """Make :meth:`run` return soon. Callable from any thread or signal handler."""
         self._pace.stopping = reason
 
     def status(self) -> dict[str, Any]:
-        """All that the loop knows of itself, as JSON takes it; from any thread."""
+        """Return the complete status of the loop, JSON-serializable. Thread-safe."""
         self._count_feed()
         wall_s, saved_s = self._clock.wall_s(), self._chores.saved_s
         y = self._stepper.y
@@ -276,18 +280,18 @@ class SensorLoop:
         }
 
     def latest(self) -> tuple[int, F32, F32 | None]:
-        """Steps so far, the last good sample and the last output, both copied; from any thread, and at little cost.
+        """Return the number of steps, and copies of the last good sample and the last output. Thread-safe and cheap.
 
-        An output of NaN: samples were skipped, and there is no answer yet.
-        Nothing is locked: sample and output may be of two steps that followed each other.
+        An output of NaN means that samples were skipped and there is no answer yet.
+        No lock is held: sample and output may be from two consecutive steps.
         """
         y = self._stepper.y
         return self.counters.steps, self._stepper.last.copy(), None if y is None else y.copy()
 
     def _make_feed(self, source: Source | Callable[[], Source]) -> tuple[Feed, Source]:
-        """What reads the source, and the source itself."""
+        """Create the feed that reads the source; return it with the source."""
         make = None
-        if isinstance(source, type) or not hasattr(source, "read"):  # a class has a read, and makes what has one
+        if isinstance(source, type) or not hasattr(source, "read"):  # a class has ``read`` too, but is a factory
             if not callable(source):
                 raise InputTypeError(
                     f"SensorLoop got {type(source).__name__} as source, expected an object with read()."
@@ -298,15 +302,15 @@ class SensorLoop:
             return ThreadFeed(source, make, size, self._backlog, self._stall_after_s, self._context), source
         feed = DirectFeed(source, make, self._context)
         if feed.kind == "polled" and self.rate_hz is None:
-            raise InputError("SensorLoop got a source without a pace of its own; give rate_hz.")
+            raise InputError("SensorLoop got a source that never waits for samples; give rate_hz.")
         return feed, source
 
     def _follow(self) -> None:
-        """Go through the samples."""
+        """Process samples until the end."""
         with (
             applied(self._realtime, self.rate_hz) as self._warnings,
             off_the_hot_path(self._collect) as self._pace.collector,
-            np.errstate(over="ignore"),  # beyond float32 is infinite, which the stream's policy is for
+            np.errstate(over="ignore"),  # values beyond float32 become infinite; the stream's policy handles them
         ):
             for warning in self._warnings:
                 self._journal.tell("realtime", warning)
@@ -323,12 +327,12 @@ class SensorLoop:
         return self._feed.kind == "stored" and self.rate_hz is None and not self._pace.stopping
 
     def _judge_age(self, age_s: float) -> None:
-        """Whether a restored state is too old; a clock that has gone backwards tells no age."""
+        """Reset the state if the restored snapshot is too old; a clock that went backwards gives no age."""
         if self._reset_after_s is not None and age_s > self._reset_after_s:
             self._stepper.gap(f"the snapshot is {age_s:.1f} s old")
 
     def _count_feed(self) -> None:
-        """Take over what the feed counts, which another thread may do."""
+        """Copy the feed's counts, which another thread may be updating."""
         self.counters.source_failures = self._feed.failures
         self.counters.stalls = self._feed.stalls
         self.counters.dropped = self._feed.dropped

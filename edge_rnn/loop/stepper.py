@@ -1,4 +1,4 @@
-"""One sample's way from the source to the sink."""
+"""Stepper: the path of one sample from the source to the sink."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ ON_BAD: tuple[OnBad, ...] = get_args(OnBad)
 
 
 class Stepper:
-    """Takes samples, steps the stream, hands outputs on; answers to bad samples and to gaps.
+    """Takes samples, steps the stream and writes outputs; handles bad samples and gaps.
 
     Parameters
     ----------
     on_bad
-        What becomes of a sample without numbers, or that the stream refuses.
+        What to do with a sample that is not numeric, or that the stream rejects.
     rhythm
-        A pause between two samples that is beyond its bound is a gap.
+        Bound on pauses between two samples; a longer pause is a gap.
     resets
-        Whether the state starts anew after one.
+        True to reset the state after a gap.
     checks
-        What looks at the source, and makes the model's rate of its rate.
+        Checks of the source, which also provide the resampler.
 
     Attributes
     ----------
@@ -79,7 +79,7 @@ class Stepper:
         self.y: F32 | None = None
 
     def take(self) -> None:
-        """One sample from the source to the sink, if there is one."""
+        """Process one sample from the source, if there is one."""
         start_ns = self._clock.now_ns()
         item = self._feed.take(self._x)
         if item is None:
@@ -98,7 +98,7 @@ class Stepper:
         self._work.record(self._clock.now_ns() - start_ns)
 
     def hold(self, t_s: float | None = None) -> None:
-        """A step with the last good sample once more, if there was one."""
+        """Make a step that repeats the last good sample, if there was one."""
         if not self._has_last:
             return
         if self._checks.resampling is not None:
@@ -107,19 +107,19 @@ class Stepper:
             return
         try:
             self.y = self._stream.step(self.last)
-        except InputError as error:  # finite, but the output would not be
+        except InputError as error:  # the sample is finite, but the output is not
             self._counters.nonfinite += 1
-            self._journal.tell("nonfinite", f"the last sample once more: {error}")
+            self._journal.tell("nonfinite", f"repeating the last sample: {error}")
             return
         self._counters.steps += 1
         self._counters.held += 1
         self._outlet.write(self.y, self._clock.wall_s() if t_s is None else t_s)
 
     def gap(self, why: str) -> None:
-        """Answer a gap."""
-        answer = "carries on"
+        """Handle a gap."""
+        answer = "is kept"
         if self._resets:
-            answer = "starts anew"
+            answer = "is reset"
             self._stream.reset()
             self._has_last = False
             self._counters.resets += 1
@@ -128,7 +128,7 @@ class Stepper:
         self._journal.tell("gap", f"{why}; the state {answer}.")
 
     def finish(self) -> None:
-        """No more will come: step with what is still on its way, and look at what the samples were."""
+        """Process buffered samples at the end of the input, and complete the checks."""
         self._checks.finish()
         self._step_kept()
         if self._checks.resampling is not None:
@@ -137,9 +137,9 @@ class Stepper:
                 self._step(self._clock.wall_s() if math.isnan(t_s) else t_s)
 
     def _resample(self, t_s: float) -> None:
-        """Steps with what comes of the sample at the model's rate; it is kept where the rate is not known yet."""
+        """Resample the sample and step; buffer it if the source's rate is not known yet."""
         bad = ~np.isfinite(self._x)
-        if bad.any():  # it would be in each output of the filter's length
+        if bad.any():  # one bad value would spoil all outputs within the filter's length
             self._counters.nonfinite += 1
             if self._stream.on_nonfinite == "raise" or not self._has_input:
                 self._refuse("nonfinite", "it is not finite", t_s)
@@ -190,7 +190,7 @@ class Stepper:
         self._outlet.write(y, t_s)
 
     def _refuse(self, kind: str, problem: str, t_s: float) -> None:
-        """Do what is to be done with a sample that no step can be made with."""
+        """Apply ``on_bad`` to a sample with which no step can be made."""
         text = f"sample {self._counters.samples}: {problem.rstrip('.')}."
         if self._on_bad == "raise":
             raise InputError(text)
@@ -199,7 +199,7 @@ class Stepper:
             self.hold(t_s)
 
     def _time_of(self, item: Item) -> float:
-        """The sample's time in seconds; sees to a gap before it."""
+        """Return the sample's time in seconds, after handling a gap before it."""
         first = self._last_ns is None
         gap_s = 0.0 if self._last_ns is None else (item.arrived_ns - self._last_ns) / 1e9
         self._last_ns = item.arrived_ns
@@ -218,7 +218,7 @@ class Stepper:
             self._last_t_s = t_s
         if gap_s > self._rhythm.bound_s:
             self._counters.gaps += 1
-            self.gap(f"there was no sample for {gap_s:.3f} s")
+            self.gap(f"no sample for {gap_s:.3f} s")
         if not first:
             self._rhythm.note(gap_s)
         return t_s

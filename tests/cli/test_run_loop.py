@@ -212,7 +212,7 @@ def test_systemd_is_told(model: Model, start: Any, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--source", "nonsense"], "is none of csv:FILE"),
+        (["--source", "nonsense"], "has an unknown form, expected one of csv:FILE"),
         (["xs.csv", "--source", "csv:-"], "give one of them"),
         (["--source", "proc:cpu"], "got 1 field"),
         (["--source", "csv:-", "--snapshot", "no/such/state"], "cannot be written"),

@@ -272,9 +272,9 @@ def test_temperature_that_is_not_told() -> None:
         process = start("raspberry_pi_4")
         out, err = process.communicate(timeout=300)
         assert (process.returncode, out) == (1, "")
-        assert err.startswith("this machine does not tell its temperature")
+        assert err.startswith("this machine does not report its temperature")
     else:
-        pytest.skip("needs a machine that does not tell its temperature")
+        pytest.skip("needs a machine that does not report its temperature")
 
 
 # Services

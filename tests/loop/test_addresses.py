@@ -71,23 +71,23 @@ def test_sound_without_soundfile_names_the_extra(tmp_path: Path, monkeypatch: py
 @pytest.mark.parametrize(
     ("url", "words"),
     [
-        ("recording.csv", "is none of csv:FILE"),
-        ("ftp:x", "is none of csv:FILE"),
+        ("recording.csv", "expected one of csv:FILE"),
+        ("ftp:x", "expected one of csv:FILE"),
         ("csv:none.csv", "none.csv: cannot be read"),
-        ("csv:-?pace=5", "has the option 'pace', expected follow, start, live, time, columns, rate"),
-        ("csv:-?rate=0", "has rate '0', expected a number"),
+        ("csv:-?pace=5", "has the unknown option 'pace', expected follow, start, live, time, columns, rate"),
+        ("csv:-?rate=0", "has the invalid rate='0', expected a number"),
         ("csv:-?columns=a,b", "columns=a,b are 2, but the model reads 3"),
         ("csv:-?time=t,minutes", "has the unit 'minutes', expected one of s, ms, us, ns, iso"),
-        ("csv:-?follow=", "has follow '', expected a number"),
+        ("csv:-?follow=", "has the invalid follow='', expected a number"),
         ("csv:-?follow", "expected NAME=VALUE"),
-        ("csv:-?follow=1", "stdin to follow"),
-        ("csv:x?=1", "has the option ''"),
+        ("csv:-?follow=1", "got follow for stdin"),
+        ("csv:x?=1", "has the unknown option ''"),
         ("proc:cpu", "got 1 field"),
-        ("mpu6050:1", "gives 6 numbers, but the model reads 3"),
-        ("mpu6050:i2c", "has the bus 'i2c', expected its number"),
+        ("mpu6050:1", "provides 6 values, but the model reads 3"),
+        ("mpu6050:i2c", "has the bus 'i2c', expected a bus number"),
         ("mqtt:/topic", "has no host"),
         ("mqtt://host", "has no topic"),
-        ("mqtt://host:port/topic", "is no address of a broker"),
+        ("mqtt://host:port/topic", "is not a broker URL"),
         ("wav:none.wav", "none.wav: cannot be read as sound: No such file"),
     ],
 )
@@ -100,7 +100,7 @@ def test_source_that_is_misspelled(url: str, words: str) -> None:
 @pytest.mark.parametrize("opened", [open_source, open_sink])
 @pytest.mark.parametrize("topic", ["a/+/b", "#", "a/#", "a%23", "sensors/+?qos=1"])
 def test_topic_that_stands_for_many_is_refused(opened: Any, topic: str) -> None:
-    with pytest.raises(InputError, match=r"stands for many topics, .* one process for each, or step an edge_rnn"):
+    with pytest.raises(InputError, match=r"contains a wildcard, .* one process per topic, or step an edge_rnn"):
         opened(f"mqtt://broker/{topic}", model())
 
 
@@ -135,13 +135,13 @@ def test_address_does_not_show_its_password() -> None:
 @pytest.mark.parametrize(
     ("url", "words"),
     [
-        ("mqtt://broker/a?ca=x.pem", "for a connection with TLS; expected mqtts://"),
-        ("mqtts://broker/a?key=x.pem", "key got a file without cert"),
+        ("mqtt://broker/a?ca=x.pem", "need a TLS connection; expected mqtts://"),
+        ("mqtts://broker/a?key=x.pem", "got key without cert"),
         ("mqtt://broker/a?qos=3", "qos got 3, expected one of 0, 1, 2"),
-        ("mqtt://bro..ker/a", "is no address of a broker"),
-        ("mqtt://broker/a%00b", "is no topic"),
-        ("mqtt://broker/a%0Ab", "is no topic"),
-        ("mqtt://broker/" + "a" * 70000, "is no topic"),
+        ("mqtt://bro..ker/a", "is not a broker URL"),
+        ("mqtt://broker/a%00b", "is not a valid topic"),
+        ("mqtt://broker/a%0Ab", "is not a valid topic"),
+        ("mqtt://broker/" + "a" * 70000, "is not a valid topic"),
     ],
 )
 @pytest.mark.parametrize("opened", [open_source, open_sink])
@@ -150,7 +150,7 @@ def test_broker_that_is_misspelled(opened: Any, url: str, words: str) -> None:
         opened(url, model())
 
 
-@pytest.mark.parametrize(("will", "words"), [("a", "the topic of the results"), ("b/%2B", "stands for many")])
+@pytest.mark.parametrize(("will", "words"), [("a", "the topic of the results"), ("b/%2B", "contains a wildcard")])
 def test_will_that_makes_no_sense(will: str, words: str) -> None:
     with pytest.raises(InputError, match=words):
         open_sink(f"mqtt://broker/a?will={will}", model())
@@ -159,14 +159,14 @@ def test_will_that_makes_no_sense(will: str, words: str) -> None:
 @pytest.mark.parametrize(
     ("error", "words"),
     [
-        (socket.gaierror(-2, "Name or service not known"), "the broker's name 'house' is not known here .*; check it"),
+        (socket.gaierror(-2, "Name or service not known"), "cannot resolve the broker's name 'house' .*; check it"),
         (
             ConnectionRefusedError(111, "Connection refused"),
             "was refused: nothing listens there; .* listener 1883",
         ),
-        (TimeoutError("timed out"), "does not answer: timed out; look at the name, the network and firewalls"),
+        (TimeoutError("timed out"), "does not answer: timed out; check the name, the network and firewalls"),
         (OSError(errno.EHOSTUNREACH, "No route to host"), "does not answer: No route to host"),
-        (None, "hung up before it answered; mqtts:// is for TLS"),
+        (None, "closed the connection before answering; TLS needs mqtts://"),
     ],
 )
 def test_broker_that_cannot_be_reached_is_told_with_what_to_do(error: OSError | None, words: str) -> None:

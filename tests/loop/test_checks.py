@@ -80,7 +80,7 @@ def test_what_fits_is_taken_without_a_word(source: Callable[[], Any], options: d
 
 
 def test_times_in_another_unit_are_named() -> None:
-    with pytest.raises(InputError, match=r"of times in ms it would be: \?time=COLUMN,ms"):
+    with pytest.raises(InputError, match=r"it would match if times are in ms: \?time=COLUMN,ms"):
         run(played(Timed([1.0], 100.0 * t) for t in range(40)), on_mismatch="raise")
 
 
@@ -135,11 +135,11 @@ def test_resampling_starts_again_after_a_gap() -> None:
 
 
 def test_nothing_to_resample_by_is_an_error() -> None:
-    with pytest.raises(InputError, match="give \\?rate=HZ or \\?time=COLUMN"):
+    with pytest.raises(InputError, match="give the source \\?rate=HZ or \\?time=COLUMN"):
         run(played([[1.0]] * 30), resample=True)
-    with pytest.raises(InputError, match="model that says its sample rate"):
+    with pytest.raises(InputError, match="model with a sample rate"):
         run(played([[1.0]]), model=Model([Dense([[1.0]])]), resample=True)
-    with pytest.raises(InputError, match="do not go forwards"):
+    with pytest.raises(InputError, match="do not increase"):
         run(played(Timed([1.0], 3.0) for _ in range(600)), resample=True)
 
 

@@ -34,7 +34,7 @@ def test_failing_source_is_tried_again_ever_more_seldom() -> None:
     expected = np.array([0, *np.minimum(0.1 * 2.0 ** np.arange(10), 30)])
     assert np.all(pauses >= expected)
     assert np.all(pauses <= expected + 0.06)  # the slice after which the loop looks again, and a tick
-    assert said[0] == "the source failed: unplugged; it is tried again at once, and then less and less often."
+    assert said[0] == "the source failed: unplugged; retrying immediately, then with increasing delays."
     assert made.status()["source"] == "ended"
 
 
@@ -58,7 +58,7 @@ def test_failing_source_in_a_thread() -> None:
     counters = loop(source, sink, report=said.append).run()
     assert (ys(sink), counters.source_failures) == (outputs([1, 2]), 2)
     assert said[:2] == [
-        "the source failed: one; it is tried again at once, and then less and less often.",
+        "the source failed: one; retrying immediately, then with increasing delays.",
         "the source is back.",
     ]
 
@@ -105,7 +105,7 @@ def test_stuck_source_is_given_up_and_made_anew() -> None:
     assert len(gates) == 3
     assert ys(sink) == outputs([1.0] * 5)
     assert counters.stalls == 2
-    assert said[0] == "the source has been silent for 5.0 s, from the start; it is opened again."
+    assert said[0] == "the source has been silent for 5.0 s since the start; reopening it."
     for gate in gates:
         gate.open.release(100)
 
@@ -130,7 +130,7 @@ def test_stuck_source_that_cannot_be_made_anew_is_told_and_waited_for() -> None:
     assert ys(sink) == outputs([1])
     assert counters.stalls == 2  # after 5 s, and 10 s later
     assert "stalled" in states
-    assert said[0] == "the source has been silent for 5.0 s, from the start; it is waited for."
+    assert said[0] == "the source has been silent for 5.0 s since the start; still waiting."
 
 
 @pytest.mark.parametrize("steady", [False, True])
@@ -162,7 +162,7 @@ def test_silent_source_stays_open_unless_it_is_never_silent(steady: bool) -> Non
     counters = made.run()
     assert (counters.steps, counters.gaps, counters.stalls) == (10, 0, 1)
     assert len(gates) == 1 + steady
-    answer = "it is opened again" if steady else "it is waited for"
+    answer = "reopening it" if steady else "still waiting"
     assert said == [f"the source has been silent for 90.0 s; {answer}."]
     for gate in gates:
         gate.close()
@@ -311,7 +311,7 @@ def test_failing_sink_loses_outputs_and_nothing_else() -> None:
     assert counters.sink_failures == 4  # at 0.01, 0.02, 0.12, 0.32 s
     assert ys(kept)[-1] == outputs([1.0] + [2.0] * 50 + [3.0] * 200)[-1]
     assert said == [
-        "the sink failed: No space left on device; it is tried again at once, and then less and less often.",
+        "the sink failed: No space left on device; retrying immediately, then with increasing delays.",
         "the sink is back.",
     ]
 
@@ -324,7 +324,7 @@ def test_output_that_explodes_while_samples_are_held() -> None:
     counters = loop(Script(items), network=network, on_bad="hold", report=said.append).run()
     assert counters.steps + counters.nonfinite == 201
     assert 60 < counters.nonfinite < 80
-    assert any("the last sample once more" in text for text in said)
+    assert any("repeating the last sample" in text for text in said)
 
 
 def test_sink_that_wants_no_more_ends_the_loop() -> None:

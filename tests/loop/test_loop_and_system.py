@@ -102,7 +102,7 @@ def test_status_file_is_json_with_everything(tmp_path: Path) -> None:
 
 def test_status_that_cannot_be_written_is_told_at_the_start(tmp_path: Path) -> None:
     for name, words in {
-        "no/file": "No such folder; mkdir -p .*/no makes it",
+        "no/file": "No such folder; create it with mkdir -p .*/no",
         ".": "it is a folder or a device",
     }.items():
         for option in ("status", "snapshot") if "no" in name else ("status",):
@@ -235,8 +235,8 @@ def test_realtime_is_asked_for_and_what_is_refused_is_told(monkeypatch: pytest.M
     made = loop(Script([[1.0]]), realtime=Realtime(priority=50, cpus=[4095]), report=said.append)
     assert made.run().steps == 1
     assert len(made.status()["warnings"]) == 2
-    assert "SCHED_FIFO 50 is not allowed (Operation not permitted)" in made.status()["warnings"][1]
-    assert "[4095] cannot be had" in said[0]
+    assert "SCHED_FIFO 50 is not permitted (Operation not permitted)" in made.status()["warnings"][1]
+    assert "cannot run on processors [4095]" in said[0]
 
 
 def test_loops_that_overlap_put_the_switch_interval_back() -> None:
@@ -325,7 +325,7 @@ def test_source_without_a_pace_takes_a_rate() -> None:
 def test_run_is_for_once() -> None:
     made = loop(Script([]))
     made.run()
-    with pytest.raises(InputError, match="second time"):
+    with pytest.raises(InputError, match="called twice"):
         made.run()
 
 

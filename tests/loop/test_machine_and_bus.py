@@ -76,9 +76,9 @@ def test_machine_that_falls_silent_is_tried_again(tmp_path: Path) -> None:
 
 
 def test_machine_without_a_thermometer(tmp_path: Path) -> None:
-    with pytest.raises(UnsupportedError, match="does not tell its temperature"):
+    with pytest.raises(UnsupportedError, match="does not report its temperature"):
         sources.Machine(["temperature"], 1, tmp_path)
-    with pytest.raises(InputError, match="got 'fan', expected of cpu, memory"):
+    with pytest.raises(InputError, match="got the unknown field 'fan', expected any of cpu, memory"):
         sources.Machine(["fan"], 1)
     with pytest.raises(InputError, match=r"got 1 field \(cpu\), but the model reads 2"):
         sources.Machine(["cpu"], 2)
@@ -167,8 +167,8 @@ def test_imu_that_misbehaves_is_set_up_anew(trouble: str) -> None:
     words = {
         "gone": "Remote I/O error",
         "stranger": "Remote I/O error",
-        "asleep": "nothing but zeros",
-        "frozen": "the same 100 times",
+        "asleep": "only zeros",
+        "frozen": "100 identical frames",
         "short": "answered 5 bytes",
     }
     assert words[trouble] in said[0]
@@ -179,9 +179,9 @@ def test_another_device_at_its_address() -> None:
         def read_byte_data(self, address: int, register: int) -> int:
             return 0x42
 
-    with pytest.raises(OSError, match="calls itself 0x42, expected one of 0x68 MPU-6050"):
+    with pytest.raises(OSError, match="has the id 0x42, expected one of 0x68 MPU-6050"):
         sources.Mpu6050(open_bus=Other).read()
-    with pytest.raises(InputError, match="got the ranges 3 g and 250"):
+    with pytest.raises(InputError, match="got range_g=3, range_dps=250"):
         sources.Mpu6050(range_g=3)
 
 
@@ -199,7 +199,7 @@ def test_bus_that_may_not_be_opened() -> None:
         sources.Mpu6050(99, open_bus=refused).read()
 
 
-@pytest.mark.parametrize(("there", "hint"), [(True, "one answers at 0x68: give that"), (False, "look at wires")])
+@pytest.mark.parametrize(("there", "hint"), [(True, "one answers at 0x68: give that"), (False, "check wiring")])
 def test_sensor_that_is_not_at_its_address(there: bool, hint: str) -> None:
     class Elsewhere(FakeBus):
         def read_byte_data(self, address: int, register: int) -> int:

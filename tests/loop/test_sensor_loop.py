@@ -171,7 +171,7 @@ def test_bad_samples(blocks: bool) -> None:
     sink = Kept()
     counters = loop(Script(list(items), blocks=blocks), sink, report=said.append).run()
     assert (ys(sink), counters.bad) == (outputs(XS[:2]), len(BAD))
-    assert said[0].startswith("sample 2: a sample holds <U1, expected numbers")
+    assert said[0].startswith("sample 2: a sample has dtype <U1, expected numbers")
 
     sink = Kept()
     counters = loop(Script(list(items), blocks=blocks), sink, on_bad="hold").run()
@@ -224,7 +224,7 @@ def test_gap(reset_after_s: float | None, how: str) -> None:
     expected = outputs(XS[:2]) + outputs(XS[2:4]) if reset_after_s else outputs(XS[:4])
     assert ys(sink) == expected
     assert (counters.gaps, counters.resets) == (1, int(bool(reset_after_s)))
-    assert ("starts anew" if reset_after_s else "carries on") in said[0]
+    assert ("is reset" if reset_after_s else "is kept") in said[0]
 
 
 def test_times_are_handed_on_and_lies_are_counted() -> None:

@@ -231,9 +231,9 @@ def test_port_that_cannot_be_opened_says_what_to_do(
 def test_file_that_is_no_port(tmp_path: Path) -> None:
     needs.package("pyserial")
     (tmp_path / "recording.csv").write_text("1\n")
-    with pytest.raises(OSError, match=r"recording.csv is no serial port .*; serial ports here: "):
+    with pytest.raises(OSError, match=r"recording.csv is not a serial port .*; serial ports here: "):
         sources.SerialLine(str(tmp_path / "recording.csv"), 1).read()
-    with pytest.raises(InputError, match="protocol 'usb' not known; expected such as /dev/ttyUSB0"):
+    with pytest.raises(InputError, match="protocol 'usb' not known; expected a port such as /dev/ttyUSB0"):
         sources.SerialLine("usb://0", 1)
 
 

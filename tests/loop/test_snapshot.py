@@ -170,7 +170,7 @@ def test_snapshot_that_is_too_old_starts_anew(tmp_path: Path) -> None:
     assert ys == outputs(XS[:6])[4:]
     ys, said, made = run(tmp_path, XS[6:], clock=FakeClock(1016.0), reset_after_s=10.0)
     assert ys == outputs(XS[6:])
-    assert said == ["the snapshot is 11.0 s old; the state starts anew."]
+    assert said == ["the snapshot is 11.0 s old; the state is reset."]
     assert made.counters.resets == 1
     ys, said, _ = run(tmp_path, XS[:1], clock=FakeClock(0.0), reset_after_s=10.0)  # a clock that was set back
     assert said == []
@@ -178,13 +178,13 @@ def test_snapshot_that_is_too_old_starts_anew(tmp_path: Path) -> None:
 
 def test_two_loops_do_not_share_a_snapshot(tmp_path: Path) -> None:
     locked = snapshot_file.locked(tmp_path / "state")
-    with locked, pytest.raises(InputError, match="another loop keeps its snapshots there"):
+    with locked, pytest.raises(InputError, match="in use by another loop"):
         run(tmp_path, XS)
     assert run(tmp_path, XS)[0] == outputs(XS)
 
 
 def test_folder_that_is_not_there_is_said_at_once(tmp_path: Path) -> None:
-    with pytest.raises(FileError, match="cannot be written: No such folder; mkdir -p"):
+    with pytest.raises(FileError, match="cannot be written: No such folder; create it with mkdir -p"):
         run(tmp_path / "no", XS)
 
 

@@ -40,7 +40,7 @@ def test_wav_in_blocks_and_channels(tmp_path: Path) -> None:
     write_wav(tmp_path / "b.wav", values, 2, channels=2)
     got = np.array([each.x for each in all_of(sources.Wav(tmp_path / "b.wav", 2))])
     assert np.array_equal(got, values.reshape(-1, 2).astype(np.float32))
-    with pytest.raises(FileError, match="has 2 channels, 2 asked for, but the model reads 3 numbers"):
+    with pytest.raises(FileError, match="got 2 channels of 2, but the model reads 3 values"):
         sources.Wav(tmp_path / "b.wav", 3)
 
 
@@ -75,7 +75,7 @@ def test_sound_of_other_kinds_and_chosen_channels(tmp_path: Path, name: str, opt
     np.testing.assert_allclose(got, values[:, 2:], rtol=0, atol=step + 2**-24)
     got = np.array([each.x for each in all_of(sources.Wav(tmp_path / name, 2, channel=(3, 1)))])
     np.testing.assert_allclose(got, values[:, [2, 0]], rtol=0, atol=step + 2**-24)
-    for size, words in ((1, r"\?channel=1 of wav:FILE says"), (2, r"\?channel=1,2 of wav:FILE says")):
+    for size, words in ((1, r"with wav:FILE\?channel=1\."), (2, r"with wav:FILE\?channel=1,2\.")):
         with pytest.raises(FileError, match=words):
             sources.Wav(tmp_path / name, size)
     with pytest.raises(FileError, match="channel"):
@@ -151,7 +151,7 @@ def test_microphone_that_is_pulled_out(monkeypatch: pytest.MonkeyPatch) -> None:
     ("devices", "words"),
     [
         ([("HDMI", 0), ("USB Audio: (hw:1,0)", 1)], "microphones here: 1: USB Audio: (hw:1,0)"),
-        ([("HDMI", 0)], "microphones here: none; plug one in, and look at arecord -l and at the group audio"),
+        ([("HDMI", 0)], "microphones here: none; plug one in, and check arecord -l and the group audio"),
     ],
 )
 def test_microphone_that_is_not_there_is_answered_with_those_that_are(

@@ -136,7 +136,7 @@ def test_doctor_tells_what_forms_take(capsys: pytest.CaptureFixture[str]) -> Non
 def test_text_of_no_form_is_answered_by_all_of_them(end: str) -> None:
     forms = ", ".join(scheme.form for scheme in BOTH[end].own())
     opened = open_source if end == "source" else open_sink
-    with pytest.raises(InputError, match=re.escape(f"'ftp:x' is none of {forms}.")):
+    with pytest.raises(InputError, match=re.escape(f"'ftp:x' has an unknown form, expected one of {forms}.")):
         opened("ftp:x", model())
 
 
@@ -150,9 +150,9 @@ def test_forms_of_another_package_are_opened() -> None:
         assert callable(source)
         assert source().read() == [16.0]
     assert vars(open_sink("box:a/b", model())) == {"place": "a/b"}
-    with pytest.raises(InputError, match=r"'toy:1\?begin=1' has the option 'begin', expected start, key"):
+    with pytest.raises(InputError, match=r"'toy:1\?begin=1' has the unknown option 'begin', expected start, key"):
         open_source("toy:1?begin=1", model())
-    with pytest.raises(InputError, match=r"'toy:1\?start=x' has start 'x', expected a number"):
+    with pytest.raises(InputError, match=r"'toy:1\?start=x' has the invalid start='x', expected a number"):
         open_source("toy:1?start=x", model())
 
 

@@ -1,1 +1,1 @@
-"""Input of a loop: reader threads, the ring of samples, conversion, checks of rate and range."""
+"""Input of a loop: reader threads, the sample ring, conversion, checks of rate and range."""

@@ -1,4 +1,4 @@
-"""Comparison of a source with what the model is for: rate, units, range."""
+"""Checks that a source matches the model: sample rate, units, range."""
 
 from __future__ import annotations
 
@@ -27,35 +27,36 @@ _MOST_TIMES = 512
 
 
 class Checks:
-    """Looks at a source when the loop is made, and at its first samples' times.
+    """Checks of a source, made when the loop is created and from the times of the first samples.
 
     Parameters
     ----------
     kind
-        Of the source.
+        Kind of the source.
     rate_hz
-        The loop's.
+        Rate of the loop.
     on_mismatch
-        ``"warn"``: a :class:`~edge_rnn.errors.SampleWarning`; ``"raise"``: an InputError for rate and units, and a
-        message for the range.
+        ``"warn"``: issue a :class:`~edge_rnn.errors.SampleWarning`. ``"raise"``: raise an InputError for a mismatch in
+        rate or units, and report a range mismatch through ``say``.
     any_rate
-        Whether another rate is meant.
+        True to accept a rate that differs from the model's.
     resample
-        Whether another rate is to be made the model's.
+        True to resample the source to the model's rate.
     say
-        Takes messages where nothing is warned of.
+        Receiver of messages that are not issued as warnings.
 
     Attributes
     ----------
     resampling
-        What makes the model's rate; None where none is needed, or it is not known yet.
+        The resampler; None if none is needed or the source's rate is not known yet.
     notes
-        All that was warned of.
+        All warnings issued so far.
 
     Raises
     ------
     InputError
-        Rate or units are not the model's and ``on_mismatch`` is ``"raise"``; or there is nothing to resample to.
+        Rate or units differ from the model's and ``on_mismatch`` is ``"raise"``; or ``resample`` is True and the model
+        has no sample rate.
     """
 
     def __init__(
@@ -70,7 +71,7 @@ class Checks:
         say: Callable[[str], None],
     ) -> None:
         if resample and model.sample_rate_hz is None:
-            raise InputError("resample takes a model that says its sample rate; give sample_rate_hz when it is made.")
+            raise InputError("resample needs a model with a sample rate; set sample_rate_hz when you create the model.")
         self._model = model
         self._raises = on_mismatch == "raise"
         self._checks_rate = not any_rate and not resample and model.sample_rate_hz is not None
@@ -99,25 +100,25 @@ class Checks:
             model.input_units,
             model.input_names,
             called,
-            getattr(source, "units_remedy", "convert it before the model"),
+            getattr(source, "units_remedy", "convert the values before the model"),
         )
         if found:
             self._mismatch(found)
 
     def look(self, x: F32, t_s: float) -> None:
-        """Take a sample's numbers, and its own time (NaN for none)."""
+        """Check a sample's values and its time (NaN if it has none)."""
         if self._range.active:
             self._note(self._range.add(x))
         if self._waits:
             self._time(t_s)
 
     def finish(self) -> None:
-        """No more will come.
+        """Complete the checks at the end of the input.
 
         Raises
         ------
         InputError
-            As when the checks are made, where too few samples came to say it before.
+            A mismatch was found only now, because too few samples had arrived before; see the class.
         """
         self._note(self._range.finish())
         if self._waits and self._meter.finish():
@@ -125,41 +126,41 @@ class Checks:
 
     @property
     def waits(self) -> bool:
-        """True where samples have to be kept until the rate is known."""
+        """True while samples must be buffered because the source's rate is not known yet."""
         return self._resamples and self._waits
 
     def _time(self, t_s: float) -> None:
         self._seen += 1
         if self._meter.add(t_s):
             self._measured()
-        elif math.isnan(t_s) and self._seen == 1:  # then none of them has a time
+        elif math.isnan(t_s) and self._seen == 1:  # if the first sample has no time, none has
             if self._paced_hz is not None:
                 self._waits = False
                 self._set_rate(self._paced_hz, "the loop's steps (--rate, rate_hz)")
             elif self._resamples:
                 raise InputError(
-                    "resample takes a source that knows its rate, or samples with times: give ?rate=HZ or ?time=COLUMN "
-                    "of the source, or --rate."
+                    "resample needs a source with a known rate, or samples with times; give the source ?rate=HZ or "
+                    "?time=COLUMN, or use --rate."
                 )
         elif self._seen == _MOST_TIMES:
             self._waits = False
             if self._resamples:
-                raise InputError("the samples' times do not go forwards, so they tell no rate; give ?rate=HZ.")
+                raise InputError("sample times do not increase, so the rate cannot be measured; give ?rate=HZ.")
 
     def _measured(self) -> None:
         self._waits = False
         found = self._meter.rate_hz
         assert found is not None
         fits = self._meter.unit_that_fits("s")
-        more = f" (of times in {fits} it would be: ?time=COLUMN,{fits})" if fits else ""
+        more = f" (it would match if times are in {fits}: ?time=COLUMN,{fits})" if fits else ""
         if not (self._resamples and same_rate(found, self._model.sample_rate_hz or found)):
-            self._set_rate(found, "the source, by its times,", more, measured=True)
+            self._set_rate(found, "the source, measured from its times,", more, measured=True)
 
     def _set_rate(self, found_hz: float, what: str, more: str = "", measured: bool = False) -> None:
         model_hz = self._model.sample_rate_hz
         if self._resamples and model_hz is not None:
             if found_hz != model_hz:
-                from edge_rnn.recordings.resampling import Resampling  # filters, which few loops need
+                from edge_rnn.recordings.resampling import Resampling  # imports filters, which few loops need
 
                 self.resampling = Resampling(found_hz, model_hz, self._model.input_size, measured)
         elif self._checks_rate:

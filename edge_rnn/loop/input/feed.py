@@ -1,4 +1,4 @@
-"""How a loop gets at its source's samples, whichever thread reads them."""
+"""Feeds: access to the samples of a source, whichever thread reads them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MANY = 1 << 62
 
 
 class Feed(Protocol):
-    """Samples for a loop."""
+    """Supplier of samples to a loop."""
 
     kind: Kind
     state: str
@@ -28,48 +28,48 @@ class Feed(Protocol):
     failures: int
     stalls: int
     unfit: SourceUnfit | None
-    """Why the source was given up for good."""
+    """Error that made the loop give up the source for good; None if there was none."""
 
     @property
     def dropped(self) -> int:
-        """How many samples were thrown away, or pushed out of the full ring."""
+        """Number of samples discarded or evicted from the full ring."""
 
     @property
     def waiting(self) -> int:
-        """How many samples can be taken now."""
+        """Number of samples available now."""
 
     @property
     def ended(self) -> bool:
-        """Whether none is waiting and none will come."""
+        """True if no sample is available and none will come."""
 
     def start(self) -> None:
         """Begin."""
 
     def take(self, x: F32) -> Item | None:
-        """The next sample into ``x``; None if there turned out to be none."""
+        """Copy the next sample into ``x``; return None if none is available after all."""
 
     def discard(self, keep: int) -> None:
-        """Throw away all but the newest ``keep``."""
+        """Discard all but the newest ``keep`` samples."""
 
     def wait(self, seconds: float) -> None:
-        """Until there may be a sample, or the time is over."""
+        """Wait until a sample may be available, ``seconds`` at most."""
 
     def watch(self, now_ns: int) -> None:
-        """Look whether the source has been silent for too long, and see to it."""
+        """Check for a stalled source and handle it."""
 
     def close(self) -> None:
-        """Let go of the source."""
+        """Release the source."""
 
 
 class DirectFeed:
-    """A source that does not wait, read in the loop's thread.
+    """Feed for a source that does not block, read in the loop's thread.
 
     Parameters
     ----------
     source
         The source.
     make
-        Makes another one after a failure; None if there is no way to.
+        Factory that re-creates the source after a failure; None to keep the same one.
     """
 
     def __init__(self, source: Source, make: Callable[[], Source] | None, context: LoopContext) -> None:
@@ -100,7 +100,7 @@ class DirectFeed:
         return self._ended
 
     def start(self) -> None:
-        """Nothing: the source is there."""
+        """Do nothing: the source is already open."""
 
     def take(self, x: F32) -> Item | None:
         try:
@@ -128,14 +128,14 @@ class DirectFeed:
         return Item(problem, t_s, self._clock.elapsed_ns())
 
     def discard(self, keep: int) -> None:
-        """Nothing: none is waiting."""
+        """Do nothing: no samples are buffered."""
 
     def wait(self, seconds: float) -> None:
         if not self.waiting:
             self._clock.sleep(seconds)
 
     def watch(self, now_ns: int) -> None:
-        """Nothing: whoever reads it waits for it."""
+        """Do nothing: the loop's thread itself reads the source."""
 
     def close(self) -> None:
         self._hanging.close(self._source)
@@ -145,14 +145,14 @@ class DirectFeed:
         delay_s = self._backoff.failed()
         self._retry_ns = self._clock.now_ns() + int(1e9 * delay_s)
         self.state = "failing"
-        self._journal.tell("source", f"the source failed: {_spell(error)}; it is tried again {spell_delay(delay_s)}.")
+        self._journal.tell("source", f"the source failed: {_spell(error)}; retrying {spell_delay(delay_s)}.")
         if self._make is not None and not self._hanging.full:
             self._hanging.close(self._source)
             self._source = None
 
 
 def read(source: Source) -> Any:
-    """What the source has next; an iterator's way to say that this was all counts as None."""
+    """Read the source's next value; StopIteration from an iterator is returned as None."""
     try:
         return source.read()
     except StopIteration:

@@ -1,4 +1,4 @@
-"""Threads that were given up, of which only so many may hang: a source that never lets go must not fill the memory."""
+"""Abandoned threads, capped in number so that a source that never returns cannot exhaust memory."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MAX_HANGING = 8
 
 
 class Hanging:
-    """Threads that a feed has left to themselves, readers and those that close a source. For any thread."""
+    """Threads that a feed has abandoned: readers, and threads that close a source. Thread-safe."""
 
     def __init__(self) -> None:
         self._threads: list[threading.Thread] = []
@@ -19,29 +19,29 @@ class Hanging:
 
     @property
     def full(self) -> bool:
-        """Whether as many hang as may; then no further source is made, and none is given up."""
+        """True if the cap is reached; no further source is then created, and none is abandoned."""
         with self._lock:
             self._threads = [thread for thread in self._threads if thread.is_alive()]
             return len(self._threads) >= MAX_HANGING
 
     def add(self, thread: threading.Thread) -> None:
-        """Leave a thread to itself."""
+        """Abandon a thread."""
         with self._lock:
             self._threads.append(thread)
 
     def close(self, thing: Any, wait_s: float = 1.0) -> None:
-        """See :func:`close_aside`."""
+        """Close in a separate thread, and abandon that thread if it hangs; see :func:`close_aside`."""
         thread = close_aside(thing, wait_s)
         if thread is not None:
             self.add(thread)
 
 
 def close_aside(thing: Any, wait_s: float) -> threading.Thread | None:
-    """Call ``thing.close()``, if there is one, in a thread: it may hang, or raise, and neither is of use any more.
+    """Call ``thing.close()``, if it exists, in a separate thread, because it may hang or raise. Errors are ignored.
 
     Returns
     -------
-    The thread, if it is not done after ``wait_s`` seconds.
+    The thread, if it has not finished after ``wait_s`` seconds.
     """
     close = getattr(thing, "close", None)
     if close is None:
@@ -50,7 +50,7 @@ def close_aside(thing: Any, wait_s: float) -> threading.Thread | None:
     def call() -> None:
         try:
             close()
-        except Exception:  # it is let go of anyway
+        except Exception:  # the object is discarded either way
             return
 
     thread = threading.Thread(target=call, name="edge_rnn close", daemon=True)

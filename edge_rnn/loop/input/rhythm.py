@@ -1,36 +1,36 @@
-"""The pauses that are usual between samples, and the longest one that is not worth a word."""
+"""Usual pauses between samples, and the longest pause that is not reported."""
 
 from __future__ import annotations
 
 __all__ = ["Rhythm"]
 
 _TIMES = 10
-"""A pause that is longer than the usual ones by this factor is a silence."""
+"""Ratio to the usual pause above which a pause counts as a silence."""
 _LEAST_S = 5.0
 _FEW = 20
-"""Pauses before which the usual ones are not known: samples may come in bursts."""
+"""Pauses needed before the usual pause counts as known: samples may come in bursts."""
 _FIRST_S = 60.0
 _GROWTH = 4
-"""One pause makes the bound longer by this factor at most: it may have been an outage."""
+"""Largest factor by which one pause raises the bound: it may have been an outage."""
 _REMEMBERED = 20
-"""Times the longest pause, after which it is forgotten."""
+"""Multiple of the longest pause after which that pause is forgotten."""
 
 
 class Rhythm:
-    """A bound on pauses that follows those that were seen: ten times the longest of late, 5 s at least.
+    """Adaptive bound on pauses: ten times the longest recent pause, at least 5 s.
 
-    Until twenty pauses have been seen it is 60 s at least. Bursts with silences between them have the silences as their
-    usual pauses; one that does not come again is forgotten after twenty times its own length.
+    Until twenty pauses have been seen the bound is at least 60 s. If samples come in bursts, the silences between them
+    count as usual pauses; a pause that does not recur is forgotten after twenty times its own length.
 
     Parameters
     ----------
     fixed_s
-        The bound in seconds where the user gives it; None to follow.
+        Fixed bound in seconds, set by the user; None for the adaptive bound.
 
     Attributes
     ----------
     bound_s
-        The bound in seconds.
+        Current bound in seconds.
     """
 
     __slots__ = ("_count", "_follows", "_longest_s", "_passed_s", "_since_s", "bound_s")
@@ -40,11 +40,11 @@ class Rhythm:
         self.bound_s = _FIRST_S if fixed_s is None else fixed_s
         self._count = 0
         self._longest_s = 0.0
-        self._since_s = 0.0  # the longest after the longest
+        self._since_s = 0.0  # the longest pause since the longest one
         self._passed_s = 0.0
 
     def note(self, pause_s: float) -> None:
-        """Take in a pause between two samples, in seconds."""
+        """Record a pause between two samples, in seconds."""
         if not self._follows:
             return
         self._count += 1

@@ -1,4 +1,4 @@
-"""Samples between the thread that reads them and the loop: a ring of fixed size."""
+"""Fixed-size ring buffer of samples between the reader thread and the loop."""
 
 from __future__ import annotations
 
@@ -14,39 +14,39 @@ __all__ = ["Item", "Ring"]
 
 
 class Item(NamedTuple):
-    """What was taken off the ring, but for the numbers."""
+    """One entry of the ring, without its values."""
 
     problem: str
-    """What is wrong with the sample; empty if nothing is."""
+    """Problem with the sample; empty if there is none."""
     t_s: float
-    """The source's time; NaN for none."""
+    """Time from the source, in seconds; NaN for none."""
     arrived_ns: int
-    """When it came, by the clock that goes on while the machine sleeps."""
+    """Time of arrival, by the clock that keeps running during system suspend."""
 
 
 _NOTHING = Item("", math.nan, 0)
 
 
 class Ring:
-    """The last ``size`` samples that nobody has taken yet.
+    """The last ``size`` samples that have not been taken yet.
 
     Parameters
     ----------
     size
-        How many.
+        Capacity in samples.
     width
-        Numbers in a sample.
+        Values per sample.
     drops_oldest
-        What becomes of a sample when all places are taken: it pushes out the oldest; or the one who puts it waits.
+        What to do when the ring is full: True to evict the oldest sample, False to block the writer.
 
     Attributes
     ----------
     waiting
-        How many are there.
+        Number of samples in the ring.
     dropped
-        How many were pushed out or thrown away.
+        Number of samples evicted or discarded.
     ended
-        Whether no more will come.
+        True if no more samples will come.
     """
 
     def __init__(self, size: int, width: int, *, drops_oldest: bool) -> None:
@@ -60,7 +60,7 @@ class Ring:
         self.ended = False
 
     def put(self, row: F32, item: Item, going_on: threading.Event) -> bool:
-        """Add a sample; False if ``going_on`` was cleared before there was a place."""
+        """Add a sample; False if ``going_on`` was cleared before a place was free."""
         with self._changed:
             while self.waiting == len(self._items):
                 if self._drops_oldest:
@@ -80,13 +80,13 @@ class Ring:
         return True
 
     def end(self) -> None:
-        """No more will come."""
+        """Mark the end of the input."""
         with self._changed:
             self.ended = True
             self._changed.notify_all()
 
     def take(self, x: F32) -> Item:
-        """The oldest sample, its numbers into ``x``; there has to be one."""
+        """Take the oldest sample, copying its values into ``x``. The ring must not be empty."""
         with self._changed:
             item = self._items[self._first]
             x[:] = self._rows[self._first]
@@ -95,7 +95,7 @@ class Ring:
         return item
 
     def discard(self, keep: int) -> None:
-        """Throw away all but the newest ``keep``."""
+        """Discard all but the newest ``keep`` samples."""
         with self._changed:
             count = max(0, self.waiting - keep)
             self._advance(count)
@@ -103,7 +103,7 @@ class Ring:
             self._changed.notify_all()
 
     def wait(self, seconds: float) -> None:
-        """Until a sample is there, none will come any more, or the time is over."""
+        """Wait until a sample is available or the input has ended, ``seconds`` at most."""
         with self._changed:
             if not self.waiting and not self.ended:
                 self._changed.wait(seconds)

@@ -1,4 +1,4 @@
-"""What a source hands over, into the loop's own memory."""
+"""Conversion of a value from a source into the loop's own array."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ _NO_TIME = math.nan
 
 
 def fill(row: F32, value: Any) -> float:
-    """Write a sample into ``row`` ``(input_size,)`` and return its time in seconds, NaN where it has none.
+    """Write a sample into ``row`` ``(input_size,)``; return its time in seconds, or NaN if it has none.
 
     Raises
     ------
     SampleError
-        It is of another size, or holds something else than numbers. ``row`` is as before, or undefined.
+        The shape is wrong, or the values are not numbers. ``row`` is then unchanged or undefined.
     """
     x, t_s = value if isinstance(value, Timed) else (value, _NO_TIME)
     try:
         array = plain_array(x)
         if array.dtype.kind not in "fiub":
-            raise SampleError(f"a sample holds {array.dtype}, expected numbers")
+            raise SampleError(f"a sample has dtype {array.dtype}, expected numbers")
         if array.shape != row.shape and not (array.ndim == 0 and row.size == 1):
-            raise SampleError(f"a sample has the shape {array.shape}, expected {row.shape}")
+            raise SampleError(f"a sample has shape {array.shape}, expected {row.shape}")
         row[:] = array
         return float(t_s)
     except SampleError:
         raise
-    except Exception as error:  # whatever an object does that claims to be an array
-        raise SampleError(f"a sample cannot be read as numbers: {type(error).__name__}: {error}") from None
+    except Exception as error:  # an array-like object may raise anything
+        raise SampleError(f"a sample cannot be converted to numbers: {type(error).__name__}: {error}") from None

@@ -1,4 +1,4 @@
-"""A source that waits, read in a thread of its own, so that the loop notices when it is silent."""
+"""Feed for a source that blocks: it is read in its own thread, so that the loop notices a stall."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ from edge_rnn.typing import F32
 __all__ = ["ThreadFeed"]
 
 _MOST_PATIENCE_NS = 60_000_000_000
-"""Longest time between two reports of a silence, unless the bound itself is longer."""
+"""Longest time between two reports of a stall, unless the bound itself is longer."""
 
 
 class ThreadFeed:
-    """Samples that a thread reads into a ring.
+    """Samples read by a thread into a ring.
 
     Parameters
     ----------
     source
         The source.
     make
-        Makes another one, after a failure; None if there is no way to.
+        Factory that re-creates the source after a failure; None to keep the same one.
     width
-        Numbers in a sample.
+        Values per sample.
     size
-        Of the ring.
+        Capacity of the ring in samples.
     stall_after_s
-        A source that is silent for longer is reported, and made again where that is possible: after this time, then
-        after twice as long, and so on up to a minute (or this time, if it is longer). None: the time follows the pauses
-        that were seen (:class:`~edge_rnn.loop.input.rhythm.Rhythm`), and the source is only reported and stays open,
-        unless it says of itself that it is never silent (``steady``).
+        Silence in seconds after which the source is reported as stalled and, if possible, reopened; the time doubles
+        with each report, up to a minute (or this time, if it is longer). None: the bound adapts to the pauses seen so
+        far (:class:`~edge_rnn.loop.input.rhythm.Rhythm`), and the source is reported but stays open, unless it declares
+        itself never silent (``steady``).
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class ThreadFeed:
         self._going_on = threading.Event()
         self._leave = threading.Event()
         self._hanging = Hanging()
-        self._lock = threading.Lock()  # a reader writes here only while it has not been let go of
+        self._lock = threading.Lock()  # a reader writes here only until it is abandoned
         self._thread: threading.Thread | None = None
         self.failures = 0
         self.stalls = 0
@@ -111,7 +111,7 @@ class ThreadFeed:
         self._ring.wait(seconds)
 
     def watch(self, now_ns: int) -> None:
-        if now_ns - self._heard_ns < self._patience_ns:  # nearly always, and then without the lock
+        if now_ns - self._heard_ns < self._patience_ns:  # the usual case, without the lock
             return
         with self._lock:
             heard_ns, waiting = self._heard_ns, self._ring.waiting
@@ -126,8 +126,8 @@ class ThreadFeed:
             if again:
                 self._going_on.clear()
             silent_s = (now_ns - self._silent_since_ns) / 1e9
-            begun = "" if self._sample_ns is not None else ", from the start"
-        what = "it is opened again" if again else "it is waited for"
+            begun = "" if self._sample_ns is not None else " since the start"
+        what = "reopening it" if again else "still waiting"
         self._journal.tell("stall", f"the source has been silent for {silent_s:.1f} s{begun}; {what}.")
         if again:
             self._abandon()
@@ -140,7 +140,7 @@ class ThreadFeed:
             thread.join(1.0)
 
     def _abandon(self) -> None:
-        """Let the thread go; what it still reads is not taken."""
+        """Abandon the reader thread; samples that it still reads are ignored."""
         with self._lock:
             self._going_on.clear()
             source, self._source = self._source, None
@@ -150,10 +150,10 @@ class ThreadFeed:
         self._hanging.close(source, wait_s=0.2)
 
     def _read(self, source: Source | None, going_on: threading.Event, leave: threading.Event) -> None:
-        """What the thread does: read, convert, put; after a failure wait and try again."""
+        """Body of the reader thread: read, convert, put; after a failure wait and retry."""
         row = np.zeros(self._width, np.float32)
         backoff = Backoff()
-        with np.errstate(over="ignore"):  # beyond float32 is infinite, which the stream's policy is for
+        with np.errstate(over="ignore"):  # values beyond float32 become infinite; the stream's policy handles them
             while going_on.is_set():
                 try:
                     if source is None:
@@ -172,14 +172,14 @@ class ThreadFeed:
                     return
                 except SampleError as bad:
                     item = Item(str(bad), float("nan"), self._clock.elapsed_ns())
-                except BaseException as error:  # a thread that ended by SystemExit would be a silent stop
+                except BaseException as error:  # SystemExit would end the thread without a report
                     source = self._failed(source, error, backoff.failed(), going_on, leave)
                     continue
                 if not self._heard(backoff, going_on) or not self._ring.put(row, item, going_on):
                     return
 
     def _took(self, source: Source, going_on: threading.Event) -> bool:
-        """Make it the source that :meth:`_abandon` closes; False if the thread was let go of before."""
+        """Register the source that :meth:`_abandon` closes; False if the thread was abandoned before."""
         with self._lock:
             if going_on.is_set():
                 self._source = source
@@ -193,12 +193,12 @@ class ThreadFeed:
                 self._ring.end()
 
     def _heard(self, backoff: Backoff, going_on: threading.Event) -> bool:
-        """Note that a sample came; False if the thread was let go of before."""
+        """Record the arrival of a sample; False if the thread was abandoned before."""
         with self._lock:
             if not going_on.is_set():
                 return False
             now_ns = self._clock.now_ns()
-            if self._sample_ns is not None and self.state in ("running", "stalled"):  # a pause of its own, no outage
+            if self._sample_ns is not None and self.state in ("running", "stalled"):  # a genuine pause, not an outage
                 self._rhythm.note((now_ns - self._sample_ns) / 1e9)
             self._heard_ns = self._sample_ns = self._silent_since_ns = now_ns
             self._patience_ns = _nanoseconds(self._rhythm.bound_s)
@@ -216,17 +216,17 @@ class ThreadFeed:
         going_on: threading.Event,
         leave: threading.Event,
     ) -> Source | None:
-        """Report it and wait; returns the source to go on with, None for another one."""
+        """Report the failure and wait; return the source to continue with, or None to create another one."""
         with self._lock:
-            if not going_on.is_set():  # it was closed under our hands
+            if not going_on.is_set():  # closed by another thread while we read it
                 return None
             self.failures += 1
             self.state = "failing"
         text = str(error).rstrip(".") or type(error).__name__
-        self._journal.tell("source", f"the source failed: {text}; it is tried again {spell_delay(delay_s)}.")
+        self._journal.tell("source", f"the source failed: {text}; retrying {spell_delay(delay_s)}.")
         if self._make is not None and not self._hanging.full:
             with self._lock:
-                if not going_on.is_set():  # then it is closed by who let go of the thread
+                if not going_on.is_set():  # the thread that abandoned this one closes the source
                     return None
                 self._source = None
             self._hanging.close(source)

@@ -1,4 +1,4 @@
-"""What a loop does beside its samples, at intervals: snapshots, the status file, word to systemd."""
+"""Periodic tasks of a loop: snapshots, the status file, the systemd watchdog."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ _NEVER_NS = 1 << 62
 
 
 class Chores:
-    """Looks at the clock after each tick, and hands what is due to the clerk.
+    """Schedule of the periodic tasks, checked after each tick; disk jobs are passed to the clerk thread.
 
     Parameters
     ----------
     snapshot, snapshot_every_s
-        File of the state, and how often it is taken; None for no snapshots.
+        Path of the state snapshot and its interval in seconds; None for no snapshots.
     status, status_every_s
-        File of the status, and how often it is written.
+        Path of the status file and its interval in seconds.
     describe
-        Makes the status.
+        Returns the current status.
 
     Attributes
     ----------
     steps_before
-        Steps of the network in earlier runs, by the snapshot that was restored.
+        Steps of earlier runs, as recorded in the restored snapshot.
     """
 
     def __init__(
@@ -74,21 +74,21 @@ class Chores:
         self.saved_s: float | None = None
 
     def start(self) -> Saved | None:
-        """Restore the state; returns what it was restored from.
+        """Restore the state; return the snapshot used, if any.
 
         Raises
         ------
         FileError
-            A file's folder is not there, or the status cannot be written.
+            The folder of a file is missing, or the status cannot be written.
         """
         saved = None
         for path in filter(None, (self._snapshot, self._status)):
             if not path.parent.is_dir():
-                message = f"{path}: cannot be written: No such folder; mkdir -p {path.parent} makes it."
+                message = f"{path}: cannot be written: No such folder; create it with mkdir -p {path.parent}."
                 raise missing_folder(message, path)
         if self._snapshot is not None:
             self._locked.enter_context(snapshot_file.locked(self._snapshot))
-        if self._status is not None:  # which may be that of another loop, as long as it has the lock
+        if self._status is not None:  # it may be another loop's, as long as that loop holds the lock
             self._write_status()
         if self._snapshot is not None:
             saved = snapshot_file.restore(self._stream, self._snapshot, partial(self._journal.tell, "restore"))
@@ -102,11 +102,11 @@ class Chores:
         return saved
 
     def show(self) -> None:
-        """Have the status told in the journal's place for messages, soon. Safe in a signal handler."""
+        """Request a status report to the message handler (async-signal-safe)."""
         self._asked += 1
 
     def look(self, now_ns: int) -> None:
-        """Do what is due."""
+        """Run the tasks that are due."""
         if now_ns < self._next_ns and self._asked == self._shown:
             return
         if self._asked != self._shown:
@@ -119,8 +119,8 @@ class Chores:
         self._next_ns = min(self._due_ns.values())
 
     def close(self) -> None:
-        """Save the state and the status once more, and wait until they are on the disk; if it was started."""
-        if not self._due_ns:  # the files may be another loop's
+        """Save state and status a last time and wait until they are on disk; do nothing if never started."""
+        if not self._due_ns:  # the files may belong to another loop
             self._locked.close()
             return
         notify("STOPPING=1")
@@ -129,11 +129,11 @@ class Chores:
         if self._status is not None:
             self._clerk.post("status", self._write_status)
         if not self._clerk.close(_CLOSE_S):
-            self._journal.tell("disk", f"the disk did not answer for {_CLOSE_S:g} s; the last snapshot may be missing.")
+            self._journal.tell("disk", f"the disk was busy for {_CLOSE_S:g} s; the last snapshot may be missing.")
         self._locked.close()
 
     def _do_snapshot(self) -> None:
-        if self._counters.steps == self._saved_steps:  # nothing is new, and memory cards wear out
+        if self._counters.steps == self._saved_steps:  # nothing changed, and memory cards wear out
             return
         self._saved_steps = self._counters.steps
         at_s = self._clock.wall_s()

@@ -1,4 +1,4 @@
-"""What has to wait for the disk, done in a thread of its own: a slow SD card costs the loop nothing."""
+"""Disk writes in a separate thread, so that a slow SD card does not delay the loop."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Job = Callable[[], None]
 
 
 class Clerk:
-    """Does jobs, one after another. Of each kind the latest waits: a job that has not begun is replaced by it."""
+    """Runs jobs in order. A job that has not started is replaced by a newer job of the same kind."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
@@ -28,18 +28,18 @@ class Clerk:
         self._thread.start()
 
     def post(self, kind: str, job: Job) -> None:
-        """Have a job done soon, instead of the one of its kind that is still waiting."""
+        """Queue a job; it replaces a waiting job of the same kind."""
         with self._changed:
             self._jobs[kind] = job
             self._changed.notify_all()
 
     def wait(self, seconds: float) -> bool:
-        """Until nothing is left to do; False if the time was over first."""
+        """Wait until all jobs are done, ``seconds`` at most; False on timeout."""
         with self._changed:
             return self._changed.wait_for(lambda: not self._jobs and not self._busy, seconds)
 
     def close(self, seconds: float) -> bool:
-        """Finish what is waiting, and leave; False if the time was over first."""
+        """Finish the waiting jobs and end the thread; False on timeout."""
         done = self.wait(seconds)
         with self._changed:
             self._leaving = True
@@ -57,7 +57,7 @@ class Clerk:
                 self._busy = True
             try:
                 job()
-            except Exception as error:  # the clerk goes on
+            except Exception as error:  # the clerk must survive any job
                 self._journal.tell(kind, str(error) or type(error).__name__)
             finally:
                 with self._changed:

@@ -1,7 +1,7 @@
-"""The state of a loop in a file that is whole at every moment, with the one before it beside it.
+"""Snapshot file of a loop: replaced atomically, with the previous snapshot kept next to it.
 
-A file is written aside, brought to the disk and renamed, and the folder brought to the disk too; the one that was
-there is kept as ``NAME.previous``. Its layout is that of :data:`edge_rnn.storage.snapshot.LOOP`.
+A new file is written under a temporary name, synced to disk and renamed, and the folder is synced as well; the file it
+replaces is kept as ``NAME.previous``. The layout is :data:`edge_rnn.storage.snapshot.LOOP`.
 """
 
 from __future__ import annotations
@@ -29,33 +29,33 @@ _MOST_SECONDS = 1e11
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """What a snapshot file holds."""
+    """Contents of a snapshot file."""
 
     steps: int
-    """Steps of the network before it was taken, those of earlier runs among them."""
+    """Network steps before the snapshot, including those of earlier runs."""
     at_s: float
-    """Unix time at which it was taken."""
+    """Unix time of the snapshot in seconds."""
     state: bytes
-    """As ``stream.snapshot()`` gave it."""
+    """Bytes returned by ``stream.snapshot()``."""
 
 
 def encode(stream: Stream, steps: int, at_s: float) -> bytes:
-    """The contents of a file for the stream as it is."""
+    """Encode the stream's current state as file contents."""
     return snapshot.encode(snapshot.LOOP, bytes.fromhex(stream.model.fingerprint), stream.snapshot(), steps, at_s)
 
 
 def previous(path: Path) -> Path:
-    """Where the snapshot before the last one is."""
+    """Path of the previous snapshot."""
     return path.with_name(path.name + ".previous")
 
 
 def write(path: Path, data: bytes) -> None:
-    """Make ``data`` the snapshot, and the one that was there the previous one.
+    """Write ``data`` as the new snapshot, and keep the old one as the previous snapshot.
 
     Raises
     ------
     FileError
-        The folder is missing, not writable or full. What was there is still there.
+        The folder is missing, not writable or full. The old snapshot is then unchanged.
     """
     atomic.write(path, data, follow=False, previous=previous(path))
 
@@ -66,14 +66,14 @@ def read(path: Path, fingerprint: str) -> Saved:
     Raises
     ------
     FileNotFoundError
-        There is none.
+        The file does not exist.
     StateError
-        It is damaged, of another version, or of another model.
+        The file is damaged, or of another version or model.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a pipe is not waited for
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # do not block on a pipe
         with os.fdopen(descriptor, "rb") as file:
-            # Not read(_MAX_BYTES): that sets all of it aside beforehand, which a small machine does not have.
+            # Not read(_MAX_BYTES): that would allocate the whole size first, too much for a small machine.
             data = file.read() if os.fstat(file.fileno()).st_size <= _MAX_BYTES else b""
     except FileNotFoundError:
         raise
@@ -81,16 +81,16 @@ def read(path: Path, fingerprint: str) -> Saved:
         raise StateError(f"{path}: cannot be read: {reason_of(error)}.") from None
     owner, (steps, at_s), state = snapshot.decode(snapshot.LOOP, data, f"{path}:")
     if steps > _MOST_STEPS or not abs(at_s) <= _MOST_SECONDS:
-        raise StateError(f"{path}: is damaged: it says {steps} steps, and {at_s:g} s as the time.")
+        raise StateError(f"{path}: the file is damaged: it contains {steps} steps and the time {at_s:g} s.")
     if owner.hex() != fingerprint:
-        raise StateError(f"{path}: is of model {owner.hex()[:12]}…, expected one of {fingerprint[:12]}….")
+        raise StateError(f"{path}: the snapshot is of model {owner.hex()[:12]}…, expected model {fingerprint[:12]}….")
     return Saved(steps, at_s, state)
 
 
 def restore(stream: Stream, path: Path, tell: Callable[[str], None]) -> Saved | None:
-    """Put the stream where the snapshot was taken, else where the previous one was; None if neither can be used.
+    """Restore the stream from the snapshot, else from the previous one; return None if neither can be used.
 
-    A file that is there and cannot be used is reported.
+    A file that exists but cannot be used is reported.
     """
     for each in (path, previous(path)):
         try:
@@ -102,23 +102,23 @@ def restore(stream: Stream, path: Path, tell: Callable[[str], None]) -> Saved | 
             tell(str(error))
         else:
             if each == previous(path):
-                tell(f"{each}: the state is taken from the snapshot before the last one.")
+                tell(f"{each}: restored the previous snapshot instead.")
             return saved
     return None
 
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Keep other loops from writing the same snapshot: an advisory lock on ``NAME.lock``, gone with the process.
+    """Hold an advisory lock on ``NAME.lock``, so that no other loop writes the same snapshot; released on process exit.
 
-    The lock is a file of this user's alone; a link, a pipe or somebody else's file under its name is refused.
+    The lock file must be a regular file of this user; a link, a pipe or another user's file of that name is rejected.
 
     Raises
     ------
     InputError
-        Another loop has it.
+        Another loop holds the lock.
     FileError
-        The folder is missing or not writable; the path is a folder or a device itself; the lock is somebody else's.
+        The folder is missing or not writable; the path is a folder or a device; the lock file is another user's.
     """
     lock = path.with_name(path.name + ".lock")
     try:
@@ -131,20 +131,20 @@ def locked(path: Path) -> Iterator[None]:
         raise
     except OSError as error:
         if error.errno == errno.ELOOP:
-            planted = f"its lock {lock.name} is a link, which is not followed; remove it"
+            planted = f"its lock {lock.name} is a link, and links are not followed; remove it"
             raise FileError(f"{path}: the snapshot cannot be written: {planted}.") from None
         raise file_error(error, path, "the snapshot cannot be written") from None
     try:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode) or (os.geteuid() and found.st_uid not in (os.geteuid(), 0)):
             raise FileError(
-                f"{path}: the snapshot cannot be written: {lock.name} is not this user's file; keep snapshots in a "
+                f"{path}: the snapshot cannot be written: {lock.name} belongs to another user; keep snapshots in a "
                 f"folder of your own."
             )
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise InputError(f"{path}: another loop keeps its snapshots there; give this one another file.") from None
+            raise InputError(f"{path}: in use by another loop; choose another snapshot file.") from None
         except OSError:  # a file system without locks
             pass
         yield

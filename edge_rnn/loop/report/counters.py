@@ -1,4 +1,4 @@
-"""What a loop counts: whole numbers, one addition each, so that they cost the same after a year."""
+"""Event counters of a loop: integers, so that counting costs the same after a year."""
 
 from __future__ import annotations
 
@@ -9,51 +9,51 @@ __all__ = ["Counters"]
 
 @dataclass(slots=True)
 class Counters:
-    """What has happened since the loop started."""
+    """Counts of events since the loop started."""
 
     samples: int = 0
-    """Taken from the source, the bad ones among them."""
+    """Samples taken from the source, including bad ones."""
     steps: int = 0
-    """Of the network, the held ones among them."""
+    """Steps of the network, including held ones."""
     written: int = 0
-    """Outputs that the sink took; what it could not deliver in the end is taken off."""
+    """Outputs accepted by the sink, minus those it could not deliver in the end."""
     missed_deadlines: int = 0
-    """Ticks that had not begun when the next one was due."""
+    """Deadline misses: ticks that began after the next tick was due."""
     overruns: int = 0
-    """Ticks whose work was not done when the next one was due."""
+    """Overruns: ticks whose work ended after the next tick was due."""
     skipped_ticks: int = 0
-    """Ticks that got no step."""
+    """Ticks without a step."""
     late_samples: int = 0
-    """Ticks at which no sample was there."""
+    """Ticks at which no sample was available."""
     held: int = 0
-    """Steps with the last sample once more, for want of one."""
+    """Steps that repeated the last sample, because no new one was available."""
     dropped: int = 0
-    """Samples thrown away: too old at a tick, or pushed out of the full ring."""
+    """Samples discarded: too old at a tick, or evicted from the full ring."""
     bad: int = 0
-    """Samples of the wrong size, or that were no numbers."""
+    """Samples of the wrong size, or that are not numbers."""
     nonfinite: int = 0
-    """Samples with a NaN or an infinity, or that made the output so."""
+    """Samples that contain NaN or infinity, or that made the output do so."""
     bad_times: int = 0
-    """Times that were no number, or went backwards."""
+    """Sample times that are not numbers, or went backwards."""
     gaps: int = 0
-    """Pauses between samples beyond the bound."""
+    """Pauses between samples that exceeded the bound."""
     resets: int = 0
-    """How often the state was put back to the start, after a gap."""
+    """State resets after a gap."""
     stalls: int = 0
-    """How often the source was silent beyond the bound."""
+    """Silences of the source that exceeded the bound."""
     source_failures: int = 0
-    """Errors of the source."""
+    """Failures of the source."""
     sink_failures: int = 0
-    """Errors of the sink."""
+    """Failures of the sink."""
     unwritten: int = 0
-    """Outputs that were lost because the sink failed, or could not deliver them in the end."""
+    """Outputs lost because the sink failed, or could not deliver them in the end."""
     snapshots: int = 0
-    """Snapshots that are on the disk."""
+    """Snapshots written to disk."""
     snapshot_failures: int = 0
     """Snapshots that could not be written."""
     collections: int = 0
     """Garbage collections in slack time."""
 
     def as_json(self) -> dict[str, int]:
-        """All of them by name."""
+        """Return all counts by name."""
         return asdict(self)

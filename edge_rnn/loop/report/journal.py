@@ -1,4 +1,4 @@
-"""What a loop has to say: told at once, but not a thousand times, and kept for whoever asks later."""
+"""Journal of a loop: messages, reported at once but rate-limited, and kept for the status."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ class _Kind:
 
 
 class Journal:
-    """Messages by kind. Of each kind one is handed on in ``every_s``, with how many were not; all are counted.
+    """Messages by kind. At most one message of each kind is reported per ``every_s``, with the number suppressed.
 
-    A message may repeat what a file or a sensor said: it becomes one line of plain text (:mod:`edge_rnn.printable`).
+    Text from a file or a sensor is reduced to one line of printable text (:mod:`edge_rnn.printable`).
 
     Parameters
     ----------
     report
-        Where messages go; by default to the logger ``edge_rnn.loop``, as warnings.
+        Receiver of messages; by default the logger ``edge_rnn.loop``, at level WARNING.
     clock
-        To tell the time by.
+        Source of the current time.
     every_s
-        Seconds between two messages of a kind.
+        Minimum time in seconds between two messages of a kind.
 
     Notes
     -----
-    May be used from any thread. Its memory is bounded by the number of kinds, which the code has in it.
+    Thread-safe. Memory is bounded by the number of kinds, which is fixed in the code.
     """
 
     def __init__(self, report: Callable[[str], None] | None, clock: Clock, every_s: float = 60.0) -> None:
@@ -52,7 +52,7 @@ class Journal:
         self._lock = threading.Lock()
 
     def tell(self, kind: str, text: str) -> None:
-        """Say ``text``, unless one of its kind was said a short while ago."""
+        """Count ``text``; report it unless a message of this kind was reported less than ``every_s`` ago."""
         text = printable(text)
         with self._lock:
             entry = self._kinds.setdefault(kind, _Kind())
@@ -62,19 +62,19 @@ class Journal:
             if entry.told_ns is not None and now_ns - entry.told_ns < self._every_ns:
                 entry.untold += 1
                 return
-            more = f" (and {entry.untold} more of this kind since)" if entry.untold else ""
+            more = f" ({entry.untold} more of this kind since)" if entry.untold else ""
             entry.told_ns, entry.untold = now_ns, 0
         self.say(text + more)
 
     def say(self, text: str) -> None:
-        """Say ``text`` at once, and do not keep it."""
+        """Report ``text`` at once, without counting or keeping it."""
         try:
             self._report(printable(text))
-        except Exception:  # stderr that is closed or full, or whatever else, must not end the loop or its threads
+        except Exception:  # a closed or full stderr must not end the loop or its threads
             return
 
     def as_json(self) -> dict[str, Any]:
-        """How many of each kind, the last one and its Unix time."""
+        """Return count, last message and its Unix time, by kind."""
         with self._lock:
             return {
                 kind: {"count": entry.count, "last": entry.last, "at": round(entry.last_s, 3)}

@@ -1,4 +1,4 @@
-"""A histogram of durations that costs nothing to keep: fixed memory, an addition for each value."""
+"""Histogram of durations with logarithmic buckets: fixed memory, one addition per value."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _BUCKETS = _PARTS * (64 - _PARTS_BITS)
 
 
 class LogHistogram:
-    """How many durations in ns fell where: eight buckets to each doubling, so a quantile is right within 12.5 %.
+    """Histogram of durations in ns, with eight buckets per octave, so that a quantile is exact to 12.5 %.
 
     Attributes
     ----------
     count, max_ns
-        How many there were, and the longest, exactly.
+        Number of durations and the longest one, both exact.
     """
 
     __slots__ = ("_buckets", "count", "max_ns")
@@ -30,7 +30,7 @@ class LogHistogram:
         self.max_ns = 0
 
     def record(self, ns: int) -> None:
-        """Count a duration; a negative one as 0, one beyond 2⁶³ as that."""
+        """Count a duration; a negative one counts as 0, and one beyond 2⁶³ as 2⁶³."""
         if ns < _PARTS:
             bucket = ns if ns > 0 else 0
         else:
@@ -44,16 +44,16 @@ class LogHistogram:
             self.max_ns = ns
 
     def add(self, other: LogHistogram) -> None:
-        """Count all that another one has."""
+        """Add all counts of another histogram."""
         for bucket, count in enumerate(other._buckets):
             self._buckets[bucket] += count
         self.count += other.count
         self.max_ns = max(self.max_ns, other.max_ns)
 
     def quantile_ns(self, share: float) -> float:
-        """The duration that this share of all did not exceed: the upper edge of its bucket, at most the longest.
+        """Return a quantile in ns: the upper edge of its bucket, but at most the longest duration.
 
-        0 where there were none.
+        ``share`` is the quantile's rank, 0 to 1. The result is 0 for an empty histogram.
         """
         wanted = share * self.count
         seen = 0
@@ -64,7 +64,7 @@ class LogHistogram:
         return 0.0
 
     def as_json(self) -> dict[str, float]:
-        """Quantiles and the longest in ns, by name."""
+        """Return quantiles and maximum in ns, by name."""
         quantiles = {"p50": 0.5, "p99": 0.99, "p99.9": 0.999}
         return {name: self.quantile_ns(share) for name, share in quantiles.items()} | {
             "max": self.max_ns,
@@ -72,7 +72,7 @@ class LogHistogram:
         }
 
     def histogram(self) -> Histogram:
-        """All of it, from the first bucket that holds something to the last."""
+        """Return all buckets from the first to the last that is not empty."""
         filled = [bucket for bucket, count in enumerate(self._buckets) if count]
         if not filled:
             return Histogram((0.0,), ())
@@ -82,7 +82,7 @@ class LogHistogram:
 
 
 def _edge(bucket: int) -> int:
-    """Least duration that falls into a bucket."""
+    """Return the lower edge of a bucket."""
     if bucket < 2 * _PARTS:
         return bucket
     shift = (bucket >> _PARTS_BITS) - 1

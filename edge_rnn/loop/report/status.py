@@ -1,4 +1,4 @@
-"""What a loop tells about itself, as one JSON object."""
+"""Status of a loop as one JSON object."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ __all__ = ["as_text", "write_status"]
 
 
 def as_text(status: dict[str, Any]) -> str:
-    """The object as one line of JSON."""
+    """Format the status as one line of JSON."""
     return json.dumps(status, allow_nan=False)
 
 
 def write_status(path: Path, status: dict[str, Any]) -> None:
-    """Put the object into a file that is whole whenever somebody reads it.
+    """Replace the status file atomically.
 
-    It is renamed into place, but not brought to the disk at once: nobody needs it after a loss of power, and a memory
-    card would be written to each time.
+    The file is renamed into place without syncing it to disk: it is useless after a power loss, and syncing would wear
+    out a memory card.
 
     Raises
     ------
     FileError
-        The folder is missing, not writable or full; or the path is a folder or a device itself.
+        The folder is missing, not writable or full; or the path is a folder or a device.
     """
-    text = json.dumps(status, allow_nan=False, indent=1) + "\n"  # in ASCII: names in it steer no terminal
+    text = json.dumps(status, allow_nan=False, indent=1) + "\n"  # ASCII: names cannot contain terminal escapes
     atomic.write(path, text.encode(), follow=False, durable=False)

@@ -1,4 +1,4 @@
-"""Ready-made sinks. Each fits :class:`edge_rnn.loop.Sink`; packages that one needs are imported when it is made."""
+"""Ready-made sinks, each a :class:`edge_rnn.loop.Sink`. Packages that one needs are imported when it is created."""
 
 from __future__ import annotations
 

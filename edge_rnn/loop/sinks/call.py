@@ -13,7 +13,7 @@ __all__ = ["NULL", "Call"]
 
 
 class Call:
-    """Outputs for a function.
+    """Sink that passes outputs to a function.
 
     Parameters
     ----------
@@ -25,7 +25,7 @@ class Call:
         self._function = function
 
     def write(self, y: F32, t_s: float) -> None:
-        """Call it."""
+        """Call the function."""
         self._function(y, t_s)
 
 

@@ -1,4 +1,4 @@
-"""Outputs as lines of CSV or JSON, in a file or on stdout, each at once."""
+"""Outputs as lines of CSV or JSON, in a file or on stdout, written without buffering."""
 
 from __future__ import annotations
 
@@ -21,27 +21,29 @@ __all__ = ["CSV", "JSONL", "Lines"]
 
 
 class Lines:
-    """A line for each output: ``t_s,label,OUTPUT,…`` or ``{"t_s": …, "label": …, "y": […]}``; ``t_s`` is its time.
+    """Sink that writes a line per output: ``t_s,label,OUTPUT,…`` or ``{"t_s": …, "label": …, "y": […]}``.
 
-    A file is appended to. One that is renamed or removed meanwhile, as logrotate does, is made anew. A line that could
-    not be written whole ends with the next one's beginning: what was written of it stands alone in its line.
+    ``t_s`` is the time of the output in seconds.
+
+    Lines are appended. A file that is renamed or removed meanwhile, as by logrotate, is created again. A line that
+    could only be written in part is terminated before the next one, so that the fragment stands alone on its line.
 
     Parameters
     ----------
     path
-        A file; ``"-"`` for stdout. When nobody reads stdout any more the loop ends.
+        A file; ``"-"`` for stdout. The loop ends when the reader of stdout closes it.
     model
-        Names the outputs.
+        Provides the names of the outputs.
     kind
         ``"csv"`` or ``"json"``.
     header
-        Whether CSV begins with a line of names, in an empty file and on stdout. One that could not be written comes
-        before the next line.
+        True to start CSV with a header line, in an empty file and on stdout. A header that could not be written is
+        written before the next line.
 
     Raises
     ------
     FileError
-        The file cannot be made.
+        The file cannot be created.
     """
 
     def __init__(self, path: str | os.PathLike[str], model: Model, *, kind: str = "csv", header: bool = True) -> None:
@@ -54,7 +56,7 @@ class Lines:
         self._inode = (0, 0)
         self._unwritten = b""
         self._open()
-        with contextlib.suppress(OSError, SinkClosed):  # the first write will tell, and the loop knows what to do
+        with contextlib.suppress(OSError, SinkClosed):  # the first write reports it, and the loop handles that
             self._put(b"")
 
     def write(self, y: F32, t_s: float) -> None:
@@ -63,9 +65,9 @@ class Lines:
         Raises
         ------
         SinkClosed
-            Nobody reads stdout any more.
+            The reader of stdout has closed it.
         OSError
-            The disk is full, or gone.
+            The disk is full or gone.
         """
         if self._path is not None and not self._in_place():
             self._let_go()
@@ -73,7 +75,7 @@ class Lines:
         self._put(self._line(f"{t_s:.6f}", y).encode())
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._let_go()
 
     def _open(self) -> None:

@@ -1,4 +1,4 @@
-"""Outputs as messages of an MQTT topic."""
+"""Outputs as messages to an MQTT topic."""
 
 from __future__ import annotations
 
@@ -27,46 +27,46 @@ __all__ = ["MQTT", "Mqtt"]
 
 _UNSENT = 1000
 _SPARE = 10
-"""Places for messages of the will."""
+"""Extra queue slots for the messages of ``will``."""
 _CONNECT_S = 3.0
 _DELIVER_S = 10.0
 _LOOK_S = 0.02
 
 
 class Mqtt:
-    """A JSON object a message, ``{"t_s": …, "label": …, "y": […]}``, through paho-mqtt (``'edge-rnn[mqtt]'``).
+    """Sink that publishes ``{"t_s": …, "label": …, "y": […]}`` per output, via paho-mqtt (``'edge-rnn[mqtt]'``).
 
-    It is given 3 s to connect; after that nothing waits for the broker: paho sends, and connects again, in a thread of
-    its own. With ``qos`` 1 or 2, outputs that come while there is no connection are kept, 1000 at most, and sent when
-    it is back; with 0 they are lost. What is lost is counted by the loop.
+    The constructor waits up to 3 s for a connection; after that nothing waits for the broker: paho sends and reconnects
+    in its own thread. With ``qos`` 1 or 2, up to 1000 outputs are queued while disconnected and sent after
+    reconnecting; with ``qos`` 0 they are lost. The loop counts lost outputs.
 
     Parameters
     ----------
     address
         Broker and topic.
     model
-        Names the outputs.
+        Provides the names of the outputs.
     qos
         0, 1 or 2.
     retain
-        Whether the broker keeps the last one for those who come later.
+        True if the broker keeps the last message for later subscribers.
     will
-        Topic that holds ``online`` while we are connected and ``offline`` else, retained: the broker itself writes the
-        latter when the connection is lost. Empty for none.
+        Topic that holds ``online`` while connected and ``offline`` otherwise, retained; the broker itself publishes the
+        latter when the connection is lost (MQTT's last will). Empty for none.
 
     Attributes
     ----------
     undelivered
-        Outputs that were taken, and that the broker does not have (yet).
+        Outputs accepted but not (yet) delivered to the broker.
 
     Raises
     ------
     InputError
-        ``qos`` is another one, or a topic is none.
+        ``qos`` or a topic is invalid.
     UnsupportedError
         paho-mqtt is not installed.
     FileError
-        A file of a password, a certificate or a key cannot be read, or is none.
+        A password, certificate or key file cannot be read or is invalid.
     """
 
     def __init__(self, address: Address, model: Model, *, qos: int = 0, retain: bool = False, will: str = "") -> None:
@@ -99,7 +99,7 @@ class Mqtt:
         return self._lost + len(self._sent)
 
     def write(self, y: F32, t_s: float) -> None:
-        """Hand over one message.
+        """Queue one message.
 
         Raises
         ------
@@ -111,19 +111,19 @@ class Mqtt:
         self._forget()
         if len(self._sent) >= _UNSENT:
             why = "does not keep up" if self._client.is_connected() else self._problem
-            raise BlockingIOError(f"{self._where()} {why}: {counted(_UNSENT, 'message is', 'messages are')} unsent")
+            raise BlockingIOError(f"{self._where()} {why}: {counted(_UNSENT, 'message')} unsent")
         if not self._qos and not self._client.is_connected():
             raise OSError(f"{self._where()} {self._problem}")
         payload = self._line(f"{t_s:.6f}", y).rstrip("\n")
         info = self._client.publish(self._address.topic, payload, self._qos, self._retain)
         if self._qos and info.rc.name == "MQTT_ERR_NO_CONN":
-            info.rc = type(info.rc)(0)  # paho keeps it, and sends it when there is a connection
+            info.rc = type(info.rc)(0)  # paho keeps it and sends it after reconnecting
         if info.rc != 0:
-            raise OSError(f"{self._where()} took no message: {info.rc.name}")
+            raise OSError(f"{self._where()} accepted no message: {info.rc.name}")
         self._sent.append(info)
 
     def close(self) -> None:
-        """Wait until what was taken is delivered, 10 s at most, and leave the broker."""
+        """Wait until all accepted messages are delivered, at most 10 s, and disconnect."""
         end = time.monotonic() + _DELIVER_S
         while self._pending() and time.monotonic() < end:
             if self._refused or not (self._qos or self._client.is_connected()):
@@ -135,7 +135,7 @@ class Mqtt:
                 time.sleep(_LOOK_S)
         self._client.disconnect()
         self._client.loop_stop()
-        for _ in range(len(self._sent)):  # in whatever order they were taken
+        for _ in range(len(self._sent)):  # messages may have settled in any order
             self._sent.rotate(-1)
             if _is_settled(self._sent[-1]):
                 self._lost += self._sent.pop().rc != 0
@@ -145,7 +145,7 @@ class Mqtt:
         return bool(self._sent)
 
     def _forget(self) -> None:
-        """Let go of what was delivered, and count what was lost with a connection."""
+        """Remove delivered messages from the queue, and count those lost with a connection."""
         while self._sent and _is_settled(self._sent[0]):
             self._lost += self._sent.popleft().rc != 0
 
@@ -171,20 +171,20 @@ class Mqtt:
 
 
 def _is_settled(info: MQTTMessageInfo) -> bool:
-    """Whether the broker has the message, or never will: then its ``rc`` is not 0."""
+    """True if the message is delivered or never will be; in the latter case its ``rc`` is not 0."""
     try:
         return bool(info.is_published())
-    except (RuntimeError, ValueError):  # it was lost with a connection
+    except (RuntimeError, ValueError):  # lost with a connection
         return True
 
 
 def _check(address: Address, qos: int, will: str) -> None:
-    """Refuse what no sink takes, without a connection."""
+    """Reject invalid options before connecting."""
     choice("Mqtt", "qos", qos, (0, 1, 2))
     if will:
         check_topic(will, "will")
         if will == address.topic:
-            raise InputError(f"Mqtt will got the topic of the results, {will!r}; expected another one.")
+            raise InputError(f"Mqtt will got the topic of the results, {will!r}; expected another topic.")
 
 
 def _sink(url: Url, model: Model) -> Callable[[], Mqtt]:
@@ -195,7 +195,7 @@ def _sink(url: Url, model: Model) -> Callable[[], Mqtt]:
 
 MQTT = Scheme(
     **BROKER,
-    help="messages, with the source's options; ?qos=1&retain=1; ?will=TOPIC says online or offline",
+    help="messages; options as for the source; ?qos=1&retain=1; ?will=TOPIC publishes online or offline",
     open=_sink,
     options={"qos": whole, "retain": flag, "will": str, **BROKER_OPTIONS},
 )

@@ -1,4 +1,4 @@
-"""Ready-made sources. Each fits :class:`edge_rnn.loop.Source`; packages that one needs are imported when it is made."""
+"""Ready-made sources, each a :class:`edge_rnn.loop.Source`. Packages that one needs are imported when it is created."""
 
 from __future__ import annotations
 

@@ -12,18 +12,18 @@ __all__ = ["Call"]
 
 
 class Call:
-    """Samples that a function returns.
+    """Source that calls a function for each sample.
 
     Parameters
     ----------
     function
-        Called without arguments for each sample; returns what ``Source.read`` does, and raises what it does.
+        Called without arguments; returns and raises what ``Source.read`` does.
     blocks
-        Whether it may wait; then it is called in a thread of its own.
+        True if it may wait; it is then called in its own thread.
     live
-        Whether its samples come at the world's pace.
+        True if its samples arrive in real time.
     sample_rate_hz, units
-        What is known of the samples, to be compared with the model's.
+        Rate and units of the samples, to be compared with the model's.
     """
 
     def __init__(

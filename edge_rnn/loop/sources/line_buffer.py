@@ -1,4 +1,4 @@
-"""Bytes as they come into whole lines, none longer than a bound."""
+"""Buffer that splits incoming bytes into lines of bounded length."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ __all__ = ["LineBuffer"]
 
 
 class LineBuffer:
-    """What has been read and not yet taken, line by line.
+    """Bytes that have been read but not taken yet, by line.
 
     Parameters
     ----------
     longest
-        A line of more bytes is cut there, and the rest of it thrown away; it comes out one byte longer than this, so
-        that it can be told.
+        Maximum length in bytes. A longer line is truncated to one byte more than this, so that the caller can detect
+        it; the rest of it is discarded.
     """
 
     def __init__(self, longest: int) -> None:
@@ -36,17 +36,17 @@ class LineBuffer:
         self._begin(rest[-1])
 
     def end(self) -> None:
-        """What has begun is a line: no more will come of it."""
+        """Complete the last line at the end of the input."""
         if self._begun:
             self._finish()
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Discard everything."""
         self._lines.clear()
         self._begun, self._overlong = b"", False
 
     def take(self) -> bytes | None:
-        """The next line without its end; None if there is none yet."""
+        """Return the next line without its terminator; None if there is none yet."""
         return self._lines.popleft() if self._lines else None
 
     def _begin(self, data: bytes) -> None:

@@ -1,4 +1,4 @@
-"""Options that all sources of lines have in common."""
+"""Options shared by all line sources."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from edge_rnn.model import Model
 __all__ = ["LINE_OPTIONS", "line_options"]
 
 LINE_OPTIONS: Mapping[str, Callable[[str], Any]] = MappingProxyType({"time": str, "columns": names, "rate": number})
-"""The column of times, those that are meant, and the rate of the samples."""
+"""Parsers of the options for the time column, the value columns and the sample rate."""
 
 
 def line_options(given: Mapping[str, Any], model: Model) -> dict[str, Any]:
-    """Options by the names of a source's parameters, and the model's units."""
+    """Convert URL options to a source's keyword arguments, and add the model's units."""
     renamed = {"sample_rate_hz" if name == "rate" else name: value for name, value in given.items()}
     return {**renamed, "units": model.input_units}

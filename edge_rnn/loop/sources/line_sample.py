@@ -1,4 +1,4 @@
-"""Lines into samples, with what a loop expects of a source where a line holds none."""
+"""Conversion of lines into samples, with errors as a loop expects them from a source."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ __all__ = ["sample_of"]
 
 
 def sample_of(parse: LineParser, line: bytes, where: str, source: str = "") -> Timed | list[float] | None:
-    """The sample of a line, with its time where it has one; None of a header and the like.
+    """Return the sample of a line, with its time if it has one; None for a header, a comment or a blank line.
 
     Parameters
     ----------
     where
-        What the line is called: ``"line 3"``.
+        Name of the line in messages: ``"line 3"``.
     source
-        Where the line comes from, if that is not told by ``where``.
+        Origin of the line, if ``where`` does not state it.
 
     Raises
     ------
     SampleError
-        The line holds none.
+        The line contains no sample.
     SourceUnfit
-        The header has other columns than the model.
+        The columns of the header differ from the model's inputs.
     """
     try:
         values = parse(line)

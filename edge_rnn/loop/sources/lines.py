@@ -1,4 +1,4 @@
-"""Lines of CSV or JSON from a file, a pipe, or a file that grows."""
+"""Lines of CSV or JSON from a file, a pipe, or a growing file."""
 
 from __future__ import annotations
 
@@ -27,41 +27,41 @@ _LOOK_S = 0.1
 
 
 class Lines:
-    """A sample a line, as ``edge-rnn run`` takes them.
+    """Source that reads one sample per line, in the formats of ``edge-rnn run``.
 
     Parameters
     ----------
     path
         A file; ``"-"`` for stdin, which may be a pipe.
     size
-        Numbers in a sample.
+        Values per sample.
     names
-        What the model calls its inputs; columns and keys are found by them.
+        The model's input names, by which columns and keys are found.
     kind
         ``"csv"``, ``"json"`` or ``"auto"``.
     time
-        Column or key of the time, and maybe its unit: ``"ts"``, ``"ts,ms"``, or its place from 1. Empty for a column
-        that is called as times are and whose unit is beyond doubt, if there is one.
+        Column or key of the time, optionally with its unit: ``"ts"``, ``"ts,ms"``, or its position from 1. Empty to
+        detect it: a column with a usual name for times and an unambiguous unit, if there is one.
     columns
-        Columns or keys that are meant, in the model's order: names, or places from 1. Empty to go by ``names``.
+        Columns or keys to read, in the model's order: names, or positions from 1. Empty to use ``names``.
     units
-        The model's; a header with other ones is an error.
+        The model's units; a header with different units is an error.
     sample_rate_hz
-        Of the recording or device, if it is known.
+        Sample rate of the recording or device in Hz, if known.
     follow
-        Go on at the end of the file, as lines are added to it (``tail -F``). A file of another inode, or that has
-        become shorter, is read from its start once the old one is done; one that is not there is waited for.
+        True to keep reading at the end of the file, as lines are appended (``tail -F``). A file that is replaced (other
+        inode) or truncated is read from its start once the old one is finished; a missing file is waited for.
     from_start
-        With ``follow``: begin at the start of the file that is there, not at its end.
+        With ``follow``: start at the beginning of an existing file, not at its end.
     live
-        Whether the lines come at the world's pace, and old ones lose their worth.
+        True if lines arrive in real time, so that old ones lose their value.
 
     Raises
     ------
     FileError
-        The file is not there or cannot be read, and is not followed.
+        The file is missing or unreadable, and not followed.
     InputError
-        An option is none of those that there are; or what is to be followed is stdin, a pipe, a device or a folder.
+        An option is invalid; or ``follow`` is given for stdin, a pipe, a device or a folder.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class Lines:
         choice("Lines", "kind", kind, FORMATS)
         self._path = None if os.fspath(path) == "-" else Path(path)
         if follow and self._path is None:
-            raise InputError("Lines got stdin to follow, expected the name of a file.")
+            raise InputError("Lines got follow for stdin, expected the name of a file.")
         self._parse = LineParser(size, names, kind, units=units, columns=columns, time=time)
         self._buffer = LineBuffer(MAX_LINE_BYTES)
         self._follow = follow
@@ -93,7 +93,7 @@ class Lines:
         self._ended = False
         if not follow:
             self._open()
-        elif self._path is not None and self._path.exists():  # else it may come later
+        elif self._path is not None and self._path.exists():  # otherwise it may appear later
             self._check_followed(self._path.stat().st_mode)
         regular = self._descriptor is not None and stat.S_ISREG(os.fstat(self._descriptor).st_mode)
         self.blocks = not regular
@@ -102,16 +102,16 @@ class Lines:
         self.timed = True
 
     def read(self) -> Timed | list[float] | None:
-        """The next line's sample; None at the end.
+        """Return the sample of the next line; None at the end.
 
         Raises
         ------
         SampleError
-            The line holds none.
+            The line contains no sample.
         SourceUnfit
-            The header has other columns than the model.
+            The columns of the header differ from the model's inputs.
         OSError
-            The file cannot be read; the next call goes on where this one was.
+            The file cannot be read; the next call continues at the same position.
         """
         while True:
             line = self._buffer.take()
@@ -126,7 +126,7 @@ class Lines:
                 return sample
 
     def close(self) -> None:
-        """Have a ``read`` that waits return, soon."""
+        """Make a waiting ``read`` return soon."""
         self._closed.set()
 
     def __del__(self) -> None:
@@ -143,7 +143,7 @@ class Lines:
             try:
                 self._check_followed(mode)
             except InputError:
-                self._at_end = False  # what takes its place is new
+                self._at_end = False  # the replacement is read from its start
                 self._let_go()
                 raise
         if stat.S_ISDIR(mode):
@@ -154,7 +154,7 @@ class Lines:
             self._at_end = False
 
     def _skip_to_end(self, descriptor: int) -> None:
-        """Read the header, and go on with the line that is not complete yet, or the next one."""
+        """Read the header, then seek to the last incomplete line, or to the end."""
         size = os.fstat(descriptor).st_size
         self._line = 0
         head = LineBuffer(MAX_LINE_BYTES)
@@ -182,8 +182,8 @@ class Lines:
     def _check_followed(self, mode: int) -> None:
         if not stat.S_ISREG(mode):
             raise InputError(
-                f"Lines got {self._path} to follow, expected a file that grows; a pipe or a device is read to its end "
-                f"without follow."
+                f"Lines got follow for {self._path}, expected a growing file; omit follow for a pipe or a device, "
+                f"which is read to its end anyway."
             )
 
     def _let_go(self) -> None:
@@ -193,16 +193,16 @@ class Lines:
                 os.close(descriptor)
 
     def _fetch(self) -> None:
-        """Read some more, or wait a little."""
-        if self._descriptor is None:  # of a file that is followed, and not there yet
+        """Read more bytes, or wait briefly."""
+        if self._descriptor is None:  # a followed file that does not exist yet
             try:
                 self._open()
             except FileError:
-                self._at_end = False  # all of a file that appears later is new
+                self._at_end = False  # a file that appears later is read from its start
                 self._closed.wait(_LOOK_S)
             return
         if self.blocks and not self._follow:
-            poll = select.poll()  # select() takes no descriptor above 1023
+            poll = select.poll()  # select() is limited to descriptors below 1024
             poll.register(self._descriptor, select.POLLIN)
             if not poll.poll(1000 * _LOOK_S):
                 return
@@ -222,16 +222,16 @@ class Lines:
             self._closed.wait(_LOOK_S)
 
     def _replaced(self) -> bool:
-        """Whether the name belongs to another file now, or the file has been cut off."""
+        """True if the path now refers to another file, or the file was truncated."""
         assert self._path is not None
         assert self._descriptor is not None
         mine = os.fstat(self._descriptor)
         try:
             theirs = self._path.stat()
         except OSError:
-            return False  # being rotated; the old one may still be written to
+            return False  # rotation in progress; the old file may still be written to
         if (mine.st_dev, mine.st_ino) != (theirs.st_dev, theirs.st_ino):
-            data = os.read(self._descriptor, _CHUNK_BYTES)  # what came between the last read and the rename
+            data = os.read(self._descriptor, _CHUNK_BYTES)  # bytes that arrived between the last read and the rename
             if data:
                 self._buffer.feed(data)
                 return False
@@ -252,13 +252,13 @@ _OPTIONS = {"follow": flag, "start": flag, "live": flag, **LINE_OPTIONS}
 CSV = Scheme(
     name="csv",
     place="FILE",
-    help="lines of CSV; - is stdin; ?follow=1 goes on as tail -F does, &start=1 from the first line; ?time=COLUMN or "
-    "COLUMN,ms (s, us, ns, iso); ?columns=NAME,NAME; ?rate=HZ; ?live=1 lets old samples go",
+    help="lines of CSV; - is stdin; ?follow=1 keeps reading as tail -F does, &start=1 from the first line; "
+    "?time=COLUMN or COLUMN,ms (s, us, ns, iso); ?columns=NAME,NAME; ?rate=HZ; ?live=1 allows dropping old samples",
     open=_open,
     options=_OPTIONS,
     kind="file",
 )
 
 JSONL = Scheme(
-    name="jsonl", place="FILE", help="lines of JSON; all as for csv", open=_open, options=_OPTIONS, kind="file"
+    name="jsonl", place="FILE", help="lines of JSON; options as for csv", open=_open, options=_OPTIONS, kind="file"
 )

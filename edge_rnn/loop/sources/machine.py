@@ -1,4 +1,4 @@
-"""The machine's own telemetry, from ``/proc`` and ``/sys``."""
+"""Telemetry of the machine itself, from ``/proc`` and ``/sys``."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ __all__ = ["FIELDS", "PROC", "Machine"]
 
 
 class Machine:
-    """A few numbers about the machine, on every Linux; read when they are asked for.
+    """Source of machine telemetry, available on every Linux; values are read on demand.
 
     Parameters
     ----------
     fields
-        Of ``"cpu"`` (percent of all processors' time that was not idle, since the sample before), ``"memory"`` and
-        ``"swap"`` (percent in use), ``"load"`` (tasks that run or want to, by the minute's mean, for each processor),
-        ``"temperature"`` (°C, of the hottest thermal zone).
+        Any of ``"cpu"`` (percentage of time that all processors were not idle, since the previous sample), ``"memory"``
+        and ``"swap"`` (percentage in use), ``"load"`` (one-minute load average per processor), ``"temperature"`` (°C,
+        of the hottest thermal zone).
     size
-        How many the model reads, to be checked against.
+        Number of values that the model reads, for a check.
     root
-        Where ``proc`` and ``sys`` are.
+        Directory that contains ``proc`` and ``sys``.
 
     Attributes
     ----------
     units
-        A text a field; empty for none.
+        One text per field; empty for no unit.
 
     Raises
     ------
     InputError
-        A field that there is not, or another number of them.
+        A field is unknown, or the number of fields is not ``size``.
     UnsupportedError
-        The machine does not tell one of them.
+        The machine does not provide one of the fields.
     """
 
     blocks = False
@@ -48,11 +48,11 @@ class Machine:
     def __init__(self, fields: Sequence[str], size: int, root: str | os.PathLike[str] = "/") -> None:
         unknown = [field for field in fields if field not in FIELDS]
         if unknown:
-            raise InputError(f"the machine's telemetry got {unknown[0]!r}, expected of {', '.join(FIELDS)}.")
+            raise InputError(f"proc got the unknown field {unknown[0]!r}, expected any of {', '.join(FIELDS)}.")
         if len(fields) != size:
             raise InputError(
-                f"the machine's telemetry got {counted(len(fields), 'field')} ({', '.join(fields)}), but the model "
-                f"reads {size}."
+                f"proc got {counted(len(fields), 'field')} ({', '.join(fields)}), but the model reads "
+                f"{counted(size, 'value')}."
             )
         self._root = Path(root)
         self._fields = [FIELDS[field] for field in fields]
@@ -64,16 +64,16 @@ class Machine:
                 field(self)
             except (OSError, ValueError, LookupError):
                 raise UnsupportedError(
-                    f"this machine does not tell its {name}; choose others of {', '.join(FIELDS)}."
+                    f"this machine does not report its {name}; choose others of {', '.join(FIELDS)}."
                 ) from None
 
     def read(self) -> list[float]:
-        """The numbers, in the order of ``fields``.
+        """Return the values, in the order of ``fields``.
 
         Raises
         ------
         OSError, ValueError, LookupError
-            The system does not tell one of them any more.
+            The system no longer provides one of the fields.
         """
         return [field(self) for field in self._fields]
 
@@ -81,7 +81,7 @@ class Machine:
         return (self._root / name).read_text(encoding="ascii", errors="replace")
 
     def _cpu(self) -> float:
-        ticks = [int(each) for each in self._text("proc/stat").partition("\n")[0].split()[1:9]]  # without guests
+        ticks = [int(each) for each in self._text("proc/stat").partition("\n")[0].split()[1:9]]  # without guest time
         total, busy = sum(ticks), sum(ticks) - ticks[3] - ticks[4]  # idle and iowait
         passed, worked = total - self._all, busy - self._busy
         self._all, self._busy = total, busy
@@ -107,10 +107,10 @@ class Machine:
         for path in (self._root / "sys/class/thermal").glob("thermal_zone*/temp"):
             try:
                 hottest = max(hottest, int(path.read_text(encoding="ascii")) / 1000)
-            except (OSError, ValueError):  # a zone that is switched off says so with an error
+            except (OSError, ValueError):  # reading a disabled zone raises an error
                 continue
         if hottest == -math.inf:
-            raise LookupError("no thermal zone tells its temperature")
+            raise LookupError("no thermal zone provides a temperature")
         return hottest
 
 
@@ -123,7 +123,7 @@ FIELDS: dict[str, Callable[[Machine], float]] = {
     "swap": Machine._swap,
     "load": Machine._load,
 }
-"""What there is, in the order in which it is taken where nobody chooses."""
+"""Fields, in the default order."""
 
 
 def _open(url: Url, model: Model) -> Machine:
@@ -134,6 +134,6 @@ def _open(url: Url, model: Model) -> Machine:
 PROC = Scheme(
     name="proc",
     place="",
-    help="the machine's telemetry; proc:cpu,memory,temperature,swap,load in any choice; takes a rate",
+    help="telemetry of this machine; any of proc:cpu,memory,temperature,swap,load; needs a rate",
     open=_open,
 )

@@ -18,29 +18,29 @@ __all__ = ["MIC", "Microphone"]
 
 
 class Microphone:
-    """Samples ``(size,)`` of a device, one channel, as numbers from -1 to 1, through sounddevice.
+    """Source of sound from an audio device, one channel, ``(size,)`` values from -1 to 1, via sounddevice.
 
-    ``pip install 'edge-rnn[audio]'``, and on Linux the system's PortAudio (``apt install libportaudio2``). A model that
-    reads I numbers gets I at a time, one after the other. The device is opened at the first ``read``, and again after
-    an error.
+    Needs ``pip install 'edge-rnn[audio]'``, and on Linux the system's PortAudio (``apt install libportaudio2``). A
+    model that reads I values gets I consecutive ones per step. The device is opened at the first ``read``, and reopened
+    after an error.
 
     Parameters
     ----------
     size
-        Numbers in a sample.
+        Values per sample.
     rate_hz
-        Of the sound.
+        Sample rate of the sound in Hz.
     device
-        Name, a part of it, or number; None for the system's own choice.
+        Device name, part of it, or number; None for the system's default device.
     block_s
-        Seconds of sound that are fetched at a time.
+        Seconds of sound per block read.
 
     Attributes
     ----------
     sample_rate_hz
-        Samples for the model a second.
+        Sample rate in Hz as seen by the model.
     overflows
-        How often sound was lost because nobody fetched it.
+        Number of times that sound was lost because it was not read in time.
 
     Raises
     ------
@@ -56,16 +56,16 @@ class Microphone:
         self, size: int, *, rate_hz: float = 16000.0, device: str | int | None = None, block_s: float = 0.02
     ) -> None:
         if not (rate_hz > 0 and block_s > 0):
-            raise InputError(f"Microphone got {rate_hz} Hz and blocks of {block_s} s, expected numbers above 0.")
+            raise InputError(f"Microphone got rate_hz={rate_hz}, block_s={block_s}; expected numbers above 0.")
         try:
             import sounddevice
         except ModuleNotFoundError:
             raise UnsupportedError(
-                "a microphone takes sounddevice, which is not installed; pip install 'edge-rnn[audio]'."
+                "a microphone needs sounddevice, which is not installed; pip install 'edge-rnn[audio]'."
             ) from None
         except OSError as error:
             raise UnsupportedError(
-                f"a microphone takes PortAudio, which cannot be loaded ({error}); sudo apt install libportaudio2."
+                f"a microphone needs PortAudio, which cannot be loaded ({error}); sudo apt install libportaudio2."
             ) from None
         self._size = size
         self.sample_rate_hz = rate_hz / size
@@ -87,18 +87,18 @@ class Microphone:
         self.overflows = 0
 
     def read(self) -> F32:
-        """The next sample.
+        """Return the next sample.
 
         Raises
         ------
         OSError
-            The device is not there, or gone.
+            The device is missing or was disconnected.
         """
         if self._place == len(self._block):
             try:
                 if self._stream is None:
                     self._start()
-                if self._closed:  # while it was opened: nobody else will give it back
+                if self._closed:  # closed while opening: release the device here
                     raise OSError("the microphone was closed")
                 data, overflowed = self._stream.read(self._count * self._size)
             except Exception as error:
@@ -112,7 +112,7 @@ class Microphone:
         return x
 
     def close(self) -> None:
-        """Give the device back, for good."""
+        """Release the device for good."""
         self._closed = True
         self._let_go()
 
@@ -120,7 +120,7 @@ class Microphone:
         try:
             self._stream = self._open()
             self._stream.start()
-        except Exception as error:  # PortAudio's own, ValueError for a name that fits none or several
+        except Exception as error:  # PortAudio's own errors; ValueError for a name that matches no or several devices
             asked = "the microphone" if self._device is None else f"the microphone {self._device!r}"
             reason = str(error) or type(error).__name__
             raise OSError(f"{asked} cannot be opened: {reason}; {self._devices()}") from None
@@ -132,9 +132,9 @@ class Microphone:
                 for number, each in enumerate(self._sounddevice.query_devices())
                 if each["max_input_channels"] > 0
             ]
-        except Exception as error:  # PortAudio itself does not work here
-            return f"which there are cannot be found out ({error})"
-        without = "" if found else "; plug one in, and look at arecord -l and at the group audio"
+        except Exception as error:  # PortAudio itself does not work
+            return f"the list of devices is not available ({error})"
+        without = "" if found else "; plug one in, and check arecord -l and the group audio"
         return listed("microphones", found) + without
 
     def _let_go(self) -> None:

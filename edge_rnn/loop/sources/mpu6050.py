@@ -1,4 +1,4 @@
-"""The IMU MPU-6050 (and 6000, 6500, 9250) on an I²C bus: three accelerations and three rates of turn.
+"""IMU MPU-6050 (and 6000, 6500, 9250) on an I²C bus: three accelerations and three angular rates.
 
 Source: InvenSense, MPU-6000 and MPU-6050 Register Map and Descriptions, revision 4.2.
 """
@@ -22,46 +22,46 @@ __all__ = ["MPU6050", "Mpu6050"]
 _GYRO_CONFIG, _ACCEL_CONFIG, _ACCEL_XOUT_H, _PWR_MGMT_1, _WHO_AM_I = 0x1B, 0x1C, 0x3B, 0x6B, 0x75
 _CLOCK_OF_GYRO_X = 0x01
 _KNOWN = {0x68: "MPU-6050", 0x70: "MPU-6500", 0x71: "MPU-9250", 0x73: "MPU-9255"}
-_FRAME = struct.Struct(">7h")  # three accelerations, temperature, three rates
+_FRAME = struct.Struct(">7h")  # three accelerations, temperature, three angular rates
 _FULL_SCALE = 32768
 _RANGES_G = (2, 4, 8, 16)
 _RANGES_DPS = (250, 500, 1000, 2000)
 _SAME = 100
-"""So many equal frames in a row are no measurement: the least bits of seven channels are noise."""
+"""Identical consecutive frames that count as a fault: the least significant bits of seven channels are noise."""
 
 G_MS2 = 9.80665
 
 
 class Mpu6050:
-    """``(6,)``: ax, ay, az, gx, gy, gz, through smbus2 (``pip install 'edge-rnn[i2c]'``).
+    """Source of ``(6,)`` values ax, ay, az, gx, gy, gz, via smbus2 (``pip install 'edge-rnn[i2c]'``).
 
-    The sensor is set up at the first ``read``, and again after each error: one that lost its power for a moment is
-    asleep and answers zeros, which is found out, as is one that repeats itself.
+    The sensor is configured at the first ``read``, and again after each error. A sensor that lost power for a moment
+    sleeps and returns zeros; this is detected, as are repeated frames.
 
     Parameters
     ----------
     bus
-        Number of the bus: 1 for ``/dev/i2c-1``.
+        Bus number: 1 for ``/dev/i2c-1``.
     address
-        0x68, or 0x69 with AD0 high.
+        0x68, or 0x69 if pin AD0 is high.
     range_g, range_dps
         Full scale: 2, 4, 8 or 16 g; 250, 500, 1000 or 2000 °/s.
     si
-        Accelerations in m/s² and rates in rad/s; otherwise in g and °/s.
+        True for m/s² and rad/s; False for g and °/s.
     open_bus
-        Makes the bus, something like ``smbus2.SMBus``; by default that.
+        Factory of an ``smbus2.SMBus`` or a compatible object; by default that class.
 
     Attributes
     ----------
     units
-        A text a channel.
+        One text per channel.
 
     Raises
     ------
     InputError
-        A range that there is not.
+        A range is invalid.
     UnsupportedError
-        smbus2 is not installed, or there is no such bus.
+        smbus2 is not installed, or the bus does not exist.
     """
 
     blocks = False
@@ -79,14 +79,15 @@ class Mpu6050:
     ) -> None:
         if range_g not in _RANGES_G or range_dps not in _RANGES_DPS:
             raise InputError(
-                f"Mpu6050 got the ranges {range_g} g and {range_dps} °/s, expected of {_RANGES_G} and {_RANGES_DPS}."
+                f"Mpu6050 got range_g={range_g}, range_dps={range_dps}; expected range_g in {_RANGES_G} and "
+                f"range_dps in {_RANGES_DPS}."
             )
         if open_bus is None:
             try:
                 from smbus2 import SMBus
             except ModuleNotFoundError:
                 raise UnsupportedError(
-                    "an MPU-6050 takes smbus2, which is not installed; pip install 'edge-rnn[i2c]'."
+                    "an MPU-6050 needs smbus2, which is not installed; pip install 'edge-rnn[i2c]'."
                 ) from None
             open_bus = SMBus
             if not Path(f"/dev/i2c-{bus}").exists():
@@ -105,12 +106,13 @@ class Mpu6050:
         self._repeats = 0
 
     def read(self) -> list[float]:
-        """The measurement at hand.
+        """Return the current measurement.
 
         Raises
         ------
         OSError
-            The sensor does not answer, is another one, sleeps, or repeats itself. The next ``read`` sets it up anew.
+            The sensor does not answer, is of another type, sleeps, or repeats itself. The next ``read`` configures it
+            again.
         """
         try:
             if self._bus is None:
@@ -124,7 +126,7 @@ class Mpu6050:
         return [raw * scale for raw, scale in zip((ax, ay, az, gx, gy, gz), self._scales, strict=True)]
 
     def close(self) -> None:
-        """Give the bus back."""
+        """Close the bus."""
         bus, self._bus = self._bus, None
         if bus is not None:
             bus.close()
@@ -141,23 +143,23 @@ class Mpu6050:
             raise OSError(self._unanswered(error, path)) from None
         if who not in _KNOWN:
             known = ", ".join(f"0x{code:02x} {name}" for code, name in _KNOWN.items())
-            raise OSError(f"the device at 0x{self._address:02x} calls itself 0x{who:02x}, expected one of {known}")
-        self._bus.write_byte_data(self._address, _PWR_MGMT_1, _CLOCK_OF_GYRO_X)  # awake
+            raise OSError(f"the device at 0x{self._address:02x} has the id 0x{who:02x}, expected one of {known}")
+        self._bus.write_byte_data(self._address, _PWR_MGMT_1, _CLOCK_OF_GYRO_X)  # wakes the sensor
         self._bus.write_byte_data(self._address, _ACCEL_CONFIG, self._ranges[0])
         self._bus.write_byte_data(self._address, _GYRO_CONFIG, self._ranges[1])
         self._last, self._repeats = b"", 0
 
     def _unanswered(self, error: OSError, path: str) -> str:
-        """Write in words that nothing answers at the address, and what to do."""
+        """Describe that nothing answers at the address, and what to do."""
         other = 0x68 if self._address == 0x69 else 0x69
         try:
             there = self._bus.read_byte_data(other, _WHO_AM_I) in _KNOWN
         except Exception:
             there = False
-        hint = f"one answers at 0x{other:02x}: give that address" if there else "look at wires and power"
+        hint = f"one answers at 0x{other:02x}: give that address" if there else "check wiring and power"
         return (
             f"no sensor answers at 0x{self._address:02x} on {path} ({reason_of(error)}); {hint}; "
-            f"sudo i2cdetect -y {self._number} shows what is there"
+            f"sudo i2cdetect -y {self._number} lists the devices on the bus"
         )
 
     def _check(self, frame: bytes) -> None:
@@ -166,34 +168,34 @@ class Mpu6050:
         self._repeats = self._repeats + 1 if frame == self._last else 0
         self._last = frame
         if self._repeats >= _SAME:
-            raise OSError(f"the sensor has said the same {_SAME} times, to the last bit")
-        # Zeros are what a sleeping sensor says; in the first moment after it was woken they are honest.
+            raise OSError(f"the sensor returned {_SAME} identical frames")
+        # A sleeping sensor returns zeros; just after waking they are valid.
         if not any(frame) and self._repeats >= 3:
-            raise OSError("the sensor says nothing but zeros; it may have lost its power for a moment")
+            raise OSError("the sensor returns only zeros; it may have lost power for a moment")
 
 
 def _absent() -> str:
-    """Which buses there are, and how one comes to be there."""
+    """Describe which buses exist, and how to enable one."""
     buses = listed("I²C buses", sorted(str(path) for path in Path("/dev").glob("i2c-*")))
     return (
-        f"{buses}. On a Raspberry Pi sudo raspi-config nonint do_i2c 0 turns bus 1 on (dtparam=i2c_arm=on in "
-        f"config.txt); elsewhere sudo modprobe i2c-dev"
+        f"{buses}. On a Raspberry Pi, sudo raspi-config nonint do_i2c 0 enables bus 1 (dtparam=i2c_arm=on in "
+        f"config.txt); elsewhere use sudo modprobe i2c-dev"
     )
 
 
 def _source(url: Url, model: Model) -> Callable[[], Mpu6050]:
     bus, size = url.place, model.input_size
     if size != 6:
-        raise InputError(f"{url.text!r} gives 6 numbers, but the model reads {size}.")
+        raise InputError(f"{url.text!r} provides 6 values, but the model reads {size}.")
     if bus and not (bus.isascii() and bus.isdecimal() and len(bus) < 10):
-        raise InputError(f"{url.text!r} has the bus {bus!r}, expected its number: mpu6050:1 for /dev/i2c-1.")
+        raise InputError(f"{url.text!r} has the bus {bus!r}, expected a bus number: mpu6050:1 for /dev/i2c-1.")
     return partial(Mpu6050, int(bus or "1"), **url.options)
 
 
 MPU6050 = Scheme(
     name="mpu6050",
     place="BUS",
-    help="an IMU on an I²C bus; ?address=0x68&range_g=2&range_dps=250&si=1; takes a rate",
+    help="an IMU on an I²C bus; ?address=0x68&range_g=2&range_dps=250&si=1; needs a rate",
     open=_source,
     options={"address": whole, "range_g": whole, "range_dps": whole, "si": flag},
     kind="device",

@@ -1,4 +1,4 @@
-"""Messages of an MQTT topic, one sample each."""
+"""Messages from an MQTT topic, one sample each."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ _LOOK_S = 0.2
 
 
 class Mqtt:
-    """A sample a message, CSV or JSON, through paho-mqtt (``pip install 'edge-rnn[mqtt]'``).
+    """Source that reads one sample per message, CSV or JSON, via paho-mqtt (``pip install 'edge-rnn[mqtt]'``).
 
-    Connects at the first ``read``. When the broker is gone ``read`` raises, and the next one connects again. A retained
-    message is left out: nobody knows of when it is.
+    Connects at the first ``read``. If the broker is gone, ``read`` raises, and the next call reconnects. Retained
+    messages are ignored, because their time is unknown.
 
     Parameters
     ----------
     address
         Broker and topic.
     size
-        Numbers in a sample.
+        Values per sample.
     names
-        What the model calls its inputs; columns and JSON's keys are found by them.
+        The model's input names, by which columns and JSON keys are found.
     qos
         0, 1 or 2.
     kind
@@ -52,11 +52,11 @@ class Mqtt:
     Raises
     ------
     InputError
-        ``qos`` is another one.
+        ``qos`` is invalid.
     UnsupportedError
         paho-mqtt is not installed.
     FileError
-        A file of a password, a certificate or a key cannot be read, or is none.
+        A password, certificate or key file cannot be read or is invalid.
     """
 
     blocks = True
@@ -77,7 +77,7 @@ class Mqtt:
         sample_rate_hz: float | None = None,
     ) -> None:
         choice("Mqtt", "qos", qos, (0, 1, 2))
-        make_client(address, reconnects=False)  # says now if it cannot be
+        make_client(address, reconnects=False)  # reports problems now
         self._address = address
         self._qos = qos
         self._parse = LineParser(size, names, kind, units=units, columns=columns, time=time, chatty=True)
@@ -87,16 +87,16 @@ class Mqtt:
         self._closed = False
 
     def read(self) -> Timed | list[float] | None:
-        """The next message's sample.
+        """Return the sample of the next message.
 
         Raises
         ------
         SampleError
-            The message holds none.
+            The message contains no sample.
         SourceUnfit
-            The header has other columns than the model.
+            The columns of the header differ from the model's inputs.
         OSError
-            The broker does not answer, refuses us, or is gone.
+            The broker does not answer, refuses the connection, or is gone.
         """
         while not self._closed:
             if self._client is None:
@@ -116,7 +116,7 @@ class Mqtt:
         return None
 
     def close(self) -> None:
-        """Leave the broker; a ``read`` that waits returns soon."""
+        """Disconnect from the broker; a waiting ``read`` returns soon."""
         self._closed = True
         self._disconnect()
 
@@ -154,7 +154,7 @@ class Mqtt:
 
         def on_disconnect(client: Client, data: Any, flags: Any, reason: Any, properties: Any) -> None:
             if answered.is_set():
-                put(OSError(f"the broker is gone: {reason}"))
+                put(OSError(f"the connection to the broker was lost: {reason}"))
             else:
                 put(OSError(connection_problem(None, self._address)))
 
@@ -167,7 +167,7 @@ class Mqtt:
             raise OSError(connection_problem(error, self._address)) from None
         client.loop_start()
         self._client = client
-        if self._closed:  # while we waited for the broker: nobody else will leave it
+        if self._closed:  # closed while connecting: disconnect here
             self._disconnect()
 
     def _disconnect(self) -> None:

@@ -1,4 +1,4 @@
-"""Devices that cannot be opened, in words that say what to do: rights, other programs, names that are not there."""
+"""Readable errors for devices that cannot be opened: missing permission, device in use, no such device."""
 
 from __future__ import annotations
 
@@ -15,37 +15,37 @@ _MOST = 8
 
 
 def device_problem(error: OSError, path: str, group: str, absent: str) -> str:
-    """Write in words why a device cannot be opened, and what to do.
+    """Describe why a device cannot be opened, and what to do.
 
     Parameters
     ----------
     error
-        What the system answered.
+        Error raised by the system.
     path
-        Of the device.
+        Path of the device.
     group
-        That such devices usually belong to.
+        Group that usually owns such devices.
     absent
-        What to do where there is no such device.
+        What to do if the device does not exist.
     """
     if error.errno in (errno.EACCES, errno.EPERM):
         return f"{path}: Permission denied; {_rights(path, group)}"
     if error.errno in (errno.ENOENT, errno.ENODEV, errno.ENXIO):
         return f"there is no {path}; {absent}"
     if error.errno in (errno.EBUSY, errno.EAGAIN):
-        return f"{path} is in use by another program; sudo fuser -v {path} names it"
+        return f"{path} is in use by another program; sudo fuser -v {path} shows which"
     return f"{path} cannot be opened: {reason_of(error)}"
 
 
 def listed(what: str, names: Iterable[str]) -> str:
-    """Write in words which there are: ``serial ports here: /dev/ttyUSB0``."""
+    """List what is available: ``serial ports here: /dev/ttyUSB0``."""
     found = list(names)
     more = f" and {len(found) - _MOST} more" if len(found) > _MOST else ""
     return f"{what} here: {', '.join(found[:_MOST]) or 'none'}{more}"
 
 
 def _rights(path: str, group: str) -> str:
-    """Who may open it, and how the user becomes one of them."""
+    """Describe who may open the device, and how to give the user access."""
     import grp
     import pwd
 
@@ -53,7 +53,7 @@ def _rights(path: str, group: str) -> str:
         owner = grp.getgrgid(Path(path).stat().st_gid).gr_name
     except (OSError, KeyError):
         owner = group
-    owner = group if owner == "root" else owner  # nobody should become a member of that
+    owner = group if owner == "root" else owner  # never suggest joining the group root
     try:
         user = pwd.getpwuid(os.geteuid()).pw_name
     except KeyError:

@@ -24,33 +24,34 @@ __all__ = ["SERIAL", "SerialLine"]
 _LONGEST_BYTES = 4096
 _LOOK_S = 0.2
 _QUIET_BITS = 200
-"""Time of so many bits without a byte stands between two lines, not within one."""
+"""Silence in bit times that separates two lines, and does not occur within one."""
 
 
 class SerialLine:
-    """A sample a line from a port, through pyserial (``pip install 'edge-rnn[serial]'``).
+    """Source that reads one sample per line from a serial port, via pyserial (``pip install 'edge-rnn[serial]'``).
 
-    The port is opened at the first ``read``, and stays open while nothing comes. The first line is thrown away where it
-    may have begun before: it may be the end of a number. It is taken after 0.2 s of silence, and if it is whole JSON. A
-    line of noise is one bad sample; a port that disappears is an OSError, and the next ``read`` opens it again.
+    The port is opened at the first ``read``, and stays open during silence. The first line is discarded if it may be
+    incomplete, because it could be the end of a number; it is used if 0.2 s of silence precede it, or if it is complete
+    JSON. A line of noise counts as one bad sample; a port that disappears raises OSError, and the next ``read`` reopens
+    it.
 
-    Linux raises DTR and RTS when it opens a port; here they stay so, also after it is closed (``-hupcl``), so that a
-    board that DTR resets is reset by the first opening at most.
+    Linux raises DTR and RTS when it opens a port; they are left so, also after closing (``-hupcl``), so that a board
+    that resets on DTR is reset at most once, by the first opening.
 
     Parameters
     ----------
     port
-        ``"/dev/ttyUSB0"``, or a URL that pyserial takes.
+        ``"/dev/ttyUSB0"``, or a pyserial URL.
     size
-        Numbers in a sample.
+        Values per sample.
     names
-        What the model calls its inputs; columns and JSON's keys are found by them.
+        The model's input names, by which columns and JSON keys are found.
     baud
-        Bits a second.
+        Bits per second.
     kind
         ``"csv"``, ``"json"`` or ``"auto"``.
     dtr, rts
-        Whether these control lines are raised while the port is open.
+        True to raise these control lines while the port is open.
     time, columns, units, sample_rate_hz
         As for :class:`Lines`.
 
@@ -83,17 +84,17 @@ class SerialLine:
             import serial
         except ModuleNotFoundError:
             raise UnsupportedError(
-                "a serial source takes pyserial, which is not installed; pip install 'edge-rnn[serial]'."
+                "a serial source needs pyserial, which is not installed; pip install 'edge-rnn[serial]'."
             ) from None
         if not port or baud < 1:
             raise InputError(
-                f"SerialLine got the port {port!r} and baud {baud}, expected such as /dev/ttyUSB0, 115200."
+                f"SerialLine got port={port!r}, baud={baud}; expected a port and a rate such as /dev/ttyUSB0, 115200."
             )
         made = partial(serial.serial_for_url, port, baudrate=baud, timeout=_LOOK_S, exclusive=True, do_not_open=True)
         try:
             made()
         except ValueError as error:
-            raise InputError(f"SerialLine got the port {port!r}: {error}; expected such as /dev/ttyUSB0.") from None
+            raise InputError(f"SerialLine got port={port!r}: {error}; expected a port such as /dev/ttyUSB0.") from None
         self._open: Callable[[], Any] = partial(_opened, made, port, dtr, rts)
         self._enough_quiet_s = max(_LOOK_S, _QUIET_BITS / baud)
         self._parse = LineParser(size, names, kind, units=units, columns=columns, time=time, chatty=True)
@@ -105,42 +106,42 @@ class SerialLine:
         self._closed = False
 
     def read(self) -> Timed | list[float] | None:
-        """The next line's sample.
+        """Return the sample of the next line.
 
         Raises
         ------
         SampleError
-            The line holds none.
+            The line contains no sample.
         SourceUnfit
-            The header has other columns than the model.
+            The columns of the header differ from the model's inputs.
         OSError
-            The port is not there, or gone.
+            The port is missing or was disconnected.
         """
         while not self._closed:
             line = self._buffer.take()
             if line is None:
                 self._fetch()
                 continue
-            if not self._whole:  # we may have come in the middle of it
+            if not self._whole:  # reading may have started in the middle of this line
                 self._whole = True
                 if (values := self._whole_json(line)) is not None:
                     return values
                 continue
             if len(line) > _LONGEST_BYTES:
-                raise SampleError(f"a line is longer than {_LONGEST_BYTES} bytes; the baud rate may be another one")
+                raise SampleError(f"a line is longer than {_LONGEST_BYTES} bytes; check the baud rate")
             sample = sample_of(self._parse, line, "a line from the port")
             if sample is not None:
                 return sample
         return None
 
     def close(self) -> None:
-        """Give the port back; a ``read`` that waits returns soon."""
+        """Close the port; a waiting ``read`` returns soon."""
         self._closed = True
         if self._port is not None:
             self._port.close()
 
     def _whole_json(self, line: bytes) -> list[float] | None:
-        """The sample of a line of JSON, which is none without its beginning; None if it is another line."""
+        """Return the sample of a JSON line, which cannot be parsed without its beginning; None for any other line."""
         if not line.lstrip().startswith((b"{", b"[")):
             return None
         try:
@@ -155,15 +156,15 @@ class SerialLine:
             self._quiet_s = 0.0
             self._port = self._open()
         try:
-            # What is there, and at least one byte, for which the port's timeout is waited.
+            # Read all available bytes; if there are none, wait for one until the port's timeout.
             data = self._port.read(max(1, min(self._port.in_waiting, 1 << 16)))
-        except Exception as error:  # pyserial has a few kinds of its own, and lets TypeError out of a closed port
+        except Exception as error:  # pyserial has its own error types, and raises TypeError for a closed port
             port, self._port = self._port, None
             port.close()
             raise OSError(str(error) or type(error).__name__) from None
         if data:
             self._buffer.feed(data)
-            self._quiet_s = float("-inf")  # silence that comes later is within a line, or after it
+            self._quiet_s = float("-inf")  # a later silence is within or after a line
             return
         self._quiet_s += _LOOK_S
         if self._quiet_s >= self._enough_quiet_s:
@@ -171,20 +172,20 @@ class SerialLine:
 
 
 def _opened(make: Callable[[], Any], name: str, dtr: bool, rts: bool) -> Any:
-    """The port, opened without a change of its control lines.
+    """Open the port without changing its control lines.
 
     Raises
     ------
     OSError
-        It is not there, may not be opened, or is in use; the text says what to do.
+        The port is missing, in use or not permitted; the message says what to do.
     """
     port = make()
     try:
         port.dtr, port.rts = dtr, rts
         port.open()
-    except OSError as error:  # pyserial's own is one
+    except OSError as error:  # the base class of pyserial's own
         raise OSError(_problem(error, name)) from None
-    with contextlib.suppress(AttributeError, OSError, TypeError, termios.error):  # a port that is no terminal
+    with contextlib.suppress(AttributeError, OSError, TypeError, termios.error):  # not a terminal
         settings = termios.tcgetattr(port.fd)
         settings[2] &= ~termios.HUPCL
         termios.tcsetattr(port.fd, termios.TCSANOW, settings)
@@ -197,8 +198,8 @@ def _problem(error: OSError, name: str) -> str:
     ports = listed("serial ports", (f"{port.device} {port.description}".removesuffix(" n/a") for port in comports()))
     if "://" in name:
         return str(error)
-    if error.errno is None:  # it was opened, and knows nothing of baud rates
-        return f"{name} is no serial port ({error}); {ports}"
+    if error.errno is None:  # opened, but without baud rates
+        return f"{name} is not a serial port ({error}); {ports}"
     return device_problem(OSError(error.errno, os.strerror(error.errno)), name, "dialout", ports)
 
 

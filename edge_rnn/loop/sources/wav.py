@@ -20,38 +20,38 @@ from edge_rnn.typing import F32
 __all__ = ["SUFFIXES", "WAV", "Wav"]
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".oga", ".opus", ".aif", ".aiff", ".w64", ".rf64", ".caf", ".mp3")
-"""Of files that are sound."""
+"""Extensions of sound files."""
 
 _BLOCK_FRAMES = 4096
 
 
 class Wav:
-    """Samples of a recording as numbers from -1 to 1, with their times, through soundfile.
+    """Source that reads a sound file: values from -1 to 1, with their times, via soundfile.
 
-    ``pip install 'edge-rnn[audio]'``. All that libsndfile reads: WAV of 8 to 32 bits, floating point and extensible,
-    RF64, FLAC, Ogg. A model that reads as many numbers as there are channels gets one frame at a time; where there is
-    one channel, a model that reads I numbers gets I at a time, one after the other.
+    Needs ``pip install 'edge-rnn[audio]'``. Reads all formats of libsndfile: WAV (8 to 32 bits, floating point,
+    extensible), RF64, FLAC, Ogg. A model that reads as many values as there are channels gets one frame per step; from
+    a single channel, a model that reads I values gets I consecutive ones per step.
 
     Parameters
     ----------
     path
         The file.
     size
-        Numbers in a sample.
+        Values per sample.
     channel
-        The channels to take, from 1; empty for all.
+        Channels to read, from 1; empty for all.
 
     Attributes
     ----------
     name
-        The file's.
+        Name of the file.
     sample_rate_hz
-        Samples for the model a second.
+        Sample rate in Hz as seen by the model.
 
     Raises
     ------
     FileError
-        The file cannot be read, is no sound, or has other channels.
+        The file cannot be read, is not a sound file, or lacks a channel asked for.
     UnsupportedError
         soundfile is not installed.
     """
@@ -63,12 +63,12 @@ class Wav:
         self._path = Path(path)
         self.name = str(path)
         with file_access(path, "cannot be read as sound"):
-            self._path.open("rb").close()  # says why not, which libsndfile does not
+            self._path.open("rb").close()  # raises the precise error, which libsndfile hides
         try:
             import soundfile
-        except (ModuleNotFoundError, OSError) as error:  # the latter: libsndfile is missing
+        except (ModuleNotFoundError, OSError) as error:  # OSError: libsndfile is missing
             raise UnsupportedError(
-                f"a sound file takes soundfile, which cannot be loaded ({error}); pip install 'edge-rnn[audio]'."
+                f"a sound file needs soundfile, which cannot be loaded ({error}); pip install 'edge-rnn[audio]'."
             ) from None
         try:
             self._file: Any = soundfile.SoundFile(os.fspath(path))
@@ -81,12 +81,12 @@ class Wav:
             self._file.close()
             some = ",".join(map(str, range(1, size + 1))) if size <= count else "1"
             raise FileError(
-                f"{path}: has {counted(count, 'channel')}, {len(chosen)} asked for, but the model reads "
-                f"{counted(size, 'number')}; ?channel={some} of wav:FILE says which are meant, from 1."
+                f"{path}: got {counted(len(chosen), 'channel')} of {count}, but the model reads "
+                f"{counted(size, 'value')}; choose channels, counted from 1, with wav:FILE?channel={some}."
             )
         self._chosen = None if chosen == [*range(self._file.channels)] else chosen
         self._size = size
-        self._frames = size // len(chosen)  # in a sample
+        self._frames = size // len(chosen)  # per sample
         self.sample_rate_hz = self._file.samplerate / self._frames
         self._block: F32 = np.empty((0, size), np.float32)
         self._place = 0
@@ -94,12 +94,12 @@ class Wav:
         self._reported = False
 
     def read(self) -> Timed | None:
-        """The next sample, None at the end; what is too short for a sample is left out.
+        """Return the next sample, or None at the end; a remainder too short for a sample is ignored.
 
         Raises
         ------
         SampleError
-            Once, at the end: the file is shorter than its header says, or damaged.
+            Raised once, at the end: the file is damaged, or shorter than its header claims.
         """
         if self._place == len(self._block):
             problem = self._fetch()
@@ -116,7 +116,7 @@ class Wav:
         self._file.close()
 
     def _fetch(self) -> str:
-        """Read the next block; empty at the end, and where the file is damaged, which is said."""
+        """Read the next block; return a problem if the file is damaged. The block is empty at the end."""
         wanted = max(_BLOCK_FRAMES // self._frames, 1) * self._frames
         problem = ""
         try:
@@ -143,7 +143,7 @@ class Wav:
             )
 
     def _claimed(self) -> int:
-        """Frames that a header claims beyond the file's end, which libsndfile tells in its log alone; else 0."""
+        """Return the number of frames claimed by the header but missing; libsndfile reports it only in its log."""
         log = self._file.extra_info
         lie = re.search(r"data\s*:\s*(\d+) \(should be (\d+)\)", log)
         align = re.search(r"Block Align\s*:\s*(\d+)", log)

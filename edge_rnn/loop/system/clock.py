@@ -1,4 +1,4 @@
-"""The clocks that a loop goes by; tests hand in one of their own."""
+"""Clocks of a loop; tests supply their own."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ __all__ = ["Clock", "SystemClock"]
 
 
 class Clock(Protocol):
-    """What tells the time to a loop."""
+    """Clock interface of a loop."""
 
     def now_ns(self) -> int:
-        """Time that never jumps: what deadlines stand on."""
+        """Return monotonic time in ns, the basis of deadlines."""
 
     def elapsed_ns(self) -> int:
-        """Time that also goes on while the machine sleeps: what gaps are measured with."""
+        """Return time in ns that includes system suspend, the basis of gaps."""
 
     def wall_s(self) -> float:
-        """Unix time in seconds."""
+        """Return Unix time in seconds."""
 
     def sleep(self, seconds: float) -> None:
         """Wait."""
 
 
 class SystemClock:
-    """The machine's clocks.
+    """System clocks.
 
-    ``time.sleep`` waits on the monotonic clock up to an absolute time (``clock_nanosleep`` with ``TIMER_ABSTIME``,
-    since Python 3.11), so a signal that interrupts it does not make it longer.
+    ``time.sleep`` waits until an absolute time of the monotonic clock (``clock_nanosleep`` with ``TIMER_ABSTIME``,
+    since Python 3.11), so an interrupting signal does not prolong it.
     """
 
     now_ns = staticmethod(time.monotonic_ns)

@@ -1,4 +1,4 @@
-"""Garbage collection kept out of the time between a sample and its output."""
+"""Garbage collection outside the time between a sample and its output."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ Collect = Literal["slack", "never", "python"]
 COLLECT: tuple[Collect, ...] = get_args(Collect)
 
 _ENOUGH = 700
-"""Objects made and not freed, since the last collection, that are worth one: as Python's own first threshold."""
+"""Net allocations since the last collection that make one worthwhile: Python's own first threshold."""
 
 _TOO_MANY = 200_000
-"""With so many a collection comes whether there is time for it or not."""
+"""Net allocations that force a collection even without slack time."""
 
 _ROOM = 4
-"""Slack that there has to be, in longest collections of late."""
+"""Slack time needed for a collection, as a multiple of the longest recent one."""
 
 _SHORT_NS = 200_000
-"""What a collection is taken to last at least."""
+"""Lower bound in ns of the estimated duration of a collection."""
 
 _USERS_OWN = 1000
-"""Objects that are frozen by a ``gc.freeze()`` of the user's, at least: it takes all there are, which is thousands.
-Python 3.12 begins with 375."""
+"""Frozen objects above which a ``gc.freeze()`` of the user's is assumed: it freezes all objects, which are thousands.
+Python 3.12 starts with 375."""
 
 _lock = threading.Lock()
 _put_back: list[Callable[[], None]] = []
@@ -36,12 +36,12 @@ _loops = 0
 
 
 class SlackCollector:
-    """Collects when the loop has nothing to do.
+    """Collects garbage while the loop is idle.
 
     Attributes
     ----------
     collections
-        How many there were.
+        Number of collections.
     """
 
     __slots__ = ("_longest_ns", "collections")
@@ -51,28 +51,29 @@ class SlackCollector:
         self.collections = 0
 
     def offer(self, slack_ns: int) -> None:
-        """Collect if it is worth it and takes a fraction of this time."""
+        """Collect if worthwhile and if it takes a fraction of ``slack_ns``."""
         made = gc.get_count()[0]
         if made < _ENOUGH or (slack_ns < _ROOM * self._longest_ns and made < _TOO_MANY):
             return
         start = time.perf_counter_ns()
         gc.collect()
         took_ns = time.perf_counter_ns() - start
-        self._longest_ns = max(_SHORT_NS, took_ns, self._longest_ns // 2)  # a slow one is forgotten after some more
+        self._longest_ns = max(_SHORT_NS, took_ns, self._longest_ns // 2)  # a slow one is forgotten after a few more
         self.collections += 1
 
 
 @contextlib.contextmanager
 def off_the_hot_path(collect: Collect) -> Iterator[SlackCollector | None]:
-    """Have Python collect by itself (``"python"``), never (``"never"``), or when the loop waits (``"slack"``).
+    """Set when garbage is collected: by Python (``"python"``), never (``"never"``), or while idle (``"slack"``).
 
-    In the latter two what is there at the start is frozen, so that no collection looks at it; at the end everything is
-    as it was. Of several loops in one process the first does that, and the last one puts it back. Where the user has
-    frozen objects himself these stay frozen, and no others are: they could only be let go of all together.
+    For the latter two, the objects that exist at the start are frozen, so that no collection examines them; everything
+    is restored at the end. With several loops in one process, the first one freezes and the last one restores. If the
+    user has frozen objects, these stay frozen and no others are added, because ``gc.unfreeze`` releases all of them at
+    once.
 
     Yields
     ------
-    What to offer slack time to, for ``"slack"``.
+    The collector to offer slack time to, for ``"slack"``; else None.
     """
     global _loops
     if collect == "python":
@@ -92,7 +93,7 @@ def off_the_hot_path(collect: Collect) -> Iterator[SlackCollector | None]:
 
 
 def _switch_off() -> list[Callable[[], None]]:
-    """Freeze what there is, and have Python collect nothing; what undoes it."""
+    """Freeze all objects and disable collection; return the functions that undo this, in order."""
     back: list[Callable[[], None]] = []
     if gc.isenabled():
         back.append(gc.enable)

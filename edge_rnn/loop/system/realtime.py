@@ -1,4 +1,4 @@
-"""What the system can do for deadlines, where it allows it."""
+"""Real-time options of the operating system, as far as it permits them."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ _intervals_s: list[float] = []
 
 @dataclass(frozen=True, slots=True)
 class Realtime:
-    """What to ask of the system for the loop's thread.
+    """Real-time options for the loop's thread.
 
     Parameters
     ----------
     priority
-        Of SCHED_FIFO, 1 to 99, so that ordinary processes wait for the loop; None to leave it. Threads that read the
-        source stay ordinary ones.
+        SCHED_FIFO priority, 1 to 99, so that ordinary processes wait for the loop; None to leave scheduling unchanged.
+        Threads that read the source keep ordinary priority.
     cpus
         Processors to run on; None for all.
     lock_memory
-        Whether to keep all of the process in memory (mlockall), so that no page has to be fetched.
+        True to lock all of the process's memory (mlockall), which avoids page faults.
     """
 
     priority: int | None = None
@@ -47,18 +47,18 @@ class Realtime:
         if self.priority is not None and not 1 <= self.priority <= 99:
             raise InputError(f"Realtime priority got {self.priority}, expected 1 to 99.")
         if self.cpus is not None and not self.cpus:
-            raise InputError("Realtime cpus got none, expected one or more numbers of processors.")
+            raise InputError("Realtime cpus got no processors, expected one or more processor numbers.")
 
 
 @contextlib.contextmanager
 def applied(wanted: Realtime, rate_hz: float | None) -> Iterator[list[str]]:
-    """Ask for it, and put everything back at the end.
+    """Apply the options, and restore everything at the end.
 
-    Python hands its lock from one thread to another after 5 ms at the earliest; here after a twentieth of a period.
+    Python's thread switch interval, 5 ms by default, is set to a twentieth of a period.
 
     Yields
     ------
-    What could not be had, and why.
+    Options that were refused, with the reason.
     """
     refused: list[str] = []
     with contextlib.ExitStack() as stack:
@@ -75,10 +75,10 @@ def applied(wanted: Realtime, rate_hz: float | None) -> Iterator[list[str]]:
 
 @contextlib.contextmanager
 def _switching(seconds: float) -> Iterator[None]:
-    """Have threads switch as often; of several loops in one process the quickest counts, the last one puts it back."""
+    """Set the thread switch interval; of several loops the shortest counts, and the last one restores it."""
     with _lock:
         if not _intervals_s:
-            _intervals_s.append(sys.getswitchinterval())  # before the first loop
+            _intervals_s.append(sys.getswitchinterval())  # the value before the first loop
         _intervals_s.append(seconds)
         sys.setswitchinterval(min(_intervals_s))
     try:
@@ -97,8 +97,8 @@ def _raise_priority(priority: int, stack: contextlib.ExitStack, refused: list[st
         os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(priority))
     except OSError as error:
         refused.append(
-            f"SCHED_FIFO {priority} is not allowed ({error.strerror}): deadlines depend on what else runs; the system "
-            f"allows it with CAP_SYS_NICE or LimitRTPRIO={priority}."
+            f"SCHED_FIFO {priority} is not permitted ({error.strerror}), so deadlines depend on other processes; grant "
+            f"CAP_SYS_NICE or set LimitRTPRIO={priority}."
         )
         return
 
@@ -115,27 +115,27 @@ def _pin(cpus: Collection[int], stack: contextlib.ExitStack, refused: list[str])
         os.sched_setaffinity(0, cpus)
     except (OSError, ValueError, OverflowError) as error:
         reason = reason_of(error)
-        refused.append(f"the processors {sorted(cpus)} cannot be had ({reason}); there are {sorted(before)}.")
+        refused.append(f"cannot run on processors {sorted(cpus)} ({reason}); available are {sorted(before)}.")
         return
     stack.callback(os.sched_setaffinity, 0, before)
 
 
 def _lock_memory(stack: contextlib.ExitStack, refused: list[str]) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
-    # Below a limit the call may succeed, and the memory that is asked for later be refused: that would be a crash.
+    # Below a limit the call may succeed and later allocations then fail, which would crash the process.
     limited = resource.getrlimit(resource.RLIMIT_MEMLOCK)[0] != resource.RLIM_INFINITY and not _has_capability()
     if limited or libc.mlockall(_MCL_CURRENT | _MCL_FUTURE) != 0:
         reason = "there is a limit" if limited else os.strerror(ctypes.get_errno())
         refused.append(
-            f"memory cannot be locked ({reason}): a page may have to be fetched; the system allows it with "
-            f"CAP_IPC_LOCK or LimitMEMLOCK=infinity."
+            f"memory cannot be locked ({reason}), so page faults may delay a step; grant CAP_IPC_LOCK or set "
+            f"LimitMEMLOCK=infinity."
         )
         return
     stack.callback(libc.munlockall)
 
 
 def _has_capability() -> bool:
-    """Whether CAP_IPC_LOCK lifts the limit on locked memory."""
+    """True if CAP_IPC_LOCK lifts the limit on locked memory."""
     try:
         lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
         effective = next(int(line.split()[1], 16) for line in lines if line.startswith("CapEff:"))

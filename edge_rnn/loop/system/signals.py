@@ -1,4 +1,4 @@
-"""Signals as wishes that the loop looks at between two samples."""
+"""Signals as requests that the loop checks between two samples."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ __all__ = ["handled"]
 
 _STOP = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _INSISTENT = (signal.SIGTERM, signal.SIGINT)
-"""Those that, sent a second time, mean at once. SIGHUP does not: a session that closes often sends it twice."""
+"""Signals whose repetition forces an immediate exit. Not SIGHUP: closing a session often sends it twice."""
 
 
 @contextlib.contextmanager
 def handled(stop: Callable[[str], None], show: Callable[[], None]) -> Iterator[None]:
-    """SIGTERM, SIGINT and SIGHUP call ``stop`` with their name, SIGUSR1 calls ``show``; afterwards all is as it was.
+    """Route SIGTERM, SIGINT and SIGHUP to ``stop`` (with their name) and SIGUSR1 to ``show``; restore them at the end.
 
-    A second SIGTERM or SIGINT does what it did before the loop: where something hangs, it ends the process. What was
-    ignored at the start, as SIGHUP is under ``nohup``, stays ignored. Nothing is changed outside of the main thread,
-    where Python takes no signals.
+    A second SIGTERM or SIGINT has its original effect, so that it ends a process that hangs. Signals ignored at the
+    start, as SIGHUP is under ``nohup``, stay ignored. Outside the main thread, where Python delivers no signals,
+    nothing changes.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -39,7 +39,7 @@ def handled(stop: Callable[[str], None], show: Callable[[], None]) -> Iterator[N
 
     for each in (*_STOP, signal.SIGUSR1):
         old = signal.getsignal(each)
-        if old is None or (each in _STOP and old is signal.SIG_IGN):  # set by C, or ignored by whoever started us
+        if old is None or (each in _STOP and old is signal.SIG_IGN):  # set by C, or ignored by the parent process
             continue
         before[each] = old
         signal.signal(each, on_show if each is signal.SIGUSR1 else on_stop)
