@@ -224,7 +224,7 @@ def test_startup_command(path: str, capsys: pytest.CaptureFixture[str], monkeypa
 
 
 def test_startup_says_what_a_process_died_of(tmp_path: Path) -> None:
-    with pytest.raises(UnsupportedError, match=r"edge_rnn ended with .*FileError"):
+    with pytest.raises(UnsupportedError, match=r"process for edge_rnn failed with .*FileError"):
         measure_startup(str(tmp_path / "none.safetensors"), repeats=1, cold_repeats=0)
 
 

@@ -108,13 +108,13 @@ def test_a_worker_remembers_and_the_next_one_does_not() -> None:
 def test_a_call_without_end_is_ended(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     began = time.monotonic()
     limits = Limits(seconds=0.1, memory_bytes=2**24)  # the system counts whole seconds, and ten by the clock
-    with worker(limits) as one, pytest.raises(FileError, match=r"^the library took more than 0\.1 s of computing"):
+    with worker(limits) as one, pytest.raises(FileError, match=r"^the library took more than 0\.1 s of CPU time"):
         one.call(name)
     assert time.monotonic() - began < 20
 
 
 def test_a_call_that_breaks_down_is_told() -> None:
-    with worker() as one, pytest.raises(FileError, match=r"^the library broke down on it; it is damaged"):
+    with worker() as one, pytest.raises(FileError, match=r"^the library crashed on it; it is damaged"):
         one.call("abort")
 
 
@@ -163,7 +163,7 @@ def test_a_process_that_has_ended_is_followed_by_another() -> None:
 
 @pytest.mark.parametrize(
     ("code", "message"),
-    [("def prepare(): import no_such_library", "No module named 'no_such_library'"), ("1 / 0", "ended while it")],
+    [("def prepare(): import no_such_library", "No module named 'no_such_library'"), ("1 / 0", "ended during startup")],
 )
 def test_a_library_that_cannot_be_loaded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, message: str

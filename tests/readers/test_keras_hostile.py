@@ -250,7 +250,7 @@ def test_a_library_that_hangs_harms_nobody(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setattr(keras_hdf5, "_JOB", "job_that_spins")
     monkeypatch.setattr(keras_hdf5, "SECONDS", 0.2)
-    with pytest.raises(FileError, match=r"HDF5's library took more than 0\.2 s of computing for it; it is damaged"):
+    with pytest.raises(FileError, match=r"HDF5's library took more than 0\.2 s of CPU time for it; it is damaged"):
         read(archive([dense(IN)]), tmp_path)
 
 

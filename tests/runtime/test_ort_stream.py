@@ -64,7 +64,7 @@ def test_what_is_refused(graph: bytes, model: Model, make_model: Callable[..., M
             call()
     for name, value in stream.snapshot().items():
         np.testing.assert_array_equal(value, before[name])
-    with pytest.raises(FileError, match="onnxruntime does not take"):
+    with pytest.raises(FileError, match="onnxruntime rejects"):
         OrtStream(b"no graph")
 
 

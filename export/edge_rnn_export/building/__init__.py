@@ -1,4 +1,4 @@
-"""A model as a library of machine code for a board: no Numba there, no Python needed, no C library either."""
+"""Compile a model to a machine-code library for a board; the library needs neither Numba nor Python nor a C library."""
 
 from __future__ import annotations
 

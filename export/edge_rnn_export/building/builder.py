@@ -1,4 +1,4 @@
-"""From a Model and a board to a folder with all that a program on the board needs."""
+"""Builder: from a Model and a board to a folder with everything that a program on the board needs."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ __all__ = ["Built", "build", "identifier_of"]
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """What a build has made.
+    """Result of a build.
 
     Parameters
     ----------
     folder
-        Where it is.
+        Output folder.
     files
-        Bytes of each file, by its name.
+        Size of each file in bytes, by name.
     meta
-        What the JSON beside the library says.
+        Contents of the JSON file next to the library.
     note
-        What is missing, in a sentence; empty where nothing is.
+        Sentence about what is missing; empty if nothing is.
     """
 
     folder: Path
@@ -53,32 +53,32 @@ class Built:
 
 
 def build(model: Model, device: str | Device, output: str | os.PathLike[str], *, name: str = "") -> Built:
-    """Compile a model for a board, look at what came out, and write it to a folder.
+    """Compile a model for a board, check the result, and write it to a folder.
 
     Parameters
     ----------
     model
-        Float32, or in any format that ``quantize`` or ``shrink`` makes.
+        Float32, or in any format that ``quantize`` or ``shrink`` produces.
     device
-        A board's name, see ``edge-rnn devices``, or its profile.
+        Name of a board, see ``edge-rnn devices``, or its profile.
     output
-        Folder, made if it is not there; files of an earlier build are replaced.
+        Output folder, created if necessary; files of an earlier build are replaced.
     name
-        What C names and files begin with: a C identifier. Empty: the model's name, made into one.
+        Prefix of C names and files: a C identifier. Empty: derived from the model's name.
 
     Returns
     -------
     Built
-        Of a board with Linux a shared library, of one without a system an object, of wasm a module; each with a C
-        header (or a JavaScript loader), an example, a README, and a JSON file of sizes, hashes, versions and the
-        self-test's samples.
+        A shared library for a board with Linux, an object file for one without an operating system, or a wasm module;
+        each with a C header (or a JavaScript loader), an example, a README, and a JSON file with sizes, hashes,
+        versions and the samples of the self-test.
 
     Raises
     ------
     InputError
-        The name is no C identifier, or the board is unknown.
+        The name is not a C identifier, or the board is unknown.
     CompileError
-        The code is not what it should be; nothing is written.
+        The code fails a check; nothing is written.
     UnsupportedError
         A layer has no kernel, or a package of the extra ``cross`` is missing.
     FileError
@@ -103,17 +103,19 @@ def build(model: Model, device: str | Device, output: str | os.PathLike[str], *,
     texts = sources(board, name, whole, is_library=not note)
     data |= {file: text.encode() for file, text in texts.items()}
     whole["files"] = [*data, f"{name}.json"]
-    data[f"{name}.json"] = (json.dumps(whole, indent=1) + "\n").encode()  # last: it tells that the others are there
+    data[f"{name}.json"] = (json.dumps(whole, indent=1) + "\n").encode()  # last: it declares the others complete
     folder = Path(output)
     before = _files_of(folder / f"{name}.json") & _names_of(name)
     _write(folder, data)
-    for file in before - data.keys():  # such as a library where there is no linker now: it would not go with the rest
+    for file in (
+        before - data.keys()
+    ):  # for example a library, if no linker was found this time: it would not match the new files
         (folder / file).unlink(missing_ok=True)
     return Built(folder, {file: len(content) for file, content in data.items()}, whole, note)
 
 
 def identifier_of(text: str) -> str:
-    """A C identifier made of a name or a title: small letters, digits, ``_``."""
+    """Make a C identifier from a name or title: lower-case letters, digits, ``_``."""
     made = re.sub(r"\W+", "_", text.lower(), flags=re.ASCII).strip("_")[:40]
     return made if made[:1].isalpha() and not _is_taken(made) else f"network_{made}".rstrip("_")
 
@@ -125,18 +127,19 @@ def _checked(name: str) -> str:
         )
     if _is_taken(name):
         raise InputError(
-            f"build name got {name!r}, which is Python's own: its loader could not be imported; use another."
+            f"build name got {name!r}, which is reserved by Python, so its loader could not be imported; use "
+            "another name."
         )
     return name
 
 
 def _is_taken(name: str) -> bool:
-    """Whether a Python file of this name cannot be imported, or would stand in the way of one of Python's own."""
+    """True if a Python file of this name could not be imported, or would shadow a standard module."""
     return keyword.iskeyword(name) or name in sys.stdlib_module_names
 
 
 def _meta(model: Model, board: Device, name: str, layout: Layout) -> dict[str, Any]:
-    """What there is to say about the network and its build, but for hashes and the test."""
+    """Metadata of the network and its build, without hashes and the self-test."""
     target = board.target
     architecture = target.triple.partition("-")[0]
     return {
@@ -169,11 +172,11 @@ _MACHINES = {
     "x86_64": ("x86_64", "AMD64"),
     "aarch64": ("aarch64", "arm64"),
 }
-"""What ``uname -m`` says where code of an architecture runs; a 64-bit kernel may run 32-bit programs."""
+"""Values of ``uname -m`` on machines that run an architecture's code; a 64-bit kernel may run 32-bit programs."""
 
 
 def _compiled(board: Device, name: str, layout: Layout, meta: Mapping[str, Any], place: Path) -> tuple[str, str]:
-    """Compile and link in a folder; the name of the file, and what is missing."""
+    """Compile and link in a folder; return the file name, and a note about what is missing."""
     target = board.target
     texts = {f"{name}_meta": json.dumps({key: value for key, value in meta.items() if value})}
     exports = (*(f"{name}_{function}" for function in FUNCTIONS), *texts)
@@ -189,7 +192,7 @@ def _compiled(board: Device, name: str, layout: Layout, meta: Mapping[str, Any],
     if not linker:
         return (
             source.name,
-            f"no linker for {board.title} was found, so it is an object file; {INSTALL} brings one.",
+            f"no linker for {board.title} was found, so the result is an object file; {INSTALL} installs one.",
         )
     if board.output == "wasm":
         wasm_module(linker, source, place / f"{name}.wasm", exports)
@@ -205,7 +208,7 @@ def _as_lists(test: SelfTest) -> dict[str, Any]:
 
 
 def _files_of(path: Path) -> set[str]:
-    """Names of the files of an earlier build, as its JSON tells; none where there is none that can be read."""
+    """Names of the files of an earlier build, from its JSON; empty if there is no readable one."""
     try:
         told = json.loads(path.read_text(encoding="utf-8"))["files"]
         return {file for file in told if file == Path(file).name and file not in (".", "..")}
@@ -214,16 +217,16 @@ def _files_of(path: Path) -> set[str]:
 
 
 def _names_of(name: str) -> set[str]:
-    """All files that a build may write; what a file of another's hand names beyond them is not removed."""
+    """All files that a build may write; other names in a modified JSON file are never removed."""
     own = {f"{name}.{ending}" for ending in ("o", "h", "py", "wasm", "mjs")}
     return own | {f"lib{name}.so", "example.c", "Makefile", "README.md"}
 
 
 def _write(folder: Path, data: Mapping[str, bytes]) -> None:
-    """Each file at once or not at all, the last one telling that the others are there."""
+    """Write each file atomically; the last one declares the others complete."""
     from edge_rnn import atomic
 
-    with file_access(folder, "cannot be made"):
+    with file_access(folder, "cannot be created"):
         folder.mkdir(parents=True, exist_ok=True)
     for file, content in data.items():
         atomic.write(folder / file, content)

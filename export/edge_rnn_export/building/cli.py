@@ -12,10 +12,10 @@ from edge_rnn.spelling import counted
 __all__ = ["add_build"]
 
 _EPILOG = """\
-edge-rnn devices lists the boards. The folder gets the library (an object for a board without a system, a module for
-wasm), a C header, an example with a Makefile, a loader for Python or JavaScript, a README and a JSON file that
-describes them. What was compiled is looked at first: it refers to nothing outside, writes to nothing but the caller's
-state, and has no instruction that the board lacks.
+edge-rnn devices lists the boards. The folder gets the library (an object file for a board without an operating system,
+a module for wasm), a C header, an example with a Makefile, a loader for Python or JavaScript, a README and a JSON file
+that describes them. The compiled code is checked first: it has no external references, writes to nothing but the
+caller's state, and uses no instruction that the board lacks.
 
 examples:
   edge-rnn build wrist.safetensors --device raspberry_pi_zero_w -o built
@@ -24,21 +24,19 @@ examples:
 
 
 def add_build(subparsers: Any) -> None:
-    """Add ``build``: a model file becomes a library for a board."""
+    """Add ``build``, which compiles a model file to a library for a board."""
     parser = subparsers.add_parser(
         "build",
-        help="compile a model for a board, to be called from C or plain Python",
-        description="Compile a model for a board ahead of time: a library that is called from C, or from Python "
+        help="compile a model for a board, to call it from C or plain Python",
+        description="Compile a model ahead of time for a board, to a library that is called from C, or from Python "
         "without Numba and without edge_rnn.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("model", metavar="MODEL", help="model file of edge_rnn")
+    parser.add_argument("model", metavar="MODEL", help="edge_rnn model file")
     parser.add_argument("--device", metavar="NAME", required=True, help="board: raspberry_pi_zero_2w, cortex_m4f, ...")
-    parser.add_argument(
-        "-o", "--output", metavar="DIR", required=True, help="folder to write to, made if it is missing"
-    )
-    parser.add_argument("--name", default="", help="what C names and files begin with (default: the model's name)")
+    parser.add_argument("-o", "--output", metavar="DIR", required=True, help="output folder, created if necessary")
+    parser.add_argument("--name", default="", help="prefix of C names and files (default: the model's name)")
     parser.set_defaults(func=_build)
 
 
@@ -54,7 +52,7 @@ def _build(args: argparse.Namespace) -> int:
     )
     say(f"compiled     for {meta['cpu']}, {meta['triple']}" + "".join(f", needs {word}" for word in meta["cpuinfo"]))
     say(f"memory       {counted(meta['weight_bytes'], 'byte')} of weights, {meta['state_bytes']} of state")
-    say(f"beside it    {', '.join(file for file in built.files if file != meta['library'])}")
+    say(f"other files  {', '.join(file for file in built.files if file != meta['library'])}")
     if built.note:
         say(f"missing      {built.note}")
     return 0

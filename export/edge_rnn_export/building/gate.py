@@ -1,7 +1,7 @@
-"""What a library must not have before anybody gets it, looked for in the files and not taken on trust.
+"""Checks of a compiled library before it is delivered, on the files themselves.
 
-No symbol from outside, no data that is written to, no address to be filled in by a loader, no address of this process,
-no number of double precision, no instruction that the board's processor lacks.
+Refused are undefined symbols, writable data, relocations, addresses of the compiling process, double-precision
+arithmetic, and instructions that the board's processor lacks.
 """
 
 from __future__ import annotations
@@ -21,47 +21,47 @@ _WRITABLE = 1  # SHF_WRITE
 _ALLOCATED = 2  # SHF_ALLOC
 
 _AT_LOADING = (".dynamic", ".got", ".got.plt", ".relro_padding")
-"""Sections that a loader writes to before it makes them read-only; ``.got`` only if it is empty, see relocations."""
+"""Sections that a loader writes before it makes them read-only; ``.got`` only if it is empty, see relocations."""
 
 
 def check_module(text: str) -> None:
-    """Look at a library's LLVM text.
+    """Check the LLVM IR of a library.
 
     Raises
     ------
     CompileError
-        It computes with doubles, or holds an address of this process.
+        It uses doubles, or contains an address of this process.
     """
     code = re.sub(r'c"[^"]*"', "", text)
     if re.search(r"\bdouble\b", code):
-        raise CompileError("build: the code computes with doubles, which small processors have no unit for.")
+        raise CompileError("build: the code uses double precision, which small processors do not have in hardware.")
     if re.search(r"inttoptr \(?i\d+ \d", code):
-        raise CompileError("build: the code holds an address of the process that compiled it.")
+        raise CompileError("build: the code contains an address of the process that compiled it.")
 
 
 def check_elf(data: bytes, target: Target, exports: set[str]) -> None:
-    """Look at a relocatable object, or at the shared library that was linked of it.
+    """Check a relocatable object, or the shared library linked from it.
 
     Raises
     ------
     CompileError
-        It has what it must not have; said by name.
+        A check failed; the message names the symbols, sections or instructions.
     UnsupportedError
         pyelftools or capstone is not installed.
     """
     try:
         from elftools.elf.elffile import ELFFile
     except ImportError as error:
-        raise UnsupportedError(f"build reads what it made with pyelftools: {INSTALL} ({error}).") from None
+        raise UnsupportedError(f"build checks its output with pyelftools: {INSTALL} ({error}).") from None
     from edge_rnn_export.building.instructions import check_instructions
 
     elf = ELFFile(io.BytesIO(data))
     problems = [*_symbols(elf, exports), *_sections(elf), *_relocations(elf)]
-    for section in elf.iter_sections() if elf["e_type"] == "ET_REL" else ():  # linking strips the marks of constants
+    for section in elf.iter_sections() if elf["e_type"] == "ET_REL" else ():  # linking strips the mapping symbols
         if section["sh_flags"] & 4 and section["sh_size"]:  # SHF_EXECINSTR
             problems += check_instructions(section.data(), target, _ranges(elf, section))
     if problems:
-        raise CompileError(f"build: what was compiled for {target.cpu} is refused: {'; '.join(problems[:5])}.")
+        raise CompileError(f"build: the code for {target.cpu} failed its checks: {'; '.join(problems[:5])}.")
 
 
 def _symbols(elf: Any, exports: set[str]) -> list[str]:
@@ -73,9 +73,9 @@ def _symbols(elf: Any, exports: set[str]) -> list[str]:
         for s in symbols
         if s["st_info"]["bind"] in ("STB_GLOBAL", "STB_WEAK") and s["st_other"]["visibility"] == "STV_DEFAULT"
     } - {*undefined}
-    problems = [f"it needs {', '.join(undefined)} from outside"] if undefined else []
+    problems = [f"undefined symbols: {', '.join(undefined)}"] if undefined else []
     if seen != exports:
-        problems.append(f"it shows {', '.join(sorted(seen ^ exports))} or does not, against what was meant")
+        problems.append(f"exported symbols differ from the expected ones: {', '.join(sorted(seen ^ exports))}")
     return problems
 
 
@@ -85,20 +85,20 @@ def _sections(elf: Any) -> list[str]:
         flags, size = section["sh_flags"], section["sh_size"]
         writable = flags & _WRITABLE and flags & _ALLOCATED and size
         if writable and section.name not in _AT_LOADING:
-            problems.append(f"it has {counted(size, 'byte')} of writable data in {section.name}")
+            problems.append(f"{counted(size, 'byte')} of writable data in {section.name}")
         if section.name in (".init_array", ".ctors", ".fini_array"):
-            problems.append(f"it runs code when it is loaded, {section.name}")
+            problems.append(f"code that runs at load time in {section.name}")
     return problems
 
 
 def _relocations(elf: Any) -> list[str]:
-    """Of a shared library none at all: it is the same wherever it is loaded. It needs no other library either."""
+    """Check that a shared library is position-independent, without relocations, and needs no other library."""
     problems: list[str] = []
     if elf["e_type"] != "ET_DYN":
         return problems
     for section in elf.iter_sections():
         if section.header.sh_type in ("SHT_REL", "SHT_RELA") and section["sh_size"]:
-            problems.append(f"it has {section.num_relocations()} relocations in {section.name}")
+            problems.append(f"{section.num_relocations()} relocations in {section.name}")
         if section.header.sh_type == "SHT_DYNAMIC":
             needed = [tag.needed for tag in section.iter_tags() if tag.entry.d_tag == "DT_NEEDED"]
             problems += [f"it needs the library {name}" for name in needed]
@@ -106,7 +106,7 @@ def _relocations(elf: Any) -> list[str]:
 
 
 def _ranges(elf: Any, section: Any) -> list[tuple[int, int]]:
-    """Parts of a section that hold instructions, as (start, end): 32-bit ARM mixes constants in, and marks them."""
+    """Ranges (start, end) with instructions: 32-bit ARM mixes in constants, marked by mapping symbols."""
     size = section["sh_size"]
     table = elf.get_section_by_name(".symtab")
     if table is None:

@@ -1,4 +1,4 @@
-"""Instructions of a library, disassembled, against those that its processor has."""
+"""Check of a library's instructions against those of its processor."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from edge_rnn_export.building.link import INSTALL
 
 __all__ = ["check_instructions"]
 
-# By architecture and LLVM's feature: what an instruction looks like (mnemonic and operands) that needs it.
+# By architecture and LLVM feature: pattern of instructions (mnemonic and operands) that need it.
 _NEEDS: dict[str, dict[str, str]] = {
     "aarch64": {
         "dotprod": r"[su]dot\b",
@@ -46,7 +46,7 @@ _NEEDS: dict[str, dict[str, str]] = {
     "riscv": {"v": r"v(set|l|s|f|m|add|sub|mul)\w*\.\w+", "zfh": r"f\w+\.h\b", "d": r"f\w+\.d\b(?!.*\.l)|fcvt\.\w+\.d"},
 }
 
-# What a processor, or a level of x86-64, brings along without being told.
+# Features that a processor, or a level of x86-64, implies.
 _BRINGS = {
     "cortex-a7": ("neon", "vfp4", "hwdiv", "v6t2"),
     "cortex-a8": ("neon", "v6t2"),
@@ -72,7 +72,7 @@ _IMPLIED = {
 
 
 def check_instructions(code: bytes, target: Target, ranges: Iterable[tuple[int, int]]) -> list[str]:
-    """What is wrong with machine code, in words; nothing if it suits the processor.
+    """Check machine code for a processor, and return the problems as text; empty if there are none.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ def check_instructions(code: bytes, target: Target, ranges: Iterable[tuple[int, 
     target
         The processor.
     ranges
-        Parts of it that are no data, as (start, end).
+        Ranges (start, end) that are not data.
 
     Raises
     ------
@@ -95,16 +95,16 @@ def check_instructions(code: bytes, target: Target, ranges: Iterable[tuple[int, 
         if feature not in _features(target)
     }
     if "avx512f" in _features(target):
-        missing[""] = re.compile(r"(?!)")  # some of these are unknown to capstone
-    disassembler.skipdata = True  # go on behind what is unknown
+        missing[""] = re.compile(r"(?!)")  # capstone does not know some of these
+    disassembler.skipdata = True  # continue after unknown instructions
     problems: dict[str, str] = {}
     for start, end in ranges:
         for instruction in disassembler.disasm(code[start:end], start):
             text = f"{instruction.mnemonic} {instruction.op_str}".strip()
             for feature, pattern in missing.items():
                 if pattern.match(text):
-                    needs = f", which needs {feature}" if feature else ", which is none"
-                    problems.setdefault(feature, f"it has the instruction {text!r}{needs}")
+                    needs = f", which needs {feature}" if feature else ", which is invalid"
+                    problems.setdefault(feature, f"the instruction {text!r}{needs}")
     return [*problems.values()]
 
 
@@ -124,7 +124,7 @@ def _disassembler(target: Target) -> tuple[str, Any]:
     try:
         import capstone as cs
     except ImportError as error:
-        raise UnsupportedError(f"build reads what it made with capstone: {INSTALL} ({error}).") from None
+        raise UnsupportedError(f"build checks its output with capstone: {INSTALL} ({error}).") from None
     triple = target.triple
     kinds: Sequence[tuple[str, str, int, int]] = (
         ("aarch64", "aarch64", cs.CS_ARCH_ARM64, cs.CS_MODE_ARM),
@@ -137,4 +137,4 @@ def _disassembler(target: Target) -> tuple[str, Any]:
     for start, name, architecture, mode in kinds:
         if triple.startswith(start):
             return name, cs.Cs(architecture, mode)
-    raise UnsupportedError(f"build cannot read the instructions of {triple}.")
+    raise UnsupportedError(f"build cannot disassemble {triple}.")

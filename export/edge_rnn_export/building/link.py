@@ -1,4 +1,4 @@
-"""Linking: from an object file to a shared library, or to a wasm module, with what linker there is."""
+"""Linking of an object file to a shared library or a wasm module, with any linker that is installed."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ _GNU = {
     "riscv64": "riscv64-linux-gnu",
 }
 
-# Nothing but what the library says itself: no run-up code, no other library, no symbol that another one could put its
-# own in place of. Pages of 64 KiB go on every kernel: that of a Raspberry Pi 5 has pages of 16.
+# Nothing from outside the library: no startup code, no other library, no symbol interposition. Pages of 64 KiB work
+# with every kernel; that of a Raspberry Pi 5 has pages of 16.
 _SHARED = (
     "-shared",
     "-Bsymbolic",
@@ -47,9 +47,10 @@ _SHARED = (
 
 
 def linker_for(target: Target) -> tuple[str, ...]:
-    """The start of a command that links for a target; empty where there is none.
+    """Command prefix of a linker for a target; empty if there is none.
 
-    LLVM's linker out of the package ``ziglang``, else of the system, else a GNU compiler for the target.
+    In order of preference: LLVM's linker from the package ``ziglang``, then from the system, then a GNU compiler for
+    the target.
     """
     return next(_linkers(target), ())
 
@@ -71,28 +72,28 @@ def _linkers(target: Target) -> Iterator[tuple[str, ...]]:
 
 
 def shared_library(target: Target, linker: Sequence[str], source: Path, output: Path, soname: str) -> None:
-    """Make a shared library of one object file.
+    """Link a shared library from one object file.
 
     Raises
     ------
     CompileError
-        The linker does not.
+        The linker fails.
     """
     options = [*_SHARED, "-soname", soname]
-    if Path(linker[0]).name.endswith(("gcc", "cc")):  # hands options on, and would add its own start code
+    if Path(linker[0]).name.endswith(("gcc", "cc")):  # passes options on, and would add startup code
         options = [option if option == "-shared" else f"-Wl,{option}" for option in options]
         options = [*_joined(options), "-nostdlib"]
     _run([*linker, *options, "-o", str(output), str(source)])
 
 
 def wasm_module(linker: Sequence[str], source: Path, output: Path, exports: Sequence[str]) -> None:
-    """Make a wasm module of one object file; it imports nothing, and exports its memory and where that is free."""
+    """Link a wasm module from one object file; it imports nothing, and exports its memory and the start of the heap."""
     names = [f"--export={name}" for name in (*exports, "__heap_base")]
     _run([*linker, "--no-entry", "--strip-all", *names, "-o", str(output), str(source)])
 
 
 def _joined(options: Sequence[str]) -> list[str]:
-    """``-Wl,-z -Wl,now`` as ``-Wl,-z,now``."""
+    """Join ``-Wl,-z -Wl,now`` to ``-Wl,-z,now``."""
     joined: list[str] = []
     for option in options:
         if joined and joined[-1] in ("-Wl,-z", "-Wl,-soname"):

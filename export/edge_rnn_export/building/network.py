@@ -1,4 +1,4 @@
-"""From a Model to the numbers that a library is compiled from, and the test that it carries."""
+"""Layout of a Model for compilation to a library, and the library's self-test."""
 
 from __future__ import annotations
 
@@ -23,35 +23,35 @@ __all__ = ["TEST_STEPS", "SelfTest", "layout_of", "self_test"]
 
 
 TEST_STEPS = 16
-"""Steps of a library's self-test; fewer of a network that amplifies rounding beyond what can be borne before."""
+"""Steps of a library's self-test; fewer for a network that amplifies rounding beyond the limit earlier."""
 
 _LEAST_STEPS = 2
-"""So that the recurrent matrix has met a state, whatever the network does with differences."""
+"""Two, so that the recurrent matrix is applied to a nonzero state however much the network amplifies differences."""
 
 _APART = 4
-"""Times as far as what was seen (:func:`~edge_rnn_export.building.wander.wander`) two right libraries may be apart:
-each goes its own way, and other machines round otherwise than the ways that were tried."""
+"""Factor on the observed difference (:func:`~edge_rnn_export.building.wander.wander`) that two correct libraries may
+have: both deviate, and other machines round differently from the perturbations tried."""
 
 _BEARABLE = 4
-"""Times the tolerance of its format that a test may ask for before it is made of fewer steps instead."""
+"""Maximum tolerance of a test as a multiple of its format's tolerance; beyond it the test gets fewer steps instead."""
 
 _TOLERANCE = {"": 1e-5} | {format_: 1 / steps for format_, steps in STEPS.items()}
-"""Least tolerance, relative to the largest output, at least 1; by the format of a matrix: that of ``verify``, or the
-size of a step where a vector is rounded to steps, since a value between two of them may fall to either side."""
+"""Minimum tolerance by matrix format, relative to the largest output, at least 1: that of ``verify``, or one
+quantization step if vectors are rounded to steps, since a value between two steps may be rounded either way."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SelfTest:
-    """Samples and what has to come out of them.
+    """Test samples and expected outputs.
 
     Parameters
     ----------
     xs
         ``(time, I)`` float32.
     ys
-        ``(time, O)`` float32, of the reference; where steps are rounded to integers, of the kernels on this machine.
+        ``(time, O)`` float32, from the reference; from the kernels on this machine if vectors are rounded to integers.
     tolerance
-        By how much an output may be off, at every step.
+        Maximum absolute error of an output, at every step.
     """
 
     xs: F32
@@ -60,23 +60,23 @@ class SelfTest:
 
 
 def self_test(model: Model, seed: int = 0) -> SelfTest:
-    """Normally distributed samples in the sensor's units, symbols of an Embedding, and the answers to them.
+    """Make a self-test from normally distributed samples in sensor units, or from symbols of an Embedding.
 
-    The tolerance is what the format and the network ask for: a step of rounding, or what the network makes of some
-    values of each vector falling to the other side of one. Where that grows from step to step, the test ends before
-    wrong weights could hide in it.
+    The tolerance follows from the format and the network: one quantization step, or the effect on the network of some
+    values of each vector being rounded the other way. If that effect grows from step to step, the test ends before
+    wrong weights could go unnoticed.
 
     Raises
     ------
     InputError
-        The model's values leave the range of float32 on them.
+        The model's values overflow float32 on the samples.
     """
     samples = random_samples(model, TEST_STEPS, seed)
     with np.errstate(all="ignore"):
         ys, _ = reference.run(model, samples)
         largest = float(np.abs(ys).max())
     if not largest < np.finfo(np.float32).max:
-        raise InputError(f"build cannot test {model!r}: its values leave the range of float32 within 16 steps.")
+        raise InputError(f"build cannot test {model!r}: its values overflow float32 within 16 steps.")
     formats = {matrix.format for layer in model.layers for matrix in layer.formats.values()}
     least = max(_TOLERANCE.get(format_, _TOLERANCE[""]) for format_ in (*formats, "")) * max(1.0, largest)
     kernels = Stream(model).run(samples)
@@ -92,7 +92,7 @@ def self_test(model: Model, seed: int = 0) -> SelfTest:
 
 
 def layout_of(model: Model, target: Target, test: SelfTest) -> Layout:
-    """The model, laid out for a CPU."""
+    """Lay out the model for a CPU."""
     plan = plan_for(model, target)
     told = f"{model.fingerprint} {target} {plan.words} {plan.kept}"
     return Layout(

@@ -1,4 +1,4 @@
-"""The texts beside a library: header, example, loader, README, filled in for one network."""
+"""Text files next to a library: header, example, loader and README, filled in for one network."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ _COMPILERS = {
 
 
 def sources(board: Device, name: str, meta: Mapping[str, Any], *, is_library: bool) -> dict[str, str]:
-    """Texts by the names of their files.
+    """Fill in the text files, by name.
 
     Parameters
     ----------
     board
-        What the network was built for.
+        Board that the network was built for.
     name
-        What C names and files begin with.
+        Prefix of C names and files.
     meta
         See :func:`~edge_rnn_export.build`.
     is_library
-        Whether there is a shared library; else an object takes its place.
+        True for a shared library, False for an object file.
     """
     values = _values(board, name, meta)
     if board.output == "wasm":
@@ -72,10 +72,10 @@ def _filled(template: str, values: Mapping[str, Any]) -> str:
 def _values(board: Device, name: str, meta: Mapping[str, Any]) -> dict[str, Any]:
     shape = f"{counted(meta['input_size'], 'input')}, {counted(meta['output_size'], 'output')}"
     if meta["sample_rate_hz"]:
-        shape += f", {meta['sample_rate_hz']:g} samples a second"
+        shape += f", {meta['sample_rate_hz']:g} Hz"
     rows = {
         "Weights": f"{counted(meta['weight_bytes'], 'byte')}",
-        "State": f"{counted(meta['state_bytes'], 'byte')}, one for each sequence",
+        "State": f"{counted(meta['state_bytes'], 'byte')} per sequence",
         "Inputs": ", ".join(_with_units(meta)),
         "Outputs": ", ".join(meta["labels"]),
         "Compiled for": f"{meta['triple']}, {meta['cpu']}",
@@ -101,18 +101,18 @@ def _values(board: Device, name: str, meta: Mapping[str, Any]) -> dict[str, Any]
 
 
 def as_comment(text: str) -> str:
-    """A stranger's words as a comment of C takes them: it is not ended, and its line is not joined with the next."""
+    """Escape untrusted text for a C comment: it cannot end the comment or join its line with the next."""
     plain = printable(text).replace("??", "? ?").replace("*/", "* /").replace("/*", "/ *")
     return f"{plain} ." if plain.endswith("\\") else plain
 
 
 def as_markdown(text: str) -> str:
-    """A stranger's words as Markdown and its tables take them: words alone, no links, tags or further cells."""
+    """Escape untrusted text for Markdown and its tables: no links, tags or extra cells."""
     return re.sub(r"([\\`*_{}\[\]<>()#+!|~&$])", r"\\\1", printable(text))
 
 
 def hwcap(board: Device) -> dict[str, int]:
-    """Bits of AT_HWCAP by name without which what was built for a board must not be called, as far as Linux has any."""
+    """AT_HWCAP bits, by name, that a board's build requires, as far as Linux defines any."""
     bits = next((bits for start, bits in _HWCAP.items() if board.triple.startswith(start)), {})
     return {word: bit for word, bit in bits.items() if word in board.hwcaps}
 

@@ -1,9 +1,9 @@
-"""How far apart two right libraries of one network may come: the reference, with values that stand at a toss-up.
+"""Difference between correct libraries of the same network: the reference with values perturbed at rounding ties.
 
-Machines add in other orders and approximate tanh each in their own way, so a value that is about to be rounded to a
-step may fall to either side on another machine. Here that is brought about: of each vector that is multiplied with a
-matrix some values, at random, are moved by one step of what the matrix's format rounds vectors to. What comes of it,
-network, state and all, is what a self-test has to allow.
+Machines differ in summation order and in their approximation of tanh, so a value close to the middle between two
+quantization steps may be rounded either way. This is simulated here: in each vector that is multiplied by a matrix,
+some random values are moved by one quantization step of the matrix's format. The effect on the outputs, with network
+and state included, is what a self-test has to allow.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ __all__ = ["wander"]
 
 
 _NOISE = 3e-7
-"""By how much values in float32 differ: of the largest, and of 1 behind tanh and sigmoid."""
+"""Difference between float32 implementations: relative to the largest value, and to 1 after tanh and sigmoid."""
 
 _RUNS = 12
 _LEAST_MOVED = 1
-"""Values of a vector that are moved in each step, on average at least; at 16 bits one in fifty is at a toss-up."""
+"""Minimum average number of moved values per vector and step; at 16 bits one value in fifty is near a tie."""
 
 
 class _Moved:
-    """A matrix ``(R, K)`` whose vectors are moved on their way to it."""
+    """Matrix ``(R, K)`` that perturbs each vector before the product."""
 
     def __init__(self, matrix: AnyArray, format_: str, limit: float | None, generator: np.random.Generator) -> None:
         self._matrix, self._limit, self._generator = matrix, limit, generator
@@ -50,11 +50,11 @@ class _Moved:
 
 
 def wander(model: Model, samples: F32, seed: int = 0) -> F64:
-    """Largest difference of an output from the reference, step by step.
+    """Largest difference of any output from the reference, step by step.
 
     Returns
     -------
-    ``(time,)`` float64: over some runs, state carried.
+    ``(time,)`` float64: maximum over several runs with carried state.
     """
     ys, _ = reference.run(model, samples)
     most = np.zeros(len(samples))

@@ -1,8 +1,8 @@
-"""Libraries that work on a stranger's file, in a process with limits of time and memory that opens nothing.
+"""Sandbox for libraries that read untrusted files: a process with time and memory limits that cannot open files.
 
-HDF5, PyTorch, onnxruntime and Keras were not made for files that mean harm: in some of them they run in circles, take
-gigabytes, break down, or open what the file names. There that harms nobody. A *job* is a module with ``prepare()``,
-which imports its library, and ``CALLS``: functions by name, from plain values and arrays to plain values and arrays.
+HDF5, PyTorch, onnxruntime and Keras are not hardened against malicious files: some files make them loop forever, take
+gigabytes, crash, or open other files. In a separate process that does no harm. A *job* is a module with ``prepare()``,
+which imports its library, and ``CALLS``: functions by name, whose arguments and results are plain values and arrays.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ __all__ = ["Limits", "Worker"]
 
 
 START_SECONDS = 120.0
-"""Longest start of a process: PyTorch's takes some seconds, on a small board many."""
+"""Timeout for starting a process: PyTorch takes several seconds, and many more on a small board."""
 
 _TYPES = {"F16": "<f2", "F32": "<f4", "F64": "<f8", "BOOL": "?"}
 _TYPES |= {f"{kind}{8 * size}": f"<{kind.lower()}{size}" for kind in "IU" for size in (1, 2, 4, 8)}
-_BROKEN = "broke down on it"
+_BROKEN = "crashed on it"
 _ERRORS = {name: getattr(errors, name) for name in errors.__all__}
 
 
@@ -46,13 +46,13 @@ class Limits:
     Parameters
     ----------
     seconds
-        Time of computing that a call may take; by the clock ten times as long.
+        CPU time per call; the wall-clock limit is 10 times this.
     memory_bytes
-        Memory beyond what the library itself takes, and the longest answer.
+        Memory beyond that of the library itself, and maximum size of an answer.
     opens_files
-        Whether it may open files (and sockets): False where the library has all that it needs.
+        True if it may open files and sockets; False if the library needs none.
     written_bytes
-        Longest file that it may write.
+        Maximum size of a file that it may write.
     """
 
     seconds: float
@@ -62,7 +62,7 @@ class Limits:
 
 
 class Worker:
-    """A process that does a job on one file; to be used with ``with``.
+    """Process that runs a job on one file; use it in a ``with`` statement.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ class Worker:
     library
         Name of the library, for messages.
     limits
-        Of this worker.
+        Limits of this worker.
 
     Raises
     ------
@@ -96,26 +96,26 @@ class Worker:
     def call(
         self, name: str, arrays: Mapping[str, Any] | None = None, seconds: float | None = None, **about: Any
     ) -> tuple[dict[str, Any], dict[str, AnyArray]]:
-        """Have one of the job's functions called; ``seconds``: another limit of time than the worker's.
+        """Call one of the job's functions; ``seconds`` overrides the worker's time limit.
 
         Raises
         ------
         EdgeRnnError
-            As the function raised it.
+            Any error of this package that the function raises.
         FileError
-            The process was ended by a limit, or broke down.
+            The process exceeded a limit, or crashed.
         """
         began, seconds = time.monotonic(), self._limits.seconds if seconds is None else seconds
         self._socket.settimeout(WALL_FACTOR * seconds + 10)
         try:
             send(self._socket, encode(about | {"call": name, "seconds": seconds}, arrays or {}))
             data = receive(self._socket, self._limits.memory_bytes)
-        except OSError:  # it has gone, or the clock has run out
+        except OSError:  # the process has ended, or the wall-clock limit has passed
             data = None
         if data is None:
             self.close()
             late = time.monotonic() - began >= seconds
-            raise self._ended(f"took more than {seconds:.2g} s of computing for it" if late else _BROKEN)
+            raise self._ended(f"took more than {seconds:.2g} s of CPU time for it" if late else _BROKEN)
         found = _decoded(data)
         if found is None:
             raise self._ended(_BROKEN)
@@ -130,11 +130,11 @@ class Worker:
         return answer, received
 
     def _ended(self, how: str) -> EdgeRnnError:
-        return FileError(f"{self._library} {how}; it is damaged, or more than a small network.")
+        return FileError(f"{self._library} {how}; it is damaged, or larger than a small network.")
 
 
 def _decoded(data: bytes) -> tuple[dict[str, Any], dict[str, AnyArray]] | None:
-    """Plain values and arrays of an answer; None where it is none: what answers has read a stranger's file."""
+    """Decode an answer to plain values and arrays; None if invalid, since its sender read an untrusted file."""
     from safetensors import SafetensorError, deserialize
 
     try:
@@ -151,7 +151,7 @@ def _decoded(data: bytes) -> tuple[dict[str, Any], dict[str, AnyArray]] | None:
 
 
 class _Process:
-    """A job's process, which forks workers."""
+    """Process of a job, which forks workers."""
 
     def __init__(self, job: str, library: str) -> None:
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -169,19 +169,19 @@ class _Process:
                 )
         except OSError as error:
             self._control.close()
-            raise UnsupportedError(f"{library} runs in another process, which did not start: {error}.") from None
+            raise UnsupportedError(f"{library} runs in a separate process, which did not start: {error}.") from None
         self._control.settimeout(START_SECONDS)
         try:
             answer = self._control.recv(2**12)
         except OSError:
             answer = b""
-        problem = json.loads(answer) if answer else "its process ended while it started"
+        problem = json.loads(answer) if answer else "its process ended during startup"
         if problem:
             self.close()
             raise UnsupportedError(f"{library} cannot be loaded: {problem}.")
 
     def worker(self, limits: Limits) -> socket.socket | None:
-        """A socket of a new worker; None where the process has gone."""
+        """Fork a worker and return its socket; None if the process has ended."""
         ours, theirs = socket.socketpair()
         try:
             with theirs:
@@ -196,7 +196,7 @@ class _Process:
         return None
 
     def close(self) -> None:
-        """End it."""
+        """End the process."""
         self._control.close()
         try:
             self._process.wait(5)
@@ -211,14 +211,14 @@ _lock = threading.Lock()
 
 def _start(job: str, library: str, limits: Limits) -> socket.socket:
     with _lock:
-        for _ in range(2):  # one that has ended for want of work is followed by another
+        for _ in range(2):  # retry, since an idle process ends by itself
             if job not in _processes:
                 _processes[job] = _Process(job, library)
             worker = _processes[job].worker(limits)
             if worker is not None:
                 return worker
             _processes.pop(job).close()
-    raise UnsupportedError(f"{library} runs in another process, which did not start.")
+    raise UnsupportedError(f"{library} runs in a separate process, which did not start.")
 
 
 @atexit.register

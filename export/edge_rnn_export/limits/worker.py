@@ -1,7 +1,7 @@
-"""The side of :mod:`edge_rnn_export.limits.process` that is a process of its own; run as a script.
+"""Process side of :mod:`edge_rnn_export.limits.process`; run as a script.
 
-It imports a job's library once, and forks a worker for each file: so a worker starts in milliseconds, and nothing of
-one file is left when the next one comes. A worker sets its limits, then answers calls until its socket is closed.
+It imports a job's library once, and forks a worker for each file, so a worker starts in milliseconds and shares no
+state with other files. A worker sets its limits, then answers calls until its socket is closed.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ Answer = tuple[Mapping[str, Any], Mapping[str, Any]]
 Call = Callable[[Mapping[str, Any], Mapping[str, Any]], Answer]
 
 IDLE_SECONDS = 60.0
-"""The process ends when no file has come for this long; the next one starts another."""
+"""Idle time after which the process ends; the next file starts another one."""
 
 WALL_FACTOR = 10
-"""Seconds on the clock for each second of computing, on a machine that has other things to do."""
+"""Ratio of the wall-clock limit to the CPU-time limit, for busy machines."""
 
 
 def encode(about: Mapping[str, Any], arrays: Mapping[str, Any]) -> bytes:
-    """A message: plain values as JSON, and arrays."""
+    """Encode a message: plain values as JSON, and arrays."""
     return save(dict(arrays), {"about": json.dumps(about)})
 
 
@@ -47,7 +47,7 @@ def send(connection: socket.socket, data: bytes) -> None:
 
 
 def receive(connection: socket.socket, limit: int) -> bytes | None:
-    """Bytes of a message, or None where the other side has gone or claims more than ``limit`` of them."""
+    """Receive a message; None if the other side has closed, or announces more than ``limit`` bytes."""
     head = _exactly(connection, 8)
     length = int.from_bytes(head or b"", "little")
     return None if head is None or length > limit else _exactly(connection, length)
@@ -64,7 +64,7 @@ def _exactly(connection: socket.socket, count: int) -> bytes | None:
 
 
 def serve(name: str, control: socket.socket) -> None:
-    """Load a job, and fork a worker for each socket that comes, until none comes any more."""
+    """Load a job, and fork a worker for each socket received, until the connection closes."""
     job: Any = importlib.import_module(name)
     try:
         job.prepare()
@@ -72,7 +72,7 @@ def serve(name: str, control: socket.socket) -> None:
         control.send(json.dumps(str(error)[:200]).encode())
         return
     control.send(b'""')
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the system takes ended workers away
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the system reaps ended workers
     while select.select([control], [], [], IDLE_SECONDS)[0]:
         message, descriptors, _, _ = socket.recv_fds(control, 2**12, 1)
         if not message:
@@ -96,7 +96,7 @@ def _work(calls: Mapping[str, Call], connection: socket.socket, limits: Mapping[
             send(connection, answer)
         status = 0
     finally:
-        os._exit(status)  # nothing of the process that was forked is to be tidied up here
+        os._exit(status)  # skip the cleanup handlers of the parent process
 
 
 def _answered(calls: Mapping[str, Call], data: bytes) -> bytes:
@@ -109,13 +109,13 @@ def _answered(calls: Mapping[str, Call], data: bytes) -> bytes:
         found = {"error": [type(error).__name__, str(error)]}
     except MemoryError:
         found = {"error": ["MemoryError", ""]}
-    except Exception:  # a bug of ours, which the other side raises
+    except Exception:  # a bug in this package, re-raised on the other side
         found = {"bug": [traceback.format_exc()]}
     return encode(found, {})
 
 
 def _limit(limits: Mapping[str, Any]) -> None:
-    """Limit memory beyond what is in use; no file is written, and if so said none opened: nor a socket, nor a pipe."""
+    """Limit memory beyond current use and file sizes; unless allowed, forbid opening files, sockets and pipes."""
     with suppress(ImportError):
         import resource
 
@@ -133,7 +133,7 @@ def _limit(limits: Mapping[str, Any]) -> None:
 
 
 def _limit_time(seconds: float) -> None:
-    """Let the system end this process after so much more computing, or ten times as long by the clock; 0: never."""
+    """Let the system end this process after more CPU time, or ten times that by the clock; 0 disables both limits."""
     signal.setitimer(signal.ITIMER_REAL, WALL_FACTOR * seconds)
     with suppress(ImportError, OSError, ValueError):
         import resource

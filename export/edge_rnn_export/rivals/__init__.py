@@ -1,7 +1,7 @@
-"""The same network in other runtimes, for ``edge-rnn bench --rivals``: each in the quickest way that we know of.
+"""The same network in other runtimes, for ``edge-rnn bench --rivals``: each in the fastest way known to us.
 
-All on one thread. Every rival hands out steps at the initial state, which keep their state, and where it has a form
-for whole sequences, a function for that too. Whether they compute the same is for the caller to check.
+All use one thread. Every rival provides a function that takes steps from the initial state and carries it; if the
+runtime has a form for whole sequences, also a function for that. The caller checks that the results agree.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ __all__ = ["Rival", "rivals"]
 
 
 def rivals(model: Model, *, litert: str | PathLike[str] | None = None) -> tuple[list[Rival], dict[str, str]]:
-    """Set a model up in every other runtime that is installed and has a form for it.
+    """Set up a model in every other runtime that is installed and supports it.
 
     The entry point ``rivals`` of the group ``edge_rnn.bench``.
 
     Parameters
     ----------
     litert
-        Folder of ``.tflite`` files called ``<cell>_<I>_<H>.tflite``, each one step: inputs ``x`` ``(1, I)`` and states
-        ``h``, ``c`` ``(1, H)``, outputs ``y``, ``h2``, ``c2``.
+        Folder of ``.tflite`` files named ``<cell>_<I>_<H>.tflite``, each with one step: inputs ``x`` ``(1, I)`` and
+        states ``h``, ``c`` ``(1, H)``, outputs ``y``, ``h2``, ``c2``.
 
     Returns
     -------
-    The rivals, and why the others are not among them, by name.
+    The rivals, and the reason why any other is missing, by name.
     """
     from edge_rnn_export.rivals.litert import litert_rivals
     from edge_rnn_export.rivals.onnx_runtime import onnxruntime_rivals

@@ -1,4 +1,4 @@
-"""Other runtimes with weights of 8 bits: what our own int8 is to be compared with."""
+"""Other runtimes with 8-bit weights, for comparison with the int8 format of edge_rnn."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ __all__ = ["int8_rivals"]
 
 
 def int8_rivals(model: Model, litert: str | PathLike[str] | None) -> Iterator[Rival]:
-    """LiteRT by dynamic range, if the folder has the file, and onnxruntime's dynamic quantization of an LSTM.
+    """LiteRT with dynamic-range quantization if the folder has the file, and onnxruntime's for LSTMs.
 
-    Of GRU and RNN onnxruntime's tool leaves everything as it was, so there is no such rival.
+    onnxruntime's tool leaves GRU and RNN unchanged, so they have no such rival.
     """
     kinds = {layer.kind for layer in model.layers}
     if litert is not None and kinds & {"GRU", "LSTM"}:
@@ -33,7 +33,7 @@ def _quantized(graph: Any) -> Any:
     import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    logging.getLogger().setLevel(logging.ERROR)  # it advises a pass that does nothing for these graphs
+    logging.getLogger().setLevel(logging.ERROR)  # it recommends preprocessing that has no effect on these graphs
     with TemporaryDirectory() as folder:
         path = f"{folder}/int8.onnx"
         quantize_dynamic(graph, path, weight_type=QuantType.QInt8)

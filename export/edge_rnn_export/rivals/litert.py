@@ -1,4 +1,4 @@
-"""LiteRT, once TensorFlow Lite: a converted step, its tensors read and written in place."""
+"""LiteRT (formerly TensorFlow Lite): a converted step, whose tensors are read and written in place."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["litert_rivals"]
 
 @contextmanager
 def _unsaid() -> Iterator[None]:
-    """Without what the library says on stderr whenever an interpreter is made."""
+    """Suppress what the library prints to stderr when an interpreter is created."""
     sys.stderr.flush()
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
@@ -34,19 +34,19 @@ def _unsaid() -> Iterator[None]:
 
 
 def litert_rivals(model: Model, folder: str | PathLike[str] | None, kind: str = "") -> Iterator[Rival]:
-    """One rival, if the folder has a file for the network's cell and sizes; steps alone.
+    """One rival for steps only, if the folder has a file for the network's cell and sizes.
 
-    ``kind`` is ``"int8"`` for a file that was quantized: ``lstm_16_64_int8.tflite``.
+    ``kind`` is ``"int8"`` for a quantized file: ``lstm_16_64_int8.tflite``.
     """
     from ai_edge_litert import interpreter as runtime
 
     if folder is None:
-        raise UnsupportedError("it takes .tflite files: --litert DIR")
+        raise UnsupportedError("it needs .tflite files: --litert DIR")
     (cell, *_), sizes = chain(model, "GRU", "LSTM", "Dense"), model.output_sizes
     stem = f"{cell.kind.lower()}_{model.input_size}_{sizes[0]}"
     path = Path(folder) / f"{stem}_{kind}.tflite" if kind else Path(folder) / f"{stem}.tflite"
     if [layer.kind for layer in model.layers] not in (["GRU", "Dense"], ["LSTM", "Dense"]) or not path.is_file():
-        raise UnsupportedError(f"there is no {path.name} for this network in the folder")
+        raise UnsupportedError(f"the folder has no {path.name} for this network")
 
     def start() -> Step:
         with _unsaid():
@@ -56,7 +56,7 @@ def litert_rivals(model: Model, folder: str | PathLike[str] | None, kind: str = 
         views = {
             name: loaded.tensor(place)() for side in ("inputs", "outputs") for name, place in signature[side].items()
         }
-        # The public invoke() refuses to run while there are views, and so copies everything, in and out.
+        # The public invoke() refuses to run while views exist, which would force copies of all inputs and outputs.
         invoke, x_in, y, h, h2 = (loaded._interpreter.Invoke, *(views[name] for name in ("x", "y", "h", "h2")))
         c: Any = views.get("c")
         c2: Any = views.get("c2")

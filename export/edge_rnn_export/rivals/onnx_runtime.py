@@ -1,4 +1,4 @@
-"""onnxruntime: the step graph by ``run`` and by I/O binding, and the same graph over whole sequences."""
+"""onnxruntime: the step graph by ``run`` and by I/O binding, and the graph for whole sequences."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def onnxruntime_rivals(
 ) -> Iterator[Rival]:
     """Two rivals: the documented call, which also has a form for whole sequences, and I/O binding.
 
-    ``prepare`` makes of each graph the one that runs; ``kind`` says in a word what that is.
+    ``prepare`` transforms each graph before it runs; ``kind`` names the transformation.
     """
     import onnxruntime
 

@@ -1,4 +1,4 @@
-"""Plain NumPy as one writes it for speed: one matrix product a matrix, every result into memory made beforehand."""
+"""Plain NumPy, optimized for speed: one product per matrix, all results in preallocated memory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["numpy_rivals"]
 
 
 def numpy_rivals(model: Model) -> Iterator[Rival]:
-    """One rival: steps alone, since a sequence is nothing else here."""
+    """One rival for steps only, since NumPy has no separate form for sequences."""
     layers = chain(model, *_STEPS)
 
     def start() -> Step:
@@ -28,7 +28,7 @@ def numpy_rivals(model: Model) -> Iterator[Rival]:
 
         return step
 
-    yield Rival("NumPy", np.__version__, "one np.dot a matrix, everything with out=", start)
+    yield Rival("NumPy", np.__version__, "one np.dot per matrix, out= everywhere", start)
 
 
 def _elman(layer: Any) -> Step:
@@ -111,7 +111,9 @@ def _gru(layer: Any) -> Step:
 def _lstm(layer: Any) -> Step:
     size = layer.hidden_size
     order = np.concatenate([np.arange(2 * size), np.arange(3 * size, 4 * size), np.arange(2 * size, 3 * size)])
-    halves = np.repeat(np.array([0.5, 0.5, 0.5, 1], np.float32), size)  # gates i f o g: the sigmoids side by side
+    halves = np.repeat(
+        np.array([0.5, 0.5, 0.5, 1], np.float32), size
+    )  # gate order i f o g, so that the sigmoids are contiguous
     weight = np.hstack([layer.weight_ih, layer.weight_hh])[order] * halves[:, None]
     bias = _bias(layer)[order] * halves
     (h, xh), c = _state(layer), layer.initial_state["c"].copy()
@@ -172,7 +174,7 @@ def _sigmoid(y: F32) -> F32:
 
 
 def _state(layer: Any) -> tuple[F32, F32]:
-    """``h`` as a view of ``[x | h]``, and the whole."""
+    """Return ``h`` as a view of ``[x | h]``, and the whole array."""
     initial = layer.initial_state["h"]
     whole = np.zeros(layer.weight_ih.shape[1] + len(initial), np.float32)
     h = whole[-len(initial) :]

@@ -1,4 +1,4 @@
-"""PyTorch, eager: cells for single steps, the sequence modules for whole sequences."""
+"""PyTorch, eager: cells for single steps, sequence modules for whole sequences."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a rival is."""
+"""Rival: a network set up in another runtime."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ Step = Callable[[F32], F32]
 
 @dataclass(frozen=True, slots=True)
 class Rival:
-    """A network ready to run elsewhere.
+    """Network set up in another runtime.
 
     Parameters
     ----------
     name, version
-        Of the runtime, and of the way into it.
+        Name of the runtime and of the interface used, and its version.
     how
-        Settings, in words.
+        Settings, as text.
     start
-        Gives a ``step(x) -> y`` at the initial state: ``(I,)`` to ``(O,)`` float32.
+        Returns a ``step(x) -> y`` at the initial state: ``(I,)`` to ``(O,)`` float32.
     run
-        ``run(xs) -> ys`` from the initial state: ``(time, I)`` to ``(time, O)`` float32. None where there is none.
+        ``run(xs) -> ys`` from the initial state: ``(time, I)`` to ``(time, O)`` float32. None if not supported.
     """
 
     name: str
@@ -39,24 +39,24 @@ class Rival:
 
 
 def chain(model: Model, *kinds: str) -> tuple[Any, ...]:
-    """The layers of a model in which each reads the one before, all of the given kinds.
+    """Layers of a model that is a plain chain of the given kinds, each layer reading the one before.
 
     Raises
     ------
     UnsupportedError
-        The model is not like that.
+        The model is not such a chain.
     """
     if model.sources != tuple((place - 1,) for place in range(len(model.layers))):
-        raise UnsupportedError("only networks in which each layer reads the one before are set up there")
+        raise UnsupportedError("only networks in which each layer reads the one before are supported there")
     other = next((layer for layer in model.layers if layer.kind not in kinds), None)
     if other is not None:
-        raise UnsupportedError(f"{other.title} is not set up there")
+        raise UnsupportedError(f"{other.title} is not supported there")
     for layer in model.layers:
         seldom = {*layer.options, *layer.arrays} & {"gate_clip", "coupled", "cell_clip", "weight_hr", "peephole"}
         seldom |= {name for name in layer.options if name.endswith("_activation")}
         usual = ("none", "tanh", "sigmoid", "relu", "softmax")
         if seldom or layer.options.get("activation", "none") not in usual:
             raise UnsupportedError(
-                f"{layer.title} with its {', '.join(sorted(seldom)) or 'activation'} is not set up there"
+                f"{layer.title} with its {', '.join(sorted(seldom)) or 'activation'} is not supported there"
             )
     return model.layers

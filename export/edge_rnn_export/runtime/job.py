@@ -1,4 +1,4 @@
-"""A job for :mod:`edge_rnn_export.limits.process`: a graph in onnxruntime, from its bytes alone."""
+"""Job for :mod:`edge_rnn_export.limits.process`: run a graph in onnxruntime, given only its bytes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def prepare() -> None:
 
 
 def _open(_: Mapping[str, Any], arrays: Mapping[str, Any]) -> Answer:
-    """Load the graph; its ``inputs`` and ``outputs``, each ``[name, type, shape]``, and ``metadata``."""
+    """Load the graph; return its ``inputs`` and ``outputs``, each ``[name, type, shape]``, and ``metadata``."""
     loaded = session(arrays["data"].tobytes())
     _loaded[:] = [loaded]
     return {
@@ -33,17 +33,17 @@ def _open(_: Mapping[str, Any], arrays: Mapping[str, Any]) -> Answer:
 
 
 def _run(about: Mapping[str, Any], arrays: Mapping[str, Any]) -> Answer:
-    """Values called ``outputs``, as arrays by their place."""
+    """Run the graph; return the ``outputs`` as arrays by index."""
     try:
         found = _loaded[0].run(about["outputs"], dict(arrays))
-    except Exception as error:  # onnxruntime's own kinds share no base but this
+    except Exception as error:  # onnxruntime's exceptions have no other common base
         reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
-        raise FileError(f"onnxruntime does not run the graph: {reason[:300]}.") from None
+        raise FileError(f"onnxruntime failed to run the graph: {reason[:300]}.") from None
     return {}, {str(place): array for place, array in enumerate(found)}
 
 
 def _steps(about: Mapping[str, Any], arrays: Mapping[str, Any]) -> Answer:
-    """As :func:`_run` for each of the rows of the input ``reads``; outputs that are states go back to the inputs."""
+    """Run the graph for each row of the input ``reads``, feeding outputs that are states back to the inputs."""
     state = {name: array for name, array in arrays.items() if name != about["reads"]}
     names, carried = about["outputs"], about["carried"]
     rows: list[list[Any]] = []

@@ -1,4 +1,4 @@
-"""A graph from a stranger in onnxruntime: it runs in a limited process, and opens nothing."""
+"""Untrusted graph in onnxruntime: it runs in a limited process, and opens no files."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ __all__ = ["LimitedGraph", "Port"]
 
 
 SECONDS = 4.0
-"""Time of computing that a call may take, and more for large graphs; ordinary ones take milliseconds."""
+"""CPU time allowed per call, and more for large graphs; ordinary ones take milliseconds."""
 
-_BYTES_PER_SECOND = 2**26  # each step reads all weights; the slowest board reads ten times as many of them
-_STEPS = 64  # in a call
+_BYTES_PER_SECOND = 2**26  # each step reads all weights; the slowest board reads 10 times this rate
+_STEPS = 64  # steps per call
 _MEMORY = 2**28
 
 
 class Port(NamedTuple):
-    """An input or output: onnxruntime's name of its type, and lengths of its axes, a text or None where one is open."""
+    """Input or output of a graph: name, onnxruntime's type name, and axis lengths, a text or None if dynamic."""
 
     name: str
     type: str
@@ -32,24 +32,24 @@ class Port(NamedTuple):
 
 
 class LimitedGraph:
-    """A graph in onnxruntime in a process of its own; see :mod:`edge_rnn_export.limits.process`.
+    """Graph in onnxruntime, in a separate process; see :mod:`edge_rnn_export.limits.process`.
 
     Parameters
     ----------
     data
-        An ``.onnx`` or ``.ort`` file, with all that belongs to it.
+        An ``.onnx`` or ``.ort`` file, including its external data.
 
     Attributes
     ----------
     inputs, outputs
-        Of the graph, in order.
+        Inputs and outputs of the graph, in order.
     metadata
-        What it says of itself.
+        Metadata of the graph.
 
     Raises
     ------
     FileError
-        onnxruntime does not take the graph, or breaks down on it.
+        onnxruntime rejects the graph, or crashes on it.
     UnsupportedError
         onnxruntime is not installed.
     """
@@ -80,12 +80,12 @@ class LimitedGraph:
         self._worker.close()
 
     def run(self, outputs: Sequence[str], feeds: Mapping[str, AnyArray]) -> list[AnyArray]:
-        """Values of a call.
+        """Run the graph once.
 
         Raises
         ------
         FileError
-            onnxruntime does not run the graph; or it came to no end, took too much memory or broke down.
+            onnxruntime fails to run the graph; or it took too long, took too much memory, or crashed.
         """
         seconds = SECONDS + max((len(array) for array in feeds.values() if array.ndim), default=1) * self._step_seconds
         _, found = self._worker.call("run", feeds, seconds, outputs=list(outputs))
@@ -99,16 +99,16 @@ class LimitedGraph:
         states: Mapping[str, AnyArray],
         carried: Mapping[str, str],
     ) -> Iterator[list[AnyArray]]:
-        """Values of each step.
+        """Run the graph step by step.
 
         Parameters
         ----------
         reads, xs
-            The input that is read step by step, and its rows.
+            Name of the input that is read step by step, and its rows.
         states
-            The other inputs, to begin with.
+            Initial values of the other inputs.
         carried
-            By output the input that it becomes in the next step.
+            Input that each output becomes in the next step, by output.
 
         Raises
         ------

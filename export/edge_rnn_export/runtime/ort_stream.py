@@ -1,4 +1,4 @@
-"""OrtStream: a model's step graph in onnxruntime, used like an ``edge_rnn.Stream``."""
+"""OrtStream: a model's step graph in onnxruntime, with the interface of an ``edge_rnn.Stream``."""
 
 from __future__ import annotations
 
@@ -39,26 +39,26 @@ def step(x):
     inputs.update(zip(states, new))
     return y[0, 0]
 """
-"""A program that follows a stream with a step graph, onnxruntime and NumPy alone."""
+"""A program that follows a stream with a step graph, using only onnxruntime and NumPy."""
 
 
 class OrtStream:
-    """A step graph at work on one sequence, on one thread that does not spin.
+    """Stream of a step graph over one sequence, on one thread that does not spin.
 
-    States lie in arrays that are bound once, two for each, which change over with every step: nothing but the sample
-    is copied.
+    States are in preallocated arrays, two for each, which are bound once and swap roles with every step, so only the
+    sample is copied.
 
     Parameters
     ----------
     source
-        ``.onnx`` or ``.ort`` file, or its bytes, of a step graph that :func:`~edge_rnn_export.to_onnx` wrote.
+        Step graph that :func:`~edge_rnn_export.to_onnx` wrote: an ``.onnx`` or ``.ort`` file, or its bytes.
 
     Raises
     ------
     FileError
-        The file cannot be read, or onnxruntime does not take it.
+        The file cannot be read, or onnxruntime rejects it.
     InputError
-        It is no step graph: ``x`` ``(1, batch, I)``, ``y``, and for each state ``name`` an output ``name_out``.
+        It is not a step graph: ``x`` ``(1, batch, I)``, ``y``, and for each state ``name`` an output ``name_out``.
     UnsupportedError
         onnxruntime is not installed.
     """
@@ -72,7 +72,7 @@ class OrtStream:
         if not fits or any(len(shape) != 3 or shape[0] != 1 for shape in (*sizes.values(), *given.values())):
             raise InputError(
                 f"OrtStream got a graph with the inputs {sizes} and outputs {given}, expected a step graph as "
-                f"to_onnx(model, path) writes it."
+                "written by to_onnx(model, path)."
             )
         self.input_size, self.output_size = int(sizes["x"][2]), int(given["y"][2])
         self._initial = _initial(loaded, {name: int(sizes[name][2]) for name in names})
@@ -86,22 +86,22 @@ class OrtStream:
 
     @property
     def state(self) -> dict[str, F32]:
-        """A copy of each state by its name: ``{"gru1.h": (H,) float32}``."""
+        """Copy of each state by name: ``{"gru1.h": (H,) float32}``."""
         return {name: both[self._parity, 0, 0].copy() for name, both in self._places.items()}
 
     def step(self, x: ArrayLike) -> F32:
-        """One time step: ``(input_size,)`` to ``(output_size,)`` float32, the same array each time.
+        """Take one time step: ``(input_size,)`` to ``(output_size,)`` float32, the same array each time.
 
         Raises
         ------
         InputError
-            The shape does not fit, or a value is not finite.
+            The shape does not match, or a value is not finite.
         """
         given = float32_array("OrtStream.step", "x", x)
         if given.shape != (self.input_size,):
             raise InputError(f"OrtStream.step got shape {given.shape}, expected ({self.input_size},) float32.")
         if not np.isfinite(given).all():
-            raise InputError("OrtStream.step got a value that is not finite; the state is as before it.")
+            raise InputError("OrtStream.step got a value that is not finite; the state is unchanged.")
         self._x[0, 0] = given
         self._run(self._bindings[self._parity])
         self._parity = 1 - self._parity
@@ -109,7 +109,7 @@ class OrtStream:
         return output
 
     def run(self, xs: ArrayLike) -> F32:
-        """Many time steps, ``(time, input_size)`` to ``(time, output_size)`` float32; see :meth:`step`."""
+        """Take many time steps, ``(time, input_size)`` to ``(time, output_size)`` float32; see :meth:`step`."""
         rows = float32_array("OrtStream.run", "xs", xs)
         if rows.ndim != 2 or rows.shape[1] != self.input_size:
             raise InputError(f"OrtStream.run got shape {rows.shape}, expected (time, {self.input_size}).")
@@ -119,22 +119,22 @@ class OrtStream:
         return out
 
     def reset(self) -> None:
-        """Back to the initial states."""
+        """Restore the initial states."""
         self._parity = 0
         for name, value in self._initial.items():
             self._places[name][0, 0, 0] = value
 
     def snapshot(self) -> dict[str, F32]:
-        """The state, to be handed to :meth:`restore`; the same as :attr:`state`."""
+        """Return the state for :meth:`restore`; the same as :attr:`state`."""
         return self.state
 
     def restore(self, snapshot: dict[str, F32]) -> None:
-        """Go on from where :meth:`snapshot` was taken.
+        """Continue from the state of a :meth:`snapshot`.
 
         Raises
         ------
         InputError
-            Another graph's states, or numbers that are not finite; those of this one are as they were.
+            The states are those of another graph, or not finite; the state is left unchanged.
         """
         if not isinstance(snapshot, Mapping):
             raise InputTypeError(f"OrtStream.restore got {type(snapshot).__name__}, expected the dict of snapshot().")
@@ -151,12 +151,12 @@ class OrtStream:
 
 
 def _initial(loaded: Any, sizes: dict[str, int]) -> dict[str, F32]:
-    """Initial states, trained ones by what the graph's metadata say."""
+    """Initial states, including trained ones from the graph's metadata."""
     states = {name: np.zeros(size, np.float32) for name, size in sizes.items()}
     for name, value in trained_states(loaded.get_modelmeta().custom_metadata_map).items():
         if name not in states or states[name].shape != value.shape:
             raise InputError(
-                f"OrtStream got an initial state {name!r} of shape {value.shape}, which the graph has not."
+                f"OrtStream got an initial state {name!r} of shape {value.shape}, but the graph has no such state."
             )
         states[name] = value
     return states

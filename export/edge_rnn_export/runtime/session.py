@@ -1,4 +1,4 @@
-"""onnxruntime set up for small networks that take one step at a time."""
+"""onnxruntime sessions for small networks that take one step at a time."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ __all__ = ["bindings", "bound_step", "session"]
 
 
 def session(source: str | PathLike[str] | bytes) -> Any:
-    """An ``onnxruntime.InferenceSession`` on one thread that does not spin.
+    """Create an ``onnxruntime.InferenceSession`` on one thread that does not spin.
 
-    A step of a small network is over before a second thread has woken up, and spinning threads take the processor from
+    A step of a small network is over before a second thread wakes up, and spinning threads take CPU time from
     everything else on the device.
 
     Parameters
@@ -35,7 +35,7 @@ def session(source: str | PathLike[str] | bytes) -> Any:
     UnsupportedError
         onnxruntime is not installed.
     FileError
-        The file cannot be read, or onnxruntime does not take it.
+        The file cannot be read, or onnxruntime rejects it.
     """
     if not isinstance(source, (str, PathLike, bytes)):
         raise InputTypeError(f"onnxruntime got {type(source).__name__}, expected the path of a graph or its bytes.")
@@ -49,32 +49,33 @@ def session(source: str | PathLike[str] | bytes) -> Any:
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.inter_op.allow_spinning", "0")
-    options.log_severity_level = 3  # errors; what it warns of is said by the exception as well
+    options.log_severity_level = 3  # errors only; exceptions repeat what the warnings say
     given = source if isinstance(source, bytes) else fspath(source)
     try:
         return onnxruntime.InferenceSession(given, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's own kinds share no base but this
+    except Exception as error:  # onnxruntime's exceptions have no other common base
         if not isinstance(given, bytes):
             found = kind_of(Path(given))
             if found is not None and found.reader != "ONNX" and found is not ORT_FILE:
                 raise FileError(f"{given}: is {found.what}, expected an ONNX graph, .onnx or .ort.") from None
         what = "the graph" if isinstance(given, bytes) else given
-        raise FileError(f"onnxruntime does not take {what}: {str(error).strip().splitlines()[-1]}.") from None
+        raise FileError(f"onnxruntime rejects {what}: {str(error).strip().splitlines()[-1]}.") from None
 
 
 def bindings(loaded: Any, x: F32, y: F32, places: Mapping[str, F32]) -> tuple[Any, Any]:
-    """Two I/O bindings of a step graph, to be run in turn: each writes the states that the other one reads.
+    """Create two I/O bindings of a step graph, to be run alternately: each writes the states that the other one reads.
 
     Parameters
     ----------
     x, y
         ``(1, 1, I)`` and ``(1, 1, O)`` float32: sample and output.
     places
-        For each state ``(2, 1, 1, H)`` float32: read from the first by the first binding, from the second by the other.
+        Buffers ``(2, 1, 1, H)`` float32 of each state: the first binding reads the first half, the second one the
+        other.
 
     Notes
     -----
-    All arrays have to live as long as the bindings are run.
+    All arrays have to outlive the bindings.
     """
     found = []
     for parity in (0, 1):
@@ -89,19 +90,19 @@ def bindings(loaded: Any, x: F32, y: F32, places: Mapping[str, F32]) -> tuple[An
 
 
 def bound_step(loaded: Any, model: Model) -> Callable[[F32], F32]:
-    """A step through I/O binding, the quickest documented way from Python, with nothing checked.
+    """Return a step function with I/O binding, the fastest documented way from Python, without checks.
 
-    All values lie in arrays that are bound once, so nothing but the sample is copied.
+    All values are in arrays that are bound once, so only the sample is copied.
 
     Parameters
     ----------
     loaded
-        A session of the model's step graph.
+        Session of the model's step graph.
 
     Returns
     -------
-    A function from a sample ``(input_size,)`` to the output ``(output_size,)``, the same array each time, that begins
-    with the model's initial state and keeps it.
+    Function from a sample ``(input_size,)`` to the output ``(output_size,)``, the same array each time. It starts at
+    the model's initial state and carries it.
     """
     x = np.zeros((1, 1, model.input_size), np.float32)
     y = np.zeros((1, 1, model.output_size), np.float32)

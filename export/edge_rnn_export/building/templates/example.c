@@ -1,4 +1,4 @@
-/* Reads samples, rows of length $input_size, from standard input, a line each, and writes what the network says of them. */
+/* Read samples from standard input, a line of $input_size numbers each, and print the outputs of the network. */
 #include <stdio.h>
 
 #include "$name.h"
@@ -13,7 +13,7 @@ int main(void) {
     float x[${NAME}_INPUT_SIZE], y[${NAME}_OUTPUT_SIZE];
 #if defined(__linux__) && ${NAME}_NEEDS_HWCAP
     if ((getauxval(AT_HWCAP) & ${NAME}_NEEDS_HWCAP) != ${NAME}_NEEDS_HWCAP) {
-        fprintf(stderr, "this processor lacks instructions that $name was built with\n");
+        fprintf(stderr, "this processor lacks instructions that $name uses\n");
         return 1;
     }
 #endif
@@ -27,7 +27,7 @@ int main(void) {
         }
         int32_t status = ${name}_step(x, y, state);
         if (status != ${NAME}_DONE) {
-            fprintf(stderr, "$name: a sample was refused: status %d\n", (int)status);
+            fprintf(stderr, "$name: a sample was rejected: status %d\n", (int)status);
             continue;
         }
         for (int o = 0; o < ${NAME}_OUTPUT_SIZE; ++o) printf(o ? " %.9g" : "%.9g", y[o]);

@@ -1,4 +1,4 @@
-// A recurrent network as a wasm module: const { Stream } = await load(bytes).
+// Recurrent network as a wasm module: const { Stream } = await load(bytes).
 // Node: load(await readFile("$name.wasm")). Browser: load(await (await fetch("$name.wasm")).arrayBuffer()).
 
 const STATE_BYTES = $state_bytes;
@@ -6,7 +6,7 @@ const STATE_ALIGNMENT = $state_alignment;
 const SAVED_FLOATS = $saved_floats;
 export const INPUT_SIZE = $input_size;
 export const OUTPUT_SIZE = $output_size;
-const REFUSED = { 1: "holds a value that is not finite", 2: "makes a value that is not finite" };
+const REFUSED = { 1: "contains a non-finite value", 2: "produces a non-finite value" };
 
 export async function load(bytes) {
   const { instance } = await WebAssembly.instantiate(bytes, {});
@@ -22,7 +22,7 @@ export async function load(bytes) {
     return place;
   }
 
-  // One sequence. Memory is taken once, here, and not given back: reset() a stream to use it again.
+  // Stream over one sequence. Its memory is allocated here and never freed: call reset() to reuse a stream.
   class Stream {
     constructor() {
       this.state = take(STATE_BYTES);
@@ -36,7 +36,7 @@ export async function load(bytes) {
       if (x.length !== INPUT_SIZE) throw new RangeError(`step got $${x.length} numbers, expected $${INPUT_SIZE}`);
       new Float32Array(memory.buffer, this.x, INPUT_SIZE).set(x);
       const status = library.${name}_step(this.x, this.y, this.state);
-      if (status !== 0) throw new RangeError(`step got a sample that $${REFUSED[status]}; the state is as before it`);
+      if (status !== 0) throw new RangeError(`step got a sample that $${REFUSED[status]}; the state is unchanged`);
       return new Float32Array(memory.buffer, this.y, OUTPUT_SIZE).slice();
     }
 
@@ -51,7 +51,7 @@ export async function load(bytes) {
 
     restore(saved) {
       new Float32Array(memory.buffer, this.saved, SAVED_FLOATS).set(saved);
-      if (library.${name}_restore(this.state, this.saved) !== 0) throw new RangeError("restore got values that are not finite");
+      if (library.${name}_restore(this.state, this.saved) !== 0) throw new RangeError("restore got non-finite values");
     }
   }
   return { Stream };

@@ -1,12 +1,12 @@
-"""A recurrent network in a library of machine code: Python and ctypes, nothing else.
+"""Recurrent network in a machine-code library, for plain Python with ctypes.
 
-The library, its .json and this file lie side by side and have one name::
+The library, its .json and this file are in the same folder under the same name::
 
     from wrist import Stream
     stream = Stream()
     y = stream.step([0.1, 0.2, 0.3])
 
-Where the program has imported NumPy, results are its arrays; else they are of ``array.array``.
+If the program has imported NumPy, results are NumPy arrays; otherwise they are ``array.array``.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ __all__ = ["META", "Stream"]
 
 _HERE = pathlib.Path(__file__).resolve()
 META: dict[str, Any] = json.loads(_HERE.with_suffix(".json").read_text(encoding="utf-8"))
-"""What the network is: sizes, labels, units, what it was built for."""
+"""Metadata of the network: sizes, labels, units, target of the build."""
 
 _NAME = META["name"]
 _POLICIES = ("raise", "hold", "skip")
-_REFUSED = {1: "holds a value that is not finite", 2: "makes a value that is not finite"}
+_REFUSED = {1: "contains a non-finite value", 2: "produces a non-finite value"}
 _SNAPSHOT = struct.Struct("<8s32sII")
 _MAGIC = b"ERNNst01"
 _Float = ctypes.c_float
 
 
 def _missing() -> str:
-    """What this machine lacks, in words."""
+    """Describe the requirements that this machine does not meet; empty if it meets all."""
     if platform.machine() not in META["machines"]:
         return f"it is for {' or '.join(META['machines'])}, this is {platform.machine()}"
     lacks: set[str] = set()
@@ -62,7 +62,7 @@ def _load() -> ctypes.CDLL:
         function.restype = ctypes.c_int32
     meta = json.loads(ctypes.string_at(ctypes.addressof(ctypes.c_char.in_dll(library, f"{_NAME}_meta"))))
     if meta["fingerprint"] != META["fingerprint"] or library[f"{_NAME}_state_bytes"]() != META["state_bytes"]:
-        raise OSError(f"{META['library']} and {_HERE.stem}.json are not of one build; copy both anew.")
+        raise OSError(f"{META['library']} and {_HERE.stem}.json are from different builds; copy both again.")
     return library
 
 
@@ -87,7 +87,7 @@ _SELF_TEST = _function("self_test", _POINTER)
 
 
 def _floats(values: Any) -> tuple[memoryview, tuple[int, ...]]:
-    """float32 in memory, one behind the other, and the shape: of a buffer of float32 as it is, of anything by value."""
+    """Contiguous float32 values and their shape: a view of a float32 buffer, a copy of anything else."""
     try:
         view = memoryview(values)
     except TypeError:
@@ -108,14 +108,14 @@ def _floats(values: Any) -> tuple[memoryview, tuple[int, ...]]:
 
 
 def _address(view: memoryview) -> Any:
-    """Where the bytes of a buffer are; ctypes takes only those of writable ones."""
+    """Address of a buffer; a read-only one is copied, since ctypes takes only writable ones."""
     if view.readonly:
         view = memoryview(bytearray(view))
     return (ctypes.c_char * view.nbytes).from_buffer(view) if view.nbytes else ctypes.c_char()
 
 
 def _room(*shape: int) -> Any:
-    """Floats to write to: a NumPy array where NumPy is in use."""
+    """Allocate float32 output: a NumPy array if NumPy is imported."""
     numpy = sys.modules.get("numpy")
     if numpy is not None:
         return numpy.zeros(shape, numpy.float32)
@@ -126,11 +126,12 @@ def _room(*shape: int) -> Any:
 
 
 class Stream:
-    """The network at work on one sequence, in memory that is fixed here and now; not for several threads at once.
+    """Stream of the network over one sequence, in memory allocated at construction; not thread-safe.
 
-    ``on_nonfinite`` says what to do with a sample that is not finite, or that makes the output so: ``"raise"`` a
-    ValueError, ``"hold"`` the last finite value of each channel (its mean, or zero, where there was none), ``"skip"``
-    it and repeat the last output. Before the first output that is NaN: there is no answer yet.
+    ``on_nonfinite`` selects the handling of a sample that is not finite, or that makes the output so: ``"raise"``
+    raises ValueError, ``"hold"`` uses the last finite value of each channel (its mean, or zero, before the first one),
+    ``"skip"`` ignores the sample and repeats the last output. Before the first output, that is NaN: there is no answer
+    yet.
     """
 
     def __init__(self, *, on_nonfinite: str = "raise") -> None:
@@ -146,7 +147,7 @@ class Stream:
         self._y = _room(self.output_size)
         self._y_address = ctypes.addressof(_Float.from_buffer(self._y))
         if _SELF_TEST(self._state):
-            raise OSError(f"{META['library']}: the self-test failed: this machine computes other numbers.")
+            raise OSError(f"{META['library']}: the self-test failed: this machine computes different results.")
         self.reset()
 
     @property
@@ -160,7 +161,7 @@ class Stream:
         return int(_REFUSED_SO_FAR(self._state))
 
     def step(self, x: Any) -> Any:
-        """One time step: ``input_size`` numbers in, ``output_size`` out, in the same array each time."""
+        """Take one time step: ``input_size`` numbers in, ``output_size`` out, in the same array each time."""
         try:
             self._x[:] = x
         except (TypeError, ValueError):
@@ -172,11 +173,11 @@ class Stream:
             self._x[:] = view
         status = _STEP(self._x, self._y_address, self._state)
         if status:
-            raise ValueError(f"step got a sample that {_REFUSED.get(status, status)}; the state is as before it.")
+            raise ValueError(f"step got a sample that {_REFUSED.get(status, status)}; the state is unchanged.")
         return self._y
 
     def run(self, xs: Any) -> Any:
-        """Many time steps: ``(time, input_size)`` numbers, rows or one behind the other; their outputs likewise."""
+        """Take many time steps: ``(time, input_size)`` numbers, as rows or flat; outputs ``(time, output_size)``."""
         view, shape = _floats(xs)
         if (len(shape) == 2 and shape[1] != self.input_size) or view.nbytes % (4 * self.input_size):
             raise ValueError(f"run got shape {shape}, expected (time, {self.input_size}).")
@@ -187,17 +188,18 @@ class Stream:
             done = _RUN(ctypes.byref(given), ctypes.addressof(_Float.from_buffer(ys)), count, self._state)
             if done < count:
                 raise ValueError(
-                    f"run got xs[{done}], which is not finite or makes the output so; those before are done."
+                    f"run got xs[{done}], which is not finite or makes the output so; the samples before it have "
+                    "been processed."
                 )
         return ys
 
     def reset(self) -> None:
-        """Back to the start."""
+        """Restore the initial state."""
         _RESET(self._state)
         _SET_POLICY(self._state, self._policy)
 
     def snapshot(self) -> bytes:
-        """The state in bytes, as edge_rnn's Stream.snapshot() gives them: either takes the other's."""
+        """Serialize the state, in the format of edge_rnn's Stream.snapshot(); each can restore the other's."""
         saved = array.array("f", bytes(4 * META["saved_floats"]))
         _SAVE(self._state, saved.buffer_info()[0])
         if sys.byteorder != "little":
@@ -206,21 +208,21 @@ class Stream:
         return _SNAPSHOT.pack(_MAGIC, bytes.fromhex(META["fingerprint"]), len(saved), zlib.crc32(payload)) + payload
 
     def restore(self, snapshot: bytes) -> None:
-        """Go on from where :meth:`snapshot` was taken; a ValueError, and nothing changed, if it is not one."""
+        """Continue from the state of a :meth:`snapshot`; on a ValueError the state is unchanged."""
         data = bytes(snapshot)
         payload, size = data[_SNAPSHOT.size :], 4 * META["saved_floats"]
         head = (_MAGIC, bytes.fromhex(META["fingerprint"]), META["saved_floats"], zlib.crc32(payload))
         if len(payload) != size or data[: _SNAPSHOT.size] != _SNAPSHOT.pack(*head):
-            raise ValueError("restore got bytes that are no snapshot of this network, or a damaged one.")
+            raise ValueError("restore got bytes that are not a snapshot of this network, or are damaged.")
         saved = array.array("f", payload)
         if sys.byteorder != "little":
             saved.byteswap()
         if _RESTORE(self._state, saved.buffer_info()[0]):
-            raise ValueError("restore got a snapshot with values that are not finite.")
+            raise ValueError("restore got a snapshot with non-finite values.")
 
 
 if __name__ == "__main__":
     stream = Stream()
-    print(f"{_NAME}: the self-test passed; inputs: {stream.input_size}, outputs: {stream.output_size}")
+    print(f"{_NAME}: self-test passed; inputs: {stream.input_size}, outputs: {stream.output_size}")
     for line in sys.stdin:
         print(*(f"{value:.9g}" for value in stream.step([float(word) for word in line.replace(",", " ").split()])))
