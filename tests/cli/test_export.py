@@ -150,7 +150,7 @@ def test_import_says_what_it_takes(name: str, words: list[str], message: str, tm
 def test_export_of_another_head(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = edge_rnn.data_path("smart_watch/gru.safetensors")
     assert call("export", path, "-o", tmp_path / "scores.onnx", "--head", "logits", "--steps", "20") == 0
-    assert "Note: The graph's y are scores, without the model's softmax" in capsys.readouterr().out
+    assert "Note: The graph's y contains scores, without the model's softmax" in capsys.readouterr().out
     letters = edge_rnn.data_path("reber/gru.safetensors")
     assert call("export", letters, "-o", tmp_path / "greedy.onnx", "--head", "greedy", "--steps", "20") == 0
     session = onnxruntime.InferenceSession(tmp_path / "greedy.onnx", providers=["CPUExecutionProvider"])

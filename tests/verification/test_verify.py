@@ -389,7 +389,7 @@ def test_large_networks_are_compared_in_single_steps_to_the_end(
 
 def test_values_beyond_float32_are_refused(tmp_path: Path) -> None:
     model = Model([Elman([[1.0]], [[2.0]], activation="relu")])
-    with pytest.raises(InputError, match=r"leave the range of float32 at step \d+ of these samples; hand a recording"):
+    with pytest.raises(InputError, match=r"overflow float32 at step \d+ of these samples; pass a recording"):
         to_onnx(model, tmp_path / "model.onnx")
     assert list(tmp_path.iterdir()) == []
 

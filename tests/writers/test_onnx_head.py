@@ -56,7 +56,7 @@ def test_scores_and_probabilities(own: str, form: Literal["step", "sequence"], t
         assert verify(model, path, steps=50).passed
         changed = (head == "logits") == (own == "softmax")
         assert [note.split(";")[0].split(",")[0] for note in report.notes] == (
-            [f"The graph's y are {'scores' if head == 'logits' else 'probabilities'}"] if changed else []
+            [f"The graph's y contains {'scores' if head == 'logits' else 'probabilities'}"] if changed else []
         )
         state = {name: value[None, None] for name, value in model.initial_state.items()}
         if form == "sequence":
@@ -166,7 +166,7 @@ def test_a_graph_that_chooses_otherwise_is_found_out(tmp_path: Path) -> None:
     report = verify(writer(), tampered(writer(), tmp_path / "model.onnx", "greedy", worst))
     assert not report.passed
     assert all(each.passed for each in report.deviations)
-    assert report.mismatches == ("The graph's next_symbol is not the place of the largest of its outputs y.",)
+    assert report.mismatches == ("The graph's next_symbol is not the index of the largest of its outputs y.",)
 
 
 def test_a_graph_that_reads_symbols_wrongly_is_found_out(tmp_path: Path) -> None:
@@ -209,7 +209,7 @@ def test_what_has_no_such_output(tmp_path: Path, make_model: Callable[..., Model
     for model, head, error, message in (
         (writer(), "scores", InputError, "head got 'scores', expected one of 'model', 'logits'"),
         (Model([GRU(np.zeros((24, 7)), np.zeros((24, 8)))]), "logits", UnsupportedError, "ends with GRU"),
-        (make_model("gru", 3, 5, head=2), "greedy", UnsupportedError, "reads 3 symbols and puts out 2"),
+        (make_model("gru", 3, 5, head=2), "greedy", UnsupportedError, "reads 3 symbols and outputs 2"),
     ):
         with pytest.raises(error, match=re.escape(message)):
             to_onnx(model, path, head=head)  # type: ignore[arg-type]

@@ -83,7 +83,7 @@ def test_ranges_that_a_graph_does_not_clip_to_are_told(tmp_path: Path) -> None:
         (layer,) = plain.layers
         model = Model([replace(layer, weight=replace(layer.weight, input_range=given))])  # type: ignore[attr-defined]
         report = to_onnx(model, tmp_path / "m.onnx", steps=20)
-        assert ("Note: The model states ranges beyond which Stream clips vectors" in str(report)) == told
+        assert ("Note: The model has ranges to which Stream clips vectors" in str(report)) == told
 
 
 def test_what_rounding_does_is_told(make_model: Callable[..., Model], tmp_path: Path) -> None:
@@ -114,8 +114,8 @@ def test_size_and_time_are_told(make_model: Callable[..., Model], tmp_path: Path
     assert report.cost.ns > 0
     assert f"bytes  {report.cost.nbytes:,}, in float32 {report.cost.float32_nbytes:,}: " in str(report)
     slow, quick = (str(replace(report.cost, ns=ns, float32_ns=1000.0)) for ns in (2000.0, 500.0))
-    assert "time   2.0 µs a step, in float32 1.0 µs: SLOWER here, 0.50 times as quick" in slow
-    assert "in float32 1.0 µs: 2.00 times as quick" in quick
+    assert "time   2.0 µs per step, in float32 1.0 µs: SLOWER on this machine, speed-up 0.50" in slow
+    assert "in float32 1.0 µs: speed-up 2.00" in quick
     assert to_onnx(make_model("gru", 2, 4), path, steps=20).cost is None
 
 

@@ -1,4 +1,4 @@
-"""That an exported graph computes what the model says: reference, Stream and onnxruntime on the same samples."""
+"""Check that an exported graph computes what the model does: reference, Stream and onnxruntime on the same samples."""
 
 from __future__ import annotations
 
@@ -32,30 +32,30 @@ __all__ = ["DRIFT_FACTOR", "TOLERANCE", "TOLERANCE_LIMIT", "verify"]
 
 
 TOLERANCE = 1e-5
-"""What a step from the same states may differ by in an output or unit, times what its values are made of.
+"""Maximum difference of a step from the same states, relative to the magnitude of each output or unit.
 
-What that is says :mod:`edge_rnn_export.verification.magnitudes`: at least the channel's own largest value; of a sum,
-its terms.
+:mod:`edge_rnn_export.verification.magnitudes` defines the magnitude: at least the channel's own largest value; for a
+sum, the magnitudes of its terms.
 
-Float32 rounds by 6e-8 of a value. A gate in the wrong place, a bias left out or an option dropped is seen at 1e-3 and
-above. 1e-5 lies between. Runs of many steps may differ by that too, and by more where float32 itself does: what a step
-adds the loop of an ordinary network forgets again, and such networks stay within 3e-6 of float64 for any number of
-steps, but one on the edge of chaos makes a difference of 1e-7 one of 1 within some dozens.
+Float32 rounding is 6e-8 of a value. A misplaced gate, a missing bias or a dropped option shows at 1e-3 and above. 1e-5
+lies in between. Runs of many steps may differ by that too, or by more if float32 itself does: an ordinary network's
+loop forgets the rounding of each step, and such networks stay within 3e-6 of float64 for any number of steps, but a
+network at the edge of chaos amplifies a difference of 1e-7 to 1 within a few dozen steps.
 """
 
 TOLERANCE_LIMIT = 1e-3
-"""As far as the tolerance of a step is raised for a network that amplifies rounding within one step."""
+"""Upper limit of the step tolerance for a network that amplifies rounding within one step."""
 
 DRIFT_FACTOR = 16
-"""How much further than the reference computed in float32 another program in float32 may go.
+"""Allowed ratio of another float32 program's drift to that of the reference computed in float32.
 
-They add in another order, and approximate tanh (3e-7).
+The programs differ in summation order and in their approximation of tanh (3e-7).
 """
 
 _STEPS = 1000
-"""Steps that are compared where nothing is said, at least."""
+"""Default number of steps, at least."""
 
-_SPELLED = {"logits": "scores, without the model's softmax", "probabilities": "probabilities, by a softmax of its own"}
+_SPELLED = {"logits": "scores, without the model's softmax", "probabilities": "probabilities, with an added softmax"}
 
 
 def verify(
@@ -66,55 +66,56 @@ def verify(
     xs: ArrayLike | None = None,
     seed: int = 0,
 ) -> Report:
-    """Compare reference (float64), Stream and onnxruntime on the same samples, every state compared.
+    """Compare reference (float64), Stream and onnxruntime on the same samples, including every state.
 
     Parameters
     ----------
     path
-        ``.onnx`` file that :func:`~edge_rnn_export.to_onnx` wrote for the model. Where it says that it gives scores or
-        probabilities in place of the model's own output, these are compared; and of a greedy graph, which is run on
-        symbols, each choice has to be the first of its largest outputs.
+        ``.onnx`` file that :func:`~edge_rnn_export.to_onnx` wrote for the model. If it declares that it outputs scores
+        or probabilities instead of the model's own output, these are compared. A greedy graph is run on symbols, and
+        each symbol that it chooses has to be the first of its largest outputs.
     steps
-        How many steps. None: 1000, or as many as there are ``xs`` where these are more.
+        Number of steps. None: 1000, or the length of ``xs`` if that is larger.
     xs
-        ``(time, input_size)`` recorded samples, from the start: of more than ``steps`` the first ones are taken, fewer
-        are repeated. None: normally distributed ones, around the mean and by the scale of the Standardize layer that
-        reads the input; for a greedy graph, what the network writes by itself.
+        ``(time, input_size)`` recorded samples, used from the start: cut to ``steps`` if longer, repeated if shorter.
+        None: normally distributed samples with the mean and scale of the Standardize layer at the input; for a greedy
+        graph, what the network generates itself.
     seed
-        Of the random samples.
+        Seed of the random samples.
 
     Returns
     -------
     Report
-        ``report.passed`` says whether the file may be used; ``print(report)`` shows a table. A file that says that it
-        was written for another model, or for other initial states, has not passed whatever the figures are.
+        ``report.passed`` is True if the file may be used; ``print(report)`` shows a table. A file that declares another
+        model or other initial states never passes.
 
     Raises
     ------
     InputError
-        ``steps`` or ``xs`` do not fit, the model's values leave the range of float32 on these samples, or the graph's
-        inputs or outputs are not the model's.
+        ``steps`` or ``xs`` are invalid, the model's values overflow float32 on these samples, or the graph's inputs or
+        outputs are not the model's.
     FileError
-        The file cannot be read, or onnxruntime does not take it, or came to no end with it: it runs in a process of its
-        own, with limits of time and memory.
+        The file cannot be read, or onnxruntime rejects it or does not finish: it runs in a separate process with limits
+        of time and memory.
     UnsupportedError
-        onnxruntime is not installed, or the model has no such output as the graph says that it gives.
+        onnxruntime is not installed, or the model has no output of the kind that the graph declares.
 
     Notes
     -----
-    Each step of Stream and of onnxruntime is held against a step of the reference from the same states. Then runs are
-    compared, state carried, within what a program in float32 drifts by: the reference computed in float32, which is
-    measured and told (``report.drift``). Networks on the edge of chaos drift by as much as there is; of their runs
-    nothing can be asked, of each step as much as of any other network. Tolerances are relative to each output and unit
-    alone, so that large ones do not hide small ones. See :data:`TOLERANCE` and :data:`DRIFT_FACTOR`.
+    Each step of Stream and of onnxruntime is compared with a step of the reference from the same states. Then whole
+    runs with carried state are compared, with the drift of a float32 program as tolerance: that of the reference
+    computed in float32, which is measured and reported (``report.drift``). For networks at the edge of chaos the drift
+    is unbounded; their runs cannot be judged, but each step can, as for any other network. Tolerances are relative to
+    each output and unit separately, so that large ones do not hide small ones. See :data:`TOLERANCE` and
+    :data:`DRIFT_FACTOR`.
 
-    The reference runs along for 5e8 multiply-adds: for 1000 steps of up to half a million weights. Of larger networks
-    runs are compared over fewer steps (``report.along``), and single ones to the end.
+    The reference runs along for 5e8 multiply-adds: 1000 steps of up to half a million weights. For larger networks,
+    runs are compared over fewer steps (``report.along``), and single steps to the end.
 
-    A graph of smaller formats is compared with the same weights, as the float32 numbers that they stand for, in
-    reference and Stream. Where it rounds vectors to 8 bits, the reference that takes single steps rounds them likewise
-    (:mod:`edge_rnn_export.verification.rounded_reference`); how far rounding carries the graph over all steps is told
-    in ``report.rounding``, and for the user to judge.
+    A graph in smaller formats is compared with the same weights, dequantized to float32, in reference and Stream. If it
+    rounds vectors to 8 bits, the reference for single steps rounds them too
+    (:mod:`edge_rnn_export.verification.rounded_reference`); the effect of rounding over all steps is reported in
+    ``report.rounding`` for the user to judge.
     """
     with closing(OnnxSteps(model, path)) as graph:
         return _verified(model, graph, steps, xs, seed)
@@ -122,7 +123,11 @@ def verify(
 
 def _verified(model: Model, graph: OnnxSteps, steps: int | None, xs: ArrayLike | None, seed: int) -> Report:
     computed = with_head(model, graph.head, "verify")
-    told = f"The graph's y are {_SPELLED[graph.head]}; the model was compared so." if computed is not model else ""
+    told = (
+        f"The graph's y contains {_SPELLED[graph.head]}; the model was compared accordingly."
+        if computed is not model
+        else ""
+    )
     model = computed
     samples = _samples(model, steps, xs, seed, symbols=graph.head == "greedy")
     target = Target.of(model, precision_of(graph.metadata))
@@ -141,23 +146,25 @@ def _verified(model: Model, graph: OnnxSteps, steps: int | None, xs: ArrayLike |
             f"Runs were compared over the first {counted(run.along, 'step')}, single steps over all {len(samples)}.",
         )
     if has_ranges(target.held):
-        notes += ("The model states ranges beyond which Stream clips vectors; the graph clips none, each has its own.",)
+        notes += (
+            "The model has ranges to which Stream clips vectors; the graph computes each vector's range instead.",
+        )
     allowed = {name: step_tolerance * scale for name, scale in scales.items()}
     if target.rounding is not None:
         notes += (
-            "ONNX rounds vectors to 8 bits: each step is held against the reference that does so from the same states.",
+            "ONNX rounds vectors to 8 bits; each step is compared with a reference that does so from the same states.",
         )
         if run.compared < len(samples):
             missed = counted(len(samples) - run.compared, "step")
-            notes += (f"In {missed} a value stood at a toss-up of rounding: not compared.",)
+            notes += (f"In {missed} a value was at a rounding tie; not compared.",)
         if not run.compared:
-            wrong += ("No step could be compared, each had a value at a toss-up of rounding; take more steps.",)
+            wrong += ("No step could be compared, since each had a value at a rounding tie; take more steps.",)
     if graph.takes_sequences:
-        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite differs
+        with np.errstate(over="ignore", invalid="ignore"):  # a non-finite value counts as different
             found = _compared_whole(target, graph, samples, run, allowed, {n: tolerance * s for n, s in scales.items()})
         wrong, notes = wrong + found[0], notes + found[1]
     if graph.chose_otherwise:
-        wrong += ("The graph's next_symbol is not the place of the largest of its outputs y.",)
+        wrong += ("The graph's next_symbol is not the index of the largest of its outputs y.",)
     return Report(
         steps=len(samples),
         deviations=deviations,
@@ -180,7 +187,7 @@ def _compared_whole(
     allowed: Mapping[str, AnyArray],
     over_runs: Mapping[str, AnyArray],
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """What is wrong, and notes, of calls with many samples."""
+    """Return problems and notes from calls with many samples."""
     wrong: tuple[str, ...] = ()
     if len(samples) > 2:
         differ, compared = differing_pairs(target, graph, samples, run, allowed)
@@ -203,14 +210,15 @@ def _compared_whole(
 
 
 def _deviation(name: str, run: Comparison, limits: tuple[float, float], scale: AnyArray, by_steps: bool) -> Deviation:
-    """What was found in one output or state, given what its channels' values are made of.
+    """Summarize one output or state, given the magnitudes of its channels.
 
-    ``limits``: of runs and of steps. ``by_steps``: runs of onnxruntime are not judged, as rounding carries them away.
+    ``limits``: tolerances of runs and of steps. ``by_steps``: if True, runs of onnxruntime are not judged, since
+    rounding makes them diverge.
     """
     apart, single = run.apart[name][:3], run.single[name][:2]
     over_runs, over_steps = limits
     shares = np.concatenate([(apart[:1] if by_steps else apart) / (over_runs * scale), single / (over_steps * scale)])
-    worst = int(np.argmax(shares.max(axis=0)))  # a NaN counts as the largest
+    worst = int(np.argmax(shares.max(axis=0)))  # NaN counts as the largest
     stream, onnx, both, step_stream, step_onnx = (float(values.max()) for values in (*apart, *single))
     return Deviation(
         name=name,
@@ -231,7 +239,7 @@ def _samples(model: Model, steps: int | None, xs: ArrayLike | None, seed: int, s
     whole("verify", "steps", steps, 1, 2**31 - 1)
     whole("verify", "seed", seed, 0, 2**64 - 1, expected="a whole number from 0 to 2**64 - 1")
     if xs is None and symbols:
-        # What the network writes by itself is what it will read; among symbols at random, trained ones lose their way.
+        # Use generated text, which is what the network will read; random symbols drive a trained network off course.
         first = int(np.random.default_rng(seed).integers(model.vocabulary_size))
         written = generate(Stream(model), [first], max_length=steps, seed=seed).symbols
         return as_samples(alphabet(model, "verify"), written)
@@ -243,9 +251,11 @@ def _samples(model: Model, steps: int | None, xs: ArrayLike | None, seed: int, s
     except (TypeError, ValueError):
         raise InputError(f"verify xs is not an array of numbers; expected (time, {model.input_size}).") from None
     if recorded.ndim != 2 or recorded.shape[1] != model.input_size or len(recorded) == 0:
-        raise InputError(f"verify xs got shape {recorded.shape}, expected (time, {model.input_size}), time 1 or more.")
+        raise InputError(
+            f"verify xs got shape {recorded.shape}, expected (time, {model.input_size}) with at least one row."
+        )
     if not np.isfinite(recorded).all():
-        raise InputError("verify xs holds values that are not finite in float32; leave those samples out.")
+        raise InputError("verify xs has values that are not finite in float32; remove those samples.")
     if least_of_recording and len(recorded) > steps:
         return recorded
     return np.resize(recorded, (steps, model.input_size))

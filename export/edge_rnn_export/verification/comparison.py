@@ -1,8 +1,8 @@
-"""Reference, Stream and onnxruntime on the same samples: each step from the same states, and runs side by side.
+"""Comparison of reference, Stream and onnxruntime on the same samples, in single steps and in whole runs.
 
-What decides is single steps: from the states that Stream had, and from those that onnxruntime had, the reference takes
-the same step. If each step is right, the run is, however far a network that amplifies rounding is carried from float64
-by it. How far any program in float32 is carried is measured by one: the reference, computed in float32.
+Single steps decide: from the states that Stream had, and from those that onnxruntime had, the reference takes the same
+step. If each step is right, the run is too, however far the amplification of rounding carries it from float64. The
+drift of a float32 program is measured on the reference, computed in float32.
 """
 
 from __future__ import annotations
@@ -29,31 +29,31 @@ __all__ = ["Comparison", "Target", "compare", "differing_pairs"]
 Values = Mapping[str, AnyArray]
 
 _PAIRS = 100
-"""Calls with two samples each, from states along the run, by which a graph of sequences is compared."""
+"""Number of calls with two samples, from states along the run, that check a sequence graph."""
 
 _ALONG_WORK = 5 * 10**8
-"""Multiply-adds, about a second, in which the reference runs along from the start; single steps are compared beyond."""
+"""Multiply-adds (about a second) for which the reference runs along; later, only single steps are compared."""
 
 _LEAST_ALONG = 100
 
 _BLOCK = 256
-"""Steps that the reference takes in one product of matrices."""
+"""Steps of the reference per matrix product."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a graph stands for.
+    """Model that a graph represents.
 
     Parameters
     ----------
     model
-        As it was given.
+        The model as given.
     held
-        With its matrices in the formats in which the graph holds them.
+        The model with its matrices in the formats that the graph stores.
     plain
-        With these matrices as the float32 arrays that they stand for.
+        ``held`` with its matrices dequantized to float32.
     rounding
-        The reference that rounds vectors to 8 bits as the graph does; None where that rounds none.
+        Reference that rounds vectors to 8 bits as the graph does; None if the graph does not round.
     """
 
     model: Model
@@ -63,7 +63,7 @@ class Target:
 
     @classmethod
     def of(cls, model: Model, precision: str | None) -> Target:
-        """The target of a graph of the model at a precision; see :func:`~edge_rnn_export.to_onnx`."""
+        """Make the target of a graph of the model at a precision; see :func:`~edge_rnn_export.to_onnx`."""
         held = at_precision(model, precision)
         plain, rounded = dequantize(held), rounded_vectors(held, precision)
         return cls(model, held, plain, RoundedReference(plain, rounded) if rounded else None)
@@ -71,28 +71,28 @@ class Target:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Comparison:
-    """What a run of many steps found.
+    """Results of a run of many steps.
 
     Parameters
     ----------
     peaks
-        For the output and each state the reference's largest absolute values, ``(channels,)``.
+        For the output and each state, the largest absolute values of the reference, ``(channels,)``.
     apart
-        Likewise, over the steps in which the reference ran along: largest differences of Stream from it, of onnxruntime
-        from it, of the two, and of the reference in float32 from it; ``(4, channels)``.
+        Likewise, largest differences over the steps in which the reference ran along: of Stream and of onnxruntime from
+        the reference, between the two, and of the float32 reference from the float64 one; ``(4, channels)``.
     single
-        Likewise, of single steps from the same states: of Stream, of onnxruntime, and of the reference in float32;
-        ``(3, channels)``. Where vectors are rounded to 8 bits, the reference does so too beside onnxruntime.
+        Likewise, for single steps from the same states: of Stream, of onnxruntime, and of the float32 reference; ``(3,
+        channels)``. If the graph rounds vectors to 8 bits, onnxruntime is compared with a reference that does too.
     along
-        Steps in which the reference ran along, from the start.
+        Number of steps from the start in which the reference ran along.
     compared
-        Steps in which onnxruntime was compared from its own states: where vectors are rounded, those without a toss-up.
+        Number of steps in which onnxruntime was compared from its own states: with rounded vectors, those without ties.
     exact
         Outputs of the reference, ``(along, output_size)``.
     values
-        What onnxruntime gave, ``(steps, channels)`` float32.
+        Outputs and states of onnxruntime, ``(steps, channels)`` float32.
     rounding
-        What rounding does to outputs and states over the run; empty for a graph of a float32 model.
+        Effect of rounding on outputs and states over the run; empty for a graph of a float32 model.
     """
 
     peaks: dict[str, AnyArray]
@@ -106,7 +106,7 @@ class Comparison:
 
 
 def compare(target: Target, graph: OnnxSteps, samples: F32) -> Comparison:
-    """Run all of them over the samples, the state carried; then take each step by itself."""
+    """Run all three over the samples with carried state; then compare single steps."""
     plain, small = target.plain, target.held is not target.plain
     along = min(len(samples), max(_LEAST_ALONG, _ALONG_WORK // max(1, plain.multiply_adds)))
     start = samples[:along]
@@ -146,15 +146,15 @@ def compare(target: Target, graph: OnnxSteps, samples: F32) -> Comparison:
 def differing_pairs(
     target: Target, graph: OnnxSteps, samples: F32, run: Comparison, allowed: Values
 ) -> tuple[list[str], int]:
-    """Hold calls with two samples each against what two steps from the same states give.
+    """Compare calls with two samples with two steps from the same states.
 
-    Where vectors are rounded to 8 bits, that is the reference that rounds the vectors of both to one range; longer
-    calls would be no other test of the loop, and of more and more values nobody could tell how they are rounded.
-    Otherwise it is what the graph itself gave, sample by sample.
+    If vectors are rounded to 8 bits, the expected values come from a reference that rounds the vectors of both samples
+    to one range; longer calls would not test the loop any further, and would contain more and more values at rounding
+    ties. Otherwise, they are the graph's own, sample by sample.
 
     Returns
     -------
-    The outputs and states that differ by more than is allowed, and how many calls were compared.
+    Names of outputs and states that differ by more than allowed, and the number of calls compared.
     """
     differ: set[str] = set()
     compared = 0
@@ -181,12 +181,12 @@ def _rounding(name: str, sums: Sequence[float], changed: bool) -> Rounding:
 
 
 def _largest(*differences: AnyArray) -> AnyArray:
-    """Largest absolute values of each over the steps, ``(len(differences), channels)``; NaN where there is one."""
+    """Largest absolute value of each array over the steps, ``(len(differences), channels)``; NaN if there is one."""
     return np.array([np.abs(each).max(axis=0, initial=0.0) for each in differences])
 
 
 def _stacked(steps: Iterator[Values]) -> dict[str, AnyArray]:
-    """Output and states, ``(steps, channels)`` each, of values step by step."""
+    """Stack outputs and states of single steps to ``(steps, channels)`` each."""
     rows = list(steps)
     return {name: np.array([each[name] for each in rows]) for name in rows[0]}
 
@@ -194,7 +194,7 @@ def _stacked(steps: Iterator[Values]) -> dict[str, AnyArray]:
 def _single_steps(
     model: Model, samples: AnyArray, given: Values, places: AnyArray | None = None, computed: DTypeLike = np.float64
 ) -> dict[str, AnyArray]:
-    """Output and states of the reference, each step from the states that another program had before it."""
+    """Outputs and states of the reference, each step from the states that another program had before it."""
     places = np.arange(len(samples)) if places is None else places
     begin = {name: np.concatenate([value[None], given[name][:-1]]) for name, value in model.initial_state.items()}
     found: list[Values] = []
@@ -207,14 +207,14 @@ def _single_steps(
 
 
 def _finite(states: AnyArray) -> AnyArray:
-    """States to go on from; a program that has lost its own differs from the reference in the step before."""
+    """Replace non-finite states; the step that produced them is already reported as different."""
     return np.where(np.isfinite(states), states, 0)
 
 
 def _rounded_steps(
     rounding: RoundedReference, begin: Values, samples: AnyArray, onnx: Values
 ) -> tuple[dict[str, AnyArray], int]:
-    """What onnxruntime should have given from its own states, what it gave where that is a toss-up; and in how many."""
+    """Expected values of onnxruntime from its own states, or its actual values at ties; number of steps compared."""
     expected = {name: np.array(rows, np.float64) for name, rows in onnx.items()}
     before, compared = begin, 0
     for t, x in enumerate(samples):
@@ -229,13 +229,13 @@ def _rounded_steps(
 
 
 def _computed_steps(model: Model, samples: AnyArray, computed: DTypeLike) -> Iterator[dict[str, AnyArray]]:
-    """Output and states of the reference after each step."""
+    """Yield output and states of the reference after each step."""
     for y, state in reference.steps(model, samples, computed, computed):
         yield {"y": y, **state}
 
 
 def _reference_steps(model: Model, samples: AnyArray) -> Iterator[dict[str, AnyArray]]:
-    """The same in float64, found to be within float32's range."""
+    """Yield the same in float64; raise InputError on float32 overflow."""
     for t, values in enumerate(_computed_steps(model, samples, np.float64)):
         if not all(np.abs(each).max() <= np.finfo(np.float32).max for each in values.values()):
             raise _beyond(model, t)
@@ -244,8 +244,7 @@ def _reference_steps(model: Model, samples: AnyArray) -> Iterator[dict[str, AnyA
 
 def _beyond(model: Model, step: int) -> InputError:
     return InputError(
-        f"verify: the values of {model!r} leave the range of float32 at step {step} of these samples; hand a recording "
-        f"over as xs."
+        f"verify: the values of {model!r} overflow float32 at step {step} of these samples; pass a recording as xs."
     )
 
 
@@ -256,6 +255,6 @@ def _stream_steps(model: Model, samples: AnyArray) -> Iterator[dict[str, AnyArra
     for t, x in enumerate(samples):
         try:
             y = stream.step(x)
-        except InputError:  # samples are finite, so it is what the network makes of them that is not
+        except InputError:  # samples are finite, so the network's own values overflowed
             raise _beyond(model, t) from None
         yield {"y": y.copy(), **stream.state}

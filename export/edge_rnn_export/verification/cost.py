@@ -1,4 +1,4 @@
-"""What a graph of smaller formats costs beside one of float32: bytes, and time here and now."""
+"""Cost of a graph in smaller formats compared with a float32 one: bytes, and time on this machine."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from edge_rnn_export.writers.onnx.precision import Form
 __all__ = ["SEQUENCE_STEPS", "measured"]
 
 SEQUENCE_STEPS = 100
-"""Samples in a call of a graph of sequences."""
+"""Samples per call of a sequence graph."""
 
 
 def measured(model: Model, small: bytes, form: Form, seconds: float = 0.3) -> Cost:
-    """Bytes and time of a graph, and of the float32 graph of the same model; the two take turns.
+    """Measure size and time of a graph, and of the float32 graph of the same model, in turn.
 
     Parameters
     ----------
     small
-        The graph as a file holds it.
+        Contents of the graph's file.
     seconds
-        Time for each of the two; on a machine that is left alone it takes less.
+        Maximum time for each of the two; an undisturbed machine needs less.
     """
     from edge_rnn_export.writers.onnx.graph import build_graph
 

@@ -1,4 +1,4 @@
-"""A graph in onnxruntime that is taken step by step, or with many samples in a call."""
+"""Graph in onnxruntime, run step by step or with many samples per call."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ __all__ = ["OnnxSteps"]
 
 
 class OnnxSteps:
-    """A graph in onnxruntime, found to have the model's inputs and outputs.
+    """Graph in onnxruntime, checked to have the model's inputs and outputs.
 
-    It runs in a limited process; to be closed.
+    It runs in a limited process; call ``close`` at the end.
 
     Attributes
     ----------
     metadata
-        What it says of itself.
+        Metadata of the graph.
     head
-        What it puts out, see :mod:`edge_rnn_export.writers.onnx.head`; a greedy one is handed the symbols of samples.
+        Kind of output, see :mod:`edge_rnn_export.writers.onnx.head`; a greedy graph gets the symbols of samples.
     takes_sequences
-        Whether a call may hold many samples.
+        True if a call may contain many samples.
     chose_otherwise
-        Whether a greedy one has given another symbol than that of its largest output.
+        True once a greedy graph has chosen a symbol other than that of its largest output.
     """
 
     def __init__(self, model: Model, path: str | PathLike[str]) -> None:
@@ -56,7 +56,7 @@ class OnnxSteps:
         (self.takes_sequences,) = (node.shape[0] != 1 for node in self._graph.inputs if node.name in read)
 
     def _check(self, path: str | PathLike[str], what: str, nodes: Any, sizes: dict[str, int]) -> None:
-        """Axes that the graph leaves open are as long as they have to be; symbols have no third one."""
+        """Check names and shapes; dynamic axes may have any length, and symbols have no third axis."""
         got = {node.name: tuple(node.shape) for node in nodes}
         expected = {name: (1, 1, size) if size else (1, 1) for name, size in sizes.items()}
         fits = got.keys() == expected.keys() and all(
@@ -66,10 +66,10 @@ class OnnxSteps:
         )
         if not fits:
             self.close()
-            raise InputError(f"verify: {path} has the {what} {got}, expected {expected} as the model has them.")
+            raise InputError(f"verify: {path} has the {what} {got}, expected {expected} as in the model.")
 
     def steps(self, samples: AnyArray) -> Iterator[dict[str, AnyArray]]:
-        """Output and states after each step; of a graph of sequences from calls with one sample each."""
+        """Yield output and states after each step; a sequence graph is called with one sample at a time."""
         carried = {f"{name}_out": name for name in self._initial}
         for found in self._graph.steps(self._outputs, self._reads_from, self._reads(samples), self._initial, carried):
             y, *states = self._checked(found)
@@ -79,9 +79,9 @@ class OnnxSteps:
     def whole(
         self, samples: AnyArray, states: Mapping[str, AnyArray] | None = None
     ) -> tuple[AnyArray, dict[str, AnyArray]]:
-        """Outputs ``(time, O)`` and last states of all samples in one call, each next to itself in a batch of two.
+        """Outputs ``(time, O)`` and last states of all samples in one call, duplicated in a batch of two.
 
-        ``states``: ``(H,)`` each, to begin with; None for the model's initial ones.
+        ``states``: initial states, ``(H,)`` each; None for the model's own.
         """
         begin = (
             self._initial
@@ -94,15 +94,15 @@ class OnnxSteps:
         return y[:, 1].astype(np.float64), last
 
     def _reads(self, samples: AnyArray) -> AnyArray:
-        """Samples ``(time, I)`` as the graph reads them, in a batch of one: of a greedy one symbols, ``(time, 1)``."""
+        """Convert samples ``(time, I)`` to the graph's input, a batch of one; to symbols ``(time, 1)`` if greedy."""
         return symbols_of(self._model, samples)[:, None] if self.head == "greedy" else samples[:, None]
 
     def _run(self, read: AnyArray, states: Mapping[str, AnyArray]) -> list[AnyArray]:
-        """``y`` and states of one call."""
+        """Return ``y`` and states of one call."""
         return self._checked(self._graph.run(self._outputs, {self._reads_from: read, **states}))
 
     def _checked(self, found: list[AnyArray]) -> list[AnyArray]:
-        """``y`` and states; without the symbol that a greedy graph has chosen, once it is seen to be the right one."""
+        """Return ``y`` and states; for a greedy graph, check and drop the chosen symbol."""
         if self.head != "greedy":
             return found
         self.chose_otherwise |= not np.array_equal(found[0], found[1].argmax(axis=2))

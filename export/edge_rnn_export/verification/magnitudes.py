@@ -1,8 +1,8 @@
-"""What the numbers of a network are made of: the measure for differences that rounding makes.
+"""Magnitudes of a network's values: the scale for differences caused by rounding.
 
-A sum of terms is rounded by some share of its terms, however small it is itself, and its terms bring along errors of
-their own. So the measure of a channel (one output, one unit) is the sum of the magnitudes that go into it, each at its
-largest in the run; behind a function that is bounded by 1, no more than 1; and never less than the channel's own peak.
+A sum is rounded relative to its terms, however small the sum itself is, and its terms have errors of their own. The
+magnitude of a channel (one output, one unit) is therefore the sum of the magnitudes that enter it, each at its largest
+in the run; at most 1 after a function bounded by 1; and never less than the channel's own peak.
 
 Source: N. J. Higham, "Accuracy and Stability of Numerical Algorithms", 2nd ed. (2002), section 3.1: the error of an
 inner product is bounded by a multiple of the sum of the absolute values of its terms.
@@ -23,32 +23,32 @@ __all__ = ["magnitudes"]
 
 
 _FLOOR = 1e-30
-"""Float32 has fewer digits below 1e-38: there is nothing to compare at 1e-5 of this."""
+"""Lower bound: float32 loses digits below 1e-38, so a relative 1e-5 of less than this cannot be compared."""
 
 _ACTIVATION_FLOOR = 0.1
-"""Least measure behind tanh and sigmoid in a cell, and behind a sigmoid.
+"""Lower bound after tanh and sigmoid in a cell, and after a sigmoid.
 
-Fast ones are exact to some 1e-7 of 1 (onnxruntime's in its cells, and its Sigmoid: 7e-8; the kernels': 3e-7), however
-small the value is: 1e-6 at a tolerance of 1e-5.
+Fast implementations are exact to about 1e-7 of 1 (onnxruntime's in its cells, and its Sigmoid: 7e-8; the kernels':
+3e-7), however small the value is: 1e-6 at a tolerance of 1e-5.
 """
 
 
 def magnitudes(model: Model, xs: AnyArray, peaks: Mapping[str, AnyArray]) -> dict[str, AnyArray]:
-    """The measure of each channel of the output and of each state.
+    """Compute the magnitude of each channel of the output and of each state.
 
     Parameters
     ----------
     xs
         ``(time, input_size)``, the samples of the run.
     peaks
-        ``"y"`` and the names of states (``"gru1.h"``) to largest absolute values in the run, float64, ``(size,)``.
+        Largest absolute values in the run, float64 ``(size,)``, by name: ``"y"`` and the states (``"gru1.h"``).
 
     Returns
     -------
     dict
-        The same names to positive numbers, at least as large.
+        Positive magnitudes by the same names, at least as large as the peaks.
     """
-    # Each value as (low, high), of the layers by place and of the samples last: sources call these -1.
+    # (low, high) of each layer by index; the samples are index -1 in sources.
     ranges: list[tuple[AnyArray, AnyArray]] = []
     samples = (xs.min(axis=0).astype(np.float64), xs.max(axis=0).astype(np.float64))
     found: dict[str, AnyArray] = {}
@@ -67,7 +67,7 @@ def magnitudes(model: Model, xs: AnyArray, peaks: Mapping[str, AnyArray]) -> dic
 def _of_layer(
     layer: Layer, low: AnyArray, high: AnyArray, states: Mapping[str, AnyArray], peak: AnyArray | None
 ) -> tuple[AnyArray, dict[str, AnyArray]]:
-    """Measures of a layer's output and states; ``peak`` of its output where that is known."""
+    """Magnitudes of a layer's output and states; ``peak`` is that of its output, if known."""
     largest = np.maximum(np.abs(low), np.abs(high))
     if isinstance(layer, Recurrent):
         started = np.maximum(states["h"], np.abs(layer.initial_state["h"]))
@@ -82,7 +82,7 @@ def _of_layer(
     if isinstance(layer, Dense):
         return _activated(layer, _matrix(layer.weight, largest, layer.bias), peak), {}
     if isinstance(layer, Standardize):
-        # A sample minus the mean is rounded by its own size, not by that of the two.
+        # A sample minus the mean is rounded relative to the difference, not to the two operands.
         return np.maximum(np.abs(low - layer.mean), np.abs(high - layer.mean)) / np.abs(layer.scale), {}
     if isinstance(layer, Add):
         return largest.reshape(len(layer.inputs), -1).sum(axis=0), {}
@@ -96,11 +96,11 @@ def _matrix(weight: ArrayLike, values: AnyArray, bias: AnyArray | None) -> AnyAr
 
 
 def _activated(layer: Dense, sums: AnyArray, peak: AnyArray | None) -> AnyArray:
-    """Measures behind the activation: how far an error of a sum moves the output."""
+    """Magnitudes after the activation: how far an error of a sum moves the output."""
     if layer.activation in ("none", "relu"):
         return sums
     if layer.activation in ("sigmoid", "softmax") and peak is not None:
-        # Both move by no more than their value times the errors of the sums.
+        # Both move by at most their value times the errors of the sums.
         moved = 2.0 * sums.max() if layer.activation == "softmax" else sums
         sums = peak * (1.0 + moved)
     elif layer.activation != "tanh":

@@ -1,4 +1,4 @@
-"""What a comparison of reference, Stream and onnxruntime found."""
+"""Report on a comparison of reference, Stream and onnxruntime."""
 
 from __future__ import annotations
 
@@ -12,32 +12,31 @@ __all__ = ["Cost", "Deviation", "Report", "Rounding"]
 
 
 _SLOWER = 0.95
-"""Below so many times as quick a graph is called slower; what is nearer to 1 may be the machine."""
+"""A speed-up below this is reported as slower; values closer to 1 are within measurement noise."""
 
 
 @dataclass(frozen=True, slots=True)
 class Deviation:
-    """How far the three are apart in one output or state, over all steps.
+    """Differences in one output or state, over all steps.
 
     Parameters
     ----------
     name
-        ``"y"``, or a state: ``"gru1.h"``.
+        ``"y"``, or a state such as ``"gru1.h"``.
     peak
-        Largest absolute value that the reference gave.
+        Largest absolute value of the reference.
     tolerance
-        What the channel ``channel`` may differ by: the report's tolerance, times what the channel's values are made of.
+        Allowed difference of the channel ``channel``: the report's tolerance times the channel's magnitude.
     reference_vs_stream, reference_vs_onnx, stream_vs_onnx
-        Largest absolute differences of runs, over all channels. Of a graph that rounds vectors to 8 bits the second is
-        that of single steps, from the reference that rounds them too, and the third, which rounding makes, is not
+        Largest absolute differences of runs, over all channels. For a graph that rounds vectors to 8 bits, the second
+        is that of single steps, from a reference that rounds them too, and the third, an effect of rounding, is not
         judged.
     share
-        Largest difference, of runs or single steps, as a share of its own channel's tolerance: the value has passed up
-        to 1.
+        Largest difference, of runs or single steps, relative to its channel's tolerance: passed up to 1.
     channel
-        Index of the output or unit that this is in.
+        Index of the output or unit with that difference.
     step_stream, step_onnx
-        Largest absolute differences of single steps from the reference's from the same states.
+        Largest absolute differences of single steps from the reference, from the same states.
     """
 
     name: str
@@ -53,24 +52,25 @@ class Deviation:
 
     @property
     def passed(self) -> bool:
-        """Whether all differences are within the tolerances of their channels."""
-        return self.share <= 1  # NaN is not
+        """True if all differences are within the tolerances of their channels."""
+        return self.share <= 1  # False for NaN
 
 
 @dataclass(frozen=True, slots=True)
 class Rounding:
-    """How far rounding carries one output or state, over all steps, the state carried: relative root mean squares.
+    """Effect of rounding on one output or state, over all steps with carried state, as relative RMS.
 
     Parameters
     ----------
     name
         ``"y"``, or a state.
     onnx
-        The graph from the reference with the same weights: what rounding vectors does, or float32 alone.
+        Difference of the graph from the reference with the same weights: the effect of rounding vectors, or of float32
+        alone.
     stream
-        Stream from the same: the model with these formats, in its own arithmetic.
+        Difference of Stream from the same: the model with these formats, in its own arithmetic.
     total
-        The graph from the model whose weights were not rounded; None where nobody knows that one.
+        Difference of the graph from the model with unrounded weights; None if that is not known.
     """
 
     name: str
@@ -81,19 +81,19 @@ class Rounding:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """A graph of smaller formats beside one of float32, measured in turn on this machine.
+    """Cost of a graph in smaller formats and of its float32 version, measured in turn on this machine.
 
-    Each has the caches to itself while it is measured. In a program that does something else between two steps, the
-    larger one loses more.
+    Each has the caches to itself while it is measured. In a program that does other work between steps, the larger one
+    loses more.
 
     Parameters
     ----------
     ns, float32_ns
-        Time of a step: the least over many short batches. Of a graph of sequences, a step of a call of ``steps``.
+        Step time: the minimum over many short batches. For a sequence graph, per step of a call of ``steps``.
     nbytes, float32_nbytes
-        Of the files.
+        File sizes.
     steps
-        In a call.
+        Steps per call.
     """
 
     ns: float
@@ -104,19 +104,19 @@ class Cost:
 
     @property
     def speedup(self) -> float:
-        """How many times as quick it is."""
+        """Speed-up: ratio of the float32 step time to this one."""
         return self.float32_ns / self.ns
 
     @property
     def shrinkage(self) -> float:
-        """How many times smaller the file is."""
+        """Ratio of the float32 file size to this one."""
         return self.float32_nbytes / self.nbytes
 
     def __str__(self) -> str:
-        what = "a step" if self.steps == 1 else f"a step, {self.steps} in a call"
-        quick = f"{self.speedup:.2f} times as quick"
+        what = "per step" if self.steps == 1 else f"per step, {self.steps} per call"
+        quick = f"speed-up {self.speedup:.2f}"
         if self.speedup < _SLOWER:
-            quick = f"SLOWER here, {quick}"
+            quick = f"SLOWER on this machine, {quick}"
         return (
             f"bytes  {self.nbytes:,}, in float32 {self.float32_nbytes:,}: {self.shrinkage:.2f} times smaller\n"
             f"time   {self.ns / 1000:.1f} µs {what}, in float32 {self.float32_ns / 1000:.1f} µs: {quick}"
@@ -125,35 +125,34 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What :func:`~edge_rnn_export.verify` found.
+    """Result of :func:`~edge_rnn_export.verify`.
 
     Parameters
     ----------
     steps
-        How many steps were taken, the state carried from each to the next.
+        Number of steps, with the state carried from each to the next.
     deviations
-        Of the output ``y`` and of each state.
+        Differences of the output ``y`` and of each state.
     drift
-        By how much the reference moves over these steps when it is computed in float32, relative to what each channel's
-        values are made of: what no float32 program can avoid.
+        Difference of the reference computed in float32 from that in float64 over these steps, relative to each
+        channel's magnitude: the part that no float32 program can avoid.
     tolerance
-        What runs may differ by: 16 times the drift, 1e-5 at least. For each channel it is multiplied by what the
-        channel's values are made of.
+        Allowed difference of runs: 16 times the drift, at least 1e-5. It is multiplied by each channel's magnitude.
     step_tolerance
-        Likewise, what single steps from the same states may differ by: 1e-5, or up to 1e-3 where one step in float32
-        differs by more than a sixteenth of that.
+        Likewise, for single steps from the same states: 1e-5, or up to 1e-3 if one step in float32 differs by more than
+        a sixteenth of that.
     along
-        Over how many steps runs were compared; single steps over all.
+        Number of steps over which runs were compared; single steps were compared over all.
     mismatches
-        What the file says of itself that is not so of the model, a sentence each.
+        Statements of the file that contradict the model, one sentence each.
     notes
-        What could not be compared, a sentence each.
+        Comparisons that were not possible, one sentence each.
     rounding
-        How far rounding carries output and states of a graph of smaller formats; empty for one of float32.
+        Effect of rounding on output and states of a graph in smaller formats; empty for float32.
     single_steps
-        Whether onnxruntime was compared in single steps alone, as vectors are rounded.
+        True if onnxruntime was compared in single steps only, because vectors are rounded.
     cost
-        Size and time of a graph of smaller formats, measured by :func:`~edge_rnn_export.to_onnx`; else None.
+        Size and time of a graph in smaller formats, measured by :func:`~edge_rnn_export.to_onnx`; else None.
     """
 
     steps: int
@@ -185,17 +184,17 @@ class Report:
 
     @property
     def max_abs_error(self) -> float:
-        """The largest of the three."""
+        """Largest of the three differences."""
         return float(np.max([self.reference_vs_stream, self.reference_vs_onnx, self.stream_vs_onnx]))
 
     @property
     def drift_of_rounding(self) -> float:
-        """The largest of :attr:`rounding`'s ``onnx``; 0 for a graph of float32."""
+        """Largest ``onnx`` in :attr:`rounding`; 0 for a float32 graph."""
         return max((each.onnx for each in self.rounding), default=0.0)
 
     @property
     def passed(self) -> bool:
-        """Whether output and states are all within their tolerances, and the file says that it is of this model."""
+        """True if all outputs and states are within tolerance and the file declares this model."""
         return not self.mismatches and all(each.passed for each in self.deviations)
 
     def __str__(self) -> str:
@@ -211,10 +210,10 @@ class Report:
         lines += [
             "",
             f"single steps from the same states: Stream is off by {steps[0]:.1e}, ONNX by {steps[1]:.1e}",
-            f"over {counted(self.along, 'step')} float32 itself drifts by {self.drift:.1e} of what values are made of",
+            f"over {counted(self.along, 'step')} float32 itself drifts by {self.drift:.1e} of the values' magnitude",
         ]
         if self.rounding:
-            lines += ["", "what rounding does over these steps, state carried, as relative RMS", ""]
+            lines += ["", "effect of rounding over these steps, with carried state, as relative RMS", ""]
             lines.append(f"{'':{width}}     ONNX   Stream  ONNX from float32 weights")
             for row in self.rounding:
                 total = "" if row.total is None else f"{row.total:25.1e}"

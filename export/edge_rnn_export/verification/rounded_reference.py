@@ -1,11 +1,11 @@
-"""What operators compute that round vectors to 8 bits as they come: the reference, with just that done to it.
+"""Reference for operators that round vectors to 8 bits dynamically: the reference with only that rounding added.
 
 ``DynamicQuantizeLinear``, and onnxruntime's ``DynamicQuantizeMatMul`` and ``DynamicQuantizeLSTM``, round the values of
-a tensor to 255 steps of its own range, which reaches to zero; the sums are whole numbers, and exact. What is rounded so
-is known here to the last bit where it is a sample, a state, or made of these by layers without matrices: a graph that
-is given the same states computes the same within float32. Other vectors, such as a Dense layer's that another one
-reads, are known but for float32's rounding. Where one of their values stands at a toss-up between two steps, a graph
-may rightly take either, and what follows is not to be compared.
+a tensor to 255 steps of its own range, extended to include zero; the sums are exact integers. A rounded vector is known
+here to the last bit if it is a sample, a state, or computed from these by layers without matrices: a graph given the
+same states then computes the same within float32. Other vectors, such as the output of one Dense layer that another one
+reads, are known up to float32 rounding. If one of their values is at a tie between two steps, a graph may correctly
+round either way, and what follows cannot be compared.
 
 Source: ONNX operator DynamicQuantizeLinear-11, https://onnx.ai/onnx/operators/onnx__DynamicQuantizeLinear.html.
 """
@@ -29,33 +29,33 @@ __all__ = ["TOSS_UP", "RoundedReference"]
 States = dict[str, AnyArray]
 
 TOSS_UP = 2e-6
-"""Of a vector's largest value: so near to the middle between two steps it may be rounded either way.
+"""Distance from a rounding tie, relative to a vector's largest value, within which a value may be rounded either way.
 
-One step in float32 is within this of the reference: sums of some hundred terms are rounded by less, and so are tanh and
-sigmoid (3e-7).
+One step in float32 is within this of the reference: sums of a few hundred terms have smaller rounding errors, and so do
+tanh and sigmoid (3e-7).
 """
 
 
 class _Rounding:
-    """A matrix ``(R, K)`` whose products are those with vectors rounded to 8 bits."""
+    """Matrix ``(R, K)`` that rounds vectors to 8 bits before the product."""
 
     def __init__(self, matrix: AnyArray) -> None:
         self._matrix = matrix
         self.begin(None, [])
 
     def begin(self, span: AnyArray | None, known: list[AnyArray]) -> None:
-        """Prepare for some products.
+        """Prepare for products.
 
         Parameters
         ----------
         span
-            Vectors that share a range, ``(n, K)``; None: each has its own.
+            Vectors that share a range, ``(n, K)``; None: each vector has its own range.
         known
             Vectors that are known to the last bit.
         """
         self._span = None if span is None else span.astype(np.float32)
         self._known = [each.astype(np.float32) for each in known]
-        self.toss_up = False  # whether a value has been met that might have been rounded either way
+        self.toss_up = False  # True once a value at a rounding tie has been seen
 
     def __matmul__(self, vector: AnyArray) -> AnyArray:
         x = vector.astype(np.float32)
@@ -70,9 +70,9 @@ class _Rounding:
 
 
 def _range(values: AnyArray) -> tuple[Any, Any, bool]:
-    """Step and zero point of float32 values, as in float32 arithmetic; whether the latter is a toss-up.
+    """Step and zero point of float32 values, in float32 arithmetic; and whether the zero point is at a tie.
 
-    The step of values so small that float32 has none is 0, and they count as zeros.
+    If the values are so small that the step underflows to 0, they count as zeros.
     """
     low, high = np.minimum(values.min(), 0), np.maximum(values.max(), 0)
     step = (high - low) / np.float32(255) if high > low else np.float32(1)
@@ -81,21 +81,21 @@ def _range(values: AnyArray) -> tuple[Any, Any, bool]:
 
 
 class RoundedReference:
-    """The reference of a model, some of whose matrices meet rounded vectors.
+    """Reference of a model in which some matrices are applied to rounded vectors.
 
     Parameters
     ----------
     model
-        With the weights that a graph holds.
+        The model with the weights that a graph stores.
     matrices
-        Those that meet rounded vectors, by layer and field.
+        Matrices applied to rounded vectors, by layer and field.
     """
 
     def __init__(self, model: Model, matrices: Mapping[str, Mapping[str, ArrayLike]]) -> None:
         self._model = model
         self._layers: list[tuple[Layer, SimpleNamespace, dict[str, _Rounding]]] = []
         for layer in model.layers:
-            # Without matrices a layer does single operations of float32, which are the same everywhere.
+            # A layer without matrices consists of single float32 operations, which are the same everywhere.
             wide = reference.wide(layer, np.float64 if layer.matrices else np.float32)
             found = matrices.get(layer.name, {})
             made = {name: _Rounding(np.asarray(matrix, np.float64)) for name, matrix in found.items()}
@@ -105,23 +105,23 @@ class RoundedReference:
     def steps(
         self, xs: F32, state: Mapping[str, AnyArray], seen: Mapping[str, AnyArray] | None = None
     ) -> tuple[AnyArray, States, bool]:
-        """Some steps, the vectors of each layer's input sharing one range: as a graph takes them in one call.
+        """Take steps in which the input vectors of each layer share one range, as in one call of a graph.
 
         Parameters
         ----------
         xs
             ``(time, input_size)``.
         state
-            Before the first of them, float32 values.
+            Float32 states before the first step.
         seen
-            With one step: the states that the graph gave after it, float32 values. Layers behind them read these, so
-            that what one layer rounds otherwise is not held against the next.
+            For a single step: float32 states of the graph after it. Later layers read these, so a difference in one
+            layer's rounding is not attributed to the next.
 
         Returns
         -------
         ys, state, toss_up
-            ``(time, output_size)`` float64; the states behind the last step; whether a value was met on the way that
-            might have been rounded either way.
+            ``(time, output_size)`` float64; the states after the last step; True if a value was at a rounding tie on
+            the way.
         """
         outputs: list[AnyArray] = []
         exact: list[bool] = []
