@@ -146,9 +146,8 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def _begin(self, status: HTTPStatus, kind: str, length: int | None = None) -> None:
-        self.request_version = (
-            self.protocol_version
-        )  # otherwise a request in HTTP/0.9, or without a version, gets no headers
+        # Otherwise a request in HTTP/0.9, or without a version, gets no headers.
+        self.request_version = self.protocol_version
         self.send_response_only(status)
         headers = {
             "Content-Type": kind,

@@ -106,7 +106,7 @@ class Sampler:
         if not is_greedy:
             temperature = real("generate", "temperature", temperature, 1e-4, 1e4, expected="0, or 0.0001 to 10000")
         penalty = real("generate", "repetition_penalty", repetition_penalty, 0.01, 100)
-        top_k = whole("generate", "top_k", top_k, 0, expected="how many symbols may be drawn, or 0 for all")
+        top_k = whole("generate", "top_k", top_k, 0, expected="a number of symbols, or 0 for all")
         seed = whole("generate", "seed", seed, 0, 2**64 - 1, expected="a whole number from 0 to 2**64 - 1")
         self.stream = stream
         self._alone = OneThread("Sampler.generate")
@@ -137,7 +137,9 @@ class Sampler:
             Choice.GREEDY: temperature == 0,
             Choice.PENALIZED: penalty != 1,
             Choice.TOP_K: min(top_k or count, count),
-            Choice.TOP_P: round(real("generate", "top_p", top_p, 2**-32, 1, expected="more than 0, 1 at most") * 2**32),
+            Choice.TOP_P: round(
+                real("generate", "top_p", top_p, 2**-32, 1, expected="more than 0 and at most 1") * 2**32
+            ),
             Choice.MIN_WEIGHT: max(1, round(real("generate", "min_p", min_p, 0, 1) * ONE)),
             Choice.SEED: int(seed) - (2**64 if seed >= 2**63 else 0),  # the same 64 bits
         }

@@ -156,6 +156,6 @@ def test_export_of_another_head(tmp_path: Path, capsys: pytest.CaptureFixture[st
     session = onnxruntime.InferenceSession(tmp_path / "greedy.onnx", providers=["CPUExecutionProvider"])
     assert [value.name for value in session.get_inputs()] == ["symbol", "rnn.h"]
     assert [value.name for value in session.get_outputs()] == ["next_symbol", "y", "rnn.h_out"]
-    with pytest.raises(EdgeRnnError, match="reads 6 symbols and puts out 4"):
+    with pytest.raises(EdgeRnnError, match="reads 6 symbols and outputs 4"):
         call("export", path, "-o", tmp_path / "none.onnx", "--head", "greedy")
     assert not (tmp_path / "none.onnx").exists()
