@@ -19,7 +19,7 @@ from edge_rnn.bench.step import samples
 from edge_rnn.cli.shared.console import spell_ns
 from edge_rnn.timing import Make, calls, time_chunks, turns
 from edge_rnn_export.runtime.session import bound_step, session
-from edge_rnn_export.writers.onnx.graph import build_graph
+from graphs import graph_of
 
 SHAPES = ((16, 64), (40, 128), (64, 256), (128, 512))
 TARGETS = {
@@ -68,8 +68,8 @@ def _row(entry: Any) -> dict[str, Any]:
     expected = edge_rnn.Stream(model).run(xs).astype(np.float64)
     nbytes, errors, makes = {}, {}, {}
     for name, target in TARGETS.items():
-        step = build_graph(model, "step", *target).SerializeToString(deterministic=True)
-        sequence = build_graph(model, "sequence", *target).SerializeToString(deterministic=True)
+        step = graph_of(model, "step", *target).SerializeToString(deterministic=True)
+        sequence = graph_of(model, "sequence", *target).SerializeToString(deterministic=True)
         nbytes[name] = len(step)
         call = bound_step(session(step), model)
         ys = np.array([call(x).copy() for x in xs], np.float64)

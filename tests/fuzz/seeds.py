@@ -54,9 +54,9 @@ def graphs() -> list[bytes]:
     """ONNX graphs: by edge_rnn, and as others export them."""
     from onnx import TensorProto, helper, numpy_helper
 
-    from edge_rnn_export.writers.onnx.graph import build_graph
+    from graphs import graph_of
 
-    found = [build_graph(model, form).SerializeToString() for model in models()[:5] for form in ("step", "sequence")]
+    found = [graph_of(model, form).SerializeToString() for model in models()[:5] for form in ("step", "sequence")]
     for kind, gates, options in (("RNN", 1, {}), ("GRU", 3, {"linear_before_reset": 1}), ("LSTM", 4, {})):
         numbers = {"w": u(1, 3 * gates, 2), "r": u(1, 3 * gates, 3), "b": u(1, 6 * gates), "m": u(3, 2), "n": u(2)}
         numbers["axis"] = np.array([1])

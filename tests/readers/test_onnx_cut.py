@@ -18,7 +18,7 @@ from edge_rnn_export.readers.by_file_name import import_file
 from edge_rnn_export.readers.onnx.cut import cut_out, whole_file
 from edge_rnn_export.runtime import limited
 from edge_rnn_export.runtime.limited import LimitedGraph
-from edge_rnn_export.writers.onnx.graph import build_graph
+from graphs import graph_of
 
 RNG = np.random.default_rng(31)
 MODEL = Model([Elman(RNG.normal(size=(5, 2)), RNG.normal(size=(5, 5)) / 4), Dense(RNG.normal(size=(3, 5)))])
@@ -44,7 +44,7 @@ def endless(reads: str, gives: str) -> onnx.NodeProto:
 
 def with_loop(into: str) -> onnx.ModelProto:
     """MODEL's graph, with the loop behind its output ``y``, under the name ``into``."""
-    proto = build_graph(MODEL)
+    proto = graph_of(MODEL)
     graph = proto.graph
     graph.initializer.append(numpy_helper.from_array(np.array(2**50), "passes"))
     if into == "y":
@@ -106,7 +106,7 @@ def values(data: bytes) -> list[Any]:
 
 
 def test_numbers_beside_a_graph_become_part_of_it(tmp_path: Path) -> None:
-    proto = build_graph(MODEL)
+    proto = graph_of(MODEL)
     largest = max(proto.graph.initializer, key=lambda each: len(each.raw_data)).raw_data
     expected = values(proto.SerializeToString())
     (tmp_path / "numbers").write_bytes(largest)
@@ -120,7 +120,7 @@ def test_numbers_of_another_folder_are_not_read(tmp_path: Path, place: str) -> N
     (tmp_path / "numbers").write_bytes(bytes(100))
     folder = tmp_path / "folder"
     folder.mkdir()
-    data = external(build_graph(MODEL), place).SerializeToString()
+    data = external(graph_of(MODEL), place).SerializeToString()
     (folder / "net.onnx").write_bytes(data)
     with pytest.raises(FileError, match=r"expected the name of a file beside the model"):
         verify(MODEL, folder / "net.onnx")

@@ -21,7 +21,7 @@ from edge_rnn.errors import EdgeRnnError, FileError, UnsupportedError
 from edge_rnn.layers import GRU, LSTM, Dense
 from edge_rnn.model import Model
 from edge_rnn_export import from_onnx
-from edge_rnn_export.writers.onnx.graph import build_graph
+from graphs import graph_of
 
 MAX_BYTES = 2**28
 MAX_SECONDS = 30.0  # of what would take hours or not end; a busy machine is no reason to fail
@@ -31,7 +31,7 @@ def ours(form: Any = "step") -> bytes:
     rng = np.random.default_rng(0)
     gru = GRU(rng.uniform(-1, 1, (6, 2)), rng.uniform(-1, 1, (6, 2)), rng.uniform(-1, 1, 6), h0=[0.5, 0.25])
     lstm = LSTM(rng.uniform(-1, 1, (8, 2)), rng.uniform(-1, 1, (8, 2)), cell_clip=1)
-    return build_graph(Model([gru, lstm, Dense(np.ones((2, 2)), activation="softmax")]), form).SerializeToString()
+    return graph_of(Model([gru, lstm, Dense(np.ones((2, 2)), activation="softmax")]), form).SerializeToString()
 
 
 def theirs(batch_first: bool = True) -> onnx.ModelProto:

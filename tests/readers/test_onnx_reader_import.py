@@ -14,7 +14,7 @@ from edge_rnn.errors import InputError, UnsupportedError
 from edge_rnn.layers import GRU, LSTM, Dense, Elman, Standardize
 from edge_rnn.model import Model
 from edge_rnn_export import from_onnx
-from edge_rnn_export.writers.onnx.graph import build_graph
+from graphs import graph_of
 from onnx_graphs import HIDDEN, TOLERANCE, Maker, close, expected, ort, rnn, samples, uniform
 
 
@@ -57,7 +57,7 @@ def test_upto_reads_a_part() -> None:
 
 def test_part_of_our_own_graph() -> None:
     model = Model([GRU(uniform(12, 3), uniform(12, 4)), Dense(uniform(2, 4))])
-    read = from_onnx(build_graph(model), upto="gru1.h_out")
+    read = from_onnx(graph_of(model), upto="gru1.h_out")
     assert [layer.kind for layer in read.layers] == ["GRU"]
     assert np.array_equal(read.layers[0].arrays["weight_ih"], model.layers[0].arrays["weight_ih"])
 
@@ -68,7 +68,7 @@ def test_generic_reading_of_our_own_graphs() -> None:
     scaled = Standardize([1.0, 2.0, 3.0], [2.0, 0.5, 1.0])
     model = Model([scaled, *cells, Dense(uniform(2, 4), uniform(2), activation="softmax")])
     for form in ("step", "sequence"):
-        proto = build_graph(model, form)  # type: ignore[arg-type]
+        proto = graph_of(model, form)  # type: ignore[arg-type]
         del proto.metadata_props[:]
         read = from_onnx(proto)
         for got, wanted in zip(read.layers, model.layers, strict=True):
@@ -86,8 +86,8 @@ def test_import_compares_with_onnxruntime(tmp_path: Path, capsys: pytest.Capture
     onnx.save(m.proto("y"), tmp_path / "theirs.onnx")
     layers = [LSTM(uniform(16, 3), uniform(16, 4), cell_clip=0.5), Dense(uniform(2, 4))]
     model = Model(layers, name="ours", labels=["l", "r"], sample_rate_hz=10)
-    onnx.save(build_graph(model, "sequence"), tmp_path / "whole.onnx")
-    onnx.save(build_graph(model), tmp_path / "step.onnx")
+    onnx.save(graph_of(model, "sequence"), tmp_path / "whole.onnx")
+    onnx.save(graph_of(model), tmp_path / "step.onnx")
     for name, steps in (("theirs", 88), ("whole", 160), ("step", 8)):
         output = tmp_path / f"{name}.safetensors"
         assert main(["import", str(tmp_path / f"{name}.onnx"), "-o", str(output)]) == 0

@@ -19,7 +19,7 @@ from edge_rnn.errors import EdgeRnnError, FileError, UnsupportedError
 from edge_rnn.layers import GRU, INPUT, LSTM, Add, Dense, Elman, Embedding, Layer, Standardize
 from edge_rnn.model import Model
 from edge_rnn_export import from_onnx, to_onnx
-from edge_rnn_export.writers.onnx.graph import build_graph
+from graphs import graph_of
 from grids import thinned
 
 FORMS: tuple[Literal["step", "sequence"], ...] = ("step", "sequence")
@@ -111,7 +111,7 @@ def models(draw: st.DrawFn) -> Model:
 
 @given(models(), st.sampled_from(FORMS))
 def test_round_trip(model: Model, form: Literal["step", "sequence"]) -> None:
-    assert same(from_onnx(build_graph(model, form).SerializeToString()), model)
+    assert same(from_onnx(graph_of(model, form).SerializeToString()), model)
 
 
 @pytest.mark.parametrize(
@@ -131,21 +131,21 @@ def test_round_trip_of_a_file(activation: str, form: Literal["step", "sequence"]
 
 def test_what_is_given_goes_before_what_the_graph_says() -> None:
     model = Model([Elman([[1.0]], [[0.5]])], name="theirs", labels=["a"], sample_rate_hz=10, input_names=["x"])
-    read = from_onnx(build_graph(model), name="mine", labels=["b"], sample_rate_hz=20)
+    read = from_onnx(graph_of(model), name="mine", labels=["b"], sample_rate_hz=20)
     assert (read.name, read.labels, read.sample_rate_hz, read.input_names) == ("mine", ("b",), 20.0, ("x",))
     assert read.fingerprint == model.fingerprint
 
 
 def test_data_in_another_file(tmp_path: Path) -> None:
     model = Model([Elman(np.ones((16, 8)), np.ones((16, 16)))])
-    proto = build_graph(model)
+    proto = graph_of(model)
     onnx.save(proto, tmp_path / "m.onnx", save_as_external_data=True, location="m.data", size_threshold=0)
     assert same(from_onnx(tmp_path / "m.onnx"), model)
 
 
 def small_graph() -> onnx.ModelProto:
     cell = GRU(np.ones((6, 2)), np.ones((6, 2)), h0=np.ones(2))
-    return build_graph(Model([cell, Dense(np.ones((1, 2)), np.ones(1), activation="tanh")], labels=["a"]))
+    return graph_of(Model([cell, Dense(np.ones((1, 2)), np.ones(1), activation="tanh")], labels=["a"]))
 
 
 def change_graph(graph: onnx.GraphProto, what: str) -> None:
@@ -222,7 +222,7 @@ def test_changed_graph_is_read_like_any_other_without_its_metadata() -> None:
 
 @given(st.binary(max_size=200), st.integers(0, 400))
 def test_damaged_metadata_are_refused(noise: bytes, place: int) -> None:
-    proto = build_graph(Model([Elman([[1.0]], [[0.5]])]))
+    proto = graph_of(Model([Elman([[1.0]], [[0.5]])]))
     (entry,) = proto.metadata_props
     text = entry.value.encode()
     before = entry.value
@@ -239,7 +239,7 @@ def test_graphs_of_smaller_formats_are_refused_in_words(precision: str) -> None:
     random = np.random.default_rng(0).standard_normal
     model = Model([GRU(random((24, 6)), random((24, 8))), Dense(random((3, 8)))])
     with pytest.raises(UnsupportedError, match="this one has smaller formats; load the model"):
-        from_onnx(build_graph(model, "step", precision))  # type: ignore[arg-type]
+        from_onnx(graph_of(model, "step", precision))  # type: ignore[arg-type]
     with pytest.raises(UnsupportedError, match="smaller formats"):
-        from_onnx(build_graph(quantize(model, "int8")))
-    assert same(from_onnx(build_graph(model, "step", "float32")), model)
+        from_onnx(graph_of(quantize(model, "int8")))
+    assert same(from_onnx(graph_of(model, "step", "float32")), model)

@@ -16,7 +16,7 @@ from edge_rnn.errors import EdgeRnnError, FileError, ModelError, UnsupportedErro
 from edge_rnn.layers import LSTM, Elman
 from edge_rnn.model import Model
 from edge_rnn_export import from_onnx
-from edge_rnn_export.writers.onnx.graph import build_graph
+from graphs import graph_of
 from onnx_graphs import HIDDEN, Maker, rnn, uniform
 
 
@@ -160,7 +160,7 @@ def test_recurrent_nodes_in_control_flow_are_named(kind: str, deep: bool) -> Non
 
 
 def test_our_own_scan_is_refused_without_its_metadata() -> None:
-    proto = build_graph(Model([LSTM(uniform(16, 3), uniform(16, 4), cell_clip=0.5)]), "sequence")
+    proto = graph_of(Model([LSTM(uniform(16, 3), uniform(16, 4), cell_clip=0.5)]), "sequence")
     del proto.metadata_props[:]
     with pytest.raises(UnsupportedError, match=r"Scan node 'lstm1': control flow is not read; a loop over steps"):
         from_onnx(proto)
@@ -214,6 +214,6 @@ def test_import_of_a_part_and_of_states_that_cannot_be_compared(tmp_path: Path, 
 
 
 def test_an_unknown_keyword_is_no_damage_of_the_graph() -> None:
-    graph = build_graph(Model([Elman([[1.0]], [[0.5]])]), "step")
+    graph = graph_of(Model([Elman([[1.0]], [[0.5]])]), "step")
     with pytest.raises(TypeError, match="unexpected keyword argument 'lables'"):
         from_onnx(graph, lables=("a",))  # type: ignore[call-arg]

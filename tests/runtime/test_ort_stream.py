@@ -13,7 +13,7 @@ from edge_rnn import Model, Stream
 from edge_rnn.errors import FileError, InputError
 from edge_rnn_export import OrtStream, to_onnx
 from edge_rnn_export.runtime.ort_stream import SAMPLE_CODE
-from edge_rnn_export.writers.onnx import graph as onnx_writer
+from graphs import graph_of
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def model(make_model: Callable[..., Model]) -> Model:
 
 @pytest.fixture
 def graph(model: Model) -> bytes:
-    return onnx_writer.build_graph(model).SerializeToString()
+    return graph_of(model).SerializeToString()
 
 
 def samples(count: int) -> np.ndarray:
@@ -58,7 +58,7 @@ def test_what_is_refused(graph: bytes, model: Model, make_model: Callable[..., M
         (lambda: stream.step([0, np.nan, 0]), "not finite"),
         (lambda: stream.run(np.zeros(3)), r"expected \(time, 3\)"),
         (lambda: stream.restore({"lstm1.h": np.zeros(7, np.float32)}), "got the states"),
-        (lambda: OrtStream(onnx_writer.build_graph(model, "sequence").SerializeToString()), "expected a step graph"),
+        (lambda: OrtStream(graph_of(model, "sequence").SerializeToString()), "expected a step graph"),
     ):
         with pytest.raises(InputError, match=message):
             call()

@@ -20,6 +20,7 @@ from edge_rnn_export.verification import comparison
 from edge_rnn_export.verification.check import DRIFT_FACTOR, TOLERANCE, TOLERANCE_LIMIT
 from edge_rnn_export.writers.onnx import graph
 from edge_rnn_export.writers.onnx.metadata import METADATA_KEY, metadata
+from graphs import graph_of
 
 CELLS = ["elman_tanh", "elman_relu", "gru", "gru_reset_before", "lstm"]
 
@@ -31,7 +32,7 @@ def model(make_model: Callable[..., Model]) -> Model:
 
 def tampered(model: Model, path: Path, tensor: str, by: float) -> Path:
     """The model's graph with one number of one weight moved."""
-    proto = graph.build_graph(model)
+    proto = graph_of(model)
     for stored in proto.graph.initializer:
         if stored.name == tensor:
             array = onnx.numpy_helper.to_array(stored).copy()
@@ -90,9 +91,9 @@ def test_not_a_number_does_not_pass(model: Model, tmp_path: Path) -> None:
     assert np.isnan(report.max_abs_error)
 
 
-def graph_of(model: Model, path: Path, stated: Model | None = None) -> Path:
+def graph_file(model: Model, path: Path, stated: Model | None = None) -> Path:
     """The model's graph, with what it says of itself taken from another model."""
-    proto = graph.build_graph(model)
+    proto = graph_of(model)
     onnx.helper.set_model_props(proto, metadata(stated or model))
     path.write_bytes(proto.SerializeToString())
     return path
@@ -106,8 +107,8 @@ def test_small_outputs_are_held_to_their_own_size(
     body = make_model("gru", 3, 6).layers[:1]
     weight = scale * np.random.default_rng(1).normal(size=(2, 6))
     model, other = (Model([*body, Dense(w, activation=activation)]) for w in (weight, -weight))
-    assert verify(model, graph_of(model, tmp_path / "right.onnx"), steps=100).passed
-    report = verify(model, graph_of(other, tmp_path / "wrong.onnx", stated=model), steps=100)
+    assert verify(model, graph_file(model, tmp_path / "right.onnx"), steps=100).passed
+    report = verify(model, graph_file(other, tmp_path / "wrong.onnx", stated=model), steps=100)
     assert not report.passed
     assert not report.mismatches
     assert {each.name: each.passed for each in report.deviations} == {"y": False, "gru1.h": True}
@@ -117,8 +118,8 @@ def test_large_channel_does_not_hide_a_small_one(make_model: Callable[..., Model
     body = make_model("gru", 3, 6).layers[:1]
     weight = np.random.default_rng(1).normal(size=(2, 6)) * [[1e5], [0.1]]
     model, other = (Model([*body, Dense(weight * [[1.0], [sign]])]) for sign in (1, -1))
-    assert verify(model, graph_of(model, tmp_path / "right.onnx"), steps=100).passed
-    report = verify(model, graph_of(other, tmp_path / "wrong.onnx", stated=model), steps=100)
+    assert verify(model, graph_file(model, tmp_path / "right.onnx"), steps=100).passed
+    report = verify(model, graph_file(other, tmp_path / "wrong.onnx", stated=model), steps=100)
     assert [(each.name, each.channel) for each in report.deviations if not each.passed] == [("y", 1)]
     assert "FAILED at index 1" in str(report)
 
@@ -127,15 +128,15 @@ def test_small_units_are_held_to_their_own_size(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     weight_ih, weight_hh = 1e-5 * rng.normal(size=(4, 2)), 0.2 * rng.normal(size=(4, 4))
     model, other = (Model([Elman(sign * weight_ih, weight_hh)]) for sign in (1, -1))
-    assert verify(model, graph_of(model, tmp_path / "right.onnx"), steps=100).passed
-    assert not verify(model, graph_of(other, tmp_path / "wrong.onnx", stated=model), steps=100).passed
+    assert verify(model, graph_file(model, tmp_path / "right.onnx"), steps=100).passed
+    assert not verify(model, graph_file(other, tmp_path / "wrong.onnx", stated=model), steps=100).passed
 
 
 def test_sum_that_cancels_passes(make_model: Callable[..., Model], tmp_path: Path) -> None:
     """What is left of large terms is rounded by their size, in any float32 program."""
     model = Model([Dense([[1.0, -1.0]], [1e-3])])
     xs = np.repeat(np.random.default_rng(0).normal(1e4, 1e3, (100, 1)), 2, axis=1)
-    assert verify(model, graph_of(model, tmp_path / "model.onnx"), xs=xs, steps=100).passed
+    assert verify(model, graph_file(model, tmp_path / "model.onnx"), xs=xs, steps=100).passed
 
 
 @pytest.mark.parametrize(("activation", "bias"), [("sigmoid", -5.0), ("softmax", -15.0)])
@@ -145,14 +146,14 @@ def test_rare_class_is_held_to_its_own_size(
     body = make_model("gru", 3, 6).layers[:1]
     weight = 0.1 * np.random.default_rng(1).normal(size=(2, 6))
     model, other = (Model([*body, Dense(w, [0.0, bias], activation=activation)]) for w in (weight, -weight))
-    assert verify(model, graph_of(model, tmp_path / "right.onnx"), steps=100).passed
-    report = verify(model, graph_of(other, tmp_path / "wrong.onnx", stated=model), steps=100)
+    assert verify(model, graph_file(model, tmp_path / "right.onnx"), steps=100).passed
+    report = verify(model, graph_file(other, tmp_path / "wrong.onnx", stated=model), steps=100)
     assert not {each.name: each for each in report.deviations}["y"].passed
 
 
 def test_file_of_another_model_fails_whatever_it_computes(model: Model, tmp_path: Path) -> None:
     renamed = Model([replace(layer, name=f"a{place}") for place, layer in enumerate(model.layers)])
-    report = verify(model, graph_of(model, tmp_path / "model.onnx", stated=renamed), steps=5)
+    report = verify(model, graph_file(model, tmp_path / "model.onnx", stated=renamed), steps=5)
     assert all(each.passed for each in report.deviations)
     assert not report.passed
     assert "FAILED: The graph says that it was written for another model: its fingerprint is" in str(report)
@@ -160,16 +161,16 @@ def test_file_of_another_model_fails_whatever_it_computes(model: Model, tmp_path
 
 def test_trained_initial_state_must_be_in_the_file(model: Model, tmp_path: Path) -> None:
     started = Model([replace(model.layers[0], h0=np.full(6, 0.9)), *model.layers[1:]])
-    report = verify(started, graph_of(started, tmp_path / "model.onnx", stated=model), steps=5)
+    report = verify(started, graph_file(started, tmp_path / "model.onnx", stated=model), steps=5)
     assert not report.passed
     assert len(report.mismatches) == 2
     assert "begins with other initial states than the model" in report.mismatches[1]
-    assert verify(started, graph_of(started, tmp_path / "model.onnx"), steps=5).passed
+    assert verify(started, graph_file(started, tmp_path / "model.onnx"), steps=5).passed
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, "no JSON", "[]", '{"format": 2}'])
 def test_metadata_of_another_format_fails(text: str, model: Model, tmp_path: Path) -> None:
-    proto = graph.build_graph(model)
+    proto = graph_of(model)
     onnx.helper.set_model_props(proto, {METADATA_KEY: text})
     (tmp_path / "model.onnx").write_bytes(proto.SerializeToString())
     (told,) = verify(model, tmp_path / "model.onnx", steps=5).mismatches
@@ -177,7 +178,7 @@ def test_metadata_of_another_format_fails(text: str, model: Model, tmp_path: Pat
 
 
 def test_graph_without_metadata_is_noted(model: Model, tmp_path: Path) -> None:
-    proto = graph.build_graph(model)
+    proto = graph_of(model)
     del proto.metadata_props[:]
     (tmp_path / "model.onnx").write_bytes(proto.SerializeToString())
     report = verify(model, tmp_path / "model.onnx", steps=5)
@@ -198,8 +199,9 @@ def test_own_kind_of_layer_is_refused(tmp_path: Path) -> None:
     for layer in (Negated(), lookalike(np.eye(3))):
         with pytest.raises(UnsupportedError, match=rf"no ONNX form for {layer.kind} '.*'; expected one of Elman"):
             to_onnx(Model([layer], input_size=3), tmp_path / "model.onnx")
+    other = graph_file(Model([Dense(np.eye(3))]), tmp_path / "other.onnx")
     with pytest.raises(UnsupportedError, match=r"Negated 'negated1'"):
-        verify(Model([Negated()], input_size=3), graph_of(Model([Dense(np.eye(3))]), tmp_path / "other.onnx"), steps=5)
+        verify(Model([Negated()], input_size=3), other, steps=5)
 
 
 @pytest.mark.parametrize("old", [None, b"what was there"])
@@ -210,7 +212,7 @@ def test_failed_verification_leaves_things_as_they_were(
     if old is not None:
         path.write_bytes(old)
     other = Model([*model.layers[:-1], Dense(model.layers[-1].arrays["weight"] * 1.1, model.layers[-1].arrays["bias"])])
-    wrong = graph.build_graph(other)
+    wrong = graph_of(other)
     monkeypatch.setattr(graph, "build_graph", lambda *_: wrong)
     figures = r"\d\.\de[-+]\d\d"
     message = (
@@ -343,7 +345,7 @@ def test_a_wrong_graph_on_the_edge_of_chaos_is_refused(cell: str, tmp_path: Path
     model = on_the_edge(cell, 12.0 if cell != "elman" else 4.0)
     for name, other in wrong_ones(model).items():
         for form in ("step", "sequence"):
-            proto = graph.build_graph(other, form)  # type: ignore[arg-type]
+            proto = graph_of(other, form)  # type: ignore[arg-type]
             onnx.helper.set_model_props(proto, metadata(model))
             (tmp_path / "wrong.onnx").write_bytes(proto.SerializeToString())
             for steps in (30, 200):
@@ -357,7 +359,7 @@ def test_a_wrong_graph_on_the_edge_of_chaos_is_refused(cell: str, tmp_path: Path
 def test_calls_with_many_samples_are_held_to_what_the_graph_gives_one_by_one(tmp_path: Path) -> None:
     """A graph of sequences whose loop is wrong, though each call with one sample is right."""
     model = on_the_edge("lstm", 12.0)
-    proto = graph.build_graph(model, "sequence")
+    proto = graph_of(model, "sequence")
     (cell,) = (node for node in proto.graph.node if node.op_type == "LSTM")
     backwards = onnx.helper.make_attribute("direction", "reverse")
     kept = [each for each in cell.attribute if each.name != "direction"]
@@ -462,7 +464,7 @@ def test_sequences_agree_too(cell: str, make_model: Callable[..., Model], tmp_pa
 
 def test_a_sequence_that_forgets_its_state_is_found(model: Model, tmp_path: Path) -> None:
     """The second layer begins each call from zero."""
-    proto = graph.build_graph(model, "sequence")
+    proto = graph_of(model, "sequence")
     node = next(node for node in proto.graph.node if node.name == "gru2")
     node.input[5] = ""
     proto.graph.node.append(onnx.helper.make_node("Identity", ["gru2.h"], ["unused"]))

@@ -11,7 +11,7 @@ import pytest
 
 import edge_rnn
 from edge_rnn.cli import main
-from edge_rnn_export.writers.onnx.graph import build_graph
+from graphs import graph_of
 
 HEADLINE = "        reference-Stream  reference-ONNX  Stream-ONNX  of tolerance"
 
@@ -48,7 +48,7 @@ def test_export_then_verify(precision: str, operators: str, files: Path, capsys:
 @pytest.mark.parametrize("precision", ["float32", "int8"])
 def test_a_graph_that_is_off_gives_exit_code_1(precision: str, files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model, graph = files / "m.safetensors", files / "g.onnx"
-    proto = build_graph(edge_rnn.load(model), "step", precision)  # type: ignore[arg-type]
+    proto = graph_of(edge_rnn.load(model), "step", precision)  # type: ignore[arg-type]
     bias = next(tensor for tensor in proto.graph.initializer if tensor.name == "dense2.bias")
     bias.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(bias) + np.float32(1e-3), bias.name))
     graph.write_bytes(proto.SerializeToString())
@@ -110,7 +110,7 @@ def test_what_is_wrong_is_told(
     np.save("two.npy", np.zeros((5, 2)))
     model = edge_rnn.load("m.safetensors")
     edge_rnn.save(edge_rnn.quantize(model, "int4"), "four.safetensors")
-    Path("g.onnx").write_bytes(build_graph(model).SerializeToString())
+    Path("g.onnx").write_bytes(graph_of(model).SerializeToString())
     before = sorted(files.iterdir())
     assert run(*words) == code
     told = capsys.readouterr()

@@ -19,9 +19,9 @@ from edge_rnn.sampling import decode, generate
 from edge_rnn_export import OrtStream, from_onnx, to_onnx, to_ort, verify
 from edge_rnn_export.readers.by_file_name import import_file
 from edge_rnn_export.runtime.session import session
-from edge_rnn_export.writers.onnx import graph
 from edge_rnn_export.writers.onnx.head import GREEDY_CODE, HEADS
 from edge_rnn_export.writers.onnx.metadata import METADATA_KEY
+from graphs import graph_of
 from grids import thinned
 
 LETTERS = "abcdefg"
@@ -142,7 +142,7 @@ def test_graphs_are_read_again(reads: str, head: Any, form: Literal["step", "seq
 
 def test_graphs_of_before_there_were_heads_are_read(tmp_path: Path) -> None:
     model = replace(writer(), vocabulary=())
-    proto = graph.build_graph(model)
+    proto = graph_of(model)
     (entry,) = [each for each in proto.metadata_props if each.key == METADATA_KEY]
     entry.value = entry.value.replace('"head": "model", ', "").replace('"vocabulary": [], ', "")
     assert "head" not in entry.value and "vocabulary" not in entry.value  # noqa: PT018
@@ -152,7 +152,7 @@ def test_graphs_of_before_there_were_heads_are_read(tmp_path: Path) -> None:
 
 
 def tampered(model: Model, path: Path, head: Any, change: Callable[[onnx.ModelProto], None]) -> Path:
-    proto = graph.build_graph(model, head=head)
+    proto = graph_of(model, head=head)
     change(proto)
     path.write_bytes(proto.SerializeToString())
     return path

@@ -18,7 +18,7 @@ from edge_rnn.errors import UnsupportedError
 from edge_rnn.layers import GRU, INPUT, LSTM, Add, Dense, Elman, Embedding, Layer, Standardize
 from edge_rnn.model import Model
 from edge_rnn_export.runtime.session import session
-from edge_rnn_export.writers.onnx.graph import build_graph
+from graphs import graph_of
 
 CELLS = ["elman_tanh", "elman_relu", "gru", "gru_reset_before", "lstm"]
 STEPS = 200
@@ -28,7 +28,7 @@ TOLERANCE = 3e-6
 
 def graph_error(model: Model, steps: int = STEPS) -> float:
     """Largest difference of outputs and states from the reference, relative to values above 1, state carried."""
-    run = session(build_graph(model).SerializeToString())
+    run = session(graph_of(model).SerializeToString())
     names = list(model.initial_state)
     state = {name: value[None, None] for name, value in model.initial_state.items()}
     exact = reference.initial_state(model)
@@ -102,13 +102,13 @@ def test_skips_concatenation_and_scaling() -> None:
         ]
     )
     assert graph_error(model) <= TOLERANCE
-    assert {node.op_type for node in build_graph(model).graph.node} == {
+    assert {node.op_type for node in graph_of(model).graph.node} == {
         "Sub", "Div", "GRU", "Concat", "MatMul", "Tanh", "Sum",
     }  # fmt: skip
 
 
 def test_names_shapes_and_versions(make_model: Callable[..., Model]) -> None:
-    proto = build_graph(make_model("lstm", 3, 4, 2, head=2))
+    proto = graph_of(make_model("lstm", 3, 4, 2, head=2))
 
     def shapes(values: Any) -> dict[str, list[int | str]]:
         return {value.name: [d.dim_value or d.dim_param for d in value.type.tensor_type.shape.dim] for value in values}
@@ -116,7 +116,7 @@ def test_names_shapes_and_versions(make_model: Callable[..., Model]) -> None:
     states = ["lstm1.h", "lstm1.c", "lstm2.h", "lstm2.c"]
     assert shapes(proto.graph.input) == {"x": [1, "batch", 3]} | {name: [1, "batch", 4] for name in states}
     assert shapes(proto.graph.output) == {"y": [1, "batch", 2]} | {f"{name}_out": [1, "batch", 4] for name in states}
-    whole = build_graph(make_model("lstm", 3, 4, 2, head=2), "sequence")
+    whole = graph_of(make_model("lstm", 3, 4, 2, head=2), "sequence")
     assert shapes(whole.graph.input)["x"] == ["time", "batch", 3]
     assert shapes(whole.graph.output)["y"] == ["time", "batch", 2]
     assert [node.op_type for node in proto.graph.node] == ["LSTM", "LSTM", "MatMul", "Add"]
@@ -136,7 +136,7 @@ def test_names_shapes_and_versions(make_model: Callable[..., Model]) -> None:
     ],
 )
 def test_attributes(cell: str, operator: str, attributes: dict[str, Any], make_model: Callable[..., Model]) -> None:
-    node = build_graph(make_model(cell, 3, 4)).graph.node[0]
+    node = graph_of(make_model(cell, 3, 4)).graph.node[0]
     assert node.op_type == operator
     assert {given.name: onnx.helper.get_attribute_value(given) for given in node.attribute} == attributes
 
@@ -144,7 +144,7 @@ def test_attributes(cell: str, operator: str, attributes: dict[str, Any], make_m
 def test_gates_stand_in_onnx_order() -> None:
     def weights(cls: type[Any]) -> list[float]:
         gates = np.repeat(np.arange(len(cls.gates)), 2).astype(np.float32)
-        proto = build_graph(Model([cls(np.tile(gates[:, None], 3), np.tile(gates[:, None], 2))]))
+        proto = graph_of(Model([cls(np.tile(gates[:, None], 3), np.tile(gates[:, None], 2))]))
         arrays = {array.name.partition(".")[2]: onnx.numpy_helper.to_array(array) for array in proto.graph.initializer}
         assert np.array_equal(arrays["W"][0, :, 0], arrays["R"][0, :, 0])
         assert "B" not in arrays
@@ -159,7 +159,7 @@ def test_metadata_tells_what_a_deployment_needs(make_model: Callable[..., Model]
         "gru", 2, 3, head=2, initial=True,
         name="wrist", labels=("rest", "move"), sample_rate_hz=10, input_names=("ax", "ay"), input_units=("g", "g"),
     )  # fmt: skip
-    properties = session(build_graph(model).SerializeToString()).get_modelmeta().custom_metadata_map
+    properties = session(graph_of(model).SerializeToString()).get_modelmeta().custom_metadata_map
     told = json.loads(properties["edge_rnn"])
     assert told.pop("version")
     start = told.pop("initial_state")
@@ -179,12 +179,12 @@ def test_metadata_tells_what_a_deployment_needs(make_model: Callable[..., Model]
 
 
 def test_states_that_start_at_zero_are_not_told(make_model: Callable[..., Model]) -> None:
-    (entry,) = build_graph(make_model("lstm", 2, 3)).metadata_props
+    (entry,) = graph_of(make_model("lstm", 2, 3)).metadata_props
     assert json.loads(entry.value)["initial_state"] == {}
 
 
 def test_equal_models_give_equal_bytes(make_model: Callable[..., Model]) -> None:
-    first, second = (build_graph(make_model("gru", 2, 3)).SerializeToString(deterministic=True) for _ in range(2))
+    first, second = (graph_of(make_model("gru", 2, 3)).SerializeToString(deterministic=True) for _ in range(2))
     assert first == second
 
 
@@ -198,7 +198,7 @@ class Twice(Layer):
 
 def test_layer_without_an_onnx_form_is_refused() -> None:
     with pytest.raises(UnsupportedError, match=r"no ONNX form for Twice 'twice1'; expected one of Elman, LSTM, GRU"):
-        build_graph(Model([Twice()], input_size=2))
+        graph_of(Model([Twice()], input_size=2))
 
 
 def weights(gates: int, inputs: int, hidden: int) -> dict[str, Any]:
@@ -258,7 +258,7 @@ def test_options_that_the_operator_lacks(options: dict[str, Any]) -> None:
     """Step by step, and as sequences in a batch, whose every stream has a state of its own."""
     model = Model([LSTM(**weights(4, 3, 7), **options), LSTM(**weights(4, 7, 7), **options), Dense(np.ones((2, 7)))])
     assert graph_error(model) <= TOLERANCE
-    run = session(build_graph(model, "sequence").SerializeToString())
+    run = session(graph_of(model, "sequence").SerializeToString())
     rng = np.random.default_rng(0)
     xs = rng.standard_normal((20, 3, 3)).astype(np.float32)
     states = {name: rng.uniform(-1, 1, (1, 3, 7)).astype(np.float32) for name in model.initial_state}
@@ -275,7 +275,7 @@ def test_options_that_the_operator_lacks(options: dict[str, Any]) -> None:
 def test_batches_of_sequences(cell: str, make_model: Callable[..., Model]) -> None:
     """Each of a batch is a stream of its own, from a state of its own."""
     model = make_model(cell, 3, 7, 2, activation="softmax")
-    run = session(build_graph(model, "sequence").SerializeToString())
+    run = session(graph_of(model, "sequence").SerializeToString())
     rng = np.random.default_rng(0)
     xs = rng.standard_normal((20, 4, 3)).astype(np.float32)
     states = {name: rng.uniform(-1, 1, (1, 4, 7)).astype(np.float32) for name in model.initial_state}

@@ -16,7 +16,7 @@ from edge_rnn import LSTM, Dense, Embedding, Model
 from edge_rnn.cli import main
 from edge_rnn.errors import InputTypeError
 from edge_rnn_export import OrtStream, from_onnx, to_onnx, to_ort
-from edge_rnn_export.writers.onnx.graph import OPSETS
+from edge_rnn_export.writers.onnx.spec import OPSETS
 
 RNG = np.random.default_rng(0)
 

@@ -21,8 +21,8 @@ from edge_rnn.quantization import dequantize
 from edge_rnn_export import verify
 from edge_rnn_export.runtime.session import session
 from edge_rnn_export.verification.rounded_reference import RoundedReference
-from edge_rnn_export.writers.onnx.graph import build_graph
 from edge_rnn_export.writers.onnx.precision import at_precision, rounded_vectors
+from graphs import graph_of
 from grids import thinned
 from onnx_precision import FORMS, OPERATORS, OWN, PRECISIONS, lstm, operators_of, stored
 
@@ -31,7 +31,7 @@ CELLS = ["elman_tanh", "elman_relu", "gru", "gru_reset_before", "lstm"]
 
 def checked(model: Model, folder: Path, *target: Any, steps: int = 60, seed: int = 0) -> onnx.ModelProto:
     """The graph for a target, found to agree with the model."""
-    proto = build_graph(model, *target)
+    proto = graph_of(model, *target)
     (folder / "model.onnx").write_bytes(proto.SerializeToString())
     report = verify(model, folder / "model.onnx", steps=steps, seed=seed)
     assert report.passed, str(report)
@@ -85,7 +85,7 @@ def test_every_cell_and_target(
 def test_operators(
     cell: str, precision: Any, operators: Any, expected: set[str], form: Any, make_model: Callable[..., Model]
 ) -> None:
-    found = operators_of(build_graph(make_model(cell, 3, 8), form, precision, operators))
+    found = operators_of(graph_of(make_model(cell, 3, 8), form, precision, operators))
     assert expected <= found
     assert ("Scan" in found) == (form == "sequence" and not found & {"GRU", "LSTM", "DynamicQuantizeLSTM"})
 
@@ -101,7 +101,7 @@ def test_int8_holds_the_numbers_and_scales_of_the_model(
     for cell in ("gru", "lstm"):
         model = quantize(make_model(cell, 3, 8), format_, calibration=recording)
         layer, head = model.layers
-        found = stored(build_graph(model, form, None, operators))
+        found = stored(graph_of(model, form, None, operators))
         assert np.array_equal(to_array(found[f"{head.name}.weight.uint8"]).T, head.weight.values + np.int16(128))
         assert to_array(found[f"{head.name}.weight.scale"]).tobytes() == head.weight.scale.tobytes()
         for matrix, name in ((layer.weight_ih, "W"), (layer.weight_hh, "R")):
@@ -143,13 +143,13 @@ def test_int4_holds_the_numbers_and_scales_of_the_model(columns: int, operators:
 def test_float16_and_int8_weights_hold_the_numbers_of_the_model(make_model: Callable[..., Model]) -> None:
     plain = make_model("gru", 3, 8)
     half = quantize(plain, "float16")
-    found = stored(build_graph(half))
+    found = stored(graph_of(half))
     matrix = half.layers[0].weight_hh  # type: ignore[attr-defined]
     assert isinstance(matrix, Float16)
     r, z, n = np.split(matrix.values, 3)
     assert to_array(found["gru1.R.float16"]).tobytes() == np.concatenate([z, r, n])[None].tobytes()
     small = quantize(plain, "int8")
-    found = stored(build_graph(small, "step", "int8-weights"))
+    found = stored(graph_of(small, "step", "int8-weights"))
     matrix = small.layers[1].weight  # type: ignore[attr-defined]
     assert isinstance(matrix, Int8)
     assert np.array_equal(to_array(found["dense2.weight.int8"]).T, matrix.values)
@@ -160,7 +160,7 @@ def test_float16_and_int8_weights_hold_the_numbers_of_the_model(make_model: Call
 def test_precision_is_what_quantize_makes(precision: Any, make_model: Callable[..., Model]) -> None:
     model = make_model("gru", 3, 8)
     ours, theirs = (
-        stored(proto) for proto in (build_graph(model, "step", precision), build_graph(quantize(model, precision)))
+        stored(proto) for proto in (graph_of(model, "step", precision), graph_of(quantize(model, precision)))
     )
     assert ours == theirs
 
@@ -282,7 +282,7 @@ def test_batches_of_exact_vectors(precision: Any, form: Any, make_model: Callabl
     """Each of a batch is a stream of its own, from a state of its own."""
     model = make_model("gru", 3, 7, 2)
     plain = dequantize(at_precision(model, precision))
-    run = session(build_graph(model, form, precision).SerializeToString())
+    run = session(graph_of(model, form, precision).SerializeToString())
     rng = np.random.default_rng(0)
     xs = rng.standard_normal((1 if form == "step" else 20, 4, 3)).astype(np.float32)
     states = {name: rng.uniform(-1, 1, (1, 4, 7)).astype(np.float32) for name in model.initial_state}
@@ -299,7 +299,7 @@ def test_rounded_vectors_are_those_of_the_onnx_operators(low: float) -> None:
     """Oracle: onnx's own evaluator of DynamicQuantizeLinear and MatMulInteger."""
     rng = np.random.default_rng(1)
     model = Model([Dense(rng.normal(size=(5, 11)), rng.normal(size=5))])
-    run = ReferenceEvaluator(build_graph(model, "step", "int8", "standard"))
+    run = ReferenceEvaluator(graph_of(model, "step", "int8", "standard"))
     held = at_precision(model, "int8")
     plain = dequantize(held)
     rounding = RoundedReference(plain, rounded_vectors(held, "int8"))
@@ -315,7 +315,7 @@ def test_rounded_vectors_are_those_of_the_onnx_operators(low: float) -> None:
 def test_vanishing_and_equal_values() -> None:
     """A range of nothing has the step 1; one too small for float32 counts as nothing, in onnxruntime too."""
     model = Model([Dense([[1.0, -0.5]])])
-    run = session(build_graph(model, "step", "int8").SerializeToString())
+    run = session(graph_of(model, "step", "int8").SerializeToString())
     held = at_precision(model, "int8")
     rounding = RoundedReference(dequantize(held), rounded_vectors(held, "int8"))
     for x in ([0, 0], [1e-43, 0], [1e-45, -1e-45], [3, 3], [-3, -3]):
@@ -335,7 +335,7 @@ def test_the_largest_products_do_not_overflow(kind: Any, form: Any, operators: A
     model = Model([kind(ones, np.zeros_like(ones)), Dense(np.full((2, size), 1.0, np.float32))])
     xs = np.full((1, 1, size), 8.0, np.float32)
     run = onnxruntime.InferenceSession(  # as a user makes it, without any option
-        build_graph(model, form, "int8", operators).SerializeToString(), providers=["CPUExecutionProvider"]
+        graph_of(model, form, "int8", operators).SerializeToString(), providers=["CPUExecutionProvider"]
     )
     states = {name: np.zeros((1, 1, size), np.float32) for name in model.initial_state}
     (y,) = run.run(["y"], {"x": xs, **states})

@@ -18,13 +18,13 @@ from edge_rnn.quantization import dequantize
 from edge_rnn_export import OrtStream, to_onnx, to_ort, verify
 from edge_rnn_export.exporting import onnx_file
 from edge_rnn_export.verification.check import TOLERANCE
-from edge_rnn_export.writers.onnx.graph import build_graph
+from graphs import graph_of
 from grids import thinned
 from onnx_precision import FORMS, OPERATORS, OWN, PRECISIONS, operators_of, stored
 
 
 def tampered(model: Model, path: Path, tensor: str, change: Callable[[np.ndarray], np.ndarray], *target: Any) -> Path:
-    proto = build_graph(model, *target)
+    proto = graph_of(model, *target)
     kept = stored(proto)[tensor]
     array = to_array(kept)
     kept.CopyFrom(from_array(change(array.copy()).astype(array.dtype), tensor))
@@ -64,7 +64,7 @@ def test_small_faults_are_found_in_spite_of_rounding(
 def test_a_loop_that_forgets_its_state_is_found(make_model: Callable[..., Model], tmp_path: Path) -> None:
     """Calls with one sample do not show it; those with two do."""
     model = make_model("elman_tanh", 3, 12)
-    proto = build_graph(model, "sequence", "int8")
+    proto = graph_of(model, "sequence", "int8")
     (scan,) = (node for node in proto.graph.node if node.op_type == "Scan")
     (body,) = (each.g for each in scan.attribute if each.name == "body")
     (product,) = (node for node in body.node if node.op_type == "DynamicQuantizeMatMul")
@@ -125,14 +125,14 @@ def test_size_and_time_are_told(make_model: Callable[..., Model], tmp_path: Path
 @pytest.mark.parametrize("operators", OPERATORS)
 def test_files_are_smaller(precision: Any, operators: Any, least: float, make_model: Callable[..., Model]) -> None:
     model = make_model("gru", 64, 256)
-    small, whole = (build_graph(model, "step", each, operators).ByteSize() for each in (precision, "float32"))
+    small, whole = (graph_of(model, "step", each, operators).ByteSize() for each in (precision, "float32"))
     assert whole / small >= least
 
 
 def test_float32_is_what_smaller_formats_stand_for(make_model: Callable[..., Model]) -> None:
     model = quantize(make_model("gru", 3, 8), "int8")
-    ours = build_graph(model, "step", "float32")
-    theirs = build_graph(dequantize(model))
+    ours = graph_of(model, "step", "float32")
+    theirs = graph_of(dequantize(model))
     assert stored(ours) == stored(theirs)
     assert operators_of(ours) == operators_of(theirs) == {"GRU", "MatMul", "Add"}
 
@@ -217,4 +217,4 @@ def test_ort_files_and_streams(
     ours, theirs = OrtStream(tmp_path / "m.onnx"), OrtStream(tmp_path / "m.ort")
     np.testing.assert_allclose(ours.run(xs), theirs.run(xs), atol=3e-6)
     # Some hundredths: weights of 4 bits, and vectors of 8.
-    np.testing.assert_allclose(ours.run(xs), OrtStream(build_graph(model).SerializeToString()).run(xs), atol=0.1)
+    np.testing.assert_allclose(ours.run(xs), OrtStream(graph_of(model).SerializeToString()).run(xs), atol=0.1)

@@ -9,15 +9,14 @@ from typing import Literal
 from numpy.typing import ArrayLike
 
 from edge_rnn.atomic import written_aside
-from edge_rnn.checks import choice
 from edge_rnn.errors import InputTypeError, ModelError, UnsupportedError
 from edge_rnn.model import Model
 from edge_rnn.spelling import counted
 from edge_rnn_export.verification.check import verify
 from edge_rnn_export.verification.cost import measured
 from edge_rnn_export.verification.report import Report
-from edge_rnn_export.writers.onnx.head import with_head
-from edge_rnn_export.writers.onnx.precision import Operators, Precision, check_target
+from edge_rnn_export.writers.onnx.precision import Operators, Precision
+from edge_rnn_export.writers.onnx.spec import ExportSpec
 
 __all__ = ["to_onnx"]
 
@@ -103,22 +102,21 @@ def to_onnx(
         raise InputTypeError(f"to_onnx got {type(model).__name__}, expected a Model: edge_rnn.load(path) reads one.")
     if not isinstance(path, str | PathLike):
         raise InputTypeError(f"to_onnx got {type(path).__name__} as the path, expected a text or a pathlib.Path.")
-    choice("to_onnx", "form", form, ("step", "sequence"))
-    check_target(precision, operators)
-    computed = with_head(model, head)
+    export = ExportSpec(form, precision, operators, head, opset).resolve(model)
     try:
         from edge_rnn_export.writers.onnx.graph import build_graph
     except ModuleNotFoundError as error:
         raise UnsupportedError(f"to_onnx needs {error.name}: pip install 'edge-rnn[export]'.") from None
-    data = build_graph(model, form, precision, operators, head, opset).SerializeToString(deterministic=True)
+    data = build_graph(export).SerializeToString(deterministic=True)
     with written_aside(path, data) as aside:
         report = verify(model, aside, steps=steps, xs=xs, seed=seed)
         if not report.passed:
             raise ModelError(f"to_onnx did not write {path}: {_why(report)}")
         if report.rounding:
             if head == "greedy":  # choosing is not what is compared
-                data = build_graph(model, form, precision, operators, opset=opset).SerializeToString(deterministic=True)
-            report = replace(report, cost=measured(computed, data, form))
+                plain = replace(export, spec=replace(export.spec, head="model"))
+                data = build_graph(plain).SerializeToString(deterministic=True)
+            report = replace(report, cost=measured(export.computed, data, form))
     return report
 
 

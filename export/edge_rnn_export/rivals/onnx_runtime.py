@@ -26,9 +26,10 @@ def onnxruntime_rivals(
     import onnxruntime
 
     from edge_rnn_export.writers.onnx.graph import build_graph
+    from edge_rnn_export.writers.onnx.spec import ExportSpec
 
-    stepping = session(prepare(build_graph(model)).SerializeToString())
-    sequence = session(prepare(build_graph(model, "sequence")).SerializeToString())
+    stepping = session(prepare(build_graph(ExportSpec().resolve(model))).SerializeToString())
+    sequence = session(prepare(build_graph(ExportSpec("sequence").resolve(model))).SerializeToString())
     names = ["y", *(f"{name}_out" for name in model.initial_state)]
     initial = {name: value[None, None] for name, value in model.initial_state.items()}
 

@@ -24,9 +24,9 @@ from edge_rnn_export.verification.comparison import Comparison, Target, compare,
 from edge_rnn_export.verification.graph_steps import OnnxSteps
 from edge_rnn_export.verification.magnitudes import magnitudes
 from edge_rnn_export.verification.report import Deviation, Report
-from edge_rnn_export.writers.onnx.head import with_head
 from edge_rnn_export.writers.onnx.metadata import mismatches, precision_of
 from edge_rnn_export.writers.onnx.precision import has_ranges
+from edge_rnn_export.writers.onnx.spec import ExportSpec
 
 __all__ = ["DRIFT_FACTOR", "TOLERANCE", "TOLERANCE_LIMIT", "verify"]
 
@@ -122,15 +122,12 @@ def verify(
 
 
 def _verified(model: Model, graph: OnnxSteps, steps: int | None, xs: ArrayLike | None, seed: int) -> Report:
-    computed = with_head(model, graph.head, "verify")
-    told = (
-        f"The graph's y contains {_SPELLED[graph.head]}; the model was compared accordingly."
-        if computed is not model
-        else ""
-    )
-    model = computed
+    export = ExportSpec(precision=precision_of(graph.metadata), head=graph.head).resolve(model, "verify")
+    changed = export.computed is not model
+    told = f"The graph's y contains {_SPELLED[graph.head]}; the model was compared accordingly." if changed else ""
+    model = export.computed
     samples = _samples(model, steps, xs, seed, symbols=graph.head == "greedy")
-    target = Target.of(model, precision_of(graph.metadata))
+    target = Target.of(export)
     run = compare(target, graph, samples)
     scales = magnitudes(target.plain, samples, run.peaks)
     drift = max(float((run.apart[name][3] / scale).max()) for name, scale in scales.items())

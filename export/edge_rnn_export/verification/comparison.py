@@ -22,7 +22,8 @@ from edge_rnn.typing import F32, AnyArray
 from edge_rnn_export.verification.graph_steps import OnnxSteps
 from edge_rnn_export.verification.report import Rounding
 from edge_rnn_export.verification.rounded_reference import RoundedReference
-from edge_rnn_export.writers.onnx.precision import at_precision, rounded_vectors
+from edge_rnn_export.writers.onnx.precision import rounded_vectors
+from edge_rnn_export.writers.onnx.spec import ResolvedExport
 
 __all__ = ["Comparison", "Target", "compare", "differing_pairs"]
 
@@ -62,11 +63,11 @@ class Target:
     rounding: RoundedReference | None
 
     @classmethod
-    def of(cls, model: Model, precision: str | None) -> Target:
-        """Make the target of a graph of the model at a precision; see :func:`~edge_rnn_export.to_onnx`."""
-        held = at_precision(model, precision)
-        plain, rounded = dequantize(held), rounded_vectors(held, precision)
-        return cls(model, held, plain, RoundedReference(plain, rounded) if rounded else None)
+    def of(cls, export: ResolvedExport) -> Target:
+        """Return the target of a graph."""
+        held = export.weights
+        plain, rounded = dequantize(held), rounded_vectors(held, export.spec.precision)
+        return cls(export.computed, held, plain, RoundedReference(plain, rounded) if rounded else None)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -14,6 +14,7 @@ from edge_rnn.timing import Make, calls, turns
 from edge_rnn_export.runtime.session import bound_step, session
 from edge_rnn_export.verification.report import Cost
 from edge_rnn_export.writers.onnx.precision import Form
+from edge_rnn_export.writers.onnx.spec import ExportSpec
 
 __all__ = ["SEQUENCE_STEPS", "measured"]
 
@@ -34,7 +35,7 @@ def measured(model: Model, small: bytes, form: Form, seconds: float = 0.3) -> Co
     from edge_rnn_export.writers.onnx.graph import build_graph
 
     plain = dequantize(model)
-    whole = build_graph(plain, form).SerializeToString(deterministic=True)
+    whole = build_graph(ExportSpec(form).resolve(plain)).SerializeToString(deterministic=True)
     steps = 1 if form == "step" else SEQUENCE_STEPS
     xs = np.random.default_rng(0).standard_normal((64 if steps == 1 else steps, model.input_size)).astype(np.float32)
     makes = {name: _make(plain, session(data), form, xs) for name, data in (("small", small), ("float32", whole))}

@@ -21,9 +21,10 @@ from edge_rnn.model import Description, Model
 from edge_rnn.typing import AnyArray
 from edge_rnn_export.readers.json_text import parse_object
 from edge_rnn_export.readers.onnx.graph import Graph, graph_of
-from edge_rnn_export.writers.onnx.graph import OPSETS, build_graph
+from edge_rnn_export.writers.onnx.graph import build_graph
 from edge_rnn_export.writers.onnx.metadata import METADATA_KEY
 from edge_rnn_export.writers.onnx.nodes import GATES
+from edge_rnn_export.writers.onnx.spec import OPSETS, ExportSpec
 
 __all__ = ["is_own", "own_model"]
 
@@ -143,7 +144,8 @@ def _difference(proto: ModelProto, model: Model, description: Mapping[str, Any],
     if model.fingerprint != description["fingerprint"]:
         return f"its fingerprint is {model.fingerprint[:12]}, expected {str(description['fingerprint'])[:12]}"
     opset = next((each.version for each in proto.opset_import if each.version in OPSETS), None)
-    written = build_graph(model, description["form"], head=description.get("head", "model"), opset=opset)
+    spec = ExportSpec(description["form"], head=description.get("head", "model"), opset=opset)
+    written = build_graph(spec.resolve(model, "from_onnx"))
     ours, theirs = written.graph, proto.graph
     for mine, other in zip_longest(ours.node, theirs.node):
         if mine is None or other is None or mine.SerializeToString() != other.SerializeToString():

@@ -20,48 +20,22 @@ from onnx import ModelProto, TensorProto, ValueInfoProto, checker, helper
 
 import edge_rnn
 from edge_rnn.activation import parse
-from edge_rnn.checks import whole
 from edge_rnn.errors import InputError, UnsupportedError
 from edge_rnn.layers import LAYER_TYPES
-from edge_rnn.model import Model
 from edge_rnn_export.writers.onnx.greedy import best_symbol, read_symbols
-from edge_rnn_export.writers.onnx.head import Head, with_head
 from edge_rnn_export.writers.onnx.metadata import metadata
 from edge_rnn_export.writers.onnx.nodes import Nodes, Stage, activation_stages
-from edge_rnn_export.writers.onnx.precision import Form, Operators, Precision, at_precision
 from edge_rnn_export.writers.onnx.products import MICROSOFT, product
 from edge_rnn_export.writers.onnx.recurrent import activations, recurrent
+from edge_rnn_export.writers.onnx.spec import OPSETS, ResolvedExport
 
-__all__ = ["OPSETS", "build_graph"]
-
-OPSETS = range(17, 25)
-"""Versions of ONNX's operator set that graphs are written in."""
+__all__ = ["build_graph"]
 
 _INT4_OPSET = 21
 
 
-def build_graph(
-    model: Model,
-    form: Form = "step",
-    precision: Precision | None = None,
-    operators: Operators = "onnxruntime",
-    head: Head = "model",
-    opset: int | None = None,
-) -> ModelProto:
-    """A model as an ONNX graph.
-
-    Parameters
-    ----------
-    form
-        ``"step"``: one step. ``"sequence"``: as many as the samples are.
-    precision, operators
-        See :func:`~edge_rnn_export.to_onnx`.
-    head
-        What ``y`` is, see :func:`~edge_rnn_export.writers.onnx.head.with_head`. ``"greedy"``: ``y`` is as the model has
-        it; in place of ``x`` the graph reads ``symbol`` int64 ``(time, batch)``, numbers from 0, and it gives
-        ``next_symbol`` int64 ``(time, batch)`` too, the place of the largest output, of equal ones the first.
-    opset
-        Version of ONNX's operator set, one of ``OPSETS``. None: the first that has every operator of the graph.
+def build_graph(export: ResolvedExport) -> ModelProto:
+    """Return a model as an ONNX graph.
 
     Returns
     -------
@@ -76,18 +50,14 @@ def build_graph(
     Raises
     ------
     UnsupportedError
-        The model has a kind of layer, or an option, that has no ONNX form; or no such head.
+        The model has a kind of layer, or an option, that has no ONNX form.
     InputError
-        See :func:`~edge_rnn_export.writers.onnx.precision.at_precision`; or the graph cannot be written in that opset.
+        The graph cannot be written in that opset.
     """
-    if opset is not None:
-        whole("to_onnx", "opset", opset, OPSETS[0], OPSETS[-1])
-    model = with_head(model, head)
-    described = metadata(model, form, precision, head)
-    model = at_precision(model, precision)
-    graph = Nodes(form, operators == "standard", precision == "int8-weights")
-    time = 1 if form == "step" else "time"
-    if head == "greedy":
+    spec, model = export.spec, export.weights
+    graph = Nodes(spec.form, spec.operators == "standard", spec.precision == "int8-weights")
+    time = 1 if spec.form == "step" else "time"
+    if spec.head == "greedy":
         read_symbols(graph, model, time)
     else:
         graph.inputs.append(_value("x", time, model.input_size))
@@ -107,11 +77,11 @@ def build_graph(
         graph.node("Identity", outputs[-1:], "y", name=f"{model.layers[-1].name}.y")
     results = [_value("y", time, model.output_size)]
     results += [_value(out, 1, len(model.initial_state[name])) for out, name in states.items()]
-    if head == "greedy":
+    if spec.head == "greedy":
         results.insert(0, best_symbol(graph, time))
     tensors = graph.tensors()
     int4 = any(tensor.data_type == TensorProto.INT4 for tensor in tensors)
-    opset = _opset(opset, _INT4_OPSET if int4 else OPSETS[0])
+    opset = _opset(spec.opset, _INT4_OPSET if int4 else OPSETS[0])
     opsets = [helper.make_opsetid("", opset)]
     if graph.has_domain(MICROSOFT):
         opsets.append(helper.make_opsetid(MICROSOFT, 1))
@@ -122,7 +92,7 @@ def build_graph(
         opset_imports=opsets,
         ir_version=helper.OP_SET_ID_VERSION_MAP["ai.onnx", opset],
     )
-    helper.set_model_props(proto, described)
+    helper.set_model_props(proto, metadata(export.computed, spec.form, spec.precision, spec.head))
     checker.check_model(proto, full_check=True)
     return proto
 

@@ -88,7 +88,7 @@ def mismatches(model: Model, found: Mapping[str, str]) -> tuple[tuple[str, ...],
     return tuple(wrong), ()
 
 
-def precision_of(found: Mapping[str, str]) -> str | None:
+def precision_of(found: Mapping[str, str]) -> Precision | None:
     """The precision that a graph's metadata say it was written at; None for that of the model's own matrices."""
     try:
         precision = json.loads(found.get(METADATA_KEY, "{}")).get("precision")
