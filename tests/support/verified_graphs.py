@@ -1,0 +1,37 @@
+"""Helpers of verification tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnx
+import pytest
+
+from edge_rnn.model import Model
+from edge_rnn_export.writers.onnx.metadata import metadata
+from graphs import graph_of
+
+CELLS = ["elman_tanh", "elman_relu", "gru", "gru_reset_before", "lstm"]
+
+
+def tampered(model: Model, path: Path, tensor: str, by: float) -> Path:
+    """The model's graph with one number of one weight moved."""
+    proto = graph_of(model)
+    for stored in proto.graph.initializer:
+        if stored.name == tensor:
+            array = onnx.numpy_helper.to_array(stored).copy()
+            array.flat[0] += by
+            stored.CopyFrom(onnx.numpy_helper.from_array(array, tensor))
+            break
+    else:
+        pytest.fail(f"the graph has no {tensor}")
+    path.write_bytes(proto.SerializeToString())
+    return path
+
+
+def graph_file(model: Model, path: Path, stated: Model | None = None) -> Path:
+    """The model's graph, with what it says of itself taken from another model."""
+    proto = graph_of(model)
+    onnx.helper.set_model_props(proto, metadata(stated or model))
+    path.write_bytes(proto.SerializeToString())
+    return path
