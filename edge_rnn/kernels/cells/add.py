@@ -18,13 +18,12 @@ def pack(fields: Mapping[str, Any], site: Site) -> tuple[Operation, ...]:
 
 def build(name: str, target: Target, streams: int) -> Any:
     """The compiled step: ``out[i] = x[i] + x[i + n] + …``."""
-    x_at, n_in_at, n_out_at, out_at = int(Record.X), int(Record.N_IN), int(Record.N_OUT), int(Record.OUT)
 
     def add(record, weights, arena):  # type: ignore[no-untyped-def]
-        x, out = record[x_at], record[out_at]
-        for i in range(record[n_out_at]):
+        x, out = record[Record.X], record[Record.OUT]
+        for i in range(record[Record.N_OUT]):
             total = arena[x + i]
-            for j in range(i + record[n_out_at], record[n_in_at], record[n_out_at]):
+            for j in range(i + record[Record.N_OUT], record[Record.N_IN], record[Record.N_OUT]):
                 total += arena[x + j]
             arena[out + i] = total
 

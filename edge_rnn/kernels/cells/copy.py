@@ -12,10 +12,9 @@ __all__ = ["build"]
 
 def build(name: str, target: Target, streams: int) -> Any:
     """The compiled step: ``out[i] = x[i]``."""
-    x_at, n_in_at, out_at = int(Record.X), int(Record.N_IN), int(Record.OUT)
 
     def copy(record, weights, arena):  # type: ignore[no-untyped-def]
-        for i in range(record[n_in_at]):
-            arena[record[out_at] + i] = arena[record[x_at] + i]
+        for i in range(record[Record.N_IN]):
+            arena[record[Record.OUT] + i] = arena[record[Record.X] + i]
 
     return copy

@@ -22,9 +22,6 @@ _PLAIN = ("none", "tanh", "sigmoid", "relu")
 _FEW_FORMATS = ("float32", "float16", "int8")
 """Formats that dot products read; int8 as the floats they stand for, which so few rows are not too slow for."""
 
-_WEIGHTS, _X, _N_IN = int(Record.WEIGHTS), int(Record.X), int(Record.N_IN)
-_OUT, _N_OUT = int(Record.OUT), int(Record.N_OUT)
-
 
 def pack(fields: Mapping[str, Any], site: Site) -> tuple[Operation, ...]:
     """Operations for the fields of a Dense layer: panels of [bias | weight]; softmax is an operation of its own.
@@ -102,14 +99,14 @@ def _few(function: str, kind: str, target: Target, streams: int) -> Any:
 
     @helper
     def one(record, weights, arena):  # type: ignore[no-untyped-def]
-        x, n_in = at(arena, record[_X]), record[_N_IN]
-        bias = at(weights, record[_WEIGHTS])
+        x, n_in = at(arena, record[Record.X]), record[Record.N_IN]
+        bias = at(weights, record[Record.WEIGHTS])
         w = at(bias, 2 * FEW)
         low, high = products(split, w, x, n_in), splat(DOTS, zero)
-        if record[_N_OUT] > DOTS:
+        if record[Record.N_OUT] > DOTS:
             high = products(split, at(w, DOTS * ((n_in + 7) // 8 * 8) // per_float), x, n_in)
         total = fma(join(low, high), load(8, bias, FEW), load(8, bias, 0))
-        store(activation(total), arena, record[_OUT])
+        store(activation(total), arena, record[Record.OUT])
 
     def several(records, weights, arenas):  # type: ignore[no-untyped-def]
         of_each, arena_of_each = int32s_from(streams, records), floats_from(streams, arenas)
@@ -136,14 +133,14 @@ def _many(variant: str, function: str, kind: str, target: Target, streams: int) 
 
         @helper
         def panel(records, w, arenas, unit):  # type: ignore[no-untyped-def]
-            total, x = (load_shared(lanes, streams, w, 0),), each(records, arenas, _X, 0)
-            (total,), _ = add(total, at(w, rows * width), x, records[0][_N_IN])
+            total, x = (load_shared(lanes, streams, w, 0),), each(records, arenas, Record.X, 0)
+            (total,), _ = add(total, at(w, rows * width), x, records[0][Record.N_IN])
             if is_variant:
                 alpha = load_shared(lanes, streams, w, width)
                 y = activation(total, alpha, load_shared(lanes, streams, w, 2 * width))
             else:
                 y = activation(total)
-            store_each(y, each(records, arenas, _OUT, unit))
+            store_each(y, each(records, arenas, Record.OUT, unit))
 
         return panel
 

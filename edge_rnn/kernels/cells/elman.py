@@ -47,19 +47,18 @@ def build(name: str, target: Target, streams: int) -> Any:
     is_variant, is_clipped = words[0] == "variant", words[-1] == "clip"
     rows = 4 if is_variant else 1
     activation = BY_NAME[words[1]] if is_variant else getattr(activations, words[0])
-    x_at, n_in_at, h_at, n_h_at = int(Record.X), int(Record.N_IN), int(Record.H), int(Record.N_H)
-    h_new = int(Record.STATE) + 1
+    h_new = Record.STATE + 1
 
     def panel(width: int, lanes: int) -> Any:
         add_input, add_recurrent = (multiply(kind, 1, width, lanes * streams, target) for kind in formats)
 
         @helper
         def panel(records, w, arenas, unit):  # type: ignore[no-untyped-def]
-            n_in, n_h = records[0][n_in_at], records[0][n_h_at]
+            n_in, n_h = records[0][Record.N_IN], records[0][Record.N_H]
             total = (load_shared(lanes, streams, w, 0),)
             parameters, w = at(w, width), at(w, rows * width)
-            total, w = add_input(total, w, each(records, arenas, x_at, 0), n_in)
-            (total,), w = add_recurrent(total, w, each(records, arenas, h_at, 0), n_h)
+            total, w = add_input(total, w, each(records, arenas, Record.X, 0), n_in)
+            (total,), w = add_recurrent(total, w, each(records, arenas, Record.H, 0), n_h)
             if is_clipped:
                 total = clip(total, load_shared(lanes, streams, parameters, 2 * width))
             if is_variant:

@@ -12,9 +12,6 @@ from edge_rnn.kernels.program.record import Operation, Packed, Record, Site, pad
 
 __all__ = ["build", "pack"]
 
-_WEIGHTS, _ROWS, _X = int(Record.WEIGHTS), int(Record.UNIT_FLOATS), int(Record.X)
-_OUT, _N_OUT = int(Record.OUT), int(Record.N_OUT)
-
 
 def pack(fields: Mapping[str, Any], site: Site) -> tuple[Operation, ...]:
     """Operations for the fields of an Embedding layer: rows padded to 8 floats, and how many there are."""
@@ -35,17 +32,17 @@ def build(name: str, target: Target, streams: int) -> Any:
     zero, rounding = np.float32(0), np.float32(12582912.0)  # 1.5 * 2^23: adding it leaves a whole number
 
     def embedding(record, weights, arena):  # type: ignore[no-untyped-def]
-        given, last = arena[record[_X]], np.float32(record[_ROWS] - 1)
+        given, last = arena[record[Record.X]], np.float32(record[Record.UNIT_FLOATS] - 1)
         wanted = zero  # of what is not above 0, NaN too
         if given > zero:
             wanted = given if given < last else last
         place = np.int32((wanted + rounding) - rounding)
-        row = at(weights, record[_WEIGHTS] + place * ((record[_N_OUT] + 7) // 8 * 8))
+        row = at(weights, record[Record.WEIGHTS] + place * ((record[Record.N_OUT] + 7) // 8 * 8))
         if given == given:
-            for i in range(0, record[_N_OUT], 8):
-                store(load(8, row, i), arena, record[_OUT] + i)
+            for i in range(0, record[Record.N_OUT], 8):
+                store(load(8, row, i), arena, record[Record.OUT] + i)
         else:
-            for i in range(0, record[_N_OUT], 8):
-                store(splat(8, given), arena, record[_OUT] + i)
+            for i in range(0, record[Record.N_OUT], 8):
+                store(splat(8, given), arena, record[Record.OUT] + i)
 
     return embedding

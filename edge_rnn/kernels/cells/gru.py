@@ -125,9 +125,7 @@ def _variant(words: tuple[str, ...], width: int, lanes: int, streams: int) -> _F
     return _Functions(5, gate, candidate)
 
 
-_X, _N_IN, _N_OUT, _SCRATCH = int(Record.X), int(Record.N_IN), int(Record.N_OUT), int(Record.SCRATCH)
-_H, _N_H = int(Record.H), int(Record.N_H)
-_H_OLD, _H_NEW = int(Record.STATE), int(Record.STATE) + 1
+_H_NEW = Record.STATE + 1
 
 
 def _whole(width: int, lanes: int, streams: int, functions: _Functions, add_input: Any, add_recurrent: Any) -> Any:
@@ -142,10 +140,10 @@ def _whole(width: int, lanes: int, streams: int, functions: _Functions, add_inpu
         r, z = load_shared(lanes, streams, w, 0), load_shared(lanes, streams, w, width)
         nx, nh = load_shared(lanes, streams, w, 2 * width), load_shared(lanes, streams, w, 3 * width)
         p, w = at(w, 4 * width), at(w, (4 + rows) * width)
-        (r, z, nx), w = add_input((r, z, nx), w, each(records, arenas, _X, 0), records[0][_N_IN])
-        (r, z, nh), w = add_recurrent((r, z, nh), w, each(records, arenas, _H, 0), records[0][_N_H])
+        (r, z, nx), w = add_input((r, z, nx), w, each(records, arenas, Record.X, 0), records[0][Record.N_IN])
+        (r, z, nh), w = add_recurrent((r, z, nh), w, each(records, arenas, Record.H, 0), records[0][Record.N_H])
         n = candidate(fma(gate(r, p), nh, nx), p)
-        h = load_each(lanes, each(records, arenas, _H_OLD, unit))
+        h = load_each(lanes, each(records, arenas, Record.STATE, unit))
         store_each(flush_tiny(fma(gate(z, p), h - n, n)), each(records, arenas, _H_NEW, unit))
 
     return panel
@@ -161,12 +159,12 @@ def _gates(width: int, lanes: int, streams: int, functions: _Functions, add_inpu
     def panel(records, w, arenas, unit):  # type: ignore[no-untyped-def]
         gates = (load_shared(lanes, streams, w, 0), load_shared(lanes, streams, w, width))
         p, w = at(w, 2 * width), at(w, (2 + rows) * width)
-        gates, w = add_input(gates, w, each(records, arenas, _X, 0), records[0][_N_IN])
-        (r, z), w = add_recurrent(gates, w, each(records, arenas, _H, 0), records[0][_N_H])
-        h = load_each(lanes, each(records, arenas, _H_OLD, unit))
-        store_each(gate(r, p) * h, each(records, arenas, _SCRATCH, unit))
-        behind = (records[0][_N_OUT] + 7) // 8 * 8
-        store_each(gate(z, p), each(records, arenas, _SCRATCH, behind + unit))
+        gates, w = add_input(gates, w, each(records, arenas, Record.X, 0), records[0][Record.N_IN])
+        (r, z), w = add_recurrent(gates, w, each(records, arenas, Record.H, 0), records[0][Record.N_H])
+        h = load_each(lanes, each(records, arenas, Record.STATE, unit))
+        store_each(gate(r, p) * h, each(records, arenas, Record.SCRATCH, unit))
+        behind = (records[0][Record.N_OUT] + 7) // 8 * 8
+        store_each(gate(z, p), each(records, arenas, Record.SCRATCH, behind + unit))
 
     return panel
 
@@ -182,12 +180,12 @@ def _candidate(width: int, lanes: int, streams: int, functions: _Functions, add_
     def panel(records, w, arenas, unit):  # type: ignore[no-untyped-def]
         total = (load_shared(lanes, streams, w, 0),)
         p, w = at(w, width), at(w, (1 + rows) * width)
-        total, w = add_input(total, w, each(records, arenas, _X, 0), records[0][_N_IN])
-        (total,), w = add_recurrent(total, w, each(records, arenas, _H, 0), records[0][_N_H])
+        total, w = add_input(total, w, each(records, arenas, Record.X, 0), records[0][Record.N_IN])
+        (total,), w = add_recurrent(total, w, each(records, arenas, Record.H, 0), records[0][Record.N_H])
         n = candidate(total, p)
-        behind = (records[0][_N_OUT] + 7) // 8 * 8
-        z = load_each(lanes, each(records, arenas, _SCRATCH, behind + unit))
-        h = load_each(lanes, each(records, arenas, _H_OLD, unit))
+        behind = (records[0][Record.N_OUT] + 7) // 8 * 8
+        z = load_each(lanes, each(records, arenas, Record.SCRATCH, behind + unit))
+        h = load_each(lanes, each(records, arenas, Record.STATE, unit))
         store_each(flush_tiny(fma(z, h - n, n)), each(records, arenas, _H_NEW, unit))
 
     return panel

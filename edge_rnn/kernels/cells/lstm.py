@@ -83,8 +83,7 @@ def build(name: str, target: Target, streams: int) -> Any:
     return sweep(streams, panel, widths_for(target, _GATES, formats), lanes_for(target, _GATES, formats))
 
 
-_X, _N_IN, _H, _N_H, _SCRATCH = (int(x) for x in (Record.X, Record.N_IN, Record.H, Record.N_H, Record.SCRATCH))
-_, _H_NEW, _C_OLD, _C_NEW = (int(Record.STATE) + slot for slot in range(4))
+_H_NEW, _C_OLD, _C_NEW = (Record.STATE + slot for slot in (1, 2, 3))
 
 
 def _plain(width: int, lanes: int, streams: int, add_input: Any, add_recurrent: Any) -> Any:
@@ -97,8 +96,10 @@ def _plain(width: int, lanes: int, streams: int, add_input: Any, add_recurrent: 
     def panel(records, w, arenas, unit):  # type: ignore[no-untyped-def]
         i, f = load_shared(lanes, streams, w, 0), load_shared(lanes, streams, w, width)
         g, o = load_shared(lanes, streams, w, 2 * width), load_shared(lanes, streams, w, 3 * width)
-        gates, w = add_input((i, f, g, o), at(w, 4 * width), each(records, arenas, _X, 0), records[0][_N_IN])
-        (i, f, g, o), w = add_recurrent(gates, w, each(records, arenas, _H, 0), records[0][_N_H])
+        gates, w = add_input(
+            (i, f, g, o), at(w, 4 * width), each(records, arenas, Record.X, 0), records[0][Record.N_IN]
+        )
+        (i, f, g, o), w = add_recurrent(gates, w, each(records, arenas, Record.H, 0), records[0][Record.N_H])
         c = load_each(lanes, each(records, arenas, _C_OLD, unit))
         c = flush_tiny(fma(sigmoid_of_twice(f), c, sigmoid_of_twice(i) * tanh(g)))
         store_each(c, each(records, arenas, _C_NEW, unit))
@@ -117,7 +118,7 @@ def _variant(words: list[str], width: int, lanes: int, streams: int, add_input: 
     has_peephole, input_follows, forget_follows = ("p" in words[3], "i" in words[3], "f" in words[3])
     clips_gates, clips_cell, is_projected = ("g" in words[3], "c" in words[3], "j" in words[3])
     rows, one = 15 if has_peephole else 12, np.float32(1)
-    out = _SCRATCH if is_projected else _H_NEW
+    out = Record.SCRATCH if is_projected else _H_NEW
 
     @helper
     def row(w, number):  # type: ignore[no-untyped-def]
@@ -133,9 +134,9 @@ def _variant(words: list[str], width: int, lanes: int, streams: int, add_input: 
 
     @helper
     def panel(records, w, arenas, unit):  # type: ignore[no-untyped-def]
-        gates, n_in, n_h = (row(w, 0), row(w, 1), row(w, 2), row(w, 3)), records[0][_N_IN], records[0][_N_H]
-        gates, behind = add_input(gates, at(w, rows * width), each(records, arenas, _X, 0), n_in)
-        (i, f, g, o), behind = add_recurrent(gates, behind, each(records, arenas, _H, 0), n_h)
+        gates, n_in, n_h = (row(w, 0), row(w, 1), row(w, 2), row(w, 3)), records[0][Record.N_IN], records[0][Record.N_H]
+        gates, behind = add_input(gates, at(w, rows * width), each(records, arenas, Record.X, 0), n_in)
+        (i, f, g, o), behind = add_recurrent(gates, behind, each(records, arenas, Record.H, 0), n_h)
         c = load_each(lanes, each(records, arenas, _C_OLD, unit))
         if input_follows:
             f = gate(f, w, c, 13)

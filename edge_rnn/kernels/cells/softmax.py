@@ -18,10 +18,8 @@ def build(name: str, target: Target, streams: int) -> Any:
     from edge_rnn.kernels.vectors.load_store import at, load, store
     from edge_rnn.kernels.vectors.vector import largest_lane, maximum, splat, sum_of_lanes
 
-    n_out_at, out_at = int(Record.N_OUT), int(Record.OUT)
-
     def softmax(record, weights, arena):  # type: ignore[no-untyped-def]
-        out, n_out = at(arena, record[out_at]), record[n_out_at]
+        out, n_out = at(arena, record[Record.OUT]), record[Record.N_OUT]
         most = load(8, out, 0)
         for unit in range(8, n_out, 8):
             most = maximum(most, load(8, out, unit))

@@ -25,12 +25,10 @@ def build(name: str, target: Target, streams: int) -> Any:
     """The compiled step: ``y = (x - mean) / scale``, subtracting first, so that a large mean costs no digits."""
     from edge_rnn.kernels.vectors.load_store import at, load, store
 
-    weights_at, x_at, n_out_at, out_at = int(Record.WEIGHTS), int(Record.X), int(Record.N_OUT), int(Record.OUT)
-
     def standardize(record, weights, arena):  # type: ignore[no-untyped-def]
-        w = at(weights, record[weights_at])
-        for i in range(0, record[n_out_at], 8):
+        w = at(weights, record[Record.WEIGHTS])
+        for i in range(0, record[Record.N_OUT], 8):
             scale, mean = load(8, w, 2 * i), load(8, w, 2 * i + 8)
-            store((load(8, arena, record[x_at] + i) - mean) / scale, arena, record[out_at] + i)
+            store((load(8, arena, record[Record.X] + i) - mean) / scale, arena, record[Record.OUT] + i)
 
     return standardize

@@ -20,9 +20,11 @@ from numba.core.compiler_lock import global_compiler_lock
 from numba.core.cpu import CPUContext
 from numba.core.errors import NumbaError
 from numba.core.registry import CPUDispatcher
+from numba.core.typing.typeof import typeof_impl
 
 from edge_rnn.errors import CompileError
 from edge_rnn.kernels.compile.target import Target
+from edge_rnn.kernels.compile.words import Words, WordsType
 
 __all__ = ["FLOATS", "INT32S", "WORDS", "compile_assembly", "compile_module", "compile_object", "helper"]
 
@@ -44,6 +46,16 @@ _OPTIONS = {
     "no_cpython_wrapper": True,
     "no_cfunc_wrapper": True,
 }
+
+
+@typeof_impl.register(WordsType)
+def _type_of_words(words: WordsType, context: Any) -> types.Module:
+    return types.Module(words)  # as of a module with a constant for each member
+
+
+@typeof_impl.register(Words)
+def _type_of_word(word: Words, context: Any) -> types.Literal:
+    return types.literal(int(word))
 
 
 def helper(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -23,15 +23,6 @@ _DESCR_KIND, _FLOAT32_NUMBER, _NATIVE = 3, np.dtype(np.float32).num, ord("=")
 _C_CONTIGUOUS_ALIGNED = 0x0001 | 0x0100
 _INT = 0xFFFFFFFF
 
-_FUNCTION, _TARGET, _NDIM = int(Call.FUNCTION), int(Call.TARGET), int(Call.NDIM)
-_ROWS, _COLUMNS, _SCALAR, _ROOM = int(Call.ROWS), int(Call.COLUMNS), int(Call.SCALAR), int(Call.ROOM)
-_Y, _Y_DATA, _SLOW, _PYTHON = int(Call.Y), int(Call.Y_DATA), int(Call.SLOW), int(Call.PYTHON)
-_ARRAY_TYPE, _FLOAT32 = int(Python.ARRAY_TYPE), int(Python.FLOAT32)
-_INCREF, _CALL_ONE_ARG = int(Python.INCREF), int(Python.CALL_ONE_ARG)
-_FLOAT_TYPE, _FLOAT_FROM_DOUBLE = int(Python.FLOAT_TYPE), int(Python.FLOAT_FROM_DOUBLE)
-_MAKE, _REFUSED, _DECREF = int(Call.MAKE), int(Call.REFUSED), int(Python.DECREF)
-_SAVE_THREAD, _RESTORE_THREAD = int(Python.SAVE_THREAD), int(Python.RESTORE_THREAD)
-
 
 def build(name: str, target: Target, streams: int) -> Any:
     """The compiled function ``call`` or ``call_run``."""
@@ -46,12 +37,12 @@ def _is_float32() -> Any:
     @helper
     def is_float32(words, python, x):  # type: ignore[no-untyped-def]
         if (
-            x[_OB_TYPE] != python[_ARRAY_TYPE]
-            or x[_ND] & _INT != words[_NDIM]
+            x[_OB_TYPE] != python[Python.ARRAY_TYPE]
+            or x[_ND] & _INT != words[Call.NDIM]
             or x[_FLAGS] & _C_CONTIGUOUS_ALIGNED != _C_CONTIGUOUS_ALIGNED
         ):
             return False
-        if x[_DESCR] == python[_FLOAT32]:
+        if x[_DESCR] == python[Python.FLOAT32]:
             return True
         kind = as_words(x[_DESCR])[_DESCR_KIND]  # an array that was pickled has a dtype of its own
         return kind >> 32 == _FLOAT32_NUMBER and (kind >> 16) & 0xFF == _NATIVE
@@ -67,21 +58,21 @@ def _call_run() -> Any:
 
     def call_run(self, xs):  # type: ignore[no-untyped-def]
         words = as_words(as_words(self)[_DATA])
-        python, given = as_words(words[_PYTHON]), as_words(xs)
-        if not is_float32(words, python, given) or as_words(given[_DIMENSIONS])[1] != words[_COLUMNS]:
-            return call_for_word(python[_CALL_ONE_ARG], (words[_SLOW], xs))
-        ys = call_for_word(python[_CALL_ONE_ARG], (words[_MAKE], xs))
+        python, given = as_words(words[Call.PYTHON]), as_words(xs)
+        if not is_float32(words, python, given) or as_words(given[_DIMENSIONS])[1] != words[Call.COLUMNS]:
+            return call_for_word(python[Python.CALL_ONE_ARG], (words[Call.SLOW], xs))
+        ys = call_for_word(python[Python.CALL_ONE_ARG], (words[Call.MAKE], xs))
         if ys == 0:
             return ys
         rows, x, y = as_words(given[_DIMENSIONS])[0], as_floats(given[_DATA]), as_floats(as_words(ys)[_DATA])
-        thread = call_for_word(python[_SAVE_THREAD], ())
-        done = call_for_word(words[_FUNCTION], (words[_TARGET], x, y, rows))
-        call_kernel(python[_RESTORE_THREAD], (thread,))
+        thread = call_for_word(python[Python.SAVE_THREAD], ())
+        done = call_for_word(words[Call.FUNCTION], (words[Call.TARGET], x, y, rows))
+        call_kernel(python[Python.RESTORE_THREAD], (thread,))
         if done == rows:
             return ys
-        call_kernel(python[_DECREF], (ys,))
-        words[_ROOM] = done
-        return call_for_word(python[_CALL_ONE_ARG], (words[_REFUSED], xs))
+        call_kernel(python[Python.DECREF], (ys,))
+        words[Call.ROOM] = done
+        return call_for_word(python[Python.CALL_ONE_ARG], (words[Call.REFUSED], xs))
 
     return call_run
 
@@ -112,20 +103,20 @@ def _call() -> Any:
         if not is_float32(words, python, x):
             return False
         dimensions = as_words(x[_DIMENSIONS])
-        return dimensions[0] == words[_ROWS] and (words[_NDIM] == 1 or dimensions[1] == words[_COLUMNS])
+        return dimensions[0] == words[Call.ROWS] and (words[Call.NDIM] == 1 or dimensions[1] == words[Call.COLUMNS])
 
     def call(self, x):  # type: ignore[no-untyped-def]
         words = as_words(as_words(self)[_DATA])
-        python, given, y = as_words(words[_PYTHON]), as_words(x), as_floats(words[_Y_DATA])
+        python, given, y = as_words(words[Call.PYTHON]), as_words(x), as_floats(words[Call.Y_DATA])
         if fits(words, python, given):
-            if call_for_status(words[_FUNCTION], (words[_TARGET], as_floats(given[_DATA]), y)) == 0:
-                call_kernel(python[_INCREF], (words[_Y],))
-                return words[_Y]
-        elif words[_SCALAR] and given[_OB_TYPE] == python[_FLOAT_TYPE]:
-            room = as_floats(to_word(at(words, _ROOM)))
+            if call_for_status(words[Call.FUNCTION], (words[Call.TARGET], as_floats(given[_DATA]), y)) == 0:
+                call_kernel(python[Python.INCREF], (words[Call.Y],))
+                return words[Call.Y]
+        elif words[Call.SCALAR] and given[_OB_TYPE] == python[Python.FLOAT_TYPE]:
+            room = as_floats(to_word(at(words, Call.ROOM)))
             room[0] = as_doubles(x)[_FLOAT_VALUE]
-            if call_for_status(words[_FUNCTION], (words[_TARGET], room, y)) == 0:
-                return call_for_word(python[_FLOAT_FROM_DOUBLE], (np.float64(y[0]),))
-        return call_for_word(python[_CALL_ONE_ARG], (words[_SLOW], x))
+            if call_for_status(words[Call.FUNCTION], (words[Call.TARGET], room, y)) == 0:
+                return call_for_word(python[Python.FLOAT_FROM_DOUBLE], (np.float64(y[0]),))
+        return call_for_word(python[Python.CALL_ONE_ARG], (words[Call.SLOW], x))
 
     return call

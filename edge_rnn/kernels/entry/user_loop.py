@@ -20,9 +20,6 @@ from edge_rnn.kernels.vectors.addresses import as_words, call_for_status
 
 __all__ = ["step"]
 
-_STEP, _INPUT_SIZE, _OUTPUT_SIZE = int(Handle.STEP), int(Handle.INPUT_SIZE), int(Handle.OUTPUT_SIZE)
-_DONE, _IN_USE, _MIXED = int(Status.DONE), int(Status.IN_USE), int(Status.MIXED)
-
 
 def step(handle: int, x: Any, y: Any) -> None:
     """One time step of the stream that ``handle`` belongs to, for the user's own compiled loop.
@@ -91,15 +88,15 @@ def _step(handle: Any, x: Any, y: Any) -> Any:
 
     def call(handle: Any, x: Any, y: Any) -> None:
         words = as_words(handle)
-        if x.size != words[_INPUT_SIZE] or y.size != words[_OUTPUT_SIZE]:
+        if x.size != words[Handle.INPUT_SIZE] or y.size != words[Handle.OUTPUT_SIZE]:
             raise ValueError("edge_rnn.step got an x or y whose length is not the model's input_size or output_size.")
-        status = call_for_status(words[_STEP], (words, _data(x), _data(y)))
-        if status in (_IN_USE, _MIXED):
+        status = call_for_status(words[Handle.STEP], (words, _data(x), _data(y)))
+        if status in (Status.IN_USE, Status.MIXED):
             raise StateError(
                 "edge_rnn.step got a stream that another thread is in, or was; use a stream for each thread, "
                 "stream.clone(). If both were in it at once, its state is of no use until stream.reset()."
             )
-        if status != _DONE:
+        if status != Status.DONE:
             raise ValueError(
                 "edge_rnn.step got a sample that is not finite, or makes the output so; the state is as before."
             )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from enum import IntEnum
+from edge_rnn.kernels.compile.words import Words
 
 __all__ = ["Call", "Python"]
 
 
-class Call(IntEnum):
+class Call(Words):
     """Where the self of a Python builtin (an array of ``intptr_t``) keeps what."""
 
     FUNCTION = 0
@@ -36,7 +36,7 @@ class Call(IntEnum):
     """For many steps: the Python callable that says of an ``xs`` what was wrong with the row in ROOM."""
 
 
-class Python(IntEnum):
+class Python(Words):
     """Addresses in this process that a call from Python needs."""
 
     ARRAY_TYPE = 0

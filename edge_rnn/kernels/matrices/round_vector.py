@@ -19,8 +19,6 @@ from edge_rnn.kernels.program.record import Record
 
 __all__ = ["build"]
 
-_WEIGHTS, _X, _N_IN, _OUT = int(Record.WEIGHTS), int(Record.X), int(Record.N_IN), int(Record.OUT)
-
 
 def build(name: str, target: Target, streams: int) -> Any:
     """The compiled rounding to steps of a fixed size, or of the largest value over the largest integer.
@@ -51,8 +49,8 @@ def build(name: str, target: Target, streams: int) -> Any:
         return maximum(-most, minimum(most, values * inverse)) + ROUND
 
     def quantize(record, weights, arena):  # type: ignore[no-untyped-def]
-        x, count, out = at(arena, record[_X]), record[_N_IN], at(arena, record[_OUT])
-        fixed = at(weights, record[_WEIGHTS])
+        x, count, out = at(arena, record[Record.X]), record[Record.N_IN], at(arena, record[Record.OUT])
+        fixed = at(weights, record[Record.WEIGHTS])
         step, inverse = fixed[0], fixed[1]
         if inverse == zero:
             size = max(largest(x, count), tiny)

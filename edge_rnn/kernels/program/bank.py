@@ -13,14 +13,6 @@ from edge_rnn.kernels.program.record import FREE, RECORD_INTS, Bank, Handle, Pol
 
 __all__ = ["build"]
 
-# Numba takes no members of enumerations as indices.
-_COUNT, _HANDLES, _PRESENT = int(Bank.COUNT), int(Bank.HANDLES), int(Bank.PRESENT)
-_GROUP, _GROUPED = int(Bank.GROUP), int(Bank.GROUPED)
-_WHO, _CURRENT, _ARENAS = int(Bank.WHO), int(Bank.RECORDS), int(Bank.ARENAS)
-_INPUT_SIZE, _OUTPUT_SIZE, _POLICY = int(Handle.INPUT_SIZE), int(Handle.OUTPUT_SIZE), int(Handle.POLICY)
-_FUNCTIONS, _OPERATIONS, _RECORDS = int(Handle.FUNCTIONS), int(Handle.OPERATIONS), int(Handle.RECORDS)
-_WEIGHTS, _ARENA, _PARITY, _RAISE = int(Handle.WEIGHTS), int(Handle.ARENA), int(Handle.PARITY), int(Policy.RAISE)
-_IN_USE, _FREE = int(Handle.IN_USE), FREE
 _RECORD_BYTES = 4 * RECORD_INTS
 
 
@@ -35,7 +27,7 @@ def build(name: str, target: Target, streams: int) -> Any:
     claim_all, let_go_of_all, step_all = _claim_all(), _let_go_of_all(), _step_all()
 
     def bank(table, xs, ys):  # type: ignore[no-untyped-def]
-        number, count = own_number(), table[_COUNT]
+        number, count = own_number(), table[Bank.COUNT]
         claimed = claim_all(table, number)
         if claimed < count:
             let_go_of_all(table, number, claimed)
@@ -57,11 +49,11 @@ def _claim_all() -> Any:
     @helper
     def claim_all(table, number):  # type: ignore[no-untyped-def]
         """Which stream is in use already, those before it being claimed; else how many streams there are."""
-        handles, present = as_words(table[_HANDLES]), as_words(table[_PRESENT])
-        for s in range(table[_COUNT]):
-            if present[s] and enter(at(as_words(handles[s]), _IN_USE), number) != _FREE:
+        handles, present = as_words(table[Bank.HANDLES]), as_words(table[Bank.PRESENT])
+        for s in range(table[Bank.COUNT]):
+            if present[s] and enter(at(as_words(handles[s]), Handle.IN_USE), number) != FREE:
                 return s
-        return table[_COUNT]
+        return table[Bank.COUNT]
 
     return claim_all
 
@@ -76,9 +68,9 @@ def _let_go_of_all() -> Any:
     @helper
     def let_go_of_all(table, number, count):  # type: ignore[no-untyped-def]
         """Which stream another call was in meanwhile; else how many streams there are."""
-        handles, present, mixed = as_words(table[_HANDLES]), as_words(table[_PRESENT]), table[_COUNT]
+        handles, present, mixed = as_words(table[Bank.HANDLES]), as_words(table[Bank.PRESENT]), table[Bank.COUNT]
         for s in range(count):
-            if present[s] and not leave(at(as_words(handles[s]), _IN_USE), number):
+            if present[s] and not leave(at(as_words(handles[s]), Handle.IN_USE), number):
                 mixed = s
         return mixed
 
@@ -100,14 +92,14 @@ def _step_all() -> Any:
         if part < 0:
             return -part
         run_program(table, part)
-        handles, who = as_words(table[_HANDLES]), as_words(table[_WHO])
+        handles, who = as_words(table[Bank.HANDLES]), as_words(table[Bank.WHO])
         for k in range(part):
             handle = as_words(handles[who[k] >> 1])
-            if handle[_POLICY] == _RAISE and not is_finite(handle):
+            if handle[Handle.POLICY] == Policy.RAISE and not is_finite(handle):
                 return 1 + (who[k] >> 1)
         for k in range(part):
             handle = as_words(handles[who[k] >> 1])
-            y = at(ys, (who[k] >> 1) * handle[_OUTPUT_SIZE])
+            y = at(ys, (who[k] >> 1) * handle[Handle.OUTPUT_SIZE])
             if is_finite(handle):
                 hand_over(handle, y, who[k] & 1)
             else:
@@ -127,22 +119,22 @@ def _take_all() -> Any:
     @helper
     def take_all(table, xs, ys):  # type: ignore[no-untyped-def]
         """Take the samples of all streams that are present; how many take part, or -1 - which was refused."""
-        handles, present, who = as_words(table[_HANDLES]), as_words(table[_PRESENT]), as_words(table[_WHO])
-        records, arenas = as_words(table[_CURRENT]), as_words(table[_ARENAS])
+        handles, present, who = as_words(table[Bank.HANDLES]), as_words(table[Bank.PRESENT]), as_words(table[Bank.WHO])
+        records, arenas = as_words(table[Bank.RECORDS]), as_words(table[Bank.ARENAS])
         part = 0
-        for s in range(table[_COUNT]):
+        for s in range(table[Bank.COUNT]):
             if not present[s]:
                 continue
             handle = as_words(handles[s])
-            held = take(handle, at(xs, s * handle[_INPUT_SIZE]))
+            held = take(handle, at(xs, s * handle[Handle.INPUT_SIZE]))
             if held == REFUSED:
-                if handle[_POLICY] == _RAISE:
+                if handle[Handle.POLICY] == Policy.RAISE:
                     return -1 - s
-                repeat_last(handle, at(ys, s * handle[_OUTPUT_SIZE]))
+                repeat_last(handle, at(ys, s * handle[Handle.OUTPUT_SIZE]))
                 continue
             who[part] = 2 * s + held
-            arenas[part] = handle[_ARENA]
-            records[part] = handle[_RECORDS] + handle[_PARITY] * handle[_OPERATIONS] * _RECORD_BYTES
+            arenas[part] = handle[Handle.ARENA]
+            records[part] = handle[Handle.RECORDS] + handle[Handle.PARITY] * handle[Handle.OPERATIONS] * _RECORD_BYTES
             part += 1
         return part
 
@@ -157,10 +149,11 @@ def _run_program() -> Any:
 
     @helper
     def run_program(table, part):  # type: ignore[no-untyped-def]
-        records, arenas = as_words(table[_CURRENT]), as_words(table[_ARENAS])
-        handle, group, grouped = as_words(as_words(table[_HANDLES])[0]), table[_GROUP], as_words(table[_GROUPED])
-        functions, weights = as_words(handle[_FUNCTIONS]), as_floats(handle[_WEIGHTS])
-        for i in range(handle[_OPERATIONS]):
+        records, arenas = as_words(table[Bank.RECORDS]), as_words(table[Bank.ARENAS])
+        handle = as_words(as_words(table[Bank.HANDLES])[0])
+        group, grouped = table[Bank.GROUP], as_words(table[Bank.GROUPED])
+        functions, weights = as_words(handle[Handle.FUNCTIONS]), as_floats(handle[Handle.WEIGHTS])
+        for i in range(handle[Handle.OPERATIONS]):
             k = 0
             if grouped[i]:
                 while k + group <= part:

@@ -16,14 +16,11 @@ from numba.core import types
 from numba.extending import intrinsic
 
 from edge_rnn.kernels.compile.compiler import helper
-from edge_rnn.kernels.program.record import FREE, MIXED, Handle, Status
+from edge_rnn.kernels.program.record import FREE, MIXED, Status
 from edge_rnn.kernels.standalone.module_names import own_words
 from edge_rnn.kernels.vectors.addresses import to_word
 
 __all__ = ["busy", "enter", "enter_atomically", "leave", "own_number"]
-
-_IN_USE, _FREE, _MIXED = int(Handle.IN_USE), FREE, MIXED
-_STATUS_IN_USE, _STATUS_MIXED = int(Status.IN_USE), int(Status.MIXED)
 
 
 @intrinsic
@@ -54,7 +51,7 @@ def _exchange_if_free(typing_context: Any, word: Any, value: Any) -> Any:
     """Write ``value`` if the word is free, in one piece; what the word was."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        free = ir.Constant(context.get_value_type(types.intp), _FREE)
+        free = ir.Constant(context.get_value_type(types.intp), FREE)
         return builder.extract_value(builder.cmpxchg(args[0], free, args[1], "acq_rel", "acquire"), 0)
 
     return types.intp(word, value), generate
@@ -69,14 +66,14 @@ def own_number() -> Any:
 @helper
 def busy(found: Any) -> Any:
     """The :class:`Status` of a stream whose word is not free."""
-    return _STATUS_MIXED if found == _MIXED else _STATUS_IN_USE
+    return Status.MIXED if found == MIXED else Status.IN_USE
 
 
 @helper
 def enter(word: Any, number: Any) -> Any:
     """Claim a stream for a single step; what its word was, FREE if it is claimed."""
     found = _read(word)
-    if found == _FREE:
+    if found == FREE:
         _write(word, number)
     return found
 
@@ -91,5 +88,5 @@ def enter_atomically(word: Any, number: Any) -> Any:
 def leave(word: Any, number: Any) -> Any:
     """Let go of a stream; whether no other call was in it meanwhile. If one was, nothing may use it any more."""
     alone = _read(word) == number
-    _write(word, _FREE if alone else _MIXED)
+    _write(word, FREE if alone else MIXED)
     return alone

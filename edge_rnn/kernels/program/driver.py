@@ -13,14 +13,6 @@ from edge_rnn.kernels.program.record import FREE, RECORD_INTS, Handle, Policy, S
 
 __all__ = ["build", "not_done"]
 
-# Numba takes no members of enumerations as indices.
-_ADVANCE, _INPUT_SIZE, _OUTPUT_SIZE = int(Handle.ADVANCE), int(Handle.INPUT_SIZE), int(Handle.OUTPUT_SIZE)
-_IN_USE, _FREE, _MIXED = int(Handle.IN_USE), FREE, int(Status.MIXED)
-_FUNCTIONS, _OPERATIONS, _RECORDS = int(Handle.FUNCTIONS), int(Handle.OPERATIONS), int(Handle.RECORDS)
-_WEIGHTS, _ARENA, _PARITY, _POLICY = int(Handle.WEIGHTS), int(Handle.ARENA), int(Handle.PARITY), int(Handle.POLICY)
-_RAISE, _DONE = int(Policy.RAISE), int(Status.DONE)
-_BAD_SAMPLE, _BAD_OUTPUT = int(Status.BAD_SAMPLE), int(Status.BAD_OUTPUT)
-
 
 def build(name: str, target: Target, streams: int) -> Any:
     """The compiled function ``step``, ``advance``, ``run`` or ``rollout``."""
@@ -41,12 +33,12 @@ def _step() -> Any:
     advance = helper(_advance())
 
     def step(handle, x, y):  # type: ignore[no-untyped-def]
-        word, number = at(handle, _IN_USE), own_number()
+        word, number = at(handle, Handle.IN_USE), own_number()
         found = enter(word, number)
-        if found != _FREE:
+        if found != FREE:
             return busy(found)
         status = advance(handle, x, y)
-        return status if leave(word, number) else _MIXED
+        return status if leave(word, number) else Status.MIXED
 
     return step
 
@@ -61,25 +53,25 @@ def _advance() -> Any:
     @helper
     def refuse(handle, y, status):  # type: ignore[no-untyped-def]
         """The sample does not count: an error, or the last output once more."""
-        if handle[_POLICY] == _RAISE:
+        if handle[Handle.POLICY] == Policy.RAISE:
             return status
         repeat_last(handle, y)
-        return _DONE
+        return Status.DONE
 
     def advance(handle, x, y):  # type: ignore[no-untyped-def]
         held = take(handle, x)
         if held == REFUSED:
-            return refuse(handle, y, _BAD_SAMPLE)
-        arena, weights = as_floats(handle[_ARENA]), as_floats(handle[_WEIGHTS])
-        functions, operations = as_words(handle[_FUNCTIONS]), handle[_OPERATIONS]
-        record = at(as_int32s(handle[_RECORDS]), handle[_PARITY] * operations * RECORD_INTS)
+            return refuse(handle, y, Status.BAD_SAMPLE)
+        arena, weights = as_floats(handle[Handle.ARENA]), as_floats(handle[Handle.WEIGHTS])
+        functions, operations = as_words(handle[Handle.FUNCTIONS]), handle[Handle.OPERATIONS]
+        record = at(as_int32s(handle[Handle.RECORDS]), handle[Handle.PARITY] * operations * RECORD_INTS)
         for i in range(operations):
             call_kernel(functions[i], (record, weights, arena))
             record = at(record, RECORD_INTS)
         if not is_finite(handle):
-            return refuse(handle, y, _BAD_OUTPUT)
+            return refuse(handle, y, Status.BAD_OUTPUT)
         hand_over(handle, y, held)
-        return _DONE
+        return Status.DONE
 
     return advance
 
@@ -96,19 +88,19 @@ def _run() -> Any:
 
     @helper
     def advance_all(handle, xs, ys, count):  # type: ignore[no-untyped-def]
-        advance, n_in, n_out = handle[_ADVANCE], handle[_INPUT_SIZE], handle[_OUTPUT_SIZE]
+        advance, n_in, n_out = handle[Handle.ADVANCE], handle[Handle.INPUT_SIZE], handle[Handle.OUTPUT_SIZE]
         for t in range(count):
-            if call_for_status(advance, (handle, at(xs, t * n_in), at(ys, t * n_out))) != _DONE:
+            if call_for_status(advance, (handle, at(xs, t * n_in), at(ys, t * n_out))) != Status.DONE:
                 return t
         return count
 
     def run(handle, xs, ys, count):  # type: ignore[no-untyped-def]
-        word, number = at(handle, _IN_USE), own_number()
+        word, number = at(handle, Handle.IN_USE), own_number()
         found = enter_atomically(word, number)
-        if found != _FREE:
+        if found != FREE:
             return -busy(found)
         done = advance_all(handle, xs, ys, count)
-        return done if leave(word, number) else -_MIXED
+        return done if leave(word, number) else -Status.MIXED
 
     return run
 
@@ -125,20 +117,20 @@ def _rollout() -> Any:
 
     @helper
     def advance_all(handle, x, ys, count):  # type: ignore[no-untyped-def]
-        advance, n_out = handle[_ADVANCE], handle[_OUTPUT_SIZE]
+        advance, n_out = handle[Handle.ADVANCE], handle[Handle.OUTPUT_SIZE]
         for t in range(count):
             y = at(ys, t * n_out)
-            if call_for_status(advance, (handle, x, y)) != _DONE:
+            if call_for_status(advance, (handle, x, y)) != Status.DONE:
                 return t
             x = y
         return count
 
     def rollout(handle, x, ys, count):  # type: ignore[no-untyped-def]
-        word, number = at(handle, _IN_USE), own_number()
+        word, number = at(handle, Handle.IN_USE), own_number()
         found = enter_atomically(word, number)
-        if found != _FREE:
+        if found != FREE:
             return -busy(found)
         done = advance_all(handle, x, ys, count)
-        return done if leave(word, number) else -_MIXED
+        return done if leave(word, number) else -Status.MIXED
 
     return rollout

@@ -18,13 +18,6 @@ from edge_rnn.kernels.vectors.vector import all_zero, first_lanes, splat
 
 __all__ = ["REFUSED", "hand_over", "is_finite", "repeat_last", "take"]
 
-# Numba takes no members of enumerations as indices.
-_INPUT_SIZE, _OUTPUT_SIZE = int(Handle.INPUT_SIZE), int(Handle.OUTPUT_SIZE)
-_ARENA, _INPUT, _HELD = int(Handle.ARENA), int(Handle.INPUT), int(Handle.HELD)
-_LAST_OUTPUT, _PARITY, _STATE_FLOATS = int(Handle.LAST_OUTPUT), int(Handle.PARITY), int(Handle.STATE_FLOATS)
-_OUTPUT_EVEN, _OUTPUT_ODD = int(Handle.OUTPUT_EVEN), int(Handle.OUTPUT_ODD)
-_STATES_EVEN, _STATES_ODD = int(Handle.STATES_EVEN), int(Handle.STATES_ODD)
-_POLICY, _REFUSED, _HOLD = int(Handle.POLICY), int(Handle.REFUSED), int(Policy.HOLD)
 
 REFUSED = -1
 """What :func:`take` returns for a sample that does not count."""
@@ -38,13 +31,13 @@ def take(handle: Any, x: Any) -> Any:
 
     A sample without a finite value is nothing to begin with: before the first output it is refused, not held.
     """
-    arena, count = as_floats(handle[_ARENA]), handle[_INPUT_SIZE]
-    sample = at(arena, handle[_INPUT])
-    if handle[_POLICY] == _HOLD:
-        missing = _copy_or_hold(sample, at(arena, handle[_HELD]), x, count)
+    arena, count = as_floats(handle[Handle.ARENA]), handle[Handle.INPUT_SIZE]
+    sample = at(arena, handle[Handle.INPUT])
+    if handle[Handle.POLICY] == Policy.HOLD:
+        missing = _copy_or_hold(sample, at(arena, handle[Handle.HELD]), x, count)
         if missing == 0:
             return 0
-        last = arena[handle[_LAST_OUTPUT]]
+        last = arena[handle[Handle.LAST_OUTPUT]]
         return REFUSED if missing == count and last - last != 0 else 1
     return 0 if _copy(sample, x, count) else REFUSED
 
@@ -52,17 +45,17 @@ def take(handle: Any, x: Any) -> Any:
 @helper
 def is_finite(handle: Any) -> Any:
     """Whether what the step has made is finite: the output, and the states where these have to be looked at."""
-    states = handle[_STATES_ODD] if handle[_PARITY] else handle[_STATES_EVEN]
-    return _all_finite(_output(handle), handle[_OUTPUT_SIZE]) and _all_finite(
-        at(as_floats(handle[_ARENA]), states), handle[_STATE_FLOATS]
+    states = handle[Handle.STATES_ODD] if handle[Handle.PARITY] else handle[Handle.STATES_EVEN]
+    return _all_finite(_output(handle), handle[Handle.OUTPUT_SIZE]) and _all_finite(
+        at(as_floats(handle[Handle.ARENA]), states), handle[Handle.STATE_FLOATS]
     )
 
 
 @helper
 def hand_over(handle: Any, y: Any, held: Any) -> None:
     """The step counts: its output is kept and goes to ``y``, old and new states change places."""
-    count, output = handle[_OUTPUT_SIZE], _output(handle)
-    last = at(as_floats(handle[_ARENA]), handle[_LAST_OUTPUT])
+    count, output = handle[Handle.OUTPUT_SIZE], _output(handle)
+    last = at(as_floats(handle[Handle.ARENA]), handle[Handle.LAST_OUTPUT])
     for i in range(0, count, 8):
         store(load(8, output, i), last, i)
     whole = count // 8 * 8
@@ -70,24 +63,24 @@ def hand_over(handle: Any, y: Any, held: Any) -> None:
         store_anywhere(load(8, output, i), y, i)
     for i in range(whole, count):
         y[i] = output[i]
-    handle[_REFUSED] += held
-    handle[_PARITY] = 1 - handle[_PARITY]
+    handle[Handle.REFUSED] += held
+    handle[Handle.PARITY] = 1 - handle[Handle.PARITY]
 
 
 @helper
 def repeat_last(handle: Any, y: Any) -> None:
     """The sample does not count: the last output once more, NaN where there was none."""
-    last = at(as_floats(handle[_ARENA]), handle[_LAST_OUTPUT])
-    for i in range(handle[_OUTPUT_SIZE]):
+    last = at(as_floats(handle[Handle.ARENA]), handle[Handle.LAST_OUTPUT])
+    for i in range(handle[Handle.OUTPUT_SIZE]):
         y[i] = last[i]
-    handle[_REFUSED] += 1
+    handle[Handle.REFUSED] += 1
 
 
 @helper
 def _output(handle: Any) -> Any:
     """What the step has put out."""
-    place = handle[_OUTPUT_ODD] if handle[_PARITY] else handle[_OUTPUT_EVEN]
-    return at(as_floats(handle[_ARENA]), place)
+    place = handle[Handle.OUTPUT_ODD] if handle[Handle.PARITY] else handle[Handle.OUTPUT_EVEN]
+    return at(as_floats(handle[Handle.ARENA]), place)
 
 
 @helper

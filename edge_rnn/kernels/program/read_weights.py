@@ -5,24 +5,21 @@ The yardstick of :mod:`edge_rnn.timing`, with the signature of every other kerne
 
 from __future__ import annotations
 
-from enum import IntEnum
 from typing import Any
 
 from edge_rnn.kernels.compile.target import Target
+from edge_rnn.kernels.compile.words import Words
 
 __all__ = ["ReadRecord", "build"]
 
 
-class ReadRecord(IntEnum):
+class ReadRecord(Words):
     """What the record of a reading loop holds, int32 each."""
 
     FLOATS = 0
     """How many floats to read, a multiple of 8."""
     TIMES = 1
     """How often."""
-
-
-_FLOATS, _TIMES = int(ReadRecord.FLOATS), int(ReadRecord.TIMES)
 
 
 def build(name: str, target: Target, streams: int = 1) -> Any:
@@ -42,11 +39,11 @@ def build(name: str, target: Target, streams: int = 1) -> Any:
     turn = 8 * lanes
 
     def read(record, weights, arena):  # type: ignore[no-untyped-def]
-        floats = record[_FLOATS]
+        floats = record[ReadRecord.FLOATS]
         whole = floats // turn * turn
         a = b = c = d = e = f = g = h = splat(lanes, zero)
         rest = splat(8, zero)
-        for _ in range(record[_TIMES]):
+        for _ in range(record[ReadRecord.TIMES]):
             for i in range(0, whole, turn):
                 a = a + load(lanes, weights, i)
                 b = b + load(lanes, weights, i + lanes)

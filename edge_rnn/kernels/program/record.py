@@ -9,11 +9,11 @@ that is not to count (a NaN came in) is undone by not changing places.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import IntEnum
 
 import numpy as np
 
 from edge_rnn.kernels.compile.target import Target
+from edge_rnn.kernels.compile.words import Words
 from edge_rnn.typing import F32
 
 __all__ = [
@@ -37,7 +37,7 @@ RECORD_INTS = 16
 """int32 in a record."""
 
 
-class Record(IntEnum):
+class Record(Words):
     """Where a record keeps what; offsets count floats, weights from the weight block, all else from the arena."""
 
     WEIGHTS = 0
@@ -58,7 +58,7 @@ class Record(IntEnum):
     """Old and new slot of the first state; the other states follow: 10 11, 12 13."""
 
 
-class Handle(IntEnum):
+class Handle(Words):
     """Where a handle (an array of ``intptr_t``, one per stream) keeps what.
 
     The first three never move: loops that users have compiled and cached read them.
@@ -107,7 +107,7 @@ MIXED = -1
 """``Handle.IN_USE`` of a stream that two calls were in at once: its state is no state, until it is reset."""
 
 
-class Bank(IntEnum):
+class Bank(Words):
     """Where the table of a bank of streams (an array of ``intptr_t``) keeps what."""
 
     COUNT = 0
@@ -128,7 +128,7 @@ class Bank(IntEnum):
     """Address of room for a word a stream: its arena."""
 
 
-class Policy(IntEnum):
+class Policy(Words):
     """What a step does with a sample that is not finite, or that makes the output so."""
 
     RAISE = 0
@@ -136,7 +136,7 @@ class Policy(IntEnum):
     SKIP = 2
 
 
-class Status(IntEnum):
+class Status(Words):
     """What a compiled step returns."""
 
     DONE = 0

@@ -20,9 +20,6 @@ __all__ = ["sweep"]
 
 Panel = Callable[..., Any]
 
-_WEIGHTS, _UNITS, _BACKWARDS = int(Record.WEIGHTS), int(Record.N_OUT), int(Record.BACKWARDS)
-_UNIT_FLOATS = int(Record.UNIT_FLOATS)
-
 
 def sweep(streams: int, panel: Callable[[int, int], Panel], widths: tuple[int, ...], most: int | None = None) -> Panel:
     """A kernel that runs ``panel(width, lanes)`` over all units, the widest panels first.
@@ -43,13 +40,13 @@ def sweep(streams: int, panel: Callable[[int, int], Panel], widths: tuple[int, .
     first = run
 
     def one(record: Any, weights: Any, arena: Any) -> None:
-        units = (record[_UNITS] + 7) // 8 * 8
-        first((record,), at(weights, record[_WEIGHTS]), (arena,), 0, units)
+        units = (record[Record.N_OUT] + 7) // 8 * 8
+        first((record,), at(weights, record[Record.WEIGHTS]), (arena,), 0, units)
 
     def several(records: Any, weights: Any, arenas: Any) -> None:
         of_each = int32s_from(streams, records)
-        units = (of_each[0][_UNITS] + 7) // 8 * 8
-        first(of_each, at(weights, of_each[0][_WEIGHTS]), floats_from(streams, arenas), 0, units)
+        units = (of_each[0][Record.N_OUT] + 7) // 8 * 8
+        first(of_each, at(weights, of_each[0][Record.WEIGHTS]), floats_from(streams, arenas), 0, units)
 
     return one if streams == 1 else several
 
@@ -66,9 +63,9 @@ def _widest_panels(panel: Panel, width: int, lanes: int, rest: Panel) -> Panel:
     @helper
     def run(records: Any, weights: Any, arenas: Any, start: Any, units: Any) -> None:
         if width <= units:
-            count, step, pitch = units >> shift, width, records[0][_UNIT_FLOATS] << shift
+            count, step, pitch = units >> shift, width, records[0][Record.UNIT_FLOATS] << shift
             unit, w = 0, weights
-            if records[0][_BACKWARDS]:
+            if records[0][Record.BACKWARDS]:
                 unit, w = (count - 1) << shift, at(weights, (count - 1) * pitch)
                 step, pitch = -step, -pitch
             for _ in range(count):
@@ -87,7 +84,7 @@ def _narrow_panel(panel: Panel, width: int, lanes: int, rest: Panel) -> Panel:
     @helper
     def run(records: Any, weights: Any, arenas: Any, start: Any, units: Any) -> None:
         if start + width <= units:
-            w = at(weights, start * records[0][_UNIT_FLOATS])
+            w = at(weights, start * records[0][Record.UNIT_FLOATS])
             for part in range(0, width, lanes):
                 panel(records, at(w, part), arenas, start + part)
             start += width

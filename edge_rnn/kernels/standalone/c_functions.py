@@ -27,13 +27,8 @@ __all__ = ["c_functions"]
 
 Functions = dict[str, tuple[Callable[..., Any], Any]]
 
-# Numba takes plain integers as constants, no members of enumerations.
-_MODEL, _PARITY, _POLICY, _REFUSED = int(State.MODEL), int(State.PARITY), int(State.POLICY), int(State.REFUSED)
-_DONE, _BAD_SAMPLE, _BAD_OUTPUT = int(Status.DONE), int(Status.BAD_SAMPLE), int(Status.BAD_OUTPUT)
-_NOT_RESET, _BAD_STATE, _FAILED = int(Refusal.NOT_RESET), int(Refusal.BAD_STATE), int(Refusal.FAILED)
-_BAD_POLICY, _RAISE, _POLICIES = int(Refusal.BAD_POLICY), int(Policy.RAISE), len(Policy)
-_HANDLE_WORDS, _ARENA, _OF_HANDLE_PARITY = len(Handle), int(Handle.ARENA), int(Handle.PARITY)
-_OF_HANDLE_POLICY, _OF_HANDLE_REFUSED = int(Handle.POLICY), int(Handle.REFUSED)
+_POLICIES = len(Policy)
+_HANDLE_WORDS = len(Handle)
 _ZERO = np.float32(0)
 _I32 = types.int32
 
@@ -57,29 +52,29 @@ def _stepping(name: str, layout: Layout) -> Functions:
     step_by_name = external(f"{name}_step", _I32(FLOATS, FLOATS, INT32S))
 
     def step(x, y, state):  # type: ignore[no-untyped-def]
-        if state[_MODEL] != tag:
-            return _NOT_RESET
+        if state[State.MODEL] != tag:
+            return Refusal.NOT_RESET
         handle, arena = own_words(_HANDLE_WORDS), _arena(state)
         set_words(handle)
-        handle[_ARENA], handle[_OF_HANDLE_PARITY] = to_word(arena), state[_PARITY]
-        handle[_OF_HANDLE_POLICY], handle[_OF_HANDLE_REFUSED] = state[_POLICY], 0
-        held, status = take(handle, x), _BAD_SAMPLE
+        handle[Handle.ARENA], handle[Handle.PARITY] = to_word(arena), state[State.PARITY]
+        handle[Handle.POLICY], handle[Handle.REFUSED] = state[State.POLICY], 0
+        held, status = take(handle, x), Status.BAD_SAMPLE
         if held != REFUSED:
-            kernels(at(records(), state[_PARITY] * record_ints), weights(), arena)
+            kernels(at(records(), state[State.PARITY] * record_ints), weights(), arena)
             if is_finite(handle):
                 hand_over(handle, y, held)
-                state[_PARITY], state[_REFUSED] = handle[_OF_HANDLE_PARITY], state[_REFUSED] + held
-                return _DONE
-            status = _BAD_OUTPUT
-        if state[_POLICY] == _RAISE:
+                state[State.PARITY], state[State.REFUSED] = handle[Handle.PARITY], state[State.REFUSED] + held
+                return Status.DONE
+            status = Status.BAD_OUTPUT
+        if state[State.POLICY] == Policy.RAISE:
             return status
         repeat_last(handle, y)
-        state[_REFUSED] += 1
-        return _DONE
+        state[State.REFUSED] += 1
+        return Status.DONE
 
     def run(xs, ys, count, state):  # type: ignore[no-untyped-def]
         for t in range(count):
-            if step_by_name(at(xs, t * n_in), at(ys, t * n_out), state) != _DONE:
+            if step_by_name(at(xs, t * n_in), at(ys, t * n_out), state) != Status.DONE:
                 return t
         return count
 
@@ -98,7 +93,7 @@ def _starting(layout: Layout) -> Functions:
 
     def reset(state):  # type: ignore[no-untyped-def]
         if not is_aligned(state, STATE_ALIGNMENT_BYTES):
-            return _BAD_STATE
+            return Refusal.BAD_STATE
         for i in range(HEADER_INTS):
             state[i] = 0
         arena, start = _arena(state), initial()
@@ -106,19 +101,19 @@ def _starting(layout: Layout) -> Functions:
             arena[i] = _ZERO
         for i in range(initial_floats):
             arena[i] = start[i]
-        state[_MODEL] = tag
-        return _DONE
+        state[State.MODEL] = tag
+        return Status.DONE
 
     def set_policy(state, which):  # type: ignore[no-untyped-def]
-        if state[_MODEL] != tag:
-            return _NOT_RESET
+        if state[State.MODEL] != tag:
+            return Refusal.NOT_RESET
         if which < 0 or which >= _POLICIES:
-            return _BAD_POLICY
-        state[_POLICY] = which
-        return _DONE
+            return Refusal.BAD_POLICY
+        state[State.POLICY] = which
+        return Status.DONE
 
     def refused(state):  # type: ignore[no-untyped-def]
-        return state[_REFUSED]
+        return state[State.REFUSED]
 
     return {
         "state_bytes": (state_bytes, _I32()),
@@ -135,30 +130,30 @@ def _keeping(layout: Layout) -> Functions:
     others = last_output + int(layout.kept[1, 2])
 
     def save(state, floats):  # type: ignore[no-untyped-def]
-        if state[_MODEL] != tag:
-            return _NOT_RESET
+        if state[State.MODEL] != tag:
+            return Refusal.NOT_RESET
         arena, places = _arena(state), kept()
         for part in range(parts):
-            place, count = places[3 * part + state[_PARITY]], places[3 * part + 2]
+            place, count = places[3 * part + state[State.PARITY]], places[3 * part + 2]
             for i in range(count):
                 floats[i] = arena[place + i]
             floats = at(floats, count)
-        return _DONE
+        return Status.DONE
 
     def restore(state, floats):  # type: ignore[no-untyped-def]
-        if state[_MODEL] != tag:
-            return _NOT_RESET
+        if state[State.MODEL] != tag:
+            return Refusal.NOT_RESET
         for i in range(total):
             no_output_yet = last_output <= i < others and floats[i] != floats[i]
             if floats[i] - floats[i] != _ZERO and not no_output_yet:
-                return _BAD_STATE
+                return Refusal.BAD_STATE
         arena, places = _arena(state), kept()
         for part in range(parts):
-            place, count = places[3 * part + state[_PARITY]], places[3 * part + 2]
+            place, count = places[3 * part + state[State.PARITY]], places[3 * part + 2]
             for i in range(count):
                 arena[place + i] = floats[i]
             floats = at(floats, count)
-        return _DONE
+        return Status.DONE
 
     return {"save": (save, _I32(INT32S, FLOATS)), "restore": (restore, _I32(INT32S, FLOATS))}
 
@@ -172,17 +167,17 @@ def _testing(name: str, layout: Layout) -> Functions:
 
     def self_test(state):  # type: ignore[no-untyped-def]
         status = reset(state)
-        if status != _DONE:
+        if status != Status.DONE:
             return status
         y, xs, ys = at(_arena(state), last_output), test_x(), test_y()
         for t in range(tests):
             status = step(at(xs, t * n_in), y, state)
-            if status != _DONE:
+            if status != Status.DONE:
                 return status
             for i in range(n_out):
                 off = y[i] - ys[t * n_out + i]
                 if not (off <= tolerance and -off <= tolerance):
-                    return _FAILED
+                    return Refusal.FAILED
         return reset(state)
 
     return {"self_test": (self_test, _I32(INT32S))}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import IntEnum
 
+from edge_rnn.kernels.compile.words import Words
 from edge_rnn.kernels.program.record import Handle
 from edge_rnn.typing import F32, I32
 
@@ -18,7 +18,7 @@ STATE_ALIGNMENT_BYTES = 32
 """A state has to begin at a multiple of this."""
 
 
-class State(IntEnum):
+class State(Words):
     """What the int32 before the arena mean."""
 
     MODEL = 0
@@ -28,7 +28,7 @@ class State(IntEnum):
     REFUSED = 3
 
 
-class Refusal(IntEnum):
+class Refusal(Words):
     """What C functions return beside :class:`edge_rnn.kernels.program.record.Status`."""
 
     NOT_RESET = 3

@@ -7,10 +7,11 @@ nothing else.
 
 from __future__ import annotations
 
-from enum import IntEnum
 from typing import Any
 
 import numpy as np
+
+from edge_rnn.kernels.compile.words import Words
 
 __all__ = ["ONE", "Choice", "choose"]
 
@@ -18,7 +19,7 @@ ONE = 2**30
 """Weight of the likeliest symbol."""
 
 
-class Choice(IntEnum):
+class Choice(Words):
     """Where the table of a sampler (an array of ``intptr_t``) keeps what; float arrays are padded to 8."""
 
     HANDLE = 0
@@ -68,12 +69,6 @@ class Choice(IntEnum):
     """An :class:`edge_rnn.kernels.writing.generate.Outcome`."""
 
 
-# Numba takes no members of enumerations as indices.
-_SYMBOLS, _Y, _SHARES_GIVEN, _SCORES = int(Choice.SYMBOLS), int(Choice.Y), int(Choice.SHARES_GIVEN), int(Choice.SCORES)
-_GREEDY, _PENALIZED, _SEEN, _WANTED = int(Choice.GREEDY), int(Choice.PENALIZED), int(Choice.SEEN), int(Choice.WANTED)
-_PARAMETERS, _SHARES, _WEIGHTS = int(Choice.PARAMETERS), int(Choice.SHARES), int(Choice.WEIGHTS)
-_TOP_K, _TOP_P = int(Choice.TOP_K), int(Choice.TOP_P)
-_MIN_WEIGHT, _SEED, _DRAWN = int(Choice.MIN_WEIGHT), int(Choice.SEED), int(Choice.DRAWN)
 _ONE, _LARGEST = np.float32(ONE), np.float32(np.finfo(np.float32).max)
 _NONE, _WHOLE = np.float32(0), np.float32(1)
 _ALL = 2**32
@@ -92,23 +87,23 @@ def choose() -> Any:
 
     @helper
     def choose(table, logs, place):  # type: ignore[no-untyped-def]
-        count, scores, shares = table[_SYMBOLS], as_floats(table[_Y]), as_floats(table[_SHARES])
-        if table[_SHARES_GIVEN]:
-            logarithms(scores, count, as_floats(table[_SCORES]))
-            scores = as_floats(table[_SCORES])
-        most, factor = highest(scores, count), as_floats(table[_PARAMETERS])[0]
+        count, scores, shares = table[Choice.SYMBOLS], as_floats(table[Choice.Y]), as_floats(table[Choice.SHARES])
+        if table[Choice.SHARES_GIVEN]:
+            logarithms(scores, count, as_floats(table[Choice.SCORES]))
+            scores = as_floats(table[Choice.SCORES])
+        most, factor = highest(scores, count), as_floats(table[Choice.PARAMETERS])[0]
         total = exponentials(scores, count, most, np.float32(1), shares)
         wanted, top = scores, most
-        if table[_PENALIZED]:
-            wanted = as_floats(table[_WANTED])
+        if table[Choice.PENALIZED]:
+            wanted = as_floats(table[Choice.WANTED])
             penalize(table, scores, wanted)
             top = highest(wanted, count)
         symbol = np.int64(0)
-        if table[_GREEDY]:
+        if table[Choice.GREEDY]:
             while symbol < count - 1 and wanted[symbol] != top:
                 symbol += 1
         else:
-            if table[_PENALIZED] or factor != 1:
+            if table[Choice.PENALIZED] or factor != 1:
                 exponentials(wanted, count, top, factor, shares)
             symbol = draw(table, shares)
         logs[place] = (scores[symbol] - most) - logarithm(total)
@@ -124,8 +119,8 @@ def _penalize() -> Any:
 
     @helper
     def penalize(table, scores, wanted):  # type: ignore[no-untyped-def]
-        seen, penalty = as_int32s(table[_SEEN]), as_floats(table[_PARAMETERS])[1]
-        for i in range(table[_SYMBOLS]):
+        seen, penalty = as_int32s(table[Choice.SEEN]), as_floats(table[Choice.PARAMETERS])[1]
+        for i in range(table[Choice.SYMBOLS]):
             score = scores[i]
             if seen[i]:
                 score = score / penalty if score > 0 else score * penalty
@@ -144,24 +139,24 @@ def _draw() -> Any:
 
     @helper
     def draw(table, shares):  # type: ignore[no-untyped-def]
-        count, weights, total = table[_SYMBOLS], as_int32s(table[_WEIGHTS]), np.int64(0)
+        count, weights, total = table[Choice.SYMBOLS], as_int32s(table[Choice.WEIGHTS]), np.int64(0)
         for i in range(count):
             share_of_best = shares[i] if shares[i] < _WHOLE else _WHOLE
             weight = np.int32(share_of_best * _ONE) if shares[i] > _NONE else np.int32(0)  # NaN is nothing
             weights[i] = weight
             total += weight
-        if table[_TOP_K] < count:
-            total = keep_largest(weights, count, table[_TOP_K], True)
-        if table[_TOP_P] < _ALL:
-            total = keep_largest(weights, count, max(share(table[_TOP_P], total), 1), False)
-        if table[_MIN_WEIGHT] > 1:
+        if table[Choice.TOP_K] < count:
+            total = keep_largest(weights, count, table[Choice.TOP_K], True)
+        if table[Choice.TOP_P] < _ALL:
+            total = keep_largest(weights, count, max(share(table[Choice.TOP_P], total), 1), False)
+        if table[Choice.MIN_WEIGHT] > 1:
             total = np.int64(0)
             for i in range(count):
-                weight = weights[i] if weights[i] >= table[_MIN_WEIGHT] else np.int32(0)
+                weight = weights[i] if weights[i] >= table[Choice.MIN_WEIGHT] else np.int32(0)
                 weights[i] = weight
                 total += weight
-        point, symbol = share(philox(table[_SEED], table[_DRAWN]), total) - weights[0], np.int64(0)
-        table[_DRAWN] += 1
+        point, symbol = share(philox(table[Choice.SEED], table[Choice.DRAWN]), total) - weights[0], np.int64(0)
+        table[Choice.DRAWN] += 1
         while point >= 0 and symbol < count - 1:
             symbol += 1
             point -= weights[symbol]

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from enum import IntEnum
 from typing import Any
 
 import numpy as np
 
 from edge_rnn.kernels.compile.target import Target
+from edge_rnn.kernels.compile.words import Words
 from edge_rnn.kernels.program.record import FREE, Handle, Status
 from edge_rnn.kernels.writing.choose import Choice, choose
 
 __all__ = ["Outcome", "build"]
 
 
-class Outcome(IntEnum):
+class Outcome(Words):
     """How a call of ``generate`` ended."""
 
     FULL = 0
@@ -23,14 +23,6 @@ class Outcome(IntEnum):
     """The last symbols are a row that ends the text."""
     REFUSED = 2
     """The step that was to read the last symbol made something that is not finite; the state is as before it."""
-
-
-# Numba takes no members of enumerations as indices.
-_HANDLE, _ADVANCE, _X, _Y = int(Choice.HANDLE), int(Choice.ADVANCE), int(Choice.X), int(Choice.Y)
-_IN_USE, _FREE, _MIXED = int(Handle.IN_USE), FREE, int(Status.MIXED)
-_ONE_HOT, _PLACE, _SEEN = int(Choice.ONE_HOT), int(Choice.PLACE), int(Choice.SEEN)
-_STOPS, _OUTCOME = int(Choice.STOPS), int(Choice.OUTCOME)
-_FULL, _STOPPED, _REFUSED, _DONE = int(Outcome.FULL), int(Outcome.STOPPED), int(Outcome.REFUSED), int(Status.DONE)
 
 
 def build(name: str, target: Target, streams: int) -> Any:
@@ -51,15 +43,16 @@ def build(name: str, target: Target, streams: int) -> Any:
     @helper
     def read(table, symbol):  # type: ignore[no-untyped-def]
         """Take a step that reads ``symbol``; whether it counts."""
-        x = as_floats(table[_X])
-        if table[_ONE_HOT]:
-            x[table[_PLACE]] = np.float32(0)
+        x = as_floats(table[Choice.X])
+        if table[Choice.ONE_HOT]:
+            x[table[Choice.PLACE]] = np.float32(0)
             x[symbol] = np.float32(1)
-            table[_PLACE] = symbol
+            table[Choice.PLACE] = symbol
         else:
             x[0] = np.float32(symbol)
-        as_int32s(table[_SEEN])[symbol] = np.int32(1)
-        return call_for_status(table[_ADVANCE], (as_words(table[_HANDLE]), x, as_floats(table[_Y]))) == _DONE
+        as_int32s(table[Choice.SEEN])[symbol] = np.int32(1)
+        handle, y = as_words(table[Choice.HANDLE]), as_floats(table[Choice.Y])
+        return call_for_status(table[Choice.ADVANCE], (handle, x, y)) == Status.DONE
 
     @helper
     def ends(stops, symbols, done):  # type: ignore[no-untyped-def]
@@ -76,7 +69,7 @@ def build(name: str, target: Target, streams: int) -> Any:
 
     @helper
     def write(table, prompt, length, symbols, logs, done, count):  # type: ignore[no-untyped-def]
-        table[_OUTCOME], begun = _REFUSED, done
+        table[Choice.OUTCOME], begun = Outcome.REFUSED, done
         for i in range(length):
             if not read(table, prompt[i]):
                 return done
@@ -86,18 +79,18 @@ def build(name: str, target: Target, streams: int) -> Any:
             symbol = next_symbol(table, logs, done)
             symbols[done] = np.int32(symbol)
             done += 1
-            if ends(as_int32s(table[_STOPS]), symbols, done):
-                table[_OUTCOME] = _STOPPED
+            if ends(as_int32s(table[Choice.STOPS]), symbols, done):
+                table[Choice.OUTCOME] = Outcome.STOPPED
                 return done
-        table[_OUTCOME] = _FULL
+        table[Choice.OUTCOME] = Outcome.FULL
         return done
 
     def generate(table, prompt, length, symbols, logs, done, count):  # type: ignore[no-untyped-def]
-        word, number = at(as_words(table[_HANDLE]), _IN_USE), own_number()
+        word, number = at(as_words(table[Choice.HANDLE]), Handle.IN_USE), own_number()
         found = enter_atomically(word, number)
-        if found != _FREE:
+        if found != FREE:
             return -busy(found)
         written = write(table, prompt, length, symbols, logs, done, count)
-        return written if leave(word, number) else -_MIXED
+        return written if leave(word, number) else -Status.MIXED
 
     return generate
