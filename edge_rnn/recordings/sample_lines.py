@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from edge_rnn.checks import is_number
 from edge_rnn.recordings.columns import Columns, HeaderError, LineError, Wanted
 from edge_rnn.recordings.csv_line import Csv, short
 from edge_rnn.recordings.times import TimeReader
@@ -219,7 +220,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _number(value: object, place: int) -> float:
     if value is None:
         return math.nan
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    if not is_number(value):
         raise LineError(f"{short(json.dumps(value))} in place {place + 1} is not a number")
     try:
         return float(value)
