@@ -100,7 +100,7 @@ def test_what_is_not_for_a_task(make_model: Callable[..., Model]) -> None:
     with pytest.raises(InputError, match="does not follow the grammar"):
         TextTask(AGAIN, ["xy"])
     texts = TextTask(AGAIN, TEXTS)
-    with pytest.raises(UnsupportedError, match="compare got a model that reads 2 symbols and puts out 3"):
+    with pytest.raises(UnsupportedError, match="compare got a model that reads 2 symbols and outputs 3"):
         texts.score(make_model("gru", 2, 4, head=3))
     other = Model([Elman(np.eye(3), np.zeros((3, 3))), Dense(np.eye(3))], vocabulary="abc")
     with pytest.raises(InputError, match="compare got the symbol 'x'"):
