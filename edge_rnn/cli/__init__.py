@@ -1,7 +1,7 @@
-"""The command ``edge-rnn``: one subcommand, one file or folder.
+"""Command ``edge-rnn``: each subcommand is one file or folder.
 
-Modules here import NumPy, rich and the rest of the package inside functions, so that ``--help`` and a mistyped option
-answer at once, also on a small computer.
+Modules here import NumPy, rich and the rest of the package inside functions, so that ``--help`` and usage errors are
+instant, even on a small computer.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ _COMMANDS = (
 _MODULES = {"serve": "run.serve", "setup": "run.setup"}
 _EPILOG = """\
 examples:
-  edge-rnn demo                                 a network follows a recording from a smart watch
+  edge-rnn demo                                 run a network on a recording from a smart watch
   edge-rnn import wrist.pt -o wrist.safetensors --labels stand,walk,run
-  sensor | edge-rnn run wrist.safetensors       one result for each sample, at once
+  sensor | edge-rnn run wrist.safetensors       print one result per sample, unbuffered
 
-edge-rnn COMMAND --help tells more. Exit codes: 0 done, 1 failed, 2 wrong usage.
+Run edge-rnn COMMAND --help for details. Exit codes: 0 success, 1 failure, 2 usage error.
 """
 
 
@@ -53,33 +53,33 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns
     -------
-    The exit code: 0 done, 1 failed (one sentence on stderr says why), 2 wrong usage.
+    The exit code: 0 success, 1 failure (stderr has the reason in one sentence), 2 usage error.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments or os.environ.get(DEBUG_VARIABLE, "0") not in ("", "0")
     _open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(AttributeError, ValueError):  # a test's or an embedder's own
-            stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # a terminal without µ gets a ?
+        with contextlib.suppress(AttributeError, ValueError):  # a replaced stdout, as in tests or embedding
+            stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # print ? for µ if the encoding lacks it
     try:
         code = _dispatch(arguments)
         sys.stdout.flush()
         return code
-    except SystemExit as stop:  # from argparse, which has said why
+    except SystemExit as stop:  # raised by argparse, which has printed the reason
         return stop.code if isinstance(stop.code, int) else 1
     except BrokenPipeError:
-        _leave_stdout()  # whoever read our output wants no more of it
+        _leave_stdout()  # the reader has closed the pipe
         return 0
     except KeyboardInterrupt:
         return _fail("interrupted.", debug=False)
     except EdgeRnnError as error:
         return _fail(str(error), debug)
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)  # of a file of ours it has the name
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)  # errors on our own files carry a filename
         where = f"{error.filename}: " if error.filename else "stdout cannot be written: " if full else ""
         return _fail(f"{where}{reason_of(error)}.", debug)
     except ModuleNotFoundError as error:
-        missing = (error.name or "").partition(".")[0] == "rich"  # the library does without it
+        missing = (error.name or "").partition(".")[0] == "rich"  # an optional dependency of the library
         remedy = "this command prints with rich, which is not installed; run pip install rich."
         return _fail(remedy if missing else _unexpected(error), debug)
     except Exception as error:
@@ -87,13 +87,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _unexpected(error: Exception) -> str:
-    return f"unexpected {type(error).__name__}: {error} (a bug; --debug shows where)."
+    return f"unexpected {type(error).__name__}: {error} (this is a bug; --debug shows the traceback)."
 
 
 def _dispatch(arguments: list[str]) -> int:
     parser = Parser(
         prog="edge-rnn",
-        description="Recurrent networks on small computers, one sample at a time.",
+        description="Streaming inference of recurrent networks on small computers.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -102,7 +102,7 @@ def _dispatch(arguments: list[str]) -> int:
     command = next((argument for argument in arguments if not argument.startswith("-")), "")
     for name in _COMMANDS:
         import_module(f"edge_rnn.cli.{_MODULES.get(name, name.replace('-', '_'))}").add(subparsers)
-    if command not in _COMMANDS:  # looking for what is installed beside us takes longer than all else here
+    if command not in _COMMANDS:  # searching installed plug-ins is the slowest part of parsing
         from edge_rnn import plugins
 
         missing = plugins.add_commands(subparsers)
@@ -110,7 +110,7 @@ def _dispatch(arguments: list[str]) -> int:
             raise UnsupportedError(missing[command])
     args, left = parser.parse_known_args(arguments)
     if args.command == "run" and args.file == "-" and len(left) == 1 and not left[0].startswith("-"):
-        args.file, left = left[0], []  # argparse takes an optional FILE only where it follows MODEL at once
+        args.file, left = left[0], []  # argparse accepts an optional FILE only directly after MODEL
     if left:
         parser.error(f"unrecognized arguments: {' '.join(left)}")
     if not args.command:
@@ -126,8 +126,8 @@ def _version() -> str:
 
 
 def _fail(message: str, debug: bool) -> int:
-    _flush()  # results come before the reason why there are no more
-    with contextlib.suppress(OSError, ValueError):  # a terminal that has been closed
+    _flush()  # print pending results before the error
+    with contextlib.suppress(OSError, ValueError):  # the terminal may be closed
         if debug:
             sys.stderr.write(printable(traceback.format_exc(), keep="\n"))
         warn(message)
@@ -135,22 +135,22 @@ def _fail(message: str, debug: bool) -> int:
 
 
 def _flush() -> None:
-    """Write what stdout still holds."""
+    """Write buffered stdout data."""
     try:
         sys.stdout.flush()
     except (OSError, ValueError):
-        _leave_stdout()  # else the interpreter tries once more when it ends, and complains
+        _leave_stdout()  # otherwise the interpreter retries at exit, and prints an error
 
 
 def _open_closed_streams() -> None:
-    """Give a process that was started with a standard stream closed (``>&-``) one that leads nowhere."""
+    """Open the null device for any standard stream that was closed at start (``>&-``)."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115
 
 
 def _leave_stdout() -> None:
-    """Point stdout to nowhere, so that the interpreter does not complain when it closes it."""
+    """Redirect stdout to the null device, so that the interpreter reports no error when closing it."""
     with contextlib.suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())

@@ -1,4 +1,4 @@
-"""``edge-rnn devices``: the boards that edge_rnn knows, and what it knows of each."""
+"""``edge-rnn devices``: list the known boards, and show one."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def add(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "devices",
         help="list the boards that edge_rnn knows",
-        description="List the boards that edge_rnn knows, this machine marked, or show all that is known of one: what "
-        "code is compiled for, and each figure with its source.",
+        description="List the known boards, with this machine marked, or show one board in full: its compile target, "
+        "and each figure with its source.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("action", metavar="show NAME", nargs="*", help="show one device; without, all are listed")
+    parser.add_argument("action", metavar="show NAME", nargs="*", help="show one board (default: list all)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(func=partial(_devices, parser))
 
@@ -76,8 +76,8 @@ def _list(as_json: bool) -> None:
         )
     console = make_console()
     print_table(console, table)
-    told = f"* this machine: {here.title}" if here else "This machine is none of these."
-    console.print(f"\n{told}. edge-rnn devices show NAME explains one; its page lies in {data_folder()}.")
+    here_text = f"* this machine: {here.title}" if here else "This machine is not in the list."
+    console.print(f"\n{here_text}. edge-rnn devices show NAME shows details; board files are in {data_folder()}.")
 
 
 def _show(each: Device, as_json: bool) -> None:
@@ -95,17 +95,17 @@ def _show(each: Device, as_json: bool) -> None:
         "device": each.name,
         "board": each.title,
         "compiled for": f"{each.triple}, {each.cpu}" + (f", {each.features}" if each.features else ""),
-        "calls": f"floats by the {each.float_abi} convention" + (f", {each.abi}" if each.abi else ""),
+        "calls": f"{each.float_abi} float calling convention" + (f", {each.abi}" if each.abi else ""),
         "addresses": f"{each.bits} bit",
-        "double": "in hardware" if each.has_double else "by software: none in compiled code",
-        "kernels": f"registers of {target.register_bits} bits, blocks of {counted(target.block, 'vector')} of 8 floats",
-        "needs": ", ".join(each.hwcaps) + " in /proc/cpuinfo" if each.hwcaps else "no feature beyond its kind",
+        "double": "in hardware" if each.has_double else "in software: not used in compiled code",
+        "kernels": f"{target.register_bits}-bit registers, blocks of {counted(target.block, 'vector')} of 8 floats",
+        "needs": ", ".join(each.hwcaps) + " in /proc/cpuinfo" if each.hwcaps else "no feature beyond its architecture",
         "known by": " or ".join(f"{start!r}" for start in each.models) + " in /proc/device-tree/model"
         if each.models
-        else "its kind of processor"
+        else "its processor architecture"
         if each.output == "shared"
-        else "its name alone",
-        "Python": f"{each.python} or later" if each.python else "none that edge_rnn runs on",
+        else "its name only",
+        "Python": f"{each.python} or later" if each.python else "no version supported by edge_rnn",
         "Numba": "wheel on PyPI" if each.numba else "no wheel",
         "runs as": _runs_as(each),
         "built as": _OUTPUTS[each.output],
@@ -123,7 +123,7 @@ def _show(each: Device, as_json: bool) -> None:
 
 
 def _runs_as(each: Device) -> str:
-    """``Numba``: the package itself; ``library``: what ``edge-rnn build`` makes."""
+    """Return ``Numba`` if the package itself runs there, ``library`` if ``edge-rnn build`` can target it."""
     return "Numba or library" if each.numba else "library"
 
 

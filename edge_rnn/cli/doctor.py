@@ -1,4 +1,4 @@
-"""``edge-rnn doctor``: what this machine is, and what can be done on it."""
+"""``edge-rnn doctor``: report what this machine is and what can run on it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from edge_rnn.spelling import counted
 __all__ = ["add"]
 
 _EPILOG = """\
-Exit code 1 if no model can be run here.
+Exit code 1 if this machine cannot run any model.
 
 examples:
   edge-rnn doctor
@@ -26,16 +26,16 @@ _ABLE: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ("export to ONNX, and demo's comparison", ("onnx", "onnxruntime"), "edge-rnn[export]"),
     ("draw pictures (demo --plot)", ("matplotlib",), "edge-rnn[plot]"),
 )
-"""Beside what sources and sinks take packages for."""
+"""Features and their packages, apart from those of sources and sinks."""
 
 
 def add(subparsers: Any) -> None:
     """Add ``doctor``."""
     parser = subparsers.add_parser(
         "doctor",
-        help="tell what this machine is, and what is missing for what",
-        description="Tell processor, versions, the cache of compiled kernels, how Python reaches them, and what is "
-        "missing for what.",
+        help="check this machine and the installation",
+        description="Report processor, versions, the cache of compiled kernels, how Python calls them, and which "
+        "packages are missing for which feature.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -83,15 +83,15 @@ def _able(packages: Mapping[str, str | None], needs: tuple[str, ...], install: s
 
 
 def _kept(cache: Mapping[str, Any]) -> str:
-    """Whether compiled kernels are kept, and why not."""
+    """Describe whether compiled kernels can be cached, and if not, why."""
     if not cache["writable"]:
         cause = "not writable" if cache["trusted"] else "not trusted"
         return (
-            f"{cause}: {cache['reason']}. Each process compiles for itself; EDGE_RNN_CACHE_DIR may name a folder that "
-            f"is yours alone"
+            f"{cause}: {cache['reason']}. Every process compiles again; set EDGE_RNN_CACHE_DIR to a folder that only "
+            f"you can write to"
         )
     if cache["not_own"]:
-        return f"writable; {cache['not_own']} of the files are not trusted, since others made them or may write to them"
+        return f"writable; {cache['not_own']} of the files are not trusted, because others own or may modify them"
     return "writable"
 
 
@@ -106,7 +106,7 @@ def _print(found: dict[str, Any]) -> None:
         "processor": f"{found['processor']}, {found['cores']} usable",
         "compiled for": target["reason"]
         or f"{target['triple']}, {target['cpu']}, blocks of {counted(target['block'], 'vector')}",
-        "features": " ".join(target["features"]) or "none told",
+        "features": " ".join(target["features"]) or "none detected",
         "step from Python": "fast path" if found["fast_calls"] else f"plain path: {found['fast_calls_reason']}",
         "kernel cache": f"{cache['path']}, {counted(cache['files'], 'file')}, {spell_bytes(cache['bytes'])}, "
         f"{_kept(cache)}",

@@ -95,7 +95,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["inspect", "{damaged}"], 1, r"damaged\.safetensors: is "),
         (["run", "{damaged}"], 1, r"damaged\.safetensors: is "),
         (["demo", "--plot", "{folder}/none/wrist.png"], 1, r"there is no folder|matplotlib"),
-        (["demo", "--plot", "{folder}/wrist.txt"], 1, r"expected a name that ends in .png|matplotlib"),
+        (["demo", "--plot", "{folder}/wrist.txt"], 1, r"expected a name that ends in one of .png|matplotlib"),
     ],
 )
 def test_wrong_use_is_told_in_a_sentence(
@@ -127,7 +127,7 @@ def test_traceback_only_on_request(path: str, capsys: pytest.CaptureFixture[str]
         (KeyboardInterrupt(), 1, "edge-rnn: interrupted.\n"),
         (BrokenPipeError(), 0, ""),
         (PermissionError(13, "Permission denied", "x.csv"), 1, "edge-rnn: x.csv: Permission denied.\n"),
-        (TypeError("oh"), 1, "edge-rnn: unexpected TypeError: oh (a bug; --debug shows where).\n"),
+        (TypeError("oh"), 1, "edge-rnn: unexpected TypeError: oh (this is a bug; --debug shows the traceback).\n"),
     ],
 )
 def test_what_ends_a_command(
@@ -241,7 +241,7 @@ def test_bench(path: str, model: Model, capsys: pytest.CaptureFixture[str]) -> N
     assert main(["bench", path, "--steps", "100"]) == 0
     out = capsys.readouterr().out
     assert "from Python" in out
-    assert "at 50 samples a second" in out
+    assert "times faster, at 50 Hz" in out
 
 
 def test_warm_up(path: str, model: Model, capsys: pytest.CaptureFixture[str]) -> None:

@@ -74,13 +74,13 @@ def test_tables_and_words(letters: list[str], capsys: pytest.CaptureFixture[str]
     out, err = capsys.readouterr()
     assert err == ""
     lines = {line.split("  ")[0].strip(): line for line in out.splitlines() if line.strip()}
-    assert lines["right answers"].split()[2:3] == ["100.00%"]
+    assert lines["accuracy"].split()[1:2] == ["100.00%"]
     assert lines["recurrent layers"].count("Elman") == 2
-    assert "Right answers by lag: symbols back that the answer hangs on" in out
+    assert "Accuracy by lag (number of preceding symbols needed)" in out
     assert "8–15" in out
-    assert "Where what may follow hangs on a symbol 8 or more back" in out
-    assert "Smallest is keeps" in out
-    assert "a step" in out
+    assert "Accuracy where 8 or more preceding symbols are needed" in out
+    assert "Smallest: keeps" in out
+    assert "per step" in out
 
 
 def test_json_is_what_the_tasks_say(letters: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -112,8 +112,8 @@ def test_recording(wrist: list[str], capsys: pytest.CaptureFixture[str]) -> None
     assert found["models"][0]["right"] == int((said == xs["y"]).sum())
     assert main(["compare", *wrist]) == 0
     out = capsys.readouterr().out
-    assert "Of the first 8 samples after a change (40 of 300), right are: " in out
-    assert "Who always says the commonest label is right in 40.00%." in out
+    assert "Accuracy in the first 8 samples after a change (40 of 300): " in out
+    assert "Always predicting the most common label gives 40.00%." in out
 
 
 @pytest.mark.may_use("llvm-mca", "llvm-objdump")
@@ -189,7 +189,7 @@ def test_mistakes(letters: list[str], wrist: list[str], tmp_path: Path, capsys: 
     for arguments, said in (
         ([*wrist[:2], "--data", str(bare)], f"compare needs labels: y in {bare}, or --labels FILE."),
         ([*networks, *wrist[:1], *letters[2:]], "compare got a model without a vocabulary"),
-        ([*letters, "--labels", "x"], "--labels goes with a recording"),
+        ([*letters, "--labels", "x"], "--labels is for a recording"),
         ([*letters, "--report", str(tmp_path / "page.pdf")], "expected a name that ends in .html"),
         ([*letters, "--device", "toaster"], "unknown device 'toaster'"),
         ([*networks, "--data", str(tmp_path / "none.json")], "none.json: No such file or directory."),

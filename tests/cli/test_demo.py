@@ -72,7 +72,7 @@ def test_json(cell: str, recording: dict[str, np.ndarray], capsys: pytest.Captur
 def test_words(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["demo", "--samples", "300"]) == 0
     out = capsys.readouterr().out
-    for text in ("3 of 3 recordings", "onnxruntime", "times as long", "the same: reference", "of weights"):
+    for text in ("3 of 3 recordings", "onnxruntime", "times our p50", "equivalent: maximum difference", "of weights"):
         assert text in out
 
 

@@ -96,7 +96,7 @@ def test_lines(model: Model, recording: Recording, capsys: pytest.CaptureFixture
     out = np.zeros((500, 4), np.float32)
     show_lines(LABELS, recording, out, play(Stream(model), recording.x, out, None))
     header, *lines = capsys.readouterr().out.splitlines()
-    assert header.split() == ["recording", "samples", "truth", "network", "right"]
+    assert header.split() == ["recording", "samples", "truth", "network", "correct"]
     for number, (line, part) in enumerate(zip(lines, score(recording, out.argmax(1)), strict=True), start=1):
         expected = [number, part.start, LABELS[part.truth], LABELS[part.majority], part.right, "of", 100]
         assert line.split() == [str(each) for each in expected]

@@ -1,4 +1,4 @@
-"""``edge-rnn bench``: how long a step takes on this machine."""
+"""``edge-rnn bench``: measure the step time on this machine."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 __all__ = ["add"]
 
 _EPILOG = """\
-From Python: each call of stream.step by itself, with time.perf_counter_ns, the clock's own cost taken off and the
-garbage collector off. Compiled loop: stream.run's own. Least times are of many batches of 0.4 ms; a loop that reads
-8 kB from the nearest cache runs before and after each, and where that is slower than usual, the batch does not count.
-Roofline: a compiled loop that reads as many bytes as the weights have, and does nothing else.
+From Python: each call of stream.step is timed separately with time.perf_counter_ns; the clock overhead is subtracted,
+and the garbage collector is off. Compiled loop: the loop inside stream.run. Minimum times are over many batches of
+0.4 ms. A reference loop that reads 8 kB from the L1 cache runs before and after each batch; if it is slower than usual,
+the batch is discarded. Roofline: the time of a compiled loop that only reads as many bytes as the weights have.
 
 examples:
   edge-rnn bench wrist.safetensors
@@ -37,28 +37,32 @@ def add(subparsers: Any) -> None:
     """Add ``bench``."""
     parser = subparsers.add_parser(
         "bench",
-        help="measure a model's step on this machine",
-        description="Measure how long a step takes, called from Python and inside compiled code, against what the "
-        "memory can deliver, against a sensor's pace, and against other runtimes.",
+        help="measure a model's step time on this machine",
+        description="Measure the step time, called from Python and inside compiled code, and compare it with the "
+        "memory bandwidth, a sensor's rate, and other runtimes.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("model", metavar="MODEL", nargs="?", help="model file, .safetensors")
     what = parser.add_mutually_exclusive_group()
-    what.add_argument("--table", action="store_true", help="eight shapes of Elman, GRU and LSTM with Dense instead")
-    what.add_argument("--startup", action="store_true", help="time and memory from a process's start to its first step")
-    what.add_argument("--denormals", action="store_true", help="steps from a state that has decayed to tiny numbers")
-    parser.add_argument("--steps", metavar="N", type=positive_int, default=20_000, help="calls to time, default 20000")
-    parser.add_argument("--rate", metavar="HZ", type=positive_float, help="also run at this pace, and count late steps")
-    parser.add_argument("--any-rate", action="store_true", help="at another rate than the model's too")
-    parser.add_argument("--seconds", metavar="S", type=positive_float, default=5.0, help="how long, default 5")
-    parser.add_argument("--rivals", action="store_true", help="also other runtimes, those that are installed")
-    parser.add_argument("--litert", metavar="DIR", help="folder of .tflite files for --rivals: gru_16_64.tflite …")
-    parser.add_argument(
-        "--cell", choices=CELLS, action="append", help="of the table, only this; more than once for more"
+    what.add_argument("--table", action="store_true", help="measure eight shapes of Elman, GRU and LSTM with Dense")
+    what.add_argument("--startup", action="store_true", help="measure time and memory from process start to first step")
+    what.add_argument(
+        "--denormals", action="store_true", help="measure steps from a state decayed to subnormal numbers"
     )
-    parser.add_argument("--shape", metavar="I,H", type=shape, action="append", help="of the table, only this shape")
-    parser.add_argument("--plot", metavar="FILE", help="write the histogram as a picture, .png, .svg or .pdf")
+    parser.add_argument("--steps", metavar="N", type=positive_int, default=20_000, help="timed calls, default 20000")
+    parser.add_argument(
+        "--rate", metavar="HZ", type=positive_float, help="also run at this rate, count deadline misses"
+    )
+    parser.add_argument("--any-rate", action="store_true", help="allow a --rate that differs from the model's")
+    parser.add_argument(
+        "--seconds", metavar="S", type=positive_float, default=5.0, help="duration at --rate, default 5"
+    )
+    parser.add_argument("--rivals", action="store_true", help="also measure other runtimes that are installed")
+    parser.add_argument("--litert", metavar="DIR", help="folder of .tflite files for --rivals: gru_16_64.tflite …")
+    parser.add_argument("--cell", choices=CELLS, action="append", help="limit the table to this cell; may be repeated")
+    parser.add_argument("--shape", metavar="I,H", type=shape, action="append", help="limit the table to this shape")
+    parser.add_argument("--plot", metavar="FILE", help="plot the latency histogram, .png, .svg or .pdf")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(func=partial(_bench, parser))
 

@@ -1,4 +1,4 @@
-"""The jitter histogram of ``edge-rnn bench`` as a picture."""
+"""Plot of the latency histogram of ``edge-rnn bench``."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _OURS, _PACED, _FAINT = "#2c6fbb", "#c9742c", "#8a8a8a"
 
 
 def draw_histogram(target: str, result: Mapping[str, Any]) -> None:
-    """Draw how long calls took, both axes logarithmic, and write it aside first and then under its name.
+    """Draw the histogram of call times with logarithmic axes, and write it atomically.
 
     Parameters
     ----------
     target
         Name of a .png, .svg or .pdf file.
     result
-        What :mod:`edge_rnn.bench.step` found, with ``paced`` if there was such a run.
+        Result of :mod:`edge_rnn.bench.step`, with ``paced`` if the model was also run at a rate.
     """
     import matplotlib as mpl
     from matplotlib.figure import Figure
@@ -31,9 +31,9 @@ def draw_histogram(target: str, result: Mapping[str, Any]) -> None:
         figure = Figure(figsize=(9, 4.2), dpi=160, facecolor="white")
         axes = figure.subplots()
         figure.subplots_adjust(left=0.085, right=0.98, top=0.8, bottom=0.13)
-        _steps(axes, result["histogram"], _OURS, "stream.step, call after call")
+        _steps(axes, result["histogram"], _OURS, "stream.step, back-to-back calls")
         if paced:
-            _steps(axes, paced["histogram"], _PACED, f"from due to done, {paced['rate_hz']:g} samples a second")
+            _steps(axes, paced["histogram"], _PACED, f"from deadline to result, at {paced['rate_hz']:g} Hz")
             period = 1e9 / paced["rate_hz"]
             axes.axvline(period, color=_PACED, linewidth=1, linestyle=":")
             text: dict[str, Any] = {
@@ -42,7 +42,7 @@ def draw_histogram(target: str, result: Mapping[str, Any]) -> None:
                 "va": "top",
                 "ha": "right",
             }
-            axes.text(period, 1, "next sample due ", **text)
+            axes.text(period, 1, "next deadline ", **text)
         for key, name in (("p50", "p50"), ("p99", "p99"), ("p999", "p99.9"), ("max", "max")):
             value = max(result[f"step_ns_{key}"], 1.0)
             axes.axvline(value, color=_FAINT, linewidth=0.7)

@@ -1,4 +1,4 @@
-"""What ``edge-rnn bench`` found, as text."""
+"""Text output of ``edge-rnn bench``."""
 
 from __future__ import annotations
 
@@ -22,38 +22,38 @@ _QUANTILES = {"p50": "p50", "p99": "p99", "p999": "p99.9", "max": "max"}
 
 
 def show_model(result: Mapping[str, Any], picture: str | None) -> None:
-    """One model: figures, histogram, rivals."""
+    """Print the results of one model: figures, histogram, other runtimes."""
     console = make_console()
     facts = {
-        "model": f"{result['name'] or result['model']}, {result['multiply_adds']:,} multiply-adds a step",
-        "from Python": f"{_quantiles(result, 'step_ns')}; in a loop {spell_ns(result['python_ns'])} least",
-        "compiled loop": f"{spell_ns(result['loop_ns_p50'])} p50, {spell_ns(result['loop_ns_min'])} least, inside "
+        "model": f"{result['name'] or result['model']}, {result['multiply_adds']:,} multiply-adds per step",
+        "from Python": f"{_quantiles(result, 'step_ns')}; in a loop {spell_ns(result['python_ns'])} minimum",
+        "compiled loop": f"{spell_ns(result['loop_ns_p50'])} p50, {spell_ns(result['loop_ns_min'])} minimum, inside "
         f"stream.run; a call from Python adds {_signed(result['python_overhead_ns'])}",
-        "stream.run": f"{spell_ns(result['run_ns_100'])} a step in calls of 100, {spell_ns(result['run_ns_1000'])} in "
-        f"calls of 1000",
+        "stream.run": f"{spell_ns(result['run_ns_100'])} per step in calls of 100, {spell_ns(result['run_ns_1000'])} "
+        f"in calls of 1000",
     }
     if result["roofline_fraction"]:
         facts["roofline"] = (
-            f"{result['roofline_fraction']:.0%}: to read the weights alone takes {spell_ns(result['read_ns'])}, at "
+            f"{result['roofline_fraction']:.0%}: reading the weights alone takes {spell_ns(result['read_ns'])}, at "
             f"{result['bandwidth_gb_s']:,.0f} GB/s"
         )
     if result["sample_rate_hz"]:
-        facts["real time"] = f"{result['times_real_time']:,.0f} times, at {result['sample_rate_hz']:g} samples a second"
+        facts["real time"] = f"{result['times_real_time']:,.0f} times faster, at {result['sample_rate_hz']:g} Hz"
     facts["memory"] = f"{spell_bytes(result['weight_bytes'])} of weights, {spell_bytes(result['state_bytes'])} of state"
     paced = result.get("paced")
     if paced:
         facts["paced"] = (
-            f"{paced['misses']:,} of {counted(paced['samples'], 'deadline')} missed at "
+            f"{counted(paced['misses'], 'deadline miss', 'deadline misses')} in {counted(paced['samples'], 'tick')} at "
             f"{paced['rate_hz']:g} Hz; step after a "
-            f"sleep {_quantiles(paced, 'paced_step_ns')}; woken late by {_quantiles(paced, 'wake_ns')}"
+            f"sleep {_quantiles(paced, 'paced_step_ns')}; wake-up latency {_quantiles(paced, 'wake_ns')}"
         )
     tick = result["clock_tick_ns"]
     facts["measured"] = (
-        f"{result['timed_steps']:,} calls, the clock's own {spell_ns(result['clock_ns'])} taken off"
-        + (f" (it ticks every {tick} ns)" if tick > 1 else "")
+        f"{result['timed_steps']:,} calls, clock overhead of {spell_ns(result['clock_ns'])} subtracted"
+        + (f" (resolution {tick} ns)" if tick > 1 else "")
         + f"; {counted(result['loop_batches'], 'batch', 'batches')} of "
-        f"{counted(result['loop_batch_steps'], 'step')}, and "
-        f"{result['loop_batches_disturbed']} disturbed ones left out"
+        f"{counted(result['loop_batch_steps'], 'step')}, "
+        f"{result['loop_batches_disturbed']} disturbed ones discarded"
     )
     facts["conditions"] = spell_conditions(result)
     if picture:
@@ -61,16 +61,14 @@ def show_model(result: Mapping[str, Any], picture: str | None) -> None:
     if result["plain_calls_reason"]:
         facts["note"] = f"calls from Python take the plain path: {result['plain_calls_reason']}"
     print_facts(console, facts)
-    _show_histogram(console, "calls from Python, one by one", result["histogram"])
+    _show_histogram(console, "single calls from Python", result["histogram"])
     if paced:
-        _show_histogram(
-            console, f"from when a sample is due to its result, at {paced['rate_hz']:g} Hz", paced["histogram"]
-        )
+        _show_histogram(console, f"from deadline to result, at {paced['rate_hz']:g} Hz", paced["histogram"])
     _show_rivals(console, [("", result)])
 
 
 def show_table(rows: Sequence[Mapping[str, Any]], found: Mapping[str, Any]) -> None:
-    """The table's networks, one a line; then rivals, one a column."""
+    """Print the table with one network per line, then the other runtimes."""
     console = make_console()
     table = _table("network", "loop", "Python", "adds", *_QUANTILES.values(), "run 1000", "roofline", "GB/s")
     for row in rows:
@@ -85,9 +83,10 @@ def show_table(rows: Sequence[Mapping[str, Any]], found: Mapping[str, Any]) -> N
         )
     print_table(console, table)
     say(
-        "loop: a step inside stream.run. Python: a call of stream.step in a loop, and what it adds; both least of\n"
-        "many batches. p50 to max: single calls. run 1000: a step in calls of stream.run for 1000. roofline: what it\n"
-        "takes to read the weights alone, at so many GB/s, as a share of the step.",
+        "loop: step time inside stream.run. Python: step time of stream.step in a loop, and the overhead it adds;\n"
+        "both are minimum values over many batches. p50 to max: single calls. run 1000: step time in calls of\n"
+        "stream.run for 1000 steps. roofline: time to read the weights alone, at the GB/s shown, as a share of the\n"
+        "step time.",
         lines=True,
     )
     _show_rivals(console, [(_name(row), row) for row in rows])
@@ -96,14 +95,14 @@ def show_table(rows: Sequence[Mapping[str, Any]], found: Mapping[str, Any]) -> N
 
 
 def show_startup(result: Mapping[str, Any]) -> None:
-    """Start of a process: time and memory."""
+    """Print time and memory of the process start."""
     console = make_console()
-    table = _table("from the start of a process", "cached", "peak memory", "nothing cached", "peak memory")
+    table = _table("since process start", "cached", "peak memory", "cache empty", "peak memory")
     labels = {
         "python": "Python alone",
         "numpy": "import numpy",
         "numba": "import numba, call an empty function",
-        "edge_rnn": "load a model, Stream, first step",
+        "edge_rnn": "load a model, create a Stream, first step",
     }
     for name, label in labels.items():
         cells = []
@@ -113,12 +112,12 @@ def show_startup(result: Mapping[str, Any]) -> None:
         table.add_row(label, *cells)
     print_table(console, table)
     if result["ratio"]:
-        say(f"First step, cached: {result['ratio']:.2f} times what import numba and an empty call take.")
+        say(f"First step, cached: {result['ratio']:.2f} times the duration of importing numba with an empty call.")
 
 
 def show_denormals(rows: Iterable[Mapping[str, Any]]) -> None:
-    """Steps from a normal and a decayed state."""
-    heads = ("normal", "subnormal state", "ratio", "and subnormal input", "ratio", "subnormal after it")
+    """Print step times from a normal and a decayed state."""
+    heads = ("normal", "subnormal state", "ratio", "and subnormal input", "ratio", "subnormal afterwards")
     table = _table("network", *heads)
     for row in rows:
         table.add_row(
@@ -134,8 +133,8 @@ def show_denormals(rows: Iterable[Mapping[str, Any]]) -> None:
 
 
 def _show_rivals(console: Console, rows: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
-    """Steps from Python and whole sequences, theirs against ours."""
-    heads = ["runtime", "step", "ours", "is", "of 1000", "ours", "is", "error"]
+    """Print step times of other runtimes next to ours: single calls from Python, and whole sequences."""
+    heads = ["runtime", "step", "ours", "ratio", "of 1000", "ours", "ratio", "error"]
     table = _table(*(["network"] if rows[0][0] else []), *heads)
     settings: dict[str, str] = {}
     reasons: dict[tuple[str, str], list[str]] = {}
@@ -165,8 +164,8 @@ def _show_rivals(console: Console, rows: Sequence[tuple[str, Mapping[str, Any]]]
     if settings:
         print_table(console, table)
         say(
-            "step: from Python. is: how many times as long theirs takes, in one run. of 1000: a step in one call for\n"
-            "1000. error: largest difference of outputs, compared before timing.\n",
+            "step: step time from Python. ratio: theirs over ours, measured in one run. of 1000: step time in one\n"
+            "call for 1000 steps. error: largest absolute difference of outputs, checked before timing.\n",
             lines=True,
         )
     missing = []

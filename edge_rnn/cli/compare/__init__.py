@@ -1,4 +1,4 @@
-"""``edge-rnn compare``: networks that have learnt the same, side by side."""
+"""``edge-rnn compare``: compare networks trained for the same task."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ __all__ = ["add"]
 
 _EPILOG = """\
 data, one of:
-  a recording with labels: .npz with x (time, channels) and y (time,), the place of the right output; or samples as
-  edge-rnn run takes them, and --labels. State is carried from the first sample to the last. The lag of an answer is
-  how many samples have come since the label changed.
-  texts of a grammar, .json, such as devices/reber/texts.json: at each symbol the likeliest ones, as many as may
-  follow, have to be those that may follow. State is reset before each text. The lag of an answer is how many of the
-  last symbols it takes to tell what may follow.
+  a labelled recording: .npz with x (time, channels) and y (time,), the index of the true output; or samples as for
+  edge-rnn run, with --labels. State is carried from the first sample to the last. The lag of an answer is the number
+  of samples since the label changed.
+  texts of a grammar, .json, such as devices/reber/texts.json: after each symbol, the most likely symbols, as many as
+  the grammar allows next, must be exactly the allowed ones. State is reset before each text. The lag of an answer is
+  the number of preceding symbols needed to determine which symbols are allowed.
 
-what is told:
-  accuracy, also with all matrices as int8; parameters; multiply-adds of a step; bytes as a file stores them; memory
-  at work: weights, and state for each stream; the least time of a step in a compiled loop, all in turn within one
-  run; with --device an estimate of that on a board, see edge-rnn fit; accuracy by lag.
+reported:
+  accuracy, also with all matrices as int8; parameters; multiply-adds per step; bytes as stored in a file; memory at
+  run time: weights, and state per stream; minimum step time in a compiled loop, networks timed in turn within one run;
+  with --device an estimated step time on that board, see edge-rnn fit; accuracy by lag.
 
 examples:
   edge-rnn compare elman.safetensors gru.safetensors lstm.safetensors --data recording.npz
@@ -42,18 +42,22 @@ def add(subparsers: Any) -> None:
     """Add ``compare``."""
     parser = subparsers.add_parser(
         "compare",
-        help="hold networks that have learnt the same against each other",
-        description="Hold networks that have learnt the same against each other: how good each is, how far back it "
-        "remembers, how large it is, how much memory it takes and how quick it is.",
+        help="compare networks trained for the same task",
+        description="Compare networks trained for the same task: accuracy, memory span, size, memory at run time and "
+        "step time.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("models", metavar="MODEL", nargs="+", help="model files, .safetensors")
-    parser.add_argument("--data", metavar="FILE", required=True, type=Path, help="what they have learnt: see below")
-    parser.add_argument("--labels", metavar="FILE", type=Path, help="a label a line, by name or place; or .npy")
+    parser.add_argument(
+        "--data", metavar="FILE", required=True, type=Path, help="labelled recording or texts, see below"
+    )
+    parser.add_argument("--labels", metavar="FILE", type=Path, help="one label per line, by name or index; or .npy")
     add_rate_options(parser)
-    parser.add_argument("--device", metavar="NAME", help="estimate a step on this board too, see edge-rnn devices")
-    parser.add_argument("--report", metavar="FILE", help="write a page with plots, .html")
+    parser.add_argument(
+        "--device", metavar="NAME", help="also estimate the step time on this board, see edge-rnn devices"
+    )
+    parser.add_argument("--report", metavar="FILE", help="write an HTML page with plots, .html")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(func=_compare)
 
@@ -72,7 +76,7 @@ def _compare(args: argparse.Namespace) -> int:
     board = boards.load(args.device) if args.device else None
     models = dict(zip(_names(args.models), map(load, args.models), strict=True))
     asked = _asked(args, models)
-    with waiting(f"asking {len(models)} networks"):
+    with waiting(f"evaluating {len(models)} networks"):
         found = compare(models, asked.task, device=board)
     if args.report:
         from edge_rnn.cli.compare.page import write_page
@@ -86,7 +90,7 @@ def _compare(args: argparse.Namespace) -> int:
 
 
 def _names(paths: Sequence[str]) -> list[str]:
-    """What to call the models: by their files, with the folder where two of them have the same name."""
+    """Return display names: the file names, with the folder if two are the same."""
     counts = Counter(Path(path).stem for path in paths)
     names = [Path(path).stem if counts[Path(path).stem] == 1 else path for path in paths]
     if len(set(names)) < len(names):
@@ -95,7 +99,7 @@ def _names(paths: Sequence[str]) -> list[str]:
 
 
 def _asked(args: argparse.Namespace, models: dict[str, Model]) -> Asked:
-    """What the data ask."""
+    """Load the task from the data."""
     from edge_rnn.analysis.tasks import RecordingTask
     from edge_rnn.analysis.texts import holds_texts, read_texts
     from edge_rnn.cli.compare.view import Asked
@@ -104,7 +108,7 @@ def _asked(args: argparse.Namespace, models: dict[str, Model]) -> Asked:
 
     if holds_texts(args.data):
         if args.labels:
-            raise InputError(f"--labels goes with a recording; the texts in {args.data} have a grammar for that.")
+            raise InputError(f"--labels is for a recording; for the texts in {args.data} the grammar has the answers.")
         texts = read_texts(args.data)
         return Asked(texts.task, texts.name or args.data.stem, str(args.data))
     first = next(iter(models.values()))

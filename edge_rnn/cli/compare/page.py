@@ -1,4 +1,4 @@
-"""What ``edge-rnn compare`` found as a page: one HTML file that needs nothing else."""
+"""Report of ``edge-rnn compare``: a self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _MOST_CONFUSIONS = 6
 
 
 def write_page(target: str, found: Sequence[Compared], asked: Asked, paths: Sequence[str]) -> None:
-    """Write the page, aside first and then under its name.
+    """Write the page atomically.
 
     Parameters
     ----------
@@ -39,13 +39,13 @@ def write_page(target: str, found: Sequence[Compared], asked: Asked, paths: Sequ
     page.write(
         target,
         page.Page(
-            title=f"{names} compared: {asked.name}",
+            title=f"Comparison of {names}: {asked.name}",
             heading=f"{names}: {asked.name}",
             verdict=" ".join(verdict(found, asked)),
-            facts={"networks": ", ".join(paths), "asked on": asked.path},
-            table_title="Side by side",
-            table_note="Bytes are those of all arrays as a file stores them. Memory is that of a running network: "
-            "weights once, and for each stream what it has for itself.",
+            facts={"networks": ", ".join(paths), "data": asked.path},
+            table_title="Comparison",
+            table_note="Bytes: size of all arrays as stored in a file. Memory: weights of a running network, and state "
+            "per stream.",
             table=_table(found),
             plots=_plots(found, asked),
             measured=_measured(found, asked),
@@ -63,7 +63,7 @@ def _table(found: Sequence[Compared]) -> str:
 
 
 def _cell(text: str) -> str:
-    """A cell; a list of layers may be broken on a telephone."""
+    """Format a cell, allowing line breaks in a list of layers on narrow screens."""
     broken = page.escape(text).replace(" + ", " +<br>")
     return f"<td>{broken}</td>"
 
@@ -72,45 +72,43 @@ def _plots(found: Sequence[Compared], asked: Asked) -> Iterator[page.Plot]:
     task = asked.task
     recording = task if isinstance(task, RecordingTask) else None
     counts = ", ".join(f"{each.of:,}" for each in found[0].score.bins)
-    title = "How long does it take to notice?" if recording else "How far back does it remember?"
-    caption = f"Of {counts} answers, from left to right. Lines up and down: where the share lies with 95 % confidence."
+    title = "Accuracy after a change of label" if recording else "Accuracy by memory span"
+    caption = f"{counts} answers, from left to right. Vertical lines: 95 % confidence intervals."
     svg = draw_lags(found, asked.lag, recording.commonest if recording else None)
     yield page.Plot("lags", title, svg, caption)
     caption = "Circles: float32. Squares: the same network with all matrices as int8."
-    yield page.Plot("sizes", "Size and right answers", draw_sizes(found), caption)
-    caption = "The least time of a step, all networks in turn within one run."
+    yield page.Plot("sizes", "Size and accuracy", draw_sizes(found), caption)
+    caption = "Minimum step time on this machine, networks timed in turn within one run."
     boards = [each.on_board for each in found if each.on_board]
     if boards:
         method = boards[0].estimate.method
-        caption += f" There: on {boards[0].device.name}, an estimate ({method.how}), from its best to its worst."
-    yield page.Plot("times", "Time of a step", draw_times(found), caption)
-    caption = "In full colour packed weights, shared by all streams; faint what one stream has for itself."
-    yield page.Plot("memory", "Memory at work", draw_memory(found), caption)
+        caption += f" Bars: estimates for {boards[0].device.name} ({method.how}), from best to worst case."
+    yield page.Plot("times", "Step time", draw_times(found), caption)
+    caption = "Full color: packed weights, shared by all streams. Pale: state of one stream."
+    yield page.Plot("memory", "Memory at run time", draw_memory(found), caption)
     if recording is None or len(found) > _MOST_CONFUSIONS:
         return
     for place, each in enumerate(found):
         names = each.model.labels or tuple(map(str, range(each.model.output_size)))
         table = confusion(each.model, recording.xs, recording.labels)
         right = f"{np.trace(table):,} of {counted(table.sum(), 'sample')}, {spell_share(each.score.accuracy)}"
-        caption = f"Right in {right}. Colours are shares of a row."
+        caption = f"Correct: {right}. Colors show shares of a row."
         key = f"confusion{place}"
-        yield page.Plot(key, f"What {each.name} takes for what", draw_confusion(key, table, names), caption)
+        yield page.Plot(key, f"Confusion matrix of {each.name}", draw_confusion(key, table, names), caption)
 
 
 def _measured(found: Sequence[Compared], asked: Asked) -> str:
     total = found[0].score.of
     if isinstance(asked.task, RecordingTask):
         how = (
-            f"An answer is right if the largest output is the sample's label, {counted(total, 'sample')} in all, "
-            f"state carried "
-            f"from the first to the last."
+            f"An answer is correct if the largest output is the sample's label ({counted(total, 'sample')} in total; "
+            f"state carried from the first to the last)."
         )
     else:
         how = (
-            f"After each symbol of {counted(len(asked.task.texts), 'text')}, {total:,} in all, an answer is "
-            f"right if the "
-            f"likeliest symbols, as many as may follow, are those that may follow by the grammar; state is reset "
-            f"before each text. A lag is how many of the last symbols it takes to tell what may follow."
+            f"After each symbol of {counted(len(asked.task.texts), 'text')} ({total:,} in total), an answer is correct "
+            f"if the most likely symbols, as many as the grammar allows next, are exactly the allowed ones; state is "
+            f"reset before each text. The lag is the number of preceding symbols needed to determine the allowed ones."
         )
-    times = "The time of a step is the least in a compiled loop; a call from Python comes on top."
+    times = "The step time is the minimum in a compiled loop; a call from Python adds overhead."
     return f"{page.measured_on()}. {how} {times}"

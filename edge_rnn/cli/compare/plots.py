@@ -1,4 +1,4 @@
-"""What ``edge-rnn compare`` found as plots."""
+"""Plots of ``edge-rnn compare``."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ if TYPE_CHECKING:
 __all__ = ["draw_lags", "draw_memory", "draw_sizes", "draw_times"]
 
 _COLOURS = ("#d2791e", "#2c8fd1", "#2f9e6e", "#9a6fd0", "#c2556b", "#7a8a2e")
-_MARKS = "osD^vP"  # lines that lie upon each other are told apart by these
+_MARKS = "osD^vP"  # distinguish lines that overlap
 _MOST_SLANTED = 7
 
 
 def draw_lags(found: Sequence[Compared], lag: str, chance: float | None) -> str:
-    """Share of right answers by lag, with where it lies with 95 % confidence.
+    """Plot accuracy by lag, with 95 % confidence intervals.
 
     Parameters
     ----------
     lag
-        What a lag counts.
+        Label of the lag axis.
     chance
-        A share to draw for comparison; None for none.
+        Accuracy of a trivial classifier, drawn for reference; None for none.
     """
     bins = found[0].score.bins
 
@@ -39,7 +39,7 @@ def draw_lags(found: Sequence[Compared], lag: str, chance: float | None) -> str:
         for place, each in enumerate(found):
             shares = np.array([own.share for own in each.score.bins])
             low, high = np.array([own.interval for own in each.score.bins]).T
-            # Side by side, so that marks and intervals do not hide each other.
+            # Offset horizontally, so that marks and intervals do not hide each other.
             xs = np.arange(len(bins)) + 0.14 * (place - (len(found) - 1) / 2)
             style: dict[str, Any] = {"color": _colour(place), "zorder": 3 + place}
             axes.vlines(xs, low, high, linewidth=1.2, alpha=0.6, **style)
@@ -47,9 +47,9 @@ def draw_lags(found: Sequence[Compared], lag: str, chance: float | None) -> str:
             ends.append((float(shares[-1]), each.name, _colour(place)))
         if chance is not None:
             axes.axhline(chance, color=FAINT, linewidth=1, linestyle=(0, (4, 3)))
-            text = "the commonest label, always"
+            text = "always the most common label"
             axes.text(len(bins) - 0.9, chance + 0.012, text, color=FAINT, ha="right", va="bottom", fontsize=8)
-        axes.set(ylim=(0, 1.03), xlabel=lag, ylabel="right answers", xlim=(-0.4, len(bins) - 0.6))
+        axes.set(ylim=(0, 1.03), xlabel=lag, ylabel="accuracy", xlim=(-0.4, len(bins) - 0.6))
         axes.set_yticks(np.linspace(0, 1, 6), [f"{share:.0%}" for share in np.linspace(0, 1, 6)])
         slanted: dict[str, Any] = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"}
         axes.set_xticks(range(len(bins)), map(spell_bin, bins), **(slanted if len(bins) > _MOST_SLANTED else {}))
@@ -63,11 +63,11 @@ def draw_lags(found: Sequence[Compared], lag: str, chance: float | None) -> str:
 
 
 def draw_sizes(found: Sequence[Compared]) -> str:
-    """Bytes against right answers; a line leads from a network to the same one as int8."""
+    """Plot accuracy over size; a line connects each network to its int8 version."""
 
     def draw(figure: Any) -> None:
         axes = figure.subplots()
-        axes.set(xscale="log", xlabel="bytes of all arrays", ylabel="right answers")
+        axes.set(xscale="log", xlabel="bytes of all arrays", ylabel="accuracy")
         names = []
         for place, each in enumerate(found):
             style: dict[str, Any] = {"color": _colour(place), "linewidths": 0}
@@ -94,7 +94,7 @@ def draw_sizes(found: Sequence[Compared]) -> str:
 
 
 def draw_times(found: Sequence[Compared]) -> str:
-    """Time of a step here, and on a board as an estimate from its best to its worst."""
+    """Plot step times on this machine, and the range estimated for a board."""
     boards = [each.on_board for each in found if each.on_board]
 
     def draw(figure: Any) -> None:
@@ -102,7 +102,7 @@ def draw_times(found: Sequence[Compared]) -> str:
         lines: list[str] = []
         for place, each in enumerate(found):
             row = len(lines)
-            if boards:  # a bar would begin nowhere on a logarithmic axis
+            if boards:  # bars have no origin on a logarithmic axis
                 axes.scatter([each.step_ns], [row], color=_colour(place), s=40, linewidths=0)
             else:
                 axes.barh(row, each.step_ns, height=0.62, color=_colour(place))
@@ -114,7 +114,7 @@ def draw_times(found: Sequence[Compared]) -> str:
             axes.plot([low, high], [row, row], color=_colour(place), linewidth=5, alpha=0.45, solid_capstyle="butt")
             axes.scatter([estimate.ns], [row], color=_colour(place), s=40, zorder=3, linewidths=0)
             _beside(axes, high, row, spell_ns(estimate.ns))
-            lines.append(f"{found[place].name} there")
+            lines.append(f"{found[place].name} on the board")
         axes.set_yticks(range(len(lines)), lines)
         axes.invert_yaxis()
         axes.tick_params(axis="y", length=0)
@@ -123,13 +123,13 @@ def draw_times(found: Sequence[Compared]) -> str:
             axes.xaxis.set_minor_formatter(lambda value, _: "")
         _room(axes, log=bool(boards))
         axes.xaxis.set_major_formatter(lambda value, _: spell_ns(value) if value else "0")
-        axes.set_xlabel("a step in a compiled loop")
+        axes.set_xlabel("step time in a compiled loop")
 
     return as_svg("times", 1.0 + 0.34 * (len(found) + len(boards)), draw)
 
 
 def draw_memory(found: Sequence[Compared]) -> str:
-    """Memory at work: weights, and beside them what each stream has for itself."""
+    """Plot memory at run time: weights, and state per stream."""
 
     def draw(figure: Any) -> None:
         axes = figure.subplots()
@@ -144,7 +144,7 @@ def draw_memory(found: Sequence[Compared]) -> str:
         _room(axes, log=False)
         axes.locator_params(axis="x", nbins=5)
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-        axes.set_xlabel("bytes: weights + one stream")
+        axes.set_xlabel("bytes: weights + state of one stream")
 
     return as_svg("memory", 1.0 + 0.34 * len(found), draw)
 
@@ -154,16 +154,16 @@ def _colour(place: int) -> str:
 
 
 def _beside(axes: Any, x: float, row: int, text: str) -> None:
-    """A text at the end of a bar."""
+    """Write a text at the end of a bar."""
     axes.annotate(text, (x, row), (5, 0), textcoords="offset points", color=INK, va="center", fontsize=8)
 
 
 def _room(axes: Any, *, log: bool) -> None:
-    """Place for the texts at the ends of bars."""
+    """Extend the axis to make room for the texts at the ends of bars."""
     low, high = axes.get_xlim()
     axes.set_xlim(low, high * (high / low) ** 0.22 if log else high * 1.3)
 
 
 def _ticks(low: float, high: float) -> list[int]:
-    """Round numbers on a logarithmic axis."""
+    """Return round tick values for a logarithmic axis."""
     return [k * 10**n for n in range(1, 10) for k in (1, 2, 5) if low <= k * 10**n <= high]

@@ -1,4 +1,4 @@
-"""What ``edge-rnn compare`` found, as text and as JSON."""
+"""Text and JSON output of ``edge-rnn compare``."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 __all__ = ["FAR", "Asked", "as_json", "rows", "show", "spell_bin", "spell_share", "verdict"]
 
 FAR = 8
-"""From which lag on an answer is told of apart."""
+"""Smallest lag reported separately."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Asked:
-    """A task, what it is called, and the file that it is from."""
+    """Task with its name and file."""
 
     task: RecordingTask | TextTask
     name: str
@@ -28,14 +28,14 @@ class Asked:
 
     @property
     def lag(self) -> str:
-        """What a lag counts."""
+        """Description of the lag, for headings and axes."""
         if isinstance(self.task, TextTask):
-            return "symbols back that the answer hangs on"
+            return "number of preceding symbols needed"
         return "samples since the label changed"
 
 
 def show(found: Sequence[Compared], asked: Asked, report: str | None) -> None:
-    """Figures, accuracy by lag, and what it comes to in words."""
+    """Print figures, accuracy by lag, and a summary."""
     from rich.table import Table
 
     console = make_console()
@@ -46,7 +46,7 @@ def show(found: Sequence[Compared], asked: Asked, report: str | None) -> None:
         table.add_row(name, *cells)
     print_table(console, table)
     console.print()
-    console.print(f"Right answers by lag: {asked.lag}")
+    console.print(f"Accuracy by lag ({asked.lag})")
     lags = Table(box=None, pad_edge=False, header_style="bold")
     lags.add_column("")
     bins = found[0].score.bins
@@ -64,54 +64,54 @@ def show(found: Sequence[Compared], asked: Asked, report: str | None) -> None:
 
 
 def rows(found: Sequence[Compared]) -> Iterator[tuple[str, list[str]]]:
-    """The table: what each row tells, and that of each network."""
+    """Yield the rows of the table: heading, and one cell per network."""
     yield "recurrent layers", [each.kinds for each in found]
-    yield "right answers", [spell_share(each.score.accuracy) for each in found]
-    yield "the same as int8", [spell_share(each.int8_score.accuracy) if each.int8_score else "–" for each in found]
-    yield "numbers", [f"{each.model.num_parameters:,}" for each in found]
-    yield "multiply-adds a step", [f"{each.model.multiply_adds:,}" for each in found]
+    yield "accuracy", [spell_share(each.score.accuracy) for each in found]
+    yield "accuracy as int8", [spell_share(each.int8_score.accuracy) if each.int8_score else "–" for each in found]
+    yield "parameters", [f"{each.model.num_parameters:,}" for each in found]
+    yield "multiply-adds per step", [f"{each.model.multiply_adds:,}" for each in found]
     yield "bytes", [f"{each.nbytes:,}" for each in found]
     yield "bytes as int8", [f"{each.int8_bytes:,}" if each.int8_bytes else "–" for each in found]
     yield "memory: weights", [f"{each.weight_bytes:,}" for each in found]
-    yield "memory: each stream", [f"{each.state_bytes:,}" for each in found]
-    yield "a step here", [spell_ns(each.step_ns) for each in found]
+    yield "memory: state per stream", [f"{each.state_bytes:,}" for each in found]
+    yield "step time here", [spell_ns(each.step_ns) for each in found]
     boards = [each.on_board for each in found if each.on_board]
     if boards:
         name = boards[0].device.name
         yield f"on {name}, estimated", [spell_ns(board.estimate.ns) for board in boards]
-        yield "at best", [spell_ns(board.estimate.ns * board.estimate.method.low) for board in boards]
-        yield "at worst", [spell_ns(board.estimate.slow_ns) for board in boards]
+        yield "best case", [spell_ns(board.estimate.ns * board.estimate.method.low) for board in boards]
+        yield "worst case", [spell_ns(board.estimate.slow_ns) for board in boards]
 
 
 def verdict(found: Sequence[Compared], asked: Asked) -> list[str]:
-    """Who remembers, who is small and who is quick, in sentences."""
+    """Summarize accuracy by lag, size and speed in sentences."""
     lines = []
     total = found[0].score.of
     far, near = found[0].score.within(FAR)[1], found[0].score.within(0, FAR - 1)[1]
     if isinstance(asked.task, TextTask):
         if far:
-            where = f"Where what may follow hangs on a symbol {FAR} or more back ({far:,} of {total:,} places)"
-            lines.append(f"{where}, right are: {_ranked(found, FAR, None)}.")
+            where = f"Accuracy where {FAR} or more preceding symbols are needed ({far:,} of {total:,} answers)"
+            lines.append(f"{where}: {_ranked(found, FAR, None)}.")
     else:
         if near:
-            where = f"Of the first {FAR} samples after a change ({near:,} of {total:,}), right are"
+            where = f"Accuracy in the first {FAR} samples after a change ({near:,} of {total:,})"
             lines.append(f"{where}: {_ranked(found, 0, FAR - 1)}.")
         if far:
-            lines.append(f"Of later ones: {_ranked(found, FAR, None)}.")
-        lines.append(f"Who always says the commonest label is right in {spell_share(asked.task.commonest)}.")
+            lines.append(f"Accuracy in later samples: {_ranked(found, FAR, None)}.")
+        lines.append(f"Always predicting the most common label gives {spell_share(asked.task.commonest)}.")
     small, quick = min(found, key=lambda each: each.nbytes), min(found, key=lambda each: each.step_ns)
     as_int8 = f", {small.int8_bytes:,} as int8" if small.int8_bytes else ""
     others = [f"{each.name} {each.step_ns / quick.step_ns:.2f} times" for each in found if each is not quick]
-    longer = f"; {_listed(others)} as long" if others else ""
+    longer = f" ({_listed(others)} that)" if others else ""
     lines.append(
-        f"Smallest is {small.name}, {small.nbytes:,} bytes{as_int8}; quickest here {quick.name}, "
-        f"{spell_ns(quick.step_ns)} a step{longer}."
+        f"Smallest: {small.name}, {small.nbytes:,} bytes{as_int8}. Fastest here: {quick.name}, "
+        f"{spell_ns(quick.step_ns)} per step{longer}."
     )
     return lines
 
 
 def as_json(found: Sequence[Compared], asked: Asked, paths: Sequence[str]) -> dict[str, Any]:
-    """All figures, exact."""
+    """Return all figures, unrounded."""
     return {
         "data": asked.path,
         "task": asked.name,
@@ -161,7 +161,7 @@ def spell_bin(each: Bin) -> str:
 
 
 def spell_share(share: float) -> str:
-    """In per cent; what is not all never looks as if it were."""
+    """Format a share in percent; a share below 1 is never rounded to 100 %."""
     text = f"{share:.2%}"
     return text if text != "100.00%" or share == 1 else "99.99%"
 

@@ -1,4 +1,4 @@
-"""``edge-rnn demo``: a network follows a recording from a smart watch, and shows what that takes."""
+"""``edge-rnn demo``: run a network on a recording from a smart watch, and show accuracy, latency and memory."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 __all__ = ["add"]
 
 _DEVICE = "smart_watch"
-_FASTER = 100  # the live view without --realtime: 400 s of recording in 4
+_FASTER = 100  # speed of the live view without --realtime: 400 s of recording in 4 s
 _TIMED_STEPS = 20_000
 _EPILOG = """\
-The recording is of people who stand, walk, run and play badminton, six channels of a smart watch at 10 Hz; where it is
-from is told in devices/smart_watch/README.md. The network takes it sample by sample and keeps its state throughout.
+The recording shows people who stand, walk, run and play badminton: six channels of a smart watch at 10 Hz. Its source
+is given in devices/smart_watch/README.md. The network reads it sample by sample and keeps its state throughout.
 
 examples:
   edge-rnn demo
@@ -38,16 +38,16 @@ def add(subparsers: Any) -> None:
     """Add ``demo``."""
     parser = subparsers.add_parser(
         "demo",
-        help="see a network follow a recording from a smart watch",
-        description="Stream a recording from a smart watch through a network, sample by sample; then tell accuracy, "
-        "latency, memory, and how ONNX compares.",
+        help="run a network on a recording from a smart watch",
+        description="Stream a recording from a smart watch through a network, sample by sample; then report accuracy, "
+        "latency, memory, and a comparison with ONNX.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--cell", choices=("gru", "lstm", "elman"), default="gru", help="which network (default: gru)")
-    parser.add_argument("--realtime", action="store_true", help="play at the recording's 10 samples a second")
+    parser.add_argument("--cell", choices=("gru", "lstm", "elman"), default="gru", help="network to run (default: gru)")
+    parser.add_argument("--realtime", action="store_true", help="play at the recording's rate of 10 Hz")
     parser.add_argument("--samples", metavar="N", type=positive_int, help="only the first N samples")
-    parser.add_argument("--plot", metavar="FILE", help="write a picture of the timeline, .png, .svg or .pdf")
+    parser.add_argument("--plot", metavar="FILE", help="plot the timeline, .png, .svg or .pdf")
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
     parser.set_defaults(func=_demo)
 
@@ -75,7 +75,7 @@ def _demo(args: argparse.Namespace) -> int:
 
     predicted = outputs.argmax(1)
     parts = score(recording, predicted)
-    with waiting("exporting to ONNX, and comparing …"):
+    with waiting("exporting to ONNX and comparing …"):
         onnx, missing = _onnx_side(model, recording.x)
         steps = {"edge_rnn": Stream(model).step} | ({"onnxruntime": onnx["step"]} if onnx else {})
     latency = time_steps(steps, recording.x, passes=-(-_TIMED_STEPS // len(recording)))
@@ -122,17 +122,17 @@ def _play(args: argparse.Namespace, stream: Stream, recording: Recording, output
             pass
         return
     console = make_console()
-    if not sys.stdout.isatty() or console.is_dumb_terminal:  # rich may be told to take a pipe for a terminal
+    if not sys.stdout.isatty() or console.is_dumb_terminal:  # rich can be forced to treat a pipe as a terminal
         show_lines(model.labels, recording, outputs, play(stream, recording.x, outputs, pace))
         return
-    speed = "in real time" if args.realtime else f"{_FASTER} times as fast"
-    title = f"{model.name}: {rate_hz:g} samples a second, {speed}"
+    speed = "in real time" if args.realtime else f"{_FASTER} times real time"
+    title = f"{model.name}: {rate_hz:g} samples per second, {speed}"
     done = play(stream, recording.x, outputs, pace or _FASTER * rate_hz)
     show_live(console, title, model.labels, recording, outputs, done)
 
 
 def _onnx_side(model: Model, xs: F32) -> tuple[dict[str, Any] | None, str]:
-    """What the host side makes of the same network; None, and why, where it is not installed."""
+    """Run the exported ONNX model; None and the reason if the export package is not installed."""
     from edge_rnn import plugins
 
     onnx_side, missing = plugins.load_first(plugins.DEMO)
@@ -157,15 +157,16 @@ def _report(args: argparse.Namespace, result: dict[str, Any], latency: dict[str,
     facts = {
         "accuracy": f"{result['frame_accuracy']:.1%} of samples; {followed} of "
         f"{counted(result['recordings'], 'recording')} by "
-        f"the majority of their samples",
+        f"majority vote",
         "step": spell_latency(ours),
     }
     if "onnxruntime" in latency:
         theirs = latency["onnxruntime"]
-        facts["onnxruntime"] = f"{spell_latency(theirs)}; at p50 {theirs.p50 / max(ours.p50, 1):.0f} times as long"
+        facts["onnxruntime"] = f"{spell_latency(theirs)}; {theirs.p50 / max(ours.p50, 1):.0f} times our p50"
         facts["ONNX export"] = (
-            f"the same: reference and stream differ by {result['onnx_reference_vs_stream']:.1e} at most, reference and "
-            f"ONNX by {result['onnx_reference_vs_onnx']:.1e}, stream and ONNX by {result['onnx_stream_vs_onnx']:.1e}"
+            f"equivalent: maximum difference {result['onnx_reference_vs_stream']:.1e} between reference and stream, "
+            f"{result['onnx_reference_vs_onnx']:.1e} between reference and ONNX, "
+            f"{result['onnx_stream_vs_onnx']:.1e} between stream and ONNX"
         )
     else:
         facts["ONNX"] = f"not compared: {missing}"
@@ -173,7 +174,7 @@ def _report(args: argparse.Namespace, result: dict[str, Any], latency: dict[str,
     if args.plot:
         facts["picture"] = args.plot
     facts["measured"] = (
-        f"{ours.steps:,} calls from Python, the clock's own {spell_clock(ours)} taken off, garbage collector off"
+        f"{ours.steps:,} calls from Python, clock overhead of {spell_clock(ours)} subtracted, garbage collector off"
         + (f"; {result['onnxruntime']}" if "onnxruntime" in result else "")
     )
     say()

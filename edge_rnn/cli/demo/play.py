@@ -1,4 +1,4 @@
-"""The demo's recording, played sample by sample, and how well the network followed it."""
+"""Playback of the demo's recording, sample by sample, and its evaluation."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 __all__ = ["FRAME_SECONDS", "Part", "Recording", "load_recording", "play", "score"]
 
 FRAME_SECONDS = 1 / 20
-"""Time between two pictures of a live view."""
+"""Time in s between two frames of the live view."""
 
 _BATCH = 100
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Recording:
-    """A labelled recording, put together from several.
+    """Labelled recording, joined from several.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ class Recording:
     y
         ``(time,)`` intp: index of the true label.
     part
-        ``(time,)`` intp: which recording a sample is from; each is in one piece.
+        ``(time,)`` intp: recording that each sample is from; each recording is contiguous.
     """
 
     x: F32
@@ -49,16 +49,16 @@ class Recording:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """How the network did in one of the recordings.
+    """Result for one of the recordings.
 
     Parameters
     ----------
     start, stop
-        Its samples: from ``start`` to before ``stop``.
+        Its samples: from ``start`` up to, but not including, ``stop``.
     truth, majority
-        Index of the true label, and of the one that most samples were given.
+        Index of the true label, and of the most frequently predicted one.
     right
-        How many samples were given the true one.
+        Number of samples classified correctly.
     """
 
     start: int
@@ -74,26 +74,26 @@ def load_recording(path: Path, samples: int | None = None) -> Recording:
     Raises
     ------
     FileError
-        It is missing or damaged.
+        The file is missing or damaged.
     """
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             x, y, part = (arrays[name][:samples] for name in ("x", "y", "recording"))
-    except Exception as error:  # zipfile, zlib, numpy: each has kinds of its own
-        raise FileError(f"{path}: the recording cannot be read: {error}; install edge-rnn anew.") from None
+    except Exception as error:  # zipfile, zlib and numpy each raise their own types
+        raise FileError(f"{path}: the recording cannot be read: {error}; reinstall edge-rnn.") from None
     return Recording(np.ascontiguousarray(x, np.float32), y.astype(np.intp), part.astype(np.intp))
 
 
 def play(stream: Stream, xs: F32, out: F32, rate_hz: float | None) -> Iterator[int]:
-    """Step through a recording, and yield after every few steps how many are done.
+    """Step through a recording; yield the number of samples done, every few steps.
 
     Parameters
     ----------
     out
-        ``(time, output_size)`` float32, written.
+        ``(time, output_size)`` float32, receives the outputs.
     rate_hz
-        Samples a second: each is taken at its time after the start, by the monotonic clock, so that delays do not add
-        up. None: at once.
+        Samples per second: each is processed at its time after the start, by the monotonic clock, so that delays do not
+        accumulate. None: as fast as possible.
     """
     step = stream.step
     start, done = time.monotonic(), 0
@@ -109,7 +109,7 @@ def play(stream: Stream, xs: F32, out: F32, rate_hz: float | None) -> Iterator[i
 
 
 def score(recording: Recording, predicted: AnyArray) -> list[Part]:
-    """The recordings that ``predicted``, ``(done,)`` label indices, covers, the last one perhaps in part."""
+    """Evaluate the recordings covered by ``predicted``, ``(done,)`` label indices; the last one may be incomplete."""
     done = len(predicted)
     starts = [0, *(np.flatnonzero(np.diff(recording.part[:done])) + 1).tolist()] if done else []
     parts = []

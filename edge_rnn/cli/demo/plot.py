@@ -1,4 +1,4 @@
-"""The demo as a picture: what the sensor saw, what was going on, and what the network made of it."""
+"""Plot of the demo: sensor data, true activity and the network's output."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _TRACES = ("#1b2a41", "#5f83ab", "#a3b4c8")
 
 
 def draw(target: str, model: Model, recording: Recording, outputs: F32, result: dict[str, Any]) -> None:
-    """Draw the timeline and write it, aside first and then under its name.
+    """Draw the timeline and write it atomically.
 
     Parameters
     ----------
     outputs
-        ``(time, labels)`` float32, as the network gave them.
+        ``(time, labels)`` float32, outputs of the network.
     result
-        What the demo found; see :mod:`edge_rnn.cli.demo`.
+        Results of the demo; see :mod:`edge_rnn.cli.demo`.
     """
     import matplotlib as mpl
     from matplotlib.figure import Figure
@@ -66,7 +66,7 @@ def draw(target: str, model: Model, recording: Recording, outputs: F32, result: 
 
 
 def _bands(axes: Any, labels: NDArray[np.intp], rate_hz: float, colours: list[str], name: str) -> None:
-    """One coloured bar for each stretch of equal labels."""
+    """Draw one colored bar for each run of equal labels."""
     edges = [0, *(np.flatnonzero(np.diff(labels)) + 1).tolist(), len(labels)]
     for start, stop in pairwise(edges):
         axes.axvspan(start / rate_hz, stop / rate_hz, color=colours[labels[start]], linewidth=0)
@@ -84,7 +84,7 @@ def _title(figure: Any, model: Model, colours: list[str], result: dict[str, Any]
         0.085,
         0.895,
         f"{result['frame_accuracy']:.1%} of {counted(result['steps'], 'sample')}, {followed} of {result['recordings']} "
-        f"recordings by majority; one sample at a time, {result['step_ns_p50']:.0f} ns a step from Python, "
+        f"recordings by majority vote; one sample at a time, {result['step_ns_p50']:.0f} ns per step from Python, "
         f"{counted(result['weight_bytes'] + result['state_bytes'], 'byte')}",
         color="#555555",
     )

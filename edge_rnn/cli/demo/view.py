@@ -1,4 +1,4 @@
-"""The demo while it runs: a live picture in a terminal, a line for each recording elsewhere."""
+"""Progress of the demo: a live view in a terminal, one line per recording elsewhere."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
 __all__ = ["COLOURS", "show_lines", "show_live"]
 
 COLOURS = ("#56b4e9", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#0072b2", "#f0e442", "#999999")
-"""For labels, in their order: Okabe and Ito's palette, which people who see fewer colours can also tell apart."""
+"""Colors of the labels, in order: Okabe and Ito's palette, distinguishable with color blindness."""
 
 _AHEAD = -1
 _BAR = 28
 
 
 def show_lines(labels: tuple[str, ...], recording: Recording, outputs: F32, done: Iterable[int]) -> None:
-    """Print one line for each recording when it is over."""
+    """Print one line for each recording when it ends."""
     width = max(map(len, labels))
-    say(f"recording   samples  {'truth':{width}}  {'network':{width}}  right")
+    say(f"recording   samples  {'truth':{width}}  {'network':{width}}  correct")
     shown = 0
     for count in done:
         parts = score(recording, outputs[:count].argmax(1))
@@ -50,7 +50,7 @@ def show_live(
     outputs: F32,
     done: Iterable[int],
 ) -> None:
-    """Draw the state of things 20 times a second; the last picture stays."""
+    """Draw the current state 20 times per second; the last frame stays."""
     from rich.live import Live
 
     due = 0.0
@@ -87,7 +87,7 @@ def _picture(
         bands.add_row(name, _band(values, columns, labels, plain))
     right = int(np.count_nonzero(predicted == recording.y[:done]))
     progress = Text.assemble(
-        (f"{done:,}", "bold"), f" of {counted(total, 'sample')}, ", (f"{right / done:.1%}", "bold"), " followed rightly"
+        (f"{done:,}", "bold"), f" of {counted(total, 'sample')}, ", (f"{right / done:.1%}", "bold"), " accuracy"
     )
     return Panel(Group(now, Text(), bands, Text(), progress), title=Text(title), title_align="left", border_style="dim")
 
@@ -99,7 +99,7 @@ def _bar(share: float) -> str:
 
 
 def _band(values: AnyArray, columns: int, labels: tuple[str, ...], plain: bool) -> Text:
-    """The values squeezed into so many columns, two to a column by their colours; initials where there are none."""
+    """Compress the values into ``columns`` columns, two values per column by color; label initials without color."""
     from rich.text import Text
 
     cells = _majorities(values, columns if plain else 2 * columns)

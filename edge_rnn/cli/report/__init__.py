@@ -1,1 +1,1 @@
-"""Parts of the reports that commands write: HTML page, SVG drawings, confusion matrix."""
+"""Building blocks of reports: HTML page, SVG plots, confusion matrix."""

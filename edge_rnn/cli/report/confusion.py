@@ -1,4 +1,4 @@
-"""What a network takes for what: counts by label, and the plot of them."""
+"""Confusion matrix: counts and plot."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MOST_COUNTS = 12
 
 
 def confusion(model: Model, xs: F32, labels: NDArray[np.intp]) -> NDArray[np.intp]:
-    """How often each label, in rows, was taken for each, in columns: ``(labels, labels)`` int."""
+    """Count predictions: true labels in rows, predicted labels in columns, ``(labels, labels)`` int."""
     from edge_rnn.streams.stream import Stream
 
     counts = np.zeros((model.output_size, model.output_size), np.intp)
@@ -30,12 +30,14 @@ def confusion(model: Model, xs: F32, labels: NDArray[np.intp]) -> NDArray[np.int
 
 
 def draw_confusion(name: str, counts: NDArray[np.intp], labels: Sequence[str]) -> str:
-    """What was taken for what: truth in rows, the network's in columns; shares of a row as colours, counts as numbers.
+    """Plot a confusion matrix: true labels in rows, predictions in columns.
+
+    Colors show shares of a row, numbers show counts.
 
     Parameters
     ----------
     name
-        What tells this plot's parts from those of the page's others.
+        Prefix that makes this plot's SVG ids unique within the page.
     counts
         ``(labels, labels)`` int.
     """
@@ -49,6 +51,6 @@ def draw_confusion(name: str, counts: NDArray[np.intp], labels: Sequence[str]) -
             text = f"{counts[row, column]:,}" if counts[row, column] and size <= _MOST_COUNTS else ""
             field(axes, column, row, mapped.to_rgba(shares[row, column]), text)
         grid(axes, labels, labels)
-        axes.set(xlabel="what the network said", ylabel="what it was")
+        axes.set(xlabel="predicted label", ylabel="true label")
 
     return as_svg(name, 1.3 + min(0.36 * size, 5.0), draw)

@@ -1,4 +1,4 @@
-"""Pages that commands write: one HTML file that needs nothing else, to hand on and to read anywhere."""
+"""Self-contained HTML pages: one file without external resources."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ svg{display:block;width:100%;max-width:600px;height:auto}svg *{stroke-linejoin:r
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """A plot of a page.
+    """Plot on a page.
 
     Parameters
     ----------
     key
-        What it is called in the page.
+        Unique id within the page.
     title, caption
         Plain text.
     svg
@@ -66,22 +66,22 @@ class Plot:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What stands on a page, from the top down; plain text but for the table.
+    """Content of a page, from top to bottom; plain text except for the table.
 
     Parameters
     ----------
     title
-        Of the window.
+        Title of the window.
     heading, verdict
-        What it is about, and what was found, in a sentence or two.
+        Heading, and the result in one or two sentences.
     facts
-        What stands below, by name: the files.
+        Names and values shown below the verdict, such as the files.
     table_title, table_note, table
-        The table as HTML, and what to know of it.
+        Table as HTML, with its heading and explanation.
     plots
-        Side by side where there is room.
+        Plots, in columns if there is room.
     measured
-        How all of it was measured.
+        Method of measurement.
     """
 
     title: str
@@ -96,14 +96,14 @@ class Page:
 
 
 def check_target(target: str) -> None:
-    """Say at once what would keep :func:`write` from writing ``target``.
+    """Check up front that :func:`write` can write ``target``.
 
     Raises
     ------
     UnsupportedError
         Matplotlib is not installed.
     InputError
-        The name does not end in .html, its folder is not there, or it is a folder itself.
+        The name does not end in .html, its folder is missing, or it is a folder.
     """
     if find_spec("matplotlib") is None:
         raise UnsupportedError("--report needs matplotlib, which is not installed: pip install 'edge-rnn[plot]'.")
@@ -113,11 +113,11 @@ def check_target(target: str) -> None:
     if not path.parent.is_dir():
         raise InputError(f"--report got {target!r}, but there is no folder {str(path.parent)!r}; make it first.")
     if path.is_dir():
-        raise InputError(f"--report got {target!r}, which is a folder; expected the name of a file.")
+        raise InputError(f"--report got {target!r}, which is a folder; expected a file name.")
 
 
 def measured_on() -> str:
-    """``On 2026-01-02, on this processor, with these versions``."""
+    """Describe date, processor and versions: ``On 2026-01-02, on this processor, with these versions``."""
     from edge_rnn import __version__
 
     found = machine.packages().items()
@@ -129,12 +129,12 @@ def measured_on() -> str:
 
 
 def escape(text: str) -> str:
-    """A text for a page: no markup in it, and what is not plain text spelled out."""
+    """Escape a text for a page: no markup, and non-printable characters spelled out."""
     return html.escape(printable(text))
 
 
 def write(target: str, page: Page) -> None:
-    """Write a page, aside first and then under its name.
+    """Write a page atomically.
 
     Raises
     ------

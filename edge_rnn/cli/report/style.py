@@ -1,4 +1,4 @@
-"""Style of figures, and their way into a file."""
+"""Style of figures, and saving them to a file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _KINDS = (".png", ".svg", ".pdf")
 _INK, _FAINT = "#222222", "#8a8a8a"
 
 STYLE: dict[Any, Any] = {
-    "text.parse_math": False,  # a label with dollars is a label
+    "text.parse_math": False,  # dollar signs in labels are literal
     "text.usetex": False,
     "font.family": "DejaVu Sans",
     "font.size": 9,
@@ -30,26 +30,26 @@ STYLE: dict[Any, Any] = {
 
 
 def check_target(target: str) -> None:
-    """Say at once what would keep a figure from being written to ``target``.
+    """Check up front that a figure can be written to ``target``.
 
     Raises
     ------
     UnsupportedError
         Matplotlib is not installed.
     InputError
-        The kind of file is not known, or its folder is not there.
+        The file type is unknown, or the folder is missing.
     """
     if find_spec("matplotlib") is None:
         raise UnsupportedError("--plot needs matplotlib, which is not installed: pip install 'edge-rnn[plot]'.")
     path = Path(target)
     if path.suffix.lower() not in _KINDS:
-        raise InputError(f"--plot got {target!r}, expected a name that ends in {', '.join(_KINDS)}.")
+        raise InputError(f"--plot got {target!r}, expected a name that ends in one of {', '.join(_KINDS)}.")
     if not path.parent.is_dir():
         raise InputError(f"--plot got {target!r}, but there is no folder {str(path.parent)!r}; make it first.")
 
 
 def write_figure(figure: Any, target: str) -> None:
-    """Write a figure at once or not at all, in the format that the name's ending says."""
+    """Write a figure atomically, in the format given by the file extension."""
     drawn = io.BytesIO()
     figure.savefig(drawn, format=Path(target).suffix[1:].lower())
     atomic.write(target, drawn.getvalue())

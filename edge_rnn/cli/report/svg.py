@@ -1,4 +1,4 @@
-"""Plots as SVG that stands inside a page: fonts and colours are the page's, and the same input gives the same text."""
+"""Plots as inline SVG: they use the page's fonts and colors, and the same input gives the same text."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["CHOSEN", "FAINT", "INK", "as_svg", "decades", "field", "frame", "gri
 
 INK, CHOSEN, FAINT = "#222222", "#d6336c", "#8a8a8a"
 _PAGE, _DARK = "#fdfdfd", "#1a1a1a"
-_OF_THE_PAGE = {INK: "var(--ink)", _PAGE: "var(--page)", CHOSEN: "var(--chosen)"}  # dark for some; others suit both
+_OF_THE_PAGE = {INK: "var(--ink)", _PAGE: "var(--page)", CHOSEN: "var(--chosen)"}  # differ in dark mode
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "axes.spines.top": False,
@@ -31,13 +31,13 @@ _MOST_SLANTED = 14
 
 
 def as_svg(name: str, height_inches: float, draw: Callable[[Any], None]) -> str:
-    """What ``draw`` draws on a figure as an ``<svg>`` for a page: the same input gives the same text."""
+    """Return what ``draw`` draws on a figure as an ``<svg>`` element; deterministic."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
     file = io.StringIO()
     with mpl.rc_context(STYLE | _STYLE), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing")  # the reader's fonts matter, not those here
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # the reader's fonts are used, not this machine's
         figure = Figure(figsize=(_WIDTH_INCHES, height_inches), layout="constrained")
         draw(figure)
         figure.savefig(file, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
@@ -46,7 +46,7 @@ def as_svg(name: str, height_inches: float, draw: Callable[[Any], None]) -> str:
 
 
 def _of_page(tag: str, name: str) -> str:
-    """A tag with the page's font and colours, and names that no other plot of the page has; texts stay as they are."""
+    """Rewrite a tag to use the page's font and colors and ids unique within the page; text is unchanged."""
     if tag.startswith("<svg"):
         size = tag[tag.index("viewBox=") :].split('"')[1]
         return f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{size}" role="img" aria-label="{name}">'
@@ -58,7 +58,7 @@ def _of_page(tag: str, name: str) -> str:
 
 
 def scale(low: float, high: float, colours: Sequence[str], *, steps: int = 256, log: bool = True) -> Any:
-    """What turns numbers from ``low`` to ``high`` into colours between those given."""
+    """Return a color scale that maps numbers from ``low`` to ``high`` to the given colors."""
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import LinearSegmentedColormap, LogNorm, Normalize
 
@@ -67,17 +67,17 @@ def scale(low: float, high: float, colours: Sequence[str], *, steps: int = 256, 
 
 
 def decades(axis: Any) -> None:
-    """Powers of ten without the markup for them, which another font would tear apart."""
+    """Label an axis with powers of ten in plain characters, because mathtext breaks in other fonts."""
     superscripts = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
     axis.set_major_formatter(lambda value, _: "10" + str(round(np.log10(value))).translate(superscripts))
     axis.set_minor_formatter(lambda value, _: "")
-    if axis.axis_name == "y":  # one of them at least
+    if axis.axis_name == "y":  # at least one label
         low, high = axis.axes.get_ylim()
         axis.axes.set_ylim(min(low, 10.0 ** np.floor(np.log10(high))), high)
 
 
 def spread(heights: Sequence[float], least: float = 0.058) -> list[float]:
-    """Heights in rising order, moved up where they would overlap, and down again where that leaves the top."""
+    """Move ascending label heights apart where they would overlap, and down again if they exceed the top."""
     placed: list[float] = []
     for height in heights:
         placed.append(max(height, placed[-1] + least) if placed else height)
@@ -89,7 +89,7 @@ def spread(heights: Sequence[float], least: float = 0.058) -> list[float]:
 
 
 def field(axes: Any, column: int, row: int, fill: Any, text: str) -> None:
-    """A coloured field of a table, with a text that is readable on it."""
+    """Draw a colored table cell with readable text on it."""
     from matplotlib.patches import Rectangle
 
     axes.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, facecolor=fill, edgecolor=_PAGE, linewidth=1))
@@ -98,7 +98,7 @@ def field(axes: Any, column: int, row: int, fill: Any, text: str) -> None:
 
 
 def frame(axes: Any, column: int, row: int) -> None:
-    """A frame around a field that stands out, dark as all fields are bright or coloured."""
+    """Frame a highlighted cell in a dark color, which stands out on every fill."""
     from matplotlib.patches import Rectangle
 
     place = (column - 0.44, row - 0.42)
@@ -106,7 +106,7 @@ def frame(axes: Any, column: int, row: int) -> None:
 
 
 def grid(axes: Any, columns: Sequence[str], rows: Sequence[str]) -> None:
-    """Axes of fields, their names cut where they are too long."""
+    """Set up the axes of a cell grid, truncating long names."""
     cut = [[s if len(s) <= _LONGEST_LABEL else s[: _LONGEST_LABEL - 1] + "…" for s in each] for each in (columns, rows)]
     axes.set(xlim=(-0.5, len(columns) - 0.5), ylim=(len(rows) - 0.5, -0.5))
     axes.set_yticks(range(len(rows)), cut[1])

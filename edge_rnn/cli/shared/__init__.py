@@ -1,1 +1,1 @@
-"""Parts that several commands share: console output, options, wording."""
+"""Code shared by several commands: console output, options, wording."""

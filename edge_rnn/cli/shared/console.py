@@ -1,4 +1,4 @@
-"""Where subcommands write to, with what steers a terminal spelled out, and how they spell quantities."""
+"""Console output of subcommands, with terminal control characters escaped, and formatting of quantities."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ _PIPE_WIDTH = 120
 
 
 def say(text: object = "", *, lines: bool = False, end: str = "\n", flush: bool = False) -> None:
-    """Print a text on stdout, with what is not plain text spelled out; ``lines`` keeps the newlines in it."""
+    """Print a text on stdout with non-printable characters escaped; ``lines`` keeps newlines."""
     print(printable(str(text), keep="\n" * lines), end=end, flush=flush)
 
 
 def warn(text: str, command: str = "edge-rnn") -> None:
-    """Print one line on stderr, as ``edge-rnn: …``, at once."""
+    """Print one line on stderr, as ``edge-rnn: …``, unbuffered."""
     print(printable(f"{command}: {text}"), file=sys.stderr, flush=True)
 
 
 def make_console(*, stderr: bool = False) -> Console:
-    """A console that shows texts as they are: brackets are no markup, and what steers a terminal is spelled out.
+    """Create a console that prints text literally: no markup, and terminal control characters are escaped.
 
-    Into a pipe, lines are 120 wide.
+    Lines are 120 columns wide when the output is a pipe.
     """
     from edge_rnn.cli.shared.plain_console import PlainConsole
 
@@ -56,21 +56,21 @@ def make_console(*, stderr: bool = False) -> Console:
 
 @contextmanager
 def waiting(what: str) -> Iterator[None]:
-    """Say what takes its time, where a person may be looking: if stderr is a terminal."""
+    """Show a message while something slow runs, if stderr is a terminal."""
     if not sys.stderr.isatty():
         yield
         return
     from rich.text import Text
 
-    with make_console(stderr=True).status(Text(what)):  # a plain string would be read as markup
+    with make_console(stderr=True).status(Text(what)):  # a plain str would be parsed as markup
         yield
 
 
 @contextmanager
 def reading(source: BinaryIO, path: Path) -> Iterator[BinaryIO]:
-    """``source``, which is ``path`` opened, with a bar on stderr of how much has been read and how long the rest takes.
+    """Return ``source`` (``path`` opened), with a progress bar on stderr.
 
-    Only where a person looks at it and at nothing else: stderr is a terminal, stdout is not, and the file has an end.
+    The bar appears only if stderr is a terminal, stdout is not, and ``source`` is a regular file.
     """
     if not sys.stderr.isatty() or sys.stdout.isatty() or not path.is_file():
         yield source
@@ -83,7 +83,7 @@ def reading(source: BinaryIO, path: Path) -> Iterator[BinaryIO]:
 
 
 def print_facts(console: Console, facts: Mapping[str, str] | Iterable[tuple[str, str]]) -> None:
-    """Print names and values in two columns, long values wrapped inside theirs."""
+    """Print names and values in two columns, wrapping long values within their column."""
     from rich.table import Table
 
     grid = Table.grid(padding=(0, 2))
@@ -95,7 +95,7 @@ def print_facts(console: Console, facts: Mapping[str, str] | Iterable[tuple[str,
 
 
 def print_table(console: Console, table: RenderableType) -> None:
-    """Print a table, into a pipe without the blanks that fill its lines."""
+    """Print a table; when writing to a pipe, without trailing spaces."""
     if console.is_terminal:
         console.print(table)
         return
@@ -105,14 +105,14 @@ def print_table(console: Console, table: RenderableType) -> None:
 
 
 def print_json(value: Any) -> None:
-    """Print one JSON object, indented, and nothing else."""
+    """Print one indented JSON object, and nothing else."""
     import json
 
     print(json.dumps(value, indent=2, allow_nan=False))
 
 
 def spell_ns(nanoseconds: float) -> str:
-    """Three digits and a unit that fits: ``131 ns``, ``9.42 µs``."""
+    """Format a time with three digits and a suitable unit: ``131 ns``, ``9.42 µs``."""
     units = ((1e3, 1.0, "ns"), (1e6, 1e3, "µs"), (1e9, 1e6, "ms"), (float("inf"), 1e9, "s"))
     divisor, unit = next((divisor, unit) for limit, divisor, unit in units if nanoseconds < limit * 0.9995)
     value = nanoseconds / divisor
@@ -121,5 +121,5 @@ def spell_ns(nanoseconds: float) -> str:
 
 
 def spell_bytes(count: int) -> str:
-    """Bytes in full, so that they can be compared: ``5,248 bytes``."""
+    """Format a number of bytes in full, for comparison: ``5,248 bytes``."""
     return counted(count, "byte")

@@ -1,4 +1,4 @@
-"""How subcommands spell a distribution of latencies."""
+"""Formatting of latency distributions."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ __all__ = ["spell_clock", "spell_latency"]
 
 
 def spell_latency(latency: Latency) -> str:
-    """Write the quantiles in words."""
+    """Format the quantiles."""
     quantiles = ((latency.p50, "p50"), (latency.p99, "p99"), (latency.p999, "p99.9"), (latency.max, "max"))
     return ", ".join(f"{spell_ns(value)} {name}" for value, name in quantiles)
 
 
 def spell_clock(latency: Latency) -> str:
-    """Write what was taken off for the clock in words, and how fine it is where it is coarse."""
-    return spell_ns(latency.clock) + (f" (it ticks every {latency.tick} ns)" if latency.tick > 1 else "")
+    """Format the clock overhead that was subtracted, and the clock's resolution if it is coarse."""
+    return spell_ns(latency.clock) + (f" (resolution {latency.tick} ns)" if latency.tick > 1 else "")

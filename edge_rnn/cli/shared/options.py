@@ -1,4 +1,4 @@
-"""Kinds of values that options take, beyond argparse's own."""
+"""Option types beyond those of argparse."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ __all__ = ["add_rate_options", "columns", "cpus", "positive_float", "positive_in
 
 
 def add_rate_options(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
-    """Add what to do with samples of another rate than the model's."""
+    """Add the options for samples at a rate that differs from the model's."""
     either = parser.add_mutually_exclusive_group()
-    either.add_argument("--resample", action="store_true", help="bring samples of another rate to the model's")
+    either.add_argument("--resample", action="store_true", help="resample the samples to the model's rate")
     either.add_argument(
-        "--any-rate", action="store_true", help="take samples of another rate than the model's as they are"
+        "--any-rate", action="store_true", help="accept samples at a rate that differs from the model's"
     )
 
 
 def columns(text: str) -> tuple[str, ...]:
-    """Names of columns, or their places: ``ax,ay``."""
+    """Parse column names or positions: ``ax,ay``."""
     parts = tuple(part.strip() for part in text.split(","))
     if not all(parts):
-        raise argparse.ArgumentTypeError(f"got {text!r}, expected names of columns, or places from 1, such as ax,ay")
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected column names, or positions from 1, such as ax,ay")
     return parts
 
 
 def positive_int(text: str) -> int:
-    """A whole number of 1 or more."""
+    """Parse an integer of at least 1."""
     try:
         value = int(text)
     except ValueError:
@@ -37,7 +37,7 @@ def positive_int(text: str) -> int:
 
 
 def positive_float(text: str) -> float:
-    """A number above 0."""
+    """Parse a number above 0."""
     try:
         value = float(text)
     except ValueError:
@@ -48,7 +48,7 @@ def positive_float(text: str) -> float:
 
 
 def shape(text: str) -> tuple[int, int]:
-    """Input and hidden size: ``16,64``."""
+    """Parse input size and hidden size: ``16,64``."""
     parts = text.split(",")
     if len(parts) != 2 or not all(part.strip().isdecimal() and int(part) for part in parts):
         raise argparse.ArgumentTypeError(f"got {text!r}, expected input and hidden size, such as 16,64")
@@ -56,8 +56,8 @@ def shape(text: str) -> tuple[int, int]:
 
 
 def cpus(text: str) -> tuple[int, ...]:
-    """Numbers of processors: ``2,3``."""
+    """Parse processor numbers: ``2,3``."""
     parts = text.split(",")
     if not all(part.strip().isdecimal() for part in parts):
-        raise argparse.ArgumentTypeError(f"got {text!r}, expected numbers of processors, such as 3 or 2,3")
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected processor numbers, such as 3 or 2,3")
     return tuple(int(part) for part in parts)

@@ -1,4 +1,4 @@
-"""The parser of ``edge-rnn`` and of each subcommand."""
+"""Argument parser of ``edge-rnn`` and its subcommands."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DEBUG_VARIABLE = "EDGE_RNN_DEBUG"
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that says in one sentence what is wrong; those of subcommands are of this class too."""
+    """Parser that reports usage errors in one sentence; subcommands use this class too."""
 
     def __init__(self, *args: Any, epilog: str | Callable[[], str] | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -26,11 +26,11 @@ class Parser(argparse.ArgumentParser):
             "--debug",
             action="store_true",
             default=argparse.SUPPRESS,
-            help=f"show the traceback of an error; so does {DEBUG_VARIABLE}=1",
+            help=f"show the traceback of an error, as {DEBUG_VARIABLE}=1 does",
         )
 
     def complete_with(self, complete: Callable[[argparse.ArgumentParser], None]) -> None:
-        """Add what takes a look around only once these options are to be parsed, or told."""
+        """Defer the addition of slow options until they are parsed or printed."""
         self._complete = complete
 
     def parse_known_args(self, *args: Any, **kwargs: Any) -> Any:
@@ -40,7 +40,7 @@ class Parser(argparse.ArgumentParser):
         return super().parse_known_args(*args, **kwargs)
 
     def format_help(self) -> str:
-        # The formatter keeps lines as they are, for the sake of the examples below.
+        # The formatter preserves line breaks, because of the examples at the end.
         self.description = textwrap.fill(self.description or "", min(shutil.get_terminal_size().columns - 2, 110))
         if self._epilog is not None:
             self.epilog = self._epilog() if callable(self._epilog) else self._epilog

@@ -1,4 +1,4 @@
-"""A console of rich that lets no text steer the terminal."""
+"""Console of rich that lets no text control the terminal."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ __all__ = ["PlainConsole"]
 
 
 class PlainConsole(Console):
-    """Spells out what is not plain text: in strings before they are measured, and in all else when it is drawn.
+    """Escapes non-printable characters: in strings before they are measured, in everything else when rendered.
 
-    Only rich's own control codes, which move the cursor and choose colours, reach the terminal as they are.
+    Only rich's own control codes, for cursor movement and colors, reach the terminal.
     """
 
     def render_str(self, text: str, *args: Any, **kwargs: Any) -> Text:
-        """A string as rich's text, what is not plain spelled out."""
+        """Convert a string to rich's Text, with non-printable characters escaped."""
         return super().render_str(printable(text, keep="\n"), *args, **kwargs)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-        """Segments of anything that rich can draw; those of text with what is not plain spelled out."""
+        """Render anything that rich can draw, with non-printable characters in text escaped."""
         for segment in super().render(renderable, options):
             if segment.control or (segment.text.isascii() and segment.text.isprintable()):
                 yield segment
