@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from edge_rnn import analysis as analysis
     from edge_rnn import backend as backend
     from edge_rnn import boards as boards
+    from edge_rnn import equations as equations
     from edge_rnn import errors as errors
     from edge_rnn import formats as formats
     from edge_rnn import frontend as frontend
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from edge_rnn import timing as timing
     from edge_rnn.errors import EdgeRnnError
     from edge_rnn.kernels.entry.user_loop import step
-    from edge_rnn.layers import GRU, LSTM, Add, Dense, Elman, Embedding, Standardize
+    from edge_rnn.layers import GRU, LSTM, Add, Dense, Elman, Embedding, Standardize, cell
     from edge_rnn.model import Model
     from edge_rnn.quantization.apply import quantize
     from edge_rnn.shipped import data_path
@@ -54,6 +55,7 @@ __all__ = [
     "Standardize",
     "Stream",
     "StreamBank",
+    "cell",
     "data_path",
     "load",
     "quantize",
@@ -69,7 +71,7 @@ if not TYPE_CHECKING:
         {
             "errors": ("EdgeRnnError",),
             "kernels.entry.user_loop": ("step",),
-            "layers": ("GRU", "LSTM", "Add", "Dense", "Elman", "Embedding", "Standardize"),
+            "layers": ("GRU", "LSTM", "Add", "Dense", "Elman", "Embedding", "Standardize", "cell"),
             "model": ("Model",),
             "quantization.apply": ("quantize",),
             "shipped": ("data_path",),
@@ -81,6 +83,7 @@ if not TYPE_CHECKING:
             "analysis",
             "backend",
             "boards",
+            "equations",
             "errors",
             "formats",
             "frontend",

@@ -11,7 +11,7 @@ import json
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from numbers import Integral, Real
 from typing import TypedDict, cast
 
@@ -213,7 +213,7 @@ def _named(layers: Sequence[Layer]) -> tuple[Layer, ...]:
             raise ModelError(
                 f"Model layer {position} would be called {name!r}, which another has; name one of the two."
             )
-        named.append(layer if layer.name else replace(layer, name=name))
+        named.append(layer if layer.name else layer.replaced(name=name))
     return tuple(named)
 
 

@@ -14,6 +14,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 READMES = [ROOT / "README.md", *sorted(ROOT.glob("devices/*/README.md"))]
+BUILDING = pytest.param(ROOT / "docs/cells.md", marks=pytest.mark.needs("ziglang"))
 BLOCK = re.compile(r"^(?:<!-- (?P<mark>[^\n]*) -->\n+)?```(?P<kind>\w+)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -26,7 +27,7 @@ def _run_commands(code: str) -> None:
             assert main(words[1:]) == 0, line
 
 
-@pytest.mark.parametrize("path", READMES, ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize("path", [*READMES, BUILDING], ids=lambda path: str(path.relative_to(ROOT)))
 def test_blocks_run(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     text = path.read_text(encoding="utf-8")

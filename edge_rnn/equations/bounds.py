@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from math import inf, isnan
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
 
 from edge_rnn.equations.graph import Graph, Node
 from edge_rnn.equations.operations import EVERYTHING, OPERATIONS, Interval
+from edge_rnn.typing import AnyArray
 
-__all__ = ["intervals", "state_intervals"]
+__all__ = ["Rule", "intervals", "kept_intervals", "parameter_intervals", "state_intervals"]
 
 _ROUNDS = 4
 """Steps after which an interval of a state that still grows is taken for one without an end."""
 
 
+Rule = Callable[[Graph, Node, Sequence[Interval]], Interval]
+"""``rule(graph, node, found)``: the interval of a node, given those of the nodes before it."""
+
+
 def intervals(
-    graph: Graph, x: Interval, states: Mapping[str, Interval], parameters: Mapping[str, Interval]
+    graph: Graph,
+    x: Interval,
+    states: Mapping[str, Interval],
+    parameters: Mapping[str, Interval],
+    rules: Mapping[str, Rule] = MappingProxyType({}),
 ) -> list[Interval]:
     """For each node an interval of its values.
 
@@ -28,11 +41,15 @@ def intervals(
     parameters
         What the vectors and numbers among the parameters lie in, and for each matrix what the sums of the sizes of its
         rows do; EVERYTHING for those that are missing.
+    rules
+        Of operations that are not in the table, or are to be treated otherwise.
     """
     found: list[Interval] = []
     for node in graph.nodes:
         args = [found[place] for place in node.args]
-        if node.op == "input":
+        if node.op in rules:
+            value = rules[node.op](graph, node, found)
+        elif node.op == "input":
             value = x
         elif node.op == "state":
             value = states.get(node.name, EVERYTHING)
@@ -43,6 +60,18 @@ def intervals(
         else:
             value = _computed(graph, node, args, found, parameters)
         found.append(EVERYTHING if any(map(isnan, value)) else value)
+    return found
+
+
+def parameter_intervals(values: Mapping[str, Any]) -> dict[str, Interval]:
+    """What parameters lie in; for matrices what the sums of the sizes of their rows do."""
+    found: dict[str, Interval] = {}
+    for name, value in values.items():
+        if np.ndim(value) == 2:
+            most = float(np.abs(np.asarray(value)).sum(axis=1).max())
+            found[name] = -most, most
+        elif isinstance(value, (float, np.ndarray)):
+            found[name] = float(np.min(value)), float(np.max(value))
     return found
 
 
@@ -114,6 +143,20 @@ def state_intervals(
     for _ in range(_ROUNDS):
         now = after(now)
     return now
+
+
+def kept_intervals(
+    graph: Graph, x: Interval, starts: Mapping[str, AnyArray], values: Mapping[str, Any]
+) -> dict[str, Interval]:
+    """What the states stay in, but EVERYTHING of those that begin further out than they ever come again.
+
+    Rounded by so wide a range, all later values would have few steps left.
+    """
+    found = state_intervals(graph, x, dict.fromkeys(starts, (0.0, 0.0)), parameter_intervals(values))
+    return {
+        name: (low, high) if max(-low, high) >= np.abs(starts[name]).max() else EVERYTHING
+        for name, (low, high) in found.items()
+    }
 
 
 def _hull(a: Interval, b: Interval) -> Interval:

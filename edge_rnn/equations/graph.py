@@ -11,7 +11,7 @@ from edge_rnn.equations.operations import OPERATIONS, shape_of
 from edge_rnn.errors import ModelError
 from edge_rnn.spelling import counted
 
-__all__ = ["MOST_NODES", "MOST_STATES", "Builder", "Graph", "Node", "Shape"]
+__all__ = ["MOST_NODES", "MOST_STATES", "Builder", "Graph", "Node", "Shape", "SizeFound"]
 
 MOST_NODES = 512
 """Nodes of an equation; a cell of the usual kind has 10 to 60."""
@@ -107,6 +107,20 @@ class Graph:
         """Each matrix, and the node that it is multiplied with."""
         return ((node.name, self.nodes[node.args[0]]) for node in self.nodes if node.op == "product")
 
+    def gates(self, matrix: str) -> int:
+        """How many parts of equal length the product of a matrix is taken apart into; 1 if it is not."""
+        reached: set[int] = set()
+        rows, least = 1, 0
+        for place, node in enumerate(self.nodes):
+            if node.op == "product" and node.name == matrix:
+                reached.add(place)
+                rows = node.shape[0]
+            elif node.op == "part" and node.args[0] in reached and rows % node.shape[0] == 0:
+                least = min(least or rows, node.shape[0])
+            elif OPERATIONS[node.op].rule == "units" and reached.intersection(node.args):
+                reached.add(place)
+        return rows // least if least else 1
+
     def pruned(self) -> Graph:
         """The same without nodes that nothing depends on."""
         kept: set[int] = set()
@@ -126,16 +140,23 @@ class Graph:
         return Graph(nodes, self.input_size, moved[self.output], self.sizes, states)
 
 
+class SizeFound(Exception):  # noqa: N818 - it is none  # noqa: N818 - it is none
+    """A length that was not known: what stands for it, and what it turns out to be."""
+
+    def __init__(self, unknown: int, size: int) -> None:
+        super().__init__(unknown, size)
+        self.unknown, self.size = unknown, size
+
+
 @dataclass(slots=True)
 class Builder:
     """Nodes as they are recorded: the same operation of the same arguments is the same node.
 
     Parameters
     ----------
-    input_size
-        Values of the input.
-    sizes
-        Lengths of the states.
+    input_size, sizes
+        Lengths of the input and of the states. A number below zero stands for one that is not known: the first
+        operation that tells it raises :class:`SizeFound`.
     shapes
         Of the parameters.
     most
@@ -153,7 +174,7 @@ class Builder:
         if len(self.sizes) > MOST_STATES:
             raise ModelError(f"An equation got {len(self.sizes)} states, expected at most {MOST_STATES}.")
         for name, size in {"the input": self.input_size, **self.sizes}.items():
-            if type(size) is not int or not 0 < size <= _MOST_UNITS:
+            if type(size) is not int or size == 0 or size > _MOST_UNITS:
                 raise ModelError(f"An equation got {name} of {size!r} values, expected 1 to {_MOST_UNITS:,}.")
 
     def put(self, node: Node) -> int:
@@ -196,6 +217,7 @@ class Builder:
         shape, given = self._shape(name), self.nodes[vector].shape
         if len(shape) != 2:
             raise ModelError(f"{name} got the shape {shape}; a matrix has to stand left of @.")
+        _unify(given, shape[1:])
         if given != shape[1:]:
             raise ModelError(f"{name} of {shape[0]} by {shape[1]} was multiplied with {_values(given)}.")
         return self.put(Node("product", (vector,), shape[:1], name))
@@ -203,6 +225,8 @@ class Builder:
     def part(self, vector: int, start: int, size: int) -> int:
         """Place of the ``size`` units of a vector from ``start`` on."""
         shape = self.nodes[vector].shape
+        if shape and shape[0] < 0:
+            raise ModelError("A part was taken of a vector whose length nothing tells; give it, as in h=20.")
         if len(shape) != 1 or start < 0 or size < 1 or start + size > shape[0]:
             raise ModelError(f"Values {start} to {start + size} were taken of {_values(shape)}.")
         return vector if (size,) == shape else self.put(Node("part", (vector,), (size,), start=start))
@@ -214,6 +238,8 @@ class Builder:
             raise ModelError(
                 f"Vectors can be put one behind the other, not {', '.join(map(_values, shapes)) or 'none'}."
             )
+        if any(shape[0] < 0 for shape in shapes):
+            raise ModelError("A vector whose length nothing tells was put beside others; give it, as in h=20.")
         size = sum(shape[0] for shape in shapes)
         if size > _MOST_UNITS:
             raise ModelError(f"An equation got a vector of {size:,} values, expected at most {_MOST_UNITS:,}.")
@@ -227,6 +253,8 @@ class Builder:
         if len(args) != operation.arity:
             raise ModelError(f"{op} got {counted(len(args), 'argument')}, expected {operation.arity}.")
         shapes = [self.nodes[place].shape for place in args]
+        if operation.arity == 2:
+            _unify(*shapes)
         shape = shape_of(op, shapes)
         if shape is None:
             raise ModelError(f"{op} got {' and '.join(map(_values, shapes))}; expected as many of each, or one number.")
@@ -238,12 +266,16 @@ class Builder:
             if name not in states:
                 raise ModelError(f"nobody writes the state {name!r}; return it among the new states.")
             shape = self.nodes[states[name]].shape
+            _unify(shape, (size,))
             if shape != (size,):
                 raise ModelError(f"the state {name!r} has {counted(size, 'value')} and was given {_values(shape)}.")
         if unknown := set(states) - set(self.sizes):
             raise ModelError(f"there is no state {min(unknown)!r}, expected {_listed(self.sizes)}.")
         if not self.nodes[output].shape:
             raise ModelError("the output is a single number; expected a vector.")
+        for name, size in {"the input": self.input_size, **self.sizes}.items():
+            if size < 0:
+                raise ModelError(f"nothing tells how long {name} is; give it, as in h=20 or input_size=3.")
         sizes = tuple(self.sizes.items())
         places = tuple(states[name] for name in self.sizes)
         return Graph(tuple(self.nodes), self.input_size, output, sizes, places).pruned()
@@ -252,6 +284,13 @@ class Builder:
         if name not in self.shapes:
             raise ModelError(f"An equation has no parameter {name!r}, expected {_listed(self.shapes)}.")
         return self.shapes[name]
+
+
+def _unify(a: Shape, b: Shape) -> None:
+    """Two lengths that have to be the same, of which one may be unknown."""
+    for one, other in ((a, b), (b, a)):
+        if len(one) == len(other) == 1 and one[0] < 0 < other[0]:
+            raise SizeFound(one[0], other[0])
 
 
 def _values(shape: Shape) -> str:

@@ -66,9 +66,11 @@ def from_json(data: Any, shapes: Mapping[str, Shape]) -> Graph:
     wanted: dict[str, tuple[int, int]] = {}
     for name, entry in states.items():
         fits = isinstance(entry, list) and len(entry) == 2 and all(type(each) is int for each in entry)
-        if not isinstance(name, str) or not _NAME.fullmatch(name) or not fits:
+        if not isinstance(name, str) or not _NAME.fullmatch(name) or not fits or entry[0] < 1:
             raise ModelError(f"An equation got the state {name!r} as {entry!r}, expected its length and a place.")
         wanted[name] = entry[0], entry[1]
+    if type(data["input"]) is not int or data["input"] < 1:
+        raise ModelError(f"An equation got an input of {str(data['input'])[:80]} values, expected one at least.")
     builder = Builder(data["input"], {name: size for name, (size, _) in wanted.items()}, shapes)
     places: list[int] = []
     for number, entry in enumerate(nodes):

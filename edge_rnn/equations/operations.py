@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-__all__ = ["EVERYTHING", "OPERATIONS", "Interval", "Operation", "Rule", "shape_of"]
+__all__ = ["EVERYTHING", "OPERATIONS", "Interval", "Operation", "Rule", "multiplied", "shape_of"]
 
 Interval = tuple[float, float]
 """The least and the largest value."""
@@ -73,7 +73,8 @@ def _times(a: float, b: float) -> float:
     return 0.0 if a == 0 or b == 0 else a * b  # a bound that is infinite is none, and 0 times a number is 0
 
 
-def _product(a: Interval, b: Interval) -> Interval:
+def multiplied(a: Interval, b: Interval) -> Interval:
+    """Interval of products."""
     ends = [_times(x, y) for x in a for y in b]
     return min(ends), max(ends)
 
@@ -81,7 +82,7 @@ def _product(a: Interval, b: Interval) -> Interval:
 def _quotient(a: Interval, b: Interval) -> Interval:
     if b[0] <= 0 <= b[1]:
         return EVERYTHING
-    return _product(a, (1 / b[1], 1 / b[0]))
+    return multiplied(a, (1 / b[1], 1 / b[0]))
 
 
 def _absolute(a: Interval) -> Interval:
@@ -156,7 +157,7 @@ OPERATIONS: Mapping[str, Operation] = MappingProxyType(
         # ---- unit by unit
         "add": _units(2, np.add, "{0} + {1}", "Add", lambda a, b: (a[0] + b[0], a[1] + b[1]), binds=1),
         "sub": _units(2, np.subtract, "{0} - {1}", "Sub", lambda a, b: (a[0] - b[1], a[1] - b[0]), binds=1),
-        "mul": _units(2, np.multiply, "{0} * {1}", "Mul", _product, latex=r"{0} \odot {1}", binds=2),
+        "mul": _units(2, np.multiply, "{0} * {1}", "Mul", multiplied, latex=r"{0} \odot {1}", binds=2),
         "div": _units(
             2, np.true_divide, "{0} / {1}", "Div", _quotient, latex=r"{0} \oslash {1}", binds=2, is_slow=True
         ),

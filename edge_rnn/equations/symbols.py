@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from edge_rnn.equations.graph import Builder, Graph
+from edge_rnn.equations.graph import Builder, Graph, SizeFound
 from edge_rnn.equations.operations import OPERATIONS
 from edge_rnn.errors import ModelError
 from edge_rnn.spelling import counted
@@ -39,7 +39,10 @@ class Symbol:
     @property
     def shape(self) -> tuple[int, ...]:
         """``()`` of a single number, ``(units,)`` of a vector."""
-        return self.builder.nodes[self.place].shape
+        shape = self.builder.nodes[self.place].shape
+        if shape and shape[0] < 0:
+            raise refused("the length of a vector is asked for that nothing has told yet; give it, as in h=20.")
+        return shape
 
     def __array_ufunc__(self, function: Any, method: str, *values: Any, **options: Any) -> Any:
         if function is np.matmul and len(values) == 2:
@@ -129,8 +132,8 @@ class _Matrix:
 def trace(
     equation: Callable[..., Any],
     parameters: Mapping[str, Any],
-    input_size: int,
-    states: Mapping[str, int],
+    input_size: int | None,
+    states: Mapping[str, int | None],
 ) -> Graph:
     """Record what an equation does.
 
@@ -143,9 +146,9 @@ def trace(
         By name: arrays and floats become parameters of the graph; all else (strings, booleans, integers, None) stays
         what it is, for ``if`` to ask.
     input_size
-        Length of ``x``.
+        Length of ``x``; None to find it by what it is multiplied with or added to.
     states
-        Lengths of the states.
+        Lengths of the states, likewise.
 
     Raises
     ------
@@ -154,7 +157,26 @@ def trace(
     """
     shapes = {name: tuple(value.shape) for name, value in parameters.items() if hasattr(value, "shape")}
     shapes |= {name: () for name, value in parameters.items() if isinstance(value, float)}
-    builder = Builder(input_size, states, shapes)
+    sizes = {"": input_size, **states}
+    while True:
+        known = {name: -1 - k if size is None else size for k, (name, size) in enumerate(sizes.items())}
+        try:
+            return _traced(equation, parameters, shapes, known.pop(""), known)
+        except SizeFound as found:
+            sizes[list(sizes)[-1 - found.unknown]] = found.size
+
+
+def _traced(
+    equation: Callable[..., Any],
+    parameters: Mapping[str, Any],
+    shapes: Mapping[str, tuple[int, ...]],
+    input_size: int,
+    states: Mapping[str, int],
+) -> Graph:
+    try:
+        builder = Builder(input_size, states, shapes)
+    except ModelError as error:
+        raise ModelError(f"{_title(equation)}: {error}") from None
     given: dict[str, Any] = dict(parameters)
     for name, shape in shapes.items():
         if len(shape) > 2:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from edge_rnn.layers.dense import Add, Dense, Embedding, Standardize
+from edge_rnn.layers.equation import Cell, CellFunction, cell
 from edge_rnn.layers.layer import INPUT, Layer, Weight
 from edge_rnn.layers.recurrent import GRU, LSTM, Elman, Recurrent
 
@@ -19,6 +20,8 @@ __all__ = [
     "LAYER_TYPES",
     "LSTM",
     "Add",
+    "Cell",
+    "CellFunction",
     "Dense",
     "Elman",
     "Embedding",
@@ -26,9 +29,10 @@ __all__ = [
     "Recurrent",
     "Standardize",
     "Weight",
+    "cell",
 ]
 
 LAYER_TYPES: Mapping[str, type[Layer]] = MappingProxyType(
     {cls.__name__: cls for cls in (Elman, LSTM, GRU, Dense, Standardize, Add, Embedding)}
 )
-"""Layer classes by name, as files and other formats refer to them."""
+"""Layer classes by name, as files and other formats refer to them; beside these files hold cells by their equations."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 from edge_rnn.activation import parse
 from edge_rnn.arrays import plain_array
 from edge_rnn.checks import choice, real
+from edge_rnn.equations.graph import Graph
 from edge_rnn.errors import ModelError, ModelTypeError
 from edge_rnn.formats import Matrix, Sparse
 from edge_rnn.typing import F32
@@ -89,6 +90,24 @@ class Layer:
         return f"{self.kind} {self.name!r}" if self.name else self.kind
 
     @property
+    def graph(self) -> Graph | None:
+        """The equation that the layer computes; None for a layer that has a kernel and a reference of its own."""
+        return None
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """What the layer is made of, by name."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
+    def replaced(self, **changes: Any) -> Self:
+        """The layer with some of its fields changed."""
+        return replace(self, **changes)
+
+    def gates_of(self, name: str) -> int:
+        """How many gates the rows of a matrix are taken apart into."""
+        return len(getattr(self, "gates", "y"))
+
+    @property
     def arrays(self) -> dict[str, F32]:
         """Arrays that are set, by field name, in the order of definition."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
@@ -141,6 +160,10 @@ class Layer:
         """The range by which outputs are rounded to integers; None where each vector's own largest value is better."""
         return self.output_bound
 
+    def state_bound(self, name: str) -> float | None:
+        """The range by which a state is rounded for a matrix of integers; None where there is none."""
+        return self.rounding_bound if name == self.emits else None
+
     def output_size(self, input_sizes: Sequence[int]) -> int:
         """Length of the layer's output, given the lengths of what it reads; ModelError where they do not fit."""
         raise NotImplementedError
@@ -160,7 +183,7 @@ class Layer:
     def _checked(self, name: str, value: ArrayLike | Matrix) -> Weight:
         """A read-only float32 copy of ``value``; itself if it is in another format and may be."""
         if isinstance(value, Matrix) and name in self.matrices:
-            gates = len(getattr(self, "gates", "y"))
+            gates = self.gates_of(name)
             if isinstance(value, Sparse) and value.values.shape[2] != gates:
                 raise ModelError(f"{self.title} {name} got blocks of {value.values.shape[2]} gates, expected {gates}.")
             return value

@@ -102,7 +102,7 @@ def dequantize(model: Model) -> Model:
     layers: list[Layer] = []
     for layer in model.layers:
         dense: dict[str, Any] = {name: matrix.dense() for name, matrix in layer.formats.items()}
-        layers.append(replace(layer, **dense) if dense else layer)
+        layers.append(layer.replaced(**dense) if dense else layer)
     return replace(model, layers=tuple(layers))
 
 
@@ -163,7 +163,7 @@ def _key(layer: Layer, name: str, format_: str, way: _Way) -> tuple[str, str, _W
     """What a matrix in a format hangs on, given a recording: of a way that alone which makes a difference to it."""
     own = _Way(
         way.feedback and format_ in _FED_BACK,
-        way.biases and getattr(layer, name.replace("weight", "bias")) is not None,
+        way.biases and _bias_of(layer, name) is not None,
         way.ranges and format_ == "w8a8" and layer.matrices[name] != INPUT,
     )
     return f"{layer.name}.{name}", format_, own
@@ -197,13 +197,21 @@ def _quantized(model: Model, wanted: Mapping[str, str], calibration: Calibration
                 if key not in calibration.rounded:
                     calibration.rounded[key] = _formatted(layer, name, format_, calibration, key[2])
                 made |= calibration.rounded[key]
-        layers.append(replace(layer, **made) if made else layer)
+        layers.append(layer.replaced(**made) if made else layer)
     return replace(model, layers=tuple(layers))
+
+
+def _bias_of(layer: Layer, name: str) -> str | None:
+    """The bias that is added to a product with a matrix and to nothing else; None if there is none."""
+    if layer.graph is not None:  # an equation may add one to several things
+        return None
+    bias = name.replace("weight", "bias")
+    return bias if getattr(layer, bias) is not None else None
 
 
 def _formatted(layer: Layer, name: str, format_: str, calibration: Calibration | None, way: _Way) -> dict[str, Any]:
     """A layer's matrix in a format, and the bias that goes with it where that changes; by field name."""
-    matrix, bias_name = np.asarray(getattr(layer, name)), name.replace("weight", "bias")
+    matrix, bias_name = np.asarray(getattr(layer, name)), _bias_of(layer, name)
     meets = None if calibration is None else calibration.meets[f"{layer.name}.{name}"]
     moments = None if meets is None else meets.moving if way.biases else meets.moments
     scale = limit = None
@@ -216,10 +224,10 @@ def _formatted(layer: Layer, name: str, format_: str, calibration: Calibration |
     if way.ranges and meets is not None and meets.some is not None:
         limit = rounding.input_range(meets.some.astype(np.float64), STEPS_8)
     try:
-        made = _made(matrix, format_, len(getattr(layer, "gates", "y")), moments, way.feedback, scale, limit)
+        made = _made(matrix, format_, layer.gates_of(name), moments, way.feedback, scale, limit)
     except InputError as error:
         raise InputError(f"quantize of {layer.name}.{name}: {error}") from None
-    if meets is None or not way.biases:
+    if meets is None or not way.biases or bias_name is None:
         return {name: made}
     change = (matrix.astype(np.float64) - made.dense()) @ meets.mean
     if name == "weight_hh" and getattr(layer, "reset_after", True) is False:

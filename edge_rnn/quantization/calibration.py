@@ -18,9 +18,10 @@ from edge_rnn.arrays import float32_array
 from edge_rnn.errors import InputError
 from edge_rnn.layers import INPUT, Layer, Standardize
 from edge_rnn.model import Model
+from edge_rnn.quantization.moments import Kept, Meets, Probes, Sums
 from edge_rnn.recordings.stretches import spread
 from edge_rnn.streams.stream import Stream
-from edge_rnn.typing import F32, F64
+from edge_rnn.typing import F32
 
 __all__ = ["JUDGED_STEPS", "Calibration", "Meets", "Yardstick", "calibrate", "drift", "relative_rms", "repeated"]
 
@@ -34,35 +35,7 @@ _TRACED_WORK = 3 * 10**10
 _LEAST_TRACED = 10_000
 """Steps that are taken whatever the work is."""
 
-_KEPT_VALUES = 1 << 22
-"""Numbers at most of a layer's hidden states that are kept one by one."""
-
 _BLOCK_FLOATS = 1 << 18
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Meets:
-    """What a matrix ``(R, K)`` is multiplied with.
-
-    Parameters
-    ----------
-    mean
-        ``(K,)`` float64.
-    moving
-        ``(K, K)`` float64: mean of the products of how far two values are from their means.
-    some
-        ``(n, K)`` float32: some of the vectors, spread over the recording, the one with the largest value among them;
-        None but for hidden states.
-    """
-
-    mean: F64
-    moving: F64
-    some: F32 | None
-
-    @property
-    def moments(self) -> F64:
-        """``(K, K)`` float64: mean of the products of two values."""
-        return np.asarray(self.moving + np.outer(self.mean, self.mean))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -195,12 +168,18 @@ def _work(model: Model) -> int:
 def _traced(model: Model, xs: F32) -> dict[str, Meets]:
     """What each matrix meets, over all samples from the start on, state carried."""
     reading = {layer.name: reads for layer, reads in zip(model.layers, model.sources, strict=True) if layer.matrices}
-    recurrent = [place for place, layer in enumerate(model.layers) if layer.emits in layer.matrices.values()]
+    recurrent = [
+        place
+        for place, layer in enumerate(model.layers)
+        if layer.graph is None and layer.emits in layer.matrices.values()
+    ]
+    probes = Probes.of(model)
     # The last row waits: a recurrent matrix meets all but that, a layer that reads the same meets it too.
-    sums = {reads: _Sums() for reads in {*reading.values(), *((place,) for place in recurrent)}}
-    kept = {place: _Kept(len(xs), model.output_sizes[place]) for place in recurrent}
+    sums = {reads: Sums() for reads in {*reading.values(), *((place,) for place in recurrent)}}
+    kept = {place: Kept(len(xs), model.output_sizes[place]) for place in recurrent}
     waiting: list[F32] = []
-    for values in _values(model, xs):
+    for values in _values(model, probes, xs):
+        probes.add(values, len(xs))
         if waiting:
             values = [np.concatenate([last, block]) for last, block in zip(waiting, values, strict=True)]
         waiting = [block[-1:] for block in values]
@@ -211,6 +190,9 @@ def _traced(model: Model, xs: F32) -> dict[str, Meets]:
     found = {}
     for place, (layer, reads) in enumerate(zip(model.layers, model.sources, strict=True)):
         for name in layer.matrices:
+            if f"{layer.name}.{name}" in probes.places:
+                found[f"{layer.name}.{name}"] = probes.found(f"{layer.name}.{name}")
+                continue
             is_state = layer.matrices[name] != INPUT
             last = _first(layer) if is_state else np.concatenate([waiting[each] for each in reads], axis=1)
             some = kept[place].found(last) if is_state else None
@@ -222,8 +204,9 @@ def _first(layer: Layer) -> F32:
     return np.asarray(layer.initial_state[layer.emits], np.float32)[None]
 
 
-def _values(model: Model, xs: F32) -> Iterator[list[F32]]:
-    """What each layer puts out and, last, the samples (so that -1 is their place), block by block."""
+def _values(model: Model, probes: Probes, xs: F32) -> Iterator[list[F32]]:
+    """What each layer puts out, each probe, and, last, the samples (so that -1 is their place), block by block."""
+    model = Model([*model.layers, *probes.layers], input_size=model.input_size)
     size = sum(model.output_sizes)
     zeros, ones = np.zeros(size, np.float32), np.ones(size, np.float32)
     everything = Standardize(zeros, ones, inputs=tuple(layer.name for layer in model.layers))
@@ -240,71 +223,3 @@ def _values(model: Model, xs: F32) -> Iterator[list[F32]]:
                 f"{start + len(block)}; expected a recording of what the model is for."
             ) from None
         yield [*np.split(outputs, ends, axis=1), block]
-
-
-@dataclass(slots=True)
-class _Sums:
-    """Sums of vectors and of their products, each less the first vector: large means take no digits away."""
-
-    count: int = 0
-    origin: Any = None
-    sums: Any = None
-    products: Any = None
-
-    def add(self, rows: F32) -> None:
-        if not len(rows):
-            return
-        if self.origin is None:
-            size = rows.shape[1]
-            self.origin, self.sums, self.products = rows[0].astype(np.float64), np.zeros(size), np.zeros((size, size))
-        off = rows - self.origin
-        self.count += len(off)
-        self.sums += off.sum(axis=0)
-        self.products += off.T @ off
-
-    def and_then(self, rows: F32) -> _Sums:
-        """The same with some more vectors."""
-        if self.origin is None:
-            found = _Sums()
-        else:
-            found = _Sums(self.count, self.origin, self.sums.copy(), self.products.copy())
-        found.add(rows)
-        return found
-
-    def found(self, some: F32 | None) -> Meets:
-        mean = self.sums / self.count
-        return Meets(self.origin + mean, self.products / self.count - np.outer(mean, mean), some)
-
-
-@dataclass(slots=True)
-class _Kept:
-    """Some of very many vectors: one from each equal part of them, and the one with the largest value."""
-
-    steps: int
-    size: int
-    seen: int = 0
-    rows: list[F32] = field(default_factory=list)
-    largest: Any = None
-    places: Any = None
-
-    def __post_init__(self) -> None:
-        most = max(1, _KEPT_VALUES // self.size)
-        bounds = np.linspace(0, self.steps, min(self.steps, most) + 1).astype(np.int64)
-        inside = np.random.default_rng(0).random(len(bounds) - 1)  # no period of the recording is in step with it
-        self.places = bounds[:-1] + (inside * np.diff(bounds)).astype(np.int64)
-
-    def add(self, rows: F32) -> None:
-        if not len(rows):
-            return
-        first, end = np.searchsorted(self.places, (self.seen, self.seen + len(rows)))
-        self.rows.append(rows[self.places[first:end] - self.seen])
-        self.seen += len(rows)
-        row = rows[np.abs(rows).max(axis=1).argmax()]
-        if self.largest is None or np.abs(row).max() > np.abs(self.largest).max():
-            self.largest = row.copy()
-
-    def found(self, more: F32) -> F32:
-        rows = np.concatenate([*self.rows, more])
-        if self.largest is None or np.abs(self.largest).max() <= np.abs(rows).max():
-            return rows
-        return np.concatenate([rows, self.largest[None]])

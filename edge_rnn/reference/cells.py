@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 
 from edge_rnn.activation import parse
+from edge_rnn.equations.evaluation import evaluate
+from edge_rnn.equations.graph import Graph
 from edge_rnn.typing import F64
 
-__all__ = ["CELLS", "Cell", "State"]
+__all__ = ["CELLS", "Cell", "State", "of_equation"]
 
 State = dict[str, F64]
 Cell = Callable[[Any, F64, State], tuple[F64, State]]
@@ -31,6 +33,15 @@ def _cell(function: Cell) -> Cell:
     """
     CELLS[function.__name__] = function
     return function
+
+
+def of_equation(graph: Graph) -> Cell:
+    """Make the function of a layer that is its equation."""
+
+    def cell(layer: Any, x: F64, state: State) -> tuple[F64, State]:
+        return evaluate(graph, vars(layer), x, state)
+
+    return cell
 
 
 @_cell

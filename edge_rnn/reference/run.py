@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import fields
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,7 +12,7 @@ from edge_rnn.arrays import plain_array
 from edge_rnn.errors import InputError, UnsupportedError
 from edge_rnn.layers import Layer
 from edge_rnn.model import Model
-from edge_rnn.reference.cells import CELLS, State
+from edge_rnn.reference.cells import CELLS, State, of_equation
 from edge_rnn.typing import F64
 
 __all__ = ["initial_state", "layer_step", "run", "single_steps", "step", "steps", "trace", "wide"]
@@ -221,10 +220,10 @@ def wide(layer: Layer, dtype: DTypeLike = np.float64) -> SimpleNamespace:
     UnsupportedError
         There is no reference for the kind of layer.
     """
-    cell = CELLS.get(layer.kind.lower())
+    cell = CELLS.get(layer.kind.lower()) if layer.graph is None else of_equation(layer.graph)
     if cell is None:
         raise UnsupportedError(f"reference has no function for {layer.title}; expected one of {', '.join(CELLS)}.")
-    values = {f.name: getattr(layer, f.name) for f in fields(layer)}
+    values = layer.fields | {"name": layer.name}
     absent = {name: 0.0 for name, value in values.items() if value is None}
     arrays = {name: np.asarray(array, dtype) for name, array in (layer.arrays | layer.formats).items()}
     return SimpleNamespace(**(values | absent | arrays), cell=cell, state=tuple(layer.initial_state))

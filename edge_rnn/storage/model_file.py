@@ -11,6 +11,10 @@ This is version 1. Version 2 has matrices in other formats than float32: each of
 field the ``format`` and its ``options``; the format's arrays are tensors ``<layer>.<field>.<array>``. It may also have
 the ``vocabulary`` of the model. Version 2 is written only where it is needed.
 
+Version 3 has cells that are their equations: layers of the kind ``Cell``, whose ``options`` are the name of the
+``function`` that was recorded, the ``equation`` as data (:mod:`edge_rnn.equations.json_form`) and the ``numbers`` among
+its parameters; arrays are its parameters by name, and behind ``start.`` states that do not begin at zero.
+
 A file is data from a stranger: its header is held against the length of the file before anything is allocated for what
 it claims, and every refusal is one FileError.
 """
@@ -20,6 +24,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import re
 import reprlib
 import stat
 from collections.abc import Mapping
@@ -34,7 +39,7 @@ from safetensors import SafetensorError
 from edge_rnn.atomic import write
 from edge_rnn.errors import FileError, InputError, InputTypeError, ModelError, file_error, no_regular_file
 from edge_rnn.formats import FORMATS
-from edge_rnn.layers import LAYER_TYPES, Layer
+from edge_rnn.layers import LAYER_TYPES, Cell, Layer
 from edge_rnn.model import Model
 from edge_rnn.storage.budget import Budget
 from edge_rnn.storage.header import canonical_json, check_record, fits, parse_json, spell_type, tensor_dtypes
@@ -42,8 +47,8 @@ from edge_rnn.typing import AnyArray
 
 __all__ = ["MAX_FILE_BYTES", "MAX_HEADER_BYTES", "MAX_LAYERS", "MAX_VALUES", "VERSION", "load", "save"]
 
-VERSION = 2
-"""Latest version of the layout; both are read."""
+VERSION = 3
+"""Latest version of the layout; all are read."""
 
 MAX_FILE_BYTES = 2**30
 """Largest file that is read or written."""
@@ -72,6 +77,8 @@ _MODEL_WITH_VOCABULARY = _MODEL | {"vocabulary": list[str]}
 _LAYER: dict[str, Any] = {"kind": str, "name": str, "inputs": list[str], "options": dict[str, Any], "arrays": list[str]}
 _LAYER_2 = _LAYER | {"formats": dict[str, Any]}
 _FORMAT: dict[str, Any] = {"format": str, "options": dict[str, Any]}
+_CELL: dict[str, Any] = {"function": str, "equation": dict[str, Any], "numbers": dict[str, Any]}
+_PARAMETER = re.compile(r"(start\.)?[A-Za-z_][A-Za-z0-9_]{0,63}")
 
 
 def save(model: Model, path: str | os.PathLike[str]) -> None:
@@ -132,6 +139,11 @@ def load(path: str | os.PathLike[str]) -> Model:
     raise no_regular_file(f"{path}: is a folder or a device; expected a .safetensors file.", path)
 
 
+def _kinds() -> Mapping[str, type[Layer]]:
+    """Classes of layers that files hold."""
+    return {**LAYER_TYPES, "Cell": Cell}
+
+
 def _path(path: object, call: str) -> Path:
     if not isinstance(path, str | os.PathLike) or not isinstance(os.fspath(path), str):
         raise InputTypeError(f"{call} got {type(path).__name__} as the path, expected a text or a pathlib.Path.")
@@ -140,14 +152,16 @@ def _path(path: object, call: str) -> Path:
 
 def _encode(model: Model) -> bytes:
     for layer in model.layers:
-        if LAYER_TYPES.get(layer.kind) is not type(layer):
-            raise InputError(f"save cannot store {layer.title}; files hold layers of {', '.join(LAYER_TYPES)}.")
+        if _kinds().get(layer.kind) is not type(layer):
+            raise InputError(f"save cannot store {layer.title}; files hold layers of {', '.join(_kinds())}.")
     tensors = {f"{layer.name}.{key}": array for layer in model.layers for key, array in layer.arrays.items()}
     formats = {layer.name: layer.formats for layer in model.layers if layer.formats}
     for name, own in formats.items():
         tensors |= {f"{name}.{key}.{part}": array for key, m in own.items() for part, array in m.arrays.items()}
     description: dict[str, Any] = {key: getattr(model, key) for key in _MODEL if hasattr(model, key)}
-    version = VERSION if formats or model.vocabulary else 1
+    version = 2 if formats or model.vocabulary else 1
+    if any(layer.graph is not None for layer in model.layers):
+        version = VERSION
     description["version"] = version
     if model.vocabulary:
         description["vocabulary"] = model.vocabulary
@@ -213,12 +227,14 @@ def _description(header: Mapping[str, Any]) -> dict[str, Any]:
 def _layer_fields(record: dict[str, Any], expected: Mapping[str, Any]) -> tuple[type[Layer], dict[str, np.dtype[Any]]]:
     """Class of a layer and the dtypes of its tensors by full name, once its record fits the fields of that class."""
     check_record("layer", record, expected)
-    cls = LAYER_TYPES.get(record["kind"])
+    cls = _kinds().get(record["kind"])
     title = f"layer {record['name']!r}"
     if cls is None:
-        raise FileError(f"{title} is of the kind {record['kind']!r}, expected one of {', '.join(LAYER_TYPES)}")
+        raise FileError(f"{title} is of the kind {record['kind']!r}, expected one of {', '.join(_kinds())}")
     if not record["name"]:
         raise FileError(f"has a {record['kind']} without a name, expected one")
+    if cls is Cell:
+        return cls, _cell_fields(title, record)
     hints = get_type_hints(cls)
     own = {f.name: f for f in fields(cls) if f.name not in Layer.__dataclass_fields__}
     dtypes = {name: dtype for name in own if (dtype := _array_dtype(hints[name])) is not None}
@@ -239,11 +255,21 @@ def _layer_fields(record: dict[str, Any], expected: Mapping[str, Any]) -> tuple[
     return cls, {f"{record['name']}.{name}": dtypes[name] for name in record["arrays"]} | formatted
 
 
+def _cell_fields(title: str, record: dict[str, Any]) -> dict[str, np.dtype[Any]]:
+    """Dtypes by full name of the tensors of a cell; whether its equation reads them is found out where it is made."""
+    check_record(f"{title} options", record["options"], _CELL)
+    names = [*record["arrays"], *record.get("formats", {})]
+    if len(set(names)) < len(names) or not all(_PARAMETER.fullmatch(name) for name in names):
+        raise FileError(f"{title} has the parameters {reprlib.repr(names)}, expected names that all differ")
+    dtypes = {f"{record['name']}.{name}": np.dtype(np.float32) for name in record["arrays"]}
+    return dtypes | _format_fields(Cell, title, record)
+
+
 def _format_fields(cls: type[Layer], title: str, record: dict[str, Any]) -> dict[str, np.dtype[Any]]:
     """Dtypes by full name of the tensors of matrices that are not float32, once their records fit their formats."""
     dtypes: dict[str, np.dtype[Any]] = {}
     for name, entry in record.get("formats", {}).items():
-        if name not in cls.matrices or name in record["arrays"]:
+        if (cls is not Cell and name not in cls.matrices) or name in record["arrays"]:
             raise FileError(f"{title} has a format for {name!r}, expected one of {', '.join(cls.matrices) or 'none'}")
         check_record(f"{title} {name}", entry, _FORMAT)
         matrix = FORMATS.get(entry["format"])
@@ -278,7 +304,7 @@ def _model(
             matrix = FORMATS[entry["format"]]
             parts = {part: tensors[f"{record['name']}.{key}.{part}"] for part in matrix.dtypes}
             arrays[key] = matrix(**parts, **entry["options"])
-        layers.append(cls(name=record["name"], inputs=tuple(record["inputs"]), **arrays, **record["options"]))
+        layers.append(_layer(cls, record, arrays))
     texts = {key: description[key] for key in ("name", "labels", "input_names", "input_units")}
     size = description["input_size"]
     if not 0 < size <= MAX_VALUES:
@@ -287,11 +313,19 @@ def _model(
     model = Model(layers, input_size=size, sample_rate_hz=description["sample_rate_hz"], **texts)
     sizes = (*model.output_sizes, size)  # sources call the sample -1
     values = sum(sizes) + sum(sizes[place] for reads in model.sources for place in reads)
+    values += sum(node.shape[0] for each in layers if each.graph is not None for node in each.graph.nodes if node.shape)
     if values > MAX_VALUES:
         raise FileError(f"has layers that read and write {values} numbers in a step, expected at most {MAX_VALUES}")
     stands_for = sum(matrix.size for layer in layers for matrix in layer.formats.values())
     Budget.of_file(stored_bytes).take("is out of proportion: as float32 its matrices", 4 * stands_for)
     return model
+
+
+def _layer(cls: type[Layer], record: Mapping[str, Any], arrays: Mapping[str, Any]) -> Layer:
+    common: dict[str, Any] = {"name": record["name"], "inputs": tuple(record["inputs"])}
+    if issubclass(cls, Cell):
+        return cls.of_options(record["options"], arrays, **common)
+    return cls(**common, **arrays, **record["options"])
 
 
 def _digest(description: Mapping[str, Any], tensors: Mapping[str, AnyArray]) -> str:

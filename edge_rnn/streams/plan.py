@@ -55,7 +55,7 @@ class Plan:
     operations
         Name of the compiled function of each operation of a step.
     records
-        ``(2, operations, 16)`` int32: records for even and for odd steps, see
+        ``(2, operations, length)`` int32: records for even and for odd steps, see
         :class:`edge_rnn.kernels.program.record.Record`.
     weights
         ``(n,)`` float32, packed, aligned to 64 bytes, read-only.
@@ -98,6 +98,7 @@ class Plan:
             Handle.INPUT_SIZE: self.sample.size,
             Handle.OUTPUT_SIZE: self.last_output.size,
             Handle.OPERATIONS: len(self.operations),
+            Handle.RECORD_LENGTH: self.records.shape[2],
             Handle.INPUT: self.sample.even,
             Handle.HELD: self.held.even,
             Handle.LAST_OUTPUT: self.last_output.even,

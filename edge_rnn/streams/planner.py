@@ -5,17 +5,20 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Sequence
-from dataclasses import fields
 from importlib import import_module
 from types import MappingProxyType
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from edge_rnn.equations.graph import Graph
 from edge_rnn.errors import UnsupportedError
 from edge_rnn.kernels.compile.target import Target
 from edge_rnn.kernels.entry import object_cache
-from edge_rnn.kernels.program.record import RECORD_INTS, Operand, Operation, Record, Site, padded
+from edge_rnn.kernels.lower.lowered import Move
+from edge_rnn.kernels.lower.pack import Placed, pack
+from edge_rnn.kernels.lower.panels import Place
+from edge_rnn.kernels.program.record import PLACES, RECORD_INTS, Operand, Operation, Record, Site, padded
 from edge_rnn.layers import Layer, Standardize
 from edge_rnn.model import Model
 from edge_rnn.streams.plan import Plan, Slots, aligned
@@ -77,7 +80,11 @@ class _Builder:
         initial = self._initial(held, last_output)
         weights = aligned(self.weights_used)
         np.concatenate([*self.weights, np.empty(0, np.float32)], out=weights)
-        records = np.array(self.records, np.int32).reshape(2, len(self.operations), RECORD_INTS)
+        length = max((record.size for record in self.records[0]), default=RECORD_INTS)
+        records = np.zeros((2, len(self.operations), length), np.int32)
+        for parity, number in np.ndindex(records.shape[:2]):
+            record = self.records[parity][number]
+            records[parity, number, : record.size] = record
         for array in (weights, records, initial):
             array.setflags(write=False)
         return Plan(
@@ -119,15 +126,16 @@ class _Builder:
 
     def _layer(self, layer: Layer, x: Slots, size: int, site: Site) -> Slots:
         """Lay out one layer that reads ``x``; the place of its output."""
+        if layer.graph is not None:
+            return self._equation(layer, layer.graph, x, site)
         try:
             module = import_module(f"edge_rnn.kernels.cells.{layer.kind.lower()}")
         except ModuleNotFoundError:
             raise UnsupportedError(f"{layer.title} cannot be run: edge_rnn has no kernel for {layer.kind}.") from None
-        values = {field.name: getattr(layer, field.name) for field in fields(layer)}
         places = {name: self.states[f"{layer.name}.{name}"] for name in layer.initial_state}
         states = list(places.values())
         out = places[layer.emits].swapped if layer.emits else self._fixed(size)
-        operations = module.pack(values, site)
+        operations = module.pack(layer.fields, site)
         scratch = self._take(max(operation.scratch for operation in operations))
         for operation in operations:
             x_, h = operation.x_from_scratch, operation.h_from_scratch
@@ -137,6 +145,53 @@ class _Builder:
             put = Slots(scratch, scratch, operation.to_scratch) if operation.to_scratch else out
             self._operation(operation, vectors, put, states, scratch)
         return out
+
+    def _equation(self, layer: Layer, graph: Graph, x: Slots, site: Site) -> Slots:
+        """Lay out a layer by its equation; the place of its output."""
+        places: dict[Place, Slots] = {("input", ""): x}
+        for name in layer.initial_state:
+            old = self.states[f"{layer.name}.{name}"]
+            places |= {("old", name): old, ("new", name): old.swapped}
+        limit = np.inf if site.x_bound is None else site.x_bound
+        steps = pack(graph, layer.fields, site.target, (-limit, limit), layer.initial_state)
+        for step in steps:
+            if isinstance(step, Move):
+                self._move(step, places)
+                continue
+            for place, ints in step.places:  # who writes a place comes before those who read it
+                if ints == 1 and place[0] in ("made", "out") and place not in places:
+                    places[place] = self._fixed(step.units)
+            self._kernel(step, places)
+        return places["new", graph.emitted] if graph.emitted else places["out", ""]
+
+    def _kernel(self, step: Placed, places: dict[Place, Slots]) -> None:
+        """Add a generated kernel, once what it reads and writes has been found to be as long as it takes it to be."""
+        vectors = []
+        for place, columns, operand in step.vectors:
+            assert places[place].size == columns, (step, place)
+            vectors.append(self._made_of(places[place], operand))
+        given = iter(vectors)
+        ints: list[Slots | int] = []
+        for place, count in step.places:
+            slots = next(given) if count == 2 else places[place]
+            assert count == 2 or padded(slots.size) >= padded(step.units), (step, place)
+            ints += (slots,) if count == 1 else (slots, slots.size)
+        self._operation(Operation(step.name, step.weights), [Slots(0, 0, 0)], Slots(0, 0, step.units), ints=ints)
+
+    def _move(self, move: Move, places: dict[Place, Slots]) -> None:
+        """Add the operations that move values from memory to memory."""
+        target = places[move.target] = self._fixed(move.size)
+        if move.op in ("total", "largest"):
+            self._operation(Operation(f"reduce_{move.op}"), [places[move.sources[0]]], target)
+            return
+        at = target.even
+        for source in move.sources:
+            slots = places[source]
+            size = min(slots.size, move.size) if move.op == "part" else slots.size
+            begin = Slots(slots.even + move.start, slots.odd + move.start, size)
+            assert move.start + size <= slots.size, move
+            self._operation(Operation("copy"), [begin], Slots(at, at, size))
+            at += size
 
     def _made_of(self, source: Slots, operand: Operand | None) -> Slots:
         """The place of what is made of a vector before a matrix is multiplied with it; made once for all."""
@@ -161,9 +216,18 @@ class _Builder:
         return whole
 
     def _operation(
-        self, operation: Operation, vectors: Sequence[Slots], out: Slots, states: Sequence[Slots] = (), scratch: int = 0
+        self,
+        operation: Operation,
+        vectors: Sequence[Slots],
+        out: Slots,
+        states: Sequence[Slots] = (),
+        scratch: int = 0,
+        ints: Sequence[Slots | int] | None = None,
     ) -> None:
-        """Add an operation that reads one vector, or a second one too: what its recurrent matrix is multiplied with."""
+        """Add an operation that reads one vector, or a second one too: what its recurrent matrix is multiplied with.
+
+        What ``ints`` say follows at the places of a generated kernel.
+        """
         if max(self.used, self.weights_used) > np.iinfo(np.int32).max:
             raise UnsupportedError(
                 f"{self.model!r} has more than 8 GiB of weights or state, which offsets cannot reach."
@@ -171,7 +235,7 @@ class _Builder:
         x, *h = vectors
         weights = self._weights(operation.weights.floats)
         for parity, records in enumerate(self.records):
-            record = np.zeros(RECORD_INTS, np.int32)
+            record = np.zeros(max(RECORD_INTS, PLACES + -(-len(ints or ()) // 8) * 8), np.int32)
             record[Record.WEIGHTS] = weights
             record[Record.X], record[Record.OUT] = _at(x, parity), _at(out, parity)
             record[Record.N_IN], record[Record.N_OUT] = x.size, out.size
@@ -182,6 +246,8 @@ class _Builder:
             for i, state in enumerate(states):
                 record[Record.STATE + 2 * i] = _at(state, parity)
                 record[Record.STATE + 2 * i + 1] = _at(state.swapped, parity)
+            for i, value in enumerate(ints or ()):
+                record[PLACES + i] = value if isinstance(value, int) else _at(value, parity)
             records.append(record)
         self.operations.append(operation.name)
 

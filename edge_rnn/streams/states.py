@@ -59,9 +59,9 @@ def _clips_at(model: Model, name: str) -> float | None:
     """Largest size of a state that is not clipped where it is rounded for a matrix in integers; None for any."""
     owner, _, key = name.rpartition(".")
     place, layer = next((place, layer) for place, layer in enumerate(model.layers) if layer.name == owner)
-    matrices = [layer.formats.get(matrix) for matrix, vector in layer.matrices.items() if vector == key]
+    matrices = [layer.formats.get(matrix) for matrix, vector in layer.matrices.items() if vector in (key, "")]
     if key == layer.emits:
         for reader, reads in zip(model.layers, model.sources, strict=True):
             if place in reads:
                 matrices += reader.formats.values()
-    return layer.rounding_bound if any(hasattr(matrix, "input_range") for matrix in matrices) else None
+    return layer.state_bound(key) if any(hasattr(matrix, "input_range") for matrix in matrices) else None

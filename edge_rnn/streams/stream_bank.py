@@ -149,7 +149,8 @@ class StreamBank:
 
 def _grouped(name: str, group: int) -> int:
     """Address of the kernel ``name`` for a group of streams, 0 if there is none."""
-    return object_cache.load(f"{name}_x{group}").address if object_cache.for_groups(name) else 0
+    grouped = object_cache.grouped(name, group)
+    return object_cache.load(grouped).address if grouped else 0
 
 
 def _convert_and_step(

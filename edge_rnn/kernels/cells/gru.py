@@ -46,7 +46,7 @@ def pack(fields: Mapping[str, Any], site: Site) -> tuple[Operation, ...]:
         whole = "gru" if plain else "gru_whole"
         return (operation(f"{whole}{ending}", rows(bias), matrices(fields, scales, site), site),)
     units = both.shape[1]
-    gates, candidate = (matrices(fields, scales, site, part) for part in ((0, 2), (2, 3)))
+    gates, candidate = (matrices(fields, scales, site, part) for part in ((0, 1), (2,)))
     return (
         operation(f"gru_gates{ending}", rows(both[:2]), gates, site, scratch=2 * padded(units)),
         operation(f"gru_candidate{ending}", rows(both[2:]), candidate, site, h_from_scratch=units),

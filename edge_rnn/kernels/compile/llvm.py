@@ -8,7 +8,7 @@ from typing import Any
 from llvmlite import ir
 from numba.core.cgutils import get_or_insert_function
 
-__all__ = ["ALIGNED", "F32", "I32", "fabs", "fmuladd", "join", "lanes", "load", "loop", "splat", "store"]
+__all__ = ["ALIGNED", "F32", "I32", "fabs", "fmuladd", "join", "lanes", "load", "loop", "splat", "sqrt", "store"]
 
 F32 = ir.FloatType()
 I32 = ir.IntType(32)
@@ -39,6 +39,13 @@ def fabs(builder: Any, vector_type: Any) -> Any:
     """``llvm.fabs`` for a type of vectors."""
     return get_or_insert_function(
         builder.module, ir.FunctionType(vector_type, [vector_type]), f"llvm.fabs.v{vector_type.count}f32"
+    )
+
+
+def sqrt(builder: Any, vector_type: Any) -> Any:
+    """``llvm.sqrt`` for a type of vectors."""
+    return get_or_insert_function(
+        builder.module, ir.FunctionType(vector_type, [vector_type]), f"llvm.sqrt.v{vector_type.count}f32"
     )
 
 

@@ -27,6 +27,7 @@ from typing import Any, Literal
 from edge_rnn import atomic
 from edge_rnn.errors import CompileError, FileError
 from edge_rnn.kernels.compile import target
+from edge_rnn.kernels.lower.key import Generated
 from edge_rnn.own_files import distrusted, read_own
 
 __all__ = [
@@ -36,8 +37,8 @@ __all__ = [
     "cache_directory",
     "compile_for",
     "engines",
-    "for_groups",
     "function_of",
+    "grouped",
     "host",
     "load",
 ]
@@ -216,14 +217,22 @@ def function_of(name: str, cpu: target.Target) -> tuple[Callable[..., Any], Any]
         "call_run": types.intp(types.intp, types.intp),
         "bank": types.int32(WORDS, FLOATS, FLOATS),
     }
+    if isinstance(name, Generated):
+        from edge_rnn.kernels.lower.build import build
+
+        grouped = types.void(WORDS, FLOATS, WORDS) if name.streams > 1 else types.void(INT32S, FLOATS, FLOATS)
+        return build(name, cpu), grouped
     stem, _, count = name.partition("_x")
     kernel = types.void(WORDS, FLOATS, WORDS) if count else types.void(INT32S, FLOATS, FLOATS)
     return _module(stem).build(stem, cpu, int(count or 1)), signatures.get(name, kernel)
 
 
-def for_groups(name: str) -> bool:
-    """Whether the function ``name`` has a form for several streams at once: ``name_x4``; float32 weights alone do."""
-    return "__" not in name and bool(getattr(_module(name), "FOR_GROUPS", False))
+def grouped(name: str, streams: int) -> str:
+    """The form of the function ``name`` for several streams at once; empty if there is none, as of packed integers."""
+    if isinstance(name, Generated):
+        return name.grouped(streams) if name.for_groups else ""
+    has_form = "__" not in name and bool(getattr(_module(name), "FOR_GROUPS", False))
+    return f"{name}_x{streams}" if has_form else ""
 
 
 def _module(name: str) -> ModuleType:

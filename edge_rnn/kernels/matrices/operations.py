@@ -36,7 +36,7 @@ def with_parameters(bias: AnyArray, *parameters: float) -> AnyArray:
 
 
 def matrices(
-    fields: Mapping[str, Any], scales: Sequence[float], site: Site, gates: tuple[int, int] | None = None
+    fields: Mapping[str, Any], scales: Sequence[float], site: Site, gates: tuple[int, ...] | None = None
 ) -> tuple[Segment, ...]:
     """The input matrix and the recurrent one of a cell, each gate times its scale; only some ``gates`` if given."""
     both = (segment(fields[name], scales, site.target) for name in ("weight_ih", "weight_hh"))

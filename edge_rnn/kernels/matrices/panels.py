@@ -72,7 +72,7 @@ class Segment(ABC):
     target
         For which CPU.
     gates
-        The first gate that this is of and the one after the last; None for all.
+        The gates that this is of, in the order in which they lie side by side; None for all.
     """
 
     widest: ClassVar[int] = 1 << 16
@@ -83,21 +83,21 @@ class Segment(ABC):
     matrix: Any
     scales: Sequence[float]
     target: Target
-    gates: tuple[int, int] | None = None
+    gates: tuple[int, ...] | None = None
 
-    def part(self, first: int, stop: int) -> Segment:
+    def part(self, *gates: int) -> Segment:
         """The same for some gates alone."""
-        return replace(self, gates=(first, stop))
+        return replace(self, gates=gates)
 
     @property
-    def which(self) -> slice:
+    def which(self) -> list[int]:
         """Places of the gates that this is of."""
-        return slice(*self.gates) if self.gates else slice(None)
+        return list(range(len(self.scales)) if self.gates is None else self.gates)
 
     @property
     def chosen(self) -> Sequence[float]:
         """Scales of the gates that this is of."""
-        return self.scales[self.which]
+        return [self.scales[gate] for gate in self.which]
 
     @abstractmethod
     def panel(self, start: int, width: int) -> F32:
@@ -113,7 +113,7 @@ class Segment(ABC):
 
     def split(self, rows: AnyArray, start: int, width: int) -> AnyArray:
         """``(G*H, …)`` as ``(G, width, …)``: the rows of a panel, zeros for units that do not exist."""
-        gates = rows.reshape(len(self.scales), -1, *rows.shape[1:])[self.which, start : start + width]
+        gates = rows.reshape(len(self.scales), -1, *rows.shape[1:])[:, start : start + width][self.which]
         return np.pad(gates, [(0, 0), (0, width - gates.shape[1]), *([(0, 0)] * (gates.ndim - 2))])
 
     def per_row(self) -> F32:

@@ -9,11 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 from edge_rnn.kernels.compile.target import Target
-from edge_rnn.kernels.program.record import FREE, RECORD_INTS, Bank, Handle, Policy
+from edge_rnn.kernels.program.record import FREE, Bank, Handle, Policy
 
 __all__ = ["build"]
-
-_RECORD_BYTES = 4 * RECORD_INTS
 
 
 def build(name: str, target: Target, streams: int) -> Any:
@@ -134,7 +132,8 @@ def _take_all() -> Any:
                 continue
             who[part] = 2 * s + held
             arenas[part] = handle[Handle.ARENA]
-            records[part] = handle[Handle.RECORDS] + handle[Handle.PARITY] * handle[Handle.OPERATIONS] * _RECORD_BYTES
+            record_bytes = 4 * handle[Handle.RECORD_LENGTH]
+            records[part] = handle[Handle.RECORDS] + handle[Handle.PARITY] * handle[Handle.OPERATIONS] * record_bytes
             part += 1
         return part
 
@@ -153,6 +152,7 @@ def _run_program() -> Any:
         handle = as_words(as_words(table[Bank.HANDLES])[0])
         group, grouped = table[Bank.GROUP], as_words(table[Bank.GROUPED])
         functions, weights = as_words(handle[Handle.FUNCTIONS]), as_floats(handle[Handle.WEIGHTS])
+        record_bytes = 4 * handle[Handle.RECORD_LENGTH]
         for i in range(handle[Handle.OPERATIONS]):
             k = 0
             if grouped[i]:
@@ -163,6 +163,6 @@ def _run_program() -> Any:
                 call_kernel(functions[i], (as_int32s(records[k]), weights, as_floats(arenas[k])))
                 k += 1
             for k in range(part):
-                records[k] += _RECORD_BYTES
+                records[k] += record_bytes
 
     return run_program

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from edge_rnn.kernels.compile.target import Target
-from edge_rnn.kernels.program.record import FREE, RECORD_INTS, Handle, Policy, Status
+from edge_rnn.kernels.program.record import FREE, Handle, Policy, Status
 
 __all__ = ["build", "not_done"]
 
@@ -64,10 +64,11 @@ def _advance() -> Any:
             return refuse(handle, y, Status.BAD_SAMPLE)
         arena, weights = as_floats(handle[Handle.ARENA]), as_floats(handle[Handle.WEIGHTS])
         functions, operations = as_words(handle[Handle.FUNCTIONS]), handle[Handle.OPERATIONS]
-        record = at(as_int32s(handle[Handle.RECORDS]), handle[Handle.PARITY] * operations * RECORD_INTS)
+        length = handle[Handle.RECORD_LENGTH]
+        record = at(as_int32s(handle[Handle.RECORDS]), handle[Handle.PARITY] * operations * length)
         for i in range(operations):
             call_kernel(functions[i], (record, weights, arena))
-            record = at(record, RECORD_INTS)
+            record = at(record, length)
         if not is_finite(handle):
             return refuse(handle, y, Status.BAD_OUTPUT)
         hand_over(handle, y, held)

@@ -20,6 +20,7 @@ __all__ = [
     "FREE",
     "MIXED",
     "NO_WEIGHTS",
+    "PLACES",
     "RECORD_INTS",
     "Bank",
     "Handle",
@@ -34,7 +35,10 @@ __all__ = [
 ]
 
 RECORD_INTS = 16
-"""int32 in a record."""
+"""int32 in a record, and of a model whose kernels have more places in each of its records a multiple of 8 more."""
+
+PLACES = 8
+"""Where in the record of a generated kernel its places begin: the kernel's text says what each of them means."""
 
 
 class Record(Words):
@@ -99,6 +103,8 @@ class Handle(Words):
     """:data:`FREE`, or the number of the call that is in the stream, or :data:`MIXED`."""
     ADVANCE = 20
     """Address of ``int32_t advance(handle, x, y)``: a step that leaves IN_USE alone."""
+    RECORD_LENGTH = 21
+    """int32 in a record."""
 
 
 FREE = 0

@@ -10,7 +10,7 @@ from numba.core import types
 
 from edge_rnn.kernels.compile.compiler import FLOATS, INT32S, helper
 from edge_rnn.kernels.program.policy import REFUSED, hand_over, is_finite, repeat_last, take
-from edge_rnn.kernels.program.record import RECORD_INTS, Handle, Policy, Status
+from edge_rnn.kernels.program.record import Handle, Policy, Status
 from edge_rnn.kernels.standalone.c_layout import HEADER_INTS, STATE_ALIGNMENT_BYTES, Layout, Refusal, State
 from edge_rnn.kernels.standalone.module_names import (
     calls_in_order,
@@ -45,9 +45,10 @@ def _arena(state: Any) -> Any:
 
 def _stepping(name: str, layout: Layout) -> Functions:
     tag, n_in, n_out = layout.tag, layout.words[Handle.INPUT_SIZE], layout.words[Handle.OUTPUT_SIZE]
-    record_ints = len(layout.operations) * RECORD_INTS
+    length = layout.records.shape[2]
+    record_ints = len(layout.operations) * length
     weights, records = named_constant("weights", FLOATS), named_constant("records", INT32S)
-    kernels = calls_in_order(layout.operations, RECORD_INTS)
+    kernels = calls_in_order(layout.operations, length)
     set_words = stores({int(word): value for word, value in layout.words.items()})
     step_by_name = external(f"{name}_step", _I32(FLOATS, FLOATS, INT32S))
 

@@ -49,7 +49,7 @@ class Layout:
     operations
         Name of the kernel of each operation of a step.
     records
-        ``(2, operations, 16)`` int32.
+        ``(2, operations, length)`` int32.
     weights
         ``(n,)`` float32.
     words

@@ -12,7 +12,18 @@ import numpy as np
 from edge_rnn.kernels.compile.compiler import helper
 from edge_rnn.kernels.vectors.vector import absolute, bits_shifted_left, fma, keep_above, maximum, minimum
 
-__all__ = ["BY_NAME", "clip", "exp", "exp_by", "identity", "relu", "sigmoid_of_twice", "tanh"]
+__all__ = [
+    "BY_NAME",
+    "clip",
+    "exp",
+    "exp_by",
+    "exp_of_any",
+    "identity",
+    "relu",
+    "sigmoid_of_twice",
+    "softplus",
+    "tanh",
+]
 
 # tanh(x) = x P(x^2) / Q(x^2): minimax rational of degree 9/8 for |x| <= 7.7 (relative error 4.5e-9 before rounding),
 # used up to 8.02, where it rounds to exactly 1 with fused multiply-add and to 1 - 2^-23 without.
@@ -25,6 +36,7 @@ _ONE, _HALF, _ZERO = np.float32(1), np.float32(0.5), np.float32(0)
 # exp(x) = 2^k exp(r), r = x - k ln 2 with ln 2 in two parts; exp(r) by its minimax polynomial on |r| <= ln(2)/2.
 _LOG2_E, _LN2_HIGH, _LN2_LOW = np.float32(1.442695041), np.float32(0.693359375), np.float32(-2.12194440e-4)
 _ROUND = np.float32(12582912.0)  # 1.5 * 2^23: adding it leaves the nearest integer in the low bits
+_EXP_HIGHEST = np.float32(88.0)  # its square is infinite
 _EXP_LOWEST = np.float32(-87.0)  # exp of it is a normal number still
 
 
@@ -79,6 +91,32 @@ def exp_by(multiply_add: Any) -> Any:
 exp = exp_by(fma)
 
 
+@helper
+def exp_of_any(x: Any) -> Any:
+    """``exp(x)`` by the square of its root, which overflows as it has to; below -174 as at -174, NaN kept.
+
+    At most 2.5 units in the last place off.
+    """
+    root = exp(minimum(_EXP_HIGHEST, x * _HALF))
+    return root * root
+
+
+@helper
+def softplus(x: Any) -> Any:
+    """``max(x, 0) + log(1 + u)``, u = exp(-|x|), by ``log(1 + u) = 2 artanh(s)`` with s = u / (2 + u) up to 1/3."""
+    u = exp(_ZERO - absolute(x))
+    s = u / (u + np.float32(2))
+    q = s * s
+    p = fma(q, np.float32(2 / 15), np.float32(2 / 13))
+    p = fma(p, q, np.float32(2 / 11))
+    p = fma(p, q, np.float32(2 / 9))
+    p = fma(p, q, np.float32(2 / 7))
+    p = fma(p, q, np.float32(2 / 5))
+    p = fma(p, q, np.float32(2 / 3))
+    p = fma(p, q, np.float32(2))
+    return maximum(_ZERO, x) + p * s
+
+
 # ---- with parameters: (x, alpha, beta), vectors, of which each takes what it has
 
 
@@ -130,18 +168,7 @@ def _softsign(x: Any, alpha: Any, beta: Any) -> Any:
 
 @helper
 def _softplus(x: Any, alpha: Any, beta: Any) -> Any:
-    """``max(x, 0) + log(1 + u)``, u = exp(-|x|), by ``log(1 + u) = 2 artanh(s)`` with s = u / (2 + u) up to 1/3."""
-    u = exp(_ZERO - absolute(x))
-    s = u / (u + np.float32(2))
-    q = s * s
-    p = fma(q, np.float32(2 / 15), np.float32(2 / 13))
-    p = fma(p, q, np.float32(2 / 11))
-    p = fma(p, q, np.float32(2 / 9))
-    p = fma(p, q, np.float32(2 / 7))
-    p = fma(p, q, np.float32(2 / 5))
-    p = fma(p, q, np.float32(2 / 3))
-    p = fma(p, q, np.float32(2))
-    return maximum(_ZERO, x) + p * s
+    return softplus(x)
 
 
 @helper

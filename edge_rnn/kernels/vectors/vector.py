@@ -35,8 +35,10 @@ __all__ = [
     "largest_lane",
     "maximum",
     "minimum",
+    "only_where",
     "significands",
     "splat",
+    "square_root",
     "sum_of_lanes",
 ]
 
@@ -140,6 +142,27 @@ def absolute(typing_context: Any, vector: Any) -> Any:
         return builder.call(llvm.fabs(builder, args[0].type), [args[0]])
 
     return signature(vector, vector), generate
+
+
+@intrinsic
+def square_root(typing_context: Any, vector: Any) -> Any:
+    """Lane by lane the square root; NaN of what is below 0."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return builder.call(llvm.sqrt(builder, args[0].type), [args[0]])
+
+    return signature(vector, vector), generate
+
+
+@intrinsic
+def only_where(typing_context: Any, vector: Any, mask: Any) -> Any:
+    """Lane by lane the value where ``mask`` is not 0, else 0, also in place of NaN."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        zero = ir.Constant(args[0].type, None)
+        return builder.select(builder.fcmp_unordered("!=", args[1], zero), args[0], zero)
+
+    return signature(vector, vector, mask), generate
 
 
 @intrinsic

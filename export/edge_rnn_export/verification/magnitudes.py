@@ -15,7 +15,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import ArrayLike
 
-from edge_rnn.layers import Add, Dense, Layer, Recurrent, Standardize
+from edge_rnn.layers import Add, Cell, Dense, Layer, Recurrent, Standardize
 from edge_rnn.model import Model
 from edge_rnn.typing import AnyArray
 
@@ -79,6 +79,8 @@ def _of_layer(
         put_out = {} if projection is None else {"h": _matrix(projection, sums, None)}
         measures = {key: np.maximum(put_out.get(key, sums), value) for key, value in states.items()}
         return measures["h"], measures
+    if isinstance(layer, Cell):
+        return _of_equation(layer, largest, states)
     if isinstance(layer, Dense):
         return _activated(layer, _matrix(layer.weight, largest, layer.bias), peak), {}
     if isinstance(layer, Standardize):
@@ -88,6 +90,46 @@ def _of_layer(
         return largest.reshape(len(layer.inputs), -1).sum(axis=0), {}
     measures = {key: np.maximum(value, 1.0) for key, value in states.items()}
     return np.ones(layer.output_size([len(low)])), measures
+
+
+def _of_equation(
+    layer: Cell, largest: AnyArray, states: Mapping[str, AnyArray]
+) -> tuple[AnyArray, dict[str, AnyArray]]:
+    """Measures of what a cell computes, operation by operation."""
+    found: list[AnyArray] = []
+    for node in layer.graph.nodes:
+        args = [found[place] for place in node.args]
+        if node.op == "input":
+            measure = largest
+        elif node.op == "state":
+            measure = np.maximum(states[node.name], np.abs(layer.initial_state[node.name]))
+        elif node.op == "number":
+            measure = np.array(abs(node.number))
+        elif node.op == "parameter":
+            measure = np.abs(np.asarray(getattr(layer, node.name), np.float64))
+        elif node.op == "product":
+            measure = _matrix(getattr(layer, node.name), args[0], None)
+        elif node.op == "part":
+            measure = args[0][node.start :][: node.shape[0]]
+        elif node.op == "concat":
+            measure = np.concatenate(args)
+        elif node.op in ("add", "sub"):
+            measure = args[0] + args[1]
+        elif node.op == "mul":
+            measure = args[0] * args[1]
+        elif node.op == "total":
+            measure = args[0].sum()
+        elif node.op == "largest":
+            measure = args[0].max()
+        elif node.op in ("minimum", "maximum", "absolute", "above"):
+            measure = np.maximum.reduce(np.broadcast_arrays(*args))
+        elif node.op in ("tanh", "sigmoid"):
+            measure = np.clip(args[0], _ACTIVATION_FLOOR, 1.0)
+        else:  # what may magnify an error by any factor
+            measure = np.maximum.reduce([np.ones(node.shape), *np.broadcast_arrays(*args)])
+        found.append(np.broadcast_to(measure, node.shape))
+    new = {name: np.maximum(found[place], states[name]) for name, place in layer.graph.new_states.items()}
+    return found[layer.graph.output], new
 
 
 def _matrix(weight: ArrayLike, values: AnyArray, bias: AnyArray | None) -> AnyArray:

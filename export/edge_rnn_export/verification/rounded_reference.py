@@ -133,7 +133,7 @@ class RoundedReference:
             own = {key: state[f"{layer.name}.{key}"] for key in layer.initial_state}
             for name, each in made.items():
                 if (vector := layer.matrices[name]) != INPUT:
-                    each.begin(None, [own[vector]])
+                    each.begin(None, [own[vector]] if vector else [])
                 else:
                     each.begin(reads, list(reads) if known else [])
             ys = []

@@ -16,7 +16,7 @@ import numpy as np
 from onnx import ModelProto, numpy_helper
 
 from edge_rnn.errors import EdgeRnnError, FileError, UnsupportedError
-from edge_rnn.layers import LAYER_TYPES, Dense, Layer, Recurrent
+from edge_rnn.layers import LAYER_TYPES, Cell, Dense, Layer, Recurrent
 from edge_rnn.model import Description, Model
 from edge_rnn.typing import AnyArray
 from edge_rnn_export.readers.json_text import parse_object
@@ -100,6 +100,8 @@ def _model(description: dict[str, Any], graph: Graph) -> Model:
 
 
 def _layer(record: Mapping[str, Any], graph: Graph, states: Mapping[str, Any]) -> Layer:
+    if record["kind"] == "Cell":
+        return _cell(record, graph, states)
     cls, name = LAYER_TYPES[record["kind"]], record["name"]
     arrays = {}
     for key in record["arrays"]:
@@ -111,6 +113,18 @@ def _layer(record: Mapping[str, Any], graph: Graph, states: Mapping[str, Any]) -
             arrays[key] = _array(graph, cls, record, key)
             graph.budget.take(f"layer {str(name)[:80]!r}", 4 * arrays[key].nbytes)
     return cls(name=name, inputs=tuple(record["inputs"]), **arrays, **record["options"])
+
+
+def _cell(record: Mapping[str, Any], graph: Graph, states: Mapping[str, Any]) -> Layer:
+    """A cell by its equation: its parameters are constants under their names, matrices turned."""
+    name, arrays = record["name"], {}
+    for key in record["arrays"]:
+        state = key.removeprefix("start.")
+        arrays[key] = (
+            np.array(states[f"{name}.{state}"], np.float32) if state != key else graph.constant(f"{name}.{key}").T
+        )
+        graph.budget.take(f"layer {str(name)[:80]!r}", 4 * arrays[key].nbytes)
+    return Cell.of_options(record["options"], arrays, name=name, inputs=tuple(record["inputs"]))
 
 
 def _array(graph: Graph, cls: Any, record: Mapping[str, Any], key: str) -> AnyArray:

@@ -21,7 +21,8 @@ from onnx import ModelProto, TensorProto, ValueInfoProto, checker, helper
 import edge_rnn
 from edge_rnn.activation import parse
 from edge_rnn.errors import InputError, UnsupportedError
-from edge_rnn.layers import LAYER_TYPES
+from edge_rnn.layers import LAYER_TYPES, Cell
+from edge_rnn_export.writers.onnx.equation import equation
 from edge_rnn_export.writers.onnx.greedy import best_symbol, read_symbols
 from edge_rnn_export.writers.onnx.metadata import metadata
 from edge_rnn_export.writers.onnx.nodes import Nodes, Stage, activation_stages
@@ -64,7 +65,7 @@ def build_graph(export: ResolvedExport) -> ModelProto:
     outputs = ["x"]  # of the input and of each layer, by place + 1
     states: dict[str, str] = {}
     for layer, sources in zip(model.layers, model.sources, strict=True):
-        if layer.kind not in _WRITERS or LAYER_TYPES.get(layer.kind) is not type(layer):  # not a class of that name
+        if layer.kind not in _WRITERS or _CLASSES.get(layer.kind) is not type(layer):  # not a class of that name
             raise UnsupportedError(
                 f"to_onnx has no ONNX form for {layer.title}; expected one of {', '.join(_WRITERS)}."
             )
@@ -198,7 +199,9 @@ _WRITERS: Mapping[str, Writer] = {
     "Standardize": _standardize,
     "Add": _add,
     "Embedding": _embedding,
+    "Cell": equation,
 }
+_CLASSES = {**LAYER_TYPES, "Cell": Cell}
 
 
 def _value(name: str, first: int | str, size: int) -> ValueInfoProto:

@@ -1,0 +1,130 @@
+"""The weights of generated kernels, and what is made of vectors before matrices are multiplied with them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import inf
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_rnn.equations.bounds import kept_intervals, parameter_intervals
+from edge_rnn.equations.graph import Graph, Node
+from edge_rnn.equations.operations import Interval
+from edge_rnn.errors import UnsupportedError
+from edge_rnn.formats import Sparse
+from edge_rnn.kernels.compile.target import Target
+from edge_rnn.kernels.lower.build import panel_widths
+from edge_rnn.kernels.lower.key import Generated
+from edge_rnn.kernels.lower.lowered import Move, lower, ranges
+from edge_rnn.kernels.lower.panels import Panel, Place, Scaled
+from edge_rnn.kernels.matrices.panels import Segment, pack_panels
+from edge_rnn.kernels.matrices.segments import formats_of, segment
+from edge_rnn.kernels.program.record import Operand, Packed
+
+__all__ = ["Placed", "pack"]
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A generated kernel of a step: which one, its weights, and where what it reads and writes lies.
+
+    Parameters
+    ----------
+    name
+        Which kernel.
+    weights
+        As its panels hold them.
+    units
+        How many it makes.
+    vectors
+        What it multiplies, how long that is, and what is made of it first.
+    places
+        What each int of its record says, or pair of ints: see :class:`edge_rnn.kernels.lower.panels.Panel`.
+    """
+
+    name: Generated
+    weights: Packed
+    units: int
+    vectors: tuple[tuple[Place, int, Operand | None], ...]
+    places: tuple[tuple[Place, int], ...]
+
+
+def pack(
+    graph: Graph,
+    fields: Mapping[str, Any],
+    target: Target,
+    x: Interval,
+    starts: Mapping[str, NDArray[Any]],
+) -> list[Placed | Move]:
+    """Kernels and moves of an equation, in the order in which a step runs them.
+
+    Parameters
+    ----------
+    graph
+        The equation.
+    fields
+        Its parameters: arrays, numbers, matrices in any format.
+    target
+        For which CPU.
+    x
+        What the input lies in.
+    starts
+        The states at the start.
+    """
+    stackable = frozenset(name for name, value in fields.items() if isinstance(value, np.ndarray) and value.ndim == 2)
+    lowered = lower(graph, stackable)
+    found = ranges(lowered.graph, x, kept_intervals(graph, x, starts, fields), parameter_intervals(fields))
+    return [step if isinstance(step, Move) else _placed(step, fields, target, found) for step in lowered.steps]
+
+
+def _placed(panel: Panel, fields: Mapping[str, Any], target: Target, found: list[Interval]) -> Placed:
+    bias = [sum((_row(fields, row, panel.units) for row in rows), np.zeros(panel.units)) for rows in panel.sums]
+    bias += [_row(fields, Scaled(row, 1.0), panel.units) for row in panel.rows]
+    segments = [_segment(fields, products, panel.units, target) for _, products in panel.segments]
+    formats = formats_of(*segments)
+    widths = panel_widths(target, panel.gates, formats)
+    packed = pack_panels(np.array(bias).reshape(-1, panel.units), segments, widths)
+    name = Generated.of(panel.text, panel.gates, formats)
+    pairs = [place for place, ints in panel.places if ints == 2]
+    vectors = []
+    for place, made, (vector, products) in zip(pairs, segments, panel.segments, strict=True):
+        most = max(map(abs, found[vector]))
+        columns = int(fields[products[0].node.name].shape[1])
+        vectors.append((place, columns, made.operand(None if most == inf else most)))
+    return Placed(name, packed, panel.units, tuple(vectors), tuple(panel.places))
+
+
+def _row(fields: Mapping[str, Any], row: Scaled, units: int) -> NDArray[np.float64]:
+    """A parameter, or a part of it, as a row of its units."""
+    node = row.node
+    if not node.name:
+        return np.ones(units)
+    value = np.asarray(fields[node.name], np.float64) * (node.number * row.scale)
+    return np.broadcast_to(value[node.start : node.start + units] if value.ndim else value, (units,))
+
+
+def _segment(fields: Mapping[str, Any], products: list[Scaled], units: int, target: Target) -> Segment:
+    """What a panel holds of the matrices that multiply one vector."""
+    names = {product.node.name for product in products}
+    matrix = fields[products[0].node.name]
+    if len(names) > 1:
+        rows = [fields[each.node.name][each.node.start : each.node.start + units] for each in products]
+        return segment(np.concatenate(rows), tuple(each.scale for each in products), target)
+    gates = _gates(products[0].node)
+    if isinstance(matrix, Sparse) and matrix.values.shape[2] != gates:
+        raise UnsupportedError(
+            f"{products[0].node.name} is sparse in blocks of {matrix.values.shape[2]} gates, and its equation takes it "
+            f"apart into {gates}; quantize it with as many."
+        )
+    which, scales = [each.node.start // units for each in products], [1.0] * gates
+    for gate, each in zip(which, products, strict=True):
+        scales[gate] = each.scale
+    return segment(matrix, tuple(scales), target).part(*which)
+
+
+def _gates(product: Node) -> int:
+    """How many gates of its units the matrix of a product has."""
+    return int(product.number) // product.shape[0] if product.number else 1

@@ -1,0 +1,231 @@
+"""The text of a kernel: what it does with one panel of units.
+
+Only the words of the table of operations, names that are made here, and numbers as ``repr`` spells them get into a
+text; nothing out of a file does. It is executed by :mod:`edge_rnn.kernels.lower.build`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+from edge_rnn.equations.graph import Graph, Node
+from edge_rnn.equations.operations import OPERATIONS
+from edge_rnn.kernels.lower.passes import FUSED, HALF_SIGMOID, SAME
+from edge_rnn.kernels.lower.stages import Stage, is_free, is_leaf
+from edge_rnn.kernels.lower.sums import SUM, Sum
+from edge_rnn.kernels.program.record import PLACES
+
+__all__ = ["Panel", "Place", "Scaled", "written"]
+
+Place = tuple[str, str | int]
+"""A value's place: ``("input", "")``, ``("old", state)``, ``("new", state)``, ``("made", node)``, ``("out", "")``."""
+
+_TEXTS = {FUSED: "fma({0}, {1}, {2})", HALF_SIGMOID: "sigmoid_of_twice({0})", SAME: "{0}"}
+_UNSAFE = ("div", "sqrt", "exp", "expm1")
+"""Operations that may make of the zeros in a padding what is not finite."""
+_MASK = Node("parameter", name="")
+"""1 for units that exist, 0 for those that are padding."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scaled:
+    """A parameter or a product, and the power of two that it is multiplied with."""
+
+    node: Node
+    scale: float
+
+
+@dataclass(slots=True)
+class Panel:
+    """A kernel: its text, what its panels hold, and what it reads and writes.
+
+    Parameters
+    ----------
+    units
+        How many it makes.
+    text
+        A function ``panel(records, w, arenas, unit)``.
+    sums
+        For each accumulator the parameters that it starts from.
+    rows
+        Parameters that it computes with; :data:`_MASK` for none.
+    segments
+        For each vector that is multiplied its node, and products, one for each sum that they go into.
+    places
+        What the ints of a record from PLACES on say: where something lies, and how long it is (2 ints), or where alone.
+    """
+
+    units: int
+    text: str = ""
+    sums: list[list[Scaled]] = field(default_factory=list)
+    rows: list[Node] = field(default_factory=list)
+    segments: list[tuple[int, list[Scaled]]] = field(default_factory=list)
+    places: list[tuple[Place, int]] = field(default_factory=list)
+
+    @property
+    def gates(self) -> tuple[int, ...]:
+        """How many sums each segment goes into."""
+        return tuple(len(products) for _, products in self.segments)
+
+
+def written(
+    graph: Graph,
+    stage: Stage,
+    sums: list[Sum],
+    place_of: Callable[[int], Place],
+    stackable: frozenset[str],
+    flushed: set[int],
+) -> Panel:
+    """The kernel of a stage."""
+    return _Writer(graph, stage, sums, place_of, stackable, flushed).panel()
+
+
+class _Writer:
+    def __init__(
+        self,
+        graph: Graph,
+        stage: Stage,
+        sums: list[Sum],
+        place_of: Callable[[int], Place],
+        stackable: frozenset[str],
+        flushed: set[int],
+    ) -> None:
+        self.graph, self.stage, self.sums, self.place_of = graph, stage, sums, place_of
+        self.stackable, self.flushed = stackable, flushed
+        self.inside = set(stage.nodes)
+        self.result = Panel(stage.units)
+        self.names: dict[int, str] = {}
+        self.body: list[str] = []
+        self.loaded: dict[tuple[str, Node | int], str] = {}
+        self.masks = any(node.op in _UNSAFE for node in graph.nodes)
+
+    def panel(self) -> Panel:
+        accumulators = sorted(
+            (p for p in self.stage.nodes if self.graph.nodes[p].op == SUM), key=lambda p: self.graph.nodes[p].number
+        )
+        head = list(self.products(accumulators))
+        for k, place in enumerate(accumulators):
+            self.names[place] = f"a{k}"
+        for place in self.stage.nodes:
+            if self.graph.nodes[place].op != SUM:
+                self.compute(place)
+            self.store(place)
+        behind = len(accumulators), len(accumulators) + len(self.result.rows)
+        first = f"p, m = at(w, {behind[0]} * width), at(w, {behind[1]} * width)"
+        lines = (first, *head, *self.body)
+        self.result.text = "def panel(records, w, arenas, unit):\n" + "".join(f"    {line}\n" for line in lines)
+        return self.result
+
+    def products(self, accumulators: list[int]) -> Iterator[str]:
+        """The lines that load each accumulator and add to it; what this step has just stored is multiplied last."""
+        by_vector: dict[tuple[int, str], list[tuple[int, Scaled]]] = {}
+        for k, place in enumerate(accumulators):
+            node = self.graph.nodes[place]
+            total = self.sums[int(node.number)]
+            self.result.sums.append([Scaled(row, total.scale) for row in total.rows])
+            for vector, product in zip(node.args, total.products, strict=True):
+                stacks = product.name in self.stackable
+                pairs = by_vector.setdefault((vector, "" if stacks else product.name), [])
+                pairs.append((k, Scaled(product, total.scale)))
+        ready = sorted(by_vector.items(), key=lambda item: not is_leaf(self.graph.nodes[item[0][0]]))
+        begun: set[int] = set()
+        for number, ((vector, _), pairs) in enumerate(ready):
+            pairs.sort(key=lambda pair: (pair[1].node.name, pair[1].node.start))
+            at = self.take(self.place_of(vector), 2)
+            self.result.segments.append((vector, [product for _, product in pairs]))
+            for k, _ in pairs:
+                if k not in begun:
+                    begun.add(k)
+                    yield f"a{k} = load_shared(lanes, streams, w, {k} * width)"
+            listed = "".join(f"a{k}, " for k, _ in pairs)
+            length = f"records[0][{at + 1}]"
+            yield f"({listed}), m = product{number}(({listed}), m, each(records, arenas, {at}, 0), {length})"
+
+    def take(self, place: Place, ints: int) -> int:
+        """Where a record says of a place where it is."""
+        self.result.places.append((place, ints))
+        return PLACES + sum(taken for _, taken in self.result.places) - ints
+
+    def value(self, place: int) -> str:
+        """What stands for a node as an argument."""
+        for inner in self.unknown(place):
+            node = self.graph.nodes[inner]
+            if node.op == "number":
+                self.names[inner] = repr(node.number)
+            elif node.op == "parameter":
+                self.names[inner] = self.row(node)
+            elif is_free(node):
+                self.compute(inner)
+            else:
+                source = self.place_of(inner)
+                slot = self.take(source, 1)
+                self.names[inner] = self.named(f"load_each(lanes, each(records, arenas, {slot}, unit))")
+        return self.names[place]
+
+    def unknown(self, place: int) -> Iterable[int]:
+        """A node, and before it what it is made of as far as that is made again here; none that is named already."""
+        found: list[int] = []
+        waiting, seen = [place], set[int]()
+        while waiting:
+            each = waiting.pop()
+            if each in self.names or each in seen:
+                continue
+            seen.add(each)
+            found.append(each)
+            if is_free(self.graph.nodes[each]):
+                waiting += self.graph.nodes[each].args
+        return sorted(found)
+
+    def row(self, node: Node) -> str:
+        """The name of a parameter's row."""
+        key = ("row", node)
+        if key not in self.loaded:
+            self.result.rows.append(node)
+            self.loaded[key] = self.named(f"load_shared(lanes, streams, p, {len(self.result.rows) - 1} * width)")
+        return self.loaded[key]
+
+    def named(self, text: str) -> str:
+        name = f"v{len(self.body)}"
+        self.body.append(f"{name} = {text}")
+        return name
+
+    def compute(self, place: int) -> None:
+        """The line that makes a node, whose arguments may have to be loaded first."""
+        node = self.graph.nodes[place]
+        args = [self.value(arg) for arg in node.args]
+        if node.op in ("minimum", "maximum") and is_leaf(self.graph.nodes[node.args[1]]):
+            args.reverse()  # a NaN in the second argument is kept
+        text = (_TEXTS.get(node.op) or OPERATIONS[node.op].kernel).format(*args)
+        if place in self.graph.states or place == self.graph.output:
+            if self.masks:
+                text = f"only_where({text}, {self.row(_MASK)})"
+            if place in self.flushed:
+                text = f"flush_tiny({text})"
+        self.names[place] = self.named(text)
+
+    def store(self, place: int) -> None:
+        """The lines that write a node to each place where it is wanted."""
+        for target in self.targets(place):
+            slot = self.take(target, 1)
+            self.body.append(f"store_each({self.names[place]}, each(records, arenas, {slot}, unit))")
+
+    def targets(self, place: int) -> Iterator[Place]:
+        states = [name for name, new in self.graph.new_states.items() if new == place]
+        yield from (("new", name) for name in states)
+        if place == self.graph.output and not states:
+            yield "out", ""
+        elif not states and self.crosses(place):
+            yield self.place_of(place)
+
+    def crosses(self, place: int) -> bool:
+        """Whether another stage reads a node, or a number that it makes of it for itself."""
+        reads = {place}
+        for user in range(place + 1, len(self.graph.nodes)):
+            node = self.graph.nodes[user]
+            if reads.intersection(node.args):
+                if is_free(node):
+                    reads.add(user)
+                elif user not in self.inside:
+                    return True
+        return False

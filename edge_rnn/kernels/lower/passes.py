@@ -1,0 +1,206 @@
+"""Passes over a graph on its way to kernels; each makes a new graph that computes the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import isfinite
+
+from edge_rnn.equations.graph import Builder, Graph, Node
+from edge_rnn.equations.operations import OPERATIONS
+from edge_rnn.errors import ModelError
+
+__all__ = [
+    "FUSED",
+    "HALF_SIGMOID",
+    "MOVES",
+    "SAME",
+    "Draft",
+    "fold",
+    "fuse",
+    "mixes",
+    "push_parts",
+    "rewrite",
+    "settle",
+    "users",
+]
+
+FUSED = "fused"
+"""``a * b + c``, rounded once."""
+HALF_SIGMOID = "half_sigmoid"
+"""``sigmoid(2 a)``: as it is computed, by one tanh."""
+SAME = "same"
+"""Its argument: what is put out or kept as it came in."""
+
+MOVES = ("part", "concat", "total", "largest")
+"""Operations that go from memory to memory, beside the kernels that work panel by panel."""
+
+_MOST_NODES = 2048
+_ONE = Node("number", number=1.0)
+
+Rule = Callable[["Draft", Node, tuple[int, ...]], int]
+"""``rule(draft, node, args)``: put what becomes of a node, its arguments being what they have become; its place."""
+
+
+class Draft(Builder):
+    """A graph in the making, whose nodes are known to fit."""
+
+    def __init__(self, graph: Graph) -> None:
+        super().__init__(graph.input_size, dict(graph.sizes), {}, _MOST_NODES)
+
+    def like(self, node: Node, args: tuple[int, ...]) -> int:
+        """Place of the same operation with other arguments."""
+        return self.put(Node(node.op, args, node.shape, node.name, node.number, node.start))
+
+    def made(self, op: str, *args: int) -> int:
+        """Place of an operation unit by unit, its shape that of its arguments."""
+        shape = next((self.nodes[a].shape for a in args if self.nodes[a].shape), ())
+        return self.put(Node(op, args, shape))
+
+    def constant(self, value: float) -> int:
+        """Place of a number."""
+        return self.put(Node("number", number=value))
+
+
+def rewrite(graph: Graph, rule: Rule) -> Graph:
+    """The graph with each node made anew by a rule."""
+    draft, places = Draft(graph), list[int]()
+    for node in graph.nodes:
+        places.append(rule(draft, node, tuple(places[a] for a in node.args)))
+    states = tuple(places[a] for a in graph.states)
+    return Graph(tuple(draft.nodes), graph.input_size, places[graph.output], graph.sizes, states).pruned()
+
+
+def users(graph: Graph) -> list[list[int]]:
+    """For each node the places of those that are made of it, once for each time; -1 stands for the outside."""
+    found: list[list[int]] = [[] for _ in graph.nodes]
+    for place, node in enumerate(graph.nodes):
+        for arg in node.args:
+            found[arg].append(place)
+    for root in graph.roots:
+        found[root].append(-1)
+    return found
+
+
+def fold(graph: Graph) -> Graph:
+    """Compute what is made of numbers alone; parameters get the scale 1, which later passes change."""
+
+    def rule(draft: Draft, node: Node, args: tuple[int, ...]) -> int:
+        numpy = OPERATIONS[node.op].numpy
+        if numpy is not None and args and all(draft.nodes[a].op == "number" for a in args):
+            value = float(numpy(*(draft.nodes[a].number for a in args)))
+            if not isfinite(value):
+                raise ModelError(f"An equation has {node.op} of numbers that give {value}; expected a finite number.")
+            return draft.constant(value)
+        if node.op == "parameter":
+            return draft.put(Node(node.op, (), node.shape, node.name, 1.0))
+        return draft.like(node, args)
+
+    return rewrite(graph, rule)
+
+
+def settle(graph: Graph) -> Graph:
+    """Have all in memory that has to be: parameters that are moved or multiplied, and what comes out as it went in."""
+
+    def rule(draft: Draft, node: Node, args: tuple[int, ...]) -> int:
+        if node.op in MOVES or node.op == "product":
+            args = tuple(draft.made(SAME, a) if draft.nodes[a].op == "parameter" else a for a in args)
+        return draft.like(node, args)
+
+    graph = rewrite(graph, rule)
+    draft, kept = Draft(graph), dict[int, int]()
+    places = [draft.put(node) for node in graph.nodes]
+    for root in graph.roots:
+        op = graph.nodes[root].op
+        kept[root] = draft.made(SAME, places[root]) if op in MOVES or OPERATIONS[op].rule == "leaf" else places[root]
+    states = tuple(kept[place] for place in graph.states)
+    return Graph(tuple(draft.nodes), graph.input_size, kept[graph.output], graph.sizes, states)
+
+
+def push_parts(graph: Graph) -> Graph:
+    """``part(a + b)`` as ``part(a) + part(b)``, down to rows of matrices and of parameters.
+
+    What is left are parts of what lies in memory as a whole: of the input, of states, of other moves; and parts of
+    products that are no gate.
+    """
+    pushed: dict[tuple[int, int, int], int] = {}  # place in the draft, first unit, units: what has become of that part
+
+    def goes_through(draft: Draft, key: tuple[int, int, int]) -> tuple[tuple[int, int, int], ...]:
+        place, start, size = key
+        node = draft.nodes[place]
+        if node.shape == () or OPERATIONS[node.op].rule != "units":
+            return ()
+        return tuple((arg, start, size) for arg in node.args)
+
+    def part(draft: Draft, key: tuple[int, int, int]) -> int:
+        place, start, size = key
+        node = draft.nodes[place]
+        if node.shape in ((), (size,)):
+            return place
+        is_gate = node.op == "product" and start % size == 0 and node.shape[0] % size == 0 and node.number == 0
+        if node.op == "parameter" or is_gate:
+            rows = (
+                float(node.shape[0]) if is_gate else node.number
+            )  # of a product: that it is a gate out of so many rows
+            return draft.put(Node(node.op, node.args, (size,), node.name, rows, node.start + start))
+        if OPERATIONS[node.op].rule == "units":
+            return draft.put(Node(node.op, tuple(pushed[arg, start, size] for arg in node.args), (size,)))
+        if node.op == "part":
+            return draft.put(Node("part", node.args, (size,), start=node.start + start))
+        return draft.put(Node("part", (place,), (size,), start=start))
+
+    def rule(draft: Draft, node: Node, args: tuple[int, ...]) -> int:
+        if node.op != "part":
+            return draft.like(node, args)
+        goal = (args[0], node.start, node.shape[0])
+        waiting = [goal]
+        while waiting:
+            missing = [key for key in goes_through(draft, waiting[-1]) if key not in pushed]
+            if missing:
+                waiting += reversed(missing)
+            else:
+                key = waiting.pop()
+                pushed.setdefault(key, part(draft, key))
+        return pushed[goal]
+
+    return rewrite(graph, rule)
+
+
+def mixes(graph: Graph) -> Graph:
+    """``(1 - z) * a + z * b`` as ``a + z * (b - a)``: one multiplication less, and no ``1 - z`` to keep."""
+
+    def rule(draft: Draft, node: Node, args: tuple[int, ...]) -> int:
+        found = _mix(draft, args) if node.op == "add" else None
+        if found is None:
+            return draft.like(node, args)
+        z, a, b = found
+        return draft.made("add", a, draft.made("mul", z, draft.made("sub", b, a)))
+
+    return rewrite(graph, rule)
+
+
+def _mix(draft: Draft, args: tuple[int, ...]) -> tuple[int, int, int] | None:
+    nodes = draft.nodes
+    left, right = (nodes[place] for place in args)
+    if left.op != "mul" or right.op != "mul" or not (left.shape == right.shape != ()):
+        return None
+    for one, other in ((left, right), (right, left)):
+        for rest, a in (one.args, one.args[::-1]):
+            if nodes[rest].op == "sub" and nodes[nodes[rest].args[0]] == _ONE:
+                for z, b in (other.args, other.args[::-1]):
+                    if z == nodes[rest].args[1]:
+                        return z, a, b
+    return None
+
+
+def fuse(graph: Graph) -> Graph:
+    """A product that is only added becomes part of a multiply-add: of two, the first."""
+    used = users(graph)
+
+    def rule(draft: Draft, node: Node, args: tuple[int, ...]) -> int:
+        if node.op == "add":
+            for k in (0, 1):
+                if graph.nodes[node.args[k]].op == "mul" and len(used[node.args[k]]) == 1:
+                    return draft.made(FUSED, *draft.nodes[args[k]].args, args[1 - k])
+        return draft.like(node, args)
+
+    return rewrite(graph, rule)

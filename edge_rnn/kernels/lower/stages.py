@@ -1,0 +1,133 @@
+"""Stages of a step: a graph cut where a product or a move reads what the step itself has computed.
+
+What multiplies the input and old states makes up the first stage. What multiplies a value of this step has to wait
+until all units of it are there: another stage, whose kernel finds it in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from edge_rnn.equations.graph import Graph, Node
+from edge_rnn.equations.operations import OPERATIONS
+from edge_rnn.kernels.lower.passes import HALF_SIGMOID, MOVES, users
+from edge_rnn.kernels.lower.sums import SUM
+
+__all__ = ["Stage", "cut", "is_free", "is_leaf", "order_of"]
+
+_LEAVES = ("input", "state", "parameter", "number")
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What one kernel does, or one move: nodes by place, each after those that it is made of."""
+
+    level: int
+    units: int
+    nodes: tuple[int, ...]
+    is_move: bool = False
+
+
+def is_leaf(node: Node) -> bool:
+    """Whether a node is there before the step begins."""
+    return node.op in _LEAVES
+
+
+def is_free(node: Node) -> bool:
+    """Whether a node is made again by every kernel that wants it: one number, out of numbers that are there."""
+    return node.shape == () and node.op not in MOVES and not is_leaf(node)
+
+
+def cut(graph: Graph) -> list[Stage]:
+    """The stages of a step, in the order in which they have to run."""
+    level = _levels(graph)
+    _sink(graph, level)
+    order = order_of(graph)
+    kernels: dict[tuple[int, int], list[int]] = {}
+    stages: list[Stage] = []
+    for place in order:
+        node = graph.nodes[place]
+        if node.op in MOVES:
+            stages.append(Stage(level[place], node.shape[0] if node.shape else 1, (place,), is_move=True))
+        elif not is_leaf(node) and not is_free(node):
+            kernels.setdefault((level[place], node.shape[0]), []).append(place)
+    stages += [Stage(at, units, tuple(nodes)) for (at, units), nodes in kernels.items()]
+    return sorted(stages, key=lambda stage: (stage.level, stage.is_move, 0 if stage.is_move else stage.units))
+
+
+def _levels(graph: Graph) -> list[int]:
+    """For each node the stage that it is made in; a move is made behind the kernels of its stage."""
+    level: list[int] = []
+    for node in graph.nodes:
+        ready = [
+            level[arg] + (graph.nodes[arg].op in MOVES or (node.op == SUM and not is_leaf(graph.nodes[arg])))
+            for arg in node.args
+            if graph.nodes[arg].op not in ("parameter", "number")
+        ]
+        if is_leaf(node):
+            level.append(-1)
+        elif node.op in MOVES:
+            level.append(max((level[arg] for arg in node.args), default=-1))
+        else:
+            level.append(max((0, *ready)))
+    return level
+
+
+def _sink(graph: Graph, level: list[int]) -> None:
+    """Make what only later stages use there, if that costs nothing: no value more has to cross."""
+    nodes, used = graph.nodes, users(graph)
+    for place in reversed(range(len(nodes))):
+        node, mine = nodes[place], used[place]
+        if is_leaf(node) or node.op in (SUM, *MOVES) or -1 in mine:
+            continue
+        if any(nodes[user].op in (SUM, *MOVES) for user in mine):
+            continue
+        later = min(level[user] for user in mine)
+        crosses = (any(u >= 0 and u != place and level[u] >= later for u in used[arg]) for arg in _made(graph, node))
+        if later > level[place] and all(crosses):
+            level[place] = later
+
+
+def _made(graph: Graph, node: Node) -> list[int]:
+    return [arg for arg in node.args if not is_leaf(graph.nodes[arg]) and graph.nodes[arg].op not in MOVES]
+
+
+def order_of(graph: Graph) -> list[int]:
+    """All nodes, each after those that it is made of, and of these first the one that takes longest to come by.
+
+    Longest by slow operations that are still to be done: the divider is a queue, and what waits for it last should be
+    what all else waits for. Ties stay as written.
+    """
+    nodes = graph.nodes
+    seen = [False] * len(nodes)
+    order: list[int] = []
+    for root in graph.roots:
+        waiting = [] if seen[root] else [root]
+        while waiting:
+            place = waiting[-1]
+            missing = [arg for arg in dict.fromkeys(nodes[place].args) if not seen[arg]]
+            if seen[place] or not missing:
+                waiting.pop()
+                if not seen[place]:
+                    seen[place] = True
+                    order.append(place)
+                continue
+            if len(missing) > 1:
+                left = _left(nodes, seen, place)
+                missing.sort(key=lambda arg: left[arg], reverse=True)
+            waiting.append(missing[0])
+    return order
+
+
+def _left(nodes: Sequence[Node], seen: Sequence[bool], stop: int) -> list[int]:
+    """For each node before ``stop`` how many slow operations follow one another until it is there."""
+    left: list[int] = []
+    for place in range(stop):
+        node = nodes[place]
+        left.append(0 if seen[place] else _is_slow(node) + max((left[arg] for arg in node.args), default=0))
+    return left
+
+
+def _is_slow(node: Node) -> bool:
+    return node.op in (SUM, HALF_SIGMOID) or (node.op in OPERATIONS and OPERATIONS[node.op].is_slow)
