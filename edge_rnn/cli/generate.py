@@ -1,4 +1,4 @@
-"""``edge-rnn generate``: a network writes, symbol after symbol."""
+"""``edge-rnn generate``: continue a prompt, symbol by symbol."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 __all__ = ["add"]
 
 _EPILOG = """\
-The prompt is a text that the model's vocabulary takes apart, the longest symbol that fits first; edge-rnn inspect shows
-the vocabulary. A model without one reads and writes symbols by number, with spaces between them.
+The prompt is split into symbols of the model's vocabulary, longest match first; edge-rnn inspect shows the vocabulary.
+A model without a vocabulary reads and writes symbol ids, separated by spaces.
 
 output:
-  The prompt and what follows it, each symbol at once, and a newline. With --json a line for each text:
+  The prompt and its continuation, written symbol by symbol, and a newline. With --json, one line per text:
   {"prompt": "B", "text": "TBTX…", "symbols": [1, 0, …], "log_probabilities": [-0.7, …], "stopped": true}
 
-The same seed gives the same text. With --count, text k has the seed --seed + k, so each can be had again by itself.
+The same seed gives the same text. With --count, text k uses the seed --seed + k, so that each can be reproduced alone.
 
 examples:
   edge-rnn generate lstm.safetensors --prompt B --stop TE --stop PE --count 5
@@ -40,31 +40,34 @@ def add(subparsers: Any) -> None:
     """Add ``generate``."""
     parser = subparsers.add_parser(
         "generate",
-        help="let a network of symbols write on from a prompt",
-        description="Let a network that reads and writes symbols go on from a prompt, each symbol shown as it comes.",
+        help="continue a prompt with a network of symbols",
+        description="Continue a prompt with a network that reads and writes symbols, printing each one as it is drawn.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("model", metavar="MODEL", help="model file, .safetensors")
-    parser.add_argument("--prompt", metavar="TEXT", required=True, help="what to read first; - for stdin")
+    parser.add_argument("--prompt", metavar="TEXT", required=True, help="text to read first; - for stdin")
     parser.add_argument("--max-length", metavar="N", type=positive_int, default=200, help="symbols, default 200")
-    parser.add_argument("--stop", metavar="TEXT", action="append", default=[], help="ends the text; may be repeated")
-    parser.add_argument("--temperature", metavar="T", type=float, help="0: always the likeliest; default 1")
-    parser.add_argument("--top-k", metavar="K", type=int, help="draw among the K likeliest")
-    parser.add_argument("--top-p", metavar="P", type=float, help="draw among the likeliest that make up the share P")
+    parser.add_argument("--stop", metavar="TEXT", action="append", default=[], help="text that ends it; repeatable")
+    parser.add_argument("--temperature", metavar="T", type=float, help="0: always the most likely symbol; default 1")
+    parser.add_argument("--top-k", metavar="K", type=int, help="sample from the K most likely symbols")
     parser.add_argument(
-        "--min-p", metavar="P", type=float, help="draw those at least P times as likely as the likeliest"
-    )
-    parser.add_argument("--repetition-penalty", metavar="R", type=float, help="above 1: less of what was there already")
-    parser.add_argument("--seed", metavar="S", type=int, help="of the random numbers, default 0")
-    parser.add_argument(
-        "--count", metavar="N", type=positive_int, default=1, help="texts, one after another, default 1"
+        "--top-p", metavar="P", type=float, help="sample from the fewest symbols with total probability P"
     )
     parser.add_argument(
-        "--beam", metavar="WIDTH", type=positive_int, help="the likeliest texts instead, by beam search"
+        "--min-p", metavar="P", type=float, help="sample from symbols of at least P times the highest probability"
     )
-    parser.add_argument("--length-penalty", metavar="A", type=float, help="of beam search, default 0")
-    parser.add_argument("--json", action="store_true", help="a line of JSON for each text")
+    parser.add_argument("--repetition-penalty", metavar="R", type=float, help="above 1: makes repetitions less likely")
+    parser.add_argument("--seed", metavar="S", type=int, help="random seed, default 0")
+    parser.add_argument("--count", metavar="N", type=positive_int, default=1, help="number of texts, default 1")
+    parser.add_argument(
+        "--beam",
+        metavar="WIDTH",
+        type=positive_int,
+        help="find the most likely texts by beam search instead of sampling",
+    )
+    parser.add_argument("--length-penalty", metavar="A", type=float, help="for beam search, default 0")
+    parser.add_argument("--json", action="store_true", help="print one line of JSON per text")
     parser.set_defaults(func=_generate)
 
 
@@ -74,13 +77,13 @@ def _generate(args: argparse.Namespace) -> int:
 
     sampling = {name: getattr(args, name) for name in _SAMPLING if getattr(args, name) is not None}
     if args.beam and sampling:
-        raise InputError(f"generate got --{next(iter(sampling)).replace('_', '-')} with --beam, which draws nothing.")
+        raise InputError(f"generate got --{next(iter(sampling)).replace('_', '-')} with --beam, which does not sample.")
     if args.length_penalty is not None and not args.beam:
         raise InputError("generate got --length-penalty without --beam.")
     if args.beam and args.count > args.beam:
         raise InputError(f"generate got --count {args.count}, expected {args.beam} at most, the width of --beam.")
     model = load(args.model)
-    alphabet(model, "generate")  # what the network cannot do comes before what is wrong with the prompt
+    alphabet(model, "generate")  # report an unsuitable network before an invalid prompt
     words = _Words(model)
     prompt = words.numbers(_read_stdin() if args.prompt == "-" else args.prompt)
     stop = args.stop if model.vocabulary else [number for text in args.stop for number in words.numbers(text)]
@@ -114,7 +117,7 @@ def _search(model: Model, prompt: list[int], stop: list[Any], args: argparse.Nam
 
 
 class _Words:
-    """Symbols as they are typed and shown: by the vocabulary, or as numbers with spaces between them."""
+    """Conversion between symbols and text: by the vocabulary, or as ids separated by spaces."""
 
     def __init__(self, model: Model) -> None:
         self._model = model
@@ -129,7 +132,7 @@ class _Words:
             return [int(part) for part in text.split()]
         except ValueError:
             raise InputError(
-                f"generate got {text!r}, expected numbers with spaces between them: the model has no vocabulary."
+                f"generate got {text!r}, expected symbol ids separated by spaces: the model has no vocabulary."
             ) from None
 
     def shown(self, symbol: int, *, first: bool) -> str:
@@ -138,7 +141,7 @@ class _Words:
         return str(symbol) if first else f" {symbol}"
 
     def exact(self, symbols: list[int]) -> str:
-        """The text itself, for JSON, which has its own way to spell what cannot be seen."""
+        """Return the unescaped text, for JSON, which has its own escapes."""
         if self._vocabulary:
             return "".join(self._vocabulary[symbol] for symbol in symbols)
         return " ".join(map(str, symbols))
@@ -148,9 +151,9 @@ class _Words:
 
 
 def _show(words: _Words, prompt: list[int], symbols: Iterator[int]) -> None:
-    """Write the prompt and then each symbol at once."""
+    """Write the prompt, then each symbol as it comes."""
     write, flush = sys.stdout.write, sys.stdout.flush
-    first = next(symbols)  # what is wrong with the prompt is told before anything is shown
+    first = next(symbols)  # report an invalid prompt before anything is printed
     write(words.text(prompt) + words.shown(first, first=False))
     flush()
     for symbol in symbols:
@@ -168,14 +171,14 @@ def _print_json(words: _Words, prompt: list[int], symbols: Any, logarithms: Any,
         "prompt": words.exact(prompt),
         "text": words.exact(written),
         "symbols": written,
-        "log_probabilities": [float(str(each)) for each in logarithms],  # as short as float32 is
+        "log_probabilities": [float(str(each)) for each in logarithms],  # shortest float32 representation
         "stopped": stopped,
     }
-    say(json.dumps(line), flush=True)  # in ASCII: nothing of it steers a terminal
+    say(json.dumps(line), flush=True)  # ASCII: contains no terminal escapes
 
 
 def _read_stdin() -> str:
-    """All of stdin; a newline at its end belongs to the shell."""
+    """Read stdin, without the final newline, which the shell adds."""
     data = sys.stdin.buffer.read(_MAX_PROMPT_BYTES + 1)
     if len(data) > _MAX_PROMPT_BYTES:
         raise InputError(f"generate got a prompt of more than {_MAX_PROMPT_BYTES} bytes on stdin.")

@@ -1,4 +1,4 @@
-"""``edge-rnn warm-up``: compile now what models will need later."""
+"""``edge-rnn warm-up``: compile kernels ahead of time."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 __all__ = ["add", "all_models"]
 
 _EPILOG = """\
-Compiled kernels are kept for this processor in the cache directory: EDGE_RNN_CACHE_DIR, else edge_rnn in the user's
-cache directory. Exit code 1 if something had to be compiled and cannot be kept.
+Compiled kernels are cached for this processor in the folder EDGE_RNN_CACHE_DIR, or in edge_rnn in the user's cache
+folder. The exit code is 1 if a kernel was compiled and cannot be cached.
 
 examples:
   edge-rnn warm-up wrist.safetensors
@@ -30,13 +30,13 @@ def add(subparsers: Any) -> None:
     """Add ``warm-up``."""
     parser = subparsers.add_parser(
         "warm-up",
-        help="compile and keep all kernels that models need",
-        description="Compile all kernels that models need and keep them, so that a later start takes no compiler.",
+        help="compile and cache the kernels that models need",
+        description="Compile and cache all kernels that models need, so that later starts compile nothing.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("models", metavar="MODEL", nargs="*", help="model files, .safetensors")
-    parser.add_argument("--all", action="store_true", help="all kernels that there are")
+    parser.add_argument("--all", action="store_true", help="compile all kernels")
     parser.set_defaults(func=partial(_warm_up, parser))
 
 
@@ -63,13 +63,13 @@ def _warm_up(parser: argparse.ArgumentParser, args: argparse.Namespace) -> int:
     cache = object_cache.cache_directory()
     say(f"{len(names)} kernels, {compiled} compiled, {taken}, in {cache.path}")
     if compiled and not cache.writable:
-        warn(f"the compiled kernels cannot be kept: {cache.reason}.")
+        warn(f"the compiled kernels cannot be cached: {cache.reason}.")
         return 1
     return 0
 
 
 def _loops(model: Model) -> tuple[str, ...]:
-    """Compiled functions that a model needs to run on what it puts out."""
+    """Return the compiled functions that a model needs to run on its own outputs."""
     from edge_rnn.sampling.symbols import writes
 
     return tuple(
@@ -80,21 +80,21 @@ def _loops(model: Model) -> tuple[str, ...]:
 
 
 def all_models() -> list[Model]:
-    """Models of one unit that need, together, every kernel that there is."""
+    """Return models of one unit that together need every kernel."""
     import numpy as np
 
     from edge_rnn.layers import INPUT, LAYER_TYPES, Dense
     from edge_rnn.model import Model
 
     layers = [layer for kind in LAYER_TYPES.values() for layer in _smallest(kind)]
-    twice = Dense(np.ones((1, 2), np.float32), inputs=(INPUT, INPUT))  # several inputs are copied together
+    twice = Dense(np.ones((1, 2), np.float32), inputs=(INPUT, INPUT))  # covers the concatenation of inputs
     return [Model([layer], input_size=1) for layer in (*layers, twice)]
 
 
 def _smallest(kind: type[Layer]) -> Iterator[Layer]:
-    """The smallest layer of a kind, once for each combination of the usual options.
+    """Yield the smallest layer of a kind, once for each combination of the usual options.
 
-    What its arrays are shaped like is found by trying, so that another kind of layer needs no entry here.
+    Array shapes are found by trial, so that a new kind of layer needs no entry here.
     """
     from edge_rnn.errors import ModelError
 

@@ -224,8 +224,8 @@ def test_inspect_without_metadata(
     edge_rnn.save(make_model("lstm", 2, 3, head=0), tmp_path / "bare.safetensors")
     assert main(["inspect", str(tmp_path / "bare.safetensors")]) == 0
     out = capsys.readouterr().out
-    assert "without a name" in out
-    assert "not told" in out
+    assert "unnamed" in out
+    assert "not set" in out
 
 
 def test_bench(path: str, model: Model, capsys: pytest.CaptureFixture[str]) -> None:
@@ -270,7 +270,7 @@ def test_warm_up_fails_where_nothing_can_be_kept(
         monkeypatch.setattr(object_cache, "load", lambda name, loaded=loaded: loaded)
         monkeypatch.setattr(object_cache, "cache_directory", lambda: place)
         assert main(["warm-up", path]) == code
-        assert ("cannot be kept" in capsys.readouterr().err) == (code == 1)
+        assert ("cannot be cached" in capsys.readouterr().err) == (code == 1)
 
 
 def test_doctor(capsys: pytest.CaptureFixture[str], monkeypatch: Any, tmp_path: Path) -> None:

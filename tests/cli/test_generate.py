@@ -108,7 +108,7 @@ def test_without_a_vocabulary_symbols_are_numbers(run: Callable[..., Any], model
         (("--prompt", "a", "--stop", ""), 1, "stop = [''], expected symbols or non-empty texts"),
         (("--prompt", "a", "--stop", "c"), 1, "generate stop got 'c' at position 1"),
         (("--prompt", "a", "--max-length", "0"), 2, "expected a whole number of 1 or more"),
-        (("--prompt", "a", "--beam", "2", "--top-k", "3"), 1, "--top-k with --beam, which draws nothing"),
+        (("--prompt", "a", "--beam", "2", "--top-k", "3"), 1, "--top-k with --beam, which does not sample"),
         (("--prompt", "a", "--beam", "2", "--count", "3"), 1, "--count 3, expected 2 at most"),
         (("--prompt", "a", "--length-penalty", "1"), 1, "--length-penalty without --beam"),
     ],
@@ -130,7 +130,7 @@ def test_other_networks(run: Callable[..., Any], make_model: Callable[..., Model
     )
     code, _, err = run("--prompt", "a b", file="numbers")
     assert code == 1
-    assert "got 'a b', expected numbers with spaces between them: the model has no vocabulary" in err
+    assert "got 'a b', expected symbol ids separated by spaces: the model has no vocabulary" in err
     code, _, err = run("--prompt", "7", file="numbers")
     assert code == 1
     assert "got the symbol 7, expected a number from 0 to 4" in err

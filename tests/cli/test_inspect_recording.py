@@ -64,26 +64,26 @@ def test_json_is_what_the_functions_give(inspect: Inspect, make_model: Callable[
 def test_text(inspect: Inspect, make_model: Callable[..., Model]) -> None:
     text = inspect(make_model("gru", 2, 5, head=3), np.random.default_rng(0).normal(size=(40, 2)), 500)
     assert "parameters" in text  # what inspect tells without a recording comes first
-    assert "State over 500 steps, the recording of 40 samples again and again" in text
+    assert "State over 500 steps, repeating the recording of 40 samples" in text
     assert "256 to 500" in text
     assert "gru1.h" in text
     assert "central differences of the float64 reference, at 4 places" in text
     assert "1,024" in text
-    assert "Stable over 500 steps: no state has grown or faded. Of 5 values of state none is" in text
+    assert "Stable over 500 steps: no state grows or fades. Of 5 values of state none is" in text
 
 
 @pytest.mark.parametrize(
     ("model", "steps", "words"),
     [
         (one_unit(1.0, "relu", 1.0), 200, "elman1.h still grows: its norm is"),
-        (one_unit(10.0), 200, "The state explodes: step 40 leaves the range of float32."),
-        (one_unit(0.5), 15, "15 steps are not three passes of 10 samples, too few to tell"),
-        (one_unit(1.0, "tanh", 9.0), 200, "Of 1 value of state 1 is saturated nearly always, 1 is dead."),
-        (one_unit(1.0), 30, "A change of a sample does not die out"),
-        (one_unit(0.5), 200, "up to 6 steps on, halving in 1 step on average."),
-        (one_unit(0.996), 2000, "still moves outputs 1,024 steps on by more than a hundredth"),
-        (Model([Elman([[0.0]], [[0.0]])]), 200, "elman1.h does not move at all. "),
-        (Model([Elman([[0.0]], [[0.0]])]), 200, "Outputs do not hang on the samples at all."),
+        (one_unit(10.0), 200, "The state explodes: step 40 exceeds the range of float32."),
+        (one_unit(0.5), 15, "15 steps are not three passes of 10 samples, too few to determine"),
+        (one_unit(1.0, "tanh", 9.0), 200, "Of 1 value of state 1 is nearly always saturated, 1 is dead."),
+        (one_unit(1.0), 30, "A change of a sample does not decay"),
+        (one_unit(0.5), 200, "up to 6 steps, halving in 1 step on average."),
+        (one_unit(0.996), 2000, "still has more than a hundredth of its greatest effect after 1,024 steps"),
+        (Model([Elman([[0.0]], [[0.0]])]), 200, "elman1.h never changes. "),
+        (Model([Elman([[0.0]], [[0.0]])]), 200, "The outputs do not depend on the samples at all."),
     ],
 )
 def test_verdicts(model: Model, steps: int, words: str, inspect: Inspect) -> None:
@@ -112,11 +112,11 @@ def test_mistakes(tmp_path: Path, capsys: pytest.CaptureFixture[str], make_model
     (tmp_path / "empty.csv").write_text("", encoding="utf-8")
     np.save(tmp_path / "nan.npy", np.full((3, 2), np.nan))
     for arguments, said in (
-        ([recurrent, "--steps", "5"], "--steps goes with --recording"),
-        ([dense, "--recording", data], "tells of a network's state, and this model has none"),
+        ([recurrent, "--steps", "5"], "--steps needs --recording"),
+        ([dense, "--recording", data], "examines a network's state, and this model has none"),
         ([recurrent, "--recording", str(tmp_path / "none.npy")], "none.npy"),
         ([recurrent, "--recording", str(tmp_path / "nan.npy")], "not finite"),
-        ([recurrent, "--recording", str(tmp_path / "empty.csv")], "holds no samples"),
+        ([recurrent, "--recording", str(tmp_path / "empty.csv")], "contains no samples"),
     ):
         assert main(["inspect", *arguments]) == 1
         out, err = capsys.readouterr()

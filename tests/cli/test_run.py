@@ -158,7 +158,7 @@ def test_malformed_line(kind: str, name: str, run: Callable[..., Any], model: Mo
 
     code, out, err = run(text, "--output", "json", "--on-bad", "skip")
     assert code == 0
-    assert "line 3 left out" in err
+    assert "line 3 skipped" in err
     assert message in err
     assert np.array_equal(outputs(out), expected)
     assert [json.loads(line)["t"] for line in out.splitlines()] == [0, 1, 3]
@@ -230,7 +230,7 @@ def test_recordings_of_numpy_are_run_and_their_labels_counted(
     assert main(["run", "m.safetensors", "a.npz", "--output", "json"]) == 0
     out, err = capsys.readouterr()
     assert np.array_equal(outputs(out), expected)
-    assert "a.npz: 15 of 20 samples right, 75.00%." in err
+    assert "a.npz: accuracy 75.00% (15 of 20 samples)." in err
     np.savez("b.npz", x=np.repeat(XS, 3, 0), y=np.repeat(truth, 3), fs=30.0)
     assert main(["run", "m.safetensors", "b.npz"]) == 1
     assert "the sample rate of the recording is 30 Hz, but the model is for 10 Hz" in capsys.readouterr().err
@@ -242,7 +242,7 @@ def test_recordings_of_numpy_are_run_and_their_labels_counted(
 @pytest.mark.parametrize(
     ("text", "options", "words"),
     [
-        ("t_s,ax,ay,az\n", [], "by their times, is 50 Hz, but the model is for 10 Hz"),
+        ("t_s,ax,ay,az\n", [], "measured from times, is 50 Hz, but the model is for 10 Hz"),
         ("at,ax,ay,az\n", ["--time", "at,s"], "is 50 Hz, but the model is for 10 Hz"),
         ("at,ax,ay,az\n", ["--time", "at,ms"], "is 50000 Hz"),
         ("at,ax,ay,az\n", [], ""),
@@ -347,8 +347,8 @@ def test_cache_that_cannot_be_made_does_not_stop_a_run(tmp_path: Path) -> None:
         check=False,
     )
     assert result.returncode == 0
-    assert result.stderr.startswith("edge-rnn: kernels were compiled and cannot be kept: ")
-    assert result.stderr.endswith("is not a directory. EDGE_RNN_CACHE_DIR names another folder.\n")
+    assert result.stderr.startswith("edge-rnn: compiled kernels cannot be cached: ")
+    assert result.stderr.endswith("is not a directory. Set EDGE_RNN_CACHE_DIR to another folder.\n")
     assert result.stdout == f"t,y0\n0,{Stream(model).step(np.array([0.5], np.float32))[0]!s}\n"
 
 

@@ -42,10 +42,10 @@ def test_table_verdict_and_file(path: str, recording: str, tmp_path: Path, capsy
     out, err = capsys.readouterr()
     assert err == ""
     assert "→" in out
-    assert "Accuracy was 100.00% and is" in out
-    assert "Asked for: an accuracy of 99.50% at least." in out
+    assert "Accuracy: 100.00% before," in out
+    assert "Bound: accuracy at least 99.50%." in out
     assert f"Written: {small}." in out
-    assert "times as quick" in out or "smaller, not quicker" in out
+    assert "Speed-up: " in out or "smaller, but not faster" in out
     assert edge_rnn.load(small).layers[0].formats
     assert main(["inspect", str(small)]) == 0
     assert "weight_hh 48×16 int8" in capsys.readouterr().out
@@ -143,4 +143,4 @@ def test_an_interrupt_keeps_the_best(
 
     monkeypatch.setattr(search._Search, "timed", interrupted)
     assert main(["shrink", path, "--data", recording, *QUICK]) == 0
-    assert "The search was stopped; this is the best that had been found." in capsys.readouterr().out
+    assert "The search was stopped early; this is the best model found." in capsys.readouterr().out

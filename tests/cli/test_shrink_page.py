@@ -128,7 +128,7 @@ def test_outputs_without_names_are_numbered(
     tmp_path: Path, model: Model, shrunk: Shrunk, xs: np.ndarray, labels: np.ndarray
 ) -> None:
     page = Page(written(tmp_path / "page.html", replace(model, labels=(), name=""), shrunk, xs, labels.astype("u1")))
-    assert {"0", "1", "2", "A model without a name"} <= set(page.texts)
+    assert {"0", "1", "2", "Unnamed model"} <= set(page.texts)
 
 
 def test_table_has_the_front_and_marks_the_chosen(
@@ -144,10 +144,10 @@ def test_table_has_the_front_and_marks_the_chosen(
 @pytest.mark.parametrize(
     ("step_ns", "said"),
     [
-        (150.0, "a step here takes 150 ns instead of 100 ns: smaller, not quicker."),
-        (99.0, "a step here takes 99 ns instead of 100 ns: smaller, not quicker."),
-        (50.0, "a step here takes 50 ns instead of 100 ns, 2.00 times as quick."),
-        (None, "how long a step takes was not measured."),
+        (150.0, "a step takes 150 ns instead of 100 ns on this machine: smaller, but not faster."),
+        (99.0, "a step takes 99 ns instead of 100 ns on this machine: smaller, but not faster."),
+        (50.0, "a step takes 50 ns instead of 100 ns on this machine, a speed-up of 2.00."),
+        (None, "the step time was not measured."),
     ],
 )
 def test_verdict_tells_what_became_of_time(
@@ -165,7 +165,7 @@ def test_page_of_a_search_that_found_nothing(tmp_path: Path, model: Model, shrun
     plain = replace(shrunk.trials[0], step_ns=None, baseline_ns=None)
     page = Page(written(tmp_path / "page.html", model, Shrunk(model, plain, (plain,), {}, True), xs, None))
     assert page.seen.count("svg") == 2
-    assert any(text.startswith("Nothing smaller was good enough") for text in page.texts)
+    assert any(text.startswith("Nothing smaller is within the bound") for text in page.texts)
     assert any("was stopped" in text for text in page.texts)
 
 

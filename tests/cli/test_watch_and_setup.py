@@ -229,7 +229,7 @@ def test_secrets_stay_out_of_a_service(
     assert "hunter2" not in unit.read_text()
     assert complaints(unit) == ""
     assert main([*common, "proc:cpu,memory,load", "--sink", "mqtt://pi@broker/b"]) == 0
-    assert "go into /etc/edge-rnn/edge-rnn-x.env (sudo chmod 600)" in capsys.readouterr().err
+    assert "into /etc/edge-rnn/edge-rnn-x.env (sudo chmod 600)" in capsys.readouterr().err
     assert "EnvironmentFile=-/etc/edge-rnn/edge-rnn-x.env" in unit.read_text()
     assert "hunter2" not in unit.read_text()
     assert complaints(unit) == ""
@@ -294,7 +294,7 @@ def test_words_are_taken_literally() -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ([], "takes --source and --sink"),
+        ([], "needs --source and --sink"),
         (["--source", "proc:cpu", "--sink", "null:"], "got 1 field"),
         (["--source", "proc:cpu,memory,load", "--sink", "null:", "--name", "a b"], "expected letters, digits"),
     ],

@@ -166,7 +166,7 @@ def test_times_of_a_machine_that_slows_down_are_told_by_one_float32_time(
     assert (timed[0].step_ns, timed[0].baseline_ns, timed[0].speedup) == (100.0, 100.0, 1.0)
     told = as_json(found, {}, None)["trials"]
     assert {each["float32_ns"] for each in told if each["float32_ns"]} == {100.0}
-    assert verdict(found)[-1] == "It is 2.00 times as quick: 50 ns a step, against 100 ns."
+    assert verdict(found)[-1] == "Speed-up: 2.00 (50 ns per step, against 100 ns)."
 
 
 def test_progress_is_told_and_a_stop_keeps_the_best(model: Model, xs: np.ndarray) -> None:

@@ -174,7 +174,9 @@ def test_a_service_is_made_of_what_the_form_says(
     assert main([*words, "toy:1"]) == 0
     out, err = capsys.readouterr()
     assert "EnvironmentFile=-/etc/edge-rnn/edge-rnn-x.env\n" in out
-    assert err.endswith("keys of a toy go into /etc/edge-rnn/edge-rnn-x.env (sudo chmod 600), a line each: TOY_KEY=…\n")
+    assert err.endswith(
+        "put keys of a toy into /etc/edge-rnn/edge-rnn-x.env (sudo chmod 600), one per line: TOY_KEY=…\n"
+    )
 
 
 @pytest.mark.usefixtures("toy")

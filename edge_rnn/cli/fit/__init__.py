@@ -1,4 +1,4 @@
-"""``edge-rnn fit``: whether a model fits a board."""
+"""``edge-rnn fit``: check if a model fits a board."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 __all__ = ["add"]
 
 _EPILOG = """\
-A step's time is an estimate, not a measurement. With llvm-mca and llvm-objdump (apt install llvm) and unicorn and
-pyelftools (pip install 'edge-rnn[fit]') the board's code is run once in an emulator and its instructions are timed by
-a model of the processor's pipeline; without, it comes from the board's figures. The verdict takes the estimate at its
-worst and leaves half of the time between two samples, and half of the memory, to others.
+The step time is an estimate, not a measurement. With llvm-mca and llvm-objdump (apt install llvm), unicorn and
+pyelftools (pip install 'edge-rnn[fit]') the board's code runs once in an emulator, and a model of the processor's
+pipeline times its instructions; otherwise the estimate is computed from the board's figures. The verdict uses the worst
+case of the estimate, and leaves half of the time between two samples and half of the memory to other programs.
 
-Exit code 0 if it fits, 1 if not or if MODEL cannot be read, 2 if that cannot be told.
+Exit codes: 0 fits, 1 does not fit or MODEL cannot be read, 2 cannot be determined.
 
 examples:
   edge-rnn fit wrist.safetensors --device raspberry_pi_zero_2w
@@ -32,16 +32,16 @@ def add(subparsers: Any) -> None:
     """Add ``fit``."""
     parser = subparsers.add_parser(
         "fit",
-        help="tell whether a model fits a board",
-        description="Tell whether a model fits a board: weights, state, code and process against its memory, an "
-        "estimate of the time of a step against the sample rate; and what would make it fit.",
+        help="check if a model fits a board",
+        description="Check if a model fits a board: weights, state, code and process against its memory, the estimated "
+        "step time against the sample rate; and report what would make it fit.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("model", metavar="MODEL", help="model file, .safetensors")
-    parser.add_argument("--device", metavar="NAME", required=True, help="which board; edge-rnn devices lists them")
-    parser.add_argument("--rate", metavar="HZ", type=positive_float, help="samples a second; else the model's own")
-    parser.add_argument("--formats", action="store_true", help="tell of smaller formats also where the model fits")
+    parser.add_argument("--device", metavar="NAME", required=True, help="board; edge-rnn devices lists the names")
+    parser.add_argument("--rate", metavar="HZ", type=positive_float, help="sample rate (default: the model's)")
+    parser.add_argument("--formats", action="store_true", help="list smaller formats even if the model fits")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(func=_fit)
 

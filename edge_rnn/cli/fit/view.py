@@ -1,4 +1,4 @@
-"""How ``edge-rnn fit`` tells what it found."""
+"""Text and JSON output of ``edge-rnn fit``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["as_json", "show", "verdict"]
 
 
 def as_json(found: Fit, smaller: Sequence[Fit]) -> dict[str, Any]:
-    """All that was found; ``formats`` holds the same for smaller formats."""
+    """Return all results; ``formats`` holds the same for smaller formats."""
     estimate = found.estimate
     return {
         "device": found.device.name,
@@ -50,26 +50,26 @@ def as_json(found: Fit, smaller: Sequence[Fit]) -> dict[str, Any]:
 
 
 def show(model: Model, found: Fit, smaller: Sequence[Fit]) -> None:
-    """Print facts, ways and verdict."""
+    """Print facts, ways to run the model, and the verdict."""
     from rich.table import Table
 
     console = make_console()
     estimate, board = found.estimate, found.device
     code = f"{spell_bytes(found.code_bytes)}, compiled for {board.cpu}"
     facts = [
-        ("model", model.name or "without a name"),
+        ("model", model.name or "unnamed"),
         ("board", f"{board.title} ({board.name})"),
         ("weights", f"{spell_bytes(found.weight_bytes)} packed, read from the {estimate.weights_in} in each step"),
-        ("state", f"{spell_bytes(found.state_bytes)} for each stream"),
+        ("state", f"{spell_bytes(found.state_bytes)} per stream"),
         ("code", code),
-        ("step", f"about {spell_ns(estimate.ns)}, an estimate: {_band(found)}"),
-        ("how", f"{estimate.method.how}; {_cycles(found)}"),
+        ("step time", f"about {spell_ns(estimate.ns)}, an estimate: {_band(found)}"),
+        ("method", f"{estimate.method.how}; {_cycles(found)}"),
     ]
     facts += [("not better", reason) for reason in estimate.why_not]
     print_facts(console, facts)
     console.print()
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for name, justify in (("way to run it", "left"), ("takes", "right"), ("may take", "right"), ("", "left")):
+    for name, justify in (("way to run it", "left"), ("needs", "right"), ("limit", "right"), ("", "left")):
         table.add_column(name, justify=justify)  # type: ignore[arg-type]
     for way in found.ways:
         table.add_row(way.name, *_ram(way), "fits" if way.fits else "does not fit")
@@ -83,17 +83,17 @@ def show(model: Model, found: Fit, smaller: Sequence[Fit]) -> None:
 
 
 def verdict(found: Fit, smaller: Sequence[Fit] = ()) -> str:
-    """Whether it fits, why not, and what would make it fit."""
+    """Summarize whether the model fits, why not, and what would make it fit."""
     board, said = found.device, []
     if not found.fits_memory:
         least = found.ways[-1]
         part, has = ("flash", least.flash_limit) if least.flash_bytes > least.flash_limit else ("RAM", least.ram_limit)
         takes = least.flash_bytes if part == "flash" else least.ram_bytes
-        said.append(f"it takes {spell_bytes(takes)} of {part}, and half of the board's is {spell_bytes(has)}")
+        said.append(f"it needs {spell_bytes(takes)} of {part}, and half of the board's is {spell_bytes(has)}")
     if not found.fits_rate and found.rate_hz is not None:
         period = spell_ns(1e9 / found.rate_hz)
         said.append(
-            f"at {found.rate_hz:g} Hz a sample comes each {period}, and a step may take up to "
+            f"at {found.rate_hz:g} Hz the period is {period}, and a step may take up to "
             f"{spell_ns(found.estimate.slow_ns)} (an estimate: {_band(found)})"
         )
     if said:
@@ -101,17 +101,17 @@ def verdict(found: Fit, smaller: Sequence[Fit] = ()) -> str:
     share = ""
     if found.rate_hz is not None:
         busy = found.estimate.ns * found.rate_hz * 1e-7
-        share = f" At {found.rate_hz:g} Hz it keeps a core busy for about {busy:.2g} % of the time."
+        share = f" At {found.rate_hz:g} Hz it keeps one core busy for about {busy:.2g} % of the time."
     way = next(way.name for way in found.ways if way.fits)
     return (
-        f"Fits {board.name} ({way}): up to {_spell_rate(found.highest_rate_hz)} with half of the time left over, by an "
+        f"Fits {board.name} ({way}): up to {_spell_rate(found.highest_rate_hz)} with half of the time to spare, by an "
         f"estimate ({_band(found)}).{share}"
     )
 
 
 def _band(found: Fit) -> str:
     method = found.estimate.method
-    return f"measured was {method.low:g} to {method.high:g} times as much where that was checked, x86-64 only"
+    return f"measured times were {method.low:g} to {method.high:g} of the estimate where checked, on x86-64 only"
 
 
 def _cycles(found: Fit) -> str:
@@ -126,16 +126,16 @@ def _remedy(found: Fit, smaller: Sequence[Fit]) -> str:
     if fitting:
         best = min(fitting, key=lambda each: each.estimate.ns)
         return (
-            f"With its matrices in {' or '.join(each.format for each in fitting)} it does; edge-rnn shrink --formats "
-            f"{best.format} finds what that costs."
+            f"It fits with its matrices in {' or '.join(each.format for each in fitting)}; edge-rnn shrink --formats "
+            f"{best.format} measures the loss of accuracy."
         )
     if not smaller:
         return ""
     best = min(smaller, key=lambda each: each.estimate.ns)
     if found.rate_hz is not None and not found.fits_rate:
         times = found.rate_hz / max(best.highest_rate_hz, found.highest_rate_hz)
-        return f"No format makes it fit: the network has to be about {times:.2g} times as quick, or the board."
-    return "No format makes it fit: a smaller network does, or a larger board."
+        return f"No format makes it fit: the network or the board has to be about {times:.2g}x faster."
+    return "No format makes it fit: use a smaller network or a larger board."
 
 
 def _formats(smaller: Sequence[Fit]) -> Any:
@@ -146,7 +146,7 @@ def _formats(smaller: Sequence[Fit]) -> Any:
         ("matrices in", "left"),
         ("weights", "right"),
         ("code", "right"),
-        ("step, estimated", "right"),
+        ("step time, estimated", "right"),
         ("", "left"),
     )
     for name, justify in columns:
@@ -174,7 +174,7 @@ def _way_as_json(way: Way) -> dict[str, Any]:
 
 
 def _spell_rate(hertz: float) -> str:
-    """Two digits and a unit that fits: ``12 kHz``."""
+    """Format a rate with two digits and a suitable unit: ``12 kHz``."""
     for unit, size in (("MHz", 1e6), ("kHz", 1e3)):
         if hertz >= size:
             return f"{hertz / size:.2g} {unit}" if hertz < 100 * size else f"{round(hertz / size, -1):.0f} {unit}"

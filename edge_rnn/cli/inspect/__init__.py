@@ -1,4 +1,4 @@
-"""``edge-rnn inspect``: what is in a model file."""
+"""``edge-rnn inspect``: show the contents of a model file."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ __all__ = ["add"]
 
 _STEPS = 1_000_000
 _EPILOG = """\
-with --recording, on samples as edge-rnn run takes them, .npz with x, .npy, or texts of a grammar (.json):
-  the recording is repeated, state carried, and the state after each step is looked at: its norm over time, units that
-  are saturated (99 % of their bound or more) nearly always, units that are dead (hardly move). And how far a sample
-  moves the outputs of steps that follow. A verdict says what it comes to. Memory does not grow with --steps.
+with --recording, on samples as for edge-rnn run, .npz with x, .npy, or texts of a grammar (.json):
+  the recording is repeated with state carried over, and the state is examined after each step: its norm over time,
+  units that are nearly always saturated (at 99 % of their bound or more), dead units (hardly any change). In addition,
+  how far a change of one sample affects later outputs. A verdict summarizes this. Memory use does not grow with
+--steps.
 
 examples:
   edge-rnn inspect wrist.safetensors
@@ -35,14 +36,14 @@ def add(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "inspect",
         help="show a model's layers, sizes and metadata",
-        description="Show a model's layers, what each reads, shapes, parameters, multiply-adds and bytes; and with a "
-        "recording, what becomes of its state in a million steps, and how far back it remembers.",
+        description="Show a model's layers, their inputs, shapes, parameters, multiply-adds and bytes; and with a "
+        "recording, the behavior of its state over a million steps, and its memory span.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("model", metavar="MODEL", help="model file, .safetensors")
     add_rate_options(parser)
-    parser.add_argument("--recording", metavar="FILE", type=Path, help="run it on this, again and again: see below")
+    parser.add_argument("--recording", metavar="FILE", type=Path, help="run the model on this repeatedly, see below")
     parser.add_argument("--steps", metavar="N", type=positive_int, help=f"steps to run (default: {_STEPS:,})")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(func=_inspect)
@@ -56,7 +57,7 @@ def _inspect(args: argparse.Namespace) -> int:
     found = _description(model, args.model)
     if args.recording is None:
         if args.steps:
-            raise InputError("--steps goes with --recording, which says what to run.")
+            raise InputError("--steps needs --recording, the data to run on.")
         if args.json:
             print_json(found)
         else:
@@ -143,7 +144,7 @@ def _print(model: Model, found: dict[str, Any]) -> None:
         )
     rate = model.sample_rate_hz
     facts = {
-        "model": model.name or "without a name",
+        "model": model.name or "unnamed",
         "file": f"{found['file']}, {spell_bytes(found['file_bytes'])}",
         "inputs": _inputs(model),
         "outputs": f"{model.output_size}: {', '.join(model.labels)}" if model.labels else str(model.output_size),
@@ -152,12 +153,12 @@ def _print(model: Model, found: dict[str, Any]) -> None:
             if model.vocabulary
             else {}
         ),
-        "sample rate": f"{rate:g} Hz" if rate else "not told",
+        "sample rate": f"{rate:g} Hz" if rate else "not set",
         "parameters": f"{model.num_parameters:,}",
-        "multiply-adds": f"{model.multiply_adds:,} a step"
-        + (f", {model.multiply_adds * rate:,.0f} a second" if rate else ""),
-        "in memory": f"{spell_bytes(found['weight_bytes'])} of packed weights, {spell_bytes(found['state_bytes'])} for "
-        f"each stream",
+        "multiply-adds": f"{model.multiply_adds:,} per step"
+        + (f", {model.multiply_adds * rate:,.0f} per second" if rate else ""),
+        "in memory": f"{spell_bytes(found['weight_bytes'])} of packed weights, {spell_bytes(found['state_bytes'])} of "
+        f"state per stream",
         "state": ", ".join(f"{name} {len(value)}" for name, value in model.initial_state.items()) or "none",
         "fingerprint": model.fingerprint,
     }
@@ -172,7 +173,7 @@ def _array(name: str, shape: list[int], format_: str | None) -> str:
 
 
 def _kind(layer: Layer) -> str:
-    """Kind and what sets it apart: ``GRU, reset_after``, ``Dense, softmax``."""
+    """Return the kind with its distinguishing options: ``GRU, reset_after``, ``Dense, softmax``."""
     options = [f"{name}" if value is True else f"{name}={value}" for name, value in layer.options.items()]
     return ", ".join([layer.kind, *(option.removeprefix("activation=") for option in options)])
 

@@ -1,4 +1,4 @@
-"""What ``edge-rnn inspect --recording`` tells: the state over very many steps, and how far back a sample is felt."""
+"""Analysis for ``edge-rnn inspect --recording``: the state over many steps, and the network's memory span."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ _STILL_FELT = 0.5
 def examine(
     model: Model, path: Path, steps: int, *, any_rate: bool = False, resample: bool = False
 ) -> tuple[LongRun, Sensitivity | None]:
-    """Run the model over a recording or texts; no sensitivity where the run broke."""
+    """Run the model over a recording or texts; sensitivity is None if the run broke off."""
     rows = _rows(model, path, any_rate, resample)
     if not model.initial_state:
-        raise InputError("--recording tells of a network's state, and this model has none.")
+        raise InputError("--recording examines a network's state, and this model has none.")
     run = long_run(model, rows, steps)
     return run, None if run.broke_at else sensitivity(model, rows)
 
 
 def _rows(model: Model, path: Path, any_rate: bool, resample: bool) -> F32:
-    """Samples of a recording; or of texts, one behind the other."""
+    """Return the samples of a recording, or of texts, concatenated."""
     if not holds_texts(path):
         rows = read_recording(path, model, any_rate=any_rate, resample=resample).xs
         if not len(rows):
-            raise InputError(f"{path}: holds no samples, expected one or more.")
+            raise InputError(f"{path}: contains no samples, expected one or more.")
         return rows
     from edge_rnn.sampling.symbols import alphabet, encode, samples
 
@@ -52,17 +52,17 @@ def _rows(model: Model, path: Path, any_rate: bool, resample: bool) -> F32:
 
 
 def verdict(run: LongRun, felt: Sensitivity | None) -> str:
-    """What it comes to, in a few sentences."""
+    """Summarize the results in a few sentences."""
     if run.broke_at:
         return (
-            f"The state explodes: step {run.broke_at:,} leaves the range of float32. A stream refuses that sample; do "
+            f"The state explodes: step {run.broke_at:,} exceeds the range of float32. A stream rejects that sample; do "
             f"not deploy this network."
         )
     found = [_growth(state) for state in run.states if _growth(state)]
-    stable = f"Stable over {counted(run.steps, 'step')}: no state has grown or faded"
+    stable = f"Stable over {counted(run.steps, 'step')}: no state grows or fades"
     lines = [f"{'; '.join(found)}." if found else f"{stable}." if run.states[0].growth else f"{_too_short(run)}."]
     stuck, dead, units = (sum(len(part) for part in parts) for parts in zip(*map(_units, run.states), strict=True))
-    lines.append(f"Of {counted(units, 'value')} of state {_count(stuck)} saturated nearly always, {_count(dead)} dead.")
+    lines.append(f"Of {counted(units, 'value')} of state {_count(stuck)} nearly always saturated, {_count(dead)} dead.")
     if felt is not None:
         lines.append(_memory(felt))
     return " ".join(lines)
@@ -70,16 +70,16 @@ def verdict(run: LongRun, felt: Sensitivity | None) -> str:
 
 def _growth(state: StateRun) -> str:
     if len(state.dead) == len(state.low):
-        return f"{state.name} does not move at all"
+        return f"{state.name} never changes"
     if state.growth is None or _FADED <= state.growth <= _GROWN:
         return ""
     what = "still grows" if state.growth > _GROWN else "fades"
-    return f"{state.name} {what}: its norm is {state.growth:.3g} times what it was in the second pass"
+    return f"{state.name} {what}: its norm is {state.growth:.3g} times that of the second pass"
 
 
 def _too_short(run: LongRun) -> str:
     few = f"{counted(run.steps, 'step')} are not three passes of {counted(run.samples, 'sample')}"
-    return f"{few}, too few to tell whether the state grows"
+    return f"{few}, too few to determine whether the state grows"
 
 
 def _units(state: StateRun) -> tuple[Sequence[int], Sequence[int], Sequence[float]]:
@@ -93,33 +93,29 @@ def _count(count: int) -> str:
 def _memory(felt: Sensitivity) -> str:
     last = len(felt.values) - 1
     if not felt.values.any():
-        return "Outputs do not hang on the samples at all."
+        return "The outputs do not depend on the samples at all."
     what = "Another symbol" if felt.of_symbols else "A change of a sample"
     if felt.values[last] >= _STILL_FELT * felt.values.max():
-        return (
-            f"{what} does not die out: {counted(last, 'step')} on it moves outputs as much as ever, kept or amplified."
-        )
+        return f"{what} does not decay: after {counted(last, 'step')} its effect on the outputs is undiminished."
     if felt.felt_steps == last:
-        return f"{what} still moves outputs {counted(last, 'step')} on by more than a hundredth of its greatest effect."
+        return f"{what} still has more than a hundredth of its greatest effect after {counted(last, 'step')}."
     every = f"{felt.half_life_steps or 0:.2g}"
     half = f", halving in {every} step{'s' * (every != '1')} on average" if felt.half_life_steps else ""
-    return (
-        f"{what} moves outputs by a hundredth of its greatest effect up to {counted(felt.felt_steps, 'step')} on{half}."
-    )
+    return f"{what} has at least a hundredth of its greatest effect for up to {counted(felt.felt_steps, 'step')}{half}."
 
 
 def show(run: LongRun, felt: Sensitivity | None) -> None:
-    """Norms over time, units, what a sample moves, and the verdict."""
+    """Print norms over time, units, the effect of a sample on later outputs, and the verdict."""
     from rich.table import Table
 
     console = make_console()
     console.print(
-        f"\nState over {counted(run.steps, 'step')}, the recording of {counted(run.samples, 'sample')} again and again"
+        f"\nState over {counted(run.steps, 'step')}, repeating the recording of {counted(run.samples, 'sample')}"
     )
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("norm in steps")
     for state in run.states:
-        table.add_column(f"{state.name}: least", justify="right")
+        table.add_column(f"{state.name}: minimum", justify="right")
         table.add_column("mean", justify="right")
         table.add_column("most", justify="right")
     for buckets in zip(*(state.buckets for state in run.states), strict=True):
@@ -129,10 +125,10 @@ def show(run: LongRun, felt: Sensitivity | None) -> None:
     console.print()
     print_facts(console, [fact for state in run.states for fact in _facts(state)])
     if felt is not None:
-        console.print(f"\nWhat a sample moves so many steps on: {_how(felt)}")
+        console.print(f"\nEffect of a sample on later outputs: {_how(felt)}")
         lags = Table(box=None, pad_edge=False, header_style="bold")
-        lags.add_column("steps on", justify="right")
-        lags.add_column("outputs move by", justify="right")
+        lags.add_column("steps later", justify="right")
+        lags.add_column("output change", justify="right")
         for lag in _SHOWN_LAGS:
             lags.add_row(f"{lag:,}", f"{felt.values[lag]:.3g}")
         print_table(console, lags)
@@ -146,14 +142,14 @@ def _spelled(bucket: Bucket) -> str:
 
 def _facts(state: StateRun) -> list[tuple[str, str]]:
     moved = state.high - state.low
-    facts = [(state.name, f"units move over {moved.min():.3g} to {moved.max():.3g}")]
+    facts = [(state.name, f"units range over {moved.min():.3g} to {moved.max():.3g}")]
     if state.growth is not None:
         facts.append(("", f"mean norm in the last pass over that in the second: {state.growth:.4g}"))
     if state.saturated is None:
-        facts.append(("", "saturated: not told, units have no bound"))
+        facts.append(("", "saturated: not applicable, units are unbounded"))
     else:
         stuck = f"nearly always: {_places(state.stuck)}"
-        facts.append(("", f"saturated in {state.saturated.mean():.2%} of all, {stuck}"))
+        facts.append(("", f"saturated in {state.saturated.mean():.2%} of all steps, {stuck}"))
     return [*facts, ("", f"dead: {_places(state.dead)}")]
 
 
@@ -165,12 +161,12 @@ def _how(felt: Sensitivity) -> str:
     of = "scores before softmax" if felt.of_scores else "outputs"
     places = counted(felt.places, "place")
     if felt.of_symbols:
-        return f"{of} of the float64 reference with another symbol in its place, at {places}"
-    return f"{of} per deviation of a channel, central differences of the float64 reference, at {places}"
+        return f"{of} of the float64 reference with one symbol replaced, at {places}"
+    return f"{of} per standard deviation of a channel, central differences of the float64 reference, at {places}"
 
 
 def as_json(path: str, run: LongRun, felt: Sensitivity | None) -> dict[str, Any]:
-    """All of it, exact."""
+    """Return all results, unrounded."""
     return {
         "file": path,
         "samples": run.samples,

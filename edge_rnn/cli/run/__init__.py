@@ -1,4 +1,4 @@
-"""``edge-rnn run``: samples in, results out, line by line."""
+"""``edge-rnn run``: read samples, write results, line by line."""
 
 from __future__ import annotations
 
@@ -24,30 +24,30 @@ if TYPE_CHECKING:
 __all__ = ["add"]
 
 _EPILOG = """\
-input, one sample a line:
+input, one sample per line:
   CSV          numbers separated by commas, semicolons, tabs or spaces. A first line without numbers is a header: it
-               has to have all of the model's input names, in any order; other columns are ignored. --columns says
-               which are meant where they have other names. Lines that begin with # are comments
+               must have all of the model's input names, in any order; other columns are ignored. If the names differ,
+               --columns selects the columns. Lines that begin with # are comments
   JSON lines   [0.1, 0.2], or {{"x": [0.1, 0.2]}}, or {{"ax": 0.1, "ay": 0.2}} with the model's input names
-  .npz, .npy   x (time, channels), and in .npz perhaps y (time,), whose share of right answers goes to stderr, and
-               sample_rate_hz. Sound (.wav, .flac, .ogg) too, as a loop
-  A column of times (t_s, time_ms, timestamp …) that says its unit, or --time, tells the rate; one that is more than
-  5 % off the model's is an error unless --resample or --any-rate says what to do with it.
-  An empty field, null and NaN are missing values; --on-nonfinite says what becomes of them. Blank lines are ignored.
+  .npz, .npy   x (time, channels), and in .npz optionally y (time,), for which the accuracy is printed on stderr, and
+               sample_rate_hz. In a loop also sound (.wav, .flac, .ogg)
+  The sample rate is measured from a time column whose name contains its unit (t_s, time_ms, timestamp …), or from
+  --time. If it is more than 5 % off the model's rate, the run ends with an error unless --resample or --any-rate is
+  given. Empty fields, null and NaN are missing values, handled by --on-nonfinite. Blank lines are ignored.
 
-output, one line for each sample, written at once:
-  csv          t,label,OUTPUT,…  with a header; the outputs are called after the model's labels, else y0, y1, …
+output, one line per sample, unbuffered:
+  csv          t,label,OUTPUT,…  with a header; the outputs are named by the model's labels, else y0, y1, …
   json         {{"t": 0, "label": "walking", "y": [0.02, 0.98]}}
-  t counts the input's samples from 0, also those that were left out, so a gap in t shows them. label is the output
-  with the largest value; only models with two or more labels have it.
+  t counts the input's samples from 0, including skipped ones, so a gap in t shows them. label is the output with the
+  largest value; only models with two or more labels have it.
 
 as a loop that runs for months, with any of --source, --sink, --rate, --snapshot, --status:
   sources    {sources}
-  sinks      {sinks}      by default stdout, as --output says
-  --sources  tells their forms and options. A source that fails or is silent is reported and tried again; bad samples
-  are left out and missing values held, unless --on-bad and --on-nonfinite say otherwise. SIGTERM, SIGINT and SIGHUP
-  save the state and leave with 0; SIGUSR1 prints all counters. A source that ends while results were lost leaves with
-  1. Results have the time t_s in seconds in place of t.
+  sinks      {sinks}      default: stdout, as --output says
+  --sources  lists their forms and options. A source that fails or stalls is reported and retried; bad samples are
+  skipped and missing values held, unless --on-bad and --on-nonfinite say otherwise. SIGTERM, SIGINT and SIGHUP save the
+  state and exit with code 0; SIGUSR1 prints all counters. If the source ends and results were lost, the exit code is 1.
+  Results have the time t_s in seconds in place of t.
 
 examples:
   edge-rnn run wrist.safetensors recording.csv > results.csv
@@ -61,37 +61,37 @@ def add(subparsers: Any) -> None:
     """Add ``run``."""
     parser = subparsers.add_parser(
         "run",
-        help="follow samples from a file or a sensor's pipe",
-        description="Run a model over samples from a file or a pipe, one result line for each sample at once.",
+        help="run a model on samples from a file, pipe or sensor",
+        description="Run a model on samples from a file or a pipe, and write one result line per sample.",
         epilog=_epilog,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("model", metavar="MODEL", help="model file, .safetensors")
-    parser.add_argument("file", metavar="FILE", nargs="?", default="-", help="samples; - or nothing for stdin")
-    parser.add_argument("--format", choices=FORMATS, default="auto", help="of the input (default: by its first line)")
+    parser.add_argument("file", metavar="FILE", nargs="?", default="-", help="samples (default: -, stdin)")
+    parser.add_argument("--format", choices=FORMATS, default="auto", help="input format (default: by the first line)")
     parser.add_argument(
-        "--columns", metavar="NAME,NAME", type=columns, default=(), help="columns of FILE that are meant, in order"
+        "--columns", metavar="NAME,NAME", type=columns, default=(), help="columns of FILE to read, in the model's order"
     )
-    parser.add_argument("--time", metavar="NAME[,UNIT]", default="", help="column of FILE with the time; s, ms, us, ns")
-    parser.add_argument("--output", choices=("csv", "json"), default="csv", help="format of the results (default: csv)")
-    parser.add_argument("--no-header", action="store_true", help="no header line before CSV results")
+    parser.add_argument("--time", metavar="NAME[,UNIT]", default="", help="time column of FILE; s, ms, us, ns")
+    parser.add_argument("--output", choices=("csv", "json"), default="csv", help="output format (default: csv)")
+    parser.add_argument("--no-header", action="store_true", help="omit the header line of CSV results")
     parser.add_argument(
         "--on-bad",
         choices=("raise", "skip", "hold"),
-        help="a malformed line ends the run (default), or is reported and left out (default of a loop); in a loop "
-        "also: the last sample takes its place",
+        help="malformed line: raise ends the run (default), skip reports and skips it (default of a loop), hold "
+        "repeats the last sample (loop only)",
     )
     parser.add_argument(
         "--on-nonfinite",
         choices=("raise", "hold", "skip"),
-        help="a missing or infinite value ends the run (default), is replaced by the channel's last one (default of a "
-        "loop), or the last result is repeated",
+        help="missing or infinite value: raise ends the run (default), hold repeats the channel's last value (default "
+        "of a loop), skip repeats the last result",
     )
     add_loop_options(parser)
     parser.add_argument(
         "--watch",
         action="store_true",
-        help="show input, output, deadlines and latencies live on stderr, and no results unless --sink takes them",
+        help="show input, output, deadlines and latencies live on stderr; no results unless --sink is given",
     )
     parser.set_defaults(func=_run)
 
@@ -110,7 +110,7 @@ def _run(args: argparse.Namespace) -> int:
 
     model = load(args.model)
     if args.source and (args.columns or args.time):
-        raise InputError("--columns and --time are for FILE; a source has them after its question mark: ?columns=…")
+        raise InputError("--columns and --time are for FILE; put them in the source's URL instead: ?columns=…")
     suffix = Path(args.file).suffix.lower()
     stored = suffix in (".npz", ".npy") and not args.source
     if RunOptions.of(args).wants_loop(but="resample" if stored else "") or suffix in SUFFIXES:
@@ -137,7 +137,7 @@ def _run(args: argparse.Namespace) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Name of a place in the input."""
+    """Name of a position in the input."""
 
     name: str
     kind: str
@@ -164,13 +164,13 @@ def _follow(
     rate = _Rate(model, place.name, args.any_rate)
     monitor = RangeMonitor(model)
     left_out = steps = right = 0
-    with np.errstate(over="ignore"):  # beyond float32 is infinite, which the policy is for
+    with np.errstate(over="ignore"):  # values beyond float32 become infinite; the policy handles them
         for t, sample in enumerate(samples):
             if sample.problem:
                 if args.on_bad == "raise" or sample.final:
-                    remedy = "" if sample.final else " --on-bad skip leaves it out."
+                    remedy = "" if sample.final else " --on-bad skip skips it."
                     raise InputError(f"{place(sample)}: {sample.problem}.{remedy}")
-                warn(f"{place(sample)} left out: {sample.problem}.")
+                warn(f"{place(sample)} skipped: {sample.problem}.")
                 left_out += 1
                 continue
             rate.add(sample.t_s)
@@ -187,8 +187,8 @@ def _follow(
     rate.finish()
     _warn(place.name, monitor.finish())
     if labels is not None and steps:
-        warn(f"{place.name}: {right:,} of {steps:,} samples right, {right / steps:.2%}.")
-    notes = [f"{left_out} left out as malformed"] * bool(left_out)
+        warn(f"{place.name}: accuracy {right / steps:.2%} ({right:,} of {steps:,} samples).")
+    notes = [f"{left_out} skipped as malformed"] * bool(left_out)
     notes += [f"{stream.rejected_samples} not finite ({args.on_nonfinite})"] * bool(stream.rejected_samples)
     if notes:
         warn(f"{place.name}: samples {' and '.join(notes)}.")
@@ -196,7 +196,7 @@ def _follow(
 
 
 def _write(text: str, t: int) -> None:
-    """Write the result of sample ``t`` at once."""
+    """Write the result of sample ``t``, unbuffered."""
     try:
         sys.stdout.write(text)
         sys.stdout.flush()
@@ -204,12 +204,12 @@ def _write(text: str, t: int) -> None:
         raise
     except OSError as error:
         raise FileError(
-            f"stdout cannot be written: {reason_of(error)}; the result of sample {t} and all after it are lost."
+            f"stdout cannot be written: {reason_of(error)}; the results from sample {t} on are lost."
         ) from None
 
 
 class _Rate:
-    """Looks at the times of samples: they have to come at the model's rate."""
+    """Check that the times of samples match the model's rate."""
 
     def __init__(self, model: Model, name: str, any_rate: bool) -> None:
         from edge_rnn.recordings.rate import RateMeter
@@ -232,8 +232,8 @@ class _Rate:
 
         assert self._meter.rate_hz is not None
         fits = self._meter.unit_that_fits("s")
-        more = f" (of times in {fits} it would be: --time COLUMN,{fits})" if fits else ""
-        problem = check_rate(self._meter.rate_hz, self._model.sample_rate_hz, "the samples, by their times,", more)
+        more = f" (it would match if times are in {fits}: --time COLUMN,{fits})" if fits else ""
+        problem = check_rate(self._meter.rate_hz, self._model.sample_rate_hz, "the samples, measured from times,", more)
         if problem:
             raise InputError(f"{self._name}: {problem}")
 
@@ -244,17 +244,14 @@ def _warn(name: str, text: str) -> None:
 
 
 def _tell_unkept(model: Model) -> None:
-    """Say it where every start compiles anew, since nothing can be kept: a service would do so unseen."""
+    """Warn if kernels cannot be cached, so that every start compiles again, unnoticed in a service."""
     from edge_rnn.kernels.entry import object_cache
     from edge_rnn.streams.planner import plan_of
 
     directory = object_cache.cache_directory()
     if directory.writable or all(object_cache.load(name).cached for name in plan_of(model).operations):
         return
-    warn(
-        f"kernels were compiled and cannot be kept: {directory.reason}. "
-        f"{object_cache.CACHE_VARIABLE} names another folder."
-    )
+    warn(f"compiled kernels cannot be cached: {directory.reason}. Set {object_cache.CACHE_VARIABLE} to another folder.")
 
 
 def _refusal(where: str, model: Model, x: Any) -> str:
@@ -265,12 +262,12 @@ def _refusal(where: str, model: Model, x: Any) -> str:
         return f"{where}: the output is not finite. --on-nonfinite skip repeats the last result instead."
     channel = model.input_names[bad[0]] if model.input_names else f"channel {bad[0] + 1}"
     what = "is missing or NaN" if np.isnan(x[bad[0]]) else "is infinite in float32"
-    return f"{where}: {channel} {what}. --on-nonfinite hold or skip carries on."
+    return f"{where}: {channel} {what}. Use --on-nonfinite hold or skip to continue."
 
 
 @contextmanager
 def _opened(file: str) -> Iterator[tuple[BinaryIO, str]]:
-    """The input, and what to call it."""
+    """Open the input; yield it with its display name."""
     if file == "-":
         yield sys.stdin.buffer, "stdin"
     else:

@@ -22,7 +22,7 @@ __all__ = ["check_source", "follow", "make_loop", "own_rate", "run_loop"]
 
 
 def run_loop(model: Model, args: argparse.Namespace) -> int:
-    """Run the loop until it ends; 0 for an end that was asked for, and of the source."""
+    """Run the loop until it ends; return 0 if the source ended or a stop was requested."""
     from edge_rnn.cli.run.watch import watching
     from edge_rnn.cli.shared.console import make_console
     from edge_rnn.loop import open_source
@@ -40,7 +40,7 @@ def run_loop(model: Model, args: argparse.Namespace) -> int:
 def make_loop(
     model: Model, options: RunOptions, source: Any, rate_hz: float | None, sink: str, *, header: bool = True
 ) -> SensorLoop:
-    """The loop that the options ask for; ``sink`` is where results go where they ask for none."""
+    """Create the loop from the options; ``sink`` is the default sink."""
     from edge_rnn.loop import Realtime, SensorLoop, open_sink
     from edge_rnn.streams.stream import Stream
 
@@ -65,7 +65,7 @@ def make_loop(
 
 
 def check_source(model: Model, options: RunOptions, source: Any) -> None:
-    """Say what of a source is not the model's, without making a loop; nothing of one that cannot be made here."""
+    """Report mismatches of a source without creating a loop; skip a source that cannot be created on this machine."""
     from edge_rnn.loop.input.checks import Checks
 
     if callable(source):
@@ -78,11 +78,11 @@ def check_source(model: Model, options: RunOptions, source: Any) -> None:
 
 
 def follow(loop: SensorLoop, shown: Callable[[], AbstractContextManager[object]]) -> int:
-    """Run a loop inside of what shows it, and sum it up.
+    """Run a loop inside its display, and print a summary.
 
     Returns
     -------
-    The exit code: 1 where the source came to its end and results of it were lost; what was asked to stop ends with 0.
+    The exit code: 1 if the source ended and results were lost; 0 if a stop was requested.
     """
     try:
         with shown():
@@ -92,7 +92,7 @@ def follow(loop: SensorLoop, shown: Callable[[], AbstractContextManager[object]]
     lost = loop.counters.unwritten
     if not lost or loop.status()["stopped_by"]:
         return 0
-    tell(f"{counted(lost, 'result is', 'results are')} lost for good: the sink did not take what the source gave.")
+    tell(f"{counted(lost, 'result is', 'results are')} lost: the sink did not accept them before the source ended.")
     return 1
 
 
@@ -126,7 +126,7 @@ def _of_file(model: Model, args: argparse.Namespace) -> Any:
 
 
 def own_rate(source: Any, model: Model) -> float | None:
-    """The model's rate, for a source that has none; None for one that has a pace of its own, and for a recording."""
+    """Return the model's rate for a source without its own pace; None for other sources and for a recording."""
     polled = not getattr(source, "blocks", True) and getattr(source, "live", True)
     if not polled and not callable(source):
         return None
@@ -134,13 +134,13 @@ def own_rate(source: Any, model: Model) -> float | None:
     if getattr(made, "blocks", True) or not getattr(made, "live", True):
         return None
     if model.sample_rate_hz is None:
-        raise InputError("the source has no pace of its own, and the model tells no sample rate; give --rate.")
-    tell(f"a step at {model.sample_rate_hz:g} Hz, the model's rate.")
+        raise InputError("the source has no pace of its own, and the model has no sample rate; give --rate.")
+    tell(f"stepping at {model.sample_rate_hz:g} Hz, the model's rate.")
     return model.sample_rate_hz
 
 
 def _sum_up(counters: Counters) -> None:
-    """Say what was not as it should be, if anything."""
+    """Print the number of steps and all troubles, if there are any."""
     found = counters.as_json()
     if troubles := spell_troubles(found):
         tell(f"{counted(found['steps'], 'step')}; {troubles}.")

@@ -19,12 +19,12 @@ Answer = Literal["raise", "skip", "hold"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOptions:
-    """Values of the options that make a loop, under the names that the command line has for them.
+    """Values of the loop options, under their command-line names.
 
     Parameters
     ----------
     rate
-        Steps a second, in Hz.
+        Steps per second, in Hz.
     every, reset_after, stall_after
         Seconds.
     on_bad, on_nonfinite
@@ -51,16 +51,16 @@ class RunOptions:
 
     @classmethod
     def of(cls, args: argparse.Namespace) -> RunOptions:
-        """Take the options of a loop from a parsed command line."""
+        """Extract the loop options from a parsed command line."""
         given = vars(args)
         return cls(**{field.name: given[field.name] for field in fields(cls) if field.name in given})
 
     def wants_loop(self, but: str = "") -> bool:
-        """True if an option that makes a loop was given, other than ``but``."""
+        """Return True if an option that implies a loop was given, other than ``but``."""
         return any(getattr(self, name) for name in _TRIGGERS if name != but)
 
     def words(self, without: Container[str]) -> list[str]:
-        """Command-line words of the options of a loop that differ from their defaults, except ``without``."""
+        """Return command-line words of the loop options that differ from their defaults, except ``without``."""
         parser = argparse.ArgumentParser(add_help=False)
         add_loop_options(parser)
         words: list[str] = []
@@ -75,44 +75,44 @@ class RunOptions:
 
 
 def add_loop_options(parser: argparse.ArgumentParser) -> None:
-    """Add what makes a run a loop."""
+    """Add the loop options."""
     group = parser.add_argument_group("as a loop")
-    group.add_argument("--source", metavar="URL", help="where samples come from, instead of FILE")
-    group.add_argument("--sink", metavar="URL", help="where results go (default: stdout, as --output says)")
-    group.add_argument("--sources", action=_Forms, nargs=0, help="tell all forms of sources and sinks, and leave")
+    group.add_argument("--source", metavar="URL", help="source of samples, instead of FILE")
+    group.add_argument("--sink", metavar="URL", help="sink of results (default: stdout, as --output says)")
+    group.add_argument("--sources", action=_Forms, nargs=0, help="list all forms of sources and sinks, and exit")
     group.add_argument(
-        "--rate", metavar="HZ", type=positive_float, help="steps a second (default: a step as each sample comes)"
+        "--rate", metavar="HZ", type=positive_float, help="steps per second (default: one step per sample)"
     )
     add_rate_options(group)
     group.add_argument(
         "--policy",
         choices=("catch_up", "drop", "hold"),
         default="catch_up",
-        help="when a deadline has passed or a sample is late: all samples, however late (default); the newest or none; "
-        "or as many steps as deadlines, with the last sample once more",
+        help="after a deadline miss or without a new sample: catch_up processes every sample, however late (default); "
+        "drop takes the newest, or makes no step; hold steps at every deadline, repeating the last sample",
     )
-    group.add_argument("--snapshot", metavar="FILE", help="keep the state here, and go on from it at the next start")
+    group.add_argument("--snapshot", metavar="FILE", help="save the state here, and restore it at the next start")
     group.add_argument(
         "--every", metavar="S", type=positive_float, default=60.0, help="seconds between snapshots (default: 60)"
     )
-    group.add_argument("--status", metavar="FILE", help="keep counters and latencies here, as JSON, every 5 s")
+    group.add_argument("--status", metavar="FILE", help="write counters and latencies here, as JSON, every 5 s")
     group.add_argument(
-        "--reset-after", metavar="S", type=positive_float, help="a longer pause starts the state anew (default: never)"
+        "--reset-after", metavar="S", type=positive_float, help="reset the state after a longer pause (default: never)"
     )
     group.add_argument(
         "--stall-after",
         metavar="S",
         type=positive_float,
-        help="a source that is silent for longer is opened again, where that is possible (default: it is reported "
-        "after ten of its usual pauses, and stays open)",
+        help="reopen a source that is silent for longer, if possible (default: report it after ten times its usual "
+        "pause, and keep it open)",
     )
-    group.add_argument("--priority", metavar="N", type=positive_int, help="SCHED_FIFO, 1 to 99, where it is allowed")
+    group.add_argument("--priority", metavar="N", type=positive_int, help="SCHED_FIFO priority, 1 to 99, if permitted")
     group.add_argument("--cpus", metavar="LIST", type=cpus, help="processors to run on: 3, or 2,3")
-    group.add_argument("--lock-memory", action="store_true", help="keep the process in memory, where it is allowed")
+    group.add_argument("--lock-memory", action="store_true", help="lock the process in memory, if permitted")
 
 
 class _Forms(argparse.Action):
-    """``--sources``: tell what ``--source`` and ``--sink`` take, and leave."""
+    """Action of ``--sources``: list the forms of ``--source`` and ``--sink``, and exit."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
         from edge_rnn.cli.shared.console import make_console, print_facts, say
@@ -128,7 +128,7 @@ class _Forms(argparse.Action):
 
 
 def tell(text: str) -> None:
-    """Print a line to stderr at once; a terminal that has been closed does not matter."""
+    """Print a line to stderr, unbuffered; ignore a closed terminal."""
     from edge_rnn.cli.shared.console import warn
 
     with suppress(OSError, ValueError):

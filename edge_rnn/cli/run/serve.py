@@ -1,4 +1,4 @@
-"""``edge-rnn serve``: a loop, and a page in the browser that shows it live."""
+"""``edge-rnn serve``: run a loop and show it live on a web page."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ __all__ = ["add"]
 _OWN = ("127.0.0.1", "::1", "localhost")
 
 _EPILOG = """\
-The page shows input, output, deadlines, lateness and warnings, on a phone too. /status.json tells the same to programs,
-/events is the stream of server-sent events that the page follows. It is to look at: nothing can be changed through it.
-It is served to this machine alone; from elsewhere, ssh -L 8765:localhost:8765 BOARD. --host 0.0.0.0 serves it to
-everybody in the network, without a password. Names other than the machine's own are refused unless --allow-host gives
-them.
+The page shows input, output, deadlines, lateness and warnings, also on a phone. /status.json gives the same to
+programs, and /events is the stream of server-sent events that the page reads. The page is read-only. By default it is
+served to this machine only; to view it from another one, use ssh -L 8765:localhost:8765 BOARD. --host 0.0.0.0 serves it
+to the whole network, without a password. Host names other than the machine's own are refused unless given by
+--allow-host.
 
-Results go nowhere unless --sink takes them. A recording is played at the model's rate. SIGTERM, SIGINT and
-SIGHUP save the state and leave with 0.
+Results are discarded unless --sink is given. A recording is played at the model's rate. SIGTERM, SIGINT and SIGHUP save
+the state and exit with code 0.
 
 examples:
   edge-rnn serve wrist.safetensors --source 'mpu6050:1?range_g=4&si=1' --rate 50 --resample
@@ -38,16 +38,16 @@ def add(subparsers: Any) -> None:
     """Add ``serve``."""
     parser = subparsers.add_parser(
         "serve",
-        help="follow a sensor, and show it live on a local web page",
+        help="run a model on a sensor, and show it on a local web page",
         description="Run a model as a loop, as edge-rnn run --source does, and show it on a small web page.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("model", metavar="MODEL", help="model file, .safetensors")
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen at (default: 127.0.0.1)")
-    parser.add_argument("--port", type=_port, default=8765, help="0 for any that is free (default: 8765)")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
+    parser.add_argument("--port", type=_port, default=8765, help="0 for any free port (default: 8765)")
     parser.add_argument(
-        "--allow-host", metavar="NAME", action="append", default=[], help="a further name of this machine in URLs"
+        "--allow-host", metavar="NAME", action="append", default=[], help="additional host name of this machine"
     )
     parser.add_argument("--on-bad", choices=("raise", "skip", "hold"), default="skip", help="as for run")
     parser.add_argument("--on-nonfinite", choices=("raise", "hold", "skip"), default="hold", help="as for run")
@@ -62,7 +62,7 @@ def _serve(args: argparse.Namespace) -> int:
 
     options = RunOptions.of(args)
     if not options.source:
-        raise InputError("serve takes --source; edge-rnn serve --sources tells what there is.")
+        raise InputError("serve needs --source; edge-rnn serve --sources lists the forms.")
     model = load(args.model)
     source = open_source(options.source, model)
     rate_hz = options.rate or own_rate(source, model) or _played_rate(source, model)
@@ -72,20 +72,20 @@ def _serve(args: argparse.Namespace) -> int:
 
 
 def _played_rate(source: Any, model: Model) -> float | None:
-    """The rate of a recording, which would be over at once; None for what comes by itself."""
+    """Return the playback rate of a recording, which would otherwise end at once; None for a live source."""
     if callable(source) or getattr(source, "blocks", True) or getattr(source, "live", True):
         return None
     rate_hz: float | None = getattr(source, "sample_rate_hz", None) or model.sample_rate_hz
     if rate_hz is None:
-        raise InputError("neither the recording nor the model tells a sample rate; give --rate.")
+        raise InputError("neither the recording nor the model has a sample rate; give --rate.")
     return rate_hz
 
 
 @contextmanager
 def _told(page: AbstractContextManager[str], host: str) -> Iterator[None]:
-    """The page, and where it is."""
+    """Serve the page, and print its URL."""
     with page as url:
-        open_to_all = "" if host in _OWN else " Whoever reaches this machine may look; there is no password."
+        open_to_all = "" if host in _OWN else " Anyone who can reach this machine can view it; there is no password."
         tell(f"{url} shows the loop.{open_to_all}")
         yield
 

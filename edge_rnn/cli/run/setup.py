@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 __all__ = ["add"]
 
 _EPILOG = """\
-The service is restarted when it fails, and when it has not been heard of for 30 s; it may use half of the memory
-(512 MiB at most), and write to nothing but its state, its status and the folder of its sink. Of several processors it
-gets the last. Its state is in /var/lib/edge-rnn-NAME, its status in /run/edge-rnn-NAME/status.json. Paths are made
-full ones. No secret stands in it: a password_file of a broker is read by systemd and handed over as a credential; user
-name and password as variables go into /etc/edge-rnn/edge-rnn-NAME.env.
+The service is restarted when it fails, and when it has been unresponsive for 30 s; it may use half of the memory (at
+most 512 MiB), and write only to its state, its status and the folder of its sink. On a machine with several processors
+it runs on the last one. Its state is in /var/lib/edge-rnn-NAME, its status in /run/edge-rnn-NAME/status.json. Paths are
+made absolute. The unit contains no secrets: systemd reads a broker's password_file and passes it as a credential; user
+name and password as variables belong in /etc/edge-rnn/edge-rnn-NAME.env.
 
 examples:
   edge-rnn setup wrist.safetensors --source 'mpu6050:1?si=1' --rate 50 --resample --sink mqtt://broker/wrist \\
@@ -43,7 +43,7 @@ _USER = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,30}|[0-9]{1,9}")
 
 @dataclass(frozen=True, slots=True)
 class _End:
-    """Source or sink: its text, and the form that this has."""
+    """Source or sink: its URL and scheme."""
 
     url: str
     scheme: Scheme
@@ -53,7 +53,7 @@ class _End:
         return self.url.partition(":")[2].partition("?")[0]
 
     def absolute(self) -> _End:
-        """The same with the full paths of its files: a service starts elsewhere."""
+        """Return a copy with absolute file paths: a service starts in another folder."""
         name, _, rest = self.url.partition(":")
         place, mark, query = rest.partition("?")
         if self.scheme.kind == "file" and place and place != "-":
@@ -63,11 +63,11 @@ class _End:
         return replace(self, url=f"{name}:{place}{mark}{'&'.join(named)}")
 
     def files_of(self, secret: Secret) -> set[str]:
-        """Files that are named for a secret."""
+        """Return the files given for a secret."""
         return {unquote_plus(each) for each in self._option_of(secret).findall(self.url)}
 
     def without(self, secret: Secret) -> _End:
-        """The same without the file of a secret."""
+        """Return a copy without the file of a secret."""
         return replace(self, url=self._option_of(secret).sub("", self.url).rstrip("?&"))
 
     def _option_of(self, secret: Secret) -> re.Pattern[str]:
@@ -87,9 +87,9 @@ def add(subparsers: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("model", metavar="MODEL", help="model file, .safetensors")
-    parser.add_argument("-o", "--output", metavar="FILE", type=Path, help="where to write it (default: stdout)")
-    parser.add_argument("--name", help="of the service: edge-rnn-NAME (default: the model's file)")
-    parser.add_argument("--user", help="who it runs as (default: you)")
+    parser.add_argument("-o", "--output", metavar="FILE", type=Path, help="unit file to write (default: stdout)")
+    parser.add_argument("--name", help="name of the service: edge-rnn-NAME (default: the model's file name)")
+    parser.add_argument("--user", help="user to run as (default: you)")
     parser.add_argument("--on-bad", choices=("raise", "skip", "hold"), default="skip", help="as for run")
     parser.add_argument("--on-nonfinite", choices=("raise", "hold", "skip"), default="hold", help="as for run")
     add_loop_options(parser)
@@ -104,14 +104,14 @@ def _setup(args: argparse.Namespace) -> int:
 
     options = RunOptions.of(args)
     if not options.source or not options.sink:
-        raise InputError("setup takes --source and --sink, as edge-rnn run does; a service has no stdin.")
+        raise InputError("setup needs --source and --sink, as for edge-rnn run; a service has no stdin.")
     model = load(args.model)
     given = _End(options.source, scheme_of(options.source, SOURCES)), _End(options.sink, scheme_of(options.sink, SINKS))
     source, sink = (each.absolute() for each in given)
     if source.scheme.kind == "file" and source.place == "-":
         raise InputError(f"setup got --source {options.source}, but a service has no stdin; expected another source.")
     parse_sink(sink.url, model)
-    check_source(model, options, open_source(source.url, model))  # both say now what is wrong with them
+    check_source(model, options, open_source(source.url, model))  # both report problems now
     service = _service(args, options, model, source, sink)
     text = unit_text(service)
     for note in _notes(service, _secrets(source, sink)):
@@ -164,12 +164,12 @@ def _full(path: str | None) -> str:
 
 
 def _secrets(*ends: _End) -> dict[str, Secret]:
-    """Secrets that these may take, by what a service calls the file of one."""
+    """Return the secrets that these may use, by credential name."""
     return {secret.credential: secret for end in ends if (secret := end.scheme.secret) is not None}
 
 
 def _without_secrets(source: _End, sink: _End) -> tuple[_End, _End, tuple[tuple[str, str], ...]]:
-    """Both without the files of secrets, and these for systemd to read; as they are where there are several of one."""
+    """Move secret files from the URLs to systemd credentials; leave them if one secret has several files."""
     credentials = []
     for name, secret in _secrets(source, sink).items():
         found = {file for end in (source, sink) for file in end.files_of(secret)}
@@ -180,25 +180,25 @@ def _without_secrets(source: _End, sink: _End) -> tuple[_End, _End, tuple[tuple[
 
 
 def _written(options: RunOptions, sink: _End) -> list[str]:
-    """Files that are written beside the service's own folders."""
+    """Return the files written outside the service's own folders."""
     files = [sink.place] if sink.scheme.kind == "file" and sink.place != "-" else []
     return [*files, *(each for each in (options.snapshot, options.status) if each)]
 
 
 def _notes(service: Service, secrets: Mapping[str, Secret]) -> Iterator[str]:
-    """What has to be there before the service starts, and is not."""
+    """Yield what is still missing before the service can start."""
     import pwd
 
     for folder in service.writes:
         if not Path(folder).is_dir():
-            yield f"{folder} is not there, and the service does not start without it: mkdir -p {folder}"
+            yield f"{folder} does not exist, and the service cannot start without it: mkdir -p {folder}"
     if not service.user.isdecimal() and service.user not in {each.pw_name for each in pwd.getpwall()}:
-        yield f"the user {service.user!r} is not known here: sudo useradd --system {service.user}"
+        yield f"the user {service.user!r} does not exist: sudo useradd --system {service.user}"
     handed_over = {name for name, _ in service.credentials}
     for name, secret in secrets.items():
         if name not in handed_over:
             variables = " and ".join(f"{variable}=…" for variable in secret.variables)
-            yield f"{secret.what} go into {service.environment_file} (sudo chmod 600), a line each: {variables}"
+            yield f"put {secret.what} into {service.environment_file} (sudo chmod 600), one per line: {variables}"
 
 
 def _existing(group: str) -> str:
@@ -216,4 +216,4 @@ def _memory_bytes() -> int:
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (OSError, ValueError):
-        raise FileError("this system does not tell how much memory it has; setup is for Linux.") from None
+        raise FileError("this system does not report its memory size; setup is for Linux.") from None

@@ -1,4 +1,4 @@
-"""How subcommands spell what went wrong in a loop."""
+"""Wording of problems in a loop."""
 
 from __future__ import annotations
 
@@ -28,5 +28,5 @@ _WORDS = {
 
 
 def spell_troubles(counters: Mapping[str, int]) -> str:
-    """Those counters that should be 0 and are not, in words; empty if all is well."""
+    """List the counters that should be 0 and are not, in words; empty if all are."""
     return ", ".join(counted(counters[name], *words) for name, words in _WORDS.items() if counters[name])

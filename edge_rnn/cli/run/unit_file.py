@@ -1,4 +1,4 @@
-"""The text of a systemd service (systemd.service(5), systemd.exec(5))."""
+"""Text of a systemd service unit (systemd.service(5), systemd.exec(5))."""
 
 from __future__ import annotations
 
@@ -12,38 +12,38 @@ __all__ = ["Service", "unit_text"]
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """What a service is made of.
+    """Settings of a service.
 
     Parameters
     ----------
     name
-        Without ``.service``; its folders are called so too.
+        Name without ``.service``, also that of its folders.
     model
-        Told in the description.
+        Model name for the description.
     command
-        Words of the command, the first a full path.
+        Words of the command, the first an absolute path.
     user, group
-        Who it runs as, and the group that may use the device (a list of allowed devices would shut out one that is
-        plugged in later); empty for none.
+        User to run as, and the group that may use the device (a list of allowed devices would exclude one plugged in
+        later); empty for none.
     cpus
-        Processors to run on, none for all.
+        Processors to run on; empty for all.
     memory_bytes
-        At most.
+        Memory limit.
     priority, locks_memory
-        Limits that have to be lifted for it.
+        Real-time options for which limits are raised.
     network
-        Whether it starts once the network is there.
+        True to start after the network is up.
     writes
-        Folders that it may write to, beside its own.
+        Folders that it may write to, besides its own.
     credentials
-        Names of secrets and full paths of their files, which systemd reads and hands over.
+        Names of secrets and absolute paths of their files, which systemd reads and passes on.
     environment_file
-        Full path of a file of variables, which need not be there; empty for none.
+        Absolute path of an optional file of variables; empty for none.
 
     Raises
     ------
     InputError
-        A text holds what no unit can: a line's end, another control character, what cannot be printed.
+        A text contains characters that a unit cannot: line ends, control or non-printable characters.
     """
 
     name: str
@@ -64,13 +64,13 @@ class Service:
         files = (*self.writes, *(path for _, path in self.credentials), self.environment_file)
         for text in (self.name, self.user, self.group, *self.command, *files):
             if not text.isprintable():
-                raise InputError(f"a service got {text!r}, expected text that can be printed, on one line; rename it.")
+                raise InputError(f"a service got {text!r}, expected printable text on one line; rename it.")
         if "$" in self.command[0]:
             raise InputError(f"a service got the program {self.command[0]!r}, expected a path without $; move it.")
 
 
 def unit_text(service: Service) -> str:
-    """The file's text."""
+    """Return the text of the unit file."""
     install = iter([("WantedBy", "multi-user.target")])
     sections = {"Unit": _unit(service), "Service": _service(service), "Install": install}
     blocks = []
@@ -85,12 +85,12 @@ def _unit(service: Service) -> Iterator[tuple[str, str]]:
     if service.network:
         yield "Wants", "network-online.target"
         yield "After", "network-online.target"
-    yield "StartLimitIntervalSec", "0"  # it is tried again for ever
+    yield "StartLimitIntervalSec", "0"  # retry forever
 
 
 def _service(service: Service) -> Iterator[tuple[str, str]]:
     yield "Type", "notify"
-    # systemd reads %% as % everywhere, but $$ as $ in the arguments of a command alone.
+    # systemd unescapes %% everywhere, but $$ only in command arguments.
     program, *arguments = service.command
     yield "ExecStart", " ".join([_word(program), *(_word(each.replace("$", "$$")) for each in arguments)])
     yield "User", service.user
@@ -99,7 +99,7 @@ def _service(service: Service) -> Iterator[tuple[str, str]]:
     yield "Restart", "on-failure"
     yield "RestartSec", "5"
     yield "TimeoutStartSec", "300"  # kernels are compiled at the first start
-    yield "TimeoutStopSec", "60"  # the last results are waited for, and the state is saved
+    yield "TimeoutStopSec", "60"  # time to deliver the last results and save the state
     yield "WatchdogSec", "30"
     yield "StateDirectory", service.name
     yield "RuntimeDirectory", service.name
@@ -131,7 +131,7 @@ def _service(service: Service) -> Iterator[tuple[str, str]]:
 
 
 def _word(text: str) -> str:
-    """One word of a line as systemd reads it, specifiers taken literally."""
+    """Quote one word for systemd, with specifiers taken literally."""
     text = text.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
     return f'"{text}"' if not text or any(each in text for each in " '\";\\") else text
 

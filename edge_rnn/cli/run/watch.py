@@ -1,4 +1,4 @@
-"""``edge-rnn run --watch``: input, output, deadlines and latencies of a loop, live in the terminal."""
+"""``edge-rnn run --watch``: live terminal view of a loop's input, output, deadlines and latencies."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ _BAR, _LEAST_BAR = 30, 6
 _VALUE = 9
 _BETWEEN = 4
 _BESIDE = 50
-"""Columns from which on input and output stand side by side."""
+"""Minimum width in columns for input and output side by side."""
 _MOST = 16
-"""Inputs and outputs that are shown, each."""
+"""Maximum number of inputs, and of outputs, that are shown."""
 
 _SPARKS = "▏▎▍▌▋▊▉█"
 
 
 @contextmanager
 def watching(loop: SensorLoop, console: Console) -> Iterator[None]:
-    """Draw the loop's status four times a second, in a thread of its own; the last picture stays.
+    """Draw the loop's status four times per second, in a separate thread; the last frame stays.
 
-    The thread takes some milliseconds of Python's time for each picture, in pieces: a twentieth of a period at a time.
+    Each frame holds Python's lock for some milliseconds in total, in slices of a twentieth of a period.
     """
     from rich.live import Live
 
@@ -45,7 +45,7 @@ def watching(loop: SensorLoop, console: Console) -> Iterator[None]:
     live = Live(console=console, auto_refresh=False, vertical_overflow="visible")
 
     def draw() -> None:
-        with suppress(OSError):  # a terminal that has been closed does not end the loop
+        with suppress(OSError):  # a closed terminal must not end the loop
             live.update(picture(loop.status(), scale, console.width), refresh=True)
 
     def repeat() -> None:
@@ -66,23 +66,23 @@ def watching(loop: SensorLoop, console: Console) -> Iterator[None]:
 
 
 def picture(status: Mapping[str, Any], scale: dict[str, float], width: int) -> RenderableType:
-    """The picture of a status.
+    """Return the view of a status.
 
     Parameters
     ----------
     status
-        As :meth:`edge_rnn.loop.SensorLoop.status` gives it.
+        Result of :meth:`edge_rnn.loop.SensorLoop.status`.
     scale
-        Largest input and output so far, kept from one picture to the next so that bars do not jump.
+        Largest input and output so far, kept between frames so that bars do not jump.
     width
-        Columns that the picture may take; below 50 the output stands under the input.
+        Available columns; below 50 the output is shown under the input.
     """
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
     counters = status["counters"]
-    rate = f"{status['rate_hz']:g} Hz, {status['policy']}" if status["rate_hz"] else "as samples come"
+    rate = f"{status['rate_hz']:g} Hz, {status['policy']}" if status["rate_hz"] else "one step per sample"
     head = Text.assemble(
         (status["model"] or status["fingerprint"][:12], "bold"),
         f"  {status['state']}, source {status['source']}, {rate}, {_spell_s(status['uptime_s'])}, "
@@ -117,7 +117,7 @@ def picture(status: Mapping[str, Any], scale: dict[str, float], width: int) -> R
 def _bars(
     title: str, names: Sequence[str], values: Sequence[float], scale: dict[str, float], width: int
 ) -> RenderableType:
-    """Names, values and bars in ``width`` columns: bars give way first, then names."""
+    """Return names, values and bars in ``width`` columns: bars shrink first, then names."""
     from rich.table import Table
     from rich.text import Text
 
@@ -147,7 +147,7 @@ def _bar(share: float, width: int) -> Text:
 
 
 def _spell_s(seconds: float) -> str:
-    """Two units that fit: ``3 d 4 h``, ``5 min 6 s``."""
+    """Format a duration with two suitable units: ``3 d 4 h``, ``5 min 6 s``."""
     left = max(round(seconds), 0)
     units = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
     words: list[str] = []

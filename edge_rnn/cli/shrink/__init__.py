@@ -1,4 +1,4 @@
-"""``edge-rnn shrink``: a smaller model that is as good as it has to be."""
+"""``edge-rnn shrink``: find the smallest model that is accurate enough."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ _DEFAULT_ERROR = 0.01
 _DEFAULT_LOSS = 0.5
 _EPILOG = """\
 recording:
-  .npz with x (time, channels) and perhaps y (time,), the place of the right output; .npy; or lines of CSV or JSON as
-  edge-rnn run takes them. It calibrates, and what is told is measured on it, so give some minutes of the real thing.
+  .npz with x (time, channels) and optionally y (time,), the index of the true output; .npy; or lines of CSV or JSON as
+  for edge-rnn run. It is used for calibration and for all measurements: record a few minutes of realistic input.
 
-bounds, one or more; without any, --max-loss 0.5 where there are labels, else --max-error 0.01:
-  error is the root mean square of how far outputs are from the float32 model's, over that of these outputs, over
-  10,000 steps or more with state carried. Accuracy is the share of samples whose largest output is their label.
+bounds, one or more; by default --max-loss 0.5 with labels, else --max-error 0.01:
+  error: RMS deviation of the outputs from the float32 model's, relative to the RMS of those, over at least 10,000 steps
+  with state carried over. Accuracy: share of samples whose largest output is their label.
 
 formats:
-  float16; int8 (a scale a row; vectors in 16 bits); w8a8 (vectors in 8 bits); int4 (a scale for 32 columns);
-  sparse:0.75 (75 % of columns left out for each 16 units); rank:25% (of the largest rank that saves anything).
-  Smaller is not always quicker: below some 48 units float32 is. The table tells both.
+  float16; int8 (one scale per row, 16-bit vectors); w8a8 (8-bit vectors); int4 (one scale per 32 columns);
+  sparse:0.75 (75 % of columns removed in each block of 16 units); rank:25% (of the largest rank that saves memory).
+  Smaller is not always faster: below about 48 units float32 is the fastest. The table shows both.
 
 examples:
   edge-rnn shrink wrist.safetensors --data recording.npz -o small.safetensors
@@ -45,24 +45,24 @@ def add(subparsers: Any) -> None:
     """Add ``shrink``."""
     parser = subparsers.add_parser(
         "shrink",
-        help="find the smallest formats of a model's matrices that are good enough",
-        description="Try formats for each matrix of a model, measure size, error, accuracy and step time of each on "
-        "this machine, and keep the cheapest that holds a bound. Ctrl-C ends the search; the best so far is kept.",
+        help="find the smallest matrix formats that are accurate enough",
+        description="Try formats for each matrix of a model, measure size, error, accuracy and step time on this "
+        "machine, and keep the cheapest model within a bound. Ctrl-C stops the search and keeps the best so far.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("model", metavar="MODEL", help="model file, .safetensors, float32")
-    parser.add_argument("--data", metavar="RECORDING", required=True, help="what the model is for: see below")
-    parser.add_argument("--labels", metavar="FILE", help="a label a line, by name or place; or .npy")
+    parser.add_argument("--data", metavar="RECORDING", required=True, help="recording of typical input, see below")
+    parser.add_argument("--labels", metavar="FILE", help="one label per line, by name or index; or .npy")
     add_rate_options(parser)
     parser.add_argument("-o", "--output", metavar="FILE", help="write the best model, .safetensors")
-    parser.add_argument("--max-error", metavar="E", type=positive_float, help="relative error at most")
-    parser.add_argument("--min-accuracy", metavar="A", type=positive_float, help="accuracy at least, 0 to 1")
-    parser.add_argument("--max-loss", metavar="POINTS", type=positive_float, help="points of accuracy that may be lost")
-    parser.add_argument("--max-bytes", metavar="N", type=positive_int, help="bytes of all arrays at most")
-    parser.add_argument("--formats", metavar="F,F", help="only these formats, separated by commas")
-    parser.add_argument("--prefer", choices=("size", "speed"), default="size", help="what to make the most of")
-    parser.add_argument("--report", metavar="FILE", help="write a page with plots, .html")
+    parser.add_argument("--max-error", metavar="E", type=positive_float, help="maximum relative error")
+    parser.add_argument("--min-accuracy", metavar="A", type=positive_float, help="minimum accuracy, 0 to 1")
+    parser.add_argument("--max-loss", metavar="POINTS", type=positive_float, help="maximum loss in points of accuracy")
+    parser.add_argument("--max-bytes", metavar="N", type=positive_int, help="maximum size of all arrays in bytes")
+    parser.add_argument("--formats", metavar="F,F", help="formats to try, separated by commas")
+    parser.add_argument("--prefer", choices=("size", "speed"), default="size", help="what to optimize")
+    parser.add_argument("--report", metavar="FILE", help="write an HTML page with plots, .html")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(func=_shrink)
 
@@ -99,7 +99,7 @@ def _shrink(args: argparse.Namespace) -> int:
     if args.report:
         from edge_rnn.cli.shrink.page import write_page
 
-        facts = {"model": str(args.model), "recording": str(args.data), "asked for": spell_bound(bound)}
+        facts = {"model": str(args.model), "recording": str(args.data), "bound": spell_bound(bound)}
         write_page(args.report, model, found, recording.xs, recording.labels, facts)
     if args.json:
         from edge_rnn.cli.shared.console import print_json
@@ -111,7 +111,7 @@ def _shrink(args: argparse.Namespace) -> int:
 
 
 def _check_targets(args: argparse.Namespace) -> None:
-    """Say at once what would keep the results from being written, minutes before there are some."""
+    """Check up front that the results can be written, as the search takes minutes."""
     if args.report:
         from edge_rnn.cli.report.page import check_target
 
@@ -121,7 +121,7 @@ def _check_targets(args: argparse.Namespace) -> None:
 
 
 def _bound(args: argparse.Namespace, model: Model, recording: LabelledRecording) -> dict[str, Any]:
-    """What to keep, as :func:`edge_rnn.quantization.shrink` takes it."""
+    """Return the bounds, as keyword arguments of :func:`edge_rnn.quantization.shrink`."""
     bound = {"max_error": args.max_error, "min_accuracy": args.min_accuracy, "max_bytes": args.max_bytes}
     loss = args.max_loss
     if loss is None and not any(bound.values()):
@@ -132,7 +132,7 @@ def _bound(args: argparse.Namespace, model: Model, recording: LabelledRecording)
         if recording.labels is None:
             raise InputError(f"--max-loss needs labels: y in {args.data}, or --labels FILE.")
         if bound["min_accuracy"]:
-            raise InputError("--max-loss and --min-accuracy both bound the accuracy; give one of them.")
+            raise InputError("--max-loss and --min-accuracy both bound the accuracy; give only one.")
         bound["min_accuracy"] = max(_accuracy(model, recording) - loss / 100, 0.0)
     return bound
 
@@ -143,13 +143,13 @@ def _accuracy(model: Model, recording: LabelledRecording) -> float:
     from edge_rnn.streams.stream import Stream
 
     if not len(recording.xs) or not np.isfinite(recording.xs).all():
-        return 0.0  # which shrink says better
+        return 0.0  # shrink itself reports the error
     return float(np.mean(Stream(model).run(recording.xs).argmax(axis=1) == recording.labels))
 
 
 @contextmanager
 def _progress() -> Iterator[Callable[[str, int, int], None] | None]:
-    """A bar for each part of the search, where a person may be looking."""
+    """Show a progress bar for each part of the search, if stderr is a terminal."""
     if not sys.stderr.isatty():
         yield None
         return

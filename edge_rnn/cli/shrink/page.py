@@ -1,4 +1,4 @@
-"""What ``edge-rnn shrink`` found as a page: one HTML file that needs nothing else, to hand on and to read anywhere."""
+"""Report of ``edge-rnn shrink``: a self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -32,35 +32,35 @@ def write_page(
     labels: NDArray[np.intp] | None,
     facts: Mapping[str, str],
 ) -> None:
-    """Write the page, aside first and then under its name.
+    """Write the page atomically.
 
     Parameters
     ----------
     model
-        The float32 model that was made smaller.
+        The original float32 model.
     xs
-        ``(time, input_size)`` float32, in the sensor's units: the recording it was done with.
+        ``(time, input_size)`` float32, in the sensor's units: the recording used.
     labels
-        ``(time,)`` int: which output each sample belongs to; None where nobody tells.
+        ``(time,)`` int: output that each sample belongs to; None without labels.
     facts
-        What stands below the title, by name: the files, the bound.
+        Names and values shown below the title, such as the files and the bound.
 
     Raises
     ------
     FileError
         The file cannot be written.
     """
-    name = model.name or "A model without a name"
+    name = model.name or "Unnamed model"
     page.write(
         target,
         page.Page(
-            title=f"{name}, made smaller",
+            title=f"{name}, quantized",
             heading=name,
             verdict=_verdict(shrunk),
             facts=facts,
-            table_title="What there is to choose from",
-            table_note="No other trial is as good in bytes, error and time at once. Each matrix has a format of its "
-            "own; memory is what the weights take in a running stream.",
+            table_title="Pareto front",
+            table_note="No other trial is at least as good in bytes, error and time at once. Each matrix has its own "
+            "format; memory is that of the weights in a running stream.",
             table=_table(shrunk),
             plots=_plots(model, shrunk, xs, labels),
             measured=_measured(shrunk, xs, labels is not None),
@@ -69,34 +69,34 @@ def write_page(
 
 
 def _verdict(shrunk: Shrunk) -> str:
-    """What the best model is like beside the float32 one, in one sentence."""
+    """Summarize the best model against the float32 one in a sentence."""
     plain, best = shrunk.trials[0], shrunk.best
     if best is plain:
-        return f"Nothing smaller was good enough: the model stays in float32, with {spell_bytes(plain.nbytes)}."
+        return f"Nothing smaller is within the bound: the model stays in float32, with {spell_bytes(plain.nbytes)}."
     smaller = f"{plain.nbytes:,} bytes become {best.nbytes:,}, {plain.nbytes / best.nbytes:.1f} times smaller"
     parts = [f"{smaller}, at an error of {_per_cent(best.error)}"]
     if plain.accuracy is not None and best.accuracy is not None:
         was, now = _spell_accuracy(plain.accuracy), _spell_accuracy(best.accuracy)
-        parts.append(f"accuracy stays at {was}" if was == now else f"accuracy goes from {was} to {now}")
+        parts.append(f"accuracy stays at {was}" if was == now else f"accuracy changes from {was} to {now}")
     if best.speedup and best.step_ns and best.baseline_ns:
-        times = f"a step here takes {spell_ns(best.step_ns)} instead of {spell_ns(best.baseline_ns)}"
+        times = f"a step takes {spell_ns(best.step_ns)} instead of {spell_ns(best.baseline_ns)} on this machine"
         if best.speedup > 1 + _NOTICED:
-            parts.append(f"{times}, {best.speedup:.2f} times as quick")
+            parts.append(f"{times}, a speed-up of {best.speedup:.2f}")
         else:
-            parts.append(f"{times}: smaller, not quicker")
+            parts.append(f"{times}: smaller, but not faster")
     else:
-        parts.append("how long a step takes was not measured")
+        parts.append("the step time was not measured")
     return "; ".join(parts) + "."
 
 
 def _table(shrunk: Shrunk) -> str:
-    """The front, with the float32 model and the chosen one in any case; the largest first."""
+    """Format the Pareto front, including the float32 model and the chosen one, largest first."""
     plain, best = shrunk.trials[0], shrunk.best
     names = list(plain.formats)
     heads = "".join(f'<th class="text">{page.escape(name).replace(".", ".<br>", 1)}</th>' for name in names)
     heads += "".join(f"<th>{head}</th>" for head in ("bytes", "memory,<br>bytes", "error"))
     heads += "<th>accuracy</th>" if plain.accuracy is not None else ""
-    heads += "<th>step</th><th>times<br>as quick</th>"
+    heads += "<th>step time</th><th>speed-up</th>"
     rows, row, mark = [], ' class="chosen"', '▶<span class="word"> chosen</span>'
     for trial in sorted(dict.fromkeys([plain, *shrunk.front, best]), key=lambda each: (-each.nbytes, each.error)):
         cells = [f'<td class="text">{mark if trial is best else ""}</td>']
@@ -120,28 +120,26 @@ def _figures(trial: Trial) -> Iterator[str]:
 
 
 def _plots(model: Model, shrunk: Shrunk, xs: F32, labels: NDArray[np.intp] | None) -> Iterator[page.Plot]:
-    caption = (
-        f"All {counted(len(shrunk.trials), 'trial')}; faint are those that another one equals or betters in all three."
-    )
+    caption = f"All {counted(len(shrunk.trials), 'trial')}; pale ones are equaled or beaten in all three by another."
     yield page.Plot("front", "Size, error and time", draw_front(shrunk), caption)
     lines = drifts(model, shrunk, xs)
     caption = (
-        f"Difference from the float32 model's outputs, over these: root mean square from the start up to each of "
-        f"{counted(max(map(len, lines.values()), default=0), 'step')}. Lines that stay level in the end do not drift."
+        f"RMS difference from the float32 model's outputs, relative to their RMS, from the start up to each of "
+        f"{counted(max(map(len, lines.values()), default=0), 'step')}. Lines that level off do not drift."
     )
-    yield page.Plot("drift", "Does the error pile up?", draw_drift(lines), caption)
+    yield page.Plot("drift", "Does the error accumulate?", draw_drift(lines), caption)
     if shrunk.sensitivity:
-        caption = "Error with one matrix in a format and all others in float32; framed is what was chosen. "
-        caption += "Where a field is blank the format would save nothing. Before a colon stands the rank."
-        yield page.Plot("sensitivity", "Which matrix bears which format?", draw_sensitivity(shrunk), caption)
+        caption = "Error with one matrix in a format and all others in float32; the chosen format is framed. "
+        caption += "Blank where the format would save nothing. The rank is given before a colon."
+        yield page.Plot("sensitivity", "Sensitivity of each matrix", draw_sensitivity(shrunk), caption)
     if labels is not None and model.output_size > 1:
         names = model.labels or tuple(map(str, range(model.output_size)))
         for when, who, each in (("before", "The float32 model", model), ("after", "The chosen model", shrunk.model)):
             counts = confusion(each, xs, labels)
             share = np.trace(counts) / max(counts.sum(), 1)
             right = f"{np.trace(counts):,} of {counted(counts.sum(), 'sample')}, {share:.2%}"
-            caption = f"{who} is right about {right}. Colours are shares of a row."
-            yield page.Plot(when, f"What is taken for what, {when}", draw_confusion(when, counts, names), caption)
+            caption = f"{who} is correct for {right}. Colors show shares of a row."
+            yield page.Plot(when, f"Confusion matrix, {when}", draw_confusion(when, counts, names), caption)
 
 
 def _measured(shrunk: Shrunk, xs: F32, has_labels: bool) -> str:
@@ -151,14 +149,14 @@ def _measured(shrunk: Shrunk, xs: F32, has_labels: bool) -> str:
     steps = counted(max(JUDGED_STEPS, len(xs)), "step") + repeated
     return (
         f"{page.measured_on()}. Formats were calibrated, and errors and accuracies measured, on the same recording of "
-        f"{counted(len(xs), 'sample')}. Error is the root mean square of how far outputs are from the float32 "
-        f"model's, over "
-        f"that of these outputs, over {steps}, state carried. "
-        + ("Accuracy is the share of samples whose largest output is their label. " if has_labels else "")
-        + "Bytes are those of all arrays as a file stores them. The time of float32's step is the least in a "
-        "compiled loop. Each trial was timed in turn with float32, and its step is told by how many times as quick it "
-        "was then. Where steps are called from Python, the call comes on top."
-        + (" The search was stopped before its end." if shrunk.stopped else "")
+        f"{counted(len(xs), 'sample')}. Error: RMS deviation of the outputs from the float32 "
+        f"model's, relative to the RMS of "
+        f"those, over {steps}, state carried. "
+        + ("Accuracy: share of samples whose largest output is their label. " if has_labels else "")
+        + "Bytes: size of all arrays as stored in a file. The step time of float32 is the minimum in a "
+        "compiled loop. Each trial was timed in turn with float32, and its step time is derived from the speed-up "
+        "measured then. A call from Python adds overhead."
+        + (" The search was stopped early." if shrunk.stopped else "")
     )
 
 
@@ -167,5 +165,5 @@ def _per_cent(error: float) -> str:
 
 
 def _spell_accuracy(accuracy: float) -> str:
-    """An accuracy in per cent, or what a metric said."""
+    """Format an accuracy in percent, or the value of another metric."""
     return f"{accuracy:.2%}" if 0 <= accuracy <= 1 else f"{accuracy:.4g}"

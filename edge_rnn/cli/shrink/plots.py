@@ -1,4 +1,4 @@
-"""What ``edge-rnn shrink`` found as plots, and the runs that some of them are drawn from."""
+"""Plots of ``edge-rnn shrink``, and the runs behind some of them."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _LINES = ("#2c8fd1", "#2f9e6e", "#d2791e", "#9a6fd0", FAINT)
 
 
 def draw_front(shrunk: Shrunk) -> str:
-    """Bytes against error, coloured by the time of a step; the chosen trial named.
+    """Plot error over size, colored by speed-up, with the chosen trial labeled.
 
-    What has no error, float32 above all, stands a little below the least error, as a diamond: the axis is logarithmic.
+    Trials without error, above all float32, are diamonds slightly below the smallest error: the axis is logarithmic.
     """
 
     def draw(figure: Any) -> None:
@@ -64,12 +64,12 @@ def draw_front(shrunk: Shrunk) -> str:
 
 
 def draw_drift(lines: Mapping[str, F64]) -> str:
-    """How the difference from float32 goes on as steps do.
+    """Plot the accumulated difference from float32 over the steps.
 
     Parameters
     ----------
     lines
-        See :func:`drifts`; the chosen one stands out.
+        Result of :func:`drifts`; the chosen one is highlighted.
     """
 
     def draw(figure: Any) -> None:
@@ -102,7 +102,7 @@ def draw_drift(lines: Mapping[str, F64]) -> str:
 
 
 def draw_sensitivity(shrunk: Shrunk) -> str:
-    """The error of each format for each matrix alone as coloured fields, the chosen format framed."""
+    """Plot the error of each format for each matrix alone as colored cells, with the chosen format framed."""
     fields: dict[tuple[str, str], tuple[str, float]] = {}
     columns: dict[str, None] = {}
     for name, trials in shrunk.sensitivity.items():
@@ -130,7 +130,7 @@ def draw_sensitivity(shrunk: Shrunk) -> str:
 
 
 def spell_error(error: float) -> str:
-    """Two digits, of any size: ``0.012``, ``3.4e-5``."""
+    """Format a number with two digits, at any magnitude: ``0.012``, ``3.4e-5``."""
     if not 0 < error < np.inf:
         return "0" if error == 0 else "not finite"
     if 1e-3 < error < 1e3:
@@ -140,13 +140,13 @@ def spell_error(error: float) -> str:
 
 
 def drifts(model: Model, shrunk: Shrunk, xs: F32) -> dict[str, F64]:
-    """How far outputs are from the float32 model's, for the chosen model and for each format wherever it is taken.
+    """Compute output differences from the float32 model, for the chosen model and for each format used throughout.
 
     Returns
     -------
     dict
-        ``(time,)`` float64 by the line's name: root mean square of the difference up to each step, over that of all
-        outputs of float32; over 10,000 steps or more, state carried. The name of the chosen one starts with "chosen".
+        ``(time,)`` float64 by line name: RMS difference up to each step, relative to the RMS of all float32 outputs;
+        over at least 10,000 steps, state carried. The name of the chosen one starts with "chosen".
     """
     from edge_rnn.quantization.apply import matrices, quantize
     from edge_rnn.quantization.calibration import calibrate, repeated
@@ -190,4 +190,4 @@ def _bar(figure: Any, axes: Any, mapped: Any, widest: float) -> None:
     ticks = (1 / widest, 1.0, widest)
     bar.set_ticks(ticks, labels=[f"{each:.2f}×" for each in ticks])
     bar.ax.tick_params(length=0, labelsize=8)
-    bar.set_label("a step, times as quick as float32; crosses: not timed", fontsize=8)
+    bar.set_label("speed-up over float32; crosses: not timed", fontsize=8)

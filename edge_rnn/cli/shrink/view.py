@@ -1,4 +1,4 @@
-"""What ``edge-rnn shrink`` found, as text and as JSON."""
+"""Text and JSON output of ``edge-rnn shrink``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["as_json", "show", "spell_bound", "verdict"]
 
 
 def show(found: Shrunk, bound: Mapping[str, Any], output: str | None, report: str | None) -> None:
-    """The front as a table, the best marked, and what it comes to in words."""
+    """Print the Pareto front as a table with the best model marked, and a summary."""
     from rich.table import Table
 
     from edge_rnn.quantization.bound import Bound
@@ -26,44 +26,44 @@ def show(found: Shrunk, bound: Mapping[str, Any], output: str | None, report: st
     table.add_column("")
     for name in names:
         table.add_column(name, overflow="fold")
-    for heading in ("bytes", "memory", "error", "accuracy", "step", "as quick"):
+    for heading in ("bytes", "memory", "error", "accuracy", "step time", "speed-up"):
         table.add_column(heading, justify="right", no_wrap=True)
     rows = dict.fromkeys([found.trials[0], *found.front, found.best])
     for trial in sorted(rows, key=lambda each: -each.nbytes):
         table.add_row("→" if trial is found.best else "", *(trial.formats[name] for name in names), *_figures(trial))
     print_table(console, table)
     console.print()
-    lines = [*verdict(found), f"Asked for: {spell_bound(bound)}."]
+    lines = [*verdict(found), f"Bound: {spell_bound(bound)}."]
     if found.stopped:
-        kept = "" if Bound(**bound).kept_by(found.best) else ", and it does not keep the bound"
-        lines.append(f"The search was stopped; this is the best that had been found{kept}.")
+        kept = "" if Bound(**bound).kept_by(found.best) else ", but it is not within the bound"
+        lines.append(f"The search was stopped early; this is the best model found{kept}.")
     lines += [f"Written: {output}."] * bool(output) + [f"Report: {report}."] * bool(report)
     for line in lines:
         console.print(line)
 
 
 def verdict(found: Shrunk) -> list[str]:
-    """The best model against the float32 one, in sentences."""
+    """Compare the best model with the float32 one, in sentences."""
     plain, best = found.trials[0], found.best
     smaller = f"{plain.nbytes / best.nbytes:.2f} times smaller"
     lines = [
         f"{spell_bytes(plain.nbytes)} become {spell_bytes(best.nbytes)}, {smaller}, at an error of {best.error:.2g}."
     ]
     if plain.accuracy is not None and best.accuracy is not None:
-        lines.append(f"Accuracy was {_share(plain.accuracy)} and is {_share(best.accuracy)}.")
+        lines.append(f"Accuracy: {_share(plain.accuracy)} before, {_share(best.accuracy)} now.")
     if best is plain:
-        lines.append("Nothing smaller keeps the bound: this is the float32 model.")
+        lines.append("Nothing smaller is within the bound: this is the float32 model.")
     elif best.step_ns and best.baseline_ns and best.speedup:
-        times = f"{spell_ns(best.step_ns)} a step, against {spell_ns(best.baseline_ns)}"
+        times = f"{spell_ns(best.step_ns)} per step, against {spell_ns(best.baseline_ns)}"
         if best.speedup < 1:
-            lines.append(f"It is smaller, not quicker: {times}. Size and speed part company in small layers.")
+            lines.append(f"It is smaller, but not faster: {times}. Small layers gain size, not speed.")
         else:
-            lines.append(f"It is {best.speedup:.2f} times as quick: {times}.")
+            lines.append(f"Speed-up: {best.speedup:.2f} ({times}).")
     return lines
 
 
 def as_json(found: Shrunk, bound: Mapping[str, Any], output: str | None) -> dict[str, Any]:
-    """All trials, the best and the front by their places among them."""
+    """Return all trials; best and front are indices into them."""
     places = {id(trial): place for place, trial in enumerate(found.trials)}
     return {
         "bound": dict(bound),
@@ -99,12 +99,12 @@ def _figures(trial: Trial) -> list[str]:
 
 
 def _share(accuracy: float) -> str:
-    """An accuracy in per cent, or what a metric said."""
+    """Format an accuracy in percent, or the value of another metric."""
     return f"{accuracy:.2%}" if 0 <= accuracy <= 1 else f"{accuracy:.4g}"
 
 
 def spell_bound(bound: Mapping[str, Any]) -> str:
-    """What was asked for, in words."""
-    words = {"max_error": "an error of {:.2g} at most", "min_accuracy": "an accuracy of {:.2%} at least"}
-    words["max_bytes"] = "{:,} bytes at most"
+    """Describe the bound in words."""
+    words = {"max_error": "error at most {:.2g}", "min_accuracy": "accuracy at least {:.2%}"}
+    words["max_bytes"] = "at most {:,} bytes"
     return ", ".join(words[name].format(value) for name, value in bound.items() if value)
