@@ -1,1 +1,1 @@
-"""Recordings: samples from text and arrays, their rate, units and range, and results as text."""
+"""Recordings: samples from text and arrays, checks of rate, units and range, and results as text."""

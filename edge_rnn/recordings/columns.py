@@ -1,4 +1,4 @@
-"""Columns of samples, found by a header's names or by what the user says, whatever their order."""
+"""Mapping of columns to model inputs, by header names or by the user's options, in any order."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ __all__ = ["Columns", "HeaderError", "LineError", "Places", "Wanted"]
 
 
 class LineError(Exception):
-    """A line that holds no sample: the reason, in words."""
+    """Line without a valid sample; the message has the reason."""
 
 
 class HeaderError(LineError):
-    """Names of columns that are not the model's, in words: no line below them can be read."""
+    """Header whose columns differ from the model's inputs: no line below it can be read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Places in a line, from 0.
+    """Column indices, from 0.
 
     Parameters
     ----------
     values
-        Of the sample's numbers, in the model's order.
+        Indices of the sample's values, in the model's order.
     time, name
-        Of the time, and what its column is called; None and empty for none.
+        Index of the time column and its name; None and empty if there is none.
     asked
-        Whether the user asked for the time.
+        True if the user selected the time column.
     """
 
     values: tuple[int, ...]
@@ -43,24 +43,23 @@ class Places:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Numbers that a model reads, and what the user says of the input.
+    """Inputs of a model, and the user's options for the columns.
 
     Parameters
     ----------
     size
-        Numbers in a sample.
+        Values per sample.
     names, units
-        What the model calls its inputs, and their units; each may be empty.
+        The model's input names and their units; each may be empty.
     columns
-        The columns that are meant, in the model's order: names in the header, or places from 1. Empty to find them by
-        ``names``.
+        Columns to read, in the model's order: header names, or positions from 1. Empty to use ``names``.
     time
-        The column that holds the time: ``NAME``, or its place from 1, and maybe its unit: ``NAME,ms``. Empty for none.
+        Time column: ``NAME``, or its position from 1, optionally with its unit: ``NAME,ms``. Empty for none.
 
     Raises
     ------
     InputError
-        ``columns`` are not ``size``, or the unit is none.
+        The number of ``columns`` is not ``size``, or the unit is unknown.
     """
 
     size: int
@@ -72,8 +71,8 @@ class Wanted:
     def __post_init__(self) -> None:
         if self.columns and len(self.columns) != self.size:
             raise InputError(
-                f"columns={','.join(self.columns)} are {len(self.columns)}, but the model reads {self.size}"
-                f"{_listed(self.names)}; give one for each, in the model's order."
+                f"columns={','.join(self.columns)} has {len(self.columns)}, but the model reads {self.size}"
+                f"{_listed(self.names)}; give one for each input, in the model's order."
             )
         if "," in self.time and self.time_unit not in (*UNITS, "iso"):
             raise InputError(
@@ -82,33 +81,33 @@ class Wanted:
 
     @property
     def time_name(self) -> str:
-        """The time's column without its unit."""
+        """Return the time column without its unit."""
         return self.time.rpartition(",")[0] if "," in self.time else self.time
 
     @property
     def time_unit(self) -> str:
-        """The unit that was said; empty for none."""
+        """Return the unit given by the user; empty for none."""
         return self.time.rpartition(",")[2].strip() if "," in self.time else ""
 
 
 class Columns:
-    """Places of what is wanted."""
+    """Locates the model's inputs among the columns."""
 
     def __init__(self, wanted: Wanted) -> None:
         self._wanted = wanted
 
     def has_all(self, header: Sequence[str]) -> bool:
-        """True for a line that has all of the names that are looked for, and so can be nothing but a header."""
+        """Return True if a line contains all of the input names, so that it can only be a header."""
         names = [each for each in self._wanted.columns or self._wanted.names if not _is_place(each)]
         return bool(names) and all(_find(header, name) for name in names)
 
     def of_header(self, header: Sequence[str]) -> Places:
-        """Places by a header's names.
+        """Return the column indices for a header.
 
         Raises
         ------
         HeaderError
-            A name is missing or there more than once, or a unit is another one.
+            A name is missing or occurs more than once, or a unit differs from the model's.
         """
         wanted = self._wanted
         time, asked = self._time(header)
@@ -129,36 +128,38 @@ class Columns:
         return Places(tuple(values), time, "" if time is None else header[time], asked)
 
     def of_width(self, width: int) -> Places:
-        """Places in lines without a header.
+        """Return the column indices for lines without a header.
 
         Raises
         ------
         HeaderError
-            They are to be found by names.
+            Columns were selected by name.
         LineError
-            Another number of columns is wanted.
+            The number of columns is wrong.
         """
         wanted = self._wanted
         named = [each for each in (*wanted.columns, *filter(None, [wanted.time_name])) if not _is_place(each)]
         if named:
             raise HeaderError(
-                f"there is no header that names a column {named[0]}; give places instead, from 1: "
+                f"there is no header that names a column {named[0]}; give positions instead, from 1: "
                 f"columns={_counted(wanted.size)}"
             )
         time = int(wanted.time_name) - 1 if wanted.time_name else None
         chosen = [int(each) - 1 for each in wanted.columns] or [each for each in range(width) if each != time]
         if len(chosen) != wanted.size:
             expected = f"{wanted.size + (time is not None)}{_listed(wanted.names)}"
-            remedy = f"; columns={_counted(wanted.size)} takes the first" if len(chosen) > wanted.size else ""
+            remedy = f"; columns={_counted(wanted.size)} selects the first" if len(chosen) > wanted.size else ""
             raise LineError(f"it has {width} values, expected {expected}{remedy}")
         if max([*chosen, time or 0]) >= width:
-            raise LineError(f"it has {width} values, expected {max([*chosen, time or 0]) + 1} or more")
+            raise LineError(f"it has {width} values, expected at least {max([*chosen, time or 0]) + 1}")
         return Places(tuple(chosen), time, "", time is not None)
 
     def _place(self, header: Sequence[str], name: str) -> int:
         if _is_place(name) and self._wanted.columns and not _find(header, name):
             if int(name) > len(header):
-                raise HeaderError(f"its header has {len(header)} columns ({', '.join(header)}), none at place {name}")
+                raise HeaderError(
+                    f"its header has {len(header)} columns ({', '.join(header)}), none at position {name}"
+                )
             return int(name) - 1
         found = _find(header, name)
         if len(found) == 1:
@@ -176,25 +177,25 @@ class Columns:
         )
 
     def _time(self, header: Sequence[str]) -> tuple[int | None, bool]:
-        """Place of the time, and whether it was asked for; else of the one column that is called as times are."""
+        """Return the index of the time column, if any, and whether the user selected it."""
         name = self._wanted.time_name
         if name:
             found = _find(header, name) or ([int(name) - 1] if _is_place(name) and int(name) <= len(header) else [])
             if len(found) != 1:
                 why = "more than once" if found else "missing"
-                raise HeaderError(f"its header has the columns {', '.join(header)}: the time's, {name}, is {why}")
+                raise HeaderError(f"its header has the columns {', '.join(header)}: the time column {name} is {why}")
             return found[0], True
         taken = {place for each in (*self._wanted.names, *self._wanted.columns) for place in _find(header, each)}
         likely = [place for place, each in enumerate(header) if place not in taken and names_a_time(each)]
         return (likely[0], False) if len(likely) == 1 and self._wanted.names else (None, False)
 
 
-_REMEDY = "columns=NAME,NAME says which are meant, in the model's order (--columns, or ?columns= of a source)"
+_REMEDY = "columns=NAME,NAME selects columns, in the model's order (--columns, or ?columns= of a source)"
 _CONVERT = "convert it, or rename the column if its unit is misspelled"
 
 
 def _find(header: Sequence[str], name: str) -> list[int]:
-    """Places of a name: spelled alike, else without regard to case, spaces, a unit in brackets or at the end."""
+    """Find a name: exact matches, else those that differ only in case, spaces, or a unit in brackets or at the end."""
     for spelled in (str.strip, _plain, lambda each: _name_and_unit(each, name)[0]):
         key = _plain(name) if spelled is not str.strip else name.strip()
         found = [place for place, each in enumerate(header) if each and spelled(each) == key]
@@ -208,7 +209,7 @@ def _plain(name: str) -> str:
 
 
 def _name_and_unit(field: str, name: str) -> tuple[str, str]:
-    """A header's field as a plain name and a unit: ``ax [g]``, ``ax (m/s^2)``, ``ax_g`` where ``ax`` is wanted."""
+    """Split a header field into plain name and unit: ``ax [g]``, ``ax (m/s^2)``, ``ax_g`` for the name ``ax``."""
     found = re.fullmatch(r"(.*\S)\s*[\[({](.*)[\])}]", field.strip())
     if found:
         return _plain(found[1]), found[2].strip()

@@ -1,4 +1,4 @@
-"""One line of CSV into one sample."""
+"""Parser of CSV lines."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ _DECIMAL = re.compile(r'"?[+-]?\d+(,\d+)?([eE][+-]?\d+)?"?')
 
 
 class Csv:
-    """Parser of CSV lines; the first may be a header, by whose names the columns are then found.
+    """Parser of CSV lines; the first may be a header, whose names determine the columns.
 
-    A later line that has all names is a header too: of a device that started again, or of files that were joined.
+    A later line with all names is a header too: the device has restarted, or files were concatenated.
 
     Attributes
     ----------
     begun
-        Whether it is decided where the columns are.
+        True once the columns are determined.
     t_s
-        Time of the last sample in seconds; NaN for none.
+        Time of the last sample in seconds; NaN if it has none.
     """
 
     def __init__(self, wanted: Wanted, chatty: bool = False) -> None:
@@ -46,14 +46,14 @@ class Csv:
         return self._places is not None
 
     def renew(self) -> None:
-        """Begin with another file's first line."""
+        """Prepare for the first line of another file."""
         self._fresh, self._comment = True, ""
 
     def __call__(self, text: str) -> list[float] | None:
         if text[0] == "#":
             self._read_comment(text.lstrip("# "))
             return None
-        if self._fresh and re.fullmatch(r"(?i)sep=.", text):  # for a spreadsheet
+        if self._fresh and re.fullmatch(r"(?i)sep=.", text):  # separator hint for spreadsheets
             return None
         fields = _fields(text)
         if not any(map(_is_number, fields)) and self._read_names(fields, text):
@@ -78,7 +78,7 @@ class Csv:
         return f" ({', '.join(self._wanted.names)})" if self._wanted.names else ""
 
     def _read_comment(self, text: str) -> None:
-        """See whether a comment is a header, as ``numpy.savetxt`` begins it."""
+        """Check if a comment is a header, as written by ``numpy.savetxt``."""
         if not self._fresh or not text:
             return
         self._comment = text
@@ -108,8 +108,8 @@ class Csv:
         self._headed = True
 
     def _begin(self, fields: list[str], text: str) -> None:
-        """Decide on the columns by a first line of numbers."""
-        if self._places is not None:  # as in the file before
+        """Determine the columns from a first line of numbers."""
+        if self._places is not None:  # as in the previous file
             self._fresh = False
             return
         commented = _fields(self._comment) if self._comment else []
@@ -141,12 +141,12 @@ class Csv:
 
 
 def short(text: str) -> str:
-    """A text in quotes, its beginning if it is long."""
+    """Quote a text, truncated if it is long."""
     return repr(text if len(text) <= 40 else text[:39] + "…")
 
 
 def _fields(text: str) -> list[str]:
-    """Fields of a line that commas, semicolons, tabs or spaces separate."""
+    """Split a line at commas, semicolons, tabs or spaces."""
     delimiter = next((each for each in ";,\t" if each in text), None)
     if delimiter is None and '"' not in text:
         return text.split()
@@ -158,7 +158,7 @@ def _fields(text: str) -> list[str]:
 
 
 def _is_header(fields: list[str]) -> bool:
-    """True for a line without numbers that holds names: none stands for a missing value or begins with a digit."""
+    """Return True for a line of names without numbers, missing values, or names that begin with a digit."""
     named = [field for field in fields if field]
     return bool(named) and not any(
         field.casefold() in _MISSING or field[0].isdigit() or field[0] in "+-." for field in named
@@ -182,12 +182,12 @@ def _number(field: str, column: int) -> float:
 
 
 def _commas(text: str, size: int) -> str:
-    """Problem of a line whose numbers have commas in place of points; empty where they have not."""
+    """Describe the problem of a line with decimal commas; empty if it has none."""
     parts = [each for each in re.split(r"[;\t ]+", text) if each]
     found = next((each for each in parts if "," in each), "")
     if found and len(parts) > 1 and all(map(_DECIMAL.fullmatch, parts)):
-        points = "tr , . < FILE > NEW makes points of them"
+        points = "convert it with tr , . < FILE > NEW"
         return f"{short(found)} is a number with a decimal comma, expected a point; {points}"
     if size and len(parts) == 1 and text.count(",") + 1 == 2 * size and "." not in text:
-        return f"it has {2 * size} values, expected {size}; if these are decimal commas, expected points in their place"
+        return f"it has {2 * size} values, expected {size}; if these are decimal commas, replace them by points"
     return ""

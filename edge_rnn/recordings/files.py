@@ -1,4 +1,4 @@
-"""Recordings from files: samples, and what each belongs to where the file or another one tells."""
+"""Recordings from files: samples, and their labels if available."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ __all__ = ["LabelledRecording", "read_recording"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LabelledRecording:
-    """A recording as one sequence.
+    """Recording as one sequence, with labels.
 
     Parameters
     ----------
     xs
         ``(time, input_size)`` float32, in the sensor's units.
     labels
-        ``(time,)`` intp: the output that each sample belongs to; None where nobody tells.
+        ``(time,)`` intp: output that each sample belongs to; None without labels.
     sample_rate_hz
-        None where it is unknown.
+        Sample rate; None if unknown.
     """
 
     xs: F32
@@ -47,17 +47,17 @@ def read_recording(
     Parameters
     ----------
     path
-        ``.npz`` with ``x`` ``(time, input_size)`` and perhaps ``y`` ``(time,)`` and ``sample_rate_hz``, ``.npy``, or
-        lines of CSV or JSON as ``edge-rnn run`` takes them.
+        ``.npz`` with ``x`` ``(time, input_size)`` and optionally ``y`` ``(time,)`` and ``sample_rate_hz``, ``.npy``, or
+        lines of CSV or JSON as for ``edge-rnn run``.
     labels
-        One label a line, in words or as the output's place; or ``.npy``. None: ``y`` of the recording, if it is there.
+        One label per line, by name or output index; or ``.npy``. None: ``y`` of the recording, if present.
     any_rate, resample
-        What to do with a recording that says another rate than the model's: take it as it is, or bring it to that.
+        For a recording whose rate differs from the model's: accept it, or resample it.
 
     Raises
     ------
     FileError
-        A file cannot be read, or does not fit the model, in its rate neither.
+        A file cannot be read, or does not match the model in shape, labels or rate.
     """
     with np.errstate(over="ignore"):
         numpy = path.suffix in (".npz", ".npy")
@@ -72,7 +72,7 @@ def read_recording(
     if rate_hz is None or model.sample_rate_hz is None or any_rate:
         if resample:
             who = "model" if model.sample_rate_hz is None else "recording"
-            raise FileError(f"{path}: --resample takes two rates, but the {who} says none; leave it off.")
+            raise FileError(f"{path}: --resample needs two rates, but the {who} has none; omit the option.")
         return found
     if resample:
         return _resampled(found, rate_hz, model.sample_rate_hz)
@@ -83,7 +83,7 @@ def read_recording(
 
 
 def _resampled(recording: LabelledRecording, rate_in_hz: float, rate_out_hz: float) -> LabelledRecording:
-    """The recording at another rate; each sample has the label of the nearest one."""
+    """Resample a recording; each sample gets the label of the nearest original one."""
     from edge_rnn.recordings.resampling import Resampling
 
     if rate_in_hz == rate_out_hz:
@@ -99,12 +99,12 @@ def _resampled(recording: LabelledRecording, rate_in_hz: float, rate_out_hz: flo
 
 
 def _numpy(path: Path) -> tuple[AnyArray, AnyArray | None, float | None]:
-    """Samples, and labels and a sample rate if there are some."""
+    """Read samples, and labels and sample rate if present."""
     found = read_arrays(path)
     if "" in found:
         return _numbers(path, found[""]), None, None
     if "x" not in found:
-        raise FileError(f"{path}: has no array 'x', expected x (time, channels) and perhaps y (time,).")
+        raise FileError(f"{path}: has no array 'x', expected x (time, channels) and optionally y (time,).")
     rate_hz = next((_rate(path, name, found[name]) for name in RATE_NAMES if name in found), None)
     return _numbers(path, found["x"]), found.get("y"), rate_hz
 
@@ -122,7 +122,7 @@ def _numbers(path: Path, array: AnyArray) -> AnyArray:
 
 
 def _lines(path: Path, model: Model) -> tuple[AnyArray, None, float | None]:
-    """Samples, and the rate that their times tell."""
+    """Read samples, and measure the rate from their times."""
     rows = []
     check_samples(path)
     meter = RateMeter(model.sample_rate_hz)
@@ -141,18 +141,18 @@ def _label_lines(path: Path) -> AnyArray:
         with file_access(path):
             return np.array(path.read_text(encoding="utf-8").splitlines(), str)
     except UnicodeDecodeError:
-        raise FileError(f"{path}: is not UTF-8 text, expected a label a line.") from None
+        raise FileError(f"{path}: is not UTF-8 text, expected one label per line.") from None
 
 
 def _places(path: Path, truth: AnyArray, model: Model, count: int) -> NDArray[np.intp]:
-    """Labels as places of outputs: as numbers, or by the model's names for them."""
+    """Convert labels to output indices: given as numbers, or by the model's names for them."""
     if truth.shape != (count,):
         raise FileError(f"{path}: has {truth.shape} labels, expected ({count},), one for each sample.")
     if truth.dtype.kind in "iu":
         least, most = (int(truth.min()), int(truth.max())) if count else (0, 0)
         if least < 0 or most >= model.output_size:
             raise FileError(
-                f"{path}: has labels from {least} to {most}, expected places of the model's outputs, 0 to "
+                f"{path}: has labels from {least} to {most}, expected indices of the model's outputs, 0 to "
                 f"{model.output_size - 1}."
             )
         return truth.astype(np.intp)

@@ -1,4 +1,4 @@
-"""Samples at random, as a model expects them."""
+"""Random samples in the range that a model expects."""
 
 from __future__ import annotations
 

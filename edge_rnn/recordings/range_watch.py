@@ -1,4 +1,4 @@
-"""Samples that lie far outside of what a network was trained on, for long."""
+"""Detection of samples that stay far outside the range of the training data."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ _SHARE, _SHARE_OF_FEW = 0.2, 1 / 3
 
 
 class RangeMonitor:
-    """Counts samples beyond mean ± 3 scales of a model's ``Standardize``, channel by channel, in blocks of 512.
+    """Counts samples beyond mean ± 3 scales of a model's ``Standardize``, per channel, in blocks of 512.
 
-    Where more than a fifth of a block is beyond, the channel is not what the network was trained on: another unit,
-    another sensor's place, gravity that had been taken out. (With the mean and deviation of the training no channel can
-    have more than a ninth there in the long run, by Chebyshev's inequality.) Values that are too small are no sign: a
-    sensor at rest has them too. A sample costs one copy; a block is looked at when it is full.
+    If more than a fifth of a block is beyond, the channel differs from the training data: another unit, another
+    position of the sensor, gravity that had been removed. (With the mean and deviation of the training data, at most a
+    ninth can be beyond in the long run, by Chebyshev's inequality.) Values that are too small are no evidence: a sensor
+    at rest has them too. Each sample costs one copy; a block is evaluated when it is full.
 
     Parameters
     ----------
     model
-        Without a ``Standardize`` that reads the input itself nothing is counted.
+        Nothing is counted unless a ``Standardize`` reads the model's input directly.
     """
 
     def __init__(self, model: Model) -> None:
@@ -44,13 +44,13 @@ class RangeMonitor:
             self._block = np.empty((_BLOCK, model.input_size), np.float32)
 
     def add(self, x: F32) -> str:
-        """A sample ``(input_size,)`` more; a warning where a channel is beyond its range for long, once; else empty."""
+        """Add a sample ``(input_size,)``; return a warning once, if a channel stays outside its range, else ``""``."""
         self._block[self._count] = x
         self._count += 1
         return self._judge(_SHARE) if self._count == _BLOCK else ""
 
     def finish(self) -> str:
-        """The same of what has come since, if it is enough to say something."""
+        """Evaluate the incomplete last block, if it has enough samples; return a warning or an empty text."""
         return self._judge(_SHARE_OF_FEW) if self.active and self._count >= _FEWEST else ""
 
     def _judge(self, most: float) -> str:
@@ -62,7 +62,7 @@ class RangeMonitor:
         worst = int(shares.argmax())
         if shares[worst] <= most:
             return ""
-        self.active = False  # said once
+        self.active = False  # warn only once
         return self._spell(worst, float(shares[worst]), rows[:, worst])
 
     def _spell(self, place: int, share: float, values: F32) -> str:
@@ -74,6 +74,6 @@ class RangeMonitor:
         finite = values[np.isfinite(values)]
         seen = f", here {finite.min():.4g} to {finite.max():.4g}" if len(finite) else ""
         return (
-            f"{share:.0%} of {len(values)} samples of {name} lie outside of {low:.4g} to {high:.4g}{unit}, the range "
-            f"that the network was trained on{seen}; see whether unit, sensor and order of the columns are the model's."
+            f"{share:.0%} of {len(values)} samples of {name} are outside {low:.4g} to {high:.4g}{unit}, the range of "
+            f"the training data{seen}; check that unit, sensor and column order match the model."
         )

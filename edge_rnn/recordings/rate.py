@@ -1,4 +1,4 @@
-"""Sample rates: the same or not, and what time stamps say of them."""
+"""Sample rates: comparison, and measurement from time stamps."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from edge_rnn.recordings.times import UNITS
 __all__ = ["SAME", "RateMeter", "check_rate", "same_rate"]
 
 SAME = 0.05
-"""Share by which two rates may differ and count as the same: oscillators of sensors are off by a few percent."""
+"""Relative difference up to which two rates count as equal: sensor oscillators are off by a few percent."""
 
 _INTERVALS, _MOST_INTERVALS = 16, 128
 _FEWEST = 2
 
 
 def same_rate(one_hz: float, other_hz: float, share: float = SAME) -> bool:
-    """True if two rates differ by no more than ``share`` of the larger one."""
+    """Return True if two rates differ by no more than ``share`` of the larger one."""
     return abs(one_hz - other_hz) <= share * max(one_hz, other_hz)
 
 
-REMEDY = "resample (--resample, resample=True), or insist on it as it is (--any-rate, any_rate=True)"
-"""Ways out of another rate."""
+REMEDY = "resample (--resample, resample=True), or accept the rate (--any-rate, any_rate=True)"
+"""Remedies for a rate mismatch."""
 
 
 def check_rate(found_hz: float, model_hz: float | None, what: str, more: str = "", remedy: str = REMEDY) -> str:
-    """Problem of a rate and what to do, in a sentence; empty where it is the model's, or the model has none.
+    """Describe a rate mismatch and its remedy in a sentence; empty if the rates match or the model has none.
 
     Parameters
     ----------
     what
-        What has the rate: ``"--rate"``, ``"recording.wav"``.
+        Subject that has the rate: ``"--rate"``, ``"recording.wav"``.
     more, remedy
-        Something to add about where it may come from, and what to do.
+        Possible cause, and what to do.
     """
     if model_hz is None or same_rate(found_hz, model_hz):
         return ""
@@ -41,20 +41,20 @@ def check_rate(found_hz: float, model_hz: float | None, what: str, more: str = "
 
 
 class RateMeter:
-    """The rate that the times of the first samples tell: seventeen of them, more where several have the same time.
+    """Measures the rate from the times of the first 17 samples, or more if several have the same time.
 
-    Memory is fixed. Single gaps and jitter do no harm: what counts is the median, or the mean where that is nearer to
-    what is expected, as with times that are rounded to few digits.
+    Memory is fixed. Single gaps and jitter do no harm: the result is the median interval, or the mean if that is closer
+    to the expected rate, as with times rounded to few digits.
 
     Parameters
     ----------
     expected_hz
-        The model's; None for none.
+        The model's rate; None for none.
 
     Attributes
     ----------
     rate_hz
-        None before it is known.
+        Measured rate; None until known.
     """
 
     def __init__(self, expected_hz: float | None = None) -> None:
@@ -65,7 +65,7 @@ class RateMeter:
         self.done = False
 
     def add(self, t_s: float) -> bool:
-        """Take the time of a sample; True once, when the rate is known by it."""
+        """Add the time of a sample; return True once, when the rate becomes known."""
         if self.done or not math.isfinite(t_s):
             return False
         interval, self._last_s = t_s - self._last_s, t_s
@@ -76,7 +76,7 @@ class RateMeter:
         return self.finish() if enough else False
 
     def finish(self) -> bool:
-        """No more will come; True if what has come says a rate."""
+        """Complete the measurement at the end of the input; return True if it gives a rate."""
         if self.done or len(self._intervals) < _FEWEST or not any(self._intervals):
             return False
         self.done = True
@@ -92,7 +92,7 @@ class RateMeter:
         return True
 
     def unit_that_fits(self, unit: str) -> str:
-        """Another unit of the times by which the rate would be the expected one; empty for none."""
+        """Return another time unit for which the rate would match the expected one; empty for none."""
         if self.rate_hz is None or self._expected_hz is None or unit not in UNITS:
             return ""
         for other, parts in UNITS.items():
@@ -101,6 +101,6 @@ class RateMeter:
         return ""
 
     def _coarseness(self) -> float:
-        """Share by which a rate may be off for the clock's steps."""
+        """Return the relative error of the rate due to the clock's resolution."""
         span = sum(self._intervals)
         return min(SAME + min(each for each in self._intervals if each > 0) / span, 1.0)

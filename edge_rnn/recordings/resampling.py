@@ -1,4 +1,4 @@
-"""From the source's rate to the model's, between the source and the network."""
+"""Resampling from the source's rate to the model's."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ _FINEST = 200
 
 
 class Resampling:
-    """A :class:`edge_rnn.frontend.Resample` whose outputs have the time of the moment that they are about.
+    """A :class:`edge_rnn.frontend.Resample` that assigns each output its proper time.
 
-    The filter looks both ways, so an output comes out late; its time is that of the samples around it, not of the one
-    that completed it. Before the first sample the filter is filled with that sample, and at the end with the last one,
-    so that outputs reach from the first sample to the last. Memory is fixed.
+    The filter is symmetric, so each output is delayed; its time is that of the samples at its center, not of the sample
+    that completed it. The filter is padded with the first sample at the start and with the last one at the end, so that
+    outputs cover the whole recording. Memory is fixed.
 
     Parameters
     ----------
     rate_in_hz, rate_out_hz
-        The rates.
+        Input and output rate in Hz.
     channels
-        Numbers in a sample.
+        Values per sample.
     measured
-        Whether ``rate_in_hz`` is of time stamps: then a ratio of small numbers, within 0.25 %, stands for it.
+        True if ``rate_in_hz`` was measured from time stamps; it is then rounded to a simple ratio within 0.25 %.
 
     Raises
     ------
     InputError
-        The ratio of the rates takes a filter that is too long.
+        The ratio of the rates requires too long a filter.
     """
 
     def __init__(self, rate_in_hz: float, rate_out_hz: float, channels: int, measured: bool = False) -> None:
@@ -49,7 +49,7 @@ class Resampling:
         up, down, half = self._filter.up, self._filter.down, len(self._filter.taps) // 2
         self._step = Fraction(down, up)
         self._tail = math.ceil(Fraction(half, up))
-        # Copies of the first sample that fill the filter, as many as let an output fall on the first sample itself.
+        # Copies of the first sample that fill the filter, enough for an output to fall on the first sample itself.
         lead = math.ceil(Fraction(2 * half + 1, up))
         self._lead = next(count for count in range(lead, lead + down) if (count * up + half) % down == 0)
         self._early = (self._lead * up + half) // down
@@ -59,12 +59,12 @@ class Resampling:
         self._given = 0
 
     def restart(self) -> None:
-        """Forget what came: the next sample is the first one."""
+        """Reset the filter: the next sample is treated as the first one."""
         self._filter.reset()
         self._taken = self._given = 0
 
     def push(self, x: F32, t_s: float) -> Iterator[tuple[F32, float]]:
-        """Outputs ``(channels,)``, the same array each time, that a sample completes, with their times in seconds."""
+        """Yield the outputs ``(channels,)`` completed by a sample (always the same array), with times in seconds."""
         self._last[:] = x
         if not self._taken:
             self._filter.reset()
@@ -76,7 +76,7 @@ class Resampling:
         yield from self._timed(math.inf)
 
     def end(self) -> Iterator[tuple[F32, float]]:
-        """Outputs that the filter still holds, up to the last sample."""
+        """Yield the outputs still in the filter, up to the last sample."""
         last = self._taken - 1
         for _ in range(self._tail if self._taken else 0):
             before = self._times[(self._taken - 1) % len(self._times)]
@@ -99,7 +99,7 @@ class Resampling:
             y = self._filter.more()
 
     def _time_at(self, place: Fraction) -> float:
-        """Time of a place between two samples, by theirs."""
+        """Interpolate the time of a position between two samples."""
         whole = place.numerator // place.denominator
         part = float(place - whole)
         t_s = self._times[whole % len(self._times)]

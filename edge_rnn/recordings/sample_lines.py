@@ -1,4 +1,4 @@
-"""One line of text into one sample: CSV or JSON."""
+"""Parser of text lines into samples: CSV or JSON."""
 
 from __future__ import annotations
 
@@ -15,40 +15,40 @@ from edge_rnn.recordings.times import TimeReader
 __all__ = ["FORMATS", "MAX_LINE_BYTES", "HeaderError", "LineError", "LineParser"]
 
 FORMATS = ("auto", "csv", "json")
-"""Kinds of lines; ``"auto"`` is JSON if the first line begins with ``[`` or ``{``, else CSV."""
+"""Line formats; ``"auto"`` is JSON if the first line begins with ``[`` or ``{``, else CSV."""
 
 MAX_LINE_BYTES = 1 << 20
-"""Longest line that is taken."""
+"""Maximum length of a line in bytes."""
 
 
 class LineParser:
-    """Parser of one input's lines, in their order: the first decides between CSV and JSON, and may be a header.
+    """Parser of one input's lines, in order: the first decides between CSV and JSON, and may be a header.
 
     Parameters
     ----------
     size
-        Numbers in a sample.
+        Values per sample.
     names, units
-        What the model calls its inputs, and their units; columns and keys are found by the names.
+        The model's input names, by which columns and keys are found, and their units.
     kind
         One of ``FORMATS``.
     columns
-        Columns or keys that are meant, in the model's order: names, or places from 1; empty to go by ``names``.
+        Columns or keys to read, in the model's order: names, or positions from 1. Empty to use ``names``.
     time
-        Column or key of the time, and maybe its unit: ``"ts"``, ``"ts,ms"``. Empty for one that is called as times are
-        and says its unit, if there is one.
+        Column or key of the time, optionally with its unit: ``"ts"``, ``"ts,ms"``. Empty to detect it: a usual name for
+        times that contains the unit.
     chatty
-        Whether text may come that is no header, as a device prints it when it starts.
+        True to accept text that is not a header, as a device prints it at startup.
 
     Attributes
     ----------
     t_s
-        Time of the last sample in seconds; NaN for none.
+        Time of the last sample in seconds; NaN if it has none.
 
     Raises
     ------
     InputError
-        ``columns`` or ``time`` make no sense.
+        ``columns`` or ``time`` are invalid.
     """
 
     def __init__(
@@ -71,14 +71,14 @@ class LineParser:
         self.t_s = math.nan
 
     def __call__(self, line: bytes) -> list[float] | None:
-        """The numbers of a line, NaN for a missing one; None for a blank line, a comment and a header.
+        """Parse the values of a line, NaN for a missing one; None for a blank line, a comment or a header.
 
         Raises
         ------
         HeaderError
-            It is a header of other columns: what follows is not for this model.
+            The columns of a header differ from the model's inputs: the lines below cannot be read.
         LineError
-            It holds no sample.
+            The line contains no sample.
         """
         if self._refused is not None:
             raise self._refused
@@ -97,11 +97,11 @@ class LineParser:
 
     @property
     def begun(self) -> bool:
-        """True once it is decided where the columns are."""
+        """Return True once the columns are determined."""
         return self._parse is not None and self._parse.begun
 
     def renew(self) -> None:
-        """Begin with the first line of another file by the same writer: with a header, or with the same columns."""
+        """Prepare for the first line of another file by the same writer: with a header, or with the same columns."""
         self._refused = None
         if isinstance(self._parse, Csv):
             self._parse.renew()
@@ -165,7 +165,7 @@ class _Json:
         return [_number(each, place) for place, each in enumerate(value)]
 
     def _of_object(self, value: dict[str, Any], text: str) -> Any:
-        """The array of an object."""
+        """Extract the array from an object."""
         keys = tuple(value)
         if keys != self._of_keys[0]:
             self._of_keys = (keys, self._way(value))
@@ -178,7 +178,7 @@ class _Json:
         return found
 
     def _way(self, value: dict[str, Any]) -> Callable[[dict[str, Any]], Any] | None:
-        """Way to the numbers of an object with these keys; None for no way."""
+        """Return a function that extracts the values of an object with these keys; None if there is none."""
         keys = list(value)
         wanted = self._wanted
         whole = isinstance(value.get("x"), list) and not (self._columns.has_all(keys))
@@ -213,7 +213,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
         keys = [key for key, _ in pairs]
-        raise ValueError(f"the key {short(next(key for key in keys if keys.count(key) > 1))} is there more than once")
+        raise ValueError(f"the key {short(next(key for key in keys if keys.count(key) > 1))} occurs more than once")
     return found
 
 
@@ -221,7 +221,7 @@ def _number(value: object, place: int) -> float:
     if value is None:
         return math.nan
     if not is_number(value):
-        raise LineError(f"{short(json.dumps(value))} in place {place + 1} is not a number")
+        raise LineError(f"{short(json.dumps(value))} at position {place + 1} is not a number")
     try:
         return float(value)
     except OverflowError:

@@ -1,4 +1,4 @@
-"""Lines of text into samples: CSV or JSON lines, what is wrong with a line told and never raised."""
+"""Samples from lines of CSV or JSON; problems of a line are reported in the sample, never raised."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ __all__ = ["FORMATS", "Sample", "read_samples"]
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One line that holds a sample, or should.
+    """Line that contains a sample, or should.
 
     Parameters
     ----------
     line
-        Number of the line in the input, from 1.
+        Line number in the input, from 1.
     values
-        As many numbers as the model reads; NaN for a missing one. Empty if there is a problem.
+        One value per model input; NaN for a missing one. Empty if there is a problem.
     t_s
-        Its time in seconds, NaN for none.
+        Time in seconds; NaN if there is none.
     problem
-        What is wrong with the line, in words; empty if nothing is.
+        Description of the problem; empty if there is none.
     final
-        Whether no later line can be read either.
+        True if no later line can be read either.
     """
 
     line: int
@@ -38,14 +38,14 @@ class Sample:
 
 
 def read_samples(source: BinaryIO, parse: LineParser) -> Iterator[Sample]:
-    """Samples from a file or pipe, each as soon as its line is complete; blank lines and comments are passed over.
+    """Yield samples from a file or pipe, each as soon as its line is complete; skip blank lines and comments.
 
     Parameters
     ----------
     source
-        Opened for reading bytes.
+        Binary file.
     parse
-        What reads a line; of this source alone.
+        Parser of the lines, used for this source only.
     """
     for number, line in _lines(source):
         try:
@@ -58,7 +58,7 @@ def read_samples(source: BinaryIO, parse: LineParser) -> Iterator[Sample]:
 
 
 def _lines(source: BinaryIO) -> Iterator[tuple[int, bytes]]:
-    """Numbered lines, none longer than a bound: the rest of such a line is thrown away."""
+    """Yield numbered lines of bounded length; the rest of a longer line is discarded."""
     number = 0
     while line := source.readline(MAX_LINE_BYTES + 1):
         number += 1

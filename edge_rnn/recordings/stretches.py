@@ -1,7 +1,7 @@
-"""Stretches of a recording that stand for all of it, where taking all of it would take too long.
+"""Representative excerpts of a recording, for use where the whole recording would take too long.
 
-Half of what decides is time, so that every part of the recording is seen, and half is how far samples are from their
-channel's mean, so that what is rare and loud is not missed among hours of quiet.
+Half of the weight is time, so that every part of the recording is covered; half is the deviation of the samples from
+their channel's mean, so that rare loud events are not missed among hours of quiet.
 """
 
 from __future__ import annotations
@@ -17,35 +17,35 @@ __all__ = ["LENGTH", "evenly", "spread", "stretches"]
 
 
 LENGTH = 1000
-"""Samples in a stretch, at least."""
+"""Minimum samples per excerpt."""
 
 
 def spread(xs: F32, steps: int) -> F32:
-    """Stretches of a recording one behind the other, in their order.
+    """Concatenate excerpts of a recording, in order.
 
     Parameters
     ----------
     xs
         ``(time, channels)``, finite.
     steps
-        How many samples are wanted.
+        Number of samples wanted.
 
     Returns
     -------
-    ``(n, channels)``: ``xs`` itself where it is no longer than ``steps``; otherwise ``steps`` samples or, as stretches
-    are taken whole, somewhat more.
+    ``(n, channels)``: ``xs`` itself if it is no longer than ``steps``; otherwise at least ``steps`` samples, possibly
+    somewhat more, because excerpts are taken whole.
     """
     places = list(stretches(xs, steps))
     return xs if places == [(0, len(xs))] else np.concatenate([xs[start:end] for start, end in places])
 
 
 def evenly(xs: AnyArray, count: int) -> AnyArray:
-    """Samples from all of a recording at even distances, ``count`` at most: to time steps, not to run a sequence."""
+    """Return at most ``count`` evenly spaced samples of a recording: for timing, not as a sequence."""
     return xs if len(xs) <= count else np.ascontiguousarray(xs[np.linspace(0, len(xs) - 1, count).astype(np.intp)])
 
 
 def stretches(xs: F32, steps: int) -> Iterator[tuple[int, int]]:
-    """Begin and end of each stretch that :func:`spread` takes."""
+    """Yield start and end of each excerpt that :func:`spread` takes."""
     count = len(xs) // LENGTH
     wanted = max(1, -(-steps // LENGTH))
     if len(xs) <= steps or wanted >= count:
@@ -55,7 +55,7 @@ def stretches(xs: F32, steps: int) -> Iterator[tuple[int, int]]:
     loudness = _loudness(xs, bounds)
     total = float(loudness.sum())
     weights = np.full(count, 1 / count) if total == 0 else 0.5 / count + 0.5 * loudness / total
-    # One stretch for each equal share of the weight; where one holds several shares, the loudest others make up for it.
+    # One excerpt per equal share of the weight; if one covers several shares, the loudest others are added instead.
     places = np.searchsorted(weights.cumsum(), (np.arange(wanted) + 0.5) / wanted).clip(max=count - 1)
     chosen = dict.fromkeys(places.tolist())
     for place in np.argsort(-loudness, kind="stable").tolist():
@@ -67,7 +67,7 @@ def stretches(xs: F32, steps: int) -> Iterator[tuple[int, int]]:
 
 
 def _loudness(xs: F32, bounds: list[int]) -> F64:
-    """For each stretch the sum of squares of how far samples are from the mean, each channel by its own deviation."""
+    """Return per excerpt the sum of squared deviations from the mean, each channel scaled by its own deviation."""
     origin = xs[0].astype(np.float64)
     sums, squares = (np.zeros((len(bounds) - 1, xs.shape[1])) for _ in range(2))
     for place, (start, end) in enumerate(pairwise(bounds)):

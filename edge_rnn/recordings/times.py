@@ -1,4 +1,4 @@
-"""Times of samples as files and devices write them: seconds, milliseconds, microseconds, nanoseconds, ISO 8601."""
+"""Parsing of sample times: s, ms, µs, ns, ISO 8601."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 __all__ = ["UNITS", "TimeReader", "names_a_time", "spell_seconds", "unit_of_name"]
 
 UNITS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
-"""Parts of a second, by unit."""
+"""Ticks per second, by unit."""
 
 _ALIASES = {
     "sec": "s",
@@ -39,22 +39,22 @@ _SECONDS_TO_2000 = 946_684_800
 
 
 class TimeReader:
-    """Reader of one column's times; what the first one is decides what the others are.
+    """Reader of one time column; the first time determines the unit of the others.
 
     Parameters
     ----------
     name
-        Of the column: ``t_ms``, ``time [us]`` say the unit.
+        Column name; ``t_ms`` and ``time [us]`` contain the unit.
     unit
-        One of ``UNITS`` or ``"iso"``; empty to go by the name, else by the values: text is ISO 8601, and a number that
-        is a date from 2000 to 2100 in one unit alone is of that unit. A number that is no date counts as seconds.
+        One of ``UNITS`` or ``"iso"``; empty to use the unit in the name, else to detect it: text is ISO 8601, and a
+        number that is a date from 2000 to 2100 in exactly one unit has that unit. Any other number counts as seconds.
 
     Attributes
     ----------
     unit
-        What is read; empty before the first time, where nothing has said it.
+        Unit in use; empty before the first time, if it was not given.
     sure
-        Whether the unit was said, or is beyond doubt.
+        True if the unit was given or is unambiguous.
     """
 
     def __init__(self, name: str = "", unit: str = "") -> None:
@@ -62,12 +62,12 @@ class TimeReader:
         self.sure = bool(self.unit)
 
     def __call__(self, value: Any) -> float:
-        """Seconds; of ISO 8601 Unix time, UTC where no offset is given. NaN for a missing one.
+        """Convert to seconds; ISO 8601 to Unix time, in UTC if there is no offset. NaN for a missing time.
 
         Raises
         ------
         ValueError
-            It is no time of this kind, which the message says.
+            The value is not a time of this kind; the message has the details.
         """
         if value is None or value == "":
             return math.nan
@@ -77,12 +77,12 @@ class TimeReader:
         if self.unit == "iso":
             return _iso_seconds(value)
         if number is None:
-            raise ValueError(f"{str(value)[:40]!r} is no time in {self.unit}")
+            raise ValueError(f"{str(value)[:40]!r} is not a time in {self.unit}")
         return number / UNITS[self.unit]
 
 
 def unit_of_name(name: str) -> str:
-    """The unit that a column's name ends in: ``"ms"`` for ``t_ms``, ``time (ms)``; empty for none."""
+    """Return the unit at the end of a column name: ``"ms"`` for ``t_ms``, ``time (ms)``; empty for none."""
     found = re.search(r"(?:[\s_.-]+|^)[\[(]?([a-zµμ]+)[\])]?$|[\[(]\s*([a-zµμ]+)\s*[\])]$", name.strip().casefold())
     text = (found[1] or found[2]) if found else ""
     unit = _ALIASES.get(text, text)
@@ -90,7 +90,7 @@ def unit_of_name(name: str) -> str:
 
 
 def names_a_time(name: str) -> bool:
-    """True if a column is called as times are: ``timestamp``, ``t_ms``, ``Time [s]``."""
+    """Return True for usual names of time columns: ``timestamp``, ``t_ms``, ``Time [s]``."""
     plain = re.sub(r"[\[(].*", "", name.casefold()).replace("_", " ").replace("-", " ").strip()
     if plain in _TIME_NAMES:
         return True
@@ -99,12 +99,12 @@ def names_a_time(name: str) -> bool:
 
 
 def spell_seconds(t_s: float) -> str:
-    """All digits that a time has, without an exponent."""
+    """Format a time with all its digits, without an exponent."""
     return np.format_float_positional(t_s, trim="-")
 
 
 def _number(value: Any) -> int | float | None:
-    """The number itself, whole ones exact: nanoseconds since 1970 have more digits than a float."""
+    """Return the number, integers exactly: nanoseconds since 1970 have more digits than a float."""
     if isinstance(value, bool):
         return None
     if isinstance(value, (int, float)):
@@ -129,7 +129,7 @@ def _iso_seconds(value: Any) -> float:
         moment = datetime.fromisoformat(text)
     except ValueError:
         raise ValueError(
-            f"{text[:40]!r} is no time as ISO 8601 has it, such as 2026-11-30T12:00:00.5Z, and no number"
+            f"{text[:40]!r} is not a time in ISO 8601, such as 2026-11-30T12:00:00.5Z, and not a number"
         ) from None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)

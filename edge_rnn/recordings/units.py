@@ -1,4 +1,4 @@
-"""Units as people spell them, for telling that a source's are not the model's."""
+"""Common spellings of units, to detect that a source's units differ from the model's."""
 
 from __future__ import annotations
 
@@ -34,21 +34,21 @@ _UNITS = {spelling: unit for unit, spellings in _SPELLINGS.items() for spelling 
 
 
 def unit_of(text: str) -> str:
-    """The unit that a text spells; empty where it is none that is known."""
+    """Return the canonical unit of a spelling; empty if it is unknown."""
     return _UNITS.get(text.strip().casefold().replace("²", "^2").replace("**", "^").replace(" ", ""), "")
 
 
 def check_units(found: Sequence[str], expected: Sequence[str], names: Sequence[str], what: str, remedy: str) -> str:
-    """Problem of a source's units, in a sentence; empty where none is known to differ.
+    """Describe a mismatch of units in a sentence; empty if there is none.
 
     Parameters
     ----------
     found, expected
-        One text a channel, of the source and of the model; empty or unknown ones match everything.
+        One text per channel, of the source and of the model; empty or unknown units match everything.
     names
-        Of the channels; may be empty.
+        Channel names; may be empty.
     what, remedy
-        What has the units, and what to do.
+        Subject that has the units, and the remedy.
     """
     for place, (one, other) in enumerate(zip(found, expected, strict=False)):
         if unit_of(one) and unit_of(other) and unit_of(one) != unit_of(other):

@@ -365,7 +365,7 @@ def test_the_command_says_what_would_make_it_fit(
     assert main(["fit", str(tmp_path / "large.safetensors"), "--device", "cortex_m4f", "--rate", "1"]) == 1
     out = " ".join(capsys.readouterr().out.split())
     assert re.search(
-        r"Does not fit cortex_m4f: it takes 1,[\d,]+ bytes of flash, and half of the board's is 524,288", out
+        r"Does not fit cortex_m4f: it needs 1,[\d,]+ bytes of flash, and half of the board's is 524,288", out
     )
     assert re.search(r"It fits with its matrices in (\w+ or )*int8.*; edge-rnn shrink --formats", out)
 

@@ -130,8 +130,8 @@ BAD = {
 }
 BAD_JSON = {
     "cut off": ("[1,2", "is not JSON"),
-    "text": ('[1,"2",3]', """'"2"' in place 2 is not a number"""),
-    "true": ("[1,true,3]", "'true' in place 2 is not a number"),
+    "text": ('[1,"2",3]', """'"2"' at position 2 is not a number"""),
+    "true": ("[1,true,3]", "'true' at position 2 is not a number"),
     "too few": ("[1,2]", "2 values, expected 3"),
     "no x": ('{"y":[1,2,3]}', "an object with an array 'x', or one with the keys ax, ay, az"),
     "number": ("7", "but not an array"),

@@ -76,7 +76,7 @@ def test_sound_without_soundfile_names_the_extra(tmp_path: Path, monkeypatch: py
         ("csv:none.csv", "none.csv: cannot be read"),
         ("csv:-?pace=5", "has the unknown option 'pace', expected follow, start, live, time, columns, rate"),
         ("csv:-?rate=0", "has the invalid rate='0', expected a number"),
-        ("csv:-?columns=a,b", "columns=a,b are 2, but the model reads 3"),
+        ("csv:-?columns=a,b", "columns=a,b has 2, but the model reads 3"),
         ("csv:-?time=t,minutes", "has the unit 'minutes', expected one of s, ms, us, ns, iso"),
         ("csv:-?follow=", "has the invalid follow='', expected a number"),
         ("csv:-?follow", "expected NAME=VALUE"),

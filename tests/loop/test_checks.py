@@ -166,7 +166,7 @@ def test_range_is_said_once_and_never_of_what_the_network_was_made_for() -> None
     swapped = said(model, xs[:, [3, 4, 5, 0, 1, 2]])
     assert len(swapped) == 1
     assert "samples of gyro_" in swapped[0]
-    assert "rad/s, the range that the network was trained on" in swapped[0]
+    assert "rad/s, the range of the training data" in swapped[0]
     gravity = said(model, xs + np.array([0, 0, 9.81, 0, 0, 0], np.float32))
     assert "samples of accel_z" in gravity[0]
     assert "samples of gyro_" in said(model, xs * np.array([1, 1, 1, 57.3, 57.3, 57.3], np.float32))[0]
@@ -174,7 +174,7 @@ def test_range_is_said_once_and_never_of_what_the_network_was_made_for() -> None
 
 def test_loop_warns_of_the_range() -> None:
     model = Model([Standardize([5.0], [2.0]), Dense([[1.0]])], input_names=("level",))
-    with pytest.warns(SampleWarning, match=r"100% of 512 samples of level lie outside of -1 to 11, the range"):
+    with pytest.warns(SampleWarning, match=r"100% of 512 samples of level are outside -1 to 11, the range"):
         run(played([[12.0]] * 600), model=model)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

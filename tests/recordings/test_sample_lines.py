@@ -53,8 +53,8 @@ def test_columns_are_found_by_name_whatever_their_order(text: str, options: dict
         ("hip,hip,knee\n1,2,3\n", "hip more than once", {}),
         ("# toe,heel\n1,2\n", "columns toe, heel", {}),
         ("hip [g],knee\n1,2\n", "gives hip in g, but the model reads m/s^2", {"units": ("m/s^2", "")}),
-        ("1,2,3\n", "no header that names a column a; give places", {"columns": ("a", "b")}),
-        ("hip,knee\n1,2\n", "the time's, at, is missing", {"time": "at"}),
+        ("1,2,3\n", "no header that names a column a; give positions", {"columns": ("a", "b")}),
+        ("hip,knee\n1,2\n", "the time column at is missing", {"time": "at"}),
     ],
 )
 def test_header_of_something_else_refuses_all_that_follows(text: str, words: str, options: dict) -> None:
@@ -74,8 +74,8 @@ def test_header_of_something_else_refuses_all_that_follows(text: str, words: str
         ("1,5;2,5", "'1,5' is a number with a decimal comma, expected a point"),
         ("1,5\t2,5", "'1,5' is a number with a decimal comma"),
         ("1,5,2,5", "expected 2; if these are decimal commas"),
-        ("1,2,3", "it has 3 values, expected 2 (hip, knee); columns=1,2 takes the first"),
-        ('{"hip": 1, "hip": 2, "knee": 3}', "'hip' is there more than once"),
+        ("1,2,3", "it has 3 values, expected 2 (hip, knee); columns=1,2 selects the first"),
+        ('{"hip": 1, "hip": 2, "knee": 3}', "'hip' occurs more than once"),
         ('{"hip": 1, "toe": 2}', "one with the keys hip, knee"),
     ],
 )
@@ -128,13 +128,13 @@ def test_units_of_times_are_distinguished(name: str, said: str, values: list, se
 
 
 def test_time_that_is_none_is_refused() -> None:
-    with pytest.raises(ValueError, match="'soon' is no time as ISO 8601"):
+    with pytest.raises(ValueError, match="'soon' is not a time in ISO 8601"):
         TimeReader("at")("soon")
-    with pytest.raises(ValueError, match="'soon' is no time in ms"):
+    with pytest.raises(ValueError, match="'soon' is not a time in ms"):
         TimeReader("at_ms")("soon")
     with pytest.raises(InputError, match="the unit 'days'"):
         LineParser(1, time="at,days")
-    with pytest.raises(LineError, match="'soon' is no time"):
+    with pytest.raises(LineError, match="'soon' is not a time"):
         parsed("at,level\nsoon,1\n", LineParser(1, ("level",), time="at"))
 
 
