@@ -12,7 +12,7 @@ import pytest
 import edge_rnn
 from edge_rnn import GRU, LSTM, Dense, Model, Standardize, Stream, reference
 from edge_rnn.errors import InputError
-from edge_rnn.quantization import calibration, rounding
+from edge_rnn.quantization import calibration, moments, rounding
 from edge_rnn.quantization.calibration import Calibration, calibrate
 from edge_rnn.recordings.stretches import LENGTH, spread, stretches
 
@@ -122,7 +122,7 @@ def test_memory_does_not_grow_with_the_recording(make_model: Build) -> None:
 
 def test_some_states_are_kept_from_all_of_a_recording(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ranges of w8a8 see the largest value wherever it is."""
-    monkeypatch.setattr(calibration, "_KEPT_VALUES", 200)
+    monkeypatch.setattr(moments, "_KEPT_VALUES", 200)
     model = Model([edge_rnn.Elman([[1.0]], [[0.0]], activation="relu")])
     xs = np.linspace(0, 1, 5000, dtype=np.float32)[:, None]
     xs[3456] = 7
