@@ -101,7 +101,7 @@ def test_signals(model: Model, start: Any, tmp_path: Path, number: signal.Signal
     for _ in range(10):
         assert process.stdout.readline()
     process.send_signal(signal.SIGUSR1)
-    assert process.stderr.readline() == b"edge-rnn: a step at 200 Hz, the model's rate.\n"
+    assert process.stderr.readline() == b"edge-rnn: stepping at 200 Hz, the model's rate.\n"
     told = json.loads(process.stderr.readline().decode().removeprefix("edge-rnn: status "))
     assert told["counters"]["steps"] >= 10
     process.send_signal(number)
@@ -153,7 +153,7 @@ def test_lost_results_make_a_finite_run_fail(model: Model, start: Any, tmp_path:
     process = start("--source", "csv:-", "--sink", "csv:/dev/full")
     _, err = process.communicate(CSV.encode())
     assert process.returncode == 1
-    assert "20 results are lost for good" in err.decode()
+    assert "20 results are lost" in err.decode()
     process = start("--source", "proc:cpu,memory,load", "--sink", "csv:/dev/full", "--rate", "200")
     assert b"No space left" in process.stderr.readline()
     process.send_signal(signal.SIGTERM)  # what is asked to stop has not failed, and says what was lost
@@ -162,7 +162,7 @@ def test_lost_results_make_a_finite_run_fail(model: Model, start: Any, tmp_path:
 
 
 def test_full_stdout_makes_a_run_through_a_pipe_fail(model: Model, tmp_path: Path) -> None:
-    for options, words in {(): "of sample 0", ("--no-header",): "of sample 0"}.items():
+    for options, words in {(): "from sample 0 on", ("--no-header",): "from sample 0 on"}.items():
         with Path("/dev/full").open("wb") as full:
             done = subprocess.run(
                 [sys.executable, "-m", "edge_rnn", "run", str(tmp_path / "m.safetensors"), *options],
