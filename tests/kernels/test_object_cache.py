@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import shutil
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from edge_rnn.kernels.entry import object_cache
 from grids import thinned
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -161,6 +163,23 @@ def test_an_edited_kernel_never_runs_stale_code(tmp_path: Path) -> None:
     after = report(start(cache, source))
     assert after["cached"] == [False] * 4
     assert after["y"] != before["y"]
+
+
+WORDS = ("arrays", "atomic", "checks", "errors", "own_files", "printable", "spelling", "typing")
+"""Modules that decide on messages and files alone."""
+
+
+def test_all_that_kernels_are_made_of_is_in_their_key() -> None:
+    """Constants of formats and operations of equations decide on code as the kernels themselves do."""
+    package = ROOT / "edge_rnn"
+    hashed = {path for pattern in object_cache.SOURCES for path in package.glob(pattern)}
+    for path in hashed:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("edge_rnn."):
+                place = package.joinpath(*node.module.split(".")[1:])
+                found = {place.with_suffix(".py"), place / "__init__.py"} & {*package.rglob("*.py")}
+                found = {each for each in found if each.stem not in WORDS}
+                assert found <= hashed, f"{path.relative_to(package)} imports {node.module}"
 
 
 def test_another_cpu_gets_code_of_its_own(tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ from edge_rnn.own_files import distrusted, read_own
 
 __all__ = [
     "CACHE_VARIABLE",
+    "SOURCES",
     "CacheDirectory",
     "Loaded",
     "cache_directory",
@@ -104,6 +105,9 @@ _MODULES = {
     "quantize8": "matrices.round_vector",
     "quantize16": "matrices.round_vector",
 }
+SOURCES = ("kernels/**/*.py", "equations/*.py", "activation.py", "formats.py")
+"""Files that decide on the code of kernels, within the package."""
+
 _lock = threading.RLock()
 os.register_at_fork(after_in_child=lambda: globals().update(_lock=threading.RLock()))
 _loaded: dict[str, Loaded] = {}
@@ -168,9 +172,10 @@ def cache_directory() -> CacheDirectory:
 
 @cache
 def _sources() -> bytes:
+    """Digest of everything that decides on the code of a kernel: a change there must not meet old object files."""
     digest = hashlib.sha256()
-    package = Path(__file__).parents[1]
-    for path in sorted(package.rglob("*.py")):
+    package = Path(__file__).parents[2]
+    for path in sorted(path for pattern in SOURCES for path in package.glob(pattern)):
         digest.update(path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.digest()
 
