@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from edge_rnn import timing as timing
     from edge_rnn.errors import EdgeRnnError
     from edge_rnn.kernels.entry.user_loop import step
-    from edge_rnn.layers import GRU, LSTM, Add, Dense, Elman, Embedding, Standardize, cell
+    from edge_rnn.layers import GRU, LSTM, Dense, Elman, Embedding, Standardize, cell
     from edge_rnn.model import Model
     from edge_rnn.quantization.apply import quantize
     from edge_rnn.shipped import data_path
@@ -46,7 +46,6 @@ if TYPE_CHECKING:
 __all__ = [
     "GRU",
     "LSTM",
-    "Add",
     "Dense",
     "EdgeRnnError",
     "Elman",
@@ -71,7 +70,7 @@ if not TYPE_CHECKING:
         {
             "errors": ("EdgeRnnError",),
             "kernels.entry.user_loop": ("step",),
-            "layers": ("GRU", "LSTM", "Add", "Dense", "Elman", "Embedding", "Standardize", "cell"),
+            "layers": ("GRU", "LSTM", "Dense", "Elman", "Embedding", "Standardize", "cell"),
             "model": ("Model",),
             "quantization.apply": ("quantize",),
             "shipped": ("data_path",),

@@ -137,7 +137,8 @@ class Add(Layer):
 
     Examples
     --------
-    >>> from edge_rnn import Add, Dense, Model, Stream
+    >>> from edge_rnn import Dense, Model, Stream
+    >>> from edge_rnn.layers import Add
     >>> Stream(Model([Dense([[2.0]]), Add(inputs=("input", "dense1"))])).step(5.0)
     15.0
     """

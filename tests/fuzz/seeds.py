@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from edge_rnn import GRU, LSTM, Add, Dense, Elman, Model, Standardize, quantize
-from edge_rnn.layers import Embedding
+from edge_rnn import GRU, LSTM, Dense, Elman, Model, Standardize, quantize
+from edge_rnn.layers import Add, Embedding
 
 __all__ = ["begin_again", "describe_keras", "graphs", "json_files", "members", "models", "numpy_files"]
 __all__ += ["tflite_files", "torch_files", "weights_of_keras"]

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge_rnn import Add, Dense, Model, Standardize, Stream, reference
+from edge_rnn import Dense, Model, Standardize, Stream, reference
+from edge_rnn.layers import Add
 
 TOLERANCE = 3e-6
 STEPS = 1000

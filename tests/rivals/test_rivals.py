@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 
 import needs
-from edge_rnn import GRU, Add, Dense, Elman, Model, Standardize, reference
+from edge_rnn import GRU, Dense, Elman, Model, Standardize, reference
 from edge_rnn.bench.networks import table
 from edge_rnn.bench.step import RIVALS
 from edge_rnn.cli import main
+from edge_rnn.layers import Add
 from edge_rnn.plugins import load_first
 from edge_rnn_export.rivals import Rival, rivals
 from edge_rnn_export.rivals.plain_numpy import numpy_rivals

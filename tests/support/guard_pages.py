@@ -20,8 +20,9 @@ from typing import Any
 import numpy as np
 
 import edge_rnn
-from edge_rnn import GRU, LSTM, Add, Dense, Elman, Embedding, Model, Standardize, Stream, StreamBank
+from edge_rnn import GRU, LSTM, Dense, Elman, Embedding, Model, Standardize, Stream, StreamBank
 from edge_rnn.kernels.program.record import Bank, Handle
+from edge_rnn.layers import Add
 from edge_rnn.quantization.apply import matrices
 from edge_rnn.sampling import generate, rollout, sampler
 from edge_rnn.streams import planner, stream_memory
