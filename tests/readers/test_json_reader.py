@@ -267,7 +267,11 @@ REFUSED: list[tuple[dict[str, Any], type[EdgeRnnError], str]] = [
     ),
     (changed(guitarml(), ["model_data", "num_layers"], 2), FileError, r"lacks \['rec\.bias_hh_l1'"),
     (changed(guitarml(), ["model_data", "bias_fl"], False), FileError, r"has \['lin\.bias'\] beyond"),
-    (changed(guitarml(), ["model_data", "skip"], 2), FileError, r"takes 2 .* but 1 go in and 1 come out"),
+    (
+        changed(guitarml(), ["model_data", "skip"], 2),
+        FileError,
+        r"takes 2 .* has 1 inputs and 1 outputs",
+    ),
     (changed(guitarml(), ["model_data", "skip"], True), FileError, r"skip got True"),
     (changed(guitarml(), ["state_dict"], []), FileError, r"state_dict got \[\]"),
     (
@@ -293,7 +297,7 @@ REFUSED: list[tuple[dict[str, Any], type[EdgeRnnError], str]] = [
     (changed(layer_list(), ["layers", 0, "type"], "activation"), FileError, r"got 3 weights and 1 to 6 values"),
     (layer_list(in_skip=2), FileError, r"in_skip got 2, expected 0 or 1"),
     (layer_list(in_gain=1e9), FileError, r"in_gain got 1000000000\.0"),
-    (layer_list(input_batch=[1.0]), FileError, r"input_batch is there alone"),
+    (layer_list(input_batch=[1.0]), FileError, r"input_batch is there without its counterpart"),
     (
         layer_list(input_batch=[0.0, 0.0], output_batch=[0.0]),
         FileError,
@@ -302,7 +306,7 @@ REFUSED: list[tuple[dict[str, Any], type[EdgeRnnError], str]] = [
     ({"layers": []}, FileError, r"got 0 layers"),
     ({"a": 1}, FileError, r"it holds \['a'\], expected layers"),
     ({}, FileError, r"it holds \[\], expected layers"),
-    ({"0.weight": [[1.0]], "2.weight": [[1.0]]}, InputError, r"something without parameters stood at '1'"),
+    ({"0.weight": [[1.0]], "2.weight": [[1.0]]}, InputError, r"a module without parameters was at '1'"),
     ({"head.weight": [[1e39]]}, ModelError, r"expected finite float32 values"),
 ]
 

@@ -47,14 +47,14 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], type[EdgeRnnError], str]] = {
     "nothing": (lambda: b"", FileError, r"neither a \.keras archive nor an HDF5 file"),
     "text": (lambda: b"hello" * 99, FileError, r"neither a \.keras archive nor an HDF5 file"),
     "start of a zip": (lambda: b"PK\x03\x04" + b"\0" * 99, FileError, r"its archive is damaged"),
-    "start of HDF5": (lambda: b"\x89HDF\r\n\x1a\n" + b"\0" * 99, FileError, r"its HDF5 is damaged, or is none"),
+    "start of HDF5": (lambda: b"\x89HDF\r\n\x1a\n" + b"\0" * 99, FileError, r"it is not HDF5, or is damaged"),
     "no weights": (lambda: archive([dense(IN)], weights=None), FileError, r"an archive without model\.weights\.h5"),
     "no config": (lambda: archive([dense(IN)], config=None), FileError, r"an archive without config\.json"),
     "config": (lambda: archive([dense(IN)], config=b"[1]"), FileError, r"it holds a JSON list"),
-    "deep config": (lambda: archive([], config=b'{"a":' + b"[" * 100_000), FileError, r"nested too deep"),
-    "weights": (lambda: archive([dense(IN)], weights=b"no"), FileError, r"its HDF5 is damaged, or is none"),
-    "weights alone": (lambda: weights([dense(IN)]), UnsupportedError, r"holds weights alone, .*save the whole model"),
-    "other HDF5": (lambda: stored(lambda file: None), FileError, r"not one of Keras: it has no model_config"),
+    "deep config": (lambda: archive([], config=b'{"a":' + b"[" * 100_000), FileError, r"nested too deeply"),
+    "weights": (lambda: archive([dense(IN)], weights=b"no"), FileError, r"it is not HDF5, or is damaged"),
+    "weights alone": (lambda: weights([dense(IN)]), UnsupportedError, r"holds only weights, .*save the whole model"),
+    "other HDF5": (lambda: stored(lambda file: None), FileError, r"not from Keras: it has no model_config"),
     "zip bomb": (
         lambda: archive([dense(IN)], weights=bytes(2**26), packed=zipfile.ZIP_DEFLATED),
         FileError,
@@ -156,17 +156,17 @@ def empty(group: Any) -> None:
 
 
 STORED: list[tuple[Callable[[Any], None], type[EdgeRnnError], str]] = [
-    (chunked, UnsupportedError, r"does not lie in the file in one piece .*h5repack"),
-    (external, FileError, r"an array whose data lie in another file"),
-    (virtual, FileError, r"an array whose data lie in another file"),
-    (declared, FileError, r"takes 1099511627776 bytes, but 0 are there"),
-    (linked, FileError, r"a link whose data lie in another file"),
-    (soft, UnsupportedError, r"kernel:0' is a link to somewhere else"),
+    (chunked, UnsupportedError, r"is not contiguous in the file .*h5repack"),
+    (external, FileError, r"an array whose data are in another file"),
+    (virtual, FileError, r"an array whose data are in another file"),
+    (declared, FileError, r"takes 1099511627776 bytes, but the file has 0"),
+    (linked, FileError, r"a link whose data are in another file"),
+    (soft, UnsupportedError, r"kernel:0' is a link to another place"),
     (circular, FileError, r"got 1 arrays: \['again'\], expected 1: kernel"),
     (crowded, FileError, r"got 3 arrays: \['a', 'b', 'c'\], expected 1: kernel"),
     (integers, UnsupportedError, r"does not hold float16, float32 or float64; a quantized model is not read"),
     (double, FileError, r"holds two arrays called 'kernel'"),
-    (empty, FileError, r"has no shape|does not lie in"),
+    (empty, FileError, r"has no shape|is not contiguous in"),
 ]
 
 
@@ -190,7 +190,7 @@ def test_one_array_under_many_names_is_bounded(tmp_path: Path) -> None:
         file["one"] = np.zeros((128, 128), np.float32)
         for spec in specs:
             file.create_group(f"model_weights/{spec.name}")["kernel:0"] = file["one"]
-    with pytest.raises(FileError, match=r"takes 65536 bytes, but \d+ are there"):
+    with pytest.raises(FileError, match=r"takes 65536 bytes, but the file has \d+"):
         from_keras(path)
 
 
@@ -200,7 +200,7 @@ def test_a_text_that_claims_to_be_long_is_not_allocated(tmp_path: Path) -> None:
     length = len(json.dumps(sequential(dense(IN)))).to_bytes(4, "little")
     place = content.index(length, place)
     content[place : place + 4] = b"\xff\xff\xff\x7f"
-    with pytest.raises(FileError, match=r"its HDF5 is damaged"):
+    with pytest.raises(FileError, match=r"it is not HDF5, or is damaged"):
         read(bytes(content), tmp_path)
 
 
@@ -219,7 +219,7 @@ def test_concatenations_of_concatenations_are_bounded(tmp_path: Path) -> None:
         record = Spec("Concatenate", {"name": name, "axis": -1}).record
         layers.append({**record, "name": name, "inbound_nodes": [[[before, 0, 0, {}], [before, 0, 0, {}]]]})
     config = {"name": "m", "layers": layers, "input_layers": ["x", 0, 0], "output_layers": [names[-1], 0, 0]}
-    with pytest.raises(UnsupportedError, match=r"puts 512 outputs side by side, expected 256 at most"):
+    with pytest.raises(UnsupportedError, match=r"concatenates 512 outputs, expected 256 at most"):
         read(hdf5([], {"class_name": "Functional", "config": config}), tmp_path)
 
 
@@ -268,7 +268,7 @@ def test_no_other_file_is_opened_where_a_dataset_names_one(tmp_path: Path) -> No
     writer = os.open(pipe, os.O_WRONLY)
     try:
         os.close(reader)
-        with pytest.raises(FileError, match=r"an array whose data lie in another file"):
+        with pytest.raises(FileError, match=r"an array whose data are in another file"):
             from_keras(path)
         with pytest.raises(BrokenPipeError):  # nobody holds the other end
             os.write(writer, b"x")
@@ -313,7 +313,7 @@ def test_an_old_keras_is_not_handed_a_strangers_file(
     assert told == (
         "with Keras: not here"
         if patched
-        else f"with Keras {installed}, whose reader has known holes: pip install 'keras>=3.15.1'"
+        else f"with Keras {installed}, whose reader has known vulnerabilities: pip install 'keras>=3.15.1'"
     )
 
 

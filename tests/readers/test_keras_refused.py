@@ -72,7 +72,7 @@ REFUSED: dict[str, tuple[Callable[[], bytes], type[EdgeRnnError], str]] = {
     "last step": (
         lambda: glued(LSTM_LAST, Spec("Reshape", {"target_shape": [1, H]}), recurrent("GRU", H, name="b")),
         UnsupportedError,
-        r"GRU 'b' reads the last step of a sequence alone, expected steps; .*return_sequences=True",
+        r"GRU 'b' reads only the last step of a sequence, expected steps; .*return_sequences=True",
     ),
     "no steps": (lambda: hdf5([dense(IN), recurrent("GRU", OUT)], flat()), UnsupportedError, r"reads the shape \(3,\)"),
     "window": (
@@ -88,14 +88,14 @@ REFUSED: dict[str, tuple[Callable[[], bytes], type[EdgeRnnError], str]] = {
     "masking": (
         lambda: glued(Spec("Masking")),
         UnsupportedError,
-        r"Masking 'masking' leaves out steps .*unpadded=True",
+        r"Masking 'masking' skips padding steps .*unpadded=True",
     ),
     "axis": (
         lambda: glued(normalized(IN, axis=[1])),
         UnsupportedError,
-        r"BatchNormalization 'batchnormalization' goes along the axis \[1\] of the shape \(None, 5\), expected",
+        r"BatchNormalization 'batchnormalization' works along the axis \[1\] of the shape \(None, 5\), expected",
     ),
-    "softmax axis": (lambda: glued(Spec("Softmax", {"axis": 1})), UnsupportedError, r"goes along the axis 1"),
+    "softmax axis": (lambda: glued(Spec("Softmax", {"axis": 1})), UnsupportedError, r"works along the axis 1"),
     "clipped": (lambda: glued(Spec("ReLU", {"max_value": 6.0})), UnsupportedError, r"has a max_value or a threshold"),
     "gelu": (
         lambda: glued(dense(IN, activation="gelu")),
@@ -115,7 +115,7 @@ REFUSED: dict[str, tuple[Callable[[], bytes], type[EdgeRnnError], str]] = {
     "no input": (
         lambda: archive([dense(IN)], sequential(dense(IN), first=dense(IN, name="d").record)),
         UnsupportedError,
-        r"the model does not say what it reads",
+        r"the shape of the model's input is missing",
     ),
     "nothing": (lambda: glued(Spec("Dropout")), UnsupportedError, r"no layer with weights between input and output"),
     "units": (lambda: glued(changed(dense(IN), "units", 2**40)), FileError, r"'dense' kernel got"),
@@ -124,7 +124,7 @@ REFUSED: dict[str, tuple[Callable[[], bytes], type[EdgeRnnError], str]] = {
     "input": (
         lambda: glued(GRU_AFTER, size=IN + 1),
         FileError,
-        r"GRU 'gru' kernel got shape \(5, 12\), expected \(6, 12\), as its units and its input say",
+        r"GRU 'gru' kernel got shape \(5, 12\), expected \(6, 12\), from its units and its input",
     ),
     "reset after": (
         lambda: glued(changed(GRU_AFTER, "reset_after", False)),
@@ -159,17 +159,17 @@ REFUSED: dict[str, tuple[Callable[[], bytes], type[EdgeRnnError], str]] = {
     "half": (
         lambda: wired(lambda c: c.update(output_layers=[["rnn", 0, 0]])),
         UnsupportedError,
-        r"Dense 'head' does not lie between the model's input and its output",
+        r"Dense 'head' is not on a path between the model's input and its output",
     ),
     "circle": (
         lambda: wired(lambda c: c["layers"][1].update(inbound_nodes=[[["head", 0, 0, {}]]])),
         FileError,
-        r"expected no circle",
+        r"expected no cycle",
     ),
     "unknown": (
         lambda: wired(lambda c: c["layers"][1].update(inbound_nodes=[[["y", 0, 0, {}]]])),
         FileError,
-        r"speaks of a layer 'y', which is not there",
+        r"refers to a layer 'y', which does not exist",
     ),
     "shared": (
         lambda: wired(lambda c: c["layers"][1]["inbound_nodes"].append([["x", 0, 0, {}]])),

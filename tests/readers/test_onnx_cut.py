@@ -122,7 +122,7 @@ def test_numbers_of_another_folder_are_not_read(tmp_path: Path, place: str) -> N
     folder.mkdir()
     data = external(graph_of(MODEL), place).SerializeToString()
     (folder / "net.onnx").write_bytes(data)
-    with pytest.raises(FileError, match=r"expected the name of a file beside the model"):
+    with pytest.raises(FileError, match=r"expected the name of a file next to the model"):
         verify(MODEL, folder / "net.onnx")
     with pytest.raises(FileError, match=r"^onnxruntime rejects the graph"):
         LimitedGraph(data)

@@ -276,9 +276,7 @@ def test_external_data_elsewhere_are_not(entries: dict[str, Any], tmp_path: Path
 
 
 def test_external_data_without_a_folder_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(
-        UnsupportedError, match=r"tensor 'W' lies in the file 'weights.bin'.*hand over the model's path"
-    ):
+    with pytest.raises(UnsupportedError, match=r"tensor 'W' is in the file 'weights.bin'.*pass the model's path"):
         from_onnx(external(tmp_path).read_bytes())
 
 

@@ -186,7 +186,7 @@ CHANGES: dict[str, Any] = {
 def test_changed_graph_is_refused(what: str) -> None:
     proto = small_graph()
     change_graph(proto.graph, what)
-    with pytest.raises(FileError, match=r"Export the model anew, or delete the entry 'edge_rnn'"):
+    with pytest.raises(FileError, match=r"Export the model again, or delete the entry 'edge_rnn'"):
         from_onnx(proto)
 
 
@@ -206,7 +206,7 @@ def test_changed_metadata_are_refused(what: str) -> None:
     if what in CHANGES:
         CHANGES[what](told)
     entry.value = json.dumps(told) if what in CHANGES else "{"
-    with pytest.raises(FileError, match=r"Export the model anew, or delete the entry 'edge_rnn'"):
+    with pytest.raises(FileError, match=r"Export the model again, or delete the entry 'edge_rnn'"):
         from_onnx(proto)
 
 

@@ -38,14 +38,14 @@ REFUSALS: dict[str, tuple[Callable[[Maker], Any], str]] = {
     "last steps": (lambda m: m.op("Slice", rnn(m), [-50], [2**63 - 1], [0], out="y"), "from -50 to"),
     "first step": (lambda m: m.op("Gather", rnn(m), 0, axis=0, out="y"), "value 'y': it holds 5 of 15 steps"),
     "backwards": (lambda m: rnn(m, m.op("Slice", "x", [-1], [-(2**31)], [0], [-1])), "from -1 to"),
-    "later steps": (lambda m: rnn(m, m.op("Slice", "x", [1], [2**31 - 1], [0])), "it takes 10 of 15 samples"),
+    "later steps": (lambda m: rnn(m, m.op("Slice", "x", [1], [2**31 - 1], [0])), "it takes 10 of 15 input samples"),
     "last step in a cell": (
         lambda m: rnn(m, m.cell("GRU", "x")[1], HIDDEN),
-        "GRU node '/gru1': it takes other samples, or in another order",
+        "GRU node '/gru1': it takes other samples than the recurrent node before it, or takes them in another",
     ),
     "batch and time swapped": (
         lambda m: rnn(m, m.op("Transpose", rnn(m), perm=[1, 0, 2]), HIDDEN),
-        "GRU node '/gru3': it takes other samples, or in another order",
+        "GRU node '/gru3': it takes other samples than the recurrent node before it, or takes them in another",
     ),
     "cell state": (lambda m: m.op("Tanh", m.cell("LSTM", "x")[2], out="y"), "node '/tanh1': it reads a cell state"),
     "decoder": (
@@ -62,13 +62,13 @@ REFUSALS: dict[str, tuple[Callable[[Maker], Any], str]] = {
     ),
     "gates by hand": (
         lambda m: m.op("Mul", m.op("Sigmoid", rnn(m)), "x", out="y"),
-        "Mul node '/mul3': it computes with two signals",
+        "Mul node '/mul3': it combines two signals",
     ),
-    "one minus": (lambda m: m.op("Sub", np.float32(1.0), rnn(m), out="y"), "numbers on its left"),
-    "numbers for each step": (lambda m: m.op("Add", rnn(m), uniform(3, 1, 1), out="y"), "Add node '/add2': it has"),
-    "padding": (lambda m: m.op("Concat", rnn(m), np.zeros((3, 5, 1)), axis=2, out="y"), "puts numbers beside"),
+    "one minus": (lambda m: m.op("Sub", np.float32(1.0), rnn(m), out="y"), "its left operand is constant"),
+    "numbers for each step": (lambda m: m.op("Add", rnn(m), uniform(3, 1, 1), out="y"), "its constants differ between steps"),
+    "padding": (lambda m: m.op("Concat", rnn(m), np.zeros((3, 5, 1)), axis=2, out="y"), "concatenates constants with"),
     "repeated": (lambda m: m.op("Expand", rnn(m), [2, 1, 1, 1], out="y"), "Expand node '/expand2'"),
-    "left product": (lambda m: m.op("MatMul", uniform(3, 3), "x", out="y"), "its first input is numbers"),
+    "left product": (lambda m: m.op("MatMul", uniform(3, 3), "x", out="y"), "its first input is constant"),
     "wrong width": (lambda m: m.op("MatMul", rnn(m), uniform(5, 2), out="y"), "reads 4 values, expected 5"),
     "wrong gates": (
         lambda m: m.op("LSTM", "x", uniform(1, 12, 3), uniform(1, 12, 4), outputs=3, hidden_size=4),
@@ -78,12 +78,12 @@ REFUSALS: dict[str, tuple[Callable[[Maker], Any], str]] = {
     "reverse": (lambda m: m.cell("LSTM", "x", direction="reverse"), "a stream has seen no more than the samples"),
     "unknown attribute": (lambda m: m.cell("GRU", "x", zoneout=0.1), "GRU node '/gru0': it has zoneout"),
     "unknown activation": (lambda m: m.cell("RNN", "x", activations=["Gelu"]), "its activations are ['Gelu']"),
-    "clip of zero": (lambda m: m.op("Identity", rnn(m, clip=0.0), out="y"), "GRU node '/gru0' became no layer"),
+    "clip of zero": (lambda m: m.op("Identity", rnn(m, clip=0.0), out="y"), "GRU node '/gru0' is not a valid layer"),
     "part of the lengths": (lambda m: m.cell("GRU", "x", lens=m.number([4, 3, 4], np.int32)), "its sequence_lens are"),
-    "softmax over time": (lambda m: m.op("Softmax", rnn(m), axis=0, out="y"), "node '/softmax2': it goes along"),
+    "softmax over time": (lambda m: m.op("Softmax", rnn(m), axis=0, out="y"), "node '/softmax2': it works along"),
     "unused node": (
         lambda m: (m.op("Tanh", rnn(m), out="y"), m.op("MatMul", "x", uniform(3, 2))),
-        "the MatMul node '/matmul3' does not lead to the output; choose one by upto=",
+        "the MatMul node '/matmul3' does not contribute to the output; choose one by upto=",
     ),
     "unused numbers": (
         lambda m: (m.op("Tanh", rnn(m), out="y"), m.number(uniform(3, 2))),
@@ -91,13 +91,13 @@ REFUSALS: dict[str, tuple[Callable[[Maker], Any], str]] = {
     ),
     "training": (
         lambda m: m.op("Dropout", rnn(m), np.float32(0.5), m.number(True, np.bool_), out="y"),
-        "Dropout node '/dropout2': it drops values while training",
+        "Dropout node '/dropout2': it drops values in training",
     ),
     "no weights": (lambda m: m.op("Identity", "x", out="y"), "no layer between input and output"),
-    "never given": (lambda m: m.op("Tanh", "nowhere", out="y"), "reads 'nowhere', which nothing before it gives"),
-    "constant output": (lambda m: m.op("Identity", uniform(2), out="y"), "or it is always the same"),
-    "whole numbers": (lambda m: m.op("Tanh", m.op("Cast", "x", to=7), out="y"), "it reads whole numbers"),
-    "rounded": (lambda m: m.op("Cast", m.op("Cast", "x", to=7), to=1, out="y"), "it makes whole numbers of samples"),
+    "never given": (lambda m: m.op("Tanh", "nowhere", out="y"), "reads 'nowhere', which no node before it produces"),
+    "constant output": (lambda m: m.op("Identity", uniform(2), out="y"), "or it is constant"),
+    "whole numbers": (lambda m: m.op("Tanh", m.op("Cast", "x", to=7), out="y"), "it reads integers"),
+    "rounded": (lambda m: m.op("Cast", m.op("Cast", "x", to=7), to=1, out="y"), "it casts samples to integers"),
     "not finite": (lambda m: m.op("MatMul", rnn(m), np.full((4, 1), np.inf), out="y"), "holds inf at (0, 0)"),
 }  # fmt: skip
 
@@ -128,7 +128,7 @@ def test_unused_input_is_refused() -> None:
 
 def test_lengths_from_outside_are_refused() -> None:
     told = refusal(lambda m: m.op("Identity", rnn(m, lens="lens"), out="y"), ("x", ["t", "b", 3]), ("lens", ["b"]))
-    assert "GRU node '/gru0': it takes sequence_lens from outside" in told
+    assert "GRU node '/gru0': it takes sequence_lens as an input" in told
 
 
 def test_two_outputs_are_refused_with_what_to_do() -> None:
@@ -136,7 +136,7 @@ def test_two_outputs_are_refused_with_what_to_do() -> None:
         m.op("Tanh", rnn(m), out="y")
         m.op("Relu", "y", out="z")
 
-    assert "found the outputs 'y', 'z', expected one beside last states; name one by upto=" in refusal(
+    assert "found the outputs 'y', 'z', expected one besides final states; name one by upto=" in refusal(
         two, outputs=("y", "z")
     )
 
@@ -153,16 +153,14 @@ def test_recurrent_nodes_in_control_flow_are_named(kind: str, deep: bool) -> Non
     body = helper.make_graph(nodes, "body", [], [])
     m = Maker(("x", ["t", "b", 3]))
     m.op(kind, rnn(m), out="y", **{"then_branch" if kind == "If" else "body": body})
-    with pytest.raises(
-        UnsupportedError, match=rf"{kind} node '/{kind.lower()}2': the LSTM node 'hidden away' stands in"
-    ):
+    with pytest.raises(UnsupportedError, match=rf"{kind} node '/{kind.lower()}2': the LSTM node 'hidden away' is in"):
         from_onnx(m.proto("y"))
 
 
 def test_our_own_scan_is_refused_without_its_metadata() -> None:
     proto = graph_of(Model([LSTM(uniform(16, 3), uniform(16, 4), cell_clip=0.5)]), "sequence")
     del proto.metadata_props[:]
-    with pytest.raises(UnsupportedError, match=r"Scan node 'lstm1': control flow is not read; a loop over steps"):
+    with pytest.raises(UnsupportedError, match=r"Scan node 'lstm1': control flow is not supported; a loop over steps"):
         from_onnx(proto)
 
 
@@ -175,7 +173,7 @@ def test_functions_of_the_model_are_refused_with_what_to_do() -> None:
 
 def test_open_features_and_missing_shapes_are_refused() -> None:
     told = refusal(lambda m: m.op("Identity", rnn(m), out="y"), ("x", ["t", "b", "f"]))
-    assert "GRU node '/gru0' reads 2 values a step, expected 3, as its weights say" in told
+    assert "GRU node '/gru0' reads 2 values a step, expected 3, from its weights" in told
     m = Maker(("x", ["t", "b", 3]))
     m.op("Identity", rnn(m), out="y")
     proto = m.proto("y")
@@ -210,7 +208,7 @@ def test_import_of_a_part_and_of_states_that_cannot_be_compared(tmp_path: Path, 
     m.op("Erf", "y", out="z")
     onnx.save(m.proto("z"), tmp_path / "m.onnx")
     assert main(["import", str(tmp_path / "m.onnx"), "-o", str(tmp_path / "m.safetensors"), "--upto", "y"]) == 0
-    assert "not compared the graph names the batch of its states otherwise" in capsys.readouterr().out
+    assert "not compared the graph uses different names for the batch axis of its states" in capsys.readouterr().out
 
 
 def test_an_unknown_keyword_is_no_damage_of_the_graph() -> None:

@@ -72,7 +72,7 @@ def test_help_tells_each_kind_with_its_options_and_examples(capsys: pytest.Captu
         assert f"{reader.what} ({', '.join(reader.suffixes)})" in words
         assert all(f"  {option.flag}" in out for option in reader.options)
         assert all(f"\n  {example}\n" in out for example in reader.examples)
-    assert "of TFLite and ONNX:\n  --upto TENSOR" in out
+    assert "for TFLite and ONNX:\n  --upto TENSOR" in out
 
 
 def test_help_of_import_loads_no_framework() -> None:
@@ -107,13 +107,13 @@ def test_a_reader_of_another_package_is_used_like_our_own(
 def test_its_options_are_in_the_help_and_checked(toy: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["import", "--help"]) == 0
     out = capsys.readouterr().out
-    assert "of Toy:\n  --gain G" in out
+    assert "for Toy:\n  --gain G" in out
     assert "a toy (.toy)" in out
     assert "  edge-rnn import some.toy -o some.safetensors --gain 2\n" in out
     assert main(["import", str(toy), "-o", "m.safetensors", "--gain", "much"]) == 1
     assert capsys.readouterr().err == "edge-rnn: import got --gain 'much', expected a number.\n"
     toy.write_bytes(b"\x1c\x00\x00\x00TFL3")
-    with pytest.raises(InputError, match=r"import got --gain with .*: that goes with Toy alone"):
+    with pytest.raises(InputError, match=r"import got --gain with .*: that option is only for Toy"):
         import_file(toy, gain=2.0)
 
 
@@ -128,8 +128,8 @@ def test_an_option_that_no_reader_has_is_a_mistake_in_the_call(toy: Path) -> Non
     [
         ("--upto", "gain", "its option --upto (keyword 'gain') means something else to another reader"),
         ("--gain", "modules", "its option --gain (keyword 'modules') means something else to another reader"),
-        ("--output", "gain", "its option --output (keyword 'gain') is one that all readers have"),
-        ("--gain", "labels", "its option --gain (keyword 'labels') is one that all readers have"),
+        ("--output", "gain", "its option --output (keyword 'gain') is an option of all readers"),
+        ("--gain", "labels", "its option --gain (keyword 'labels') is an option of all readers"),
     ],
 )
 def test_a_reader_whose_options_clash_is_left_out(

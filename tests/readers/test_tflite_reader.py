@@ -266,7 +266,7 @@ def test_trained_digits(shared_data: Path, kind: str, keep_int8: bool) -> None:
         with pytest.raises(InputError, match=r"keep_int8=True, but the file has no matrix in int8"):
             from_tflite(path, upto=LSTM_TENSOR, keep_int8=True)
         return
-    with pytest.raises(UnsupportedError, match=rf"makes \(1, 560\) of \(1, 28, 20\).*upto='{LSTM_TENSOR}'"):
+    with pytest.raises(UnsupportedError, match=rf"reshapes \(1, 28, 20\) to \(1, 560\).*upto='{LSTM_TENSOR}'"):
         from_tflite(path)
     cell = from_tflite(path, upto=LSTM_TENSOR, keep_int8=keep_int8)
     head = from_tflite(path, after=LSTM_TENSOR, keep_int8=keep_int8, labels=list("0123456789"))
@@ -299,13 +299,13 @@ def flat(net: Net, *shape: int) -> Net:
 
 
 REFUSED: list[tuple[Callable[[], Net], type[EdgeRnnError], str]] = [
-    (lambda: lstm_net(activation=0), UnsupportedError, r"the activation NONE, with which LiteRT leaves out"),
+    (lambda: lstm_net(activation=0), UnsupportedError, r"the activation NONE, with which LiteRT skips"),
     (lambda: lstm_net(activation=3), UnsupportedError, r"operator 0\) has the activation RELU6"),
     (lambda: lstm_net(change=put(20, const(np.ones(H, "f4")))), UnsupportedError, r"layer normalization"),
     (
         lambda: lstm_net(projected=True, change=put(17, const(np.ones(P, "f4")))),
         UnsupportedError,
-        r"a bias of its projection",
+        r"has a projection bias",
     ),
     (lambda: lstm_net(change=gone(12)), FileError, r"has no input bias, which is its input 12"),
     (lambda: lstm_net(change=gone(3)), FileError, r"has no input-to-cell weights, which is its input 3"),
@@ -332,18 +332,22 @@ REFUSED: list[tuple[Callable[[], Net], type[EdgeRnnError], str]] = [
         FileError,
         r"input-to-forget weights is INT8 with 0 scales",
     ),
-    (lambda: flat(lstm_net(), 1, STEPS * H), UnsupportedError, r"makes \(1, 84\) of \(1, 12, 7\).*after='lstm'"),
-    (lambda: dense(lstm_net(), OUT, inputs=STEPS * H), UnsupportedError, r"FULLY_CONNECTED \(operator 1\) makes"),
+    (lambda: flat(lstm_net(), 1, STEPS * H), UnsupportedError, r"reshapes \(1, 12, 7\) to \(1, 84\).*after='lstm'"),
+    (lambda: dense(lstm_net(), OUT, inputs=STEPS * H), UnsupportedError, r"FULLY_CONNECTED \(operator 1\) reshapes"),
     (lambda: dense(lstm_net(), OUT, inputs=5), FileError, r"reads the shape \(1, 12, 7\), expected rows of 5"),
     (lambda: last_step(lstm_net(), begin=0), UnsupportedError, r"expected the last step, or all"),
     (lambda: last_step(lstm_net(), begin=4), UnsupportedError, r"expected the last step, or all"),
-    (lambda: rnn_after(last_step(lstm_net(), shrink=False)), UnsupportedError, r"the last step of a sequence alone"),
+    (
+        lambda: rnn_after(last_step(lstm_net(), shrink=False)),
+        UnsupportedError,
+        r"reads only the last step of a sequence",
+    ),
     (
         lambda: (
             lstm_net().add("TRANSPOSE", [const(np.int32([0, 2, 1]))], T([1, H, STEPS])).add("TANH", [], T([1, 7, 12]))
         ),
         UnsupportedError,
-        r"whose last axis is not the features'",
+        r"whose last axis is not the feature axis",
     ),
     (
         lambda: lstm_net().add("SOFTMAX", [], T([1, STEPS, H]), "SoftmaxOptions", Beta=2.0),
@@ -352,13 +356,13 @@ REFUSED: list[tuple[Callable[[], Net], type[EdgeRnnError], str]] = [
     ),
     (lambda: Net(T([1, IN])).add("TANH", [], T([1, IN])), UnsupportedError, r"before the first layer with weights"),
     (lambda: Net(T([1, IN])).add("QUANTIZE", [], T([1, IN])), UnsupportedError, r"no layer with weights"),
-    (lambda: lstm_net().add("WHILE", [], T([1])), UnsupportedError, r"as which Keras writes all but"),
+    (lambda: lstm_net().add("WHILE", [], T([1])), UnsupportedError, r"as Keras writes all but"),
     (lambda: lstm_net().add("BIDIRECTIONAL_SEQUENCE_LSTM", [], T([1])), UnsupportedError, r"it is bidirectional"),
     (lambda: lstm_net().add("CONV_2D", [], T([1])), UnsupportedError, r"CONV_2D \(operator 1\) cannot be read"),
-    (lambda: lstm_net().add("TANH", [], T([1, 2])), FileError, r"gives the shape \(1, 2\)"),
+    (lambda: lstm_net().add("TANH", [], T([1, 2])), FileError, r"returns the shape \(1, 2\)"),
     (lambda: with_outputs(lstm_net(), 1, 0), UnsupportedError, r"found the outputs .* expected one; name one by upto="),
-    (lambda: with_outputs(lstm_net().add("TANH", [], T([1])), -2), UnsupportedError, r"does not lie between"),
-    (lambda: circle(), FileError, r"expected no circle"),
+    (lambda: with_outputs(lstm_net().add("TANH", [], T([1])), -2), UnsupportedError, r"is not on a path between"),
+    (lambda: circle(), FileError, r"expected no cycle"),
 ]
 
 
@@ -387,11 +391,11 @@ def test_refused(tmp_path: Path, make: Callable[[], Net], kind: type[EdgeRnnErro
 
 
 ARGUMENTS: list[tuple[dict[str, Any], str]] = [
-    ({"upto": "rnn"}, r"upto names 'rnn', which is not there; expected one of tensor \d+ 'lstm'"),
-    ({"after": 99}, r"after names 99, which is not there"),
-    ({"upto": True}, r"upto got True, expected a tensor's name or number"),
-    ({"upto": ""}, r"upto names '', which \d+ tensors are called: \[1, 2"),
-    ({"upto": "x", "after": "lstm"}, r"came from the output to tensor 0 'x', which no operator gives"),
+    ({"upto": "rnn"}, r"upto names 'rnn', which does not exist; expected one of tensor \d+ 'lstm'"),
+    ({"after": 99}, r"after names 99, which does not exist"),
+    ({"upto": True}, r"upto got True, expected a tensor's name or index"),
+    ({"upto": ""}, r"upto names '', the name of \d+ tensors: \[1, 2"),
+    ({"upto": "x", "after": "lstm"}, r"traced the output back to tensor 0 'x', which no operator produces"),
     ({"keep_int8": True}, r"no matrix in int8"),
 ]
 

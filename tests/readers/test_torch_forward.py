@@ -86,7 +86,7 @@ OTHERWISE: dict[str, Callable[[], Any]] = {
 @pytest.mark.parametrize("name", OTHERWISE)
 def test_forward_that_does_something_else_is_refused(name: str) -> None:
     module = OTHERWISE[name]()
-    message = r"forward does something else than <Model .*(differ by up to|it gives the shape) .*Pass modules= in order"
+    message = r"does not compute the same as <Model .*(differ by up to|it returns the shape) .*Pass modules= in order"
     with pytest.raises(UnsupportedError, match=message):
         from_torch(module)
     assert isinstance(from_torch(module, check=False), Model)

@@ -190,7 +190,7 @@ def test_buffers_that_inference_does_not_use() -> None:
     network.register_buffer("steps_seen", torch.zeros(1), persistent=False)
     with pytest.raises(UnsupportedError, match=r"steps_seen \(1,\)"):
         from_torch(network, modules=("rnn", "head", "aux"))
-    with pytest.raises(UnsupportedError, match=r"aux.weight \(1, 5\), aux.bias \(1,\)\. Name it in ignore="):
+    with pytest.raises(UnsupportedError, match=r"aux.weight \(1, 5\), aux.bias \(1,\)\. Name them in ignore="):
         from_torch(network, modules=("rnn", "head"), ignore=("steps_seen",))
     model = from_torch(network, modules=("rnn", "head"), ignore=("steps_seen", "aux"))
     assert_equal_to_torch(model, network.double())
@@ -250,12 +250,12 @@ def test_lstm_with_a_projection(layers: int, bias: bool, whole: bool) -> None:
 
 REFUSED: list[tuple[Callable[[], Any], dict[str, Any], type[EdgeRnnError], str]] = [
     (lambda: nn.GRU(I, H, bidirectional=True), {}, UnsupportedError, r"nn\.GRU: bidirectional=True"),
-    (lambda: nn.GRU(I, H, 2, dropout=0.1), {}, UnsupportedError, r"dropout=0\.1 drops values while training"),
+    (lambda: nn.GRU(I, H, 2, dropout=0.1), {}, UnsupportedError, r"dropout=0\.1 drops values in training"),
     (
         lambda: Network(nn.GRU(I, H), nn.Sequential(nn.Dropout(0.2), nn.Linear(H, O))),
         {},
         UnsupportedError,
-        r"nn\.Dropout 'head\.0': it drops values while training; call \.eval\(\)",
+        r"nn\.Dropout 'head\.0': it drops values in training; call \.eval\(\)",
     ),
     (lambda: nn.Sequential(nn.Linear(I, O), nn.Softmax(dim=1)), {}, UnsupportedError, r"nn\.Softmax '1': dim=1"),
     (lambda: nn.Sequential(nn.Linear(I, O), nn.Flatten()), {}, UnsupportedError, r"nn\.Flatten '1': start_dim=1"),
@@ -270,7 +270,7 @@ REFUSED: list[tuple[Callable[[], Any], dict[str, Any], type[EdgeRnnError], str]]
     (lambda: Network(Lookalike(I, H), nn.Linear(H, O)), {}, UnsupportedError, r"Lookalike 'rnn': not one of"),
     (lambda: Network(nn.GRU(I, H), nn.Linear(H, O), last=LastStep()), {}, UnsupportedError, r"LastStep 'last'"),
     (lambda: nn.Sequential(nn.Tanh(), nn.Linear(I, O)), {}, UnsupportedError, r"'0': an activation before the first"),
-    (lambda: scripted(nn.Sequential(nn.Linear(I, O))), {}, UnsupportedError, r"hand over its state_dict"),
+    (lambda: scripted(nn.Sequential(nn.Linear(I, O))), {}, UnsupportedError, r"pass its state_dict"),
     (
         lambda: nn.utils.parametrizations.weight_norm(nn.Linear(I, O)),
         {},
@@ -281,7 +281,7 @@ REFUSED: list[tuple[Callable[[], Any], dict[str, Any], type[EdgeRnnError], str]]
         lambda: {"a.weight_g": torch.ones(4, 1), "a.weight_v": torch.ones(4, 3)},
         {},
         UnsupportedError,
-        r"'a': it holds weight_g \(4, 1\), weight_v \(4, 3\); known are",
+        r"'a': it holds weight_g \(4, 1\), weight_v \(4, 3\); supported are",
     ),
     (
         lambda: Network(nn.GRU(I, H), nn.Linear(H, O)),
@@ -292,7 +292,7 @@ REFUSED: list[tuple[Callable[[], Any], dict[str, Any], type[EdgeRnnError], str]]
     (lambda: Network(nn.GRU(I, H), nn.Linear(H, O)), {"modules": "rnn"}, InputError, r"the text 'rnn'"),
     (lambda: Network(nn.GRU(I, H), nn.Linear(H, O)), {"modules": []}, InputError, r"no names"),
     (lambda: Network(nn.GRU(I, H), nn.Linear(H, O)), {"ignore": ["head"]}, InputError, r"'head\.bias' is used"),
-    (lambda: Network(nn.GRU(I, H), nn.Linear(H, O)), {"ignore": ["foot"]}, InputError, r"'foot', which is not there"),
+    (lambda: Network(nn.GRU(I, H), nn.Linear(H, O)), {"ignore": ["foot"]}, InputError, r"'foot', which does not exist"),
     (lambda: Network(nn.RNN(I, H), nn.Linear(H, O)), {"activations": {"rnn": "relu"}}, InputError, r"expected one of"),
     (lambda: Network(nn.GRU(I, H), nn.Linear(H, O)), {"activations": {"head": "gelu"}}, InputError, r"got 'gelu'"),
     (lambda: {"weight": torch.zeros(2, 3, dtype=torch.int32)}, {}, UnsupportedError, r"weight got dtype int32"),
@@ -366,7 +366,7 @@ REPEATED = torch.ones(1).expand(2**13, 2**14)
 COMPLEX = torch.ones(2, dtype=torch.complex64)
 HOSTILE: dict[str, tuple[Callable[[], bytes], type[EdgeRnnError], str]] = {
     "one number, repeated": (lambda: saved({"a.weight": REPEATED}), FileError, r"a\.weight would take 536870912 bytes"),
-    "packed": (lambda: repacked(saved({"a.weight": torch.zeros(2**20)})), FileError, r"expected no packed data"),
+    "packed": (lambda: repacked(saved({"a.weight": torch.zeros(2**20)})), FileError, r"expected no compressed data"),
     "an archive of many disks": (of_many_disks, FileError, r"its archive cannot be read, 'zipfiles that span multiple"),
     "a hash without end": (hashed_without_end, FileError, r"PyTorch took more than .* s of CPU time"),
     "a dict in itself": (held_by_itself, FileError, r"holds a dict with 'model'; expected a state_dict"),

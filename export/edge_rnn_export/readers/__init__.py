@@ -1,6 +1,7 @@
 """Readers of networks from other frameworks, one folder per framework.
 
-:class:`Reader` is how a package of one's own adds another kind, as an entry point of the group ``edge_rnn.readers``.
+Your own package can add another kind of file with a :class:`Reader`, registered as an entry point of the group
+``edge_rnn.readers``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One door for files from elsewhere: what kind a file is, its reader, and how far off what was read is."""
+"""Import a network from a file of another framework: recognize the kind, run its reader, and check the result."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ READERS = Registry(
     lambda reader: (reader.kind,),
     conflict,
 )
-"""What is read, by kind."""
+"""Readers by kind."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Imported:
-    """A network that was read.
+    """An imported network.
 
     Parameters
     ----------
     model
         The network.
     kind
-        What the file was: one of :data:`READERS`.
+        Kind of the file, a key of :data:`READERS`.
     checked
-        What it was compared with, in words, and how far it is off; empty where the file has nothing to compare with.
+        Description of the check with its largest error; empty if the file has nothing to compare with.
     unchecked
-        Why it was not compared, in words, where it could have been; empty otherwise.
+        Reason why a possible check was not made; empty otherwise.
     """
 
     model: Model
@@ -52,20 +52,20 @@ class Imported:
 
 
 def import_file(path: str | PathLike[str], **options: Any) -> Imported:
-    """Read a network from a file, of a kind that its contents tell, or else the ending of its name.
+    """Read a network from a file; its kind follows from its contents or, failing that, from its file name extension.
 
     Parameters
     ----------
     options
-        ``name``, ``labels``, ``sample_rate_hz``, ``input_names``, ``input_units`` of the Model; and those that the
-        reader has, see :class:`~edge_rnn_export.readers.registry.Reader`.
+        ``name``, ``labels``, ``sample_rate_hz``, ``input_names``, ``input_units`` of the Model, and the options of the
+        reader; see :class:`~edge_rnn_export.readers.registry.Reader`.
 
     Raises
     ------
     InputError
-        The kind is not known, or an option does not go with it.
+        The kind is unknown, or it does not support an option.
     FileError
-        The file is missing, or is something that holds no network.
+        The file is missing, or contains no network.
     ModelError, UnsupportedError
         See the readers.
     """
@@ -83,7 +83,7 @@ def import_file(path: str | PathLike[str], **options: Any) -> Imported:
 
 
 def _refuse_foreign(reader: Reader, given: Iterable[str], path: str | PathLike[str]) -> None:
-    """Raise InputError for options that other readers have, all of them that go with the same ones."""
+    """Raise InputError for options of other readers only; the message names all that belong to the same ones."""
     foreign = {*given} - {*ABOUT, *(option.name for option in reader.options)}
     if not foreign:
         return
@@ -92,11 +92,11 @@ def _refuse_foreign(reader: Reader, given: Iterable[str], path: str | PathLike[s
     flags = [option.flag for option, each in takers.items() if each == kinds and option.name in foreign]
     if not flags:
         raise TypeError(f"import_file got the option {min(foreign)!r}, which no reader has.")
-    raise InputError(f"import got {' and '.join(flags)} with {path}: that goes with {' and '.join(kinds)} alone.")
+    raise InputError(f"import got {' and '.join(flags)} with {path}: that option is only for {' and '.join(kinds)} .")
 
 
 def _reader_of(path: Path) -> Reader:
-    """By the first bytes of the file, or by its name where these say nothing."""
+    """Return the reader chosen by the first bytes of the file or, if these are inconclusive, by the file name."""
     found = kind_of(path)
     if found is MODEL_FILE:
         raise FileError(f"{path}: is a model file of edge_rnn already; edge-rnn inspect shows what is in it.")

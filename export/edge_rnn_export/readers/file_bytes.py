@@ -1,4 +1,4 @@
-"""Bytes of a file from elsewhere: a regular one, and no more of them than a network takes."""
+"""Read the bytes of untrusted files: regular files only, with a bound on their size."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ def read_bytes(
     path
         The file.
     most
-        Length of the longest file that is taken.
+        Largest accepted file size in bytes.
     expected
-        What is wanted in the place of a folder or a device, for the message.
+        Description of the expected file, for the message about a folder or a device.
     offset, count
-        First byte, and how many; by default all.
+        First byte and number of bytes; by default the whole file.
 
     Raises
     ------
     FileError
-        It cannot be read, is no regular file, or is longer.
+        The file cannot be read, is not a regular file, or is too long.
     """
     size = size_of(path, most, expected)
     with file_access(path), path.open("rb") as file:
         file.seek(offset)
-        return file.read(size if count is None else count)  # not the bound: so much is set aside beforehand
+        return file.read(size if count is None else count)  # not the bound: this many bytes are allocated beforehand
 
 
 def size_of(path: Path, most: int = MAX_FILE_BYTES, expected: str = "a file") -> int:

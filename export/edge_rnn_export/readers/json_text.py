@@ -1,4 +1,4 @@
-"""JSON from strangers into plain values and arrays: as strict as its specification, and in bounded memory."""
+"""Parse untrusted JSON into plain values and arrays: strictly by the specification, in bounded memory."""
 
 from __future__ import annotations
 
@@ -16,25 +16,27 @@ __all__ = ["MAX_COUNT", "MAX_JSON_BYTES", "array_of", "count_of", "parse_object"
 
 
 MAX_JSON_BYTES = 2**26
-"""Largest file that is read. Python's objects take some ten times the text, and real files have less than 1 MiB."""
+"""Largest accepted file in bytes. Python objects take about ten times the size of the text; real files have less than 1
+MiB.
+"""
 
 MAX_CONTAINERS = 2**20
-"""Most lists and objects: empty ones take thirty times the text. A matrix takes one for each row."""
+"""Maximum number of lists and objects: empty ones take thirty times their text. A matrix takes one per row."""
 
 MAX_COUNT = 2**24
-"""Largest size that a file may claim for a layer."""
+"""Largest accepted size of a layer."""
 
 MAX_DIMENSIONS = 4
-"""Most dimensions of an array."""
+"""Maximum number of dimensions of an array."""
 
 
 def parse_object(data: bytes) -> dict[str, Any]:
-    """The JSON object that the bytes spell: no key twice, no NaN or Infinity, no depth that needs a stack.
+    """Parse the bytes as a JSON object, without duplicate keys, NaN, Infinity or excessive nesting.
 
     Raises
     ------
     FileError
-        They are too many, or spell none.
+        There are too many bytes, or they are not a valid JSON object.
     """
     if len(data) > MAX_JSON_BYTES:
         raise FileError(f"it has {len(data)} bytes of JSON, expected {MAX_JSON_BYTES} at most.")
@@ -54,7 +56,7 @@ def parse_object(data: bytes) -> dict[str, Any]:
     try:
         value = json.loads(data.decode("utf-8-sig"), object_pairs_hook=unique, parse_constant=refuse)
     except RecursionError:
-        raise FileError("it is not JSON of a network: its lists are nested too deep.") from None
+        raise FileError("it is not JSON of a network: its lists are nested too deeply.") from None
     except ValueError as error:
         reason = str(error).splitlines()[0][:200]
         raise FileError(f"it is not JSON, or is truncated: {reason}.") from None
@@ -64,14 +66,14 @@ def parse_object(data: bytes) -> dict[str, Any]:
 
 
 def array_of(what: str, value: object) -> F64:
-    """Numbers in nested lists as an array: float64, finite, at least one.
+    """Convert nested lists of numbers to a nonempty float64 array of finite values.
 
     Parameters
     ----------
     what
-        What the value is called, for messages: ``"layer 2 (gru) kernel"``.
+        Name of the value, for messages: ``"layer 2 (gru) kernel"``.
     value
-        A number, or lists of equal length, nested as deep as the array has dimensions.
+        A number, or lists of equal length, nested once per dimension of the array.
 
     Raises
     ------
@@ -85,7 +87,7 @@ def array_of(what: str, value: object) -> F64:
         odd = [each for each in flat if type(each) is not list or len(each) != length]
         if odd:
             got = f"a list of {len(odd[0])}" if type(odd[0]) is list else reprlib.repr(odd[0])
-            raise FileError(f"{what} is not an array: {got} stands beside a list of {length}.")
+            raise FileError(f"{what} is not an array: {got} is next to a list of {length}.")
         if not length or len(shape) == MAX_DIMENSIONS:
             raise FileError(
                 f"{what} got {'an empty list' if not length else f'more than {MAX_DIMENSIONS} dimensions'}, expected "
@@ -101,17 +103,17 @@ def array_of(what: str, value: object) -> F64:
     except OverflowError:
         array = np.array([np.inf])
     if not np.isfinite(array).all():
-        raise FileError(f"{what} holds a number beyond float64's, expected finite numbers.")
+        raise FileError(f"{what} holds a number out of float64's range, expected finite numbers.")
     return array.reshape(shape)
 
 
 def count_of(what: str, record: Mapping[str, Any], key: str, *, least: int = 1, default: int | None = None) -> int:
-    """A whole number in a JSON object; the default, if there is one, where the key is absent or null.
+    """Integer in a JSON object; the default, if any, where the key is missing or null.
 
     Raises
     ------
     FileError
-        It is absent, or no whole number from ``least`` up.
+        The value is missing, or not an integer from ``least`` up.
     """
     value = record.get(key)
     if value is None and default is not None:

@@ -1,4 +1,4 @@
-"""Names of layers out of what other formats call theirs."""
+"""Derive layer names from the names in other formats."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from collections.abc import Container, Iterator
 __all__ = ["free_name", "plain_name"]
 
 _LONGEST = 56
-"""Characters, so that a number fits behind them: a name has 64 at most."""
+"""Maximum length in characters, so that a number can be appended: a name has 64 at most."""
 
 
 def plain_name(text: str) -> str:
-    """A name that a layer may have: letters, digits, ``_`` and ``-``; empty if it would begin otherwise."""
+    """Layer name of letters, digits, ``_`` and ``-``; empty if it would not start with a letter or ``_``."""
     name = re.sub(r"[^A-Za-z0-9_-]", "_", text)[:_LONGEST]
     return name if re.match(r"[A-Za-z_]", name) else ""
 
 
 def free_name(name: str, taken: Container[str]) -> str:
-    """``name``, or where that is taken the first of ``name_2``, ``name_3``, … that is not."""
+    """Return ``name``, or if it is taken the first free one of ``name_2``, ``name_3``, …."""
     return next(each for each in _numbered(name) if each not in taken)
 
 

@@ -1,4 +1,4 @@
-"""Readers of trained networks from elsewhere: their kinds of files, options and checks, for ``edge-rnn import``."""
+"""Registry of readers of trained networks: their kinds of files, options and checks, for ``edge-rnn import``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _FLAGS = ("-h", "--help", "--debug", "-o", "--output", *(f"--{name.replace('_', 
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """An option that some readers have and others have not. Readers that share a flag share the option.
+    """Option that only some readers have. Readers that share a flag share the option.
 
     Parameters
     ----------
@@ -50,12 +50,12 @@ class Option:
     repeated: bool = False
 
     def value(self, given: Any) -> Any:
-        """The keyword's value, of what argparse found: a text, a list of texts, or True.
+        """Convert the value from argparse (a string, a list of strings, or True) to the keyword's value.
 
         Raises
         ------
         InputError
-            It is none.
+            The value is invalid.
         """
         if not self.metavar:
             return given
@@ -66,13 +66,13 @@ class Option:
             raise InputError(f"import got {self.flag} {shown}, expected {self.expected or self.metavar}.") from None
 
 
-UPTO = Option("upto", "--upto", "what comes before this tensor alone", "TENSOR")
-"""Of kinds that have tensors with names."""
+UPTO = Option("upto", "--upto", "the part before this tensor only", "TENSOR")
+"""For kinds of files with named tensors."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """A reader of one kind of file.
+    """Reader for one kind of file.
 
     Parameters
     ----------
@@ -81,20 +81,19 @@ class Reader:
     what
         Description of such a file: ``"a Keras model"``.
     suffixes
-        Endings of file names, in small letters: ``(".keras", ".h5")``.
+        File name extensions, in lower case: ``(".keras", ".h5")``.
     read
         ``read(path, **options)`` of a Path: a :class:`~edge_rnn.Model`, or anything with one as its ``model``. The
-        options are those of :data:`ABOUT`, each None or empty where it was not given, and of ``options`` those that
-        were given.
+        options are those of :data:`ABOUT`, each None or empty if not given, and those of ``options`` that were given.
     options
-        Options beside those of :data:`ABOUT`.
+        Options besides those of :data:`ABOUT`.
     check
         ``check(read, path)``: compares the result of ``read`` with the file, run by its own framework or against its
         recording. It returns a description with the largest error; an empty text if the file holds nothing to compare
         with. It raises UnsupportedError with the reason if the file cannot be compared here. None: no check.
     recognize
-        ``recognize(path)``: True if the contents show that the file is of this kind, whatever its name. None: the
-        ending of the name decides.
+        ``recognize(path)``: True if the contents show that the file is of this kind, under any name. None: the file
+        name extension decides.
     examples
         Command lines for the help.
     """
@@ -110,7 +109,7 @@ class Reader:
 
 
 def takers_of_options(readers: Iterable[Reader]) -> dict[Option, tuple[str, ...]]:
-    """Kinds of the readers that have each option, in the order of the readers."""
+    """Map each option to the kinds of the readers that have it, in the order of the readers."""
     takers: dict[Option, tuple[str, ...]] = {}
     for reader in readers:
         for option in reader.options:
@@ -119,30 +118,30 @@ def takers_of_options(readers: Iterable[Reader]) -> dict[Option, tuple[str, ...]
 
 
 def conflict(reader: Reader, others: Iterable[Reader]) -> str:
-    """Why a reader cannot stand beside others: it means something else by a flag or a keyword; empty if it can."""
+    """Explain why a reader conflicts with others, using a flag or a keyword differently; empty if it does not."""
     taken = [option for other in others for option in other.options]
     for option in reader.options:
         if option in taken:
             continue
         if option.name in ABOUT or option.flag in _FLAGS:
-            return f"its option {option.flag} (keyword {option.name!r}) is one that all readers have"
+            return f"its option {option.flag} (keyword {option.name!r}) is an option of all readers"
         if any(option.flag == each.flag or option.name == each.name for each in taken):
             return f"its option {option.flag} (keyword {option.name!r}) means something else to another reader"
     return ""
 
 
 def names(text: str) -> list[str]:
-    """``"a, b"`` as a list; empty for an empty text."""
+    """Parse ``"a, b"`` as a list; empty for an empty string."""
     return [part.strip() for part in text.split(",")] if text else []
 
 
 def numbers(text: str) -> list[float]:
-    """``"1,2.5"`` as a list of numbers."""
+    """Parse ``"1,2.5"`` as a list of numbers."""
     return [float(part) for part in text.split(",")]
 
 
 def pairs(texts: list[str]) -> dict[str, str]:
-    """``["head=softmax"]`` as a dict."""
+    """Parse ``["head=softmax"]`` as a dict."""
     found = dict(text.partition("=")[::2] for text in texts)
     for name, value in found.items():
         if not name or not value:

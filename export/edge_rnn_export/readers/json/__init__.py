@@ -40,4 +40,4 @@ READER = Reader(
     check=_check,
     examples=("edge-rnn import amp.nam -o amp.safetensors",),
 )
-"""What ``edge-rnn import`` knows of it."""
+"""Entry of this reader for ``edge-rnn import``."""

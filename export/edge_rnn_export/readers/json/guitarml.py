@@ -30,19 +30,19 @@ _UNITS: Mapping[str, type[Recurrent]] = {"LSTM": LSTM, "GRU": GRU, "RNN": Elman}
 
 
 def read_guitarml(document: Mapping[str, Any], about: Description) -> Model:
-    """The network that ``model_data`` and ``state_dict`` describe.
+    """Return the network that ``model_data`` and ``state_dict`` describe.
 
     Parameters
     ----------
     about
-        What Model is told beside the layers.
+        Description of the Model: its arguments other than the layers.
 
     Raises
     ------
     FileError
-        Something is missing, is of a wrong type, or its shape is not what ``model_data`` says.
+        An entry is missing, has a wrong type, or has another shape than ``model_data`` implies.
     UnsupportedError
-        The network is of another kind; the message names it.
+        The network is of an unsupported kind; the message names it.
     """
     data, state = document.get("model_data"), document.get("state_dict")
     if not isinstance(data, dict) or not isinstance(state, dict):
@@ -79,7 +79,7 @@ def _has_bias(data: Mapping[str, Any]) -> bool:
 
 
 def _taken(state: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> dict[str, F64]:
-    """The parameters, once found to be those and to have the shapes that ``model_data`` says."""
+    """Return the parameters, after checking that their names and shapes are those that ``model_data`` implies."""
     if state.keys() != shapes.keys():
         lost, more = shapes.keys() - state.keys(), state.keys() - shapes.keys()
         raise FileError(

@@ -1,4 +1,4 @@
-"""Neural Amp Modeler's ``.nam`` files: an LSTM whose weights stand in one flat list.
+"""Neural Amp Modeler's ``.nam`` files: an LSTM whose weights are stored in one flat list.
 
 Layout [1]_: ``architecture`` ``"LSTM"``, ``config`` with the sizes, and ``weights``: for each layer ``W (4*H, I+H)``
 row by row, ``b (4*H)``, the trained ``h0 (H)`` and ``c0 (H)``; then the head's weight ``(O, H)`` and bias ``(O)``.
@@ -27,19 +27,19 @@ _KEYS = {"input_size", "hidden_size", "num_layers", "in_channels", "out_channels
 
 
 def read_nam(document: Mapping[str, Any], about: Description) -> Model:
-    """The network of a ``.nam`` file, its trained initial state with it.
+    """Return the network of a ``.nam`` file, including its trained initial state.
 
     Parameters
     ----------
     about
-        What Model is told beside the layers.
+        Description of the Model: its arguments other than the layers.
 
     Raises
     ------
     FileError
-        Something is missing or of a wrong type, or there are not as many weights as ``config`` says.
+        An entry is missing or has a wrong type, or the number of weights differs from what ``config`` implies.
     UnsupportedError
-        The architecture is another one (WaveNet, ConvNet), or ``config`` has options that are not known.
+        The architecture is not LSTM (WaveNet, ConvNet), or ``config`` has unknown options.
     """
     architecture, config = document.get("architecture"), document.get("config")
     if architecture != "LSTM":

@@ -1,4 +1,4 @@
-"""Networks in JSON into edge_rnn's :class:`~edge_rnn.model.Model`, whichever of several programs wrote them."""
+"""Read networks in JSON, written by several programs, into edge_rnn's :class:`~edge_rnn.model.Model`."""
 
 from __future__ import annotations
 
@@ -22,18 +22,20 @@ __all__ = ["Reading", "from_json", "read_json"]
 
 
 class Reading(NamedTuple):
-    """A network, and the recording to check it with."""
+    """Network and the recording to check it against."""
 
     model: Model
     recording: Reference | None
-    """``reference.run(model, recording.xs)[0]`` is to be near ``recording.ys``; None where the file has none."""
+    """Recording that ``reference.run(model, recording.xs)[0]`` should match within rounding; None if the file has
+    none.
+    """
 
 
 def from_json(
     source: str | PathLike[str],
     **about: Unpack[Description],
 ) -> Model:
-    """Read a network from a JSON file; what kind it is, its contents tell.
+    """Read a network from a JSON file; the contents determine its kind.
 
     Parameters
     ----------
@@ -45,12 +47,12 @@ def from_json(
         - AIDA-X, which is such a list with ``in_skip``, ``in_gain``, ``out_gain``, ``input_batch``, ``output_batch``;
         - GuitarML, Proteus and NeuralPi: ``model_data`` and ``state_dict``;
         - Neural Amp Modeler's ``.nam`` with the architecture LSTM, initial state included;
-        - a PyTorch state_dict, nested lists by name, in order of use. Where it does not tell everything, read it with
+        - a PyTorch state_dict, nested lists by name, in order of use. If it does not determine the network, read it
+        with
           ``from_torch(json.load(file), activations=...)``.
     about
         ``name``, ``labels``, ``sample_rate_hz``, ``input_names``, ``input_units``, ``vocabulary`` of the
-        :class:`~edge_rnn.model.Model`. Name and sample rate are taken from the file where it has them and they
-        are not given.
+        :class:`~edge_rnn.model.Model`. Name and sample rate default to those in the file.
 
     Returns
     -------
@@ -60,11 +62,11 @@ def from_json(
     Raises
     ------
     FileError
-        The file cannot be read, is damaged or of another kind, or shapes in it do not fit together.
+        The file cannot be read, is damaged or of another kind, or its shapes are inconsistent.
     UnsupportedError
         It is well formed, but a layer, an activation or an architecture cannot be converted; the message names it.
     InputError
-        The argument is no path; a state_dict does not tell everything.
+        The argument is not a path, or a state_dict does not determine the network.
     ModelError
         A weight does not fit float32, or labels and names do not fit the network.
     """
@@ -72,7 +74,7 @@ def from_json(
 
 
 def read_json(source: str | PathLike[str], **about: Unpack[Description]) -> Reading:
-    """As :func:`from_json`, and the recording to check the network with, if the file has one (AIDA-X).
+    """Read a network as :func:`from_json` does, and the recording to check it against if the file has one (AIDA-X).
 
     Raises
     ------
@@ -94,7 +96,7 @@ def read_json(source: str | PathLike[str], **about: Unpack[Description]) -> Read
 
 
 def _read(document: Mapping[str, Any], about: Description) -> tuple[Model, Reference | None]:
-    """Recognise the kind and read it."""
+    """Recognize the kind and read the network."""
     kinds = [key for key in ("architecture", "model_data", "layers") if key in document]
     if len(kinds) > 1:
         raise FileError(f"it holds {' and '.join(map(repr, kinds))}, which are of different programs; expected one.")
@@ -120,21 +122,21 @@ def _read(document: Mapping[str, Any], about: Description) -> tuple[Model, Refer
 
 
 def _name(document: Mapping[str, Any]) -> str:
-    """What the file calls the network, or an empty text."""
+    """Name of the network in the file, or an empty string."""
     metadata = document.get("metadata")
     name = metadata.get("name") if isinstance(metadata, dict) else None
     return name if isinstance(name, str) else ""
 
 
 def _rate(document: Mapping[str, Any]) -> float | None:
-    """Samples a second, under the names that the programs use; a number, or one in a text; None where it is unknown."""
+    """Sample rate in Hz, under the keys of the various programs; a number or a numeric string; None if unknown."""
     metadata = document.get("metadata")
     places = (("samplerate", metadata), ("samplerate", document), ("sample_rate", document))
     for key, record in places:
         value = record.get(key) if isinstance(record, dict) else None
         if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < 10:
             value = int(value)
-        if value is None or value == -1 or isinstance(value, str):  # Neural Amp Modeler's -1 is unknown
+        if value is None or value == -1 or isinstance(value, str):  # Neural Amp Modeler writes -1 for unknown
             continue
         if type(value) not in (int, float) or not 0 < value < 1e9:
             raise FileError(f"{key} got {reprlib.repr(value)}, expected samples a second.")

@@ -1,7 +1,7 @@
-"""Layer lists as RTNeural reads them: Keras's arrays, layer after layer.
+"""Read layer lists in RTNeural's format: Keras's arrays, layer by layer.
 
 Layout [1]_: ``in_shape`` and ``layers``, each with ``type``, ``activation``, ``shape`` (its last entry is the number of
-outputs) and ``weights``, which are what Keras's ``get_weights`` gives.
+outputs) and ``weights``, as returned by Keras's ``get_weights``.
 
 References
 ----------
@@ -27,24 +27,24 @@ __all__ = ["MAX_IDENTITY_VALUES", "input_size_of", "layers_of_list"]
 
 
 MAX_IDENTITY_VALUES = 2**22
-"""Most numbers in matrices that no weights in the file bear out: those of activations that stand alone."""
+"""Maximum number of values in matrices without weights in the file: those of standalone activations."""
 
 _ACTIVATIONS = ("tanh", "relu", "sigmoid", "softmax", "elu")
 _KEYS = {"type", "name", "activation", "shape", "weights"}
 
 
 def input_size_of(document: Mapping[str, Any]) -> int:
-    """Length of a sample, as ``in_shape`` says."""
+    """Number of values per sample, from ``in_shape``."""
     return _last("in_shape", document.get("in_shape"))
 
 
 def layers_of_list(document: Mapping[str, Any]) -> list[Layer]:
-    """The layers of a list, each with a name, shapes held against what the file says of them.
+    """Return the named layers of a list, after checking their shapes against those that the file declares.
 
     Raises
     ------
     FileError
-        Something is missing or of a wrong type; shapes do not fit together.
+        An entry is missing or has a wrong type, or shapes are inconsistent.
     UnsupportedError
         A layer or an option has no counterpart; the message names it.
     """
@@ -88,7 +88,7 @@ def _dense(title: str, name: str, arrays: list[F64], activation: str, inputs: in
 
 
 def _lstm(title: str, name: str, arrays: list[F64], activation: str, inputs: int, units: int) -> Layer:
-    """Keras's gates i f c o are PyTorch's i f g o."""
+    """Convert Keras's gate order i f c o to PyTorch's i f g o."""
     _check_cell(title, arrays, activation)
     rows = 4 * units
     _check(title, ("kernel", "recurrent kernel", "bias"), arrays, ((inputs, rows), (units, rows), (rows,)))
@@ -97,7 +97,7 @@ def _lstm(title: str, name: str, arrays: list[F64], activation: str, inputs: int
 
 
 def _gru(title: str, name: str, arrays: list[F64], activation: str, inputs: int, units: int) -> Layer:
-    """Keras's gates z r h are PyTorch's z r n, there in the order r z n; two biases mean ``reset_after=True``."""
+    """Convert Keras's gates z r h (PyTorch's z r n) to the order r z n; two biases mean ``reset_after=True``."""
     _check_cell(title, arrays, activation)
     rows = 3 * units
     if arrays[2].shape == (rows,):
@@ -122,14 +122,14 @@ _READERS: dict[str, Callable[[str, str, list[F64], str, int, int], Layer]] = {
 def _activate(
     layers: list[Layer], name: str, title: str, activation: str, arrays: list[F64], sizes: tuple[int, int], left: int
 ) -> int:
-    """Give the last layer the activation, or add a Dense that multiplies by one; how many such numbers are left."""
+    """Apply the activation in the last layer or an added identity Dense; return the identity weights left."""
     size, outputs = sizes
     if arrays or size != outputs:
         raise FileError(
-            f"{title} got {len(arrays)} weights and {size} to {outputs} values, expected none and as many as before."
+            f"{title} got {len(arrays)} weights and {size} to {outputs} values, expected no weights and equal numbers."
         )
     if not layers:
-        raise UnsupportedError(f"{title} stands before the first layer with weights; apply it to the samples.")
+        raise UnsupportedError(f"{title} comes before the first layer with weights; apply it to the samples.")
     last = layers[-1]
     if isinstance(last, Dense) and last.activation == "none":
         layers[-1] = Dense(last.weight, last.bias, name=last.name, activation=activation)
@@ -164,9 +164,11 @@ def _activation(title: str, record: Mapping[str, Any]) -> str:
 
 
 def _check_cell(title: str, arrays: list[F64], activation: str) -> None:
-    """RTNeural computes tanh whatever the file says, so that another activation would be two things at once."""
+    """Check weights and activation: RTNeural always computes tanh, so any other one would be ambiguous."""
     if activation not in ("none", "tanh"):
-        raise UnsupportedError(f"{title} activation got {activation!r}, expected 'tanh', which RTNeural computes.")
+        raise UnsupportedError(
+            f"{title} activation got {activation!r}, expected 'tanh', the only one that RTNeural computes."
+        )
     if len(arrays) != 3:
         raise FileError(f"{title} got {len(arrays)} weights, expected 3: kernel, recurrent kernel and bias.")
 
@@ -175,12 +177,12 @@ def _check(title: str, names: tuple[str, ...], arrays: list[F64], shapes: tuple[
     for name, array, shape in zip(names, arrays, shapes, strict=False):
         if array.shape != shape:
             raise FileError(
-                f"{title} {name} got shape {array.shape}, expected {shape}, as its shape and the layer before it say."
+                f"{title} {name} got shape {array.shape}, expected {shape}, from its shape and the layer before it."
             )
 
 
 def _last(what: str, value: object) -> int:
-    """The last entry of a Keras shape: ``[None, None, 8]``."""
+    """Last entry of a Keras shape such as ``[None, None, 8]``."""
     entries = value if isinstance(value, list) and 0 < len(value) <= 8 else [""]
     if not all(each is None or type(each) is int for each in entries):
         entries = [""]

@@ -1,4 +1,4 @@
-"""What amplifier models have around their layers: the input added to the output, and gains."""
+"""Add what amplifier models have around their layers: a skip connection from input to output, and gains."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from edge_rnn.layers import INPUT, Add, Dense, Layer, Recurrent
 __all__ = ["with_skip"]
 
 MAX_SKIP_VALUES = 2**22
-"""Most numbers in the matrix that selects the input's channels, which no weights in a file bear out."""
+"""Maximum number of values in the matrix that selects input channels, which has no counterpart in the file."""
 
 
 def with_skip(layers: Sequence[Layer], *, skip: int, in_gain: float = 1.0, out_gain: float = 1.0) -> list[Layer]:
@@ -23,21 +23,22 @@ def with_skip(layers: Sequence[Layer], *, skip: int, in_gain: float = 1.0, out_g
     Parameters
     ----------
     layers
-        ``net``, one after another, each with a name; the first and the last are Dense or recurrent. Gains go into
-        their weights.
+        Layers of ``net`` in order, each with a name; the first and the last are Dense or recurrent. Gains are folded
+        into their weights.
     skip
-        How many channels of the input are added: none, one for each output, or one to all outputs.
+        Number of input channels that are added: none, one for each output, or one for all outputs.
 
     Raises
     ------
     FileError
-        There are not so many channels or outputs.
+        The network has fewer channels or outputs than that.
     """
     wired = list(layers)
     channels, outputs = _input_size(wired[0]), _output_size(wired[-1])
     if skip and (skip > channels or skip not in (1, outputs)):
         raise FileError(
-            f"the skip connection takes {skip} of the input's channels, but {channels} go in and {outputs} come out."
+            f"the skip connection takes {skip} of the input's channels, but the network has {channels} "
+            f"inputs and {outputs} outputs."
         )
     if in_gain != 1:
         wired[0] = _scaled_input(wired[0], in_gain)
@@ -64,7 +65,7 @@ def with_skip(layers: Sequence[Layer], *, skip: int, in_gain: float = 1.0, out_g
 
 
 def _scaled_input(layer: Layer, gain: float) -> Layer:
-    """The layer as if its first input came times ``gain``."""
+    """Return a layer equivalent to this one with the first input multiplied by ``gain``."""
     field = "weight" if isinstance(layer, Dense) else "weight_ih"
     weight: Any = np.array(getattr(layer, field), np.float64)
     weight[:, 0] *= gain
@@ -72,7 +73,7 @@ def _scaled_input(layer: Layer, gain: float) -> Layer:
 
 
 def _scaled_output(layer: Layer, gain: float) -> list[Layer]:
-    """Layers that put out what the layer does times ``gain``."""
+    """Return layers whose output is that of the layer times ``gain``."""
     if isinstance(layer, Dense) and layer.activation == "none":
         scaled: dict[str, Any] = {name: array * np.float64(gain) for name, array in layer.arrays.items()}
         return [replace(layer, **scaled)]

@@ -38,4 +38,4 @@ READER = Reader(
     check=_check,
     examples=("edge-rnn import gestures.keras -o gestures.safetensors --labels rest,fist,wave",),
 )
-"""What ``edge-rnn import`` knows of it."""
+"""Entry of this reader for ``edge-rnn import``."""

@@ -1,4 +1,4 @@
-"""What a layer of a functional Keras model is called with, as Keras 2 and 3 write it."""
+"""Parse the calls of layers in a functional model, as written by Keras 2 and 3."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["only_one", "origin", "tensors"]
 
 
 def tensors(title: str, call: object) -> Iterator[Any]:
-    """The tensors that a call takes, as ``[layer, node, tensor]``."""
+    """Yield the tensors that a call reads, as ``[layer, node, tensor]``."""
     if isinstance(call, dict):  # Keras 3
         args, kwargs = call.get("args"), call.get("kwargs")
         if not isinstance(args, list) or not isinstance(kwargs, dict):
@@ -23,7 +23,7 @@ def tensors(title: str, call: object) -> Iterator[Any]:
                 arg.get("config") if isinstance(arg, dict) and arg.get("class_name") == "__keras_tensor__" else None
             )
             if not isinstance(config, dict):
-                raise UnsupportedError(f"{title} takes {reprlib.repr(arg)}, expected outputs of layers alone.")
+                raise UnsupportedError(f"{title} takes {reprlib.repr(arg)}, expected only outputs of layers.")
             yield config.get("keras_history")
         _check_options(title, kwargs)
     elif isinstance(call, list):  # Keras 2
@@ -37,19 +37,19 @@ def tensors(title: str, call: object) -> Iterator[Any]:
 
 
 def _check_options(title: str, options: object) -> None:
-    """What a layer is called with besides its input: nothing that inference would see."""
+    """Check the other arguments of a layer's call: none may affect inference."""
     if not isinstance(options, dict):
         raise FileError(f"{title} is called with {reprlib.repr(options)}, expected an object.")
     for key, value in options.items():
         if value is not None and not (key == "training" and value is False):
             raise UnsupportedError(
-                f"{title} is called with {reprlib.repr(key)}, which a step of a stream cannot be given; expected its "
+                f"{title} is called with {reprlib.repr(key)}, which a step of a stream does not have; expected its "
                 f"input alone."
             )
 
 
 def origin(title: str, history: object) -> str:
-    """Name of the layer that a tensor comes from."""
+    """Name of the layer that produces a tensor."""
     name, call, place = history if isinstance(history, list) and len(history) == 3 else (None, None, None)
     if not isinstance(name, str) or type(call) is not int or type(place) is not int:
         raise FileError(f"{title} reads {reprlib.repr(history)}, expected [layer, node, tensor].")
@@ -62,7 +62,7 @@ def origin(title: str, history: object) -> str:
 
 
 def only_one(what: str, value: object) -> str:
-    """The one input or output of a functional model, as Keras 2 and 3 say it."""
+    """Name of the only input or output of a functional model, in the format of Keras 2 or 3."""
     listed = list(value.values()) if isinstance(value, dict) else value
     if not isinstance(listed, list):
         raise FileError(f"its model_config has the {what} {reprlib.repr(value)}, expected a list.")
@@ -71,6 +71,6 @@ def only_one(what: str, value: object) -> str:
     if len(listed) != 1:
         raise UnsupportedError(
             f"the model has {len(listed)} {what}, expected one; make a model of the part that you need, "
-            f"keras.Model(inputs, outputs) with one of each. Outputs may be put side by side with Concatenate."
+            f"keras.Model(inputs, outputs) with one of each. Outputs can be joined with Concatenate."
         )
     return origin(f"the model's {what}", listed[0])

@@ -1,7 +1,7 @@
-"""Keras's arrays into recurrent cells: the one place where its gate orders and biases are converted.
+"""Convert Keras's arrays to recurrent cells: the one place for its gate orders and biases.
 
-Keras stores kernels as ``(inputs, gates * units)``, gates beside one another in the order i f c o (LSTM) and z r h
-(GRU) [1]_. PyTorch's i f g o is the first of these, its r z n the second with two gates in each other's place.
+Keras stores kernels as ``(inputs, gates * units)``, gates along the columns in the order i f c o (LSTM) and z r h
+(GRU) [1]_. The first equals PyTorch's i f g o; the second is PyTorch's r z n with r and z swapped.
 
 References
 ----------
@@ -30,39 +30,39 @@ __all__ = ["CELLS", "CUDNN", "array_names", "cell_of", "check_shape"]
 CELLS: Mapping[str, type[Recurrent]] = MappingProxyType(
     {"SimpleRNN": Elman, "GRU": GRU, "LSTM": LSTM, "CuDNNGRU": GRU, "CuDNNLSTM": LSTM}
 )
-"""Layer classes by Keras's names; with ``Cell`` behind it inside of an RNN layer."""
+"""Layer classes by Keras's names; the suffix ``Cell`` marks a cell inside an RNN layer."""
 
 CUDNN = ("CuDNNGRU", "CuDNNLSTM")
-"""Layers of Keras 2 for graphics cards: two biases in one row, and kernels as cuDNN lays them out."""
+"""GPU layers of Keras 2: two biases in one row, and kernels in cuDNN's layout."""
 
 
 def array_names(node: Node) -> list[str]:
-    """What Keras calls the arrays of a cell, in its order."""
+    """Keras's names of a cell's arrays, in its order."""
     bias = node.kind in CUDNN or flag_of(node.title, node.config, "use_bias", True)
     return ["kernel", "recurrent_kernel", *(["bias"] if bias else [])]
 
 
 def cell_of(node: Node, arrays: Sequence[F64], input_size: int, version: int, **options: Any) -> tuple[Recurrent, F64]:
-    """The cell that a layer is, and its input matrix in float64.
+    """Return the cell of a layer, and its input matrix in float64.
 
     Parameters
     ----------
     node
         A SimpleRNN, GRU, LSTM, CuDNNGRU, CuDNNLSTM, or one of the first three's cells.
     arrays
-        Kernel ``(I, G*H)``, recurrent kernel ``(H, G*H)``, and the bias if there is one: ``(G*H,)``, of a GRU with
-        ``reset_after=True`` ``(2, G*H)``, of a CuDNN layer ``(2*G*H,)``.
+        Kernel ``(I, G*H)``, recurrent kernel ``(H, G*H)``, and the bias if there is one: ``(G*H,)``, for a GRU with
+        ``reset_after=True`` ``(2, G*H)``, for a CuDNN layer ``(2*G*H,)``.
     input_size
-        I, how many values the layer reads.
+        I, the number of values that the layer reads.
     version
         Keras's major version.
     options
-        Name and inputs of the layer.
+        Options ``name`` and ``inputs`` of the layer.
 
     Raises
     ------
     FileError
-        A shape is another.
+        An array has a wrong shape.
     UnsupportedError
         An activation has no counterpart.
     """
@@ -78,10 +78,10 @@ def cell_of(node: Node, arrays: Sequence[F64], input_size: int, version: int, **
     check_shape(title, "recurrent_kernel", arrays[1], (units, rows))
     if len(arrays) == 3:
         check_shape(title, "bias", arrays[2], (2 * rows,) if kind in CUDNN else (2, rows) if reset_after else (rows,))
-    # One gate below the other, each (H, I), as PyTorch has them.
+    # Gates stacked along the rows, each (H, I), as in PyTorch.
     kernels = [gate.T for gate in np.split(arrays[0], gates, axis=1)]
     recurrent = [gate.T for gate in np.split(arrays[1], gates, axis=1)]
-    if kind in CUDNN:  # cuDNN's (H, I) matrix, its rows one behind the other, under the shape (I, H)
+    if kind in CUDNN:  # cuDNN's (H, I) matrix, flattened row by row and stored with shape (I, H)
         kernels = [gate.T.reshape(units, input_size) for gate in kernels]
         recurrent = [gate.T for gate in recurrent]
     biases = [] if len(arrays) < 3 else [np.split(row, gates) for row in arrays[2].reshape(-1, rows)]
@@ -100,27 +100,28 @@ def cell_of(node: Node, arrays: Sequence[F64], input_size: int, version: int, **
 
 
 def _activations(node: Node, cls: type[Recurrent], version: int) -> dict[str, str]:
-    """Activations by the names that the layer has for them."""
+    """Activations by the layer's field names."""
     title, config = node.title, node.config
     if node.kind in CUDNN:
         return {}
     activation = activation_of(title, {"activation": "tanh", **config}, "activation", version)
     if activation == "softmax":
-        raise UnsupportedError(f"{title} activation is softmax, expected one that takes each unit by itself.")
+        raise UnsupportedError(f"{title} activation is softmax, expected an elementwise activation.")
     if cls is Elman:
         return {"activation": activation}
-    # Keras 2.0 to 2.2 had hard_sigmoid by default, tf.keras and Keras 3 sigmoid; each writes it down.
+    # The default was hard_sigmoid in Keras 2.0 to 2.2 and is sigmoid in tf.keras and Keras 3; each writes it to the
+    # file.
     if "recurrent_activation" not in config:
         raise FileError(f"{title} has no recurrent_activation.")
     gate = activation_of(title, config, "recurrent_activation", version)
     if gate == "softmax":
-        raise UnsupportedError(f"{title} recurrent_activation is softmax, expected one that takes each unit by itself.")
+        raise UnsupportedError(f"{title} recurrent_activation is softmax, expected an elementwise activation.")
     if cls is GRU:
         return {"gate_activation": gate, "candidate_activation": activation}
     return {"gate_activation": gate, "cell_activation": activation, "output_activation": activation}
 
 
 def check_shape(title: str, name: str, array: F64, shape: tuple[int, ...]) -> None:
-    """See that an array is of the shape that options and the layer before say."""
+    """Check the shape of an array against the layer's options and input."""
     if array.shape != shape:
-        raise FileError(f"{title} {name} got shape {array.shape}, expected {shape}, as its units and its input say.")
+        raise FileError(f"{title} {name} got shape {array.shape}, expected {shape}, from its units and its input.")

@@ -1,4 +1,4 @@
-"""A network that was read from a Keras file, held against Keras itself where that is installed."""
+"""Compare a network read from a Keras file with Keras itself, if installed."""
 
 from __future__ import annotations
 
@@ -25,29 +25,29 @@ from edge_rnn_export.readers.keras.source import file_source, open_file
 __all__ = ["compare"]
 
 STEPS = 32
-"""Length of the random sequence, where the model does not fix one."""
+"""Length of the random sequence, if the model does not fix one."""
 
 SECONDS = 60.0
-"""Time of computing that loading and running a file in Keras may take; its backend compiles and imports on the way."""
+"""CPU time in s for loading and running a file in Keras; its backend compiles and imports meanwhile."""
 
 _MEMORY = 2**31
 
 
 def compare(model: Model, path: str | PathLike[str]) -> tuple[str, str]:
-    """Run a file in Keras and what was read from it in the reference, on the same random input.
+    """Run the file in Keras and the imported network in the reference, on the same random input.
 
     Parameters
     ----------
     model
-        What :func:`edge_rnn_export.from_keras` read.
+        Network read by :func:`edge_rnn_export.from_keras`.
     path
-        The file that it was read from. Keras loads it in its safe mode, in a limited process, and only if all classes
-        that its configuration names are Keras's own.
+        The file that it was read from. Keras loads it in its safe mode, in a limited process, and only if its
+        configuration names no classes but Keras's own.
 
     Returns
     -------
     checked, unchecked
-        With what it was compared and how far it is off; or why it was not, in words. One of the two is empty.
+        Description of the comparison with the largest error, or the reason why none was made. One of the two is empty.
     """
     if find_spec("keras") is None:
         return "", "with Keras, which is not installed"
@@ -55,7 +55,7 @@ def compare(model: Model, path: str | PathLike[str]) -> tuple[str, str]:
     if not _is_plain(file_source(data).document):
         return "", "with Keras: the file names classes that are not Keras's own"
     if not _is_patched(version("keras")):
-        return "", f"with Keras {version('keras')}, whose reader has known holes: pip install 'keras>=3.15.1'"
+        return "", f"with Keras {version('keras')}, whose reader has known vulnerabilities: pip install 'keras>=3.15.1'"
     limits = Limits(SECONDS, _MEMORY + 32 * len(data), opens_files=True, written_bytes=2**20 + 32 * len(data))
     try:
         with _backend(), Worker("edge_rnn_export.readers.keras.job", "Keras", limits) as worker:
@@ -68,13 +68,13 @@ def compare(model: Model, path: str | PathLike[str]) -> tuple[str, str]:
     own, _ = reference.run(model, xs)
     own = own if ys.ndim == 2 and len(ys) == len(own) else own[-1:]
     if ys.size != own.size:
-        return "", f"with Keras: it gives outputs of shape {ys.shape}, expected {own.shape}"
+        return "", f"with Keras: it returns outputs of shape {ys.shape}, expected {own.shape}"
     off = float(np.abs(own - ys.reshape(own.shape)).max())
     return f"Keras {about['version']} on {len(xs)} random steps: {off:.1e} off at most", ""
 
 
 def _input(model: Model, shape: Sequence[int | None]) -> tuple[Any, Any]:
-    """A random sequence ``(time, input_size)``, and the batch that Keras takes for it."""
+    """Return a random sequence ``(time, input_size)`` and the batch of it for Keras."""
     rng = np.random.default_rng(0)
     table = next((layer.weight for layer in model.layers if isinstance(layer, Embedding)), None)
     steps = (shape[1] or STEPS) if len(shape) == (3 if table is None else 2) else 1
@@ -88,13 +88,13 @@ def _input(model: Model, shape: Sequence[int | None]) -> tuple[Any, Any]:
 
 
 def _is_patched(installed: str) -> bool:
-    """Whether the holes known of Keras's reader are mended: in 3.15.1, and in 3.12.4 of its line."""
+    """True if the known vulnerabilities of Keras's reader are fixed: in 3.15.1, and in 3.12.4 of its line."""
     numbers = tuple(int(part) for part in re.findall(r"\d+", installed)[:3])
     return numbers >= (3, 15, 1) or (3, 12, 4) <= numbers < (3, 13)
 
 
 def _is_plain(value: Any) -> bool:
-    """Whether a configuration names classes of Keras alone, and no code."""
+    """True if a configuration names only Keras's own classes, and contains no code."""
     if isinstance(value, list):
         return all(map(_is_plain, value))
     if not isinstance(value, dict):
@@ -106,7 +106,7 @@ def _is_plain(value: Any) -> bool:
 
 @contextmanager
 def _backend() -> Iterator[None]:
-    """Let Keras start with the backend of this process, or with one that is there."""
+    """Make Keras start with the backend of this process, or with an installed one."""
     here = sys.modules.get("keras")
     found = next((name for name in ("tensorflow", "jax", "torch") if find_spec(name) is not None), None)
     found = found if here is None else here.config.backend()

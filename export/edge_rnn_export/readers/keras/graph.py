@@ -1,4 +1,4 @@
-"""Keras's description of a model, Sequential or functional, of Keras 2 or 3, as layers and what each reads."""
+"""Parse Keras's description of a Sequential or functional model (Keras 2 or 3) into layers and their inputs."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ __all__ = ["Node", "nodes_of", "shape_of", "sublayer"]
 _MODELS = ("Sequential", "Functional", "Model")
 _REASONS = {
     "Bidirectional": "the backward half needs samples that a stream has not seen yet",
-    "Lambda": "it is code, which a file must not bring along",
+    "Lambda": "it is code, which a file must not contain",
     "Sequential": "it is a model inside the model; build one flat model of the same layers",
     "Functional": "it is a model inside the model; build one flat model of the same layers",
     "Model": "it is a model inside the model; build one flat model of the same layers",
     "StackedRNNCells": "use one recurrent layer for each cell",
-    "PReLU": "its slopes are arrays, one for each place; expected LeakyReLU",
+    "PReLU": "it has an array of slopes, one per element; expected LeakyReLU",
 }
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Node:
-    """A layer as Keras describes it.
+    """Layer in Keras's description.
 
     Parameters
     ----------
     kind, name, config
         Class, name and options.
     reads
-        Names of the layers that it reads, in order; one may stand there twice.
+        Names of the layers that it reads, in order; a name may occur twice.
     stored
         Name of its group in ``model.weights.h5``: ``"gru_1"`` for the second GRU.
     inner
-        Groups inside that one, down to the one that holds its arrays: ``("cell",)``.
+        Groups within that one, down to the one with its arrays: ``("cell",)``.
     readers
-        How many times it is read, the model's output counted.
+        Number of its readers, including the model's output.
     """
 
     kind: str
@@ -59,7 +59,7 @@ class Node:
 
 
 def nodes_of(document: Mapping[str, Any], known: Collection[str]) -> list[Node]:
-    """The layers of a model, each behind those that it reads; the first is the input, the last is the output.
+    """Return the layers of a model in topological order; the first is the input, the last is the output.
 
     Parameters
     ----------
@@ -71,17 +71,17 @@ def nodes_of(document: Mapping[str, Any], known: Collection[str]) -> list[Node]:
     Raises
     ------
     FileError
-        Something is missing or of a wrong type.
+        An entry is missing or has a wrong type.
     UnsupportedError
-        A layer is of another kind or is used twice, or there are more inputs or outputs than one.
+        A layer is of another kind or is used twice, or the model has several inputs or outputs.
     """
     kind, config = document.get("class_name"), document.get("config")
     if kind not in _MODELS or not _of_keras(document):
         raise UnsupportedError(
             f"the model is a {reprlib.repr(kind)}, expected a Sequential or a functional model: what a class of your "
-            f"own computes is not in its configuration. Build it as functional model around the same layers."
+            f"own computes is not in its configuration. Build it as a functional model around the same layers."
         )
-    if isinstance(config, list):  # Keras 2.0 and 2.1 wrote a Sequential so
+    if isinstance(config, list):  # Keras 2.0 and 2.1 wrote a Sequential like this
         config = {"layers": config}
     if not isinstance(config, dict):
         raise FileError("its model_config has no config.")
@@ -106,7 +106,7 @@ def shape_of(title: str, value: object) -> tuple[int | None, ...]:
 
 
 def sublayer(node: Node, key: str, known: Collection[str]) -> Node:
-    """The layer or the cell that a layer wraps, with the wrapper's name: ``layer`` of TimeDistributed."""
+    """Return the layer or cell inside a wrapper, with the wrapper's name: ``layer`` of TimeDistributed."""
     inner = _node(node.config.get(key), known, {})
     return Node(inner.kind, node.name, inner.config, node.reads, node.stored, (*node.inner, key), node.readers)
 
@@ -125,13 +125,13 @@ def _node(layer: object, known: Collection[str], counts: dict[str, int]) -> Node
     if not _of_keras(layer) or kind not in known:
         reason = _REASONS.get(kind, f"edge_rnn has no counterpart of it; expected {', '.join(sorted(known))}")
         if not _of_keras(layer):
-            reason = f"it is not Keras's own, but of {reprlib.repr(layer.get('module'))}"
+            reason = f"it is not Keras's own, but from {reprlib.repr(layer.get('module'))}"
         raise UnsupportedError(f"{reprlib.repr(kind)[1:-1]} {reprlib.repr(name)} cannot be converted: {reason}.")
     return node
 
 
 def _of_keras(layer: Mapping[str, Any]) -> bool:
-    """Whether Keras itself defines a class; what Keras 2 and HDF5 files say nothing of can be nothing else."""
+    """True if Keras itself defines a class; Keras 2 and HDF5 files name no module for its own classes."""
     module = layer.get("module")
     return module is None or (isinstance(module, str) and (module == "keras" or module.startswith("keras.")))
 
@@ -141,8 +141,8 @@ def _chained(nodes: list[Node], config: Mapping[str, Any]) -> list[Node]:
         shape = nodes[0].config.get("batch_input_shape", config.get("build_input_shape"))
         if shape is None:
             raise UnsupportedError(
-                "the model does not say what it reads: it was saved before it was built; call it on data once, or put "
-                "keras.Input in front, and save it again."
+                "the shape of the model's input is missing: it was saved before it was built; call it on data once, or "
+                "put keras.Input in front, and save it again."
             )
         taken = {node.name for node in nodes}
         free = next(name for name in (f"input_{n}" for n in range(len(nodes) + 1)) if name not in taken)
@@ -150,13 +150,13 @@ def _chained(nodes: list[Node], config: Mapping[str, Any]) -> list[Node]:
     chain = [nodes[0]]
     for node in nodes[1:]:
         if node.kind == "InputLayer":
-            raise FileError(f"{node.title} stands behind other layers.")
+            raise FileError(f"{node.title} comes after other layers.")
         chain.append(Node(node.kind, node.name, node.config, (chain[-1].name,), node.stored))
     return chain
 
 
 def _wired(node: Node, layer: Mapping[str, Any]) -> Node:
-    """The node with what it reads."""
+    """Return the node with the names of its inputs."""
     calls = layer.get("inbound_nodes")
     if not isinstance(calls, list):
         raise FileError(f"{node.title} has no list inbound_nodes.")
@@ -175,14 +175,14 @@ def _wired(node: Node, layer: Mapping[str, Any]) -> Node:
 
 
 def _ordered(nodes: Sequence[Node], config: Mapping[str, Any]) -> list[Node]:
-    """Input first, each behind what it reads, output last; and how often each is read."""
+    """Sort the nodes topologically, input first and output last, and count how often each is read."""
     by_name = {node.name: node for node in nodes}
     source = only_one("inputs", config.get("input_layers"))
     target = only_one("outputs", config.get("output_layers"))
     readers = dict.fromkeys(by_name, 0)
     for name in (source, target, *(name for node in nodes for name in node.reads)):
         if name not in readers:
-            raise FileError(f"its model_config speaks of a layer {reprlib.repr(name)}, which is not there.")
+            raise FileError(f"its model_config refers to a layer {reprlib.repr(name)}, which does not exist.")
     readers[target] += 1
     for node in nodes:
         for name in node.reads:
@@ -204,11 +204,11 @@ def _ordered(nodes: Sequence[Node], config: Mapping[str, Any]) -> list[Node]:
             continue
         path.add(node.name)
         if missing[0] in path:
-            raise FileError(f"{node.title} reads what is made of it; expected no circle.")
+            raise FileError(f"{node.title} reads its own output; expected no cycle.")
         waiting.append(missing[0])
     left = [node for node in nodes if node.name not in placed]
     left += [node for node in order if (node.kind == "InputLayer") != (node.name == source)]
     if left:
         odd = left[0]
-        raise UnsupportedError(f"{odd.title} does not lie between the model's input and its output.")
+        raise UnsupportedError(f"{odd.title} is not on a path between the model's input and its output.")
     return order

@@ -1,4 +1,4 @@
-"""HDF5 files from strangers: plain arrays and texts out of them, in bounded memory and time."""
+"""Read untrusted HDF5 files: plain arrays and strings from them, in bounded memory and time."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["Hdf5"]
 
 
 SECONDS = 3.0
-"""Time of computing that reading may take, and more for a large file; a thousand arrays take 0.1 s."""
+"""CPU time in s for reading, more for a large file; a thousand arrays take 0.1 s."""
 
 _BYTES_PER_SECOND = 2**24
 _JOB = "edge_rnn_export.readers.keras.hdf5_child"
@@ -35,9 +35,9 @@ class Hdf5:
     Raises
     ------
     FileError
-        It is none, or is damaged.
+        The data are not HDF5, or are damaged.
     UnsupportedError
-        The package ``h5py`` is not installed, or no other process can be started.
+        The package ``h5py`` is not installed, or no child process can be started.
     """
 
     def __init__(self, data: bytes) -> None:
@@ -48,15 +48,15 @@ class Hdf5:
         self._arrays: dict[str, AnyArray] = found["arrays"]
 
     def text(self, name: str, *path: str) -> str | None:
-        """A text attribute of the file, or of a group in it; None where there is no such text."""
+        """Text attribute of the file or of a group in it; None if missing."""
         return self._texts.get(f"{'/'.join(path)}@{name}")
 
     def has(self, *path: str) -> bool:
-        """Whether there is a group at a path of names."""
+        """True if a group exists at this path."""
         return "/".join(path) in self._groups
 
     def names(self, *path: str) -> list[str]:
-        """The names of what a group holds, in order; empty where there is no such group."""
+        """Names of a group's members, in order; empty if the group does not exist."""
         start = "/".join((*path, ""))
         inside = (each[len(start) :] for each in self._all() if each.startswith(start))
         return sorted(name for name in inside if "/" not in name)
@@ -67,9 +67,9 @@ class Hdf5:
         Raises
         ------
         FileError
-            There is none, or it is damaged.
+            The array is missing or damaged.
         UnsupportedError
-            It is stored in a way that is not read.
+            Its storage layout or type is not supported.
         """
         key = "/".join(path)
         if key in self._refusals:
@@ -85,7 +85,7 @@ class Hdf5:
         Raises
         ------
         FileError
-            Two are called the same.
+            Two arrays have the same name.
         """
         start = "/".join((*path, ""))
         found: dict[str, tuple[str, ...]] = {}
@@ -103,7 +103,7 @@ class Hdf5:
 
 
 def _dumped(data: bytes) -> dict[str, Any]:
-    """``groups``, ``texts``, ``refusals`` and ``arrays``, as the job finds them."""
+    """Return ``groups``, ``texts``, ``refusals`` and ``arrays`` from the child process."""
     if find_spec("h5py") is None:
         raise UnsupportedError("Keras's weights are read with h5py, which is not installed; pip install h5py.")
     limits = Limits(SECONDS + len(data) / _BYTES_PER_SECOND, 2**26 + 8 * len(data))

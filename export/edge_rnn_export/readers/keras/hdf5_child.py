@@ -1,6 +1,6 @@
-"""A job for :mod:`edge_rnn_export.limits.process`: an HDF5 file's arrays and texts, as plain data.
+"""A job for :mod:`edge_rnn_export.limits.process`: read the arrays and texts of an HDF5 file as plain data.
 
-HDF5's library opens other files by itself where a dataset is virtual or external, as soon as it is looked at; in the
+The HDF5 library opens other files by itself as soon as a virtual or external dataset is accessed; in the
 limited process it cannot open any, and such a file is refused as a whole.
 """
 
@@ -16,22 +16,22 @@ from edge_rnn_export.limits.worker import Answer, Call
 __all__ = ["CALLS", "Dump", "prepare"]
 
 ROOTS = ("model_weights", "layers", "_layer_checkpoint_dependencies", "top_level_model_weights")
-"""Groups that hold weights of layers; an optimizer's are left alone."""
+"""Groups that hold weights of layers; an optimizer's are ignored."""
 
 MAX_ENTRIES = 2**14
-"""Most groups and arrays together."""
+"""Maximum number of groups and arrays together."""
 
 MAX_DEPTH = 12
-"""Most groups inside one another."""
+"""Maximum depth of nested groups."""
 
 MAX_DIMENSIONS = 4
-"""Most dimensions of an array."""
+"""Maximum number of dimensions of an array."""
 
-_ELSEWHERE = "it holds {} whose data lie in another file; expected all in one, as Keras writes it."
+_ELSEWHERE = "it holds {} whose data are in another file; expected all in one, as Keras writes it."
 
 
 class Dump:
-    """What was found in a file.
+    """Contents of a file.
 
     Attributes
     ----------
@@ -42,7 +42,7 @@ class Dump:
     texts
         Text attributes by path and name, with an ``@`` between: ``"@keras_version"`` of the file itself.
     refusals
-        By path why something is not read: ``"unsupported"`` or ``"damaged"``, and a sentence.
+        By path, why an entry is not read: ``"unsupported"`` or ``"damaged"``, and a sentence.
     """
 
     def __init__(self, h5py: Any, size: int) -> None:
@@ -69,7 +69,7 @@ class Dump:
         if isinstance(link, self.h5py.ExternalLink):
             raise FileError(_ELSEWHERE.format("a link"))
         if not isinstance(link, self.h5py.HardLink):
-            self.refusals[path] = ("unsupported", "is a link to somewhere else, expected the data themselves")
+            self.refusals[path] = ("unsupported", "is a link to another place, expected the data themselves")
             return
         member = group[name]
         if isinstance(member, self.h5py.Dataset):
@@ -77,20 +77,20 @@ class Dump:
         elif isinstance(member, self.h5py.Group) and depth:
             address = self.h5py.h5o.get_info(member.id).addr
             if address in self._seen:
-                self.refusals[path] = ("damaged", "is a group that stands somewhere else too")
+                self.refusals[path] = ("damaged", "is a group that occurs elsewhere too")
                 return
             self._seen.add(address)
             self.groups.append(path)
             self._text(member, path, "name")
             for inner in member:
-                if not isinstance(inner, str) or not inner.isprintable():  # bytes, where it is no UTF-8
-                    raise ValueError("it holds a name that is no text")
+                if not isinstance(inner, str) or not inner.isprintable():  # bytes if it is not UTF-8
+                    raise ValueError("it holds a name that is not text")
                 self._member(member, inner, f"{path}/{inner}", depth - 1)
         else:
-            self.refusals[path] = ("damaged", f"is no array, or lies in more than {MAX_DEPTH} groups")
+            self.refusals[path] = ("damaged", f"is not an array, or is nested in more than {MAX_DEPTH} groups")
 
     def _array(self, dataset: Any, path: str) -> None:
-        """Note an array, or why it is not read: nothing is followed out of the file, and no filter is run."""
+        """Record an array, or why it is not read: no link out of the file is followed, and no filter is run."""
         h5py, plist, kind = self.h5py, dataset.id.get_create_plist(), dataset.id.get_type()
         if plist.get_layout() == h5py.h5d.VIRTUAL or plist.get_external_count():
             raise FileError(_ELSEWHERE.format("an array"))
@@ -100,7 +100,7 @@ class Dump:
             size = prod(shape) * dataset.dtype.itemsize
         if plist.get_layout() not in layouts or plist.get_nfilters():
             reason = (
-                "does not lie in the file in one piece (it is compressed or in chunks), as "
+                "is not contiguous in the file (it is compressed or chunked), as "
                 "Keras writes it; save the model again, or run h5repack -f NONE -l CONTI"
             )
             self.refusals[path] = ("unsupported", reason)
@@ -110,7 +110,7 @@ class Dump:
         elif shape is None or len(shape) > MAX_DIMENSIONS:
             self.refusals[path] = ("damaged", f"has no shape, or more than {MAX_DIMENSIONS} dimensions")
         elif size != stored or size > self._left:
-            reason = f"of shape {shape} takes {size} bytes, but {min(stored, self._left)} are there"
+            reason = f"of shape {shape} takes {size} bytes, but the file has {min(stored, self._left)}"
             self.refusals[path] = ("damaged", reason)
         else:
             self._left -= size
@@ -126,7 +126,7 @@ class Dump:
 
 
 def prepare() -> None:
-    """Import the library, and whatever it imports when it is first used."""
+    """Import the library, including what it imports on first use."""
     import h5py
 
     with h5py.File("prepare", "w", driver="core", backing_store=False) as file:
@@ -137,7 +137,7 @@ def prepare() -> None:
 
 
 def _read(_: Mapping[str, Any], arrays: Mapping[str, Any]) -> Answer:
-    """``groups``, ``texts``, ``refusals`` of what was met but not read, and arrays by path."""
+    """Return ``groups``, ``texts``, ``refusals`` of entries that were not read, and arrays by path."""
     import h5py
 
     data = arrays["data"].tobytes()
@@ -147,9 +147,9 @@ def _read(_: Mapping[str, Any], arrays: Mapping[str, Any]) -> Answer:
             dump.file(file)
     except (FileError, MemoryError):
         raise
-    except Exception as error:  # h5py has no error of its own for damaged files
+    except Exception as error:  # h5py has no exception class of its own for damaged files
         reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
-        raise FileError(f"its HDF5 is damaged, or is none: {reason}.") from None
+        raise FileError(f"it is not HDF5, or is damaged: {reason}.") from None
     return {"groups": dump.groups, "texts": dump.texts, "refusals": dump.refusals}, dump.arrays
 
 

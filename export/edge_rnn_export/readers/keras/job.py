@@ -1,8 +1,7 @@
-"""A job for :mod:`edge_rnn_export.limits.process`: a Keras file in Keras itself, on one batch.
+"""A job for :mod:`edge_rnn_export.limits.process`: run a Keras file in Keras itself, on one batch.
 
-Keras and its backend import modules when they are first used, so this job may open files. It opens no connection,
-starts no program and writes nowhere but below its own temporary folder: Python's audit events say what is about to be
-done.
+Keras and its backend import modules on first use, so this job may open files. Python's audit events are used to keep it
+from opening connections, starting programs, and writing outside its own temporary folder.
 """
 
 from __future__ import annotations
@@ -29,14 +28,14 @@ _loaded: list[Any] = []
 
 
 def prepare() -> None:
-    """Import the library, with a backend that is there: left to itself it takes TensorFlow."""
+    """Import the library with an installed backend: by default Keras takes TensorFlow."""
     import keras
 
     keras.utils.disable_interactive_logging()
 
 
 def _open(about: Mapping[str, Any], arrays: Mapping[str, Any]) -> Answer:
-    """Load the file, in Keras's safe mode; its version and the ``shape`` of its inputs."""
+    """Load the file in Keras's safe mode; return Keras's version and the ``shape`` of the inputs."""
     import keras
 
     with tempfile.TemporaryDirectory() as folder:
@@ -54,7 +53,7 @@ def _open(about: Mapping[str, Any], arrays: Mapping[str, Any]) -> Answer:
 
 
 def _run(_: Mapping[str, Any], arrays: Mapping[str, Any]) -> Answer:
-    """Outputs ``ys`` of a batch."""
+    """Return the outputs ``ys`` for a batch."""
     import keras
 
     with _as_unsupported():
@@ -68,7 +67,7 @@ def _as_unsupported() -> Iterator[None]:
         yield
     except MemoryError:
         raise
-    except Exception as error:  # whatever Keras, its backend or an older one's file bring about
+    except Exception as error:  # Keras, its backend or an older version's file may raise anything
         reason = (str(error).splitlines() or [""])[0][:200]
         raise UnsupportedError(f"it does not load or run the file: {type(error).__name__}: {reason}") from None
 

@@ -1,4 +1,4 @@
-"""Keras's layers, one function for each kind, into layers and into what flows between them."""
+"""Convert Keras's layers, one function per kind, to edge_rnn layers and the flows between them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = ["read_layers"]
 Read = Callable[[Reading, Node, Flow], Flow]
 
 _ACTIVATIONS = ("Activation", "ReLU", "LeakyReLU", "ELU", "Softmax", "ThresholdedReLU")
-_IDENTITIES = (  # while training they do something, in use nothing
+_IDENTITIES = (  # active in training, identity in inference
     "Dropout",
     "SpatialDropout1D",
     "GaussianDropout",
@@ -34,7 +34,7 @@ _IDENTITIES = (  # while training they do something, in use nothing
     "ActivityRegularization",
 )
 _PER_STEP = ("Dense", *_ACTIVATIONS, *_IDENTITIES)
-"""What TimeDistributed may hold."""
+"""Layers that TimeDistributed may wrap."""
 
 
 def read_layers(reading: Reading) -> None:
@@ -86,7 +86,7 @@ def _recurrent(reading: Reading, node: Node, flow: Flow) -> Flow:
         raise UnsupportedError(f"{title} has time_major=True, expected a batch of sequences.")
     if flow.last or len(flow.shape) != 2:
         raise UnsupportedError(
-            f"{title} reads {'the last step of a sequence alone' if flow.last else f'the shape {flow.shape}'}, "
+            f"{title} reads {'only the last step of a sequence' if flow.last else f'the shape {flow.shape}'}, "
             f"expected steps; build the layer before it with return_sequences=True."
         )
     node = replace(cell, inner=cell.inner or ("cell",)) if cell.kind not in ("CuDNNGRU", "CuDNNLSTM") else cell
@@ -122,7 +122,7 @@ def _embedding(reading: Reading, node: Node, flow: Flow) -> Flow:
     if flag_of(node.title, node.config, "mask_zero", False):
         _masking(reading, node, flow)
     if flow.reads != (INPUT,) or flow.gain is not None or len(flow.shape) > 1:
-        raise UnsupportedError(f"{node.title} reads the shape {flow.shape}, expected numbers of symbols as the input.")
+        raise UnsupportedError(f"{node.title} reads the shape {flow.shape}, expected symbol ids as the input.")
     reading.symbols = True
     (table,) = reading.arrays(node, "embeddings")
     rows, size = node.config.get("input_dim"), node.config.get("output_dim")
@@ -153,14 +153,14 @@ def _identity(reading: Reading, node: Node, flow: Flow) -> Flow:
 def _masking(reading: Reading, node: Node, flow: Flow) -> Flow:
     if not reading.unpadded:
         raise UnsupportedError(
-            f"{node.title} leaves out steps that are padding (Masking, mask_zero). In a stream there is none; if no "
+            f"{node.title} skips padding steps (Masking, mask_zero). A stream has no padding; if no "
             f"real step looks like padding, say so with unpadded=True, and it is ignored."
         )
     return flow
 
 
 def _reshape(reading: Reading, node: Node, flow: Flow) -> Flow:
-    """Flatten and Reshape, where a step stays a step."""
+    """Convert Flatten and Reshape if each step stays a step."""
     target = node.config.get("target_shape", [-1])
     if not isinstance(target, list) or not all(type(n) is int or n is None for n in target):
         raise FileError(f"{node.title} target_shape got {reprlib.repr(target)}, expected whole numbers.")

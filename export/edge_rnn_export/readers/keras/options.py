@@ -1,4 +1,4 @@
-"""Options of Keras's layers: numbers, and activations as :mod:`edge_rnn.activation` spells them."""
+"""Read options of Keras's layers: numbers, and activations as :mod:`edge_rnn.activation` spells them."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ _NAMES = {
     "softplus": "softplus",
     "softsign": "softsign",
     "softmax": "softmax",
-    "leaky_relu": "leaky_relu:0.2",  # of the function; the layer has another default
+    "leaky_relu": "leaky_relu:0.2",  # default of the function; the layer has another one
 }
 _HARD_SIGMOID = {2: "hard_sigmoid:0.2:0.5", 3: f"hard_sigmoid:{1 / 6!r}:0.5"}
 _LAYERS = ("ReLU", "LeakyReLU", "ELU", "Softmax", "ThresholdedReLU", "Activation")
 
 
 def activation_of(title: str, config: Mapping[str, Any], key: str, version: int) -> str:
-    """The activation that an option names; ``"none"`` where it is null or absent.
+    """Activation named by an option; ``"none"`` if it is null or missing.
 
     Raises
     ------
     UnsupportedError
-        It has no counterpart, or what its name stands for depends on a version that is not known.
+        It has no counterpart, or the meaning of its name depends on an unknown Keras version.
     FileError
         It is neither a name nor a layer.
     """
@@ -63,12 +63,12 @@ def activation_of(title: str, config: Mapping[str, Any], key: str, version: int)
 
 
 def layer_activation(title: str, kind: str, config: Mapping[str, Any], version: int) -> str:
-    """The activation that a layer is: Activation, ReLU, LeakyReLU, ELU, Softmax or (of Keras 2) ThresholdedReLU."""
+    """Activation of an activation layer: Activation, ReLU, LeakyReLU, ELU, Softmax or (Keras 2) ThresholdedReLU."""
     if kind == "Activation":
         return activation_of(title, config, "activation", version)
     if kind == "Softmax":
         if config.get("axis", -1) != -1:
-            raise UnsupportedError(f"{title} goes along the axis {reprlib.repr(config['axis'])}, expected -1.")
+            raise UnsupportedError(f"{title} works along the axis {reprlib.repr(config['axis'])}, expected -1.")
         return "softmax"
     if kind == "ELU":
         return f"elu:{number_of(title, config, 'alpha', 1.0)!r}"
@@ -84,7 +84,7 @@ def layer_activation(title: str, kind: str, config: Mapping[str, Any], version: 
 
 
 def number_of(title: str, config: Mapping[str, Any], key: str, default: float) -> float:
-    """A number among the options; null counts as absent."""
+    """Number among the options; null counts as missing."""
     value = config.get(key)
     if isinstance(value, dict) and value.get("type") == "ndarray":  # as Keras 2 wrote some of them
         value = value.get("value")
@@ -96,7 +96,7 @@ def number_of(title: str, config: Mapping[str, Any], key: str, default: float) -
 
 
 def flag_of(title: str, config: Mapping[str, Any], key: str, default: bool) -> bool:
-    """A yes or no among the options."""
+    """Boolean among the options."""
     value = config.get(key, default)
     if not isinstance(value, bool):
         raise FileError(f"{title} {key} got {reprlib.repr(value)}, expected true or false.")

@@ -1,4 +1,4 @@
-"""Keras networks into edge_rnn's :class:`~edge_rnn.model.Model`, without Keras."""
+"""Read Keras networks into edge_rnn's :class:`~edge_rnn.model.Model`, without Keras."""
 
 from __future__ import annotations
 
@@ -25,34 +25,34 @@ def from_keras(
     Parameters
     ----------
     source
-        The path of a ``.keras`` archive or of a whole model in HDF5 (``.h5``, ``.hdf5``), for which h5py is needed,
-        but not Keras; no code in it is run. Or a ``keras.Model``, of whichever backend. Sequential and functional
-        models with one input and one output are read, of SimpleRNN, GRU, LSTM, their cells in an RNN, CuDNNGRU,
+        The path of a ``.keras`` archive or of a whole model in HDF5 (``.h5``, ``.hdf5``), which needs h5py but not
+        Keras; no code in the file is run. Or a ``keras.Model`` of any backend. Sequential and functional models with
+        one input and one output are supported, made of SimpleRNN, GRU, LSTM, their cells in an RNN, CuDNNGRU,
         CuDNNLSTM, Dense, TimeDistributed, Embedding, Normalization, BatchNormalization, the activations ReLU,
-        LeakyReLU, ELU, Softmax and by name, Concatenate and Add of outputs, Dropout, and Flatten and Reshape where
-        they mix no steps.
+        LeakyReLU, ELU, Softmax and those given by name, Concatenate and Add of outputs, Dropout, and Flatten and
+        Reshape if they mix no steps.
     unpadded
-        That sequences are not padded, as those of a stream are not: Masking and ``mask_zero``, with which Keras leaves
-        out steps, are ignored. Without this argument they are refused.
+        True to state that sequences are not padded: Masking and ``mask_zero``, with which Keras skips padding steps,
+        are then ignored. By default they are refused, as a stream has no padding.
     about
         ``name``, ``labels``, ``sample_rate_hz``, ``input_names``, ``input_units``, ``vocabulary`` of the
-        :class:`~edge_rnn.model.Model`. The model's own name is taken where none is given.
+        :class:`~edge_rnn.model.Model`. The name defaults to the model's own.
 
     Returns
     -------
     Model
-        States start at zero, also those of stateful layers. A network that puts out the last step alone
-        (``return_sequences=False``) puts out every step. BatchNormalization goes, in float64, into the weights of the
-        layer behind it or of the Dense before it. An activation that follows something else than a Dense becomes a
-        Dense with ones on its diagonal.
+        States start at zero, also those of stateful layers. A network that returns only the last step
+        (``return_sequences=False``) returns every step. BatchNormalization is folded, in float64, into the weights of
+        the layer after it or of the Dense before it. An activation that follows any other layer than a Dense becomes a
+        Dense with an identity matrix.
 
     Raises
     ------
     FileError
         The file cannot be read, is damaged, or its shapes do not fit together; the message names the layer.
     UnsupportedError
-        A layer or an option has no counterpart, or steps are mixed or taken backwards; the message says which.
-        Or the file holds weights alone, or h5py is not installed.
+        A layer or an option has no counterpart, or steps are mixed or processed in reverse; the message names it. Or
+        the file holds only weights, or h5py is not installed.
     InputError
         The argument is neither a path nor a model.
     ModelError

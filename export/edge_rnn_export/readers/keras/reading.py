@@ -1,4 +1,4 @@
-"""What the readers of Keras's layers share: where arrays come from, and where layers go to."""
+"""Shared state of the readers of Keras's layers: the source of arrays and the layers so far."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ __all__ = ["Reading", "check_axis"]
 
 
 class Reading:
-    """A network on its way into layers.
+    """A network while it is converted to layers.
 
     Attributes
     ----------
     wiring
         The layers so far.
     symbols
-        Whether the input is numbers of symbols.
+        True if the input consists of symbol ids.
     input_size
-        Length of a sample.
+        Number of values per sample.
     """
 
     def __init__(self, source: Source, *, unpadded: bool) -> None:
@@ -36,15 +36,15 @@ class Reading:
         self.input_size = 0
 
     def arrays(self, node: Node, *names: str) -> list[F64]:
-        """A layer's arrays in float64, of the names that Keras has for them in order; see :class:`Source`."""
+        """Arrays of a layer in float64, under Keras's names in their order; see :class:`Source`."""
         found = self.source.arrays(node, names)
         return [np.asarray(array, np.float64) for array in found]
 
 
 def check_axis(node: Node, axis: object, flow: Flow) -> None:
-    """See that a layer works along the features, the last axis."""
+    """Check that a layer works along the features, the last axis."""
     number = axis[0] if isinstance(axis, list) and len(axis) == 1 else axis
     if type(number) is not int or number not in (-1, len(flow.shape)) or not flow.size:
         raise UnsupportedError(
-            f"{node.title} goes along the axis {reprlib.repr(axis)} of the shape {flow.shape}, expected the last one."
+            f"{node.title} works along the axis {reprlib.repr(axis)} of the shape {flow.shape}, expected the last one."
         )

@@ -1,4 +1,4 @@
-"""Keras's Normalization and BatchNormalization: scalings, computed in float64."""
+"""Read Keras's Normalization and BatchNormalization as scalings, computed in float64."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["batch_normalization", "normalization"]
 
 
 EPSILON = 1e-7
-"""Keras's own, ``keras.config.epsilon()``: the least deviation by which Normalization divides."""
+"""Keras's default ``keras.config.epsilon()``: the smallest standard deviation that Normalization divides by."""
 
 
 def batch_normalization(reading: Reading, node: Node, flow: Flow) -> Flow:
@@ -34,13 +34,13 @@ def batch_normalization(reading: Reading, node: Node, flow: Flow) -> Flow:
         check_shape(title, name, array, (flow.size,))
     variance = arrays["moving_variance"] + number_of(title, config, "epsilon", 1e-3)
     if not (variance > 0).all():
-        raise FileError(f"{title} moving_variance holds a negative number, or no number.")
+        raise FileError(f"{title} moving_variance holds a negative number or NaN.")
     gain = arrays.get("gamma", 1.0) / np.sqrt(variance)
     return reading.wiring.scaled(flow, gain, arrays.get("beta", 0.0) - arrays["moving_mean"] * gain)
 
 
 def normalization(reading: Reading, node: Node, flow: Flow) -> Flow:
-    """``(x - mean) / max(sqrt(variance), epsilon)``, or with ``invert`` the way back."""
+    """``(x - mean) / max(sqrt(variance), epsilon)``, or with ``invert`` its inverse."""
     title, config = node.title, node.config
     axis = config.get("axis", -1)
     if axis not in (None, []):
@@ -55,7 +55,7 @@ def normalization(reading: Reading, node: Node, flow: Flow) -> Flow:
             check_shape(title, name, array.reshape(-1), (flow.size,))
     mean, variance = (np.broadcast_to(array.reshape(-1), (flow.size,)) for array in (mean, variance))
     if not (variance >= 0).all():
-        raise FileError(f"{title} variance holds a negative number, or no number.")
+        raise FileError(f"{title} variance holds a negative number or NaN.")
     scale = np.maximum(np.sqrt(variance), EPSILON)
     if flag_of(title, config, "invert", False):
         return reading.wiring.scaled(flow, scale, mean)
@@ -66,7 +66,7 @@ def normalization(reading: Reading, node: Node, flow: Flow) -> Flow:
 
 
 def _numbers(title: str, value: Any) -> F64:
-    """Mean or variance as an option: a number, or a list of numbers."""
+    """Mean or variance from an option: a number or a list of numbers."""
     if isinstance(value, dict):
         value = value.get("value", value.get("config"))
         value = value.get("value") if isinstance(value, dict) else value

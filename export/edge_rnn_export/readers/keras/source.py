@@ -1,4 +1,4 @@
-"""Where a Keras network comes from: a ``.keras`` archive, a whole-model HDF5 file, or a live model."""
+"""Open a Keras network: a ``.keras`` archive, a whole-model HDF5 file, or a live model."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ __all__ = ["Source", "file_source", "model_source", "open_file"]
 Fetch = Callable[[Node, Sequence[str]], Sequence[AnyArray]]
 
 MAX_MEMBERS = 1024
-"""Most files in a ``.keras`` archive: three, and the assets of layers that have some."""
+"""Maximum number of files in a ``.keras`` archive: three, and the assets of layers that have any."""
 
 _ZIP, _HDF5 = b"PK\x03\x04", b"\x89HDF\r\n\x1a\n"
 _WHOLE = "save the whole model, model.save('model.keras'), or load the weights into it and hand over the model"
@@ -37,17 +37,17 @@ _WHOLE = "save the whole model, model.save('model.keras'), or load the weights i
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Source:
-    """A network as Keras describes it.
+    """Keras's description of a network.
 
     Parameters
     ----------
     document
         ``class_name`` and ``config`` of the model.
     version
-        Keras's major version; 0 where it is not known.
+        Keras's major version; 0 if unknown.
     arrays
-        ``arrays(node, names)`` gives those of a layer's arrays that are called so, of the names that it has in order
-        (a name that starts with ``-`` is one that is there but not wanted).
+        ``arrays(node, names)`` returns a layer's arrays with these names; ``names`` lists all of its arrays in order (a
+        leading ``-`` marks an array that is stored but not wanted).
     """
 
     document: Mapping[str, Any]
@@ -68,14 +68,14 @@ def open_file(path: str | PathLike[str]) -> bytes:
 
 
 def file_source(data: bytes) -> Source:
-    """What a file holds; of what kind it is, its contents tell.
+    """Return the network in a file, whose contents determine its kind.
 
     Raises
     ------
     FileError
-        The file is damaged, or is of another kind; the message does not name the file.
+        The file is damaged or of another kind; the message does not name the file.
     UnsupportedError
-        It holds weights alone; or h5py is not installed.
+        The file holds only weights, or h5py is not installed.
     """
     if data.startswith(_ZIP):
         return _of_archive(data)
@@ -85,16 +85,16 @@ def file_source(data: bytes) -> Source:
 
 
 def model_source(model: Any) -> Source:
-    """A live model.
+    """Return the network of a live model.
 
     Raises
     ------
     UnsupportedError
-        It has no configuration.
+        The model has no configuration.
     InputError
-        It is no model.
+        The argument is not a model.
     """
-    keras = sys.modules.get("keras")  # without it nobody can hold a model
+    keras = sys.modules.get("keras")  # without it, there can be no model object
     if keras is None or not isinstance(model, keras.Model):
         raise InputTypeError(
             f"it got {type(model).__name__}, expected a Keras model, or the path of a .keras or .h5 file."
@@ -107,12 +107,12 @@ def _of_archive(data: bytes) -> Source:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             if len(archive.infolist()) > MAX_MEMBERS:
                 raise FileError(f"it holds {len(archive.infolist())} files, expected {MAX_MEMBERS} at most.")
-            # Python's objects take ten times the text that a packed one becomes.
+            # Python objects take ten times the size of the decompressed text.
             config = _member(archive, "config.json", min(MAX_JSON_BYTES, 2**20 + 16 * len(data)))
             metadata = _member(archive, "metadata.json", 2**16)
             if "model.weights.h5" not in archive.namelist() and "model.weights.json" in archive.namelist():
                 raise UnsupportedError("its weights are in several files; save it without max_shard_size.")
-            # What one compresses well is no trained weight: 16 times is far beyond any.
+            # Trained weights do not compress well: 16 times is far beyond any.
             weights = _member(archive, "model.weights.h5", 2**20 + 16 * len(data))
     except EdgeRnnError:
         raise
@@ -120,7 +120,7 @@ def _of_archive(data: bytes) -> Source:
         reason = (str(error).splitlines() or [""])[0][:200]
         raise FileError(f"its archive is damaged: {reason}.") from None
     version = parse_object(metadata).get("keras_version")
-    file = cache(lambda: Hdf5(weights))  # opened once something in it is asked for
+    file = cache(lambda: Hdf5(weights))  # opened when something in it is requested
     return Source(parse_object(config), _major(version), lambda node, names: _numbered(file(), node, names))
 
 
@@ -139,11 +139,11 @@ def _member(archive: zipfile.ZipFile, name: str, limit: int) -> bytes:
 def _numbered(file: Hdf5, node: Node, names: Sequence[str]) -> list[AnyArray]:
     """Arrays of a layer in ``model.weights.h5``: by number, in ``layers/gru_1/cell/vars``."""
     top = next((top for top in ("layers", "_layer_checkpoint_dependencies") if file.has(top, node.stored)), "")
-    if not top:  # the second one is Keras 2.13's
+    if not top:  # the second name is Keras 2.13's
         raise FileError(f"{node.title} has no weights: there is no group layers/{node.stored}.")
-    told = file.text("name", top, node.stored, "vars")
-    if told is not None and told != node.name:
-        raise FileError(f"{node.title} has its weights in a group that belongs to {reprlib.repr(told)}.")
+    owner = file.text("name", top, node.stored, "vars")
+    if owner is not None and owner != node.name:
+        raise FileError(f"{node.title} has its weights in a group that belongs to {reprlib.repr(owner)}.")
     path = (top, node.stored, *node.inner, "vars")
     there = file.names(*path)
     if there != sorted(map(str, range(len(names)))):
@@ -157,8 +157,8 @@ def _of_hdf5(data: bytes) -> Source:
     if config is None:
         weights = file.has("layers") or file.has("_layer_checkpoint_dependencies") or file.has("model_weights")
         if weights or file.has("top_level_model_weights") or file.text("keras_version") is not None:
-            raise UnsupportedError(f"it holds weights alone, and nothing tells what computes with them; {_WHOLE}.")
-        raise FileError("it is an HDF5 file, but not one of Keras: it has no model_config.")
+            raise UnsupportedError(f"it holds only weights, without the layers that use them; {_WHOLE}.")
+        raise FileError("it is an HDF5 file, but not from Keras: it has no model_config.")
     version = file.text("keras_version")
     document = parse_object(config.encode(errors="surrogatepass"))
     return Source(document, _major(version or document.get("keras_version")), lambda n, names: _named(file, n, names))
@@ -181,7 +181,7 @@ def _of_model(model: Any, version: str) -> Source:
     except Exception as error:
         reason = (str(error).splitlines() or [""])[0][:200]
         raise UnsupportedError(
-            f"the {type(model).__name__} {reprlib.repr(model.name)} has no configuration that could be read: {reason}. "
+            f"the {type(model).__name__} {reprlib.repr(model.name)} has no readable configuration: {reason}. "
             f"Expected a Sequential or a functional model."
         ) from None
     return Source(parse_object(text.encode()), _major(version), lambda node, names: _live(model, node, names))

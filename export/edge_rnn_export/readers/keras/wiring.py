@@ -1,4 +1,4 @@
-"""Layers as they are put together: what flows between them, and scalings that wait for weights to go into."""
+"""Connect layers: the flows between them, and scalings waiting to be folded into weights."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ __all__ = ["Flow", "Wiring"]
 
 
 MAX_IDENTITY_VALUES = 2**22
-"""Most numbers in matrices that no weights in a file bear out: those of activations that stand alone."""
+"""Maximum number of values in matrices without weights in the file: those of standalone activations."""
 
 MAX_PARTS = 256
-"""Most outputs side by side: concatenations of concatenations double in number each time."""
+"""Maximum number of concatenated outputs: nested concatenations double in number each time."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Flow:
-    """What a Keras layer gives to the next one.
+    """Value that passes from one Keras layer to the next.
 
     Parameters
     ----------
     reads
-        Names of the layers whose outputs it is, side by side; ``"input"`` is the model's own.
+        Names of the layers whose outputs it concatenates; ``"input"`` is the model's input.
     shape
         Without the batch: ``(steps, size)`` or ``(size,)``; steps may be None.
     last
-        Whether it is of the last step of a sequence alone.
+        True if it holds only the last step of a sequence.
     shared
-        Whether something else reads it too, so that the layer that gives it must stay as it is.
+        True if another layer reads it too, so that its producer must not be changed.
     gain, offset
-        ``(size,)`` each, float64: a scaling that is still to be done, ``gain * y + offset``; None for none.
+        ``(size,)`` each, float64: a pending scaling, ``gain * y + offset``; None for none.
     """
 
     reads: tuple[str, ...]
@@ -50,12 +50,12 @@ class Flow:
 
     @property
     def size(self) -> int:
-        """How many values there are in a step; 0 where that is not known."""
+        """Number of values per step; 0 if unknown."""
         return self.shape[-1] or 0 if self.shape else 0
 
     @property
     def scaling(self) -> tuple[F64, F64]:
-        """Gain and offset; ones and zeros for none."""
+        """Gain and offset of the pending scaling; ones and zeros if there is none."""
         if self.gain is None or self.offset is None:
             return np.ones(self.size), np.zeros(self.size)
         return self.gain, self.offset
@@ -75,19 +75,19 @@ class Wiring:
         self._left = MAX_IDENTITY_VALUES
 
     def place(self, name: str, flow: Flow) -> dict[str, Any]:
-        """The options ``name`` and ``inputs`` of a layer that is called like a Keras layer and reads a flow."""
+        """Options ``name`` and ``inputs`` of a layer that is named after a Keras layer and reads a flow."""
         taken = {INPUT, *(layer.name for layer in self.layers)}
         free = free_name(plain_name(name) or plain_name(f"layer_{name}"), taken)
         before = self.layers[-1].name if self.layers else INPUT
         return {"name": free, "inputs": () if flow.reads == (before,) else flow.reads}
 
     def append(self, layer: Layer, flow: Flow, size: int) -> Flow:
-        """Add a layer that reads ``flow``; what it gives."""
+        """Add a layer that reads ``flow``; return its output."""
         self.layers.append(layer)
         return Flow((layer.name,), (*flow.shape[:-1], size), flow.last)
 
     def scaled(self, flow: Flow, gain: F64, offset: F64) -> Flow:
-        """``gain * flow + offset``: in the Dense layer that gives it, if nobody else reads that, else to be done."""
+        """``gain * flow + offset``: folded into the Dense layer before if it has no other reader, otherwise pending."""
         before = self._linear(flow)
         if before is not None:
             weight: Any = gain[:, None] * np.asarray(before.weight, np.float64)
@@ -98,13 +98,13 @@ class Wiring:
         return replace(flow, gain=gain * first, offset=gain * then + offset)
 
     def folded(self, weight: F64, bias: F64 | None, flow: Flow) -> tuple[F64, F64 | None]:
-        """Matrix ``(O, I)`` and bias of a layer that reads the flow as if the scaling had been done."""
+        """Matrix ``(O, I)`` and bias of a layer that reads the flow, with the pending scaling folded in."""
         if flow.gain is None or flow.offset is None:
             return weight, bias
         return weight * flow.gain, weight @ flow.offset + (0.0 if bias is None else bias)
 
     def activated(self, title: str, name: str, flow: Flow, activation: str) -> Flow:
-        """The flow behind an activation: that of the Dense layer before, or of one with a diagonal matrix."""
+        """Flow after an activation: applied in the Dense layer before, or in an added one with an identity matrix."""
         if activation == "none":
             return flow
         before = self._linear(flow)
@@ -114,22 +114,22 @@ class Wiring:
         return self._diagonal(title, name, flow, activation)
 
     def added(self, title: str, name: str, flows: Sequence[Flow]) -> Flow:
-        """The sum."""
+        """Sum of the flows."""
         self._check_alike(title, flows)
         if len({flow.size for flow in flows}) > 1:
             sizes = " and ".join(str(flow.size) for flow in flows[:8])
-            raise UnsupportedError(f"{title} reads {sizes} values; expected as many from each.")
+            raise UnsupportedError(f"{title} reads {sizes} values; expected the same number from each.")
         plain = [self.plain(title, name, flow) for flow in flows]
         reads = tuple(flow.reads[0] for flow in plain)
         layer = Add(**{**self.place(name, plain[0]), "inputs": reads})
         return self.append(layer, flows[0], flows[0].size)
 
     def joined(self, title: str, flows: Sequence[Flow]) -> Flow:
-        """The flows side by side, for which no layer is needed."""
+        """Concatenation of the flows, which needs no layer."""
         self._check_alike(title, flows)
         reads = tuple(name for flow in flows for name in flow.reads)
         if len(reads) > MAX_PARTS:
-            raise UnsupportedError(f"{title} puts {len(reads)} outputs side by side, expected {MAX_PARTS} at most.")
+            raise UnsupportedError(f"{title} concatenates {len(reads)} outputs, expected {MAX_PARTS} at most.")
         size = sum(flow.size for flow in flows)
         joined = replace(flows[0], reads=reads, shape=(*flows[0].shape[:-1], size), shared=True)
         if all(flow.gain is None for flow in flows):
@@ -138,7 +138,7 @@ class Wiring:
         return replace(joined, gain=np.concatenate(gains), offset=np.concatenate(offsets))
 
     def plain(self, title: str, name: str, flow: Flow) -> Flow:
-        """The flow as the output of one layer, or the input, with no scaling left to be done."""
+        """Flow as the output of one layer or the input, with no pending scaling."""
         if len(flow.reads) == 1 and flow.gain is None:
             return flow
         return self._diagonal(title, name, flow, "none")
@@ -162,7 +162,7 @@ class Wiring:
         return self.append(layer, flow, flow.size)
 
     def _linear(self, flow: Flow) -> Dense | None:
-        """The Dense layer without activation that gives the flow, and gives it to nothing else."""
+        """Dense layer without activation that produces the flow and has no other reader, or None."""
         found = next((layer for layer in self.layers if flow.reads == (layer.name,)), None)
         free = isinstance(found, Dense) and found.activation == "none" and flow.gain is None and not flow.shared
         return found if free and isinstance(found, Dense) else None
@@ -171,12 +171,12 @@ class Wiring:
         self.layers = [layer if layer.name == each.name else each for each in self.layers]
 
     def _check_alike(self, title: str, flows: Sequence[Flow]) -> None:
-        """Steps of a sequence do not meet what is of its last step, or of no step at all."""
+        """Refuse to combine steps of a sequence with its last step only, or with values without steps."""
         if any(not flow.size for flow in flows):
-            raise UnsupportedError(f"{title} reads an input whose size is not known.")
+            raise UnsupportedError(f"{title} reads an input whose size is unknown.")
         if len({(flow.shape[:-1], flow.last) for flow in flows}) > 1:
             shapes = " and ".join(str(flow.shape) for flow in flows[:8])
             raise UnsupportedError(
                 f"{title} reads the shapes {shapes}, expected the same steps from each: a sequence and its last step "
-                f"(return_sequences=False) do not meet in a stream."
+                f"(return_sequences=False) cannot be combined in a stream."
             )

@@ -1,4 +1,4 @@
-"""Reader of ONNX graphs, which are traced back to layers."""
+"""Reader of ONNX graphs: traces them and extracts their layers."""
 
 from __future__ import annotations
 
@@ -35,4 +35,4 @@ READER = Reader(
     check=_check,
     examples=("edge-rnn import exported.onnx -o model.safetensors",),
 )
-"""What ``edge-rnn import`` knows of it."""
+"""Entry of this reader for ``edge-rnn import``."""

@@ -1,6 +1,6 @@
-"""ONNX's RNN, GRU and LSTM operators into edge_rnn's cells.
+"""Convert ONNX's RNN, GRU and LSTM operators to edge_rnn's cells.
 
-Source: RNN-22, GRU-22, LSTM-22, https://onnx.ai/onnx/operators; what is left open there as onnxruntime has it.
+Source: RNN-22, GRU-22, LSTM-22, https://onnx.ai/onnx/operators; where these are silent, as onnxruntime computes it.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from edge_rnn_export.readers.onnx.node import Node
 __all__ = ["CELLS"]
 
 
-# Gates in ONNX's order by the letters that edge_rnn has for them, and in edge_rnn's.
+# Gates in ONNX's order, by edge_rnn's letters, and in edge_rnn's order.
 _GATES: Mapping[str, tuple[str, str]] = {"RNN": ("h", "h"), "GRU": ("zrn", "rzn"), "LSTM": ("iofg", "ifgo")}
 _KINDS: Mapping[str, Kind] = {"RNN": "Elman", "GRU": "GRU", "LSTM": "LSTM"}
-# Fields that hold the activations f, g and h, and what they are where the operator does not say.
+# Fields for the activations f, g and h, and the operator's defaults.
 _USED: Mapping[str, tuple[tuple[str, str], ...]] = {
     "RNN": (("activation", "tanh"),),
     "GRU": (("gate_activation", "sigmoid"), ("candidate_activation", "tanh")),
@@ -33,7 +33,7 @@ _NAMES: Mapping[str, str] = {name.replace("_", ""): name for name in ACTIVATIONS
 
 
 def _cell(node: Node) -> list[Value]:
-    """Read a recurrent operator; Y, Y_h and, of an LSTM, Y_c."""
+    """Read a recurrent operator; return Y, Y_h and, for an LSTM, Y_c."""
     batch_first = _layout(node)
     trace, kind = node.trace, node.kind
     x = node.signal(0)
@@ -43,7 +43,7 @@ def _cell(node: Node) -> list[Value]:
     fields, hidden, inputs = _weights(node)
     if codes.shape[2] != inputs:
         raise FileError(
-            f"from_onnx: the {node.title} reads {codes.shape[2]} values a step, expected {inputs}, as its weights say."
+            f"from_onnx: the {node.title} reads {codes.shape[2]} values a step, expected {inputs}, from its weights."
         )
     reads, rows = trace.features(node.operator, Signal(codes))
     trace.settle_grid(node.operator, rows)
@@ -70,20 +70,20 @@ def _cell(node: Node) -> list[Value]:
 
 
 def _layout(node: Node) -> bool:
-    """Whether the batch comes first; whole sequences alone can be read backwards."""
+    """True if the batch axis comes first; refuses the reverse direction, which needs whole sequences."""
     direction, layout = node.take("direction", "forward"), node.take("layout", 0)
     if direction not in ("forward", "reverse", "bidirectional") or layout not in (0, 1):
         raise FileError(f"from_onnx: the {node.title} has the direction {direction[:20]!r} and the layout {layout}.")
     if direction != "forward":
         raise node.refuse(
-            f"its direction is {direction!r}, and backwards it needs the whole sequence before the first output; a "
+            f"its direction is {direction!r}, and in reverse it needs the whole sequence before the first output; a "
             f"stream has seen no more than the samples so far."
         )
     return bool(layout)
 
 
 def _weights(node: Node) -> tuple[dict[str, Any], int, int]:
-    """Matrices, biases and peepholes as edge_rnn has them; the number of units, and of inputs."""
+    """Return matrices, biases and peepholes in edge_rnn's layout, the number of units, and the number of inputs."""
     theirs, ours = _GATES[node.kind]
     gates = len(ours)
     w, r = _floats(node, 1), _floats(node, 2)
@@ -126,11 +126,11 @@ def _floats(node: Node, place: int) -> AnyArray:
 
 
 def _check_lengths(node: Node, steps: int, batch: int) -> None:
-    """A length for each sequence is no part of a stream, unless it is the whole."""
+    """Refuse sequence lengths other than the full length: a stream has none."""
     if node.input(4) is None:
         return
     if isinstance(node.input(4), Signal):
-        raise node.refuse("it takes sequence_lens from outside; a stream ends when its samples do. Export without it.")
+        raise node.refuse("it takes sequence_lens as an input; a stream ends when its samples do. Export without it.")
     lengths = node.numbers(4)
     if lengths.shape != (batch,) or (lengths != steps).any():
         raise node.refuse(
@@ -139,7 +139,7 @@ def _check_lengths(node: Node, steps: int, batch: int) -> None:
 
 
 def _activations(node: Node) -> dict[str, str]:
-    """Activations by field, with the parameters that are meant for each."""
+    """Return activations by field, each with its parameters."""
     used = _USED[node.kind]
     texts = node.take("activations", None, list)
     alphas, betas = (
@@ -161,10 +161,10 @@ def _activations(node: Node) -> dict[str, str]:
 
 
 def _parameters(node: Node, what: str, names: Sequence[str], place: int, given: Sequence[float]) -> list[float | None]:
-    """One parameter for each activation that has it, None for the others.
+    """Return one parameter per activation that takes it, None for the others.
 
-    ONNX lists those alone that an activation takes, in order, and has defaults for those that are missing at the end.
-    Some files list one for each activation; which of both is meant must not matter.
+    ONNX lists parameters only for activations that take them, in order, with defaults for those missing at the end.
+    Some files list one per activation; such a list is accepted only if both readings agree.
     """
     takers = [index for index, name in enumerate(names) if len(ACTIVATIONS[name]) > place]
     found: list[float | None] = [None] * len(names)
@@ -181,18 +181,18 @@ def _parameters(node: Node, what: str, names: Sequence[str], place: int, given: 
     if one_each != in_order:
         raise node.refuse(
             f"its {what} lists {str(list(given))[:60]} for {', '.join(names)}: {len(takers)} of these take one, and "
-            f"which is meant for which is not clear. List them for those alone."
+            f"the assignment is ambiguous. List them only for those."
         )
     return in_order
 
 
 def _shortest(number: float) -> float:
-    """A float32 as it is written shortest: 0.2, not 0.20000000298."""
+    """Shortest decimal form of a float32: 0.2, not 0.20000000298."""
     return float(str(np.float32(number)))
 
 
 def _initial(node: Node, draft: Draft, key: str, value: Value, batch_first: bool, batch: int) -> AnyArray | None:
-    """Initial state as numbers, the same for each of a batch; None for zeros, and for what the graph takes."""
+    """Initial state as an array, equal across the batch; None for zeros and for an input of the graph."""
     if value is None:
         return None
     array = value.codes if isinstance(value, Signal) else value

@@ -1,4 +1,4 @@
-"""How far a model that was read from an ONNX graph is off what onnxruntime computes with that graph."""
+"""Measure the error of an imported model against onnxruntime running the ONNX graph itself."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ _STEPS = 20
 
 
 def compared(reading: Reading, path: str | PathLike[str], seed: int = 0) -> tuple[float, int]:
-    """Run the graph and the reference on random samples, from random states where the graph takes these.
+    """Run the graph and the reference on random samples, from random states if the graph has state inputs.
 
-    Of the graph only what was read runs, with limits of time and memory; see :mod:`edge_rnn_export.limits.process`.
+    Only the imported part of the graph runs, with limits on time and memory; see :mod:`edge_rnn_export.limits.process`.
 
     Returns
     -------
     error, steps
-        The largest difference of outputs, relative to the largest output where that is above 1; steps taken.
+        Largest difference of outputs, relative to the largest output if that exceeds 1; number of steps.
 
     Raises
     ------
@@ -54,7 +54,7 @@ def compared(reading: Reading, path: str | PathLike[str], seed: int = 0) -> tupl
 
 
 def _own(reading: Reading, run: LimitedGraph, rng: np.random.Generator) -> tuple[float, int]:
-    """A graph that edge_rnn has written: ``x`` is ``(time, batch, I)``, and states have names."""
+    """Compare a graph written by edge_rnn: ``x`` is ``(time, batch, I)``, and states have names."""
     model = reading.model
     steps, batch = 1 if run.inputs[0].shape[0] == 1 else _STEPS, 2
     xs = _samples(reading, rng, steps * batch).reshape(steps, batch, -1)
@@ -111,7 +111,7 @@ _TYPES |= {"tensor(float16)": np.float16}
 
 
 def _samples(reading: Reading, rng: np.random.Generator, count: int) -> AnyArray:
-    """Random samples, ``(count, I)``; symbols where a table reads them."""
+    """Random samples, ``(count, I)``; symbols if a table reads them."""
     tables = [
         layer
         for layer, reads in zip(reading.model.layers, reading.model.sources, strict=True)
@@ -123,7 +123,7 @@ def _samples(reading: Reading, rng: np.random.Generator, count: int) -> AnyArray
 
 
 def _laid_out(trace: Trace, xs: AnyArray) -> AnyArray:
-    """Samples as the graph's input has them."""
+    """Arrange samples in the layout of the graph's input."""
     assert trace.samples is not None
     signal = trace.values[trace.samples.port.name] if trace.samples.port else None
     assert isinstance(signal, Signal)
@@ -132,19 +132,21 @@ def _laid_out(trace: Trace, xs: AnyArray) -> AnyArray:
 
 
 def _states(reading: Reading, source: Source, states: list[dict[str, AnyArray]], rng: np.random.Generator) -> AnyArray:
-    """Random states as an input of the graph has them; entered among the states of each of the batch."""
+    """Random states in the layout of a state input of the graph; also stored in the states of each batch element."""
     assert reading.layers is not None
     array = rng.uniform(-1, 1, source.shape).astype(np.float32)
     for draft, key, places in source.states:
         if len(places) != len(states):
-            raise UnsupportedError("the graph names the batch of its states otherwise than that of its samples.")
+            raise UnsupportedError(
+                "the graph uses different names for the batch axis of its states and of its samples."
+            )
         for state, values in zip(states, array.reshape(-1)[places], strict=True):
             state[f"{reading.layers.names[draft]}.{key}"] = values
     return array
 
 
 def _output(trace: Trace, name: str, axis: int, expected: AnyArray) -> AnyArray:
-    """Outputs by row as the graph's output has them."""
+    """Rearrange the graph's outputs to one row per sample."""
     signal = trace.values[name]
     assert isinstance(signal, Signal)
     _, row, _ = trace.decode(signal.codes)

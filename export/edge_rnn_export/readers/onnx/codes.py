@@ -1,4 +1,4 @@
-"""Codes that stand for numbers: of which source each is, of which sample there, and which of its features."""
+"""Provenance codes: pack (source, sample, feature) of each traced value into one int64."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ __all__ = ["MAX_SOURCES", "Codes", "Signal", "Source", "Value", "coded", "of_sam
 Codes = NDArray[np.int64]
 
 MAX_SOURCES = 2**14
-_SOURCE, _ROW = 48, 24  # bits below; of an input of the graph all that is below is the number's place in it
+_SOURCE, _ROW = 48, 24  # bits below; for an input of the graph, all lower bits are the value's index in it
 _FEATURE_MASK = np.int64(2**_ROW - 1)
 _REST_MASK = np.int64(2**_SOURCE - 1)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Signal:
-    """A value that is computed out of samples or states.
+    """Value computed from samples or states.
 
     Parameters
     ----------
     codes
-        One for each of its numbers.
+        One code per element.
     whole
-        Whether they are whole numbers: those of symbols, which a table alone may read.
+        True for integers: symbol ids, which only a table may read.
     """
 
     codes: Codes
@@ -39,23 +39,23 @@ class Signal:
 
 
 Value = Signal | AnyArray | None
-"""What a name in the graph stands for: traced, known numbers, or left out."""
+"""Value of a name in the graph: traced, constant, or omitted."""
 
 
 @dataclass(slots=True, eq=False)
 class Source:
-    """Where numbers come from.
+    """Source of traced values.
 
     Parameters
     ----------
     kind
-        ``"port"``: an input of the graph; ``"y"``: what a layer puts out; ``"h"``, ``"c"``: its last states.
+        ``"port"``: an input of the graph; ``"y"``: the output of a layer; ``"h"``, ``"c"``: its final states.
     draft
-        The layer. For an input None until it is read: then the samples, or the layer whose state it is.
+        The layer. For an input, None until it is read; then the samples, or the layer whose state it is.
     axis
-        Of an input of samples, the axis that holds the features; None if it has none.
+        For an input of samples, the feature axis; None if it has none.
     states
-        Of an input of states: layers, ``"h"`` or ``"c"``, and where in it that state is, ``(batch, H)``.
+        For an input of states: layers, ``"h"`` or ``"c"``, and the indices of that state, ``(batch, H)``.
     """
 
     kind: Literal["port", "y", "h", "c"]
@@ -67,23 +67,23 @@ class Source:
 
 
 def coded(place: int, rows: Codes | int, features: Codes) -> Codes:
-    """Codes of a source; the arrays broadcast."""
+    """Codes of a source; the arrays are broadcast."""
     return np.asarray(np.int64(place << _SOURCE) | (np.int64(rows) << _ROW) | features)
 
 
 def parts(codes: Codes) -> tuple[Codes, Codes, Codes, Codes]:
-    """Sources, rows, features; and, of an input of the graph, where in it the numbers are."""
+    """Unpack sources, rows, features and, for an input of the graph, indices in it."""
     rest = codes & _REST_MASK
     return codes >> _SOURCE, rest >> _ROW, rest & _FEATURE_MASK, rest
 
 
 def source_places(codes: Codes) -> list[int]:
-    """Places of the sources that codes are of, each once."""
+    """Indices of the sources that occur in the codes, each once."""
     return [int(place) for place in np.flatnonzero(np.bincount((codes >> _SOURCE).reshape(-1)))]
 
 
 def of_samples(source: Source, places: Codes) -> tuple[Codes, Codes]:
-    """Rows and features of numbers of the input of samples, by their places in it."""
+    """Rows and features of values in the samples' input, from their indices in it."""
     if source.axis is None:
         return places, np.zeros_like(places)
     along = list(np.unravel_index(places, source.shape))

@@ -1,4 +1,4 @@
-"""The part of an ONNX graph that some values are computed by, as a file of its own with all that belongs to it."""
+"""Extract the part of an ONNX graph that computes some values, as a self-contained file."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ __all__ = ["cut_out", "whole_file"]
 
 
 def cut_out(source: str | PathLike[str] | bytes | ModelProto, outputs: Sequence[str]) -> bytes:
-    """Serialize the nodes that outputs are computed by, with the inputs and numbers that these read, and no others.
+    """Serialize only the nodes that outputs depend on, with the inputs and initializers that they read.
 
     Raises
     ------
     FileError
-        The file cannot be read, is damaged, or the numbers are more than a file can hold.
+        The file cannot be read, is damaged, or the initializers exceed the size limit of a file.
     """
     model, folder = open_model(source)
     wanted, nodes = set(outputs), []
@@ -48,7 +48,7 @@ def cut_out(source: str | PathLike[str] | bytes | ModelProto, outputs: Sequence[
 
 
 def _read_by(node: NodeProto) -> Iterator[str]:
-    """Names of values that a node reads, itself or in its bodies."""
+    """Names of the values that a node reads, itself or in its subgraphs."""
     yield from filter(None, node.input)
     for attribute in node.attribute:
         for body in (attribute.g, *attribute.graphs):
@@ -58,12 +58,12 @@ def _read_by(node: NodeProto) -> Iterator[str]:
 
 
 def whole_file(path: str | PathLike[str]) -> bytes:
-    """An ``.onnx`` file with its external data in it, or an ``.ort`` file as it is.
+    """Return an ``.onnx`` file with its external data embedded, or an ``.ort`` file unchanged.
 
     Raises
     ------
     FileError
-        The file, or what belongs to it, cannot be read or is damaged.
+        The file or its external data cannot be read, or are damaged.
     """
     data = read_bytes(Path(path))
     if data[4:8] == b"ORTM":
@@ -80,5 +80,5 @@ def _serialized(model: ModelProto, folder: Path | None) -> bytes:
         embed(tensor, folder, budget)
     try:
         return bytes(model.SerializeToString())
-    except (ValueError, EncodeError):  # protobuf's own bound
-        raise FileError("the graph and its numbers take more than 2 GiB.") from None
+    except (ValueError, EncodeError):  # protobuf's own limit
+        raise FileError("the graph and its initializers take more than 2 GiB.") from None

@@ -1,4 +1,4 @@
-"""Layers in the making, and how they become a model's: a bias or an activation goes into the Dense before it."""
+"""Draft layers, and how they become a model's: a bias or an activation is folded into the Dense before it."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ Kind = Literal["input", "Elman", "GRU", "LSTM", "Dense", "Add", "Embedding", "sh
 
 @dataclass(slots=True, eq=False)
 class Draft:
-    """A layer in the making.
+    """Layer before it is final.
 
     Parameters
     ----------
     kind
-        A layer's class; ``"input"``, the samples; or what may go into the layer before it: ``"shift"``, less ``mean``,
-        ``"divide"``, by ``scale``, ``"activation"``, ``activation``.
+        A layer's class; ``"input"``, the samples; or an operation that may be folded into the layer before it:
+        ``"shift"`` (subtract ``mean``), ``"divide"`` (by ``scale``) or ``"activation"``.
     title, name
-        The node's, for messages and for the layer.
+        Of the node, for messages and for the layer.
     size
-        Number of values that it puts out.
+        Number of outputs.
     """
 
     kind: Kind
@@ -44,21 +44,21 @@ class Draft:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Finished:
-    """Layers in topological order, and the name of the layer that a draft became or went into."""
+    """Layers in topological order, and by draft the name of the layer that it became or was folded into."""
 
     layers: tuple[Layer, ...]
     names: Mapping[Draft, str]
 
 
 def finished(drafts: Sequence[Draft], end: Draft, budget: Budget) -> Finished:
-    """The layers that drafts make.
+    """Convert drafts to layers.
 
     Parameters
     ----------
     drafts
-        All of them, each after those that it reads.
+        All drafts in topological order.
     end
-        The one that puts out what the model does.
+        Draft that produces the model's output.
 
     Raises
     ------
@@ -85,7 +85,7 @@ def finished(drafts: Sequence[Draft], end: Draft, budget: Budget) -> Finished:
 
 
 def _merged(kept: Sequence[Draft], end: Draft) -> dict[Draft, Draft]:
-    """Which drafts go into the one that they read, because nothing else reads it; that one takes their fields."""
+    """Map drafts to be folded to the single draft that they read and alone read, which takes their fields."""
     readers = Counter(each for draft in kept for each in draft.reads)
     merged: dict[Draft, Draft] = {}
     for draft in kept:
@@ -119,11 +119,11 @@ def _layer(draft: Draft, name: str, inputs: tuple[str, ...], budget: Budget) -> 
             return Standardize(fields["mean"], fields["scale"], name=name, inputs=inputs)
         return LAYER_TYPES[draft.kind](name=name, inputs=inputs, **draft.fields)
     except ModelError as error:
-        raise ModelError(f"from_onnx: the {draft.title} became no layer: {error}") from None
+        raise ModelError(f"from_onnx: the {draft.title} is not a valid layer: {error}") from None
 
 
 def _names(drafts: Sequence[Draft]) -> list[str]:
-    """Names of layers after those of nodes: of ``/rnn/GRU_1`` the module, ``rnn``, then ``rnn_2`` and so on."""
+    """Layer names from node names: for ``/rnn/GRU_1`` the module, ``rnn``, then ``rnn_2`` and so on."""
     taken: Counter[str] = Counter([INPUT])
     found = []
     for place, draft in enumerate(drafts, start=1):

@@ -1,4 +1,4 @@
-"""ONNX files into a graph and arrays: nothing is allocated that the file's own length does not bear out."""
+"""Read ONNX files into a graph and arrays, without allocating more than the file's length justifies."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from edge_rnn_export.readers.file_bytes import read_bytes, size_of
 __all__ = ["array_of", "embed", "external_bytes", "file_budget", "open_model"]
 
 
-# Element types, NumPy's type of one element in raw_data, and the field that holds them otherwise.
+# Element types, NumPy's dtype of an element in raw_data, and the alternative field.
 _TYPES: dict[int, tuple[str, str, str]] = {
     TensorProto.FLOAT: ("float32", "<f4", "float_data"),
     TensorProto.DOUBLE: ("float64", "<f8", "double_data"),
@@ -37,25 +37,25 @@ _PROPORTION = "expected a graph in proportion to its file, and sequences of a fe
 
 
 def file_budget(model: ModelProto, folder: Path | None) -> Budget:
-    """Memory that the numbers of a graph may take, each copied a few times; never all at once."""
+    """Memory budget for a graph's constants, each copied a few times, though never all at once."""
     stored = model.ByteSize() + external_bytes(model, folder)
     return Budget.of_file(stored, remedy=_PROPORTION, error=UnsupportedError)
 
 
 def open_model(source: Any) -> tuple[ModelProto, Path | None]:
-    """The graph, and the folder that its external data lie in.
+    """Return the graph and the folder of its external data.
 
     Parameters
     ----------
     source
-        A path; or a file's bytes or a ModelProto, which have no folder.
+        Path, or a file's bytes or a ModelProto, which have no folder.
 
     Raises
     ------
     FileError
-        The file cannot be read, is too long or no ONNX.
+        The file cannot be read, is too long, or is not ONNX.
     InputError
-        ``source`` is something else.
+        ``source`` is of another type.
     """
     folder: Path | None = None
     if isinstance(source, ModelProto):
@@ -83,21 +83,21 @@ def _parsed(data: bytes, title: str) -> ModelProto:
 
 
 def array_of(tensor: TensorProto, folder: Path | None, budget: Budget) -> AnyArray:
-    """The numbers of a tensor.
+    """Return the values of a tensor as an array.
 
     Parameters
     ----------
     folder
-        Where external data lie, or None for nowhere.
+        Folder of external data, or None if there is none.
     budget
-        Pays for what is copied.
+        Memory budget for copies.
 
     Raises
     ------
     FileError
-        The tensor's shape and the length of its data disagree, or its external data are not beside the model.
+        The tensor's shape and the length of its data disagree, or its external data are not next to the model.
     UnsupportedError
-        Its elements are of another type than floating point, int32, int64 and bool.
+        Its element type is none of floating point, int32, int64 and bool.
     """
     title = f"tensor {tensor.name[:80]!r}"
     if tensor.data_type not in _TYPES:
@@ -136,32 +136,32 @@ def _typed(found: AnyArray, kind: str) -> AnyArray:
 
 
 def _external(tensor: TensorProto, folder: Path | None, count: int, budget: Budget) -> bytes:
-    """Bytes of a tensor that lie in a file beside the model; one elsewhere is not opened."""
+    """Bytes of a tensor from a file next to the model; a file elsewhere is not opened."""
     entries = {entry.key: entry.value for entry in tensor.external_data}
     location = entries.get("location", "")
     if folder is None:
         raise UnsupportedError(
-            f"from_onnx: tensor {tensor.name!r} lies in the file {location!r}, which a ModelProto does not tell the "
-            f"folder of; hand over the model's path, or onnx.load_external_data_for_model first."
+            f"from_onnx: tensor {tensor.name!r} is in the file {location!r}, and a ModelProto does not hold its "
+            f"folder; pass the model's path, or onnx.load_external_data_for_model first."
         )
     place = folder / location
     if not location or "\0" in location or location in (".", "..") or place.name != location or "\\" in location:
         raise FileError(
-            f"from_onnx: tensor {tensor.name!r} lies in {location!r}, expected the name of a file beside the model."
+            f"from_onnx: tensor {tensor.name!r} is in {location!r}, expected the name of a file next to the model."
         )
     try:
         outside = place.resolve().parent != folder.resolve()
     except (OSError, RuntimeError):
         outside = True
     if outside:
-        raise FileError(f"from_onnx: tensor {tensor.name!r} lies in {location!r}, a link to another folder.")
+        raise FileError(f"from_onnx: tensor {tensor.name!r} is in {location!r}, a link to another folder.")
     numbers = {key: entries.get(key, "") for key in ("offset", "length")}
     if any(value and not (value.isascii() and value.isdecimal() and len(value) < 16) for value in numbers.values()):
-        raise FileError(f"from_onnx: tensor {tensor.name!r} has the external data {entries}, expected whole numbers.")
+        raise FileError(f"from_onnx: tensor {tensor.name!r} has the external data {entries}, expected integers.")
     length = int(numbers["length"] or count)
     if length != count:
         raise FileError(f"from_onnx: tensor {tensor.name!r} has {length} bytes in {location!r}, expected {count}.")
-    # Only what is there is paid for: several tensors may claim the same bytes.
+    # Only the part read is charged: several tensors may refer to the same bytes.
     size = size_of(place)
     if int(numbers["offset"] or 0) + count > size:
         raise FileError(f"from_onnx: {location} has {size} bytes, too few for tensor {tensor.name!r}.")
@@ -170,7 +170,7 @@ def _external(tensor: TensorProto, folder: Path | None, count: int, budget: Budg
 
 
 def external_bytes(model: ModelProto, folder: Path | None) -> int:
-    """Length of the files beside the model that its tensors name, together; 1 GiB at most."""
+    """Total length in bytes of the external data files next to the model; 1 GiB at most."""
     if folder is None:
         return 0
     names = set()
@@ -181,7 +181,7 @@ def external_bytes(model: ModelProto, folder: Path | None) -> int:
 
 
 def embed(tensor: TensorProto, folder: Path | None, budget: Budget) -> None:
-    """Move a tensor's external data into it.
+    """Embed a tensor's external data.
 
     Raises
     ------

@@ -1,7 +1,7 @@
-"""Operators that move, cut and join axes, and those that shapes and states are made with.
+"""Operators that move, slice and join axes, and those that build shapes and states.
 
-NumPy does them: to numbers in the file, or to the codes of a signal (see :mod:`edge_rnn_export.readers.onnx.trace`).
-What a small file could make large is paid for out of the budget first.
+NumPy executes them, on constants in the file or on the codes of a signal (see
+:mod:`edge_rnn_export.readers.onnx.trace`). Memory that a small file could inflate is charged to the budget first.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ __all__ = ["FOLDS", "GLUE", "is_whole"]
 
 _FLOATS: dict[int, Any] = {1: np.float32, 10: np.float16, 11: np.float64, 16: np.float32}
 _INTEGERS: dict[int, Any] = {6: np.int32, 7: np.int64, 9: np.bool_}
-_END = 2**31 - 1  # and beyond: how exporters spell "to the end"
+_END = 2**31 - 1  # at or beyond this, exporters mean "to the end"
 
 
 def _data(node: Node, place: int = 0) -> AnyArray:
@@ -38,21 +38,21 @@ def _dropout(node: Node) -> list[AnyArray]:
     node.take("ratio", 0.5)
     node.take("seed", 0)
     if node.input(2) is not None and node.numbers(2).any():
-        raise node.refuse("it drops values while training; export the network in inference mode.")
-    return [_data(node)]  # without the mask: where that is read, the graph is for training
+        raise node.refuse("it drops values in training; export the network in inference mode.")
+    return [_data(node)]  # without the mask: a graph that reads it is in training mode
 
 
 def _cast(node: Node) -> list[AnyArray]:
     to, value = node.take("to", 0), node.input(0)
     node.take("saturate", 1)
     if to not in _FLOATS and to not in _INTEGERS:
-        raise node.refuse(f"it casts to type {to}, expected floating point or whole numbers.")
+        raise node.refuse(f"it casts to type {to}, expected floating point or integers.")
     if isinstance(value, Signal):
         port = node.trace.only_port(value)
         if port is None and to not in _FLOATS:
-            raise node.refuse("it makes whole numbers of what a layer puts out.")
+            raise node.refuse("it casts the output of a layer to integers.")
         if value.whole and to in _FLOATS and not (port and port.integers):
-            raise node.refuse("it makes whole numbers of samples; only an Embedding's table may read these.")
+            raise node.refuse("it casts samples to integers; only an Embedding's table may read these.")
         return [value.codes]
     with np.errstate(all="ignore"):
         return [node.numbers(0).astype((_FLOATS | _INTEGERS)[to])]
@@ -65,7 +65,7 @@ def _transpose(node: Node) -> list[AnyArray]:
 def _squeeze(node: Node) -> list[AnyArray]:
     array, axes = _data(node), node.whole(1, "axes")
     if axes is None and node.trace.open and isinstance(node.input(0), Signal):
-        raise node.refuse("it does not say which axes go, and some have any length; export it with axes.")
+        raise node.refuse("it does not list the axes to remove, and some have open lengths; export it with axes.")
     return [np.squeeze(array, None if axes is None else tuple(axes))]
 
 
@@ -96,7 +96,7 @@ def _slice(node: Node) -> list[AnyArray]:
     for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
         size = array.shape[axis]
         inside = -size <= start <= size and (-size <= end <= size or end >= _END)
-        # Out of an open axis "the last 50 steps" must not become "all", because it was traced with 5 of them.
+        # For an open axis "the last 50 steps" must not become "all" because the trace used 5 of them.
         if step < 1 or (not inside and node.trace.open and isinstance(node.input(0), Signal)):
             raise node.refuse(
                 f"it takes from {start} to {end} by {step} of axis {axis}, expected the last step, all of them, or "
@@ -109,7 +109,7 @@ def _slice(node: Node) -> list[AnyArray]:
 def _gather(node: Node) -> list[AnyArray]:
     array, places, axis = _data(node), node.numbers(1), node.take("axis", 0)
     if places.dtype.kind not in "iu":
-        raise FileError(f"from_onnx: the {node.title} takes places of {places.dtype}, expected whole numbers.")
+        raise FileError(f"from_onnx: the {node.title} takes indices of {places.dtype}, expected integers.")
     rest = array.size // max(array.shape[axis], 1)
     node.budget.take(f"the {node.title}", array.itemsize * places.size * rest)
     return [np.take(array, places, axis)]
@@ -129,7 +129,7 @@ def _split(node: Node) -> list[AnyArray]:
 def _concat(node: Node) -> list[AnyArray]:
     arrays = [_data(node, place) for place in range(len(node.inputs))]
     if len({isinstance(value, Signal) for value in node.inputs}) > 1:
-        raise node.refuse("it puts numbers beside the outputs of layers.")
+        raise node.refuse("it concatenates constants with the outputs of layers.")
     node.budget.take(f"the {node.title}", sum(array.nbytes for array in arrays))
     return [np.concatenate(arrays, node.take("axis", 0))]
 
@@ -138,7 +138,7 @@ def _expand(node: Node) -> list[AnyArray]:
     array = _data(node)
     wanted = np.broadcast_shapes(array.shape, _shape(node, 1))
     if wanted != array.shape and isinstance(node.input(0), Signal):
-        raise node.refuse(f"it repeats {array.shape} as {wanted}; expected each value once.")
+        raise node.refuse(f"it repeats {array.shape} as {wanted}; expected no repetition.")
     return [_filled(node, array, wanted)]
 
 
@@ -163,11 +163,11 @@ GLUE: dict[str, Callable[[Node], list[AnyArray]]] = {
     "Transpose": _transpose,
     "Unsqueeze": _unsqueeze,
 }
-"""Operators that may have signals as their data; every other input is known numbers."""
+"""Operators whose data may be a signal; every other input is constant."""
 
 
 def is_whole(node: Node) -> bool:
-    """Whether what an operator of :data:`GLUE` gives are whole numbers, of one whose data are a signal."""
+    """True if an operator of :data:`GLUE` whose data are a signal gives integers."""
     if node.kind == "Cast":
         return node.attributes.get("to") in _INTEGERS
     return any(isinstance(value, Signal) and value.whole for value in node.inputs)
@@ -190,7 +190,7 @@ def _constant_of_shape(node: Node) -> list[AnyArray]:
 
 
 def _filled(node: Node, array: AnyArray, shape: tuple[int, ...]) -> AnyArray:
-    """The array seen as one of a larger shape: no memory yet, but what is made of it will take some."""
+    """View of the array broadcast to a larger shape; charged in advance, as its consumers will allocate it."""
     count = array.itemsize
     for length in shape:
         count *= length
@@ -201,7 +201,7 @@ def _filled(node: Node, array: AnyArray, shape: tuple[int, ...]) -> AnyArray:
 def _shape(node: Node, place: int) -> tuple[int, ...]:
     entries = node.numbers(place)
     if entries.dtype.kind not in "iu" or entries.ndim > 1 or entries.size > 8 or (entries < 0).any():
-        raise node.refuse(f"its input {place} is no shape.")
+        raise node.refuse(f"its input {place} is not a shape.")
     return tuple(int(length) for length in entries.reshape(-1))
 
 
@@ -226,7 +226,7 @@ def _arithmetic(function: Callable[[Any, Any], Any]) -> Callable[[Node], list[An
         _filled(node, np.zeros((), np.int64), np.broadcast_shapes(a.shape, b.shape))
         if a.dtype != b.dtype or a.dtype == np.bool_:
             raise FileError(f"from_onnx: the {node.title} reads {a.dtype} and {b.dtype}, expected equal types.")
-        with np.errstate(all="ignore"):  # what is not finite is refused where it becomes a weight
+        with np.errstate(all="ignore"):  # non-finite values are refused when they become weights
             return [np.asarray(function(a, b))]
 
     return fold
@@ -243,4 +243,4 @@ FOLDS: dict[str, Callable[[Node], list[AnyArray]]] = GLUE | {
     "Tile": _tile,
     "Where": _where,
 }
-"""Operators whose inputs are all known (Shape knows the shape of anything). What NumPy says of them names no node."""
+"""Operators on constants (Shape takes any input). NumPy's errors about them do not name the node."""

@@ -1,4 +1,4 @@
-"""What an ONNX file holds, as plain data: operators in order, inputs and outputs by name, numbers by name."""
+"""Contents of an ONNX file as plain data: operators in order, inputs, outputs and constants by name."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ _INTEGERS = (TensorProto.INT32, TensorProto.INT64, TensorProto.BOOL)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Operator:
-    """A node.
+    """Node of the graph.
 
     Parameters
     ----------
     inputs, outputs
-        Names of values; empty where one is left out.
+        Names of values; empty if omitted.
     attributes
-        Numbers, texts, lists of them, or a tensor as a proto.
+        Numbers, strings, lists of them, or a tensor as a proto.
     refusal
-        Why it cannot be read whatever it computes, or empty.
+        Reason why the node cannot be read regardless of its inputs, or empty.
     """
 
     kind: str
@@ -55,13 +55,13 @@ class Operator:
         return f"{self.kind[:40]} node {self.name[:80]!r}"
 
     def refuse(self, reason: str) -> UnsupportedError:
-        """The error that says why the node is not read."""
+        """Return the error that says why the node is not supported."""
         return UnsupportedError(f"from_onnx cannot read the {self.title}: {reason}")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Port:
-    """An input of the graph: lengths of its axes, a text or None where one is open; whether it is of whole numbers."""
+    """Input of the graph: lengths of its axes, a name or None for an open one; True for integers."""
 
     name: str
     shape: tuple[int | str | None, ...]
@@ -70,16 +70,16 @@ class Port:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Graph:
-    """A model's graph.
+    """Graph of a model.
 
     Parameters
     ----------
     inputs
-        Those that are no initializers.
+        Inputs without initializers.
     tensors
-        Initializers by name, not yet looked at.
+        Initializers by name, not yet decoded.
     budget
-        Pays for what is made of the file.
+        Memory budget for everything derived from the file.
     """
 
     operators: tuple[Operator, ...]
@@ -92,25 +92,25 @@ class Graph:
     _arrays: dict[str, AnyArray] = field(default_factory=dict)
 
     def constant(self, name: str) -> AnyArray:
-        """The numbers of an initializer."""
+        """Values of an initializer."""
         if name not in self._arrays:
             self._arrays[name] = array_of(self.tensors[name], self.folder, self.budget)
         return self._arrays[name]
 
     def holds_weights(self, name: str) -> bool:
-        """Whether an initializer holds floating point numbers."""
+        """True if an initializer holds floating-point numbers."""
         return self.tensors[name].data_type in _FLOATS
 
 
 def graph_of(model: ModelProto, folder: Path | None) -> Graph:
-    """The graph of a model, its structure checked.
+    """Return the graph of a model after checking its structure.
 
     Raises
     ------
     FileError
-        It is not well formed: a value is given twice, an input has no shape.
+        The graph is not well formed: a value is defined twice, or an input has no shape.
     UnsupportedError
-        It is too large, of an unknown operator set, or an input is of a type that no sample is of.
+        The graph is too large, uses an unknown operator set, or has an input of a type that samples cannot have.
     """
     graph = model.graph
     opset = _opset(model)
@@ -125,7 +125,7 @@ def graph_of(model: ModelProto, folder: Path | None) -> Graph:
     given += [name for operator in operators for name in operator.outputs if name]
     if len(set(given)) < len(given) or len(tensors) < len(graph.initializer):
         twice = next((name for name, count in Counter(given).items() if count > 1), "an initializer")
-        raise FileError(f"from_onnx got a graph in which {twice[:80]!r} is given twice.")
+        raise FileError(f"from_onnx got a graph in which {twice[:80]!r} is defined twice.")
     outputs = tuple(value.name for value in graph.output)
     return Graph(operators, inputs, outputs, tensors, opset, folder, file_budget(model, folder))
 
@@ -136,7 +136,7 @@ def _opset(model: ModelProto) -> int:
     if version not in _OPSETS:
         raise UnsupportedError(
             f"from_onnx got ONNX's operator set {version}, expected {_OPSETS[0]} to {_OPSETS[-1]}; "
-            f"onnx.version_converter brings a model to another one."
+            f"onnx.version_converter converts a model to another one."
         )
     return version
 
@@ -144,10 +144,10 @@ def _opset(model: ModelProto) -> int:
 def _port(value: ValueInfoProto) -> Port:
     title = f"from_onnx: the graph's input {value.name[:80]!r}"
     if not value.type.HasField("tensor_type") or not value.type.tensor_type.HasField("shape"):
-        raise UnsupportedError(f"{title} has no shape; onnx.shape_inference or a new export gives it one.")
+        raise UnsupportedError(f"{title} has no shape; onnx.shape_inference or a new export adds one.")
     kind = value.type.tensor_type.elem_type
     if kind not in _FLOATS + _INTEGERS:
-        raise UnsupportedError(f"{title} is of type {kind}, expected floating point or whole numbers.")
+        raise UnsupportedError(f"{title} is of type {kind}, expected floating point or integers.")
     shape: list[int | str | None] = []
     for axis in value.type.tensor_type.shape.dim:
         if axis.HasField("dim_value"):
@@ -175,7 +175,7 @@ def _operator(node: NodeProto) -> Operator:
     if node.domain not in ("", "ai.onnx"):
         refusal = (
             f"it is of the domain {node.domain[:80]!r}, expected ONNX's own operators; "
-            f"onnx.inliner.inline_local_functions(model) writes a model's own functions out."
+            f"onnx.inliner.inline_local_functions(model) inlines a model's own functions."
         )
     elif bodies:
         refusal = _told(bodies)
@@ -194,16 +194,16 @@ def _attribute(attribute: AttributeProto) -> Any:
 
 
 def _told(bodies: list[GraphProto]) -> str:
-    """What to say of control flow: which recurrent operators stand in it."""
+    """Describe control flow for a message: the recurrent operators inside it."""
     inside = [f"the {node.op_type} node {node.name[:80]!r}" for node in _inside(bodies) if node.op_type in _RECURRENT]
     if inside:
-        found = f"{', '.join(inside[:8])} stand{'s' if len(inside) == 1 else ''} in its body"
-        return f"{found}, and what runs there is not read; export the network without control flow."
-    return "control flow is not read; a loop over steps has to be one RNN, GRU or LSTM operator."
+        found = f"{', '.join(inside[:8])} {'is' if len(inside) == 1 else 'are'} in its body"
+        return f"{found}, and control flow is not supported; export the network without it."
+    return "control flow is not supported; a loop over steps has to be one RNN, GRU or LSTM operator."
 
 
 def _inside(bodies: list[GraphProto]) -> Iterator[NodeProto]:
-    """Nodes in bodies and in bodies within these, of so many bodies at most."""
+    """Yield the nodes in bodies and nested bodies, up to a maximum number of bodies."""
     seen = 0
     while bodies and seen < _MAX_BODIES:
         body = bodies.pop(0)

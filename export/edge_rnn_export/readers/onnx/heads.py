@@ -1,4 +1,4 @@
-"""ONNX operators without memory into layers: matrix products, sums, scalings, activations, tables."""
+"""Convert stateless ONNX operators to layers: matrix products, sums, scalings, activations, tables."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ _ACTIVATIONS: Mapping[str, tuple[str, tuple[float, ...]]] = {
 
 def _matmul(node: Node) -> Signal:
     if not isinstance(node.input(0), Signal):
-        raise node.refuse("its first input is numbers, expected samples or outputs of a layer, times a matrix.")
+        raise node.refuse("its first input is constant, expected samples or outputs of a layer, times a matrix.")
     return _dense(node, node.signal(0), node.numbers(1).T)
 
 
 def _gemm(node: Node) -> Signal:
     alpha, beta = node.take("alpha", 1.0), node.take("beta", 1.0)
     if node.take("transA", 0) or not isinstance(node.input(0), Signal):
-        raise node.refuse("it multiplies from the other side; expected samples or outputs of a layer, times a matrix.")
+        raise node.refuse("its matrix is the left factor; expected samples or outputs of a layer, times a matrix.")
     weight = node.numbers(1) if node.take("transB", 0) else node.numbers(1).T
     fields = {}
     if node.input(2) is not None:
@@ -47,14 +47,14 @@ def _gemm(node: Node) -> Signal:
         wanted = np.broadcast_shapes(bias.shape, (1, len(weight)))
         rows = np.broadcast_to(bias, wanted).reshape(-1, len(weight))
         if (rows != rows[:1]).any() or bias.size > weight.size + len(weight):
-            raise node.refuse(f"it adds numbers of shape {bias.shape} that are not the same in each row.")
+            raise node.refuse(f"it adds constants of shape {bias.shape} that differ from row to row.")
         fields["bias"] = beta * rows[0]
     return _dense(node, node.signal(0), weight if alpha == 1 else alpha * weight, **fields)
 
 
 def _dense(node: Node, signal: Signal, weight: AnyArray, **fields: Any) -> Signal:
     if weight.ndim != 2 or weight.dtype.kind != "f":
-        raise node.refuse(f"it multiplies with {weight.dtype} of shape {weight.shape}, expected a matrix.")
+        raise node.refuse(f"it multiplies by {weight.dtype} of shape {weight.shape}, expected a matrix.")
     reads, rows = node.trace.features(node.operator, signal)
     count = sum(draft.size for draft in reads)
     if count != weight.shape[1]:
@@ -64,7 +64,7 @@ def _dense(node: Node, signal: Signal, weight: AnyArray, **fields: Any) -> Signa
 
 
 def _along(node: Node, signal: Signal) -> tuple[tuple[Draft, ...], Callable[[Draft], Signal], int]:
-    """What is read along the axis of the features, wherever it lies; a function to put a layer's output there."""
+    """Return the layers read along the feature axis, a function that places an output there, and the axis."""
     axis = node.trace.place(node.operator, signal)
     reads, rows = node.trace.features(node.operator, signal, axis)
 
@@ -75,17 +75,17 @@ def _along(node: Node, signal: Signal) -> tuple[tuple[Draft, ...], Callable[[Dra
 
 
 def _vector(node: Node, array: AnyArray, shape: tuple[int, ...], axis: int) -> AnyArray:
-    """Numbers beside a signal as one for each feature."""
+    """Broadcast constants next to a signal to one per feature."""
     if array.dtype.kind != "f" or np.broadcast_shapes(array.shape, shape) != shape:
-        raise node.refuse(f"it has {array.dtype} of shape {array.shape} beside values of shape {shape}.")
+        raise node.refuse(f"it combines {array.dtype} of shape {array.shape} with values of shape {shape}.")
     moved = np.moveaxis(np.broadcast_to(array, shape), axis, -1).reshape(-1, shape[axis])
     if (moved != moved[:1]).any():
-        raise node.refuse("it has other numbers for each step or for each of a batch.")
+        raise node.refuse("its constants differ between steps or batch elements.")
     return np.array(moved[0])
 
 
 def _with_numbers(node: Node, signal: Signal, array: AnyArray) -> Signal:
-    """Add, Sub, Mul or Div of a signal and numbers."""
+    """Convert Add, Sub, Mul or Div of a signal and constants."""
     reads, put, axis = _along(node, signal)
     vector = _vector(node, array, signal.codes.shape, axis)
     size = len(vector)
@@ -103,10 +103,10 @@ def _arithmetic(node: Node) -> Signal:
     if len(signals) == 2 and node.kind == "Add":
         return _sum(node)
     if len(signals) == 2:
-        raise node.refuse("it computes with two signals, as gates do; only sums of layers are read.")
+        raise node.refuse("it combines two signals, as gates do; only sums of layers are supported.")
     place = 1 if values[0] is signals[0] else 0
     if node.kind in ("Sub", "Div") and place == 0:
-        raise node.refuse("it has numbers on its left and a signal on its right, expected the other way round.")
+        raise node.refuse("its left operand is constant and its right one a signal, expected the other way round.")
     return _with_numbers(node, signals[0], node.numbers(place))
 
 
@@ -128,7 +128,7 @@ def _sum(node: Node) -> Signal:
 
 
 def _one(node: Node, reads: tuple[Draft, ...]) -> Draft:
-    """What is read as one layer: a Dense that joins them where there are several."""
+    """Return the inputs as one layer: a Dense that joins them if there are several."""
     if len(reads) == 1:
         return reads[0]
     size = sum(draft.size for draft in reads)
@@ -137,13 +137,13 @@ def _one(node: Node, reads: tuple[Draft, ...]) -> Draft:
 
 
 def _batch_norm(node: Node) -> Signal:
-    """Scaling by what was counted in training, features on axis 1, as a matrix with a bias."""
+    """Convert scaling by training statistics, features on axis 1, to a matrix with a bias."""
     epsilon, training = node.take("epsilon", 1e-5), node.take("training_mode", 0)
     node.take("momentum", 0.9)
     if not node.take("spatial", 1):
-        raise node.refuse("it scales each place of a sequence by a number of its own.")
+        raise node.refuse("it scales each position of a sequence by another factor.")
     if training or any(node.operator.outputs[1:]):
-        raise node.refuse("it counts while training; export the network in inference mode.")
+        raise node.refuse("it is in training mode; export the network in inference mode.")
     signal = node.signal(0)
     if signal.codes.ndim < 2:
         raise node.refuse(f"it scales axis 1 of a value of shape {signal.codes.shape}.")
@@ -152,7 +152,7 @@ def _batch_norm(node: Node) -> Signal:
     scale, bias, mean, variance = (node.numbers(place).astype(np.float64) for place in range(1, 5))
     if any(array.shape != (size,) for array in (scale, bias, mean, variance)):
         raise FileError(f"from_onnx: the {node.title} has scales of shape {scale.shape}, expected {(size,)}.")
-    with np.errstate(all="ignore"):  # what is not finite is refused where it becomes a weight
+    with np.errstate(all="ignore"):  # non-finite values are refused when they become weights
         factor = scale / np.sqrt(variance + epsilon)
         bias = bias - mean * factor
     node.trace.graph.budget.take(f"the {node.title}", 8 * size * size)
@@ -175,7 +175,7 @@ def _softmax(node: Node) -> Signal:
     place = node.trace.place(node.operator, signal)
     behind = shape[axis + 1 :] if node.trace.graph.opset < 13 else ()
     if axis != place or any(length > 1 for length in behind):
-        raise node.refuse(f"it goes along axis {axis} of {shape}, expected that of the features, {place}.")
+        raise node.refuse(f"it works along axis {axis} of {shape}, expected the feature axis, {place}.")
     return _activated(node, "softmax")
 
 
@@ -186,13 +186,13 @@ def _activated(node: Node, text: str) -> Signal:
 
 
 def _table(node: Node) -> Signal:
-    """Gather with a table of numbers: rows by symbols."""
+    """Convert Gather with a table of constants: rows by symbols."""
     table, signal = node.numbers(0), node.signal(1)
     if table.ndim != 2 or table.dtype.kind != "f" or node.take("axis", 0):
         raise node.refuse(f"it takes parts of {table.dtype} of shape {table.shape}, expected rows of a table.")
     reads, rows = node.trace.features(node.operator, Signal(signal.codes[..., None], signal.whole))
     if reads[0].kind != "input" or reads[0].size != 1:
-        raise node.refuse("it takes rows by something else than one symbol in each step.")
+        raise node.refuse("it takes rows by something other than one symbol per step.")
     draft = node.trace.draft(node.operator, "Embedding", table.shape[1], reads, weight=table)
     return node.trace.put_out(draft, rows)
 

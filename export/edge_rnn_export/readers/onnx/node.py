@@ -1,4 +1,4 @@
-"""An operator while it is read: its inputs' values, its attributes, and the error that names it."""
+"""Operator being read: the values of its inputs, its attributes, and the error that names it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["Node"]
 
 @dataclass(slots=True, eq=False)
 class Node:
-    """An operator while it is read: the values of its inputs, and its attributes, which its reader takes one by one."""
+    """Operator being read: the values of its inputs, and its attributes, which its reader takes one by one."""
 
     operator: Operator
     inputs: Sequence[Value]
@@ -29,59 +29,60 @@ class Node:
 
     @property
     def kind(self) -> str:
-        """Of the operator."""
+        """Type of the operator."""
         return self.operator.kind
 
     @property
     def title(self) -> str:
-        """For messages."""
+        """Title for messages."""
         return self.operator.title
 
     @property
     def budget(self) -> Budget:
-        """What pays for what it gives: codes by the steps that are traced, numbers by the size of the file."""
+        """Memory budget of its results: codes by the number of traced steps, constants by the file size."""
         traced = any(isinstance(value, Signal) for value in self.inputs)
         return self.trace.budget if traced else self.trace.graph.budget
 
     def refuse(self, reason: str) -> UnsupportedError:
-        """The error that says why the node is not read."""
+        """Return the error that says why the node is not supported."""
         return self.operator.refuse(reason)
 
     def take(self, name: str, default: Any, *kinds: type) -> Any:
-        """An attribute: of the type of ``default``, or of one of ``kinds``."""
+        """Return an attribute, after checking that it has the type of ``default`` or one of ``kinds``."""
         value = self.attributes.pop(name, default)
         if value is not default and not isinstance(value, kinds or type(default)):
             raise FileError(f"from_onnx: the {self.title} has {name}={str(value)[:80]}, expected another type.")
         return value
 
     def input(self, place: int) -> Value:
-        """A value; None where it is left out."""
+        """Value of an input; None if it is omitted."""
         return self.inputs[place] if place < len(self.inputs) else None
 
     def signal(self, place: int) -> Signal:
-        """An input that must be computed out of samples."""
+        """Input that must be computed from samples."""
         value = self.input(place)
         if not isinstance(value, Signal):
-            raise self.refuse(f"its input {place} is known numbers, expected samples or the output of a layer.")
+            raise self.refuse(f"its input {place} is constant, expected samples or the output of a layer.")
         return value
 
     def numbers(self, place: int) -> AnyArray:
-        """An input that must be known numbers."""
+        """Input that must be constant."""
         value = self.input(place)
         if not isinstance(value, np.ndarray):
             names = self.operator.inputs
             what = repr(names[place][:80]) if place < len(names) and names[place] else "left out"
             raise self.refuse(
-                f"its input {place}, {what}, is not in the file but computed or handed in; expected an initializer."
+                f"its input {place}, {what}, is not in the file but computed or an input of the graph; expected "
+                "an initializer."
             )
         return value
 
     def whole(self, place: int, name: str) -> list[int] | None:
-        """Whole numbers that newer operator sets have as an input and older ones as an attribute; None for absent."""
+        """Integers that newer operator sets have as an input and older ones as an attribute; None if missing."""
         attribute = self.take(name, None, list)
         if self.input(place) is None:
             return None if attribute is None else [int(value) for value in attribute]
         given = self.numbers(place)
         if given.dtype.kind not in "iu" or given.size > 64:
-            raise FileError(f"from_onnx: the {self.title} has {name} of {given.dtype}, expected a few whole numbers.")
+            raise FileError(f"from_onnx: the {self.title} has {name} of {given.dtype}, expected a few integers.")
         return [int(value) for value in given.reshape(-1)]

@@ -1,8 +1,8 @@
-"""Graphs that edge_rnn has written, back into the models that they were made of, bit for bit.
+"""Read graphs written by edge_rnn back into their original models, bit for bit.
 
-Such a graph says in its metadata which layers it was made of, and has their arrays among its initializers, by name. The
-layers are put together of these. Then the graph is written once more: only if each node, each number and each name is
-the same has the file been understood. So there is nothing to interpret, whatever operators a layer was written as.
+The metadata of such a graph list its layers, whose arrays are among the initializers, by name. The layers are rebuilt
+from these, and the graph is written again: the file is accepted only if each node, number and name is identical. So
+nothing has to be interpreted, regardless of the operators that a layer was written as.
 """
 
 from __future__ import annotations
@@ -33,27 +33,27 @@ _DESCRIBED = tuple(Description.__annotations__)
 
 
 def is_own(proto: ModelProto) -> bool:
-    """Whether a graph says that edge_rnn has written it."""
+    """True if a graph's metadata say that edge_rnn wrote it."""
     return any(entry.key == METADATA_KEY for entry in proto.metadata_props)
 
 
 def own_model(proto: ModelProto, folder: Path | None, described: Description) -> Model:
-    """The model that a graph was made of.
+    """Return the model that a graph was written from.
 
     Parameters
     ----------
     described
-        Name, labels and so on; what is empty or None is as the graph says.
+        Name, labels and so on; empty or None stands for the value in the graph.
 
     Raises
     ------
     FileError
-        The graph, or what it says of itself, was changed since it was written.
+        The graph or its metadata were changed after export.
     UnsupportedError
-        Matrices in the graph are of a smaller format than float32.
+        Matrices in the graph have a smaller format than float32.
     """
     remedy = (
-        f"Export the model anew, or delete the entry {METADATA_KEY!r} of its metadata to read it as any other graph."
+        f"Export the model again, or delete the entry {METADATA_KEY!r} of its metadata to read it as any other graph."
     )
     told = next(entry.value for entry in proto.metadata_props if entry.key == METADATA_KEY)
     try:
@@ -66,7 +66,7 @@ def own_model(proto: ModelProto, folder: Path | None, described: Description) ->
     except (TypeError, ValueError, KeyError, AttributeError, IndexError, OverflowError, NotImplementedError) as error:
         reason = str(error) if isinstance(error, EdgeRnnError) else f"{type(error).__name__} {error}"
         raise FileError(
-            f"from_onnx: the graph's metadata do not fit it: {reason[:300].rstrip('.')}. {remedy}"
+            f"from_onnx: the graph's metadata do not match it: {reason[:300].rstrip('.')}. {remedy}"
         ) from None
     if not is_float32:
         raise UnsupportedError(
@@ -128,12 +128,12 @@ def _cell(record: Mapping[str, Any], graph: Graph, states: Mapping[str, Any]) ->
 
 
 def _array(graph: Graph, cls: Any, record: Mapping[str, Any], key: str) -> AnyArray:
-    """An array of a layer: the inverse of what the writers do to it."""
+    """Array of a layer: the inverse of the writers' conversion."""
     name = record["name"]
     if not issubclass(cls, Recurrent):
         array = graph.constant(f"{name}.{key}")
         return array.T if key == "weight" and cls is Dense else array
-    if f"{name}.W" not in graph.tensors:  # of elementary operators
+    if f"{name}.W" not in graph.tensors:  # made of elementary operators
         if key in ("bias_ih", "bias_hh"):
             return graph.constant(f"{name}.{key}")
         if key == "peephole":
@@ -154,7 +154,7 @@ def _array(graph: Graph, cls: Any, record: Mapping[str, Any], key: str) -> AnyAr
 
 
 def _difference(proto: ModelProto, model: Model, description: Mapping[str, Any], graph: Graph) -> str:
-    """The first thing that is not as edge_rnn writes it; empty if all is."""
+    """Describe the first difference from what edge_rnn writes; empty if there is none."""
     if model.fingerprint != description["fingerprint"]:
         return f"its fingerprint is {model.fingerprint[:12]}, expected {str(description['fingerprint'])[:12]}"
     opset = next((each.version for each in proto.opset_import if each.version in OPSETS), None)

@@ -1,4 +1,4 @@
-"""ONNX networks into edge_rnn's :class:`~edge_rnn.model.Model`, as PyTorch, edge_rnn and others export them."""
+"""Read ONNX networks, from PyTorch, edge_rnn and others, into edge_rnn's :class:`~edge_rnn.model.Model`."""
 
 from __future__ import annotations
 
@@ -24,37 +24,37 @@ def from_onnx(
     Parameters
     ----------
     source
-        The path of an ``.onnx`` file (external data beside it are read too), its bytes, or an ``onnx.ModelProto``.
-        Read are RNN, GRU and LSTM operators that go forward, with Gemm, MatMul, Add, Sub, Mul, Div, Sum,
-        BatchNormalization, Gather with a table, activations and Softmax before, between and behind them, and what
+        The path of an ``.onnx`` file (external data next to it are read too), its bytes, or an ``onnx.ModelProto``.
+        Supported are forward RNN, GRU and LSTM operators, with Gemm, MatMul, Add, Sub, Mul, Div, Sum,
+        BatchNormalization, Gather with a table, activations and Softmax before, between and after them, and what
         exporters write around them: Squeeze, Unsqueeze, Reshape, Flatten, Transpose, Slice, Gather, Split, Concat,
-        Identity, Dropout, Cast, Expand, and shapes and zeros that are computed. Whatever
-        :func:`~edge_rnn_export.to_onnx` writes is read back as the model that it was made of.
+        Identity, Dropout, Cast, Expand, and computed shapes and zeros. Any graph that
+        :func:`~edge_rnn_export.to_onnx` writes is read back as its original model.
     upto
-        Name of a value: the network is read from its input up to there. Without this argument up to the output, of
-        which there must be one beside last states; then all of the graph must be used.
+        Name of a value: the network is read from its input up to this value. By default up to the output, which must be
+        the only one besides final states; then the whole graph must be used.
     about
         ``name``, ``labels``, ``sample_rate_hz``, ``input_names``, ``input_units``, ``vocabulary`` of the
-        :class:`~edge_rnn.model.Model`. Empty or None: what a graph by edge_rnn says.
+        :class:`~edge_rnn.model.Model`. Empty or None stands for the value in a graph written by edge_rnn.
 
     Returns
     -------
     Model
-        States that the graph takes as inputs start at zero (of a graph by edge_rnn, as its metadata say); those that
-        are numbers in the file are ``h0`` and ``c0``. A network that puts out the last step alone puts out every step.
-        Layers are called after nodes: of ``/rnn/GRU`` it is ``rnn``.
+        States that are inputs of the graph start at zero (in a graph written by edge_rnn, as its metadata say);
+        constant initial states become ``h0`` and ``c0``. A network that returns only the last step returns every step.
+        Layers are named after nodes: ``rnn`` for ``/rnn/GRU``.
 
     Raises
     ------
     FileError
-        The file cannot be read, is damaged, or its shapes do not fit together; the message names the node.
+        The file cannot be read, is damaged, or its shapes are inconsistent; the message names the node.
     UnsupportedError
-        A node has no counterpart: it is bidirectional, inside If, Loop or Scan, mixes steps, or is not known. Or a part
-        of the graph does not lead to the output. Or the package onnx is not installed.
+        A node has no counterpart: it is bidirectional, inside If, Loop or Scan, mixes steps, or is unknown. Or a part
+        of the graph does not contribute to the output. Or the package onnx is not installed.
     ModelError
-        A node's arrays make no layer, or labels and names do not fit.
+        A node's arrays do not make a valid layer, or labels and names do not fit.
     InputError
-        ``upto`` names no value of the graph.
+        ``upto`` is not the name of a value in the graph.
 
     Examples
     --------
@@ -64,7 +64,7 @@ def from_onnx(
 
 
 def reading_of(source: Any, *, upto: str | None = None, **about: Unpack[Description]) -> Reading:
-    """What :func:`from_onnx` reads, and how, for :func:`edge_rnn_export.readers.onnx.check.compared`."""
+    """Read as :func:`from_onnx` does, with details for :func:`edge_rnn_export.readers.onnx.check.compared`."""
     try:
         from edge_rnn_export.readers.onnx.walk import read_onnx
     except ModuleNotFoundError as error:

@@ -1,11 +1,11 @@
-"""What flows through an ONNX graph, number by number: each is told by its layer, its sample and its place there.
+"""Trace the values in an ONNX graph: each has a code of its layer, its sample and its feature.
 
-Exporters move axes about between layers, and cut, join and reshape. None of that is interpreted here: it is done, by
-NumPy, to an array of codes, each of which says where its number comes from. A layer then looks at the codes that reach
-it. Either they are whole outputs of other layers, sample by sample, and the layer is read; or they are mixed otherwise
-than a stream can mix them, and the node is refused.
+Exporters move axes between layers, and slice, join and reshape. None of that is interpreted here: NumPy applies it to
+an array of codes, each with the provenance of its value. A layer then inspects the codes that reach it. Either they are
+whole outputs of other layers, sample by sample, and the layer is read; or they are mixed in a way that a stream cannot
+compute, and the node is refused.
 
-A graph with open axes is traced with some length for each, twice (see :mod:`edge_rnn_export.readers.onnx.walk`).
+A graph with open axes is traced twice, with two lengths for each (see :mod:`edge_rnn_export.readers.onnx.walk`).
 """
 
 from __future__ import annotations
@@ -40,21 +40,21 @@ _MAX_FEATURES = 2**16
 
 @dataclass(slots=True, eq=False)
 class Trace:
-    """A graph under way.
+    """State of tracing a graph.
 
     Parameters
     ----------
     sizes
         Length of each open axis, by its name.
     budget, work
-        What codes may take; and how many may be looked at, by all nodes together.
+        Memory budget for codes, and a budget of codes inspected by all nodes together.
 
     Attributes
     ----------
     grid
-        ``(time, batch)``: the row of each sample, once a recurrent operator has told; None before.
+        ``(time, batch)``: the row of each sample, once a recurrent operator has determined it; None before.
     samples
-        The input that samples come from, once known.
+        The input with the samples, once known.
     """
 
     graph: Graph
@@ -68,7 +68,7 @@ class Trace:
     samples: Source | None = None
 
     def enter(self, port: Port) -> None:
-        """Let an input of the graph begin to flow."""
+        """Start tracing an input of the graph."""
         shape = tuple(
             length if isinstance(length, int) else self.sizes[length or f"{port.name} {place}"]
             for place, length in enumerate(port.shape)
@@ -87,7 +87,7 @@ class Trace:
         return len(self.sources) - 1
 
     def draft(self, operator: Operator, kind: Kind, size: int, reads: Sequence[Draft], **fields: Any) -> Draft:
-        """A new layer for a operator."""
+        """Add a layer for an operator."""
         if len(self.drafts) >= MAX_LAYERS:
             raise operator.refuse(f"the graph has more than {MAX_LAYERS} layers.")
         made = Draft(kind, operator.title, operator.name, size, tuple(reads), fields)
@@ -95,13 +95,13 @@ class Trace:
         return made
 
     def put_out(self, draft: Draft, rows: Codes, kind: Literal["y", "h", "c"] = "y") -> Signal:
-        """What a layer gives for the samples in ``rows``, its features along a new last axis."""
+        """Output or state of a layer for the samples in ``rows``, features along a new last axis."""
         self.budget.take(f"the {draft.title}", 8 * rows.size * draft.size)
         place = self._source(Source(kind, draft))
         return Signal(coded(place, rows[..., None], np.arange(draft.size, dtype=np.int64)))
 
     def decode(self, codes: Codes) -> tuple[Codes, Codes, Codes]:
-        """Sources, rows and features."""
+        """Sources, rows and features of codes."""
         source, row, feature, rest = parts(codes)
         if self.samples is not None:
             here = source == self.sources.index(self.samples)
@@ -116,12 +116,12 @@ class Trace:
         return int(np.prod(shape)) // (1 if axis is None else shape[axis])
 
     def features(self, operator: Operator, signal: Signal, axis: int = -1) -> tuple[tuple[Draft, ...], Codes]:
-        """What a node reads along an axis of a signal: layers, one after the other, and which samples.
+        """Resolve what a node reads along an axis of a signal: a concatenation of layers, and the samples.
 
         Returns
         -------
         reads, rows
-            The layers whose outputs, concatenated, are what is read. ``rows`` has the signal's shape without the axis.
+            Layers whose concatenated outputs are read. ``rows`` has the signal's shape without the axis.
         """
         self._check_readable(operator, signal)
         codes = np.moveaxis(signal.codes, axis, -1)
@@ -134,7 +134,7 @@ class Trace:
         if (row != row[..., :1]).any() or (source != first[0]).any() or (feature != first[1]).any():
             raise operator.refuse(
                 f"axis {axis} of what it reads, of shape {signal.codes.shape}, does not hold the values of one step; "
-                f"expected steps, batch and features on axes of their own, each sample on its own."
+                f"expected steps, batch and features on separate axes, and samples not mixed."
             )
         pattern = [(self._draft_of(operator, int(one)), int(place)) for one, place in zip(*first, strict=True)]
         return self._reads(operator, pattern), row[..., 0]
@@ -144,23 +144,25 @@ class Trace:
         if not signal.codes.ndim or not signal.codes.size:
             raise operator.refuse(f"it reads a value of shape {signal.codes.shape}.")
         if signal.whole and operator.kind != "Gather":
-            raise operator.refuse("it reads whole numbers, expected the table of an Embedding to read these.")
+            raise operator.refuse("it reads integers, which only the table of an Embedding may read.")
 
     def settle_grid(self, operator: Operator, rows: Codes) -> None:
-        """Learn, or hold against what is known, which samples a recurrent operator takes as steps and as batch."""
+        """Determine the samples' order in steps and batch from a recurrent operator, or check it."""
         if self.grid is not None:
             if not np.array_equal(rows, self.grid):
-                raise operator.refuse("it takes other samples, or in another order, than the recurrent node before it.")
+                raise operator.refuse(
+                    "it takes other samples than the recurrent node before it, or takes them in another order."
+                )
             return
         steps = np.diff(rows, axis=0)
         if rows.size != self.rows or (np.sort(rows, axis=None) != np.arange(self.rows)).any():
-            raise operator.refuse(f"it takes {rows.size} of {self.rows} samples that go in; a stream takes each one.")
+            raise operator.refuse(f"it takes {rows.size} of {self.rows} input samples; a stream takes each one.")
         if steps.size and ((steps != steps[0, 0]).any() or (steps < 0).any()):
-            raise operator.refuse("it takes the samples in another order than they come in.")
+            raise operator.refuse("it takes the samples in another order than that of the input.")
         self.grid = rows
 
     def take_state(self, operator: Operator, draft: Draft, key: str, codes: Codes) -> None:
-        """Note that a layer's initial state, ``(batch, H)``, is part of an input of the graph."""
+        """Record that an initial state of a layer, ``(batch, H)``, is part of an input of the graph."""
         found = source_places(codes)
         source, (_, _, _, places) = self.sources[found[0]], parts(codes)
         if source.kind != "port" or source is self.samples or len(found) > 1:
@@ -169,43 +171,43 @@ class Trace:
             )
         earlier = [each for _, _, each in source.states]
         if (np.diff(places, axis=1) != 1).any() or any(np.isin(places, each).any() for each in earlier):
-            raise operator.refuse(f"its initial_{key} mixes the units of a state, or is another layer's too.")
+            raise operator.refuse(f"its initial_{key} mixes the units of a state, or is shared with another layer.")
         source.states.append((draft, key, places))
 
     def only_port(self, signal: Signal) -> Port | None:
-        """The graph's input that a signal is part of, if it is of one and nothing else."""
+        """Input of the graph that a signal belongs to, if to a single one and nothing else."""
         places = source_places(signal.codes)
         return self.sources[places[0]].port if len(places) == 1 else None
 
     def kinds(self, signal: Signal) -> set[str]:
-        """Kinds of the sources of a signal's numbers."""
+        """Kinds of the sources of a signal's values."""
         return {self.sources[place].kind for place in source_places(signal.codes)}
 
     def is_last(self, signal: Signal) -> bool:
-        """Whether no layer reads those whose outputs or states a signal holds."""
+        """True if no other layer reads the layers whose outputs or states a signal holds."""
         drafts = [self.sources[place].draft for place in source_places(signal.codes)]
         read = {each for draft in self.drafts for each in draft.reads}
         return not any(draft in read for draft in drafts)
 
     @property
     def open(self) -> bool:
-        """Whether an axis of the graph's inputs is open."""
+        """True if an axis of the graph's inputs is open."""
         return bool(self.sizes)
 
     def _settle(self, operator: Operator, codes: Codes) -> None:
-        """Take the input that a node reads from as the samples, and tell which of its axes holds the features."""
+        """Take the input that a node reads as the samples, and determine its feature axis."""
         line = codes.reshape(-1, codes.shape[-1])[0]
         for place, source in self._new_ports(codes):
             of_line, _, _, rest = parts(line)
             places = np.unravel_index(rest[of_line == place], source.shape)
             varying = [axis for axis, each in enumerate(places) if (each != each[0]).any()]
             if len(varying) > 1:
-                raise operator.refuse(f"the values that it reads lie along axes {varying} of the input, expected one.")
+                raise operator.refuse(f"the values that it reads are along axes {varying} of the input, expected one.")
             ones = source.shape[-1:] == (1,)
             self._take_samples(operator, source, varying[0] if varying else len(source.shape) - 1 if ones else None)
 
     def _new_ports(self, codes: Codes) -> list[tuple[int, Source]]:
-        """Inputs of the graph, with their places, that codes are of and that are not known to be the samples."""
+        """Inputs of the graph, with their indices, that occur in codes and are not known as the samples."""
         found = [(place, self.sources[place]) for place in source_places(codes)]
         return [(place, source) for place, source in found if source.kind == "port" and source is not self.samples]
 
@@ -225,12 +227,12 @@ class Trace:
     def _draft_of(self, operator: Operator, place: int) -> Draft:
         source = self.sources[place]
         if source.kind == "c":
-            raise operator.refuse("it reads a cell state, which no layer of edge_rnn puts out.")
+            raise operator.refuse("it reads a cell state, which no layer of edge_rnn outputs.")
         assert source.draft is not None
         return source.draft
 
     def _reads(self, operator: Operator, pattern: Sequence[tuple[Draft, int]]) -> tuple[Draft, ...]:
-        """Layers that put out a pattern of features; where it takes them in parts, a Dense that picks them."""
+        """Layers that output a pattern of features; a Dense selects them if only parts are taken."""
         whole: list[Draft] = []
         place = 0
         while place < len(pattern) and pattern[place][1] == 0:
@@ -250,9 +252,9 @@ class Trace:
         return (self.draft(operator, "Dense", len(pattern), parts, weight=weight),)
 
     def place(self, operator: Operator, signal: Signal) -> int:
-        """The axis of a signal along which features lie, for operators that work on each number alone.
+        """Feature axis of a signal, for elementwise operators.
 
-        Where such a one comes first, features are taken to lie along the input's last axis.
+        If such an operator comes first, the input's last axis is assumed.
         """
         codes = signal.codes
         self._check_readable(operator, signal)

@@ -1,4 +1,4 @@
-"""An ONNX graph from its inputs to its output, operator by operator, and that nothing of it is left out."""
+"""Walk an ONNX graph from its inputs to its output, operator by operator, and check that nothing is left out."""
 
 from __future__ import annotations
 
@@ -26,27 +26,27 @@ from edge_rnn_export.readers.onnx.trace import Trace
 __all__ = ["Reading", "read_onnx"]
 
 _TRACED_BYTES, _TRACED_NUMBERS = 2**26, 2**28
-# Lengths of open axes, in turn. What a file does to an axis by a number of its own is not the same to both.
+# Lengths of open axes, in turn. An operation with a fixed number on an open axis gives different results for the two.
 _LENGTHS = ((3, 5, 2, 7, 4, 6), (13, 11, 17, 8, 19, 9))
 _OPEN = "expected sequences of a few thousand steps or of open length"
 _DAMAGED = (ValueError, TypeError, IndexError, KeyError, OverflowError, AttributeError, RecursionError, MemoryError)
 
 _WITHOUT_CELLS = (
-    "The graph has no RNN, GRU or LSTM operator at all: where an exporter has written out the steps or the gates one "
-    "by one, as torch.onnx.export(dynamo=True) does with nn.RNN, another one (dynamo=False) or from_torch helps."
+    "The graph has no RNN, GRU or LSTM operator at all: if an exporter unrolled the steps or wrote the gates one by "
+    "one, as torch.onnx.export(dynamo=True) does with nn.RNN, use another one (dynamo=False) or from_torch."
 )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Reading:
-    """A network that was read, and what its graph looked like.
+    """Imported network with the layout of its graph.
 
     Parameters
     ----------
     output, axis
-        Name of the value that the model's output is, and which of its axes holds the features.
+        Name of the value that is the model's output, and its feature axis.
     trace, layers
-        How it was read; None for a graph that edge_rnn has written itself.
+        State of the trace; None for a graph that edge_rnn wrote.
     """
 
     model: Model
@@ -57,7 +57,7 @@ class Reading:
 
 
 class _Output(Operator):
-    """The end of a graph, which reads the output as an operator would."""
+    """End of a graph, which reads the output like an operator."""
 
     __slots__ = ()
 
@@ -85,7 +85,7 @@ def read_onnx(source: str | PathLike[str] | bytes | Any, upto: str | None, about
 
 
 def _read_graph(graph: Graph, upto: str | None, about: Description) -> Reading:
-    """Read it with some lengths of open axes, and once more with others: both must be the same model."""
+    """Read the graph with two sets of lengths for open axes: both must give the same model."""
     axes = [(port.name, place, length) for port in graph.inputs for place, length in enumerate(port.shape)]
     names = dict.fromkeys(
         length or f"{port} {place}" for port, place, length in axes if length is None or isinstance(length, str)
@@ -101,8 +101,8 @@ def _read_graph(graph: Graph, upto: str | None, about: Description) -> Reading:
         raise UnsupportedError(f"{error} {_WITHOUT_CELLS}") from None
     if len({each.model.fingerprint for each in found}) > 1:
         raise UnsupportedError(
-            "from_onnx got a graph that does another thing with longer sequences, which no stream does; export it with "
-            "the length of its sequences fixed."
+            "from_onnx got a graph that computes something else for longer sequences, which a stream cannot; export it "
+            "with the length of its sequences fixed."
         )
     return found[-1]
 
@@ -129,7 +129,7 @@ def _traced(graph: Graph, sizes: dict[str, int], upto: str | None, about: Descri
 
 
 def _run(trace: Trace, operator: Operator) -> None:
-    """Read an operator, and keep what it gives."""
+    """Read an operator, and store its outputs."""
     inputs = [None if not name else _value(trace, operator, name) for name in operator.inputs]
     attributes = dict(operator.attributes)
     node = Node(operator, inputs, attributes, trace)
@@ -143,7 +143,7 @@ def _run(trace: Trace, operator: Operator) -> None:
     except _DAMAGED as error:
         raise FileError(f"from_onnx: the {node.title} does not fit what it reads: {_reason(error)}.") from None
     if attributes:
-        raise node.refuse(f"it has {', '.join(attributes)[:80]}, which is not known of such a node.")
+        raise node.refuse(f"it has {', '.join(attributes)[:80]}, which is unknown for such a node.")
     trace.values.update({name: value for name, value in zip(operator.outputs, found, strict=False) if name})
 
 
@@ -152,7 +152,7 @@ def _value(trace: Trace, operator: Operator, name: str) -> Value:
         return trace.values[name]
     if name in trace.graph.tensors:
         return trace.graph.constant(name)
-    raise FileError(f"from_onnx: the {operator.title} reads {name[:80]!r}, which nothing before it gives.")
+    raise FileError(f"from_onnx: the {operator.title} reads {name[:80]!r}, which no node before it produces.")
 
 
 def _read(node: Node) -> Sequence[Value]:
@@ -165,9 +165,7 @@ def _read(node: Node) -> Sequence[Value]:
     table = GLUE if computed else FOLDS
     if node.kind not in table:
         known = ", ".join(sorted({*CELLS, *HEADS, *GLUE}))
-        raise node.refuse(
-            f"it is not one of {known}." if computed else "it computes numbers in a way that is not known."
-        )
+        raise node.refuse(f"it is not one of {known}." if computed else "it computes numbers in an unknown way.")
     whole = computed and is_whole(node)
     found = [np.asarray(array) for array in table[node.kind](node)]
     for array in found:
@@ -181,10 +179,10 @@ def _array(value: Signal | np.ndarray) -> np.ndarray:
 
 
 def _ancestors(graph: Graph, upto: str) -> list[Operator]:
-    """Operators that a value is computed by, in order."""
+    """Operators that a value depends on, in order."""
     if not any(upto in operator.outputs for operator in graph.operators):
         names = [name for operator in graph.operators for name in operator.outputs if name]
-        raise InputError(f"from_onnx upto names {upto!r}, which no node gives; expected one of {_listed(names)}.")
+        raise InputError(f"from_onnx upto names {upto!r}, which no node produces; expected one of {_listed(names)}.")
     wanted, found = {upto}, []
     for operator in reversed(graph.operators):
         if wanted.intersection(operator.outputs):
@@ -194,22 +192,22 @@ def _ancestors(graph: Graph, upto: str) -> list[Operator]:
 
 
 def _output(trace: Trace) -> str:
-    """Name of the output, the only one that is not a last state; if all are, of the layer that no other one reads."""
+    """Name of the output, the only one that is not a final state; if all are, that of the last layer."""
     kinds: dict[str, set[str]] = {}
     signals: dict[str, Signal] = {}
     for name in trace.graph.outputs:
         value = trace.values.get(name)
         if not isinstance(value, Signal):
-            raise FileError(f"from_onnx: no node gives the graph's output {name[:80]!r}, or it is always the same.")
+            raise FileError(f"from_onnx: no node produces the graph's output {name[:80]!r}, or it is constant.")
         trace.work.take(f"output {name[:80]!r}", value.codes.size)
         kinds[name], signals[name] = trace.kinds(value), value
     outputs = [name for name, found in kinds.items() if not found <= {"h", "c"}]
     if not outputs:
         outputs = [name for name, found in kinds.items() if found == {"h"} and trace.is_last(signals[name])]
-    # One value under two names, as of a layer whose last state is what it puts out, is no choice.
+    # One value under two names, such as the final state and the output of the same layer, is not a choice.
     if not outputs or any(not np.array_equal(signals[outputs[0]].codes, signals[name].codes) for name in outputs):
         raise UnsupportedError(
-            f"from_onnx found the outputs {_listed(list(kinds))}, expected one beside last states; name one by upto=."
+            f"from_onnx found the outputs {_listed(list(kinds))}, expected one besides final states; name one by upto=."
         )
     return outputs[0]
 
@@ -220,7 +218,7 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _end(trace: Trace, output: str) -> tuple[Draft, int]:
-    """The layer that puts out the output, of all steps or of the last; the axis of its features."""
+    """Layer that produces the output, of all steps or of the last; and the feature axis."""
     end = _Output("output", "output", (output,), (), {})
     signal = Node(end, (trace.values[output],), {}, trace).signal(0)
     axis = trace.place(end, signal)
@@ -238,20 +236,22 @@ def _end(trace: Trace, output: str) -> tuple[Draft, int]:
 
 
 def _check_all_used(trace: Trace, layers: Finished) -> None:
-    """See that nothing of the graph was left out."""
+    """Check that no part of the graph was left out."""
     for draft in trace.drafts:
         if draft not in layers.names:
-            raise UnsupportedError(f"from_onnx: the {draft.title} does not lead to the output; choose one by upto=.")
+            raise UnsupportedError(
+                f"from_onnx: the {draft.title} does not contribute to the output; choose one by upto=."
+            )
     read = {name for operator in trace.graph.operators for name in operator.inputs}
     for port in trace.graph.inputs:
         if port.name not in read:
             raise UnsupportedError(
-                f"from_onnx: nothing reads the input {port.name[:80]!r}; take it out, or name the output by upto=."
+                f"from_onnx: nothing reads the input {port.name[:80]!r}; remove it, or name the output by upto=."
             )
     for name in trace.graph.tensors:
         if name not in read and trace.graph.holds_weights(name):
             raise UnsupportedError(
-                f"from_onnx: nothing reads the initializer {name[:80]!r}; take it out, or name the output by upto=."
+                f"from_onnx: nothing reads the initializer {name[:80]!r}; remove it, or name the output by upto=."
             )
 
 

@@ -24,6 +24,6 @@ READER = Reader(
     what="a TFLite file",
     suffixes=(".tflite",),
     read=_read,
-    options=(UPTO, Option("after", "--after", "what comes behind this tensor alone", "TENSOR")),
+    options=(UPTO, Option("after", "--after", "the part after this tensor only", "TENSOR")),
 )
-"""What ``edge-rnn import`` knows of it."""
+"""Entry of this reader for ``edge-rnn import``."""

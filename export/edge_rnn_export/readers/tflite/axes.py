@@ -1,7 +1,7 @@
-"""What flows through a ``.tflite`` graph: samples and outputs of layers, and what the axes of their tensors stand for.
+"""Trace the tensors in a ``.tflite`` graph: samples and outputs of layers, and the meaning of their axes.
 
-Converters move axes about between layers. A stream has no axes but the features', so each of the others is followed:
-one that is moved is left out, and what mixes steps, such as a window that is laid out flat, is refused.
+Converters move axes between layers. A stream has only the feature axis, so the others are tracked: moving one has no
+effect, and an operator that mixes steps, such as flattening a window, is refused.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ _SLICE = {1: "begin", 2: "end", 3: "step"}  # inputs of STRIDED_SLICE
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """A tensor on its way from the samples to the output.
+    """Tensor between the samples and the output.
 
     Parameters
     ----------
     tensor
-        Which one it is.
+        The tensor.
     shape
         Lengths of its axes.
     axes
-        What each stands for: ``"batch"``, ``"steps"``, ``"features"``, or ``""``, not known yet or of length 1.
+        Meaning of each: ``"batch"``, ``"steps"``, ``"features"``, or ``""`` for unknown or of length 1.
     raw
-        Whether no layer has read it: what a sample is, the first layer says.
+        True if no layer has read it yet: the first layer determines the shape of a sample.
     last
-        Whether only the last step has been kept.
+        True if only the last step has been kept.
     """
 
     tensor: Tensor
@@ -46,17 +46,17 @@ class Flow:
 
 
 def start(tensor: Tensor) -> Flow:
-    """The samples."""
+    """Flow of the samples."""
     return Flow(tensor, tensor.shape, ("",) * len(tensor.shape), raw=True)
 
 
 def as_rows(operator: Operator, flow: Flow, size: int) -> Flow:
-    """The flow as FULLY_CONNECTED reads it: whatever its shape, in rows of ``size``."""
+    """Flow as FULLY_CONNECTED reads it: in rows of ``size``, regardless of its shape."""
     if not flow.shape or flow.shape[-1] != size:
         count = prod(flow.shape)
         if not size or count % size:
             got = shape_text(flow.shape)
-            raise FileError(f"{operator.title} reads the shape {got}, expected rows of {size}, as its weights say.")
+            raise FileError(f"{operator.title} reads the shape {got}, expected rows of {size}, from its weights.")
         flow = _reshaped(operator, flow, (count // size, size))
     if flow.axes[-1] not in ("", "features"):
         raise _window(operator, flow, flow.shape)
@@ -64,7 +64,7 @@ def as_rows(operator: Operator, flow: Flow, size: int) -> Flow:
 
 
 def as_sequence(operator: Operator, flow: Flow, time: int | None, size: int) -> Flow:
-    """The flow as a recurrent operator reads it: ``time`` is the axis of the steps, None for a single step."""
+    """Flow as a recurrent operator reads it: ``time`` is the time axis, None for a single step."""
     expected = ("batch", "features") if time is None else ("steps", "batch") if time == 0 else ("batch", "steps")
     wanted = expected if time is None else (*expected, "features")
     if len(flow.shape) != len(wanted) or flow.shape[-1] != size:
@@ -72,7 +72,7 @@ def as_sequence(operator: Operator, flow: Flow, time: int | None, size: int) -> 
         raise FileError(f"{operator.title} reads the shape {got}, expected ({', '.join(wanted)}) with {size} features.")
     if flow.last:
         raise UnsupportedError(
-            f"{operator.title} reads the last step of a sequence alone; a stream's every step would be read."
+            f"{operator.title} reads only the last step of a sequence; in a stream it would read every step."
         )
     if any(got not in ("", want) for got, want in zip(flow.axes, wanted, strict=True)):
         got = ", ".join(name or "1" for name in flow.axes)
@@ -81,21 +81,21 @@ def as_sequence(operator: Operator, flow: Flow, time: int | None, size: int) -> 
 
 
 def after_layer(operator: Operator, flow: Flow, size: int, output: Tensor) -> Flow:
-    """What a layer of ``size`` outputs gives for a flow that it reads."""
+    """Output of a layer with ``size`` outputs that reads a flow."""
     given = Flow(flow.tensor, (*flow.shape[:-1], size), (*flow.axes[:-1], "features"), last=flow.last)
     moved = _reshaped(operator, given, output.shape)
     return Flow(output, moved.shape, moved.axes, last=flow.last)
 
 
 def after_glue(operator: Operator, flow: Flow, constants: Constants, output: Tensor) -> Flow:
-    """What an operator without weights gives.
+    """Return the output of an operator without weights.
 
     Raises
     ------
     FileError
-        Shapes disagree.
+        Shapes are inconsistent.
     UnsupportedError
-        It mixes steps with each other or with features, or takes some steps and leaves others.
+        The operator mixes steps with each other or with features, or selects some of the steps.
     """
     if operator.kind == "TRANSPOSE":
         moved = _transposed(operator, flow, constants)
@@ -107,25 +107,25 @@ def after_glue(operator: Operator, flow: Flow, constants: Constants, output: Ten
         moved = _reshaped(operator, flow, output.shape)
     if moved.shape != output.shape:
         got, expected = shape_text(output.shape), shape_text(moved.shape)
-        raise FileError(f"{operator.title} gives the shape {got}, expected {expected}.")
+        raise FileError(f"{operator.title} returns the shape {got}, expected {expected}.")
     return Flow(output, moved.shape, moved.axes, moved.raw, moved.last)
 
 
 def _reshaped(operator: Operator, flow: Flow, shape: tuple[int, ...]) -> Flow:
     if prod(shape) != prod(flow.shape):
         got, expected = shape_text(shape), shape_text(flow.shape)
-        raise FileError(f"{operator.title} gives the shape {got}, expected as many numbers as in {expected}.")
+        raise FileError(f"{operator.title} returns the shape {got}, expected the number of elements of {expected}.")
     before = [(length, axis) for length, axis in zip(flow.shape, flow.axes, strict=True) if length != 1]
     after = [length for length in shape if length != 1]
     if [length for length, _ in before] == after:
         kept = iter([axis for _, axis in before])
         axes = ["" if length == 1 else next(kept) for length in shape]
-        if not flow.raw and "features" in flow.axes and "features" not in axes:  # there is one alone
+        if not flow.raw and "features" in flow.axes and "features" not in axes:  # the only one
             if not shape or shape[-1] != 1:
                 raise _window(operator, flow, shape)
             axes[-1] = "features"
         return Flow(flow.tensor, shape, tuple(axes), flow.raw, flow.last)
-    if flow.raw and (len(before) <= 1 or len(after) <= 1):  # laid out flat, or the other way round
+    if flow.raw and (len(before) <= 1 or len(after) <= 1):  # flattened, or the reverse
         return Flow(flow.tensor, shape, ("",) * len(shape), True, flow.last)
     raise _window(operator, flow, shape)
 
@@ -133,8 +133,8 @@ def _reshaped(operator: Operator, flow: Flow, shape: tuple[int, ...]) -> Flow:
 def _window(operator: Operator, flow: Flow, shape: tuple[int, ...]) -> UnsupportedError:
     name = flow.tensor.name or flow.tensor.place
     return UnsupportedError(
-        f"{operator.title} makes {shape_text(shape)} of {shape_text(flow.shape)}, which mixes steps that a stream has "
-        f"one by one; read what is before it with upto={name!r}, and what is behind it, a network that takes a whole "
+        f"{operator.title} reshapes {shape_text(flow.shape)} to {shape_text(shape)}, which mixes steps that a stream "
+        f"gets one by one; read the part before it with upto={name!r}, and the part after it, a network for a whole "
         f"window, with after={name!r}."
     )
 
@@ -150,7 +150,7 @@ def _transposed(operator: Operator, flow: Flow, constants: Constants) -> Flow:
 
 
 def _sliced(operator: Operator, flow: Flow, constants: Constants) -> Flow:
-    """The last step, and all of every other axis."""
+    """Last step, with all of every other axis."""
     rank = len(flow.shape)
     begin, end, strides = (
         constants.integers(operator, at, what) for at, what in enumerate(("begin", "end", "step"), 1)
@@ -169,7 +169,7 @@ def _sliced(operator: Operator, flow: Flow, constants: Constants) -> Flow:
     last = flow.last
     for axis, length in enumerate(flow.shape):
         bit = 1 << axis
-        any_length = flow.tensor.signature[axis] < 0  # then `length` says nothing
+        any_length = flow.tensor.signature[axis] < 0  # then `length` has no meaning
         from_end = [-1] if any_length else [-1, length - 1]
         is_last = begin[axis] in from_end and not options["BeginMask"] & bit
         until_end = bool(options["EndMask"] & bit) or (not any_length and end[axis] >= length)

@@ -1,4 +1,4 @@
-"""Recurrent operators of a ``.tflite`` graph into layers: their inputs, gate orders and options.
+"""Convert recurrent operators of a ``.tflite`` graph to layers: their inputs, gate orders and options.
 
 LSTM and UNIDIRECTIONAL_SEQUENCE_LSTM [1]_ have the same inputs, at the same places::
 
@@ -8,7 +8,7 @@ LSTM and UNIDIRECTIONAL_SEQUENCE_LSTM [1]_ have the same inputs, at the same pla
 
 Without an input gate (1, 5, 9 and 12 are missing) it is 1 minus the forget gate. Peepholes of i and f see the old cell
 state, that of o the new one, once it has been clipped. One activation serves the candidate c and the new cell state. If
-it is NONE, LiteRT 2.3 leaves the cell state out and puts out o times the candidate: such an operator is refused.
+it is NONE, LiteRT 2.3 skips the cell state and outputs o times the candidate: such an operator is refused.
 
 References
 ----------
@@ -35,7 +35,7 @@ _L = TypeVar("_L", bound=Layer)
 
 RECURRENT = ("UNIDIRECTIONAL_SEQUENCE_LSTM", "LSTM", "UNIDIRECTIONAL_SEQUENCE_RNN", "RNN")
 
-# ActivationFunctionType of the schema; its other numbers have no layer.
+# ActivationFunctionType of the schema; its other values have no counterpart.
 _ACTIVATIONS: Mapping[int, str] = {0: "none", 1: "relu", 4: "tanh"}
 _OTHERS: Mapping[int, str] = {2: "RELU_N1_TO_1", 3: "RELU6", 5: "SIGN_BIT"}
 
@@ -43,20 +43,20 @@ _GATES = ("input", "forget", "cell", "output")
 
 
 def recurrent_of(operator: Operator, constants: Constants) -> LSTM | Elman:
-    """The layer of a recurrent operator.
+    """Return the layer of a recurrent operator.
 
     Raises
     ------
     FileError
-        Weights are missing or do not fit together.
+        Weights are missing or have inconsistent shapes.
     UnsupportedError
-        An option has no counterpart: layer normalization, a bias of the projection, another activation.
+        An option has no counterpart: layer normalization, a projection bias, another activation.
     """
     return _built(operator, lambda: (_lstm if operator.kind.endswith("LSTM") else _rnn)(operator, constants))
 
 
 def dense_of(operator: Operator, constants: Constants) -> Dense:
-    """The layer of FULLY_CONNECTED."""
+    """Return the layer of FULLY_CONNECTED."""
     if operator.options["WeightsFormat"]:
         raise UnsupportedError(f"{operator.title} has shuffled weights, expected them in their usual order.")
     outputs, inputs = _matrix_shape(operator, constants, 1, "weights")
@@ -66,7 +66,7 @@ def dense_of(operator: Operator, constants: Constants) -> Dense:
 
 
 def activation_of(operator: Operator) -> str:
-    """The activation that an operator has built in."""
+    """Fused activation of an operator."""
     number = operator.options["FusedActivationFunction"]
     if number not in _ACTIVATIONS:
         got = _OTHERS.get(number, f"number {number}")
@@ -75,7 +75,7 @@ def activation_of(operator: Operator) -> str:
 
 
 def reads_steps_of(operator: Operator) -> int | None:
-    """Which axis of three is the time's; None for an operator that takes a single step, and has no such axis."""
+    """Time axis of the three; None for an operator that takes a single step."""
     if not operator.kind.startswith("UNIDIRECTIONAL"):
         return None
     return 0 if operator.options["TimeMajor"] else 1
@@ -85,7 +85,7 @@ def _built(operator: Operator, build: Callable[[], _L]) -> _L:
     try:
         return build()
     except ModelError as error:
-        raise FileError(f"{operator.title} holds what no layer can: {error}") from None
+        raise FileError(f"{operator.title} makes no valid layer: {error}") from None
 
 
 def _lstm(operator: Operator, constants: Constants) -> LSTM:
@@ -95,7 +95,7 @@ def _lstm(operator: Operator, constants: Constants) -> LSTM:
     if operator.options.get("KernelType") or operator.options.get("DiagonalRecurrentTensors"):
         raise UnsupportedError(f"{operator.title} is of the basic kernel or has diagonal matrices; expected full ones.")
     if any(constants.has(operator, position) for position in range(20, 24)):
-        raise UnsupportedError(f"{operator.title} normalizes its gates (layer normalization), which no layer does.")
+        raise UnsupportedError(f"{operator.title} normalizes its gates (layer normalization), which no layer supports.")
     coupled = not constants.has(operator, 5)
     gates = {1: None, 2: 2, 3: 3, 4: 4} if coupled else {1: 1, 2: 2, 3: 3, 4: 4}
     hidden, size = _matrix_shape(operator, constants, 2, "input-to-forget weights")
@@ -122,17 +122,17 @@ def _lstm(operator: Operator, constants: Constants) -> LSTM:
     if constants.has(operator, 16):
         weight_hr = constants.array(operator, 16, "projection weights", (projected, hidden))
         if constants.has(operator, 17) and constants.array(operator, 17, "projection bias", (projected,)).any():
-            raise UnsupportedError(f"{operator.title} has a bias of its projection, which LSTM has not.")
+            raise UnsupportedError(f"{operator.title} has a projection bias, which LSTM does not support.")
     elif projected != hidden:
         got, expected = shape_text((hidden, projected)), shape_text((hidden, hidden))
         raise FileError(f"{operator.title} recurrent-to-forget weights got shape {got}, expected {expected}.")
     elif constants.has(operator, 17):
-        raise FileError(f"{operator.title} has a bias of a projection, but no projection.")
+        raise FileError(f"{operator.title} has a projection bias, but no projection.")
     _check_states(operator, constants, {18: projected, 19: hidden})
     activation = activation_of(operator)
     if activation == "none":
         raise UnsupportedError(
-            f"{operator.title} has the activation NONE, with which LiteRT leaves out the cell; expected TANH or RELU."
+            f"{operator.title} has the activation NONE, with which LiteRT skips the cell state; expected TANH or RELU."
         )
     read = constants.graph.tensors[operator.inputs[0]].type
     if read in ("INT8", "INT16") and activation != "tanh":
@@ -171,7 +171,7 @@ def _clip(operator: Operator, name: str) -> float | None:
 
 
 def _check_states(operator: Operator, constants: Constants, states: Mapping[int, int]) -> None:
-    """States must be variables, which start at zero: one that the graph computes would be another network."""
+    """Check that states are variables, which start at zero: a computed state would be another network."""
     for position, length in states.items():
         if not constants.has(operator, position):
             raise FileError(f"{operator.title} has no state at input {position}.")

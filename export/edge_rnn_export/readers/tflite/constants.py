@@ -1,4 +1,4 @@
-"""The constants of a ``.tflite`` graph: arrays and matrices, as float32 or as the int8 that is stored."""
+"""Read the constants of a ``.tflite`` graph: arrays and matrices, as float32 or as the stored int8."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ _DTYPES: Mapping[str, str] = {
 
 
 class Constants:
-    """Reads constants of a graph, and counts what that allocates.
+    """Reader of a graph's constants that counts its allocations.
 
     Parameters
     ----------
     graph
         The graph.
     keep_int8
-        Whether a matrix that is stored in int8 stays so.
+        True to keep a matrix stored in int8 as int8.
 
     Notes
     -----
-    Tensors of a damaged file may all claim the same bytes, so lengths alone bound nothing: all that is read, together,
-    is held against the length of the file.
+    Tensors of a damaged file may all refer to the same bytes, so their lengths alone bound nothing: the total that is
+    read is checked against the length of the file.
     """
 
     def __init__(self, graph: Graph, *, keep_int8: bool = False) -> None:
@@ -51,41 +51,41 @@ class Constants:
         self._budget = Budget.of_file(graph.file_bytes, error=UnsupportedError)
 
     def take(self, title: str, count: int) -> None:
-        """Set ``count`` bytes aside; UnsupportedError where they are not left."""
+        """Reserve ``count`` bytes; raise UnsupportedError if they are not left."""
         self._budget.take(title, count)
 
     def has(self, operator: Operator, position: int) -> bool:
-        """Whether an operator's input is there at all."""
+        """True if an operator has this input."""
         return position < len(operator.inputs) and operator.inputs[position] >= 0
 
     def array(self, operator: Operator, position: int, what: str, shape: Sequence[int]) -> AnyArray:
-        """Numbers of a constant input, dequantized: float32 of the given shape.
+        """Return a constant input, dequantized: float32 of the given shape.
 
         Raises
         ------
         FileError
-            The input is missing, the shape is another, or the data do not fill it.
+            The input is missing, has another shape, or its data do not fill it.
         UnsupportedError
-            The input is computed, or of a type that is not read.
+            The input is computed, or of an unsupported type.
         """
         tensor = self._stored(operator, position, what)
         self._check_shape(operator, what, tensor, shape)
         return self._dequantized(operator, what, tensor)
 
     def matrix(self, operator: Operator, inputs: Mapping[str, int | None], shape: tuple[int, int]) -> Weight:
-        """Constant inputs, one a gate, one below the other.
+        """Return constant inputs, one per gate, stacked along the rows.
 
         Parameters
         ----------
         inputs
-            What each one is -> its position, or None for a gate that has none: zeros.
+            Positions by description; None for a gate without one, which gives zeros.
         shape
             ``(H, K)`` of each.
 
         Returns
         -------
         array or Int8
-            ``(gates * H, K)``; int8 if it is to be kept and all that are there are stored so.
+            ``(gates * H, K)``; int8 if it is to be kept and all existing inputs are stored as int8.
         """
         found = {what: None if at is None else self._stored(operator, at, what) for what, at in inputs.items()}
         for what, tensor in found.items():
@@ -109,15 +109,15 @@ class Constants:
         return Int8(np.concatenate(values), np.concatenate(scales))
 
     def integers(self, operator: Operator, position: int, what: str) -> tuple[int, ...]:
-        """A constant vector of int32 or int64, one number an axis."""
+        """Constant vector of int32 or int64, one number per axis."""
         tensor = self._stored(operator, position, what)
         if tensor.type not in ("INT32", "INT64") or len(tensor.shape) > 1 or prod(tensor.shape) > 8:
             got = f"{tensor.type} of shape {shape_text(tensor.shape)}"
-            raise UnsupportedError(f"{operator.title} {what} got {got}, expected a whole number for each axis.")
+            raise UnsupportedError(f"{operator.title} {what} got {got}, expected an integer for each axis.")
         return tuple(int(number) for number in np.atleast_1d(self._numbers(operator, what, tensor)))
 
     def _stored(self, operator: Operator, position: int, what: str) -> Tensor:
-        """The tensor that holds a constant input: itself, or what DEQUANTIZE makes it of."""
+        """Tensor that holds a constant input: the input itself, or the one that DEQUANTIZE reads."""
         if not self.has(operator, position):
             raise FileError(f"{operator.title} has no {what}, which is its input {position}.")
         tensor = self.graph.tensors[operator.inputs[position]]
@@ -140,7 +140,7 @@ class Constants:
             raise FileError(f"{operator.title} {what} got shape {got}, expected {expected}.")
 
     def _numbers(self, operator: Operator, what: str, tensor: Tensor) -> AnyArray:
-        """What is stored, as it is."""
+        """Stored values, not dequantized."""
         if tensor.type not in _DTYPES:
             known = ", ".join(_DTYPES)
             raise UnsupportedError(f"{operator.title} {what} is of type {tensor.type}, expected one of {known}.")
@@ -165,7 +165,7 @@ class Constants:
             return np.asarray((numbers.astype(np.float64) - zero_point) * scale, np.float32)
 
     def _kept(self, operator: Operator, what: str, tensor: Tensor) -> tuple[AnyArray, AnyArray]:
-        """``(H, K)`` int8 and ``(H,)`` float32, the scale of each row."""
+        """Arrays ``(H, K)`` int8 and ``(H,)`` float32, the scale of each row."""
         numbers = self._numbers(operator, what, tensor)
         if tensor.type != "INT8":
             raise UnsupportedError(f"{operator.title} {what} is {tensor.type}, expected INT8 for keep_int8=True.")
@@ -178,14 +178,14 @@ class Constants:
         return numbers, np.broadcast_to(scale.reshape(-1).astype(np.float32), numbers.shape[:1])
 
     def _quantization(self, operator: Operator, what: str, tensor: Tensor) -> tuple[AnyArray, AnyArray]:
-        """Scale and zero point, in float64 and shaped to be broadcast."""
+        """Scale and zero point in float64, shaped for broadcasting."""
         rank, count = len(tensor.shape), len(tensor.scale)
         along = tensor.shape[tensor.axis] if 0 <= tensor.axis < rank else 1
         zero_point = tensor.zero_point if len(tensor.zero_point) else np.zeros(1, np.int64)
         if count not in (1, along) or len(zero_point) not in (1, count):
             raise FileError(
                 f"{operator.title} {what} is {tensor.type} with {count} scales and {len(zero_point)} zero points, "
-                f"expected 1, or {along}, one for each place along axis {tensor.axis}."
+                f"expected 1, or {along}, one for each index along axis {tensor.axis}."
             )
         if not (np.isfinite(tensor.scale).all() and (tensor.scale > 0).all()):
             raise FileError(f"{operator.title} {what} has a scale that is not a positive number.")
@@ -197,6 +197,6 @@ class Constants:
 
 
 def shape_text(shape: Sequence[int]) -> str:
-    """A shape as NumPy prints it, cut short where it is long."""
+    """Shape as NumPy prints it, truncated if long."""
     listed = ", ".join(map(str, shape[:8])) + (", ..." if len(shape) > 8 else "")
     return f"({listed},)" if len(shape) == 1 else f"({listed})"

@@ -1,6 +1,6 @@
-"""``.tflite`` files into tensors and operators: plain data, every offset and length held against the file.
+"""Parse ``.tflite`` files into plain tensors and operators, checking every offset and length against the file.
 
-The schema [1]_ is read by the package ``tflite``, which trusts what it reads; this is the one place that calls it.
+The schema [1]_ is read by the package ``tflite``, which does not validate; this is the only place that calls it.
 
 References
 ----------
@@ -29,7 +29,7 @@ _MAX_PLACES = 64  # inputs of an operator, outputs of an operator, axes of a ten
 _MAX_TEXT = 1024
 _NAME_SLOT = 10  # of a tensor's name, in the schema's table
 
-# The options of the operators that are read, by the schema's names.
+# Options of the supported operators, by the schema's names.
 _OPTIONS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "UNIDIRECTIONAL_SEQUENCE_LSTM": (
         "UnidirectionalSequenceLSTMOptions",
@@ -51,7 +51,7 @@ def open_graph(path: Path) -> Graph:
     Raises
     ------
     FileError
-        The file cannot be read, is damaged, longer than 1 GiB, or no ``.tflite`` file.
+        The file cannot be read, is damaged, longer than 1 GiB, or not a ``.tflite`` file.
     UnsupportedError
         The package ``tflite`` is not installed.
     """
@@ -67,7 +67,7 @@ def open_graph(path: Path) -> Graph:
     except EdgeRnnError as error:
         raise type(error)(f"{path} {error}") from None
     except (struct.error, IndexError, ValueError, TypeError, OverflowError, AttributeError, AssertionError):
-        raise FileError(f"{path} is not a whole .tflite file: an offset or a length in it leads outside.") from None
+        raise FileError(f"{path} is not a whole .tflite file: an offset or a length in it points outside.") from None
 
 
 def _graph(schema: Any, data: bytes) -> Graph:
@@ -89,7 +89,7 @@ def _graph(schema: Any, data: bytes) -> Graph:
         for place in (place for place in operator.outputs if place >= 0):
             if place in producers:
                 first = producers[place]
-                raise FileError(f"has operators {first.place} and {operator.place} that both give tensor {place}.")
+                raise FileError(f"has operators {first.place} and {operator.place} that both produce tensor {place}.")
             producers[place] = operator
     inputs = _places("inputs of the graph", graph.InputsAsNumpy(), count)
     outputs = _places("outputs of the graph", graph.OutputsAsNumpy(), count)
@@ -115,7 +115,7 @@ def _tensor(model: Any, types: Mapping[int, str], tensor: Any, place: int) -> Te
     if tensor.Sparsity() is not None:
         refusal = "its data are stored as a sparse matrix"
     if any(getattr(buffer, field, int)() > 1 for field in ("Offset", "Size")):
-        refusal = "its data lie behind the flatbuffer"
+        refusal = "its data are stored after the flatbuffer"
     return Tensor(
         place=place,
         name=_text(tensor, _NAME_SLOT),
@@ -136,7 +136,7 @@ def _operator(schema: Any, model: Any, kinds: Mapping[int, str], operator: Any, 
     if not 0 <= index < model.OperatorCodesLength():
         raise FileError(f"has operator {place} of kind {index}, expected less than {model.OperatorCodesLength()}.")
     code = model.OperatorCodes(index)
-    number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())  # the second is from when it had eight bits
+    number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())  # the second dates from when it had eight bits
     kind = kinds.get(number, f"kind {number}")
     options: dict[str, Any] = {}
     if kind in _OPTIONS:
@@ -165,7 +165,7 @@ def _bounded(what: str, count: int, most: int) -> int:
 
 
 def _integers(what: str, found: Any) -> tuple[int, ...]:
-    """A vector of integers; the package gives 0 for one that is not there."""
+    """Vector of integers; the package returns 0 for a missing one."""
     if not isinstance(found, np.ndarray):
         return ()
     _bounded(what, len(found), _MAX_PLACES)
@@ -180,7 +180,7 @@ def _places(what: str, found: Any, tensors: int) -> tuple[int, ...]:
 
 
 def _text(table: Any, slot: int) -> str:
-    """A text of a table; a long one is cut short before it is copied."""
+    """String of a table; a long one is truncated before it is copied."""
     offset = table._tab.Offset(slot)
     if not offset:
         return ""

@@ -1,4 +1,4 @@
-"""What a ``.tflite`` file holds, as plain data: tensors, and operators that read and give them."""
+"""Contents of a ``.tflite`` file as plain data: tensors, and operators that read and produce them."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ __all__ = ["Graph", "Operator", "Tensor"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Tensor:
-    """A tensor of the graph.
+    """Tensor of the graph.
 
     Parameters
     ----------
     place
-        Its number in the file.
+        Index in the file.
     shape, signature
-        Lengths of its axes; in the second -1 where any length will do.
+        Lengths of its axes; in ``signature``, -1 for an arbitrary length.
     type
         ``"FLOAT32"``, ``"INT8"`` and so on.
     data
-        uint8, a view of the file; None for what is computed.
+        uint8, a view of the file; None if the tensor is computed.
     variable
-        Whether it keeps its value from one invocation to the next.
+        True if it keeps its value from one invocation to the next.
     scale, zero_point, axis
-        ``(1,)`` or one for each place along ``axis``: what is stored stands for ``scale * (stored - zero_point)``.
-        Empty where the tensor is not quantized.
+        ``(1,)`` or one per index along ``axis``: the value is ``scale * (stored - zero_point)``. Empty if the tensor is
+        not quantized.
     refusal
-        Why its data cannot be read; empty where they can.
+        Reason why its data cannot be read; empty if they can.
     """
 
     place: int
@@ -51,13 +51,13 @@ class Tensor:
 
     @property
     def title(self) -> str:
-        """Number and name, for messages."""
+        """Index and name, for messages."""
         return f"tensor {self.place} {self.name[:80]!r}" if self.name else f"tensor {self.place}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Operator:
-    """An operator: its kind by the schema's name, places of its tensors (-1 for none), and options where it has any."""
+    """Operator: its kind by the schema's name, indices of its tensors (-1 for none), and its options, if any."""
 
     place: int
     kind: str
@@ -67,13 +67,13 @@ class Operator:
 
     @property
     def title(self) -> str:
-        """Kind and number, for messages."""
+        """Kind and index, for messages."""
         return f"from_tflite: {self.kind} (operator {self.place})"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Graph:
-    """The first subgraph of a file, which is the one that runs; ``file_bytes`` is the file's length."""
+    """First subgraph of a file, which is the one that runs; ``file_bytes`` is the file's length."""
 
     tensors: tuple[Tensor, ...]
     operators: tuple[Operator, ...]

@@ -1,4 +1,4 @@
-"""TensorFlow Lite networks into edge_rnn's :class:`~edge_rnn.model.Model`, without TensorFlow or LiteRT."""
+"""Read TensorFlow Lite networks into edge_rnn's :class:`~edge_rnn.model.Model`, without TensorFlow or LiteRT."""
 
 from __future__ import annotations
 
@@ -39,44 +39,44 @@ def from_tflite(
     Parameters
     ----------
     source
-        The path. Read are chains of UNIDIRECTIONAL_SEQUENCE_LSTM, LSTM (also without input gate, with peepholes,
-        projection and clips), UNIDIRECTIONAL_SEQUENCE_RNN, RNN and FULLY_CONNECTED, with TANH, LOGISTIC, RELU, ELU,
-        LEAKY_RELU and SOFTMAX, and RESHAPE, SQUEEZE, EXPAND_DIMS, TRANSPOSE, QUANTIZE, DEQUANTIZE and a STRIDED_SLICE
-        of the last step between them.
+        Path of the file. Supported are chains of UNIDIRECTIONAL_SEQUENCE_LSTM, LSTM (also without input gate, with
+        peepholes, projection and clipping), UNIDIRECTIONAL_SEQUENCE_RNN, RNN and FULLY_CONNECTED, with TANH, LOGISTIC,
+        RELU, ELU, LEAKY_RELU and SOFTMAX, and RESHAPE, SQUEEZE, EXPAND_DIMS, TRANSPOSE, QUANTIZE, DEQUANTIZE and a
+        STRIDED_SLICE of the last step between them.
     keep_int8
-        Whether matrices that the file has in int8 stay so, as :class:`edge_rnn.formats.Int8` (a projection does not).
-        Otherwise they become the float32 matrices that they stand for. Either way activations are not rounded to 8
-        bits as in a network of integers, so that outputs differ from its by what that rounding does.
+        True to keep matrices that the file stores in int8 as :class:`edge_rnn.formats.Int8` (except a projection). By
+        default they are dequantized to float32. Either way activations are not rounded to 8 bits as in an integer
+        network, so that outputs differ by the effect of that rounding.
     upto
-        Name or number of a tensor: the network is read from its input up to there. Without this argument up to the
-        output, of which there must be one.
+        Name or index of a tensor: the network is read from its input up to this tensor. By default up to the output,
+        which must be the only one.
     after
-        Name or number of a tensor that is taken as the input: the network is read from there. A head that takes a whole
-        window of steps is no step of a stream; read it as a network of its own, and give it the last steps' outputs in
-        one row::
+        Name or index of a tensor that is taken as the input: the network is read from this tensor. A head that takes a
+        whole window of steps cannot be part of a stream; read it as a separate network, and pass it the outputs of the
+        last steps in one row::
 
             cell = from_tflite("digits.tflite", upto="lstm")
             head = from_tflite("digits.tflite", after="lstm")
 
     about
         ``name``, ``labels``, ``sample_rate_hz``, ``input_names``, ``input_units``, ``vocabulary`` of the
-        :class:`~edge_rnn.model.Model`. A sample holds real numbers, also where the file's input is int8.
+        :class:`~edge_rnn.model.Model`. A sample holds real numbers, even if the file's input is int8.
 
     Returns
     -------
     Model
-        States start at zero. A network that puts out the last step alone puts out every step. An activation that
-        follows something else than a FULLY_CONNECTED becomes a Dense with ones on its diagonal.
+        States start at zero. A network that returns only the last step returns every step. An activation that follows
+        any other operator than FULLY_CONNECTED becomes a Dense with an identity matrix.
 
     Raises
     ------
     FileError
-        The file cannot be read, is damaged, or its shapes do not fit together; the message names the operator.
+        The file cannot be read, is damaged, or its shapes are inconsistent; the message names the operator.
     UnsupportedError
         An operator, an option or a type has no counterpart, or the network mixes steps. Or the package ``tflite`` is
         not installed.
     InputError
-        An argument is wrong: a tensor that is not there, ``keep_int8`` where nothing is int8.
+        An argument is invalid: a tensor that does not exist, or ``keep_int8`` for a file without int8 matrices.
     """
     if not isinstance(source, str | PathLike):
         raise InputTypeError(f"from_tflite got {type(source).__name__}, expected the path of a .tflite file.")
@@ -86,7 +86,7 @@ def from_tflite(
     layers: list[Layer] = []
     for operator in chain:
         if len(operator.outputs) != 1 or operator.outputs[0] < 0:
-            raise FileError(f"{operator.title} gives {len(operator.outputs)} tensors, expected one.")
+            raise FileError(f"{operator.title} returns {len(operator.outputs)} tensors, expected one.")
         flow = _read(operator, flow, layers, constants)
     if not layers:
         raise UnsupportedError("from_tflite found no layer with weights between input and output.")
@@ -96,7 +96,7 @@ def from_tflite(
 
 
 def _read(operator: Operator, flow: Flow, layers: list[Layer], constants: Constants) -> Flow:
-    """Append the layer that an operator is, if it is one; what it gives."""
+    """Append the layer of an operator, if it has one; return the output."""
     output = constants.graph.tensors[operator.outputs[0]]
     if operator.kind in GLUE:
         return after_glue(operator, flow, constants, output)
@@ -113,7 +113,7 @@ def _read(operator: Operator, flow: Flow, layers: list[Layer], constants: Consta
     if not layers:
         raise UnsupportedError(f"{operator.title} is an activation before the first layer with weights.")
     if flow.axes[-1:] != ("features",):
-        raise UnsupportedError(f"{operator.title} reads {flow.tensor.title}, whose last axis is not the features'.")
+        raise UnsupportedError(f"{operator.title} reads {flow.tensor.title}, whose last axis is not the feature axis.")
     size, activation = flow.shape[-1], _activation(operator)
     before = layers[-1]
     if isinstance(before, Dense) and before.activation == "none":
@@ -138,7 +138,7 @@ def _activation(operator: Operator) -> str:
 
 
 def _chain(graph: Graph, upto: str | int | None, after: str | int | None) -> tuple[list[Operator], Flow]:
-    """Operators from the input to the output, and the input."""
+    """Return the operators from the input to the output, and the input."""
     end = _place(graph, "upto", upto, graph.outputs, "outputs")
     begin = _place(graph, "after", after, graph.inputs, "inputs")
     chain: list[Operator] = []
@@ -149,11 +149,11 @@ def _chain(graph: Graph, upto: str | int | None, after: str | int | None) -> tup
         if operator is None:
             met, wanted = graph.tensors[place].title, graph.tensors[begin].title
             kind = FileError if upto is None and after is None else InputError
-            raise kind(f"from_tflite came from the output to {met}, which no operator gives, and not to {wanted}.")
+            raise kind(f"from_tflite traced the output back to {met}, which no operator produces, and not to {wanted}.")
         if operator.kind not in _READ:
             raise _unknown(operator)
         if operator.place in seen:
-            raise FileError(f"{operator.title} reads what it gives; expected no circle.")
+            raise FileError(f"{operator.title} reads its own output; expected no cycle.")
         chain.append(operator)
         seen.add(operator.place)
         if not operator.inputs or operator.inputs[0] < 0:
@@ -162,13 +162,15 @@ def _chain(graph: Graph, upto: str | int | None, after: str | int | None) -> tup
     chain.reverse()
     left = [op for op in graph.operators if op.place not in seen and op.kind != "DEQUANTIZE"]
     if upto is None and after is None and left:
-        raise UnsupportedError(f"{left[0].title} does not lie between the input and the output; name them by upto=.")
+        raise UnsupportedError(
+            f"{left[0].title} is not on a path between the input and the output; name them by upto=."
+        )
     return chain, start(graph.tensors[begin])
 
 
 def _unknown(operator: Operator) -> UnsupportedError:
     if operator.kind in ("WHILE", "IF", "CALL_ONCE"):
-        reason = "a loop or a branch, as which Keras writes all but the plain LSTM; read its own file or ONNX instead"
+        reason = "a loop or a branch, as Keras writes all but the plain LSTM; read the Keras file or ONNX instead"
     elif operator.kind.startswith("BIDIRECTIONAL"):
         reason = "bidirectional, and the backward half needs samples that a stream has not seen yet"
     else:
@@ -177,14 +179,14 @@ def _unknown(operator: Operator) -> UnsupportedError:
 
 
 def _place(graph: Graph, argument: str, wanted: str | int | None, usual: tuple[int, ...], what: str) -> int:
-    """Number of the tensor that an argument names, or the only one of those that are usual."""
+    """Index of the tensor that an argument names, or of the only one among the default ones."""
     if wanted is None:
         if len(usual) != 1 or usual[0] < 0:
             names = ", ".join(graph.tensors[place].title for place in usual[:8] if place >= 0) or "none"
             raise UnsupportedError(f"from_tflite found the {what} {names}, expected one; name one by {argument}=.")
         return usual[0]
     if not isinstance(wanted, str) and not is_whole(wanted):
-        raise InputTypeError(f"from_tflite {argument} got {wanted!r}, expected a tensor's name or number.")
+        raise InputTypeError(f"from_tflite {argument} got {wanted!r}, expected a tensor's name or index.")
     if isinstance(wanted, str):
         found = [tensor.place for tensor in graph.tensors if tensor.name == wanted]
     else:
@@ -192,8 +194,6 @@ def _place(graph: Graph, argument: str, wanted: str | int | None, usual: tuple[i
     if len(found) == 1:
         return found[0]
     if found:
-        raise InputError(
-            f"from_tflite {argument} names {wanted!r}, which {len(found)} tensors are called: {found[:8]}."
-        )
+        raise InputError(f"from_tflite {argument} names {wanted!r}, the name of {len(found)} tensors: {found[:8]}.")
     computed = ", ".join(graph.tensors[place].title for place in list(graph.producers)[:12] if place >= 0)
-    raise InputError(f"from_tflite {argument} names {wanted!r}, which is not there; expected one of {computed}.")
+    raise InputError(f"from_tflite {argument} names {wanted!r}, which does not exist; expected one of {computed}.")

@@ -51,4 +51,4 @@ READER = Reader(
         "edge-rnn import state.safetensors -o model.safetensors --modules rnn,fc1,fc2 --activation fc1=relu",
     ),
 )
-"""What ``edge-rnn import`` knows of it."""
+"""Entry of this reader for ``edge-rnn import``."""

@@ -1,4 +1,4 @@
-"""Files that hold a PyTorch state_dict: ``.safetensors``, ``.pt`` and ``.pth`` into arrays by name."""
+"""Read files with a PyTorch state_dict, ``.safetensors``, ``.pt`` and ``.pth``, into arrays by name."""
 
 from __future__ import annotations
 
@@ -25,27 +25,27 @@ _DTYPES = {
 } | {"I8": np.dtype("i1"), "U8": np.dtype("u1"), "BOOL": np.dtype("?")}
 
 MAX_PARAMETERS = 4096
-"""Most arrays of a state_dict in a file."""
+"""Maximum number of arrays in the state_dict of a file."""
 
 MAX_NAME = 256
-"""Longest name of one."""
+"""Maximum length of an array's name."""
 
 SECONDS = 3.0
-"""Time of computing that loading a file by PyTorch may take, and more for a large one; ordinary ones take 10 ms."""
+"""CPU time in s for loading a file in PyTorch, more for a large one; ordinary ones take 10 ms."""
 
 _BYTES_PER_SECOND = 2**24
 _MEMORY = 2**27
 
 
 def read_safetensors(path: Path) -> dict[str, AnyArray]:
-    """Arrays by name, in the alphabet's order: the format does not keep the order of definition.
+    """Read arrays by name, in alphabetical order: the format does not keep the order of definition.
 
     Raises
     ------
     FileError
-        The file is damaged, is one of edge_rnn's own, or cannot be read.
+        The file is damaged, is a model file of edge_rnn, or cannot be read.
     UnsupportedError
-        A tensor has a type that NumPy does not have.
+        A tensor has a dtype without an equivalent in NumPy.
     """
     from safetensors import SafetensorError, deserialize
 
@@ -61,23 +61,23 @@ def read_safetensors(path: Path) -> dict[str, AnyArray]:
 
 
 def read_pickle(path: Path) -> dict[str, AnyArray]:
-    """Arrays by name, in the order of definition, of a file that ``torch.save(module.state_dict(), path)`` wrote.
+    """Read arrays by name, in the order of definition, from a file of ``torch.save(module.state_dict(), path)``.
 
-    A training checkpoint is taken too, if its state_dict stands under ``state_dict``, ``model_state_dict`` or
+    A training checkpoint is accepted too, if its state_dict is under ``state_dict``, ``model_state_dict`` or
     ``model``. Nothing in the file is run: torch loads it with ``weights_only=True``.
 
     Raises
     ------
     FileError
-        The file is damaged, holds a pickled module or no state_dict, or cannot be read.
+        The file is damaged, holds a pickled module, or has no state_dict, or cannot be read.
     UnsupportedError
         torch is not installed, or a tensor is quantized or sparse.
     """
-    size_of(path)  # a file that is not there is no reason to install anything
+    size_of(path)  # for a missing file, there is no reason to install anything
     if find_spec("torch") is None:
         raise UnsupportedError(
-            f"{path} can only be read by PyTorch, which is not installed: pip install torch, or save the state_dict "
-            f"where PyTorch is with safetensors.torch.save_file and read that file."
+            f"{path} can only be read by PyTorch, which is not installed: pip install torch, or, on a "
+            f"machine with PyTorch, save the state_dict with safetensors.torch.save_file and read that file."
         )
     data = read_bytes(path)
     limits = Limits(SECONDS + len(data) / _BYTES_PER_SECOND, _MEMORY + 8 * len(data))
@@ -87,26 +87,26 @@ def read_pickle(path: Path) -> dict[str, AnyArray]:
 
 
 def as_array(owner: str, value: Any) -> AnyArray:
-    """A PyTorch tensor, or whatever NumPy takes for an array, as a NumPy array.
+    """Convert a PyTorch tensor or anything array-like to a NumPy array.
 
     Parameters
     ----------
     owner
-        What the value is called, for messages.
+        Name of the value, for messages.
     value
-        Numbers in lists are float64, whether they are written with a point or not.
+        Tensor or array-like. Numbers in lists become float64, integers included.
 
     Raises
     ------
     UnsupportedError
-        The tensor is quantized, sparse or without values, or the lists are not of equal length.
+        The tensor is quantized, sparse or without values, or lists have unequal lengths.
     """
     try:
         if hasattr(value, "detach"):
             tensor = value.detach().cpu()
-            if tensor.numel() * 4 > MAX_FILE_BYTES:  # a small file can claim it, by repeating one number
-                raise OverflowError(f"{tensor.numel()} values, of which {MAX_FILE_BYTES // 4} at most are taken")
-            # NumPy has no bfloat16 and no 8-bit floats; their values all fit float32.
+            if tensor.numel() * 4 > MAX_FILE_BYTES:  # a small file can claim it with an expanded tensor
+                raise OverflowError(f"{tensor.numel()} values, expected {MAX_FILE_BYTES // 4} at most")
+            # NumPy has no bfloat16 and no 8-bit floats; float32 holds their values exactly.
             narrow = tensor.is_floating_point() and tensor.element_size() < 4
             return np.asarray(tensor.float() if narrow else tensor)
         return np.asarray(value, dtype=np.float64) if isinstance(value, list | tuple) else np.asarray(value)
@@ -115,7 +115,7 @@ def as_array(owner: str, value: Any) -> AnyArray:
 
 
 def _named(path: Path, arrays: dict[str, AnyArray]) -> dict[str, AnyArray]:
-    """The arrays, unless their names are more, or longer, than a network's are."""
+    """Return the arrays, after checking the number and length of their names."""
     longest = max(map(len, arrays), default=0)
     if len(arrays) > MAX_PARAMETERS or longest > MAX_NAME:
         raise FileError(

@@ -1,7 +1,7 @@
-"""A job for :mod:`edge_rnn_export.limits.process`: the state_dict in a file of ``torch.save``, as arrays.
+"""A job for :mod:`edge_rnn_export.limits.process`: read the state_dict in a file of ``torch.save`` as arrays.
 
-``weights_only=True`` keeps PyTorch from calling what a file names. It keeps a file neither from claiming gigabytes, by
-one number that is repeated, nor from taking centuries, by keys that hold one another.
+``weights_only=True`` keeps PyTorch from calling functions that a file names. It does not keep a file from claiming
+gigabytes (an expanded tensor) or from taking practically forever (containers that contain each other).
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ def prepare() -> None:
     import torch
 
     torch.set_num_threads(1)
-    for packed in (True, False):  # what is imported when it is first used
+    for packed in (True, False):  # modules imported on first use
         file = io.BytesIO()
         torch.save({"x": torch.ones(1).half()}, file, _use_new_zipfile_serialization=packed)
         file.seek(0)
         as_array("x", torch.load(file, map_location="cpu", weights_only=True)["x"])
-    for codec in ("cp437", "latin-1", "ascii"):  # of names in archives, and of bytes in pickles
+    for codec in ("cp437", "latin-1", "ascii"):  # names in archives, and bytes in pickles
         codecs.lookup(codec)
 
 
 def _load(about: Mapping[str, Any], arrays: Mapping[str, Any]) -> Answer:
-    """``names`` in order of definition, and arrays by their place among them."""
+    """Return ``names`` in order of definition, and arrays by their index among them."""
     import torch
 
     path, data = about["path"], arrays["data"].tobytes()
@@ -51,10 +51,10 @@ def _load(about: Mapping[str, Any], arrays: Mapping[str, Any]) -> Answer:
         loaded = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         raise FileError(
-            f"{path} holds more than tensors (a whole module, TorchScript) or is damaged. Where the module is at "
-            f"hand, torch.save(module.state_dict(), path) and read that file."
+            f"{path} holds more than tensors (a whole module, TorchScript) or is damaged. Where the module is "
+            f"available, run torch.save(module.state_dict(), path) and read that file."
         ) from None
-    except Exception as error:  # torch raises whatever its zip and pickle readers come upon
+    except Exception as error:  # torch passes on any exception of its zip and pickle readers
         reason = (str(error) or type(error).__name__).splitlines()[0].partition(". ")[0].rstrip(".")[:200]
         raise FileError(f"{path} {_DAMAGED}: torch.load says {reason!r}.") from None
     state = _state_dict(torch.Tensor, loaded)
@@ -77,26 +77,26 @@ def _load(about: Mapping[str, Any], arrays: Mapping[str, Any]) -> Answer:
 
 
 def _check_archive(path: str, data: bytes) -> None:
-    """Refuse what is packed: torch.save stores, and what one number packs well would be gigabytes."""
+    """Refuse compressed data: torch.save does not compress, and repeated data would decompress to gigabytes."""
     try:
         if not zipfile.is_zipfile(io.BytesIO(data)):
-            return  # of before PyTorch 1.6
+            return  # before PyTorch 1.6
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             entries = archive.infolist()
-    except Exception as error:  # zipfile has kinds of several modules for what it comes upon
+    except Exception as error:  # zipfile raises exceptions of several modules
         reason = (str(error) or type(error).__name__)[:200]
         raise FileError(f"{path} {_DAMAGED}: its archive cannot be read, {reason!r}.") from None
     size = sum(entry.file_size for entry in entries)
     if size > len(data) or any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
         raise FileError(
-            f"{path} has {len(data)} bytes and unpacks to {size}, expected no packed data; load it where it comes from "
-            f"and save it again with torch.save."
+            f"{path} has {len(data)} bytes and decompresses to {size}, expected no compressed data; load it at its "
+            f"origin and save it again with torch.save."
         )
 
 
 def _state_dict(tensor: type, loaded: object) -> Mapping[str, Any] | None:
-    """Tensors by name in what was loaded: itself, or the one entry under a name that training scripts use."""
-    for _ in range(8):  # what holds itself has no end
+    """Tensors by name in the loaded object: itself, or the one entry under a name common in training scripts."""
+    for _ in range(8):  # a container that contains itself never ends
         if not isinstance(loaded, Mapping):
             return None
         if loaded and all(isinstance(k, str) and isinstance(v, tensor) for k, v in loaded.items()):

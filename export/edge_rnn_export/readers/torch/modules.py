@@ -1,4 +1,4 @@
-"""PyTorch modules into the parts that they are made of: which of them edge_rnn knows, and why not the others."""
+"""Split PyTorch modules into parts: those that edge_rnn supports, and the reason for refusing others."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _KNOWN = "RNN, GRU, LSTM, their cells, Linear, Tanh, Sigmoid, ReLU, Softmax, Ide
 
 
 def parts_of_module(nn: Any, module: Any, path: str = "") -> Iterator[Part]:
-    """Parts of a module in the order of definition, a shared one as often as it stands there.
+    """Yield the parts of a module in the order of definition, a shared one once per occurrence.
 
     Parameters
     ----------
     nn
-        The module ``torch.nn``, which whoever has a module of it has imported already.
+        The module ``torch.nn``, which is imported already if a module object exists.
     module
         An ``nn.Module``.
     path
@@ -38,9 +38,9 @@ def parts_of_module(nn: Any, module: Any, path: str = "") -> Iterator[Part]:
 
 
 def _part_of(nn: Any, module: Any, path: str) -> Part | None:
-    """The part that a module of PyTorch's own is, or None for one that only holds others."""
+    """Return the part of one of PyTorch's own modules, or None for a container."""
     kind = type(module).__name__
-    ours = getattr(nn, kind, None) is type(module)  # a subclass may do anything in forward
+    ours = getattr(nn, kind, None) is type(module)  # a subclass may override forward
     title = f"nn.{kind}" if ours else kind
     label = f"{title} {path!r}" if path else title
 
@@ -61,7 +61,7 @@ def _part_of(nn: Any, module: Any, path: str) -> Part | None:
         return Part(path, "Activation", activation=_ACTIVATIONS[kind])
     if ours and kind in _DROPOUT:
         if module.training and module.p > 0:
-            return refuse("it drops values while training; call .eval() on the module first.")
+            return refuse("it drops values in training; call .eval() on the module first.")
         return Part(path, "Identity")
     if ours and kind == "Flatten":
         if module.start_dim not in (-1, 2):
@@ -74,14 +74,14 @@ def _part_of(nn: Any, module: Any, path: str) -> Part | None:
         return None
     return refuse(
         f"not one of {_KNOWN}. If it takes no part in inference, name the others in order of use in modules=; if it is "
-        f"one of these in other clothes, hand over its state_dict."
+        f"equivalent to one of these, pass its state_dict."
     )
 
 
 def _refused_option(module: Any) -> str:
-    """Why an RNN, GRU or LSTM cannot be converted; empty where it can."""
+    """Reason why an RNN, GRU or LSTM cannot be converted; empty if it can."""
     if module.bidirectional:
         return "bidirectional=True, and the backward half needs samples that a stream has not seen yet."
     if module.training and module.dropout > 0 and module.num_layers > 1:
-        return f"dropout={module.dropout} drops values while training; call .eval() on the module first."
+        return f"dropout={module.dropout} drops values in training; call .eval() on the module first."
     return ""

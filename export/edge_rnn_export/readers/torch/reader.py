@@ -1,4 +1,4 @@
-"""PyTorch networks into edge_rnn's :class:`~edge_rnn.model.Model`."""
+"""Read PyTorch networks into edge_rnn's :class:`~edge_rnn.model.Model`."""
 
 from __future__ import annotations
 
@@ -47,47 +47,47 @@ def from_torch(
     modules
         Names in order of use, ``("rnn", "head")``, dotted for nested ones. Without this argument the order of
         definition is taken as the order of use. (A ``.safetensors`` file
-        does not keep the order of definition; there the sizes must leave one order only.)
+        does not keep the order of definition; there the sizes must determine the order.)
     activations
-        By a module's name what is not a module: ``{"fc1": "relu"}`` where ``forward`` calls ``F.relu(self.fc1(x))``,
-        and what a state_dict does not tell: the activations after a Linear (default ``"none"``) and of an ``nn.RNN``
-        (default ``"tanh"``). In a state_dict with numbered names, ``0.weight`` and ``2.weight``, something without
-        parameters stood between: say what by the name before it, ``{"0": "tanh"}``, or ``{"0": "none"}`` for Dropout
-        and the like. An activation of the last layer may be one that the loss function had inside.
+        Activations by module name that are not modules themselves, such as ``{"fc1": "relu"}`` if ``forward`` calls
+        ``F.relu(self.fc1(x))``, and those that a state_dict does not hold: after a Linear (default ``"none"``) and of
+        an ``nn.RNN`` (default ``"tanh"``). In a state_dict with numbered names, ``0.weight`` and ``2.weight``,
+        a module without parameters was between them: state it under the name before it, ``{"0": "tanh"}``, or ``{"0":
+        "none"}`` for Dropout and the like. An activation of the last layer may be one that the loss function includes.
     ignore
-        Parameters and buffers, or modules that hold them, which inference does not use. Every other one must have
-        gone into a layer, else it is an error. (A trained initial state is named here too, and given to its layer
-        afterwards: ``dataclasses.replace(layer, h0=...)``.)
+        Parameters and buffers, or modules that hold them, which inference does not use. Any other unused one is an
+        error. (Name a trained initial state here too, and set it in its layer afterwards: ``dataclasses.replace(layer,
+        h0=...)``.)
     standardize
-        ``(mean, scale)``, each ``(input_size,)`` in the sensor's units, or a Standardize layer: set in front, so that
-        the stream takes samples as the sensor gives them.
+        ``(mean, scale)``, each ``(input_size,)`` in the sensor's units, or a Standardize layer: put in front, so that
+        the stream takes samples in the sensor's units.
     about
         ``name``, ``labels``, ``sample_rate_hz``, ``input_names``, ``input_units``, ``vocabulary`` of the
         :class:`~edge_rnn.model.Model`.
     check
-        Whether to run a module's ``forward``, on a copy in eval mode, and compare it with the layers on random
-        sequences of 16 steps. What ``forward`` does is seen in no other way: a skip connection, a module used twice,
-        ``F.relu``, a hook. It may take ``(time, I)``, ``(time, 1, I)`` or ``(1, time, I)``, and give all steps or the
-        last one, alone or first in a tuple; states that it asks for are None. A module without a ``forward`` and a
-        state_dict cannot be checked.
+        True to run a module's ``forward``, on a copy in eval mode, and compare it with the layers on random sequences
+        of 16 steps. Nothing else reveals what ``forward`` does: a skip connection, a module used twice, ``F.relu``, a
+        hook. It may take ``(time, I)``, ``(time, 1, I)`` or ``(1, time, I)``, and return all steps or the last one,
+        alone or first in a tuple; state arguments are passed as None. A module without a ``forward`` and a state_dict
+        cannot be checked.
 
     Returns
     -------
     Model
-        Weights of any floating type converted to float32. An activation that follows something else than a Linear
-        becomes a Dense with ones on its diagonal.
+        Weights of any floating type converted to float32. An activation that follows any other module than a Linear
+        becomes a Dense with an identity matrix.
 
     Raises
     ------
     UnsupportedError
-        A module, an option or a parameter cannot be converted (bidirectional, dropout while training,
-        layers not listed above); the message names it. Or ``forward`` does something else than the layers one after
-        another. Or torch is needed and not installed.
+        A module, an option or a parameter cannot be converted (bidirectional, dropout in training mode, modules not
+        listed above); the message names it. Or ``forward`` does not compute the same as the layers in sequence. Or
+        torch is needed and not installed.
     InputError
-        An argument names a module that is not there, the order cannot be told, something stood between numbered
-        modules, or ``forward`` cannot be called with samples alone.
+        An argument names a module that does not exist, the order is ambiguous, a module without parameters was between
+        numbered ones, or ``forward`` cannot be called with samples alone.
     ModelError
-        Parameters are missing or do not fit together.
+        Parameters are missing or have inconsistent shapes.
     FileError
         The file cannot be read, is damaged, or holds a pickled module.
 
@@ -120,7 +120,7 @@ def _standardize(mean: Any, scale: Any) -> Standardize:
 
 
 def _opened(source: Any) -> tuple[list[Part], dict[str, AnyArray], bool]:
-    """The parts of a source, its parameters and buffers by name, and whether the parts are in order of definition."""
+    """Return a source's parts, its parameters and buffers by name, and True if in order of definition."""
     if isinstance(source, str | PathLike):
         path = Path(source)
         known = path.suffix in (".safetensors", ".pt", ".pth") or not path.is_file()
@@ -147,20 +147,20 @@ def _opened(source: Any) -> tuple[list[Part], dict[str, AnyArray], bool]:
 
 
 def _is_module(source: Any) -> bool:
-    torch = sys.modules.get("torch")  # without it nobody can hold a module
+    torch = sys.modules.get("torch")  # without it, there can be no module object
     return torch is not None and isinstance(source, torch.nn.Module)
 
 
 def _selected(parts: Sequence[Part], modules: Sequence[str]) -> list[Part]:
-    """The parts that ``modules`` name, in that order; a name stands for all that is inside it."""
+    """Return the parts named in ``modules``, in that order; a name stands for everything inside it."""
     if isinstance(modules, str):
-        raise InputError(f"from_torch modules got the text {modules!r}, expected a sequence of names.")
+        raise InputError(f"from_torch modules got the string {modules!r}, expected a sequence of names.")
     selected: list[Part] = []
     for wanted in modules:
         inside = [part for part in parts if _is_inside(part.path, wanted)]
         if not inside:
             raise InputError(
-                f"from_torch modules name {wanted!r}, which is not there; expected some of {_names(parts)}."
+                f"from_torch modules name {wanted!r}, which does not exist; expected some of {_names(parts)}."
             )
         selected += inside
     if not selected:
@@ -177,7 +177,7 @@ def _names(parts: Sequence[Part]) -> str:
 
 
 def _check_activations(activations: Mapping[str, str], parts: Sequence[Part]) -> None:
-    """Each name must be of a part that takes an activation, and has none of its own."""
+    """Check that each name belongs to a part that takes an activation and has none of its own."""
     takes = [part for part in parts if part.kind == "Linear" or (part.kind == "RNN" and not part.activation)]
     for name, activation in activations.items():
         part = next((part for part in takes if part.path == name), None)
@@ -197,15 +197,16 @@ def _check_all_used(arrays: Mapping[str, AnyArray], used: set[str], ignore: Sequ
     names = (ignore,) if isinstance(ignore, str) else tuple(ignore)
     for wanted in names:
         if not any(_is_inside(key, wanted) for key in arrays):
-            raise InputError(f"from_torch ignore names {wanted!r}, which is not there; expected names of parameters.")
+            raise InputError(f"from_torch ignore names {wanted!r}, which does not exist; expected names of parameters.")
         taken = sorted(key for key in used if _is_inside(key, wanted))
         if taken:
             raise InputError(
-                f"from_torch ignore names {wanted!r}, but {taken[0]!r} is used; leave it out of one of the two."
+                f"from_torch ignore names {wanted!r}, but {taken[0]!r} is used; remove it from one of the two."
             )
     left = [key for key in arrays if key not in used and not any(_is_inside(key, wanted) for wanted in names)]
     if left:
         found = listed([f"{key[:80]} {np.shape(arrays[key])}" for key in left])
         raise UnsupportedError(
-            f"from_torch found what it has no layer for: {found}. Name it in ignore= if inference does not use it."
+            f"from_torch found parameters that belong to no supported layer: {found}. "
+            f"Name them in ignore= if inference does not use them."
         )

@@ -1,4 +1,4 @@
-"""PyTorch's parameters, by name, into layers: which layer the names speak of, and in which order they are used."""
+"""Convert PyTorch's parameters, by name, to layers: identify the layers, and determine their order."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["Part", "chained", "check_numbers", "layers_of", "listed", "parts_of"
 
 
 RECURRENT: Mapping[str, type[Recurrent]] = {"RNN": Elman, "GRU": GRU, "LSTM": LSTM}
-"""Layer classes by PyTorch's names; with ``Cell`` behind it the parameters have no ``_l0``."""
+"""Layer classes by PyTorch's names; the suffix ``Cell`` means that parameters lack ``_l0``."""
 
 _KINDS = {len(cls.gates): kind for kind, cls in RECURRENT.items()}
 _PARAMETER = re.compile(r"(?P<role>weight_ih|weight_hh|weight_hr|bias_ih|bias_hh)(?P<suffix>_l\d+)?")
@@ -27,7 +27,7 @@ _PARAMETER = re.compile(r"(?P<role>weight_ih|weight_hh|weight_hr|bias_ih|bias_hh
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One of the modules that a network is made of, as found in a module or in the names of a state_dict.
+    """One module of a network, as found in a module or in the names of a state_dict.
 
     Parameters
     ----------
@@ -36,11 +36,11 @@ class Part:
     kind
         ``"RNN"``, ``"GRU"``, ``"LSTM"``, ``"Linear"``, ``"Activation"`` or ``"Identity"``.
     suffixes
-        For a recurrent one what its parameters' names end in, a layer each: ``("_l0", "_l1")``, of a cell ``("",)``.
+        For a recurrent module, the suffix of its parameters' names per layer: ``("_l0", "_l1")``, for a cell ``("",)``.
     activation
-        Of an RNN or an Activation; empty where it is not known.
+        Activation of an RNN or an Activation; empty if unknown.
     refusal
-        Why the part cannot be converted; empty where it can.
+        Reason why the part cannot be converted; empty if it can.
     """
 
     path: str
@@ -55,7 +55,7 @@ class Part:
 
 
 def parts_of(arrays: Mapping[str, AnyArray]) -> list[Part]:
-    """The modules that a state_dict's names and shapes speak of, in the order of the first parameter of each."""
+    """Identify modules from a state_dict's names and shapes, in the order of their first parameters."""
     groups: dict[str, dict[str, AnyArray]] = {}
     for name, array in arrays.items():
         path, _, last = name.rpartition(".")
@@ -79,7 +79,7 @@ def _part_of(path: str, group: Mapping[str, AnyArray]) -> Part:
     if suffixes:
         expected = ("",) if "" in suffixes else tuple(f"_l{k}" for k in range(len(suffixes)))
         if set(suffixes) != set(expected):
-            return refuse(f"layers {listed(list(suffixes))} are there, expected {listed(expected)} and no gaps.")
+            return refuse(f"it has the layers {listed(list(suffixes))}, expected {listed(expected)} without gaps.")
         if f"weight_hh{expected[0]}" not in group:
             return refuse(f"there is no weight_hh{expected[0]}, only {listed(list(group))}.")
         shape = np.shape(group[f"weight_hh{expected[0]}"])
@@ -93,20 +93,20 @@ def _part_of(path: str, group: Mapping[str, AnyArray]) -> Part:
         return Part(path, "Linear")
     known = "weight_ih_l0 and weight_hh_l0 of RNN, GRU and LSTM, weight_ih and weight_hh of their cells, and a "
     holds = listed([f"{name[:80]} {np.shape(array)}" for name, array in group.items()])
-    return refuse(f"it holds {holds}; known are {known}Linear's two-dimensional weight.")
+    return refuse(f"it holds {holds}; supported are {known}Linear's two-dimensional weight.")
 
 
 def listed(names: Sequence[str]) -> str:
-    """Names for a message: all of a few, the first of many."""
+    """Names for a message: all if few, otherwise the first ones."""
     more = f" and {len(names) - 12} more" if len(names) > 12 else ""
     return ", ".join(name[:120] for name in names[:12]) + more
 
 
 def chained(parts: Sequence[Part], arrays: Mapping[str, AnyArray]) -> list[Part]:
-    """The parts in order of use, where the file did not keep it and the caller does not tell.
+    """Return the parts in order of use, if neither the file nor the caller specifies it.
 
-    Numbered parts (of an ``nn.Sequential``) go by number. Otherwise each must read as many values as the one before
-    it gives, and only one order may do so.
+    Numbered parts (of an ``nn.Sequential``) go by number. Otherwise each must read the number of values that the one
+    before it returns, and only one order may satisfy this.
 
     Raises
     ------
@@ -114,7 +114,7 @@ def chained(parts: Sequence[Part], arrays: Mapping[str, AnyArray]) -> list[Part]
         No order, or more than one, fits.
     """
     if any(part.refusal for part in parts):
-        return list(parts)  # what cannot be converted is said first
+        return list(parts)  # parts that cannot be converted are reported first
     heads = [part.path.rpartition(".") for part in parts]
     if all(_is_number(number) for _, _, number in heads) and len({head for head, _, _ in heads}) == 1:
         return sorted(parts, key=lambda part: int(part.path.rpartition(".")[2]))
@@ -127,19 +127,19 @@ def chained(parts: Sequence[Part], arrays: Mapping[str, AnyArray]) -> list[Part]
             if part not in done and (not done or sizes[part.path][0] == sizes[done[-1].path][1]):
                 yield from orders([*done, part])
 
-    # Beyond a few parts the search could take for ever, and a file's author could mean it to.
+    # Beyond a few parts the search could take forever, and a file could be built to cause it.
     found = list(islice(orders([]), 2)) if len(parts) <= 8 else []
     if len(found) == 1:
         return found[0]
     each = listed([f"{part.path[:80]} ({sizes[part.path][0]} to {sizes[part.path][1]})" for part in parts])
     raise InputError(
-        f"from_torch cannot tell by their sizes in which order these are used: {each}. A .safetensors file does not "
+        f"from_torch cannot determine the order of use from the sizes: {each}. A .safetensors file does not "
         f"keep the order of definition; name them in order of use in modules=."
     )
 
 
 def _sizes(part: Part, arrays: Mapping[str, AnyArray]) -> tuple[int, int]:
-    """How many values a part reads and how many it gives."""
+    """Number of inputs and of outputs of a part."""
     if part.kind == "Linear":
         shape = np.shape(arrays[part.parameter("weight")])
         return shape[1], shape[0]
@@ -149,21 +149,21 @@ def _sizes(part: Part, arrays: Mapping[str, AnyArray]) -> tuple[int, int]:
 
 
 def check_numbers(parts: Sequence[Part], used: Sequence[Part], activations: Mapping[str, str], *, named: bool) -> None:
-    """See that nothing is passed over between numbered modules: ``0.weight``, ``2.weight`` had something at 1.
+    """Check that no module is skipped between numbered ones: ``0.weight``, ``2.weight`` had something at 1.
 
     Parameters
     ----------
     parts, used
-        All that the state_dict holds, and those of them that become layers.
+        All parts of the state_dict, and those that become layers.
     activations
-        By the path of the module before the gap: resolves it.
+        Activations by the path of the module before the gap, which resolve it.
     named
-        Whether the caller named the modules in order of use, which resolves a gap that follows no Linear.
+        True if the caller named the modules in order of use, which resolves a gap that does not follow a Linear.
 
     Raises
     ------
     InputError
-        Something without parameters stood in a gap, and nobody says what.
+        A module without parameters was in a gap, and the caller does not say which.
     """
     numbered: dict[str, dict[int, Part]] = {}
     for part in parts:
@@ -181,31 +181,31 @@ def check_numbers(parts: Sequence[Part], used: Sequence[Part], activations: Mapp
             place = f"{head}.{number - 1}" if head else str(number - 1)
             if takes and previous is not None:
                 remedy = (
-                    f"say what in activations={{{previous.path!r}: 'relu'}} (or tanh, sigmoid, softmax; none for "
+                    f"state it in activations={{{previous.path!r}: 'relu'}} (or tanh, sigmoid, softmax; none for "
                     f"Dropout and the like)"
                 )
             else:
                 remedy = "if it computes nothing (Dropout, Flatten), name the modules in order of use in modules="
             raise InputError(
-                f"from_torch: something without parameters stood at {place!r}, before {part.path!r}, and a state_dict "
-                f"does not tell what; {remedy}, or hand over the module itself."
+                f"from_torch: a module without parameters was at {place!r}, before {part.path!r}, and a state_dict "
+                f"does not hold it; {remedy}, or pass the module itself."
             )
 
 
 def layers_of(
     parts: Sequence[Part], arrays: Mapping[str, AnyArray], activations: Mapping[str, str]
 ) -> tuple[list[Layer], set[str]]:
-    """Layers for the parts, and the names of the parameters that went into them.
+    """Return layers for the parts, and the names of the parameters used in them.
 
     Parameters
     ----------
     activations
-        By a part's path: of a Linear, or of an RNN whose activation the part does not tell.
+        Activations by path, of a Linear, or of an RNN whose part has none.
 
     Raises
     ------
     ModelError
-        A parameter is missing, or of a wrong shape.
+        A parameter is missing, or has a wrong shape.
     UnsupportedError
         A part cannot be converted; the message names it and says why.
     """
@@ -246,7 +246,7 @@ def layers_of(
                     there, lost = roles if biases[1] is None else reversed(roles)
                     raise ModelError(
                         f"from_torch found {part.parameter(there)!r} but no {part.parameter(lost)!r}; PyTorch has "
-                        f"both or neither, so one has been lost."
+                        f"both or neither, so one is missing."
                     )
                 projection = take(part, f"weight_hr{suffix}", required=False)
                 more = options if projection is None else {**options, "weight_hr": projection}
@@ -259,7 +259,7 @@ def _made(cls: Callable[..., Layer], name: str, *arrays: AnyArray | None, **opti
 
 
 def _activate(layers: list[Layer], part: Part) -> None:
-    """Give the last layer the activation, or where it cannot have it add a Dense that multiplies by one."""
+    """Apply the activation in the last layer, or in an added identity Dense if that layer cannot have it."""
     last = layers[-1] if layers else None
     if isinstance(last, Dense) and last.activation == "none":
         layers[-1] = _made(Dense, last.name, np.asarray(last.weight), last.bias, activation=part.activation)
@@ -270,16 +270,16 @@ def _activate(layers: list[Layer], part: Part) -> None:
     else:
         raise UnsupportedError(
             f"from_torch cannot convert {part.path!r}: an activation before the first layer with weights; apply it to "
-            f"the samples, or leave it out of modules=."
+            f"the samples, or remove it from modules=."
         )
 
 
 def _layer_name(path: str, layers: Sequence[Layer]) -> str:
-    """A name that no earlier layer has for a dotted path; empty if it starts with a digit."""
+    """Return a layer name for a dotted path that no earlier layer has; empty if it starts with a digit."""
     name = plain_name(path)
     return free_name(name, {INPUT, *(layer.name for layer in layers)}) if name else ""
 
 
 def _is_number(text: str) -> bool:
-    """Whether a part of a name is a module's place in an ``nn.Sequential``."""
+    """True if a part of a name is an index in an ``nn.Sequential``."""
     return text.isdecimal() and len(text) <= 9
