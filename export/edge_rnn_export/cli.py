@@ -1,4 +1,4 @@
-"""The subcommands ``import``, ``export`` and ``verify`` of the ``edge-rnn`` command."""
+"""Subcommands ``import``, ``export`` and ``verify`` of the ``edge-rnn`` command."""
 
 from __future__ import annotations
 
@@ -33,40 +33,44 @@ _PRECISIONS = ("float32", "float16", "int8", "int8-weights", "int4")
 
 
 def add_import(subparsers: Any) -> None:
-    """Add ``import``: a trained network from elsewhere becomes a model file."""
+    """Add ``import``: convert a trained network of another framework to a model file."""
     parser = subparsers.add_parser(
         "import",
-        help="turn a trained network from elsewhere into a model file",
+        help="convert a trained network of another framework to a model file",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("file", metavar="FILE", help="the network; what kind it is, the ending of its name tells")
+    parser.add_argument(
+        "file",
+        metavar="FILE",
+        help="file of the network; its kind follows from the contents or the file name extension",
+    )
     parser.add_argument("-o", "--output", metavar="MODEL", required=True, help="model file to write, .safetensors")
-    parser.add_argument("--name", default="", help="what the network is called")
-    parser.add_argument("--labels", metavar="A,B", help="what the outputs stand for")
-    parser.add_argument("--sample-rate-hz", metavar="HZ", type=float, help="samples a second")
-    parser.add_argument("--input-names", metavar="A,B", help="what the inputs are called")
+    parser.add_argument("--name", default="", help="name of the network")
+    parser.add_argument("--labels", metavar="A,B", help="labels of the outputs")
+    parser.add_argument("--sample-rate-hz", metavar="HZ", type=float, help="sample rate in Hz")
+    parser.add_argument("--input-names", metavar="A,B", help="names of the inputs")
     parser.add_argument("--input-units", metavar="A,B", help="units of the inputs")
     parser.complete_with(_add_readers)
     parser.set_defaults(func=_import)
 
 
 def _add_readers(parser: argparse.ArgumentParser) -> None:
-    """What the readers say of themselves: kinds of files, options, examples."""
+    """Add the readers' kinds of files, options and examples to the help."""
     from edge_rnn_export.readers.by_file_name import READERS
     from edge_rnn_export.readers.registry import takers_of_options
 
     readers = READERS.unique()
     *most, last = (f"{each.what} ({', '.join(each.suffixes)})" for each in readers)
     parser.description = (
-        f"Turn a trained network from elsewhere into a model file of edge_rnn: {', '.join(most)} or {last}. Where the "
-        f"file holds a recording to check with, or can be run itself (.onnx; Keras's own where that is installed), "
-        f"that is done."
+        f"Convert a trained network of another framework to a model file of edge_rnn: {', '.join(most)} or {last}. If "
+        f"the file holds a recording to check against, or can be run itself (.onnx; Keras if it is installed), "
+        f"the result is checked."
     )
     examples = [f"  {example}\n" for each in readers for example in each.examples]
     parser.epilog = "".join(["examples:\n", *examples, *(f"\n{fault}\n" for fault in READERS.contents().faults)])
     groups: dict[tuple[str, ...], Any] = {}
     for option, kinds in takers_of_options(readers).items():
-        group = groups.get(kinds) or groups.setdefault(kinds, parser.add_argument_group(f"of {' and '.join(kinds)}"))
+        group = groups.get(kinds) or groups.setdefault(kinds, parser.add_argument_group(f"for {' and '.join(kinds)}"))
         about: dict[str, Any] = {"dest": _DEST + option.name, "help": option.help, "default": None}
         if option.metavar:
             about |= {"metavar": option.metavar, "action": "append" if option.repeated else "store"}
@@ -76,7 +80,7 @@ def _add_readers(parser: argparse.ArgumentParser) -> None:
 
 
 def add_export(subparsers: Any) -> None:
-    """Add ``export``: a model file becomes an ONNX step graph, compared before it appears."""
+    """Add ``export``: write a model as an ONNX step graph, verified before it appears."""
     parser = subparsers.add_parser(
         "export",
         help="write a model as an ONNX graph",
@@ -87,43 +91,43 @@ def add_export(subparsers: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("model", metavar="MODEL", help="model file of edge_rnn")
-    parser.add_argument("-o", "--output", metavar="FILE", help="default: MODEL with .onnx as its ending")
+    parser.add_argument("-o", "--output", metavar="FILE", help="default: MODEL with the extension .onnx")
     parser.add_argument(
-        "--form", choices=("step", "sequence"), default="step", help="a graph of one step (default), or of many"
+        "--form", choices=("step", "sequence"), default="step", help="a graph of one step (default) or of a sequence"
     )
     parser.add_argument(
         "--precision",
         choices=_PRECISIONS,
-        help="of weights; int8 rounds what they are multiplied with too (default: as the model's matrices are)",
+        help="precision of weights; int8 also rounds the vectors they multiply (default: that of the model's matrices)",
     )
     parser.add_argument(
         "--operators",
         choices=("onnxruntime", "standard"),
         default="onnxruntime",
-        help="those of onnxruntime too where they are quicker (default), or ONNX's own alone",
+        help="also onnxruntime's own where they are faster (default), or only ONNX's standard operators",
     )
     parser.add_argument(
         "--head",
         choices=("model", "logits", "probabilities", "greedy"),
         default="model",
-        help="what it puts out: what the model does (default); scores without softmax; probabilities; or, of a network "
-        "that writes, the best next symbol as well, symbols going in by number",
+        help="output of the graph: the model's own (default); scores without softmax; probabilities; or, for text "
+        "generation, additionally the best next symbol, with symbols as input",
     )
     parser.add_argument(
-        "--opset", metavar="N", type=int, help="of ONNX, 17 to 24 (default: the first with all operators)"
+        "--opset", metavar="N", type=int, help="ONNX operator set, 17 to 24 (default: the first with all operators)"
     )
     _add_samples(parser)
     parser.set_defaults(func=_export)
 
 
 def add_verify(subparsers: Any) -> None:
-    """Add ``verify``: an ONNX graph is compared with its model, and the exit code says whether it may be used."""
+    """Add ``verify``: compare an ONNX graph with its model, with the result as the exit code."""
     parser = subparsers.add_parser(
         "verify",
-        help="compare an ONNX graph with its model; exit code 1 where it is off",
+        help="compare an ONNX graph with its model; exit code 1 if they differ",
         description="Compare a graph that export wrote with its model: reference, Stream and onnxruntime take the same "
-        "steps, and every state is compared. The exit code is 0 where they agree, and 1 where not or where the graph "
-        "says that it is of another model.",
+        "steps, and every state is compared. The exit code is 0 if they agree, and 1 if they do not or if the graph "
+        "belongs to another model according to its metadata.",
         epilog=_VERIFY,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -135,7 +139,7 @@ def add_verify(subparsers: Any) -> None:
 
 def _add_samples(parser: Any) -> None:
     parser.add_argument(
-        "--steps", type=int, help="steps to compare (default: 1000, or all of a recording where that is longer)"
+        "--steps", type=int, help="steps to compare (default: 1000, or all of a recording if that is longer)"
     )
     parser.add_argument(
         "--recording",
@@ -151,7 +155,7 @@ def _import(args: argparse.Namespace) -> int:
     from edge_rnn_export.readers.registry import names
 
     if Path(args.output).exists() and Path(args.output).samefile(args.file):
-        raise InputError(f"import would write {args.output} over what it reads; give -o another name.")
+        raise InputError(f"import would overwrite {args.output}, the file that it reads; give -o another name.")
     given = {name: value for name, value in vars(args).items() if name.startswith(_DEST) and value is not None}
     options = {option.name: option for reader in READERS.unique() for option in reader.options}
     found = import_file(
@@ -179,7 +183,7 @@ def _export(args: argparse.Namespace) -> int:
 
     output = args.output or str(Path(args.model).with_suffix(".onnx"))
     if Path(output).exists() and Path(output).samefile(args.model):
-        raise InputError(f"export would put the graph in place of the model {args.model}; give another name after -o.")
+        raise InputError(f"export would overwrite the model {args.model} with the graph; give -o another name.")
     model = load(args.model)
     xs = _recording(args, model)
     target: dict[str, Any] = {"form": args.form, "precision": args.precision, "operators": args.operators}
@@ -200,7 +204,7 @@ def _verify(args: argparse.Namespace) -> int:
 
 
 def _recording(args: argparse.Namespace, model: Any) -> Any:
-    """Samples of ``--recording``, or None."""
+    """Return the samples of ``--recording``, or None."""
     from edge_rnn.recordings.files import read_recording
 
     return None if args.recording is None else read_recording(args.recording, model, any_rate=True).xs

@@ -64,14 +64,14 @@ def test_import_then_export(state: Path, tmp_path: Path, capsys: pytest.CaptureF
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["-o", "STATE"], r"would write .* over what it reads"),
-        (["-o", "LINK"], r"would write .* over what it reads"),
+        (["-o", "STATE"], r"would overwrite .* that it reads"),
+        (["-o", "LINK"], r"would overwrite .* that it reads"),
         (["-o", "OUT", "--mean", "1,2"], r"one of --mean and --scale"),
         (["-o", "OUT", "--mean", "1,x", "--scale", "1,2"], r"--mean '1,x', expected numbers"),
         (["-o", "OUT", "--activation", "head"], r"--activation 'head', expected MODULE=KIND"),
         (["-o", "OUT", "--activation", "=relu"], r"--activation 'relu', expected MODULE=KIND"),
         (["-o", "OUT", "--activation", "foot=relu"], r"activations name 'foot'"),
-        (["-o", "OUT", "--modules", "rnn"], r"no layer for: head"),
+        (["-o", "OUT", "--modules", "rnn"], r"that belong to no supported layer: head"),
         (["-o", "OUT", "--ignore", "foot"], r"ignore names 'foot'"),
         (["-o", "OUT", "--labels", "rest"], r"labels got 1 text"),
     ],
@@ -111,7 +111,7 @@ def test_export_never_replaces_the_model(tmp_path: Path, capsys: pytest.CaptureF
     link.symlink_to(path)
     for output in (path, link):
         assert main(["export", str(path), "-o", str(output)]) == 1
-        assert "in place of the model" in capsys.readouterr().err
+        assert "would overwrite the model" in capsys.readouterr().err
     assert path.read_bytes() == before
 
 
@@ -134,9 +134,9 @@ def test_import_of_json_is_checked_with_its_own_recording(tmp_path: Path, capsys
     ("name", "words", "message"),
     [
         ("model.txt", [], r"expected a file whose name ends in one of \.pt, "),
-        ("amp.json", ["--modules", "a"], "--modules with .*: that goes with PyTorch state_dict alone"),
+        ("amp.json", ["--modules", "a"], "--modules with .*: that option is only for PyTorch state_dict"),
         ("amp.json", ["--mean", "1", "--scale", "1"], "--mean and --scale with"),
-        ("amp.json", ["--upto", "lstm"], "--upto with .*: that goes with TFLite and ONNX alone"),
+        ("amp.json", ["--upto", "lstm"], "--upto with .*: that option is only for TFLite and ONNX"),
         ("bad.tflite", [], "bad.tflite"),
     ],
 )

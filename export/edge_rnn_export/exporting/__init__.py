@@ -1,1 +1,1 @@
-"""Export to files: a graph is written, verified against the model, then put in place."""
+"""Export to files: write a graph, verify it against the model, then move it into place."""

@@ -1,7 +1,7 @@
-"""ORT format: a graph as onnxruntime's reduced builds read it, and the list of operators that such a build needs.
+"""ORT format: a graph for onnxruntime's reduced builds, and the list of operators that such a build needs.
 
-Source: ORT model format and reduced operator configuration, https://onnxruntime.ai/docs/performance/model-optimizations/
-ort-format-models.html.
+Source: ORT model format and reduced operator configuration,
+https://onnxruntime.ai/docs/performance/model-optimizations/ ort-format-models.html.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from edge_rnn_export.writers.onnx.precision import Operators, Precision
 __all__ = ["CONFIG_SUFFIX", "to_ort"]
 
 CONFIG_SUFFIX = ".required_operators.config"
-"""Ending of the list of operators beside the ``.ort`` file: for ``build.sh --include_ops_by_config``."""
+"""File name extension of the operator list next to the ``.ort`` file: for ``build.sh --include_ops_by_config``."""
 
 
 def to_ort(
@@ -45,21 +45,22 @@ def to_ort(
     xs: ArrayLike | None = None,
     seed: int = 0,
 ) -> Report:
-    """Write the model as an ``.ort`` file, and beside it the list of operators that it needs.
+    """Write the model as an ``.ort`` file, and next to it the list of operators that it needs.
 
     Parameters
     ----------
     path
-        Where the file goes, ``*.ort``; the list takes its name with ``.required_operators.config`` as the ending.
+        File to write, ``*.ort``; the list has the same name with the extension ``.required_operators.config``.
     form, precision, operators, head, opset, steps, xs, seed
-        See :func:`~edge_rnn_export.to_onnx`. The ``.ort`` file itself is compared too, before it appears. What
-        onnxruntime does once when it loads a graph has been done in it: where a graph computes in float32 with smaller
-        weights (``"float16"``, ``"int8-weights"``, ``"int4"`` in standard operators), the ``.ort`` file holds float32.
+        See :func:`~edge_rnn_export.to_onnx`. The ``.ort`` file itself is compared too, before it appears. The
+        optimizations that onnxruntime applies when it loads a graph are already applied: if a graph computes in float32
+        with smaller weights (``"float16"``, ``"int8-weights"``, ``"int4"`` in standard operators), the ``.ort`` file
+        holds float32.
 
     Returns
     -------
     Report
-        Of the ``.ort`` file.
+        Report on the ``.ort`` file.
 
     Raises
     ------
@@ -87,7 +88,9 @@ def to_ort(
         made = graph.with_suffix(".ort")
         report = verify(model, made, steps=steps, xs=xs, seed=seed)
         if not report.passed:
-            raise ModelError(f"to_ort did not write {path}: its outputs are not those of the graph it was made from.")
+            raise ModelError(
+                f"to_ort did not write {path}: its outputs differ from those of the graph that it was made from."
+            )
         data, needed = made.read_bytes(), graph.with_suffix(CONFIG_SUFFIX).read_text(encoding="utf-8")
     lines = [line for line in needed.splitlines() if not line.startswith("#")]  # which name a folder that is gone
     write(Path(path).with_suffix(CONFIG_SUFFIX), ("\n".join(lines) + "\n").encode())
@@ -96,7 +99,7 @@ def to_ort(
 
 
 def _convert(graph: Path) -> None:
-    """``model.ort`` and ``model.required_operators.config`` beside the graph, without what the tool says meanwhile."""
+    """Write ``model.ort`` and ``model.required_operators.config`` next to the graph; suppress the tool's output."""
     from onnxruntime.tools import convert_onnx_models_to_ort as tool
 
     fixed: Any = tool.OptimizationStyle.Fixed
@@ -104,7 +107,7 @@ def _convert(graph: Path) -> None:
     logging.disable(logging.WARNING)
     try:
         with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
-            warnings.simplefilter("ignore", ResourceWarning)  # it leaves a file for the collector to close
+            warnings.simplefilter("ignore", ResourceWarning)  # it leaves a file to the garbage collector to close
             tool.convert_onnx_models_to_ort(graph, output_dir=graph.parent, optimization_styles=[fixed])
     finally:
         logging.disable(before)

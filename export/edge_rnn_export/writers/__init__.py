@@ -1,1 +1,1 @@
-"""Writers of models as graphs of other formats."""
+"""Writers of models to graph formats."""

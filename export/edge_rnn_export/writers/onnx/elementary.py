@@ -1,7 +1,7 @@
-"""Cells put together from elementary operators, line by line as :mod:`edge_rnn.reference` has them.
+"""Build cells from elementary operators, in the order of operations of :mod:`edge_rnn.reference`.
 
-For what ONNX's own operators lack: an LSTM's projection, its cell clip, an input gate that follows the forget gate; and
-matrices that are not float32 when they are multiplied.
+Used for features that ONNX's own operators lack: an LSTM's projection, its cell clip, an input gate coupled to the
+forget gate; and matrices that are not multiplied in float32.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ __all__ = ["cell_of_operators", "idle_gate", "is_operator"]
 
 
 def is_operator(layer: Any) -> bool:
-    """Whether ONNX's operator for the cell can do all that the layer does, in float32."""
+    """True if ONNX's operator for the cell supports all of the layer's options, in float32."""
     if layer.kind != "LSTM":
         return True
     return layer.weight_hr is None and layer.cell_clip is None and layer.coupled != "input"
 
 
 def idle_gate(layer: Any) -> str:
-    """The gate whose peepholes have no place in what is put together, for it follows another gate; or nothing."""
+    """The gate whose peepholes are unused because it is coupled to another gate; empty if none."""
     if getattr(layer, "peephole", None) is None:
         return ""
     return {"input": "i", "forget": "f"}.get(layer.coupled, "")
 
 
 def cell_of_operators(graph: Nodes, layer: Any, x: str, wanted: str) -> str:
-    """Add the layer; the name of what it puts out, ``(time, batch, size)``."""
+    """Add the layer; return the name of its output, ``(time, batch, size)``."""
     name = layer.name
     make: Any = {"Elman": _elman, "GRU": _gru, "LSTM": _lstm}[layer.kind]
     cell = make(_Operators(graph, layer))
@@ -44,7 +44,7 @@ def cell_of_operators(graph: Nodes, layer: Any, x: str, wanted: str) -> str:
 
 
 class _Operators:
-    """What cells are put together from; constants stand in the graph around a loop."""
+    """Building blocks of cells; constants are stored in the graph outside of a loop."""
 
     def __init__(self, graph: Nodes, layer: Any) -> None:
         self.graph, self.layer, self.label = graph, layer, f"{layer.name}.cell"
@@ -53,7 +53,7 @@ class _Operators:
         return self.graph.constant(f"{self.label}.{key}", np.asarray(array, np.float32))
 
     def recurrent(self, rows: slice | None = None, key: str = "weight_hh") -> Multiply:
-        """The product with the matrix from the state, or with some of its rows, and its bias."""
+        """Product of the recurrent matrix, or some of its rows, with the state, plus bias."""
         matrix, bias = self.layer.weight_hh, self.layer.bias_hh
         if rows is not None:
             matrix, bias = rows_of(matrix, rows), None if bias is None else bias[rows]
@@ -69,7 +69,7 @@ class _Operators:
         return parts
 
     def activated(self, nodes: Nodes, text: str, value: str, key: str, out: str | None = None) -> str:
-        """Behind the layer's clip of gates, where it has one."""
+        """Apply the layer's gate clip, if any."""
         label, limit = f"{self.label}.{key}", self.layer.gate_clip
         value = self.clipped(nodes, value, limit, key)
         stages = activation_stages(self.graph, label, parse(text))
@@ -120,7 +120,7 @@ def _gru(parts: _Operators) -> Cell:
             seen = multiply_candidate(nodes, kept, f"{parts.label}.candidate")
         total = parts.op(nodes, "Add", [x_n, seen], "n.sum")
         n = parts.activated(nodes, layer.candidate_activation, total, "n")
-        # (1 - z) n + z h, an operator shorter.
+        # (1 - z) n + z h with one operator less.
         away = parts.op(nodes, "Mul", [z, parts.op(nodes, "Sub", [h, n], "away")], "part")
         nodes.apply("Add", [n, away], new[0])
 

@@ -1,11 +1,11 @@
-"""A model as an ONNX graph of one step or of whole sequences: every state is a named input and a named output.
+"""Build an ONNX graph of one step or of whole sequences, with every state as a named input and output.
 
-A graph of float32 keeps to ONNX's own operators. Opset 17 and IR version 8 hold all of them, so that a runtime on a
-device may be some years old; another one of ``OPSETS`` makes the same nodes, with the IR version that came with it.
-Smaller formats take onnxruntime's own operators, unless that is ruled out; weights of 4 bits in standard operators take
-opset 21 or later. Between layers a value is ``(time, batch, size)``, as the
-recurrent operators take it. Of one step the last state has that shape and is ready for the next layer; of a sequence
-what each step puts out takes a Squeeze.
+A float32 graph uses only ONNX's own operators. All of them are in opset 17 and IR version 8, so that the runtime on a
+device may be a few years old; any other of ``OPSETS`` gives the same nodes, with the IR version that came with it.
+Smaller formats use onnxruntime's own operators, unless only standard operators are allowed; 4-bit weights in standard
+operators need opset 21 or later. Between layers a value has the shape ``(time, batch, size)`` of the recurrent
+operators' input. For one step the final state has this shape and feeds the next layer directly; for a sequence the
+output of all steps needs a Squeeze.
 
 Source: ONNX operators RNN-14, GRU-14, LSTM-14, https://onnx.ai/onnx/operators.
 """
@@ -44,7 +44,7 @@ def build_graph(export: ResolvedExport) -> ModelProto:
         Inputs: ``x`` float32 ``(time, batch, I)``, time 1 for a step, and each state under its name in
         ``model.initial_state`` (``gru1.h``), float32 ``(1, batch, H)`` = (direction, batch, unit). Outputs: ``y``
         float32 ``(time, batch, O)``, and each state's last value as ``gru1.h_out``. Feed a state's output back as its
-        input in the next call; in the first one feed the initial state, once for each of a batch.
+        input in the next call; in the first call feed the initial state, repeated over the batch.
 
         ``metadata_props``: see :func:`edge_rnn_export.writers.onnx.metadata.metadata`.
 
@@ -53,7 +53,7 @@ def build_graph(export: ResolvedExport) -> ModelProto:
     UnsupportedError
         The model has a kind of layer, or an option, that has no ONNX form.
     InputError
-        The graph cannot be written in that opset.
+        The graph cannot be written in this opset.
     """
     spec, model = export.spec, export.weights
     graph = Nodes(spec.form, spec.operators == "standard", spec.precision == "int8-weights")
@@ -62,7 +62,7 @@ def build_graph(export: ResolvedExport) -> ModelProto:
         read_symbols(graph, model, time)
     else:
         graph.inputs.append(_value("x", time, model.input_size))
-    outputs = ["x"]  # of the input and of each layer, by place + 1
+    outputs = ["x"]  # of the input and of each layer, by index + 1
     states: dict[str, str] = {}
     for layer, sources in zip(model.layers, model.sources, strict=True):
         if layer.kind not in _WRITERS or _CLASSES.get(layer.kind) is not type(layer):  # not a class of that name
@@ -74,7 +74,7 @@ def build_graph(export: ResolvedExport) -> ModelProto:
             states[f"{layer.name}.{key}_out"] = f"{layer.name}.{key}"
         wanted = "y" if layer is model.layers[-1] else f"{layer.name}.y"
         outputs.append(_WRITERS[layer.kind](graph, layer, [outputs[i + 1] for i in sources], wanted))
-    if outputs[-1] != "y":  # a graph cannot give one value under two names
+    if outputs[-1] != "y":  # a graph cannot give one value two names
         graph.node("Identity", outputs[-1:], "y", name=f"{model.layers[-1].name}.y")
     results = [_value("y", time, model.output_size)]
     results += [_value(out, 1, len(model.initial_state[name])) for out, name in states.items()]
@@ -99,10 +99,10 @@ def build_graph(export: ResolvedExport) -> ModelProto:
 
 
 def _opset(wanted: int | None, least: int) -> int:
-    """The operator set as it was asked for, or ``least``, the first that has what the graph takes."""
+    """Return the requested operator set, or ``least``, the first one with all of the graph's operators."""
     if wanted is not None and wanted < least:
         raise InputError(
-            f"to_onnx opset got {wanted}, expected {least} to {OPSETS[-1]}: earlier ones have no weights of 4 bits; "
+            f"to_onnx opset got {wanted}, expected {least} to {OPSETS[-1]}: earlier ones have no 4-bit weights; "
             f"leave opset out, or take operators='onnxruntime'."
         )
     return least if wanted is None else int(wanted)
@@ -111,7 +111,7 @@ def _opset(wanted: int | None, least: int) -> int:
 Writer = Callable[[Nodes, Any, Sequence[str], str], str]
 """``writer(graph, layer, reads, wanted)`` adds a layer that reads the named values and returns its output's name.
 
-``wanted`` is the name to give the output, but for a layer whose output has a name already.
+``wanted`` is the name to give the output, unless the layer's output has a name already.
 """
 
 
@@ -155,7 +155,7 @@ def _dense(graph: Nodes, layer: Any, reads: Sequence[str], wanted: str) -> str:
 
 
 def _embedding(graph: Nodes, layer: Any, reads: Sequence[str], wanted: str) -> str:
-    """The nearest row of the table: a whole number of ONNX rounds as ours do, half to even; NaN makes a row of NaN."""
+    """Select the nearest row of the table: ONNX rounds integers like edge_rnn, half to even; NaN gives a row of NaN."""
     name, value = layer.name, graph.joined(layer, reads)
     numbers = {
         key: graph.constant(f"{name}.{key}", np.array(number, np.float32))

@@ -1,4 +1,4 @@
-"""The ends of a graph that reads and chooses symbols by number: what ``x`` is made of, and the best symbol of ``y``."""
+"""Ends of a graph that reads and chooses symbols by id: how ``x`` is computed, and the best symbol of ``y``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["best_symbol", "read_symbols"]
 
 
 def read_symbols(graph: Nodes, model: Model, time: int | str) -> None:
-    """The input ``symbol`` int64 ``(time, batch)``, and from it ``x`` as the model reads symbols."""
+    """Add the input ``symbol`` int64 ``(time, batch)``, and compute ``x`` from it."""
     graph.inputs.append(_value(SYMBOL, time))
     if model.input_size == model.vocabulary_size:
         depth = graph.constant(f"{SYMBOL}.count", np.array(model.vocabulary_size, np.int64))
@@ -26,7 +26,7 @@ def read_symbols(graph: Nodes, model: Model, time: int | str) -> None:
 
 
 def best_symbol(graph: Nodes, time: int | str) -> ValueInfoProto:
-    """The output ``next_symbol`` int64 ``(time, batch)``: place of the largest of ``y``, of equal ones the first."""
+    """Add the output ``next_symbol`` int64 ``(time, batch)``: index of the maximum of ``y``, the first of equals."""
     graph.node("ArgMax", ["y"], NEXT, name=NEXT, axis=2, keepdims=0)
     return _value(NEXT, time)
 

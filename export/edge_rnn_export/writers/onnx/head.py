@@ -1,7 +1,7 @@
-"""What an exported graph gives as its output: as the model has it, scores, probabilities, or the best symbol as well.
+"""Output of an exported graph: the model's own, scores, probabilities, or additionally the best symbol.
 
-A network that writes is often run by a program that samples for itself, from scores; or one that always takes the best
-symbol, which the graph can do alone: :data:`GREEDY_CODE` is such a program.
+A program that generates text often samples from scores itself, or always takes the best symbol, which the graph can
+choose: :data:`GREEDY_CODE` is such a program.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Head = Literal["model", "logits", "probabilities", "greedy"]
 HEADS: tuple[str, ...] = get_args(Head)
 
 SYMBOL, NEXT = "symbol", "next_symbol"
-"""Input and output of a greedy graph, beside its states and ``y``."""
+"""Input and output of a greedy graph, besides its states and ``y``."""
 
 GREEDY_CODE = """\
 import json
@@ -40,11 +40,11 @@ options.intra_op_num_threads = 1  # a small step is over before a second thread 
 options.add_session_config_entry("session.intra_op.allow_spinning", "0")
 session = onnxruntime.InferenceSession("model.onnx", options, providers=["CPUExecutionProvider"])
 
-told = json.loads(session.get_modelmeta().custom_metadata_map["edge_rnn"])
-vocabulary = told["vocabulary"]
+description = json.loads(session.get_modelmeta().custom_metadata_map["edge_rnn"])
+vocabulary = description["vocabulary"]
 states = {node.name: np.zeros((1, 1, node.shape[2]), np.float32) for node in session.get_inputs()[1:]}
 outputs = ["next_symbol", *(f"{name}_out" for name in states)]
-for name, value in told["initial_state"].items():  # trained ones, if there are some
+for name, value in description["initial_state"].items():  # trained ones, if any
     states[name][0, 0] = value
 
 
@@ -64,25 +64,25 @@ def write(prompt, length, stop=()):
             return text
         symbol = read(symbol)
 """
-"""A program that writes a text with a greedy step graph, onnxruntime and NumPy alone; symbols of one letter each."""
+"""Example program that generates text with a greedy step graph, onnxruntime and NumPy; one letter per symbol."""
 
 
 def with_head(model: Model, head: str, call: str = "to_onnx") -> Model:
-    """The model that a graph with such an output computes in ``y``.
+    """Return the model that a graph with this output computes in ``y``.
 
     Parameters
     ----------
     head
-        ``"model"`` or ``"greedy"``: as it is. ``"logits"``: without the softmax of its last layer, ``"probabilities"``:
-        with one; the same model where that is so already.
+        ``"model"`` or ``"greedy"``: unchanged. ``"logits"``: without the softmax of the last layer,
+        ``"probabilities"``: with one; unchanged if that is so already.
 
     Raises
     ------
     InputError
         ``head`` is none of these.
     UnsupportedError
-        The last layer has another activation, or is no Dense layer; for ``"greedy"``, the model does not write what it
-        reads.
+        The last layer has another activation, or is not a Dense layer; for ``"greedy"``, the model's outputs are not
+        the symbols that it reads.
     """
     choice(call, "head", head, HEADS)
     if head == "model":
@@ -103,7 +103,7 @@ def with_head(model: Model, head: str, call: str = "to_onnx") -> Model:
 
 
 def head_of(found: Mapping[str, str], key: str) -> Head:
-    """The head that a graph's metadata tell under ``key``; ``"model"`` where they do not."""
+    """The head in a graph's metadata under ``key``; ``"model"`` if missing."""
     try:
         told = json.loads(found.get(key, "{}"))
     except (ValueError, RecursionError):
@@ -113,12 +113,12 @@ def head_of(found: Mapping[str, str], key: str) -> Head:
 
 
 def symbols_of(model: Model, xs: F32) -> NDArray[np.int64]:
-    """Symbols ``(time,)`` that samples stand for.
+    """Return the symbol ids ``(time,)`` of samples.
 
     Raises
     ------
     InputError
-        A sample is no symbol's.
+        A sample does not stand for a symbol.
     """
     known = alphabet(model, "verify")
     symbols = xs.argmax(axis=1) if known.one_hot else np.clip(np.rint(xs[:, 0]), 0, known.size - 1)
@@ -126,6 +126,6 @@ def symbols_of(model: Model, xs: F32) -> NDArray[np.int64]:
     if wrong.any():
         raise InputError(
             f"verify xs holds {xs[int(wrong.argmax())]} at row {int(wrong.argmax())}, expected samples that stand for "
-            f"symbols: the graph reads these by number."
+            f"symbols: the graph reads symbols by id."
         )
     return symbols.astype(np.int64)

@@ -1,4 +1,4 @@
-"""A cell that is put together from operators, as a graph: of one step as it is, of a sequence as the body of a Scan."""
+"""Graph of a cell made of operators: the nodes themselves for one step, the body of a Scan for a sequence."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from edge_rnn_export.writers.onnx.nodes import Nodes
 __all__ = ["Cell", "looped"]
 
 Cell = Callable[[Nodes, str, list[str], list[str]], None]
-"""``cell(nodes, product, states, new)`` adds one step: from ``W_ih x`` and the states, of whatever leading axes, to the
-new states, which it calls as ``new`` says."""
+"""``cell(nodes, product, states, new)`` adds one step: from ``W_ih x`` and the states, with any leading axes, to the
+new states, under the names ``new``."""
 
 
 def looped(graph: Nodes, layer: Any, product: str, rows: int, cell: Cell, wanted: str) -> str:
-    """Add a layer whose product with its input is there, ``(time, batch, rows)``; the name of what it puts out.
+    """Add a layer, given the product with its input, ``(time, batch, rows)``; return the name of its output.
 
-    That product is not part of the loop: what does not wait for the state is done for all steps at once.
+    That product is not part of the loop: work that does not depend on the state is done for all steps at once.
     """
     states = {f"{layer.name}.{key}": len(value) for key, value in layer.initial_state.items()}
     last = [f"{state}_out" for state in states]
@@ -40,7 +40,7 @@ def looped(graph: Nodes, layer: Any, product: str, rows: int, cell: Cell, wanted
     sizes = list(states.values())
     inputs = [*map(value, inside, sizes), value(now, rows)]
     outputs = [*map(value, [f"{each}_out" for each in inside], sizes), value(f"{name}.y", sizes[0])]
-    axis = graph.constant(f"{name}.axis", np.array([0], np.int64))  # of the direction, which the body does not have
+    axis = graph.constant(f"{name}.axis", np.array([0], np.int64))  # direction axis, which the body does not have
     begin = [graph.apply("Squeeze", [state, axis], f"{name}.{state}.first") for state in states]
     end = [f"{name}.{state}.last" for state in states]
     graph.node(

@@ -1,4 +1,4 @@
-"""What an exported graph says of its model beside the computation, and whether that is so."""
+"""Metadata of an exported graph: description of its model, and its check against a model."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from edge_rnn_export.writers.onnx.precision import Precision
 __all__ = ["METADATA_KEY", "metadata", "mismatches", "precision_of", "trained_states"]
 
 METADATA_KEY = "edge_rnn"
-"""Key of the JSON text in the file's ``metadata_props``; :func:`metadata` says what it holds."""
+"""Key of the JSON text in the file's ``metadata_props``; its contents are described in :func:`metadata`."""
 
 _FORMAT = 1
 
 
 def metadata(model: Model, form: str = "step", precision: str | None = None, head: str = "model") -> dict[str, str]:
-    """What goes into a graph's ``metadata_props``.
+    """Return the ``metadata_props`` of a graph.
 
     Returns
     -------
     dict
         ``{"edge_rnn": JSON}``: ``format`` (1), ``version`` of edge_rnn, ``fingerprint`` of the model, ``form``
         (``"step"`` or ``"sequence"``), ``precision`` (null: that of the model's own matrices), ``head`` (see
-        :mod:`edge_rnn_export.writers.onnx.head`; the rest is of the model that ``y`` is computed by), ``name``,
+        :mod:`edge_rnn_export.writers.onnx.head`; the rest describes the model that computes ``y``), ``name``,
         ``labels``, ``sample_rate_hz`` (or null), ``input_names``, ``input_units``, ``vocabulary``, ``input_size``,
         ``layers``, for each its ``kind``, ``name``, ``inputs``, ``options``, the names of its ``arrays`` and its
-        ``formats`` (and ``idle_peephole``, numbers that no operator reads); and ``initial_state``: state name to list
-        of numbers, for those that do not start at zero.
+        ``formats`` (and ``idle_peephole``, values that no operator reads); and ``initial_state``: state name to list of
+        numbers, for nonzero initial states.
     """
     description = {
         "format": _FORMAT,
@@ -57,15 +57,15 @@ def metadata(model: Model, form: str = "step", precision: str | None = None, hea
 
 
 def mismatches(model: Model, found: Mapping[str, str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Hold a graph's metadata against the model.
+    """Check a graph's metadata against the model.
 
     Returns
     -------
     mismatches, notes
-        What is not as the model has it, and what the graph does not say; a sentence each.
+        Differences from the model, and information missing from the graph; one sentence each.
     """
     if METADATA_KEY not in found:
-        note = "The graph does not say which initial states it is for; those of the model were taken."
+        note = "The graph does not state its initial states; those of the model were used."
         return (), (note,)
     try:
         description = json.loads(found[METADATA_KEY])
@@ -73,23 +73,23 @@ def mismatches(model: Model, found: Mapping[str, str]) -> tuple[tuple[str, ...],
         description = None
     got = description.get("format") if isinstance(description, dict) else None
     if not isinstance(description, dict) or got != _FORMAT:
-        return (f"The graph has metadata of the format {got!r}, expected {_FORMAT}; export the model anew.",), ()
+        return (f"The graph has metadata of the format {got!r}, expected {_FORMAT}; export the model again.",), ()
     wrong = []
     if description.get("fingerprint") != model.fingerprint:
         wrong.append(
-            f"The graph says that it was written for another model: its fingerprint is "
-            f"{str(description.get('fingerprint'))[:12]}, expected {model.fingerprint[:12]}; export the model anew."
+            f"The graph was written for another model according to its metadata: its fingerprint is "
+            f"{str(description.get('fingerprint'))[:12]}, expected {model.fingerprint[:12]}; export the model again."
         )
     if description.get("initial_state") != _initial_state(model):
         wrong.append(
-            "The graph says that it begins with other initial states than the model; a program that goes by it would "
-            "give other outputs. Export the model anew."
+            "The initial states in the graph's metadata differ from the model's; a program that uses them would "
+            "give other outputs. Export the model again."
         )
     return tuple(wrong), ()
 
 
 def precision_of(found: Mapping[str, str]) -> Precision | None:
-    """The precision that a graph's metadata say it was written at; None for that of the model's own matrices."""
+    """The precision in a graph's metadata; None for that of the model's own matrices."""
     try:
         precision = json.loads(found.get(METADATA_KEY, "{}")).get("precision")
     except (ValueError, AttributeError, RecursionError):
@@ -98,7 +98,7 @@ def precision_of(found: Mapping[str, str]) -> Precision | None:
 
 
 def trained_states(found: Mapping[str, str]) -> dict[str, F32]:
-    """Initial states that are not zero, by name, ``(H,)`` float32, as a graph's metadata say; empty where they do not.
+    """Nonzero initial states in a graph's metadata, by name, ``(H,)`` float32; empty if there are none.
 
     Raises
     ------
@@ -109,7 +109,7 @@ def trained_states(found: Mapping[str, str]) -> dict[str, F32]:
         states = json.loads(found.get(METADATA_KEY, "{}")).get("initial_state", {})
         return {str(name): np.array(value, np.float32) for name, value in states.items()}
     except (ValueError, TypeError, AttributeError, RecursionError):
-        raise FileError(f"the graph's metadata {METADATA_KEY!r} are damaged; export the model anew.") from None
+        raise FileError(f"the graph's metadata {METADATA_KEY!r} are damaged; export the model again.") from None
 
 
 def _layer(layer: Any) -> dict[str, Any]:

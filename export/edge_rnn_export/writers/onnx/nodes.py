@@ -1,4 +1,4 @@
-"""What the writers of layers put a graph together from: nodes in order, constants by name, activations as operators."""
+"""Building blocks for the writers of layers: nodes in order, constants by name, activations as operators."""
 
 from __future__ import annotations
 
@@ -29,26 +29,26 @@ ACTIVATIONS = {
     "affine": "Affine",
     "thresholded_relu": "ThresholdedRelu",
 }
-"""As recurrent operators call them. ScaledTanh and Affine are nothing else; the others are operators too."""
+"""Names used by recurrent operators. ScaledTanh and Affine exist only there; the others are also operators."""
 
 GATES = {"Elman": "h", "GRU": "zrn", "LSTM": "iofg"}
-"""Gates in the order that ONNX's operators have them in, by our layers' letters; the LSTM's g is c in its words."""
+"""Gates in the order of ONNX's operators, by edge_rnn's letters; ONNX calls the LSTM's g c."""
 
 
 Stage = tuple[str, list[str], dict[str, Any]]
-"""An operator with one value in and out, its constants and attributes."""
+"""Operator with one input value and one output, its constants and attributes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Nodes:
-    """What the writers of layers add to: nodes in order, constants by name, inputs of the graph.
+    """Graph under construction: nodes in order, constants by name, inputs of the graph.
 
     Parameters
     ----------
     standard
-        Whether operators of ``ai.onnx`` alone may be used.
+        True to use only operators of ``ai.onnx``.
     weight_only
-        Whether matrices of 8 bits are multiplied with vectors as they are, not with rounded ones.
+        True to multiply 8-bit matrices by exact vectors, not by vectors rounded to 8 bits.
     """
 
     form: Form
@@ -59,18 +59,18 @@ class Nodes:
     inputs: list[ValueInfoProto] = field(default_factory=list)
 
     def body(self) -> Nodes:
-        """Nodes of a loop's body: constants are the graph's."""
+        """Nodes of a loop's body, which shares the graph's constants."""
         return replace(self, nodes=[], inputs=[])
 
     def has_domain(self, domain: str) -> bool:
-        """Whether there is an operator of this domain, in a body too."""
+        """True if the graph, bodies included, has an operator of this domain."""
         graphs = [[*self.nodes]]
         for nodes in graphs:
             graphs += [list(each.g.node) for node in nodes for each in node.attribute if each.HasField("g")]
         return any(node.domain == domain for nodes in graphs for node in nodes)
 
     def tensors(self) -> list[TensorProto]:
-        """The constants as a graph holds them."""
+        """Constants as tensors of a graph."""
         return [
             each if isinstance(each, TensorProto) else numpy_helper.from_array(each, name)
             for name, each in self.constants.items()
@@ -84,7 +84,7 @@ class Nodes:
         return name
 
     def chain(self, value: str, stages: Sequence[Stage], label: str) -> str:
-        """The value after some operators, one after the other; the nodes are called after ``label`` and their place."""
+        """Apply operators in sequence to a value; nodes are named after ``label`` and their index."""
         for place, (operator, constants, attributes) in enumerate(stages, start=1):
             out = f"{label}.{operator.lower()}{place}"
             self.node(operator, [value, *constants], out, name=out, **attributes)
@@ -92,12 +92,12 @@ class Nodes:
         return value
 
     def apply(self, operator: str, inputs: Sequence[str], out: str, **attributes: Any) -> str:
-        """A node with one output, called like it."""
+        """Add a node with one output, which has the node's name."""
         self.node(operator, inputs, out, name=out, **attributes)
         return out
 
     def joined(self, layer: Any, reads: Sequence[str]) -> str:
-        """What the layer reads as one value, concatenated where there are several."""
+        """Inputs of the layer as one value, concatenated if there are several."""
         if len(reads) == 1:
             return reads[0]
         self.node("Concat", reads, f"{layer.name}.x", name=f"{layer.name}.x", axis=2)
@@ -105,7 +105,7 @@ class Nodes:
 
 
 def activation_stages(graph: Nodes, name: str, activation: Activation) -> list[Stage]:
-    """Operators that an activation is made of, with their constants and attributes."""
+    """Operators that make up an activation, with their constants and attributes."""
 
     def number(key: str, value: float) -> list[str]:
         return [graph.constant(f"{name}.{key}", np.array(value, np.float32))]

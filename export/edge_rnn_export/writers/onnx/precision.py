@@ -1,4 +1,4 @@
-"""What a graph computes with: the precision of its matrices, and whether what they are multiplied with is rounded."""
+"""Precision of a graph's matrices, and rounding of the vectors that they are multiplied by."""
 
 from __future__ import annotations
 
@@ -15,39 +15,39 @@ from edge_rnn.quantization import dequantize
 __all__ = ["Form", "Operators", "Precision", "at_precision", "check_target", "has_ranges", "rounded_vectors"]
 
 Form = Literal["step", "sequence"]
-"""A graph of one step, or of as many as the samples are."""
+"""Graph of one step, or of any number of steps."""
 
 Precision = Literal["float32", "float16", "int8", "int8-weights", "int4"]
-"""``"int8"``: weights of 8 bits, and vectors too, rounded as they come. ``"int8-weights"``: weights alone."""
+"""``"int8"``: 8-bit weights, and vectors rounded to 8 bits at run time. ``"int8-weights"``: weights only."""
 
 Operators = Literal["onnxruntime", "standard"]
-"""``"onnxruntime"``: its own ones (``com.microsoft``) too. ``"standard"``: those of ``ai.onnx`` alone."""
+"""``"onnxruntime"``: its own operators (``com.microsoft``) too. ``"standard"``: only those of ``ai.onnx``."""
 
 _KEEPS = {"float16": ("float16",), "int8": ("int8", "w8a8"), "int8-weights": ("int8", "w8a8"), "int4": ("int4",)}
-"""Formats of matrices that are left as they are, with the scales that they have."""
+"""Formats of matrices that are kept, with their scales."""
 
 
 def check_target(precision: object, operators: object) -> None:
-    """Raise InputError where one of the two is unknown."""
+    """Raise InputError if one of the two is unknown."""
     if precision is not None:
-        otherwise = "or None for the formats that the model's matrices have"
+        otherwise = "or None for the formats of the model's matrices"
         choice("to_onnx", "precision", precision, get_args(Precision), otherwise=otherwise)
     choice("to_onnx", "operators", operators, get_args(Operators))
 
 
 def at_precision(model: Model, precision: str | None) -> Model:
-    """The model whose weights a graph of this precision holds, bit for bit.
+    """Return the model whose weights equal those of a graph of this precision, bit for bit.
 
     Parameters
     ----------
     precision
-        None: the model itself. ``"float32"``: each matrix as what it stands for. Else matrices of float32 are rounded
-        for their own sake, and those that have the format already stay, with the scales that they have.
+        None: the model itself. ``"float32"``: each matrix dequantized. Otherwise float32 matrices are quantized without
+        calibration, and those in the format already are kept, with their scales.
 
     Raises
     ------
     InputError
-        A matrix has another format, or does not take this one.
+        A matrix has another format, or cannot be converted to this one.
     """
     if precision is None:
         return model
@@ -69,12 +69,12 @@ def at_precision(model: Model, precision: str | None) -> Model:
 
 
 def rounded_vectors(model: Model, precision: str | None) -> dict[str, dict[str, Int8]]:
-    """Matrices that are multiplied with vectors of 8 bits, by layer and field.
+    """Matrices that are multiplied by 8-bit vectors, by layer and field.
 
     Parameters
     ----------
     model
-        What :func:`at_precision` gave.
+        Result of :func:`at_precision`.
     """
     if precision == "int8-weights":
         return {}
@@ -83,7 +83,7 @@ def rounded_vectors(model: Model, precision: str | None) -> dict[str, dict[str, 
 
 
 def has_ranges(model: Model) -> bool:
-    """Whether a matrix says which range the vectors have that it is multiplied with (``input_range``)."""
+    """True if a matrix states the range of the vectors that it is multiplied by (``input_range``)."""
     formats = [matrix for layer in model.layers for matrix in layer.formats.values()]
     return any(getattr(matrix, "input_range", None) is not None for matrix in formats)
 

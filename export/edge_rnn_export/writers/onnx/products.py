@@ -1,17 +1,18 @@
-"""Matrices in a graph: what is stored of each format, and the operators that multiply a value with it.
+"""Matrices in a graph: storage of each format, and the operators that multiply a value by it.
 
-- float32, and block-sparse matrices as what they stand for: ``MatMul``. Low rank: two of them.
-- float16, and weights of 8 bits alone: stored so, turned to float32 by ``Cast`` and ``Mul``. onnxruntime does that
+- float32, and block-sparse matrices expanded to float32: ``MatMul``. Low rank: two of them.
+- float16, and 8-bit weights with exact vectors: stored in that format, converted to float32 by ``Cast`` and ``Mul``.
+onnxruntime does that
   once, when it loads the file, and multiplies in float32. (It would not do so with DequantizeLinear: in front of a
   recurrent operator that runs in every step, and in front of a MatMul it becomes a MatMulNBits that rounds vectors to 8
-  bits. MatMulNBits on weights of 8 bits and exact vectors takes some twenty times as long as a MatMul, in onnxruntime
+  bits. MatMulNBits with 8-bit weights and exact vectors takes about 20 times longer than a MatMul, in onnxruntime
   1.32 on AVX-512.)
-- int8: vectors are rounded to 8 bits as they come, ``DynamicQuantizeMatMul``; in standard operators
-  ``DynamicQuantizeLinear`` and ``MatMulInteger``. Weights are stored as uint8 with the zero point 128: the products of
-  onnxruntime that take int8 overflow on x86 processors without VNNI, unless a session asks for
-  ``session.x64quantprecision``, and in the body of a loop, where weights are the graph's, even then.
-- int4: ``MatMulNBits``, blocks of 32 columns, vectors as they are (``accuracy_level`` unset); in standard operators
-  stored as INT4 (opset 21) and turned to float32 as above.
+- int8: vectors are rounded to 8 bits at run time, ``DynamicQuantizeMatMul``; in standard operators
+  ``DynamicQuantizeLinear`` and ``MatMulInteger``. Weights are stored as uint8 with the zero point 128: onnxruntime's
+  int8 products overflow on x86 processors without VNNI, unless a session asks for ``session.x64quantprecision``, and in
+  the body of a loop, whose weights belong to the outer graph, even then.
+- int4: ``MatMulNBits``, blocks of 32 columns, exact vectors (``accuracy_level`` unset); in standard operators stored as
+INT4 (opset 21) and converted to float32 as above.
 
 Source: https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md.
 """
@@ -40,11 +41,11 @@ ZERO = 128
 """Zero point of 8-bit weights."""
 
 Multiply = Callable[[Nodes, str, str], str]
-"""``multiply(nodes, value, out)`` adds the product of a value ``(..., K)`` to nodes: ``(..., R)``, called ``out``."""
+"""``multiply(nodes, value, out)`` adds the product with a value ``(..., K)`` to nodes: ``(..., R)``, named ``out``."""
 
 
 def is_rounding(graph: Nodes, matrix: Weight) -> bool:
-    """Whether what the matrix is multiplied with is rounded to 8 bits."""
+    """True if vectors multiplied by the matrix are rounded to 8 bits."""
     return isinstance(matrix, Int8) and not graph.weight_only
 
 
@@ -54,14 +55,14 @@ def unsigned(values: NDArray[np.int8]) -> NDArray[np.uint8]:
 
 
 def is_dense(graph: Nodes, matrix: Weight) -> bool:
-    """Whether the matrix stands in the graph as one of float32, which any operator takes."""
+    """True if the graph holds the matrix in float32, which any operator accepts."""
     if isinstance(matrix, Int4):
         return graph.standard
     return not isinstance(matrix, LowRank) and not is_rounding(graph, matrix)
 
 
 def rows_of(matrix: Weight, rows: Any) -> Weight:
-    """Some rows of a matrix, in its format, by a slice or an array of places; of a sparse one in float32."""
+    """Rows of a matrix, by a slice or an index array, in its format; of a sparse one in float32."""
     if isinstance(matrix, Float16):
         return Float16(matrix.values[rows])
     if isinstance(matrix, Int8):
@@ -75,14 +76,14 @@ def rows_of(matrix: Weight, rows: Any) -> Weight:
 
 
 def stored(graph: Nodes, matrix: Weight, name: str, *, transposed: bool = False, directed: bool = False) -> str:
-    """A matrix that :func:`is_dense` as float32 in the graph, ``(R, K)``; the value's name.
+    """Add a matrix that :func:`is_dense` as float32, ``(R, K)``; return the value's name.
 
     Parameters
     ----------
     transposed
-        ``(K, R)``, as MatMul takes it.
+        ``(K, R)``, for MatMul.
     directed
-        ``(1, R, K)``, as recurrent operators take it.
+        ``(1, R, K)``, for recurrent operators.
     """
 
     def shaped(array: AnyArray) -> AnyArray:
@@ -102,12 +103,12 @@ def stored(graph: Nodes, matrix: Weight, name: str, *, transposed: bool = False,
 
 
 def product(graph: Nodes, matrix: Weight, name: str, bias: F32 | None = None) -> Multiply:
-    """What multiplies a value with a matrix, and adds a bias ``(R,)``.
+    """Return a function that multiplies a value by a matrix, and adds a bias ``(R,)``.
 
     Parameters
     ----------
     graph
-        Gets the constants, and what is done once with them; the products themselves may stand in the body of a loop.
+        Receives the constants and the operations applied to them once; the products themselves may be in a loop's body.
     """
     layer, _, field = name.partition(".")
     added = "" if bias is None else graph.constant(f"{layer}.{field.replace('weight', 'bias')}", bias)
@@ -132,7 +133,7 @@ def product(graph: Nodes, matrix: Weight, name: str, bias: F32 | None = None) ->
 
 
 def _rounding(graph: Nodes, matrix: Any, name: str, bias: str) -> Multiply:
-    """Both sides of 8 bits; the value's own range, which reaches to zero, is 255 steps."""
+    """Product with 8 bits on both sides; the value's range, extended to zero, is divided into 255 steps."""
     weight = graph.constant(f"{name}.uint8", unsigned(matrix.values.T))
     scale = graph.constant(f"{name}.scale", matrix.scale)
     zero = graph.constant(f"{name}.zero", np.array(ZERO, np.uint8))
@@ -153,7 +154,7 @@ def _rounding(graph: Nodes, matrix: Any, name: str, bias: str) -> Multiply:
 
 
 def _blocks(graph: Nodes, matrix: Int4, name: str, bias: str) -> Multiply:
-    """MatMulNBits, whose packing is ours: the first of two in the low bits, plus 8; rows are filled up with zeros."""
+    """MatMulNBits, with the same packing: first of two values in the low bits, plus 8; rows padded with zeros."""
     rows, columns = matrix.shape
     blocks = matrix.scale.shape[1]
     packed = np.full((rows, blocks * GROUP // 2), 0x88, np.uint8)

@@ -1,4 +1,4 @@
-"""Recurrent layers as the operators that ONNX and onnxruntime have for them, where they do what the layer does."""
+"""Write recurrent layers as operators of ONNX and onnxruntime that compute the same."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["activations", "recurrent"]
 
 
 def activations(*texts: str) -> dict[str, Any]:
-    """Attributes of a recurrent operator; alpha and beta are listed for those activations alone that have them."""
+    """Attributes of a recurrent operator; alpha and beta are listed only for activations that take them."""
     parsed = [parse(text) for text in texts]
     alphas: list[float] = []
     betas: list[float] = []
@@ -37,10 +37,9 @@ def recurrent(
     extra: Sequence[str] = (),
     **attributes: Any,
 ) -> str:
-    """One of ONNX's recurrent operators, given its order of gates; returns the name of what it puts out.
+    """Add one of ONNX's recurrent operators, given its gate order; return the name of its output.
 
-    Where there is none that does what the layer does, with the formats that its matrices have, the layer is put
-    together from other operators.
+    If none supports the layer's options and the formats of its matrices, the layer is built from other operators.
     """
     name, x = layer.name, graph.joined(layer, reads)
     matrices = {"W": layer.weight_ih, "R": layer.weight_hh}
@@ -66,13 +65,13 @@ def recurrent(
     else:
         both = [zeros if bias is None else bias[places] for bias in (layer.bias_ih, layer.bias_hh)]
         inputs.append(graph.constant(f"{name}.B", np.concatenate(both)[None]))
-    inputs.append("")  # sequence_lens: the whole sequence, of one step
+    inputs.append("")  # sequence_lens omitted: all steps
     states = [f"{name}.{key}" for key in layer.initial_state]
     inputs += [*states, *extra, *scales]
     if layer.gate_clip is not None:
         attributes["clip"] = layer.gate_clip
     last = [f"{state}_out" for state in states]
-    # What every step puts out is left out of one step: it is the last state, in another shape.
+    # For one step the output of all steps is omitted: it is the final state, in another shape.
     every = "" if graph.form == "step" else f"{name}.every"
     graph.node(operator, inputs, every, *last, name=name, hidden_size=layer.hidden_size, **attributes)
     if not every:

@@ -22,14 +22,14 @@ class ExportSpec:
     Parameters
     ----------
     form
-        ``"step"``: one step. ``"sequence"``: as many steps as there are samples.
+        ``"step"``: one step. ``"sequence"``: any number of steps, one per sample.
     precision
         Precision of the matrices; None keeps the formats of the model.
     operators
         ``"onnxruntime"`` or ``"standard"``.
     head
         Output of the graph, see :func:`~edge_rnn_export.writers.onnx.head.with_head`. ``"greedy"``: ``y`` is the
-        model's own output; instead of ``x`` the graph reads ``symbol`` int64 ``(time, batch)``, numbers from 0, and it
+        model's own output; instead of ``x`` the graph reads ``symbol`` int64 ``(time, batch)``, ids from 0, and it
         also gives ``next_symbol`` int64 ``(time, batch)``, the index of the largest output, the first one of equals.
     opset
         Version of ONNX's operator set, one of ``OPSETS``. None: the first that has every operator of the graph.
@@ -73,12 +73,12 @@ class ExportSpec:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ResolvedExport:
-    """A model as a graph is to compute it.
+    """Model and options of a graph.
 
     Parameters
     ----------
     spec
-        The options that were asked for.
+        The requested options.
     computed
         The model whose output is the graph's ``y``.
     weights
