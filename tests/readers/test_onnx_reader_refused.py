@@ -65,7 +65,7 @@ REFUSALS: dict[str, tuple[Callable[[Maker], Any], str]] = {
         "Mul node '/mul3': it combines two signals",
     ),
     "one minus": (lambda m: m.op("Sub", np.float32(1.0), rnn(m), out="y"), "its left operand is constant"),
-    "numbers for each step": (lambda m: m.op("Add", rnn(m), uniform(3, 1, 1), out="y"), "its constants differ between steps"),
+    "numbers for each step": (lambda m: m.op("Add", rnn(m), uniform(3, 1, 1), out="y"), "constants differ between"),
     "padding": (lambda m: m.op("Concat", rnn(m), np.zeros((3, 5, 1)), axis=2, out="y"), "concatenates constants with"),
     "repeated": (lambda m: m.op("Expand", rnn(m), [2, 1, 1, 1], out="y"), "Expand node '/expand2'"),
     "left product": (lambda m: m.op("MatMul", uniform(3, 3), "x", out="y"), "its first input is constant"),
