@@ -125,7 +125,7 @@ DENSE_4_2 = Dense(zeros((4, 2)))
 WRONG_MODELS: list[tuple[str, Callable[[], Model], str]] = [
     ("empty", lambda: Model([]), "Model got no layers; expected at least one"),
     ("not a layer", lambda: Model([GRU_3_2, "dense"]), "Model layers[1] got str, expected a layer"),  # type: ignore[list-item]
-    ("misfit", lambda: Model([GRU_3_2, GRU_3_2]), "GRU 'gru2' reads 2 values, expected 3, as its weights say"),
+    ("misfit", lambda: Model([GRU_3_2, GRU_3_2]), "GRU 'gru2' reads 2 values, expected 3, from its weights"),
     ("input", lambda: Model([GRU_3_2], input_size=4), "GRU 'gru1' reads 4 values, expected 3"),
     (
         "concatenation",
@@ -135,7 +135,7 @@ WRONG_MODELS: list[tuple[str, Callable[[], Model], str]] = [
     (
         "sum",
         lambda: Model([GRU_3_2, Add(inputs=("gru1", "input"))]),
-        "Add 'add2' reads 2 and 3 values; all must be as long",
+        "Add 'add2' reads 2 and 3 values; all must have the same length",
     ),
     (
         "unknown",

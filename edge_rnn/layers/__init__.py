@@ -1,7 +1,7 @@
-"""The layers of a model: frozen dataclasses that check their shapes and say what is wrong.
+"""The layers of a model: frozen dataclasses that check their arguments.
 
-Weights carry PyTorch's names and shapes; every other convention is converted once, in its reader. Arrays are float32,
-C-contiguous, finite and read-only copies of what was given; matrices may be in a format of :mod:`edge_rnn.formats`.
+Weights have PyTorch's names and shapes; every other convention is converted once, in its reader. Arrays are float32,
+C-contiguous, finite and read-only copies of the arguments; matrices may be in a format of :mod:`edge_rnn.formats`.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ class Dense(Layer):
     weight
         ``(O, I)``; float32, or in another format of :mod:`edge_rnn.formats`.
     bias
-        ``(O,)``, or None for none.
+        ``(O,)``, or None for no bias.
     activation
         ``"none"``, ``"tanh"``, ``"sigmoid"``, ``"relu"``, ``"softmax"`` or another of
         :mod:`edge_rnn.activation`.
@@ -34,7 +34,7 @@ class Dense(Layer):
     Raises
     ------
     ModelError
-        A shape does not fit, a value is not finite, the activation is unknown.
+        A shape does not fit, a value is not finite, or the activation is unknown.
 
     Examples
     --------
@@ -65,7 +65,7 @@ class Dense(Layer):
 
     @property
     def input_size(self) -> int:
-        """Number of values that one step reads, I."""
+        """Number of values read per step, I."""
         return int(self.weight.shape[1])
 
     @property
@@ -83,7 +83,7 @@ class Dense(Layer):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Standardize(Layer):
-    """Scaling per channel, ``y = (x - mean) / scale``, so that a sensor's own units go in.
+    """Scaling per channel, ``y = (x - mean) / scale``, so that samples are in the sensor's own units.
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ class Standardize(Layer):
     Raises
     ------
     ModelError
-        A shape does not fit, a value is not finite, a scale is zero or too small for float32.
+        A shape does not fit, a value is not finite, or a scale is zero or too small for float32.
 
     Examples
     --------
@@ -150,26 +150,28 @@ class Add(Layer):
 
     def output_size(self, input_sizes: Sequence[int]) -> int:
         if len(set(input_sizes)) != 1:
-            raise ModelError(f"{self.title} reads {' and '.join(map(str, input_sizes))} values; all must be as long.")
+            raise ModelError(
+                f"{self.title} reads {' and '.join(map(str, input_sizes))} values; all must have the same length."
+            )
         return input_sizes[0]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Embedding(Layer):
-    """Row of a table, PyTorch's ``nn.Embedding``: ``y = weight[x]``, where ``x`` is one whole number.
+    """Row of a table, PyTorch's ``nn.Embedding``: ``y = weight[x]``, where ``x`` is one integer.
 
-    A network that begins with one takes whole numbers as they are, ints or integer arrays. Other numbers are rounded to
-    the nearest whole one, and those beyond the table go to its nearest row.
+    A network that begins with one takes integers, as ints or integer arrays. Other numbers are rounded to the nearest
+    integer, and those outside the table select its nearest row.
 
     Parameters
     ----------
     weight
-        ``(N, E)``: a row for each symbol.
+        ``(N, E)``: one row per symbol.
 
     Raises
     ------
     ModelError
-        The shape does not fit, a value is not finite, or there are more symbols than float32 counts.
+        The shape does not fit, a value is not finite, or there are more symbols than float32 can count.
 
     Examples
     --------
@@ -189,12 +191,12 @@ class Embedding(Layer):
         count, _ = self._set_array("weight", self.weight, ("N", "E"))
         if count > 2**22:
             raise ModelError(
-                f"{self.title} has {count} rows, expected {2**22} at most: float32 counts not much further."
+                f"{self.title} has {count} rows, expected {2**22} at most: float32 does not count much further."
             )
 
     @property
     def input_size(self) -> int:
-        """1: the number of a symbol."""
+        """1: the id of a symbol."""
         return 1
 
     @property
@@ -203,7 +205,7 @@ class Embedding(Layer):
 
     @property
     def rounding_bound(self) -> float | None:
-        # One row with a large number would leave too few steps for those without.
+        # A row with a large value would leave too few steps for rows without.
         least = float(np.abs(self.weight).max(axis=1).min())
         return self.output_bound if 2 * least >= np.abs(self.weight).max() else None
 

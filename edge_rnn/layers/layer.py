@@ -1,4 +1,4 @@
-"""What every layer has, and how what it is given is checked."""
+"""Base class of layers, and checks of their arguments."""
 
 from __future__ import annotations
 
@@ -23,47 +23,48 @@ __all__ = ["INPUT", "SELDOM", "Layer", "Weight", "float32_copy", "products"]
 
 
 Weight = F32 | Matrix
-"""A layer's matrix: float32, or in a format of :mod:`edge_rnn.formats`."""
+"""Matrix of a layer: float32, or in a format of :mod:`edge_rnn.formats`."""
 
 SELDOM = {"seldom": True}
-"""Metadata of fields that are left out of :attr:`Layer.options` while they are what they are by default."""
+"""Metadata of fields that are left out of :attr:`Layer.options` while they have their defaults."""
 
 INPUT = "input"
-"""The name by which a layer's ``inputs`` refer to the model's own input."""
+"""Name by which a layer's ``inputs`` refer to the model's own input."""
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Layer:
-    """What every layer has: a name, and the names of the layers that it reads.
+    """Base class of layers: a name, and the names of the layers that it reads.
 
     Parameters
     ----------
     name
-        Unique in the model: a letter or ``_``, then up to 63 letters, digits, ``_`` or ``-``. Left empty, the model
-        calls it after its kind and place: ``gru1``.
+        Unique in the model: a letter or ``_``, then up to 63 letters, digits, ``_`` or ``-``. If empty, the model names
+        it after its kind and index: ``gru1``.
     inputs
         Names of earlier layers, or ``"input"``. Empty: the layer before this one.
 
     Notes
     -----
-    A further kind of layer is a frozen dataclass with array fields and plain options (str, bool, int, float). Files,
+    A new kind of layer is a frozen dataclass with array fields and plain options (str, bool, int, float). Files,
     fingerprints and parameter counts follow from its fields; reference, kernel and ONNX form are found by its name.
     """
 
     matrices: ClassVar[Mapping[str, str]] = MappingProxyType({})
-    """Fields that may be in another format than float32, and what each is multiplied with: ``"input"``, or a state."""
+    """Fields that may be in another format than float32, with their multiplicand: ``"input"``, or a state."""
 
     emits: ClassVar[str] = ""
-    """The state whose new value is the layer's output; empty where the output has a place of its own."""
+    """State whose new value is the layer's output; empty if the output is stored separately."""
 
     rings: ClassVar[tuple[str, ...]] = ()
-    """States of which a step writes a piece, in place. Every other state is replaced as a whole, beside its old value:
-    a step that does not count leaves that one as it was."""
+    """States that a step updates only in part, in place. Any other state is replaced as a whole, next to its old
+    value, which a discarded step leaves unchanged.
+    """
 
     usual: ClassVar[Mapping[str, tuple[Any, ...]]] = MappingProxyType({})
-    """Values of options, by field, whose kernels are worth having before they are asked for."""
+    """Option values to precompile, by field."""
 
     name: str = ""
     inputs: tuple[str, ...] = ()
@@ -109,7 +110,7 @@ class Layer:
 
     @property
     def arrays(self) -> dict[str, F32]:
-        """Arrays that are set, by field name, in the order of definition."""
+        """Arrays that are not None, by field name, in the order of definition."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         return {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
 
@@ -121,9 +122,9 @@ class Layer:
 
     @property
     def options(self) -> dict[str, Any]:
-        """The other fields that are set, but for ``name`` and ``inputs``: plain values.
+        """Other fields that are set, except ``name`` and ``inputs``: plain values.
 
-        Those that are marked as :data:`SELDOM` count as set where they are not what they are by default.
+        Those marked as :data:`SELDOM` count as set if they differ from their defaults.
         """
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         skip = {"name", "inputs", *self.arrays, *self.formats}
@@ -137,27 +138,27 @@ class Layer:
 
     @property
     def multiply_adds(self) -> int:
-        """Multiply-adds of one step in the layer's matrices and scalings (activations are not counted)."""
+        """Multiply-adds per step in the layer's matrices and scalings (activations are not counted)."""
         return 0
 
     @property
     def initial_state(self) -> dict[str, F32]:
-        """State at the start of a stream, by name; each float32 ``(size,)``. Empty for a layer without memory."""
+        """State at the start of a stream, by name; each float32 ``(size,)``. Empty for a stateless layer."""
         return {}
 
     @property
     def bounded_state(self) -> bool:
-        """Whether the state stays finite as long as what the layer reads is finite."""
+        """True if the state stays finite as long as the inputs are finite."""
         return True
 
     @property
     def output_bound(self) -> float | None:
-        """What no output is larger than in size, whatever the layer reads; None where there is no such number."""
+        """Upper bound of the absolute output for any input, or None if unbounded."""
         return None
 
     @property
     def rounding_bound(self) -> float | None:
-        """The range by which outputs are rounded to integers; None where each vector's own largest value is better."""
+        """Output range for rounding to integers; None if the largest value of each vector is better."""
         return self.output_bound
 
     def state_bound(self, name: str) -> float | None:
@@ -165,11 +166,11 @@ class Layer:
         return self.rounding_bound if name == self.emits else None
 
     def output_size(self, input_sizes: Sequence[int]) -> int:
-        """Length of the layer's output, given the lengths of what it reads; ModelError where they do not fit."""
+        """Return the output length for given input lengths; raise ModelError if these do not fit."""
         raise NotImplementedError
 
     def _set_array(self, name: str, value: ArrayLike | Matrix, shape: tuple[int | str, ...]) -> tuple[int, ...]:
-        """Store ``value`` as a checked float32 copy; ``shape`` holds lengths, or a letter where any length will do."""
+        """Store ``value`` as a checked float32 copy and return its shape; letters in ``shape`` stand for any length."""
         array = self._checked(name, value)
         expected = "(" + ", ".join(map(str, shape)) + ("," if len(shape) == 1 else "") + ")"
         fits = len(shape) == len(array.shape) and all(
@@ -181,7 +182,7 @@ class Layer:
         return array.shape
 
     def _checked(self, name: str, value: ArrayLike | Matrix) -> Weight:
-        """A read-only float32 copy of ``value``; itself if it is in another format and may be."""
+        """Return a read-only float32 copy of ``value``, or ``value`` itself if in another accepted format."""
         if isinstance(value, Matrix) and name in self.matrices:
             gates = self.gates_of(name)
             if isinstance(value, Sparse) and value.values.shape[2] != gates:
@@ -193,7 +194,7 @@ class Layer:
         choice(self.title, name, getattr(self, name), allowed, error=ModelError)
 
     def _check_activation(self, name: str, *others: str) -> None:
-        """Check an activation, and store it as it is spelled shortest."""
+        """Check an activation, and store its shortest spelling."""
         text = getattr(self, name)
         if text in others:
             return
@@ -215,11 +216,11 @@ class Layer:
         got = sum(input_sizes)
         if got != expected:
             parts = " + ".join(map(str, input_sizes)) + " = " if len(input_sizes) > 1 else ""
-            raise ModelError(f"{self.title} reads {parts}{got} values, expected {expected}, as its weights say.")
+            raise ModelError(f"{self.title} reads {parts}{got} values, expected {expected}, from its weights.")
 
 
 def float32_copy(owner: str, name: str, value: ArrayLike) -> F32:
-    """A read-only float32 copy of ``value``, every number finite."""
+    """Return a read-only float32 copy of ``value``; every value must be finite."""
     try:
         given = plain_array(value)
     except ValueError as error:
@@ -236,5 +237,5 @@ def float32_copy(owner: str, name: str, value: ArrayLike) -> F32:
 
 
 def products(weight: Weight) -> int:
-    """Multiply-adds of a product with a vector."""
+    """Multiply-adds of the product with a vector."""
     return weight.multiply_adds if isinstance(weight, Matrix) else weight.size

@@ -19,7 +19,7 @@ __all__ = ["GRU", "LSTM", "Elman", "Recurrent"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Recurrent(Layer):
-    """What recurrent cells share: matrices of ``G`` gates by ``H`` units, biases, and a state that starts at ``h0``.
+    """Base class of recurrent cells: matrices of ``G`` gates by ``H`` units, biases, and a state that starts at ``h0``.
 
     Parameters
     ----------
@@ -29,16 +29,16 @@ class Recurrent(Layer):
     weight_hh
         ``(G*H, H)`` from the hidden state, likewise.
     bias_ih, bias_hh
-        ``(G*H,)`` each, or None for none.
+        ``(G*H,)`` each, or None for no bias.
     h0
         ``(H,)`` trained initial hidden state, or None for zeros.
     gate_clip
-        Sums in front of the cell's activations are clipped to ``-gate_clip .. gate_clip``; None for no clipping.
+        Pre-activations are clipped to ``-gate_clip .. gate_clip``; None for no clipping.
 
     Raises
     ------
     ModelError
-        A shape does not fit, a value is not finite, an option is unknown.
+        A shape does not fit, a value is not finite, or an option is unknown.
     """
 
     gates: ClassVar[str]
@@ -66,7 +66,7 @@ class Recurrent(Layer):
         self._check_clip("gate_clip")
 
     def _check_recurrent_matrix(self, gates: int) -> int:
-        """Check and store ``weight_hh``; the number of units."""
+        """Check and store ``weight_hh``; return the number of units."""
         shape = self._checked("weight_hh", self.weight_hh).shape
         if len(shape) != 2 or shape[1] == 0 or shape[0] != gates * shape[1]:
             wanted = "(H, H)" if gates == 1 else f"({gates}*H, H), {gates} gates of H units each"
@@ -81,7 +81,7 @@ class Recurrent(Layer):
 
     @property
     def input_size(self) -> int:
-        """Number of values that one step reads, I."""
+        """Number of values read per step, I."""
         return int(self.weight_ih.shape[1])
 
     @property
@@ -96,12 +96,12 @@ class Recurrent(Layer):
 
     @property
     def rounding_bound(self) -> float | None:
-        # An initial state that no later one comes near to would leave too few steps for these.
+        # An initial state far above all later ones would leave too few steps for these.
         return self._new_bound if self.output_bound == self._new_bound else None
 
     @property
     def _new_bound(self) -> float | None:
-        """What a new state is not larger than in size, or than the old one; None where there is no such number."""
+        """Bound on the absolute value of a new state, unless the old one is larger; None if there is no bound."""
         raise NotImplementedError
 
     @property
@@ -168,17 +168,17 @@ class LSTM(Recurrent):
     c0
         ``(H,)`` trained initial cell state, or None for zeros.
     weight_hr
-        ``(P, H)`` projection of what is put out, PyTorch's ``proj_size`` [3]_, or None for none.
+        ``(P, H)`` projection of the output, PyTorch's ``proj_size`` [3]_, or None for none.
     peephole
         ``(3*H,)`` from the cell state to the gates i f o: the old state for i and f, the new one for o [4]_; None for
         none.
     coupled
         ``"input"``: the input gate is 1 minus the forget gate (TFLite's CIFG); ``"forget"``: the forget gate is 1 minus
-        the input gate (ONNX's ``input_forget``). The rows of the gate that follows the other are not used.
+        the input gate (ONNX's ``input_forget``). The rows of the dependent gate are not used.
     cell_clip, projection_clip
-        The new cell state, and what is projected, are clipped to so much either side of zero; None for no clipping.
+        The new cell state, and the projected output, are clipped to this absolute value; None for no clipping.
     gate_activation, cell_activation, output_activation
-        Of the gates i f o, of g, and of the new cell state on its way out.
+        Activations of the gates i f o, of g, and of the new cell state for the output.
 
     References
     ----------
@@ -277,7 +277,7 @@ class GRU(Recurrent):
         True: ``n = tanh(W_in x + b_in + r (W_hn h + b_hn))``, as PyTorch, cuDNN and Keras (``reset_after=True``) do;
         ONNX's ``linear_before_reset=1``. False: ``n = tanh(W_in x + b_in + W_hn (r h) + b_hn)``, as in the paper.
     gate_activation, candidate_activation
-        Of the gates r and z, and of n.
+        Activations of the gates r and z, and of n.
 
     References
     ----------
