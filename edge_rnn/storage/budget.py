@@ -1,4 +1,4 @@
-"""Memory that reading a file may take: in proportion to the bytes stored in it, whatever it claims."""
+"""Memory budget for reading a file: in proportion to its stored bytes, not to the sizes that it claims."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ _CEILING = 2**32
 class Budget:
     """Bytes that may still be allocated for a file.
 
-    A few hundred bytes can claim gigabytes: a deflated run of zeros, one number that is repeated, two vectors whose
-    product is a matrix. Each reader takes what it is about to allocate out of one budget, before it allocates it.
+    A few hundred bytes can claim gigabytes: a deflated run of zeros, an expanded tensor, two vectors whose product is a
+    matrix. Each reader takes the size of every allocation from one budget before allocating.
 
     Parameters
     ----------
     count
-        Bytes.
+        Size of the budget in bytes.
     remedy
         End of the message, after ``"; "``: what to do instead.
     error
-        Kind of error that :meth:`take` raises.
+        Class of the error that :meth:`take` raises.
     """
 
     def __init__(self, count: int, *, remedy: str = "", error: type[EdgeRnnError] = FileError) -> None:
@@ -36,16 +36,16 @@ class Budget:
     def of_file(
         cls, stored_bytes: int, *, floor: int = _FLOOR, remedy: str = "", error: type[EdgeRnnError] = FileError
     ) -> Budget:
-        """The budget of a file of this length: ``floor`` and 32 bytes for each stored one, 4 GiB at most."""
+        """Return the budget for a file of this length: ``floor`` plus 32 bytes per stored byte, 4 GiB at most."""
         return cls(min(floor + _BYTES_PER_STORED_BYTE * stored_bytes, _CEILING), remedy=remedy, error=error)
 
     def take(self, what: str, count: int) -> None:
-        """Set ``count`` bytes aside for ``what``.
+        """Reserve ``count`` bytes for ``what``.
 
         Raises
         ------
         FileError
-            They are not left; or another kind of error, as the budget was made.
+            The budget has fewer bytes left. The class is the budget's ``error``.
         """
         if count > self.left:
             raise self._error(

@@ -1,4 +1,4 @@
-"""Kinds of files, told by what is in them: what a file is that was taken for something else, and what to do with it."""
+"""Recognize kinds of files by their contents, to explain what an unexpected file is and what to do with it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = [
 
 _HEAD_BYTES = 4096
 _HEADER_BYTES = 2**20
-"""Longest header of a .safetensors file that is looked into."""
+"""Longest header of a .safetensors file, in bytes, that is inspected."""
 _TENSOR_KEYS = {"dtype", "shape", "data_offsets"}
 _ONNX_FIELDS = {0x12, 0x1A, 0x22, 0x28, 0x32, 0x3A, 0x42, 0x72}
 """Tags of the fields of an ONNX ModelProto that may follow ``ir_version``, which comes first."""
@@ -34,20 +34,20 @@ _ONNX_FIELDS = {0x12, 0x1A, 0x22, 0x28, 0x32, 0x3A, 0x42, 0x72}
 
 @dataclass(frozen=True, slots=True)
 class FileKind:
-    """What a file is.
+    """Kind of a file.
 
     Parameters
     ----------
     what
-        In words: ``"an ONNX graph"``.
+        Description: ``"an ONNX graph"``.
     reader
-        What ``edge-rnn import`` calls the kind, empty where it does not read it.
+        Name of the kind in ``edge-rnn import``; empty if it cannot read it.
     binary
-        Whether it is no text, and so no lines of samples.
+        True if it is not text, and so cannot be lines of samples.
     remedy
-        What else to do with it, in words; empty where there is nothing to say.
+        Advice on other uses of the file; empty if there is none.
     sure
-        Whether it is nothing else: no reader will make a network of it.
+        True if the kind is certain: no reader will read a network from it.
     """
 
     what: str
@@ -57,12 +57,14 @@ class FileKind:
     sure: bool = False
 
 
-_RECORDING = "give it as the recording, behind a model file"
+_RECORDING = "pass it as the recording, after a model file"
 TORCH_FILE = FileKind("a PyTorch file, as torch.save writes it", "PyTorch state_dict")
 _KERAS = FileKind("a Keras model", "Keras")
 MODEL_FILE = FileKind("a model file of edge_rnn")
-ORT_FILE = FileKind("a graph in onnxruntime's own format", remedy="import the .onnx file that it is of", sure=True)
-TENSORS_FILE = FileKind("a .safetensors file of tensors alone, such as a PyTorch state_dict", "PyTorch state_dict")
+ORT_FILE = FileKind(
+    "a graph in onnxruntime's own format", remedy="import the .onnx file that it was made from", sure=True
+)
+TENSORS_FILE = FileKind("a .safetensors file with tensors only, such as a PyTorch state_dict", "PyTorch state_dict")
 
 _STARTS: tuple[tuple[int, bytes, FileKind], ...] = (
     (0, b"\x89HDF\r\n\x1a\n", _KERAS),
@@ -73,14 +75,14 @@ _STARTS: tuple[tuple[int, bytes, FileKind], ...] = (
     (0, b"\xff\xd8\xff", FileKind("a picture (JPEG)", sure=True)),
     (0, b"GIF8", FileKind("a picture (GIF)", sure=True)),
     (0, b"%PDF", FileKind("a PDF document", sure=True)),
-    (0, b"\x1f\x8b", FileKind("compressed by gzip", remedy="unpack it first: gunzip", sure=True)),
+    (0, b"\x1f\x8b", FileKind("compressed by gzip", remedy="decompress it first: gunzip", sure=True)),
     (
         0,
         b"\x7fELF",
-        FileKind("a library or a program", remedy="what edge-rnn build made comes with a loader of its own", sure=True),
+        FileKind("a library or a program", remedy="libraries made by edge-rnn build have their own loader", sure=True),
     ),
-    (8, b"WAVE", FileKind("a WAV recording", remedy="give it as --source wav:FILE", sure=True)),
-    (0, b"GGUF", FileKind("a GGUF model of llama.cpp, which is no recurrent network", sure=True)),
+    (8, b"WAVE", FileKind("a WAV recording", remedy="pass it as --source wav:FILE", sure=True)),
+    (0, b"GGUF", FileKind("a GGUF model of llama.cpp, which is not a recurrent network", sure=True)),
     (
         0,
         b"version https://git-lfs",
@@ -95,19 +97,19 @@ _ZIPS: tuple[tuple[str, FileKind], ...] = (
 
 
 def kind_of(path: Path) -> FileKind | None:
-    """What a file is, by its first bytes; None if that says nothing.
+    """Return the kind of a file from its first bytes; None if it is unknown.
 
     Raises
     ------
     FileError
-        It is missing, not a file, or may not be read.
+        The file is missing, not a regular file, or not readable.
     """
     with file_access(path):
         found = path.stat()
         if not stat.S_ISREG(found.st_mode):
             raise no_regular_file(f"{path}: is a folder or a device, expected a file.", path)
         if not found.st_size:
-            return FileKind("empty", remedy="copy or save it anew")
+            return FileKind("empty", remedy="copy or save it again")
         with path.open("rb") as file:
             head = file.read(_HEAD_BYTES)
     if head[:4] == b"PK\x03\x04":
@@ -116,8 +118,8 @@ def kind_of(path: Path) -> FileKind | None:
         if head[place : place + len(start)] == start:
             return kind
     if head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
-        legacy = head[2:].startswith(b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19")  # torch.save before its zip files
-        return TORCH_FILE if legacy else FileKind("a Python pickle, which could run code and is not read")
+        legacy = head[2:].startswith(b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19")  # torch.save before it wrote zip files
+        return TORCH_FILE if legacy else FileKind("a Python pickle, which could run code and is refused")
     tensors = _safetensors(path, found.st_size)
     if tensors is None and head[:1] == b"\x08" and len(head) > 2 and head[1] < 0x40 and head[2] in _ONNX_FIELDS:
         return FileKind("an ONNX graph", "ONNX")
@@ -125,7 +127,7 @@ def kind_of(path: Path) -> FileKind | None:
 
 
 def not_a_model(path: Path) -> str:
-    """What a file is that is no model file, and what to do, as the end of a sentence; empty if that is not known."""
+    """Describe a file that is not a model file, and what to do, as the end of a sentence; empty if unknown."""
     try:
         kind = kind_of(path)
     except FileError:
@@ -133,12 +135,12 @@ def not_a_model(path: Path) -> str:
     if kind is None or kind is MODEL_FILE:
         return ""
     if kind.reader:
-        return f"is {kind.what}, not a model file of edge_rnn. This makes one of it: {import_command(path)}"
+        return f"is {kind.what}, not a model file of edge_rnn. This converts it: {import_command(path)}"
     return f"is {kind.what}, expected a model file of edge_rnn{'; ' if kind.remedy else ''}{kind.remedy}"
 
 
 def import_command(path: Path) -> str:
-    """The command that makes a model file of a file from elsewhere."""
+    """Return the command that converts a file of another framework to a model file."""
     output = path.with_suffix(".safetensors").name
     if output == path.name:
         output = f"{path.stem}_model.safetensors"
@@ -146,15 +148,15 @@ def import_command(path: Path) -> str:
 
 
 def check_samples(path: Path) -> None:
-    """Refuse what cannot be lines of samples.
+    """Refuse a file that cannot be lines of samples.
 
     Raises
     ------
     FileError
-        The file is missing or may not be read; or it is a model, a picture, anything but text.
+        The file is missing or not readable; or it is a model, a picture, or anything else but text.
     """
     if path.exists() and not path.is_file() and not path.is_dir():
-        return  # a pipe or a device, of which nothing may be read ahead
+        return  # a pipe or a device, which must not be read ahead
     kind = kind_of(path)
     if kind is not None and kind.binary and kind.what != "empty":
         hint = kind.remedy if kind.remedy and kind.remedy != _RECORDING else "the model comes first, then the recording"
@@ -163,16 +165,16 @@ def check_samples(path: Path) -> None:
 
 def _zip(path: Path) -> FileKind:
     names: list[str] = []
-    with suppress(Exception), zipfile.ZipFile(path) as archive:  # damaged in whatever way: then it is a zip archive
+    with suppress(Exception), zipfile.ZipFile(path) as archive:  # damaged: then it is described as a zip archive
         names = archive.namelist()[:1000]
     for end, kind in _ZIPS:
         if any(name.endswith(end) for name in names):
             return kind
-    return FileKind("a zip archive", remedy="unpack it, and give the file that is meant")
+    return FileKind("a zip archive", remedy="extract it, and pass the file inside")
 
 
 def _safetensors(path: Path, size: int) -> FileKind | None:
-    """A whole .safetensors file, by its header: one of ours, or somebody else's; None for a header with a fault."""
+    """Recognize a whole .safetensors file by its header: edge_rnn's own or another; None for an invalid header."""
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
         if not 2 <= length <= min(size - 8, _HEADER_BYTES):
@@ -192,11 +194,11 @@ def _safetensors(path: Path, size: int) -> FileKind | None:
 
 
 def _text(head: bytes) -> FileKind | None:
-    """Text of some kind; None for bytes that are none."""
+    """Recognize the kind of a text; None for bytes that are not text."""
     try:
         text = head.decode("utf-8").lstrip("\ufeff \t\r\n")
     except UnicodeDecodeError as error:
-        if error.start < len(head) - 4:  # not a letter that the head ends in
+        if error.start < len(head) - 4:  # not a character truncated at the end of the head
             return None
         text = head[: error.start].decode("utf-8").lstrip("\ufeff \t\r\n")
     if any(ord(letter) < 32 and letter not in "\t\r\n\f" for letter in text):
@@ -212,7 +214,7 @@ def _text(head: bytes) -> FileKind | None:
         )
         if network:
             return FileKind("JSON", "JSON", binary=False)
-    return FileKind("text, as recordings are", binary=False, remedy=_RECORDING)
+    return FileKind("text, like recordings", binary=False, remedy=_RECORDING)
 
 
 def _is_json(line: str) -> bool:

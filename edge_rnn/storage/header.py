@@ -1,6 +1,6 @@
-"""What a file claims about itself, held against what is there before any of it is believed.
+"""Checks of a file's header against its actual contents, before any of it is trusted.
 
-JSON is taken as strictly as its specification; tensors have to fill the file's data without gap or overlap.
+JSON is parsed strictly by the specification; tensors have to fill the file's data without gaps or overlaps.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _TENSOR: dict[str, Any] = {"dtype": str, "shape": list[int], "data_offsets": lis
 
 
 def parse_json(text: bytes | str, what: str) -> Any:
-    """Parse JSON as strictly as its specification: no key twice, no NaN, no depth that needs a stack."""
+    """Parse JSON strictly by the specification: no duplicate keys, no NaN, no excessive nesting."""
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         if len(dict(pairs)) < len(pairs):
@@ -41,14 +41,14 @@ def parse_json(text: bytes | str, what: str) -> Any:
     try:
         text = text.decode() if isinstance(text, bytes) else text
         value = json.loads(text, object_pairs_hook=unique, parse_constant=refuse)
-        canonical_json(value).encode()  # half a surrogate pair is JSON, but not text
+        canonical_json(value).encode()  # a lone surrogate is valid JSON, but not text
     except (ValueError, RecursionError) as error:
         raise FileError(f"is not a safetensors file of edge_rnn: its {what} is not JSON: {error}") from None
     return value
 
 
 def tensor_dtypes(header: object, data_bytes: int) -> dict[str, np.dtype[Any]]:
-    """Dtype of each tensor, once their places are known to fill the file's data without gap or overlap."""
+    """Return the dtype of each tensor, after checking that they fill the file's data without gaps or overlaps."""
     if not isinstance(header, dict):
         raise FileError(f"is not a safetensors file: its header is a {type(header).__name__}, expected an object")
     dtypes, places = {}, []
@@ -67,7 +67,7 @@ def tensor_dtypes(header: object, data_bytes: int) -> dict[str, np.dtype[Any]]:
         length = math.prod(shape) * dtype.itemsize
         if len(offsets) != 2 or offsets[1] - offsets[0] != length:
             raise FileError(
-                f"tensor {name!r} has the place {reprlib.repr(offsets)}, expected {counted(length, 'byte')}"
+                f"tensor {name!r} has the offsets {reprlib.repr(offsets)}, expected {counted(length, 'byte')}"
             )
         dtypes[name] = dtype
         places.append((*offsets, name))
@@ -78,18 +78,18 @@ def tensor_dtypes(header: object, data_bytes: int) -> dict[str, np.dtype[Any]]:
         filled = end
     if filled != data_bytes:
         raise FileError(
-            f"is truncated or has a tail: its tensors take {counted(filled, 'byte')}, {data_bytes} are there"
+            f"is truncated or too long: its tensors take {counted(filled, 'byte')}, the file holds {data_bytes}"
         )
     return dtypes
 
 
 def canonical_json(value: object) -> str:
-    """JSON text that equal values have in common."""
+    """Return the canonical JSON text, which is the same for equal values."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def check_record(what: str, value: object, hints: Mapping[str, Any]) -> None:
-    """Refuse what is not a JSON object with exactly these keys and types."""
+    """Refuse any value but a JSON object with exactly these keys and types."""
     if not isinstance(value, dict) or value.keys() != hints.keys():
         got = sorted(value) if isinstance(value, dict) else value
         raise FileError(f"{what} has {reprlib.repr(got)}, expected the keys {', '.join(hints)}")
@@ -99,7 +99,7 @@ def check_record(what: str, value: object, hints: Mapping[str, Any]) -> None:
 
 
 def fits(value: object, hint: Any) -> bool:
-    """Whether a JSON value is of the annotated type, as plain as those of options are."""
+    """True if a JSON value has the annotated type, which is one of the plain types of options."""
     origin, parts = get_origin(hint), get_args(hint)
     if origin in (Union, UnionType):
         return any(fits(value, part) for part in parts)
@@ -113,7 +113,7 @@ def fits(value: object, hint: Any) -> bool:
 
 
 def spell_type(hint: Any) -> str:
-    """Name a type to a user."""
+    """Spell a type for a message."""
     if get_origin(hint) is Literal:
         return "one of " + ", ".join(map(repr, get_args(hint)))
     return str(hint) if get_args(hint) else str(hint.__name__)

@@ -1,15 +1,15 @@
 """Load and save: a model as one ``.safetensors`` file, weights as tensors, everything else as JSON in its metadata.
 
-Layout. Tensors are called ``<layer>.<field>``. The metadata has one key, ``edge_rnn`` (safetensors keeps no
-order among several, and equal models shall give equal files), whose value is a JSON object: ``version``; ``name``,
+Layout. Tensors are named ``<layer>.<field>``. The metadata have one key, ``edge_rnn`` (safetensors does not keep the
+order of several, and equal models must give equal files), whose value is a JSON object: ``version``; ``name``,
 ``labels``, ``sample_rate_hz``, ``input_names``, ``input_units``, ``input_size`` of the model; ``layers``, each with
 ``kind``, ``name``, ``inputs``, ``options`` and the names of its ``arrays``; and ``sha256`` over all of this and the
-tensors, so that a damaged weight is found out. What a layer may hold is read off its class, so that a further kind
-needs nothing here.
+tensors, so that a damaged weight is detected. The contents of a layer follow from its class, so that a new kind needs
+no change here.
 
 This is version 1. Version 2 has matrices in other formats than float32: each of ``layers`` also has ``formats``, by
 field the ``format`` and its ``options``; the format's arrays are tensors ``<layer>.<field>.<array>``. It may also have
-the ``vocabulary`` of the model. Version 2 is written only where it is needed.
+the ``vocabulary`` of the model. Version 2 is written only if needed.
 
 Version 3 has cells that are their equations: layers of the kind ``Cell``, whose ``options`` are the name of the
 ``function`` that was recorded, the ``equation`` as data (:mod:`edge_rnn.equations.json_form`) and the ``numbers`` among
@@ -51,16 +51,16 @@ VERSION = 3
 """Latest version of the layout; all are read."""
 
 MAX_FILE_BYTES = 2**30
-"""Largest file that is read or written."""
+"""Largest file that is read or written, in bytes."""
 
 MAX_HEADER_BYTES = 2**20
-"""Largest safetensors header: names, shapes and metadata."""
+"""Largest safetensors header in bytes: names, shapes and metadata."""
 
 MAX_LAYERS = 1000
-"""Most layers of a model in a file."""
+"""Maximum number of layers of a model in a file."""
 
 MAX_VALUES = 2**24
-"""Most numbers that the layers of a model may read and write in one step: Add has no weights that prove its length."""
+"""Maximum number of values that a model's layers read and write in one step: Add has no weights to prove its length."""
 
 _MODEL: dict[str, Any] = {
     "version": int,
@@ -82,15 +82,15 @@ _PARAMETER = re.compile(r"(start\.)?[A-Za-z_][A-Za-z0-9_]{0,63}")
 
 
 def save(model: Model, path: str | os.PathLike[str]) -> None:
-    """Write ``model`` to ``path``, by custom ``*.safetensors``; equal models give equal bytes.
+    """Write ``model`` to ``path``, by convention ``*.safetensors``; equal models give equal bytes.
 
-    The file is written aside in the same folder and renamed, so that ``path`` never holds half a model; a file that is
-    there already is replaced at once or left as it was. What is written has been read back.
+    The model is written to a temporary file in the same folder, read back, and renamed, so that ``path`` never holds an
+    incomplete model; an existing file is replaced atomically or left unchanged.
 
     Raises
     ------
     InputError
-        Not a model or not a path; or the model is beyond what :func:`load` reads.
+        Not a model or not a path; or the model exceeds the limits of :func:`load`.
     FileError
         The folder is missing, not writable or full; the path is a folder or a device.
 
@@ -116,7 +116,7 @@ def load(path: str | os.PathLike[str]) -> Model:
         Not a path.
     FileError
         The file is missing, unreadable, not a safetensors file, truncated, damaged, of an unknown version, beyond the
-        bounds of this module, or does not describe a model.
+        limits of this module, or does not describe a model.
 
     Examples
     --------
@@ -130,11 +130,11 @@ def load(path: str | os.PathLike[str]) -> Model:
             with source.open("rb") as file:
                 return _decode(file, os.fstat(file.fileno()).st_size)
     except (FileError, ModelError) as error:
-        from edge_rnn.storage.file_kind import not_a_model  # seldom needed
+        from edge_rnn.storage.file_kind import not_a_model  # rarely needed
 
         detail = not_a_model(source) or str(error).rstrip(".")
         raise FileError(f"{path}: {detail if len(detail) < 500 else detail[:500] + ' …'}.") from None
-    except (OSError, ValueError) as error:  # the latter: a zero byte in the name
+    except (OSError, ValueError) as error:  # ValueError: a null character in the name
         raise file_error(error, path) from None
     raise no_regular_file(f"{path}: is a folder or a device; expected a .safetensors file.", path)
 
@@ -146,7 +146,7 @@ def _kinds() -> Mapping[str, type[Layer]]:
 
 def _path(path: object, call: str) -> Path:
     if not isinstance(path, str | os.PathLike) or not isinstance(os.fspath(path), str):
-        raise InputTypeError(f"{call} got {type(path).__name__} as the path, expected a text or a pathlib.Path.")
+        raise InputTypeError(f"{call} got {type(path).__name__} as the path, expected a str or a pathlib.Path.")
     return Path(path)
 
 
@@ -178,7 +178,7 @@ def _encode(model: Model) -> bytes:
         description["sha256"] = _digest(description, tensors)
         data = safetensors.numpy.save(tensors, {"edge_rnn": canonical_json(description)})
         _decode(io.BytesIO(data), len(data))
-    except (ValueError, TypeError, SafetensorError) as error:  # beyond a bound, not plain, not Unicode
+    except (ValueError, TypeError, SafetensorError) as error:  # beyond a limit, not plain, not Unicode
         raise InputError(f"save cannot store this model: {str(error).rstrip('.')}.") from None
     return data
 
@@ -204,7 +204,7 @@ def _decode(file: BinaryIO, size: int) -> Model:
     except (SafetensorError, KeyError, ValueError) as error:
         raise FileError(f"is not a safetensors file: {error}") from None
     if _digest(description, tensors) != description["sha256"]:
-        raise FileError("is damaged: its sha256 does not fit its contents; get or save the file anew")
+        raise FileError("is damaged: its sha256 does not match its contents; get or save the file again")
     return _model(description, [cls for cls, _ in layers], tensors, size)
 
 
@@ -225,7 +225,7 @@ def _description(header: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _layer_fields(record: dict[str, Any], expected: Mapping[str, Any]) -> tuple[type[Layer], dict[str, np.dtype[Any]]]:
-    """Class of a layer and the dtypes of its tensors by full name, once its record fits the fields of that class."""
+    """Check a layer's record against its class; return the class and the dtypes of its tensors by full name."""
     check_record("layer", record, expected)
     cls = _kinds().get(record["kind"])
     title = f"layer {record['name']!r}"
@@ -244,14 +244,14 @@ def _layer_fields(record: dict[str, Any], expected: Mapping[str, Any]) -> tuple[
     for name, value in options.items():
         if name not in own or name in dtypes:
             allowed = ", ".join(key for key in own if key not in dtypes) or "none"
-            raise FileError(f"{title} has the unknown option {name!r}, expected of {record['kind']}: {allowed}")
+            raise FileError(f"{title} has the unknown option {name!r}, expected for {record['kind']}: {allowed}")
         if not fits(value, hints[name]):
             raise FileError(f"{title} {name} got {reprlib.repr(value)}, expected {spell_type(hints[name])}")
     formatted = _format_fields(cls, title, record)
     for name, f in own.items():
         given = name in record["arrays"] or name in options or name in record.get("formats", {})
         if not given and f.default is MISSING and f.default_factory is MISSING:
-            raise FileError(f"{title} has no {name}, which every {record['kind']} has")
+            raise FileError(f"{title} has no {name}, which {record['kind']} requires")
     return cls, {f"{record['name']}.{name}": dtypes[name] for name in record["arrays"]} | formatted
 
 
@@ -266,7 +266,7 @@ def _cell_fields(title: str, record: dict[str, Any]) -> dict[str, np.dtype[Any]]
 
 
 def _format_fields(cls: type[Layer], title: str, record: dict[str, Any]) -> dict[str, np.dtype[Any]]:
-    """Dtypes by full name of the tensors of matrices that are not float32, once their records fit their formats."""
+    """Check records of non-float32 matrices against their formats; return their tensors' dtypes by full name."""
     dtypes: dict[str, np.dtype[Any]] = {}
     for name, entry in record.get("formats", {}).items():
         if (cls is not Cell and name not in cls.matrices) or name in record["arrays"]:
@@ -311,11 +311,11 @@ def _model(
         raise FileError(f"has input_size {size}, expected 1 to {MAX_VALUES}")
     texts["vocabulary"] = description.get("vocabulary", ())
     model = Model(layers, input_size=size, sample_rate_hz=description["sample_rate_hz"], **texts)
-    sizes = (*model.output_sizes, size)  # sources call the sample -1
+    sizes = (*model.output_sizes, size)  # model.sources refers to the sample as -1
     values = sum(sizes) + sum(sizes[place] for reads in model.sources for place in reads)
     values += sum(node.shape[0] for each in layers if each.graph is not None for node in each.graph.nodes if node.shape)
     if values > MAX_VALUES:
-        raise FileError(f"has layers that read and write {values} numbers in a step, expected at most {MAX_VALUES}")
+        raise FileError(f"has layers that read and write {values} values in a step, expected at most {MAX_VALUES}")
     stands_for = sum(matrix.size for layer in layers for matrix in layer.formats.values())
     Budget.of_file(stored_bytes).take("is out of proportion: as float32 its matrices", 4 * stands_for)
     return model
@@ -329,7 +329,7 @@ def _layer(cls: type[Layer], record: Mapping[str, Any], arrays: Mapping[str, Any
 
 
 def _digest(description: Mapping[str, Any], tensors: Mapping[str, AnyArray]) -> str:
-    """SHA-256 in hex of the description, without its ``sha256``, and of the tensors as a file has them."""
+    """SHA-256 in hex of the description, without its ``sha256``, and of the tensors as stored in a file."""
     digest = hashlib.sha256(
         canonical_json({key: value for key, value in description.items() if key != "sha256"}).encode()
     )
@@ -340,7 +340,7 @@ def _digest(description: Mapping[str, Any], tensors: Mapping[str, AnyArray]) -> 
 
 
 def _array_dtype(hint: Any) -> np.dtype[Any] | None:
-    """Dtype of a field annotated as an array, or an array or None; None for another field."""
+    """Dtype of a field annotated as an array, or as an array or None; None for any other field."""
     for part in (hint, *get_args(hint)):
         if get_origin(part) is np.ndarray:
             dtype: np.dtype[Any] = np.dtype(get_args(get_args(part)[1])[0])

@@ -1,4 +1,4 @@
-"""NumPy's files from strangers, ``.npy`` and ``.npz``: nothing is unpacked that its stored bytes do not bear out."""
+"""Read untrusted ``.npy`` and ``.npz`` files, without allocating more than their stored bytes justify."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from edge_rnn.typing import AnyArray
 __all__ = ["MAX_FILE_BYTES", "RATE_NAMES", "read_arrays"]
 
 MAX_FILE_BYTES = 2**31
-"""Largest file that is read."""
+"""Largest file that is read, in bytes."""
 
 RATE_NAMES = ("sample_rate_hz", "rate_hz", "sample_rate", "sampling_rate", "fs")
-"""Arrays that hold the sample rate of ``x`` in Hz."""
+"""Names of arrays that hold the sample rate of ``x`` in Hz."""
 
 _FLOOR = 2**26
-_REMEDY = "save it unpacked, with numpy.savez, or a part of it"
+_REMEDY = "save it uncompressed, with numpy.savez, or only a part of it"
 _NAMES = ("x", "y", *RATE_NAMES)
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 _MAX_DIMENSIONS = 32
@@ -34,19 +34,19 @@ _LAST_LETTER = 0x10FFFF
 
 
 def read_arrays(path: Path) -> dict[str, AnyArray]:
-    """Arrays of a file: ``x``, ``y`` and ``RATE_NAMES``, of an ``.npz`` that has them; ``""`` of an ``.npy``.
+    """Read the arrays of a file: ``x``, ``y`` and ``RATE_NAMES`` from an ``.npz``, if present; ``""`` from an ``.npy``.
 
     Raises
     ------
     FileError
-        The file cannot be read, is damaged, holds Python objects, or takes memory out of proportion to its length.
+        The file cannot be read, is damaged, holds Python objects, or needs memory out of proportion to its length.
     """
     with file_access(path):
         found = path.stat()
         if not stat.S_ISREG(found.st_mode):
             raise no_regular_file(f"{path}: is a folder or a device, expected an .npz or .npy file.", path)
         if found.st_size > MAX_FILE_BYTES:
-            raise FileError(f"{path}: has more than {MAX_FILE_BYTES} bytes; give a part of it.")
+            raise FileError(f"{path}: has more than {MAX_FILE_BYTES} bytes; pass a part of it.")
         with path.open("rb") as file:
             budget = Budget.of_file(found.st_size, floor=_FLOOR, remedy=_REMEDY)
             start = file.read(4)
@@ -59,7 +59,7 @@ def read_arrays(path: Path) -> dict[str, AnyArray]:
 def _archive(path: Path, file: BinaryIO, budget: Budget) -> dict[str, AnyArray]:
     try:
         archive = zipfile.ZipFile(file)
-    except Exception as error:  # zipfile has kinds of several modules for what it comes upon
+    except Exception as error:  # zipfile raises exceptions of several modules
         raise _damaged(str(path), error) from None
     with archive:
         found = {}
@@ -69,7 +69,7 @@ def _archive(path: Path, file: BinaryIO, budget: Budget) -> dict[str, AnyArray]:
                 title = f"{path}: {name}"
                 try:
                     member = archive.open(entry)
-                except Exception as error:  # as above
+                except Exception as error:  # likewise
                     raise _damaged(title, error) from None
                 with member:
                     found[name] = _array(title, member, entry.file_size, budget)  # type: ignore[arg-type]
@@ -77,20 +77,22 @@ def _archive(path: Path, file: BinaryIO, budget: Budget) -> dict[str, AnyArray]:
 
 
 def _array(title: str, file: BinaryIO, size: int, budget: Budget) -> AnyArray:
-    """An array of ``size`` bytes, its header included, once its shape has been held against them."""
+    """Read an array of ``size`` bytes, header included, after checking its shape against them."""
     try:
         start = io.BytesIO(file.read(_LONGEST_HEADER))
         version = np.lib.format.read_magic(start)
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, fortran, dtype = read(start)
-    except Exception as error:  # NumPy has the header read as Python, which has errors of its own
+    except Exception as error:  # NumPy parses the header as Python, which has exceptions of its own
         raise _damaged(title, error) from None
     if dtype.hasobject or dtype.itemsize < 1 or len(shape) > _MAX_DIMENSIONS or min(shape, default=0) < 0:
         raise FileError(f"{title}: holds {str(dtype)[:80]} of shape {str(shape)[:80]}, expected an array of numbers.")
     count = math.prod(shape) * dtype.itemsize
     if count > size:
-        raise FileError(f"{title}: is damaged: its shape {str(shape)[:80]} takes {count} bytes, and {size} are there.")
-    budget.take(title, count + 4 * math.prod(shape))  # and as float32
+        raise FileError(
+            f"{title}: is damaged: its shape {str(shape)[:80]} takes {count} bytes, and the file has {size}."
+        )
+    budget.take(title, count + 4 * math.prod(shape))  # also as float32
     try:
         data = bytearray(count)
         with memoryview(data) as view:
@@ -98,24 +100,24 @@ def _array(title: str, file: BinaryIO, size: int, budget: Budget) -> AnyArray:
             while done < count and (part := file.read(min(count - done, 2**20))):
                 view[done : done + len(part)] = part
                 done += len(part)
-    except Exception as error:  # zipfile's and zlib's, as above
+    except Exception as error:  # from zipfile and zlib, as above
         raise _damaged(title, error) from None
     if done < count:
         raise FileError(
-            f"{title}: is truncated: its shape {str(shape)[:80]} takes {count} bytes, and {done} are there."
+            f"{title}: is truncated: its shape {str(shape)[:80]} takes {count} bytes, and the file has {done}."
         )
     if (
         dtype.kind == "U"
         and count
         and np.frombuffer(data, dtype.byteorder.replace("=", "<") + "u4").max() > _LAST_LETTER
     ):
-        raise FileError(f"{title} is damaged: it holds text with characters that Unicode has not.")
+        raise FileError(f"{title} is damaged: it holds text with invalid Unicode characters.")
     letters = np.frombuffer(data, np.dtype("u4").newbyteorder(dtype.byteorder)) if dtype.kind == "U" else np.empty(0)
     if letters.max(initial=0) > _LAST_LETTER:
-        raise FileError(f"{title} is damaged: it holds text with characters that Unicode has not.")
+        raise FileError(f"{title} is damaged: it holds text with invalid Unicode characters.")
     found: AnyArray = np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C")
     return found
 
 
 def _damaged(title: str, error: Exception) -> FileError:
-    return FileError(f"{title}: is damaged, or no file of NumPy: {reason_of(error).splitlines()[0][:200]}.")
+    return FileError(f"{title}: is damaged, or not a NumPy file: {reason_of(error).splitlines()[0][:200]}.")

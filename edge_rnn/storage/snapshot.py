@@ -1,8 +1,8 @@
-"""Snapshots: what a piece of work with a memory knows at a moment, in bytes that name whose they are.
+"""Snapshots: the state of a stream, front end or loop as bytes that identify their owner.
 
-Layout of all kinds, little-endian: magic of 8 bytes, the last two of them the version; SHA-256 of what the snapshot
-belongs to; fields that the kind has of its own; length of the payload, in items; CRC-32; payload. The checksum is that
-of the payload, and of the head before it where the kind has fields in there.
+Layout of all kinds, little-endian: magic of 8 bytes, the last two of them the version; SHA-256 of the snapshot's owner;
+fields specific to the kind; length of the payload, in items; CRC-32; payload. The checksum covers the payload, and the
+head before it if the kind has fields in it.
 """
 
 from __future__ import annotations
@@ -25,77 +25,77 @@ _CHECKSUM = struct.Struct("<I")
 
 
 class Kind(NamedTuple):
-    """What tells one kind of snapshots from the others."""
+    """Properties that distinguish one kind of snapshot."""
 
     magic: bytes
     fields: str = ""
-    """Own fields of the head, by the letters of :mod:`struct`."""
+    """Fields of the head specific to the kind, as format characters of :mod:`struct`."""
     length: str = "I"
-    """Letter of the field that holds the length."""
+    """Format character of the length field."""
     item: int = 1
-    """Bytes that the length counts as one."""
+    """Bytes per unit of the length."""
 
     @property
     def head(self) -> struct.Struct:
-        """What stands before the checksum."""
+        """Structure of the head, without the checksum."""
         return struct.Struct(f"<8s32s{self.fields}{self.length}")
 
 
 STREAM = Kind(b"ERNNst01", item=4)
-"""A stream: its state in float32. It belongs to the model of a fingerprint."""
+"""Stream: its state in float32. The owner is the fingerprint of a model."""
 
 _FRONT_END = Kind(b"ERNNfe01")
-"""A front end, or a back end's rule: whole numbers as int64, then arrays. It belongs to what a spelling makes."""
+"""Front end or back-end rule: integers as int64, then arrays. The owner is the SHA-256 of its spec."""
 
 LOOP = Kind(b"ERNNlp01", fields="Qd", length="Q")
-"""A loop: steps done, Unix time; a stream's snapshot. It belongs to the model of a fingerprint."""
+"""Loop: steps done, Unix time; a stream's snapshot. The owner is the fingerprint of a model."""
 
 
 class Snapshot(NamedTuple):
-    """A snapshot that is whole."""
+    """Snapshot that is complete and undamaged."""
 
     owner: bytes
-    """SHA-256 of what it belongs to."""
+    """SHA-256 of its owner."""
     fields: tuple[Any, ...]
     payload: bytes
 
 
 def encode(kind: Kind, owner: bytes, payload: bytes, *fields: float) -> bytes:
-    """The bytes that :func:`decode` takes."""
+    """Encode a snapshot for :func:`decode`."""
     head = kind.head.pack(kind.magic, owner, *fields, len(payload) // kind.item)
     return head + _CHECKSUM.pack(_checksum(kind, head, payload)) + payload
 
 
 def decode(kind: Kind, data: object, where: str = "restore") -> Snapshot:
-    """Take a snapshot apart, once it is known to be whole.
+    """Decode a snapshot, after checking that it is complete and undamaged.
 
-    A checksum says that bytes are as somebody wrote them, not that :func:`encode` did. Whose they are, and whether the
-    values can be what was kept, is for the caller to check, who knows what they mean.
+    The checksum proves that bytes are unchanged, not that :func:`encode` wrote them. The caller has to check the owner,
+    and that the values are possible ones, as only it knows their meaning.
 
     Parameters
     ----------
     where
-        Begins the message: the call, or the file.
+        Start of the message: the call, or the file.
 
     Raises
     ------
     StateError
-        The bytes are damaged, of another version, or no snapshot of this kind.
+        The bytes are damaged, of another version, or not a snapshot of this kind.
     """
     if not isinstance(data, (bytes, bytearray, memoryview)):
         raise StateTypeError(f"{where} got {type(data).__name__}, expected the bytes of snapshot().")
     data, size = bytes(data), kind.head.size
     if not data.startswith(kind.magic) or len(data) < size + _CHECKSUM.size:
-        raise StateError(f"{where} got bytes that are not a snapshot of this version; they begin otherwise.")
+        raise StateError(f"{where} got bytes that are not a snapshot of this version (bad magic number).")
     head, payload = data[:size], data[size + _CHECKSUM.size :]
     _, owner, *fields, length = kind.head.unpack(head)
     if length * kind.item != len(payload):
         raise StateError(
             f"{where} got a snapshot of {counted(len(data), 'byte')}, expected "
-            f"{len(data) - len(payload) + length * kind.item:,}, as its head says; it is cut off or padded."
+            f"{len(data) - len(payload) + length * kind.item:,}, as stated in its head; it is truncated or padded."
         )
     if data[size : size + _CHECKSUM.size] != _CHECKSUM.pack(_checksum(kind, head, payload)):
-        raise StateError(f"{where} got a damaged snapshot: its checksum does not fit; use an older one, or reset.")
+        raise StateError(f"{where} got a damaged snapshot: its checksum does not match; use an older one, or reset.")
     return Snapshot(owner, tuple(fields), payload)
 
 
@@ -104,32 +104,34 @@ def _checksum(kind: Kind, head: bytes, payload: bytes) -> int:
 
 
 def pack(spec: str, numbers: Sequence[int], arrays: Sequence[AnyArray]) -> bytes:
-    """The bytes that :func:`unpack` takes.
+    """Serialize integers and arrays for :func:`unpack`.
 
     Parameters
     ----------
     spec
-        What was made, in words that name its options: bytes of one are refused by another.
+        Spec of the owner with its options: bytes of another spec are refused.
     numbers
-        Whole numbers, each in 64 bits.
+        Integers, each in 64 bits.
     arrays
-        Arrays of any shape and number type.
+        Arrays of any shape and numeric dtype.
     """
     payload = struct.pack(f"<{len(numbers)}q", *numbers) + b"".join(map(_as_bytes, arrays))
     return encode(_FRONT_END, _fingerprint(spec), payload)
 
 
 def unpack(spec: str, data: bytes, numbers: int, arrays: Sequence[AnyArray]) -> tuple[tuple[int, ...], list[AnyArray]]:
-    """The whole numbers in ``data``, and arrays of the shapes and number types of ``arrays``, which stay as they are.
+    """Return the integers in ``data``, and arrays with the shapes and dtypes of ``arrays``, which are not changed.
 
     Raises
     ------
     StateError
-        The bytes are damaged, of another version, or of something that was made otherwise.
+        The bytes are damaged, of another version, or of an object with another spec.
     """
     owner, _, payload = decode(_FRONT_END, data)
     if owner != _fingerprint(spec):
-        raise StateError(f"restore got a snapshot of something else than {spec!r}; make it with the same options.")
+        raise StateError(
+            f"restore got a snapshot of another object, expected one of {spec!r}; create it with the same options."
+        )
     if len(payload) != 8 * numbers + sum(array.nbytes for array in arrays):
         raise refused(spec)
     begin = 8 * numbers
@@ -144,8 +146,8 @@ def unpack(spec: str, data: bytes, numbers: int, arrays: Sequence[AnyArray]) -> 
 
 
 def refused(spec: str) -> StateError:
-    """The error for values that no snapshot of ``spec`` can hold."""
-    return StateError(f"restore got values that {spec!r} cannot have; use a snapshot that it made, or reset.")
+    """Return the error for values that no snapshot of ``spec`` can hold."""
+    return StateError(f"restore got values that {spec!r} cannot have; use a snapshot made by it, or reset.")
 
 
 def _as_bytes(array: AnyArray) -> bytes:

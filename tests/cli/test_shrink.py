@@ -88,7 +88,7 @@ MISTAKES: list[tuple[str, list[str], int, str]] = [
     ("no data", [], 2, "required: --data"),
     ("missing", ["--data", "none.npz"], 1, "none.npz: cannot be read: No such file"),
     ("no x", ["--data", "no_x.npz"], 1, "has no array 'x'"),
-    ("not npz", ["--data", "bad.npz"], 1, "bad.npz: is damaged, or no file of NumPy"),
+    ("not npz", ["--data", "bad.npz"], 1, "bad.npz: is damaged, or not a NumPy file"),
     ("pickle", ["--data", "pickle.npy"], 1, "pickle.npy: holds object of shape"),
     ("channels", ["--data", "wide.npy"], 1, "has samples of shape (5, 4), expected (time, 3)"),
     ("texts", ["--data", "texts.npy"], 1, "expected numbers"),

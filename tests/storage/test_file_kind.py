@@ -52,11 +52,11 @@ IMPORTED = {
     "a Keras model": (zipped("config.json", "model.weights.h5"), b"\x89HDF\r\n\x1a\n" + bytes(90)),
     "a TFLite model": (b"\x1c\x00\x00\x00TFL3" + bytes(90),),
     "JSON": (NAM.encode(), b'{\n  "layers": [\n', b'\xef\xbb\xbf{"model": 1}\n'),
-    "a .safetensors file of tensors alone": (TENSORS,),
+    "a .safetensors file with tensors only": (TENSORS,),
 }
 OTHERS = {
     "empty": b"",
-    "text, as recordings are": "0.1,0.2,0.3\n4,5,µ6\n".encode(),
+    "text, like recordings": "0.1,0.2,0.3\n4,5,µ6\n".encode(),
     "NumPy arrays (.npz)": arrays(x=np.zeros((3, 2))),
     "a NumPy array": array(np.zeros((3, 2))),
     "a picture (PNG)": b"\x89PNG\r\n\x1a\n" + bytes(90),
@@ -142,7 +142,7 @@ def test_every_command_says_it_alike(command: str, tmp_path: Path, monkeypatch: 
     monkeypatch.chdir(tmp_path)
     Path("net.bin").write_bytes(IMPORTED["an ONNX graph"][0])
     for file, words in {
-        "net.bin": "net.bin: is an ONNX graph, not a model file of edge_rnn. This makes one of it: "
+        "net.bin": "net.bin: is an ONNX graph, not a model file of edge_rnn. This converts it: "
         "edge-rnn import net.bin -o net.safetensors.",
         "none.bin": "none.bin: cannot be read: No such file or directory.",
     }.items():

@@ -23,7 +23,7 @@ from model_files import (
 
 @pytest.mark.parametrize("path", [3, None, b"m.safetensors", ["m"]])
 def test_what_is_no_path(path: Any, make_model: MakeModel) -> None:
-    with pytest.raises(InputError, match=f"load got {type(path).__name__} as the path, expected a text or"):
+    with pytest.raises(InputError, match=f"load got {type(path).__name__} as the path, expected a str or"):
         load(path)
     with pytest.raises(InputError, match=f"save got {type(path).__name__} as the path"):
         save(make_model("gru", 1, 1), path)
@@ -53,7 +53,7 @@ def test_save_refuses(make_model: MakeModel, tmp_path: Path, shifted: Shifted, m
         (infinite, target, InputError, "save cannot store this model: "),
         (strange, target, InputError, "save cannot store this model: "),
         (many, target, InputError, "has 1001 layers, expected at most 1000"),
-        (wide, target, InputError, "numbers in a step, expected at most 16777216"),
+        (wide, target, InputError, "values in a step, expected at most 16777216"),
     ]
     for what, path, kind, message in cases:
         with pytest.raises(kind) as caught:

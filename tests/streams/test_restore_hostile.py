@@ -105,7 +105,7 @@ def test_whole_number_out_of_bounds_is_refused(number: int) -> None:
         front.restore(restored)
         assert front.due(8) >= 1
     else:
-        with pytest.raises(StateError, match="cannot have; use a snapshot that it made"):
+        with pytest.raises(StateError, match="cannot have; use a snapshot made by it"):
             front.restore(restored)
 
 

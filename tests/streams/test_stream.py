@@ -356,8 +356,8 @@ ERRORS = {
     "out is a list": (lambda m: Stream(m).run(np.zeros((5, 3)), []), InputError, "got list as out"),
     "snapshot of text": (lambda m: Stream(m).restore("state"), StateError, "expected the bytes of snapshot()"),
     "empty snapshot": (lambda m: Stream(m).restore(b""), StateError, "not a snapshot of this version"),
-    "cut snapshot": (lambda m: Stream(m).restore(Stream(m).snapshot()[:-1]), StateError, "cut off or padded"),
-    "padded snapshot": (lambda m: Stream(m).restore(Stream(m).snapshot() + b"\0"), StateError, "cut off or padded"),
+    "cut snapshot": (lambda m: Stream(m).restore(Stream(m).snapshot()[:-1]), StateError, "truncated or padded"),
+    "padded snapshot": (lambda m: Stream(m).restore(Stream(m).snapshot() + b"\0"), StateError, "truncated or padded"),
 }
 
 

@@ -155,7 +155,7 @@ def bad_name(parts: Parts) -> bytes:
 REFUSED: list[tuple[str, Callable[[Parts], bytes], str]] = [
     ("empty", lambda p: b"", "is empty, expected a model file"),
     ("seven bytes", lambda p: b"\x01234567"[:7], "it has 7 bytes, expected 8 to 1073741824"),
-    ("text", lambda p: b"# a README, not a model\n" * 9, "is text, as recordings are, expected a model"),
+    ("text", lambda p: b"# a README, not a model\n" * 9, "is text, like recordings, expected a model"),
     (
         "header beyond file",
         lambda p: struct.pack("<Q", 2**40) + b"{}",
@@ -172,16 +172,16 @@ REFUSED: list[tuple[str, Callable[[Parts], bytes], str]] = [
     ("NaN", lambda p: pack(b'{"a": NaN}'), "NaN is not a JSON number"),
     ("key twice", lambda p: pack(b'{"a": 1, "a": 2}'), "a key occurs twice"),
     ("many empty", lambda p: pack(b'{"a": [' + b"{}," * 300_000 + b"{}]}"), "tensor 'a' has "),
-    ("no metadata", lambda p: pack(p.header, p.data), "tensors alone, such as a PyTorch state_dict"),
+    ("no metadata", lambda p: pack(p.header, p.data), "tensors only, such as a PyTorch state_dict"),
     (
         "other metadata",
         lambda p: pack({"__metadata__": {"format": "pt"}, **p.header}, p.data),
-        "is a .safetensors file of tensors",
+        "is a .safetensors file with tensors",
     ),
     (
         "metadata list",
         lambda p: pack({"__metadata__": ["edge_rnn"], **p.header}, p.data),
-        "is a .safetensors file of tensors",
+        "is a .safetensors file with tensors",
     ),
     (
         "number",
@@ -219,7 +219,7 @@ REFUSED: list[tuple[str, Callable[[Parts], bytes], str]] = [
     ("input_size negative", put("input_size", -3), "has input_size -3"),
     ("input_size other", put("input_size", 3), "GRU 'gru1' reads 3 values, expected 2"),
     ("input_size huge", wide_add(HUGE, 2), "has input_size 1000000000000000000000000000000, expected 1 to 16777216"),
-    ("wide sum", wide_add(2**22, 100), "read and write 427819008 numbers in a step, expected at most 16777216"),
+    ("wide sum", wide_add(2**22, 100), "read and write 427819008 values in a step, expected at most 16777216"),
     ("many layers", add_layers(1000), "has 1002 layers, expected at most 1000"),
     ("no layers", no_layers, "Model got no layers; expected at least one"),
     ("layers text", put("layers", "GRU"), "metadata layers got 'GRU', expected list[dict"),
@@ -234,7 +234,7 @@ REFUSED: list[tuple[str, Callable[[Parts], bytes], str]] = [
     (
         "other kind",
         put("layers.0.kind", "LSTM"),
-        "layer 'gru1' has the unknown option 'reset_after', expected of LSTM: gate_clip, coupled, cell_clip",
+        "layer 'gru1' has the unknown option 'reset_after', expected for LSTM: gate_clip, coupled, cell_clip",
     ),
     ("kind list", put("layers.0.kind", ["GRU"]), "layer kind got ['GRU'], expected str"),
     ("unnamed", put("layers.0.name", ""), "has a GRU without a name"),
@@ -248,7 +248,7 @@ REFUSED: list[tuple[str, Callable[[Parts], bytes], str]] = [
     (
         "unknown option",
         put("layers.0.options.clip", 3),
-        "layer 'gru1' has the unknown option 'clip', expected of GRU: gate_clip, reset_after",
+        "layer 'gru1' has the unknown option 'clip', expected for GRU: gate_clip, reset_after",
     ),
     ("array as option", put("layers.0.options.h0", 3), "layer 'gru1' has the unknown option 'h0'"),
     ("name as option", put("layers.0.options.name", "a"), "layer 'gru1' has the unknown option 'name'"),
@@ -266,7 +266,7 @@ REFUSED: list[tuple[str, Callable[[Parts], bytes], str]] = [
         "layer 'gru1' has the unknown array 'weights', expected one of",
     ),
     ("array twice", put("layers.1.arrays", ["weight", "weight", "x"]), "unknown array 'x'"),
-    ("array left out", put("layers.0.arrays", ["weight_ih"]), "layer 'gru1' has no weight_hh, which every GRU has"),
+    ("array left out", put("layers.0.arrays", ["weight_ih"]), "layer 'gru1' has no weight_hh, which GRU requires"),
     (
         "missing tensor",
         put("layers.0.arrays", ["weight_ih", "weight_hh", "bias_ih", "bias_hh", "h0"]),
@@ -300,14 +300,14 @@ REFUSED: list[tuple[str, Callable[[Parts], bytes], str]] = [
     (
         "offsets",
         tell("gru1.bias_ih", "data_offsets", [0]),
-        "tensor 'gru1.bias_ih' has the place [0], expected 36 bytes",
+        "tensor 'gru1.bias_ih' has the offsets [0], expected 36 bytes",
     ),
     (
         "far",
         tell("gru1.weight_ih", "data_offsets", [HUGE, HUGE + 72]),
         "begins at byte 1000000000000000000000000000000 of",
     ),
-    ("backwards", tell("gru1.bias_ih", "data_offsets", [36, 0]), "has the place [36, 0], expected 36 bytes"),
+    ("backwards", tell("gru1.bias_ih", "data_offsets", [36, 0]), "has the offsets [36, 0], expected 36 bytes"),
     ("negative offsets", tell("gru1.bias_ih", "data_offsets", [-36, 0]), "begins at byte -36 of the data, expected 0"),
     (
         "overlap",
@@ -320,8 +320,8 @@ REFUSED: list[tuple[str, Callable[[Parts], bytes], str]] = [
         "tensor 'gru1.bias_ih' has 3, expected the keys",
     ),
     ("entry key", tell("gru1.bias_ih", "more", 1), "expected the keys dtype, shape, data_offsets"),
-    ("cut", lambda p: p.bytes()[:-1], "is truncated or has a tail: its tensors take "),
-    ("tail", lambda p: p.bytes() + b"\0", "is truncated or has a tail: its tensors take "),
-    ("flipped weight", lambda p: p.bytes()[:-1] + b"\x01", "is damaged: its sha256 does not fit its contents"),
+    ("cut", lambda p: p.bytes()[:-1], "is truncated or too long: its tensors take "),
+    ("tail", lambda p: p.bytes() + b"\0", "is truncated or too long: its tensors take "),
+    ("flipped weight", lambda p: p.bytes()[:-1] + b"\x01", "is damaged: its sha256 does not match its contents"),
     ("long text", put("layers.0.kind", "x" * 100_000), "layer 'gru1' is of the kind 'xxxx"),
 ]
