@@ -84,7 +84,7 @@ def parse(text: str) -> Activation:
 
 
 def bound_of(text: str) -> float | None:
-    """What no value is larger than in size; None where there is no such number."""
+    """Upper bound of the absolute value, or None if unbounded."""
     activation = parse(text)
     if activation.name in ("tanh", "sigmoid", "hard_sigmoid", "softsign"):
         return 1.0
@@ -92,5 +92,5 @@ def bound_of(text: str) -> float | None:
 
 
 def is_share(text: str) -> bool:
-    """Whether values are from 0 to 1, as those of gates are meant to be."""
+    """True if values are from 0 to 1, as those of gates are meant to be."""
     return parse(text).name in ("sigmoid", "hard_sigmoid")

@@ -1,4 +1,4 @@
-"""What users hand over as samples: into float32 arrays, or words about what is wrong with it."""
+"""Convert samples from users to float32 arrays, or explain what is wrong with them."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def _unmasked(value: Any) -> Any:
 
 
 def what_else(given: AnyArray) -> str:
-    """What an array holds that is no number for a network, and what to do about it."""
+    """Describe contents of an array that are not numbers for a network, and what to do about them."""
     remedy = {
         "O": "objects (None, NA, Decimal or lists of different lengths), expected numbers: put NaN where a value is "
         "missing, and give x.astype('float32').",
@@ -68,7 +68,7 @@ def what_else(given: AnyArray) -> str:
 
 
 def refusal(where: str, sample: F32) -> str:
-    """What to say of a sample that was refused, ``where`` being the user's name for it."""
+    """Explain why a sample was refused; ``where`` is the user's name for it."""
     bad: Sequence[Any] = np.flatnonzero(~np.isfinite(sample)).tolist()
     if bad:
         what = f"{where} got {sample[bad[0]]} in channel {bad[0]}"

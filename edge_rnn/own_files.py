@@ -64,7 +64,7 @@ def read_own(path: Path) -> bytes | None:
 
 
 def is_own(found: os.stat_result) -> bool:
-    """Whether it is a file of this user or root that no other may write to."""
+    """True if it is a file of this user or root that no other user may write to."""
     return stat.S_ISREG(found.st_mode) and found.st_uid in (0, os.geteuid()) and not found.st_mode & _OTHERS
 
 

@@ -53,12 +53,12 @@ def printable(text: str, keep: str = "") -> str:
 
 
 def is_printable(text: str, keep: str = "") -> bool:
-    """Whether :func:`printable` would leave ``text`` as it is."""
+    """True if :func:`printable` would leave ``text`` unchanged."""
     return printable(text, keep) == text
 
 
 def _is_hidden(text: str, place: int) -> bool:
-    """Whether the character at ``place`` steers or deceives rather than shows."""
+    """True if the character at ``place`` steers or deceives rather than shows."""
     character = text[place]
     if character in _JOINERS:
         around = text[place - 1 : place] + text[place + 1 : place + 2]
