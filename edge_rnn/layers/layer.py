@@ -16,7 +16,7 @@ from edge_rnn.arrays import plain_array
 from edge_rnn.checks import choice, real
 from edge_rnn.equations.graph import Graph
 from edge_rnn.errors import ModelError, ModelTypeError
-from edge_rnn.formats import Matrix, Sparse
+from edge_rnn.formats import Matrix
 from edge_rnn.typing import F32
 
 __all__ = ["INPUT", "SELDOM", "Layer", "Weight", "float32_copy", "products"]
@@ -185,8 +185,8 @@ class Layer:
         """Return a read-only float32 copy of ``value``, or ``value`` itself if in another accepted format."""
         if isinstance(value, Matrix) and name in self.matrices:
             gates = self.gates_of(name)
-            if isinstance(value, Sparse) and value.values.shape[2] != gates:
-                raise ModelError(f"{self.title} {name} got blocks of {value.values.shape[2]} gates, expected {gates}.")
+            if misfit := value.misfit(gates):
+                raise ModelError(f"{self.title} {name} got {misfit}, expected {gates}.")
             return value
         return float32_copy(self.title, name, value)
 

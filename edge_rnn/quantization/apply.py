@@ -1,33 +1,28 @@
 """Quantization: a model's matrices in smaller formats, each in its own.
 
 A format is spelled ``"float32"``, ``"float16"``, ``"int8"``, ``"w8a8"``, ``"int4"``, ``"sparse:0.75"`` (the share of
-columns that are dropped) or ``"rank:16"``; see :mod:`edge_rnn.formats` for what is stored and
-:mod:`edge_rnn.quantization.rounding` for how it is chosen. Biases, scalings and states stay float32.
+columns that are dropped) or ``"rank:16"``; see :mod:`edge_rnn.formats` for what is stored and how it is chosen. Biases,
+scalings and states stay float32.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from edge_rnn.errors import InputError, InputTypeError
-from edge_rnn.formats import STEPS_8, W8A8, Matrix, Sparse, format_of
+from edge_rnn.formats import FORMATS, Fitting, Matrix, grammar, parse
+from edge_rnn.formats.rounding import input_range
 from edge_rnn.layers import INPUT, Layer, Weight
 from edge_rnn.model import Model
-from edge_rnn.quantization import rounding
 from edge_rnn.quantization.calibration import JUDGED_STEPS, Calibration, calibrate, drift
-from edge_rnn.spelling import counted
-from edge_rnn.typing import F32, F64
 
 __all__ = ["JUDGED_STEPS", "Calibration", "calibrate", "dequantize", "drift", "matrices", "quantize", "spelled"]
-
-_SPELLING = re.compile(r"(?P<name>float32|float16|int8|w8a8|int4)|sparse:(?P<zeros>0?\.\d+)|rank:(?P<rank>[1-9]\d*)")
 
 
 def matrices(model: Model) -> dict[str, Weight]:
@@ -37,10 +32,7 @@ def matrices(model: Model) -> dict[str, Weight]:
 
 def spelled(matrix: Weight) -> str:
     """A matrix's format as :func:`quantize` takes it."""
-    name = format_of(matrix)
-    if name == "sparse":
-        return f"sparse:{1 - matrix.multiply_adds / matrix.size:.6g}"  # type: ignore[union-attr]
-    return f"rank:{matrix.left.shape[1]}" if name == "rank" else name  # type: ignore[union-attr]
+    return matrix.spelling if isinstance(matrix, Matrix) else "float32"
 
 
 def quantize(
@@ -116,10 +108,9 @@ def _wanted(model: Model, formats: str | Mapping[str, str]) -> dict[str, str]:
     by_layer = {layer.name: [f"{layer.name}.{name}" for name in layer.matrices] for layer in model.layers}
     wanted: dict[str, str] = {}
     for name, format_ in formats.items():
-        if not isinstance(format_, str) or not _SPELLING.fullmatch(format_):
+        if not isinstance(format_, str) or (format_ != "float32" and parse(format_) is None):
             raise (InputError if isinstance(format_, str) else InputTypeError)(
-                f"quantize got the format {format_!r} for {name!r}, expected float32, float16, int8, w8a8, int4, "
-                f"sparse:SHARE (0 < SHARE < 1) or rank:NUMBER."
+                f"quantize got the format {format_!r} for {name!r}, expected {grammar()}."
             )
         names = [name] if name in known else by_layer.get(name, [])
         if not names:
@@ -135,12 +126,12 @@ class _Way:
     Parameters
     ----------
     feedback
-        See :func:`edge_rnn.quantization.rounding.int8`.
+        See :func:`edge_rnn.formats.rounding.rounded`.
     biases
         Whether what rounding changes on average is taken back by the bias [1]_; what is left to mind is how vectors
         vary.
     ranges
-        Whether hidden states of ``w8a8`` are given the range that they have in the recording.
+        Whether hidden states of a format that has ranges (``w8a8``) are given the one that they have in the recording.
 
     References
     ----------
@@ -156,15 +147,13 @@ class _Way:
 _WAYS = tuple(_Way(*choice) for choice in product((False, True), repeat=3))
 
 
-_FED_BACK = ("int8", "w8a8", "int4")
-
-
 def _key(layer: Layer, name: str, format_: str, way: _Way) -> tuple[str, str, _Way]:
     """What a matrix in a format hangs on, given a recording: of a way that alone which makes a difference to it."""
+    kind = FORMATS[format_.partition(":")[0]]
     own = _Way(
-        way.feedback and format_ in _FED_BACK,
+        way.feedback and bool(kind.scales_of),
         way.biases and _bias_of(layer, name) is not None,
-        way.ranges and format_ == "w8a8" and layer.matrices[name] != INPUT,
+        way.ranges and kind.has_range and layer.matrices[name] != INPUT,
     )
     return f"{layer.name}.{name}", format_, own
 
@@ -185,7 +174,7 @@ def _quantized(model: Model, wanted: Mapping[str, str], calibration: Calibration
             full, matrix = f"{layer.name}.{name}", getattr(layer, name)
             format_ = wanted.get(full, "float32")
             if isinstance(matrix, Matrix):
-                if full in wanted and not _is_in(matrix, format_):
+                if full in wanted and not matrix.has_spelling(format_):
                     raise InputError(
                         f"quantize got {full} as {spelled(matrix)} already, expected float32; quantize the model that "
                         f"it was made from, or dequantize(model) first."
@@ -214,17 +203,20 @@ def _formatted(layer: Layer, name: str, format_: str, calibration: Calibration |
     matrix, bias_name = np.asarray(getattr(layer, name)), _bias_of(layer, name)
     meets = None if calibration is None else calibration.meets[f"{layer.name}.{name}"]
     moments = None if meets is None else meets.moving if way.biases else meets.moments
-    scale = limit = None
-    if calibration is not None and format_ in _FED_BACK:
-        kind: Literal["int8", "int4"] = "int4" if format_ == "int4" else "int8"
-        key = (layer.name, name, kind, way.biases)
+    parsed = parse(format_)
+    assert parsed is not None
+    kind, option = parsed
+    scales = limit = None
+    if calibration is not None and kind.scales_of:
+        key = (layer.name, name, kind.scales_of, way.biases)
         if key not in calibration.rounded:
-            calibration.rounded[key] = rounding.scales(matrix, moments, kind)
-        scale = calibration.rounded[key]
-    if way.ranges and meets is not None and meets.some is not None:
-        limit = rounding.input_range(meets.some.astype(np.float64), STEPS_8)
+            calibration.rounded[key] = kind.scales(matrix, moments)
+        scales = calibration.rounded[key]
+    if way.ranges and meets is not None and meets.some is not None and kind.vector_steps is not None:
+        limit = input_range(meets.some.astype(np.float64), kind.vector_steps)
+    fitting = Fitting(layer.gates_of(name), moments, way.feedback, scales, limit)
     try:
-        made = _made(matrix, format_, layer.gates_of(name), moments, way.feedback, scale, limit)
+        made = kind.quantized(matrix, fitting, option)
     except InputError as error:
         raise InputError(f"quantize of {layer.name}.{name}: {error}") from None
     if meets is None or not way.biases or bias_name is None:
@@ -233,49 +225,3 @@ def _formatted(layer: Layer, name: str, format_: str, calibration: Calibration |
     if name == "weight_hh" and getattr(layer, "reset_after", True) is False:
         change[-matrix.shape[1] :] = 0  # the candidate sees r * h instead
     return {name: made, bias_name: (getattr(layer, bias_name) + change).astype(np.float32)}
-
-
-def _made(
-    matrix: F32,
-    format_: str,
-    gates: int,
-    moments: F64 | None,
-    feedback: bool,
-    scale: F64 | None,
-    limit: float | None,
-) -> Matrix:
-    if format_ == "float16":
-        return rounding.float16(matrix)
-    if format_ == "int8":
-        return rounding.int8(matrix, moments, feedback=feedback, scale=scale)
-    if format_ == "w8a8":
-        made = rounding.int8(matrix, moments, feedback=feedback, scale=scale)
-        return W8A8(made.values, made.scale, limit)
-    if format_ == "int4":
-        return rounding.int4(matrix, moments, feedback=feedback, scale=scale)
-    if format_.startswith("sparse"):
-        columns, share = matrix.shape[1], float(format_.removeprefix("sparse:"))
-        if kept_columns(columns, share) == columns:
-            raise InputError(f"{format_} leaves out none of {counted(columns, 'column')}, expected a larger share.")
-        return rounding.sparse(matrix, gates, kept_columns(columns, share), moments)
-    return _low_rank(matrix, int(format_.removeprefix("rank:")), moments)
-
-
-def _is_in(matrix: Matrix, format_: str) -> bool:
-    """Whether a matrix is what quantizing to a format would make of its like."""
-    if isinstance(matrix, Sparse) and format_.startswith("sparse"):
-        return int(matrix.index.shape[1]) == kept_columns(matrix.columns, float(format_.removeprefix("sparse:")))
-    return spelled(matrix) == format_
-
-
-def kept_columns(columns: int, share: float) -> int:
-    """How many columns are left when a share is left out; at least one."""
-    return max(1, round(columns * (1 - share)))
-
-
-def _low_rank(matrix: F32, rank: int, moments: F64 | None) -> Matrix:
-    rows, columns = matrix.shape
-    if rank * (rows + columns) >= rows * columns:
-        most = (rows * columns - 1) // (rows + columns)
-        raise InputError(f"rank:{rank} saves nothing for {rows} x {columns}, expected {most} at most.")
-    return rounding.low_rank(matrix, rank, moments)

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from edge_rnn.errors import InputError, InputTypeError
+from edge_rnn.formats import FORMATS as KNOWN
 from edge_rnn.layers import Weight
 from edge_rnn.model import Model
 from edge_rnn.quantization.apply import Calibration, calibrate, matrices, quantize
@@ -29,7 +30,7 @@ __all__ = ["FORMATS", "shrink"]
 
 Formats = dict[str, str]
 
-FORMATS = ("float16", "int8", "w8a8", "int4", "sparse:0.5", "sparse:0.75", "rank:25%", "rank:50%")
+FORMATS = tuple(spelling for each in KNOWN.values() for spelling in each.tried)
 """Formats that are tried; a rank in per cent of the largest that saves anything."""
 
 _PRICES = np.logspace(-8, 8, 33)
@@ -105,22 +106,15 @@ def _allowed(model: Model, formats: Sequence[str]) -> dict[str, list[str]]:
         )
     allowed: dict[str, list[str]] = {}
     for name, matrix in matrices(model).items():
-        own = [each for format_ in formats if (each := _with_rank(str(format_), matrix))]
+        own = [each for format_ in formats if (each := _for_shape(str(format_), matrix))]
         allowed[name] = [each for each in dict.fromkeys(own) if each != "float32" and _takes(model, name, each)]
     return allowed
 
 
-def _with_rank(format_: str, matrix: Weight) -> str:
-    """``"rank:25%"`` as a rank; empty where that is none."""
-    if not (format_.startswith("rank:") and format_.endswith("%")):
-        return format_
-    rows, columns = matrix.shape
-    try:
-        share = float(format_[5:-1]) / 100
-    except ValueError:
-        return format_
-    rank = int(share * (rows * columns - 1) / (rows + columns))
-    return f"rank:{rank}" if rank > 0 else ""
+def _for_shape(format_: str, matrix: Weight) -> str:
+    """A spelling that is tried, for a matrix: ``"rank:25%"`` as a rank; empty where there is none."""
+    kind = KNOWN.get(format_.partition(":")[0])
+    return kind.for_shape(format_, matrix.shape) if kind else format_
 
 
 def _takes(model: Model, name: str, format_: str) -> bool:

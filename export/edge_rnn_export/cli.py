@@ -29,8 +29,6 @@ examples:
 
 _DEST = "option of a reader: "
 
-_PRECISIONS = ("float32", "float16", "int8", "int8-weights", "int4")
-
 
 def add_import(subparsers: Any) -> None:
     """Add ``import``: convert a trained network of another framework to a model file."""
@@ -90,6 +88,13 @@ def add_export(subparsers: Any) -> None:
         epilog=_EXPORT,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.complete_with(_add_export_options)
+    parser.set_defaults(func=_export)
+
+
+def _add_export_options(parser: argparse.ArgumentParser) -> None:
+    from edge_rnn.formats import precisions
+
     parser.add_argument("model", metavar="MODEL", help="model file of edge_rnn")
     parser.add_argument("-o", "--output", metavar="FILE", help="default: MODEL with the extension .onnx")
     parser.add_argument(
@@ -97,7 +102,7 @@ def add_export(subparsers: Any) -> None:
     )
     parser.add_argument(
         "--precision",
-        choices=_PRECISIONS,
+        choices=precisions(),
         help="precision of weights; int8 also rounds the vectors they multiply (default: that of the model's matrices)",
     )
     parser.add_argument(
@@ -117,7 +122,6 @@ def add_export(subparsers: Any) -> None:
         "--opset", metavar="N", type=int, help="ONNX operator set, 17 to 24 (default: the first with all operators)"
     )
     _add_samples(parser)
-    parser.set_defaults(func=_export)
 
 
 def add_verify(subparsers: Any) -> None:

@@ -7,9 +7,9 @@
 
 What is pruned stays so: the products with what was dropped are taken with zeros, and only what was kept learns. What is
 rounded learns through a straight-through estimator [1]_: the forward pass computes with the rounded weights, the
-gradient goes to the float32 weights that they were rounded from. The rounding is that of
-``edge_rnn.quantization.rounding``, so the file holds what was trained, to the bit. The vectors that weights are
-multiplied with are rounded by ``Stream`` alone: all figures have it, the training has not.
+gradient goes to the float32 weights that they were rounded from. The rounding is that of ``edge_rnn.formats``, so the
+file holds what was trained, to the bit. The vectors that weights are multiplied with are rounded by ``Stream`` alone:
+all figures have it, the training has not.
 
 Training is that of ``train_wrist.py``, on its recordings, which it fetches in the same way. Number of epochs and
 learning rate were chosen by ``--validate`` and are the same for every format; the test recordings,
@@ -41,8 +41,8 @@ from torch.func import functional_call
 from train_wrist import CHUNK, FOLDS, HIDDEN, INPUT_NAMES, LABELS, SEED, Recordings, fetch, joined, streams, train
 
 from edge_rnn import EdgeRnnError, Model, Stream, data_path, load, quantize, save
-from edge_rnn.formats import PANEL, Matrix, Sparse
-from edge_rnn.quantization import dequantize, rounding
+from edge_rnn.formats import FORMATS, PANEL, Matrix, Sparse
+from edge_rnn.quantization import dequantize
 from edge_rnn.quantization.apply import matrices
 from edge_rnn_export import from_torch
 
@@ -55,11 +55,8 @@ PRUNED = ("rnn.weight_hh",)
 """What ``sparse:SHARE`` is for. A column of ``rnn.weight_ih`` is a channel of the sensor, and there are six of them to
 drop from; ``head.weight`` has 4 units, which fill a quarter of a block of 16."""
 
-ROUNDINGS: Mapping[str, Callable[[NDArray[np.float32]], Matrix]] = {
-    "int8": rounding.int8,
-    "w8a8": rounding.int8,  # what sets it apart is how vectors are rounded
-    "int4": rounding.int4,
-}
+ROUNDED = tuple(name for name, each in FORMATS.items() if each.scales_of)
+"""Formats of integers, whose rounding the training follows."""
 
 View = Callable[[torch.Tensor], torch.Tensor]
 """What the forward pass computes with in place of a parameter."""
@@ -85,7 +82,7 @@ def views(small: Model) -> dict[str, View]:
         if isinstance(matrix, Sparse):
             found[parameter(name)] = partial(torch.mul, torch.from_numpy(mask(matrix)))
         elif isinstance(matrix, Matrix):
-            found[parameter(name)] = partial(rounded, ROUNDINGS[matrix.format])
+            found[parameter(name)] = partial(rounded, type(matrix).quantized)
     return found
 
 
@@ -224,8 +221,8 @@ def main(arguments: Iterable[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, metavar="FILE", help="model file to write, .safetensors")
     parser.add_argument("--validate", action="store_true", help="cross-validate by the training recordings alone")
     options = parser.parse_args(None if arguments is None else list(arguments))
-    if options.format not in ("float32", *ROUNDINGS) and not options.format.startswith("sparse:"):
-        parser.error(f"FORMAT got {options.format!r}, expected sparse:SHARE, {', '.join(ROUNDINGS)} or float32")
+    if options.format not in ("float32", *ROUNDED) and not options.format.startswith("sparse:"):
+        parser.error(f"FORMAT got {options.format!r}, expected sparse:SHARE, {', '.join(ROUNDED)} or float32")
     if options.validate and options.output:
         parser.error("--validate writes no model, so there is nothing for --output")
     torch.set_num_threads(1)  # as fast for networks this small, and sums always in one order

@@ -12,8 +12,7 @@ import pytest
 import edge_rnn
 from edge_rnn import Dense, Model, Stream
 from edge_rnn.errors import InputError
-from edge_rnn.formats import Int4, Int8
-from edge_rnn.quantization import rounding
+from edge_rnn.formats import Fitting, Int4, Int8, LowRank, Sparse
 from edge_rnn.quantization.apply import calibrate, drift, matrices, spelled
 from edge_rnn.quantization.trials import stored_bytes
 from grids import thinned
@@ -98,7 +97,7 @@ def test_int8_is_within_half_a_step_of_each_row() -> None:
     matrix[3] = 0
     matrix[7] *= 1000
     matrix[9] *= 1e-42  # subnormal: nothing is left of it
-    made = rounding.int8(matrix)
+    made = Int8.quantized(matrix)
     off = np.abs(made.dense() - matrix)
     inside = np.abs(matrix) <= 127 * made.scale[:, None]
     assert (off <= 0.5001 * made.scale[:, None] + 1e-38)[inside].all()
@@ -119,9 +118,10 @@ def test_clipping_and_feedback_make_products_better() -> None:
         return float(np.square(xs @ (made.dense() - matrix).T.astype(np.float64)).mean())
 
     full = Int4.of(*_to_nearest(matrix, 7))
-    assert error(rounding.int4(matrix, moments, feedback=False)) < 0.8 * error(full)
-    assert error(rounding.int4(matrix, moments)) < 0.5 * error(rounding.int4(matrix, moments, feedback=False))
-    assert error(rounding.int8(matrix, moments)) < 0.5 * error(rounding.int8(matrix, moments, feedback=False))
+    nearest, fed_back = Fitting(moments=moments, feedback=False), Fitting(moments=moments)
+    assert error(Int4.quantized(matrix, nearest)) < 0.8 * error(full)
+    assert error(Int4.quantized(matrix, fed_back)) < 0.5 * error(Int4.quantized(matrix, nearest))
+    assert error(Int8.quantized(matrix, fed_back)) < 0.5 * error(Int8.quantized(matrix, nearest))
 
 
 def _to_nearest(matrix: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
@@ -134,7 +134,7 @@ def _to_nearest(matrix: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
 def test_sparse_keeps_the_largest_blocks() -> None:
     rng = np.random.default_rng(2)
     matrix = rng.standard_normal((3 * 20, 12)).astype(np.float32)
-    made = rounding.sparse(matrix, 3, 3)
+    made = Sparse.of(matrix, 3, 3)
     assert made.index.shape == (2, 3)
     dense = made.dense()
     kept = dense != 0
@@ -142,10 +142,10 @@ def test_sparse_keeps_the_largest_blocks() -> None:
     for panel, units in enumerate((slice(0, 16), slice(16, 20))):
         energy = np.square(matrix.reshape(3, 20, 12)[:, units]).sum(axis=(0, 1))
         assert set(made.index[panel]) == set(np.argsort(-energy)[:3])
-    again = rounding.sparse(dense, 3, 3)
+    again = Sparse.of(dense, 3, 3)
     np.testing.assert_array_equal(again.dense(), dense)
     weighed = np.diag(np.where(np.arange(12) == 5, 1e6, 1.0))
-    assert (rounding.sparse(matrix, 3, 3, weighed).index == 5).any(axis=1).all()
+    assert (Sparse.of(matrix, 3, 3, weighed).index == 5).any(axis=1).all()
 
 
 def test_low_rank_is_the_best_of_its_rank() -> None:
@@ -153,7 +153,7 @@ def test_low_rank_is_the_best_of_its_rank() -> None:
     matrix = rng.standard_normal((30, 20)).astype(np.float32)
     singular = np.linalg.svd(matrix, compute_uv=False)
     for rank in (1, 5, 11):
-        off = np.linalg.norm(rounding.low_rank(matrix, rank).dense() - matrix)
+        off = np.linalg.norm(LowRank.of(matrix, rank).dense() - matrix)
         assert off == pytest.approx(np.sqrt(np.square(singular[rank:]).sum()), rel=1e-4)
     xs = correlated(2000, 20)
     moments = xs.T @ xs / len(xs)
@@ -161,7 +161,7 @@ def test_low_rank_is_the_best_of_its_rank() -> None:
     def error(made: Any) -> float:
         return float(np.square(xs @ (made.dense() - matrix).T).mean())
 
-    assert error(rounding.low_rank(matrix, 4, moments)) < 0.3 * error(rounding.low_rank(matrix, 4))
+    assert error(LowRank.of(matrix, 4, moments)) < 0.3 * error(LowRank.of(matrix, 4))
 
 
 def test_what_is_not_named_stays(make_model: Build) -> None:

@@ -12,7 +12,8 @@ import pytest
 import edge_rnn
 from edge_rnn import GRU, LSTM, Dense, Model, Standardize, Stream, reference
 from edge_rnn.errors import InputError
-from edge_rnn.quantization import calibration, moments, rounding
+from edge_rnn.formats import W8A8, Float16, Int8, Matrix
+from edge_rnn.quantization import calibration, moments
 from edge_rnn.quantization.calibration import Calibration, calibrate
 from edge_rnn.recordings.stretches import LENGTH, spread, stretches
 
@@ -136,24 +137,25 @@ def test_some_states_are_kept_from_all_of_a_recording(monkeypatch: pytest.Monkey
 
 def test_a_matrix_is_rounded_once_for_each_way_that_matters(make_model: Build, monkeypatch: pytest.MonkeyPatch) -> None:
     """However often a search comes back to it."""
-    counts = {"scales": 0, "float16": 0}
+    counts = {"scales": 0, "quantized": 0}
 
-    def counting(name: str) -> Callable[..., object]:
-        real = getattr(rounding, name)
+    def count(kind: type[Matrix], name: str) -> None:
+        real = getattr(kind, name)
 
         def counted(*given: object) -> object:
             counts[name] += 1
             return real(*given)
 
-        return counted
+        monkeypatch.setattr(kind, name, counted)
 
-    for name in counts:
-        monkeypatch.setattr(rounding, name, counting(name))
+    count(Int8, "scales")
+    monkeypatch.setattr(W8A8, "scales", Int8.scales)
+    count(Float16, "quantized")
     model, xs = make_model("gru", 3, 8), np.random.default_rng(0).standard_normal((500, 3))
     found = calibrate(model, xs)
     for formats in ("int8", "w8a8", {"gru1.weight_hh": "int8"}, {"gru1.weight_hh": "float16"}):
         edge_rnn.quantize(model, formats, calibration=found)  # type: ignore[arg-type]
-    assert counts == {"scales": 2 * 3, "float16": 2}  # with and without the mean
+    assert counts == {"scales": 2 * 3, "quantized": 2}  # with and without the mean
 
 
 def test_a_calibration_is_of_one_model(make_model: Build) -> None:

@@ -9,6 +9,7 @@ from edge_rnn.boards.fitting.program import program
 from edge_rnn.boards.fitting.step_time import Estimate, step_time
 from edge_rnn.boards.profile import Device
 from edge_rnn.errors import EdgeRnnError
+from edge_rnn.formats import uniform
 from edge_rnn.model import Model
 from edge_rnn.quantization.apply import quantize
 
@@ -17,7 +18,7 @@ __all__ = ["FORMATS", "TIME_SHARE", "Estimate", "Fit", "Way", "fit", "remedies"]
 TIME_SHARE = 0.5
 """Maximum share of the sample period that the slowest estimate of a step may take: the safety margin."""
 
-FORMATS = ("float16", "int8", "w8a8", "int4")
+FORMATS = uniform()
 """Matrix formats that are tried if a model does not fit."""
 
 

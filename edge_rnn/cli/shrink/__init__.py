@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,8 +31,7 @@ bounds, one or more; by default --max-loss 0.5 with labels, else --max-error 0.0
   with state carried over. Accuracy: share of samples whose largest output is their label.
 
 formats:
-  float16; int8 (one scale per row, 16-bit vectors); w8a8 (8-bit vectors); int4 (one scale per 32 columns);
-  sparse:0.75 (75 % of columns removed in each block of 16 units); rank:25% (of the largest rank that saves memory).
+{formats}
   Smaller is not always faster: below about 48 units float32 is the fastest. The table shows both.
 
 examples:
@@ -48,7 +48,7 @@ def add(subparsers: Any) -> None:
         help="find the smallest matrix formats that are accurate enough",
         description="Try formats for each matrix of a model, measure size, error, accuracy and step time on this "
         "machine, and keep the cheapest model within a bound. Ctrl-C stops the search and keeps the best so far.",
-        epilog=_EPILOG,
+        epilog=_epilog,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("model", metavar="MODEL", help="model file, .safetensors, float32")
@@ -65,6 +65,14 @@ def add(subparsers: Any) -> None:
     parser.add_argument("--report", metavar="FILE", help="write an HTML page with plots, .html")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(func=_shrink)
+
+
+def _epilog() -> str:
+    from edge_rnn.formats import FORMATS
+
+    told = (f"{spelling} ({each.about})" for each in FORMATS.values() for spelling in each.tried[:1])
+    lines = textwrap.wrap("; ".join(told) + ".", 116)
+    return _EPILOG.format(formats="\n".join(f"  {line}" for line in lines))
 
 
 def _shrink(args: argparse.Namespace) -> int:

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 __all__ = ["draw_drift", "draw_front", "draw_sensitivity", "drifts", "spell_error"]
 
-_UNIFORM = ("float16", "int8", "w8a8", "int4")
 _SLOW_TO_QUICK = ("#d2691e", "#9a9a9a", "#2c7fd1")
 _LITTLE_TO_MUCH = ("#d9ecd9", "#f4d35e", "#e07a3f", "#a01f2d")
 _LINES = ("#2c8fd1", "#2f9e6e", "#d2791e", "#9a6fd0", FAINT)
@@ -108,10 +107,13 @@ def draw_sensitivity(shrunk: Shrunk) -> str:
     for name, trials in shrunk.sensitivity.items():
         ranks = iter(range(1, 1 + len(trials)))
         for format_, trial in trials.items():
-            column = f"rank {next(ranks)}" if format_.startswith("rank:") else format_
+            column = f"{format_.partition(':')[0]} {next(ranks)}" if _is_by_shape(format_) else format_
             fields[name, column] = (format_, trial.error)
             columns[column] = None
-    names, order = list(shrunk.sensitivity), sorted(columns, key=lambda each: each.startswith("rank"))
+    names, order = (
+        list(shrunk.sensitivity),
+        sorted(columns, key=lambda each: _is_by_shape(each.split()[0])),
+    )
     errors = [error for _, error in fields.values() if 0 < error < np.inf] or [1.0]
 
     def draw(figure: Any) -> None:
@@ -120,13 +122,19 @@ def draw_sensitivity(shrunk: Shrunk) -> str:
         for (name, column), (format_, error) in fields.items():
             place, row = order.index(column), names.index(name)
             fill = mapped.to_rgba(max(error, min(errors)) if error < np.inf else max(errors))
-            text = f"{format_[5:]}: " if format_.startswith("rank:") else ""
+            text = f"{format_.partition(':')[2]}: " if _is_by_shape(format_) else ""
             field(axes, place, row, fill, text + spell_error(error))
             if shrunk.best.formats.get(name) == format_:
                 frame(axes, place, row)
         grid(axes, [each.split()[0] for each in order], names)
 
     return as_svg("sensitivity", 0.7 + 0.45 * max(len(names), 1), draw)
+
+
+def _is_by_shape(format_: str) -> bool:
+    from edge_rnn.formats import FORMATS
+
+    return FORMATS[format_.partition(":")[0]].by_shape
 
 
 def spell_error(error: float) -> str:
@@ -148,13 +156,14 @@ def drifts(model: Model, shrunk: Shrunk, xs: F32) -> dict[str, F64]:
         ``(time,)`` float64 by line name: RMS difference up to each step, relative to the RMS of all float32 outputs;
         over at least 10,000 steps, state carried. The name of the chosen one starts with "chosen".
     """
+    from edge_rnn.formats import uniform
     from edge_rnn.quantization.apply import matrices, quantize
     from edge_rnn.quantization.calibration import calibrate, repeated
     from edge_rnn.streams.stream import Stream
 
     calibration = calibrate(model, xs)
     chosen, models = "chosen", {}
-    for format_ in _UNIFORM:
+    for format_ in uniform():
         formats = {name: format_ if _takes(model, name, format_) else "float32" for name in matrices(model)}
         if formats == dict(shrunk.best.formats):
             chosen = f"chosen: {format_}"

@@ -10,7 +10,15 @@ import numpy as np
 from edge_rnn.kernels.compile.target import Target
 from edge_rnn.kernels.matrices.operations import DOTS, FEW, coded, operation, with_parameters
 from edge_rnn.kernels.matrices.panels import Segment, bias_of, gates_of
-from edge_rnn.kernels.matrices.segments import formats_in, formats_of, lanes_for, named, segment, widths_for
+from edge_rnn.kernels.matrices.segments import (
+    formats_in,
+    formats_of,
+    lanes_for,
+    named,
+    segment,
+    weights_per_float,
+    widths_for,
+)
 from edge_rnn.kernels.program.record import Operation, Packed, Record, Site
 from edge_rnn.typing import F32, AnyArray
 
@@ -19,8 +27,6 @@ __all__ = ["FOR_GROUPS", "build", "linear", "pack"]
 FOR_GROUPS = True
 
 _PLAIN = ("none", "tanh", "sigmoid", "relu")
-_FEW_FORMATS = ("float32", "float16", "int8")
-"""Formats that dot products read; int8 as the floats they stand for, which so few rows are not too slow for."""
 
 
 def pack(fields: Mapping[str, Any], site: Site) -> tuple[Operation, ...]:
@@ -45,8 +51,8 @@ def linear(
     formats = formats_of(matrix)
     if kind not in _PLAIN:
         return operation(f"dense_variant_{kind}", with_parameters(bias, *parameters), (matrix,), site)
-    if len(bias[0]) <= FEW and formats[0] in _FEW_FORMATS and site.target.has_vectors:
-        operand = None if formats[0] == "int8" else matrix.operand(site.x_bound)
+    if len(bias[0]) <= FEW and matrix.dots and site.target.has_vectors:
+        operand = matrix.dots_operand(site.x_bound)
         return Operation(named(f"dense_few_{kind}", formats), Packed(_pack_dots(bias[0], matrix, pad)), x=operand)
     return operation(f"dense_{kind}", bias, (matrix,), site, pad)
 
@@ -86,16 +92,15 @@ def _activation(kind: str) -> Any:
 def _few(function: str, kind: str, target: Target, streams: int) -> Any:
     """Up to 8 outputs, by dot products; several streams one after the other."""
     from edge_rnn.kernels.compile.compiler import helper
-    from edge_rnn.kernels.matrices import weight_loads
     from edge_rnn.kernels.matrices.dots import dots
+    from edge_rnn.kernels.matrices.weight_loads import load_of
     from edge_rnn.kernels.vectors.addresses import floats_from, int32s_from
     from edge_rnn.kernels.vectors.load_store import at, load, store
     from edge_rnn.kernels.vectors.vector import fma, join, splat
 
     activation, zero = _activation(function), np.float32(0)
-    split, per_float = 2 if target.block > 4 else 1, {"float32": 1, "float16": 2, "int8": 4}[kind]
-    halves = weight_loads.halves if target.converts_half else weight_loads.soft_halves
-    products = dots({"float32": weight_loads.floats, "float16": halves, "int8": weight_loads.int8s}[kind])
+    split, per_float = 2 if target.block > 4 else 1, weights_per_float(kind)
+    products = dots(load_of(kind, target))
 
     @helper
     def one(record, weights, arena):  # type: ignore[no-untyped-def]

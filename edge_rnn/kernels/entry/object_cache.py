@@ -105,7 +105,7 @@ _MODULES = {
     "quantize8": "matrices.round_vector",
     "quantize16": "matrices.round_vector",
 }
-SOURCES = ("kernels/**/*.py", "equations/*.py", "activation.py", "formats.py")
+SOURCES = ("kernels/**/*.py", "equations/*.py", "activation.py", "formats/*.py")
 """Files that decide on the code of kernels, within the package."""
 
 _lock = threading.RLock()

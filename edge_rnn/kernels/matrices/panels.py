@@ -79,6 +79,10 @@ class Segment(ABC):
     """Most units in a panel."""
     planes: ClassVar[dict[str, int]] = {}
     """How many sums there are for one, by :attr:`Target.dot`, where it is more than one."""
+    loop: ClassVar[str] = ""
+    """Format whose loop multiplies with it, if it has none of its own."""
+    dots: ClassVar[int] = 0
+    """Weights in the size of a float32, for a format that the dot products of a small Dense read; 0 for others."""
 
     matrix: Any
     scales: Sequence[float]
@@ -106,6 +110,10 @@ class Segment(ABC):
     def operand(self, bound: float | None) -> Operand | None:
         """What is made first of the vector that the matrix is multiplied with, whose values ``bound`` limits."""
         return None
+
+    def dots_operand(self, bound: float | None) -> Operand | None:
+        """The same for dot products, which read :meth:`stored`."""
+        return self.operand(bound)
 
     def stored(self) -> tuple[AnyArray, F32]:
         """Rows ``(G*H, K)`` as they are stored, and what each is multiplied with, ``(G*H,)``."""

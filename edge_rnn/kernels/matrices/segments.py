@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_rnn.formats import GROUP, PANEL, SMALLEST_RANGE, STEPS_8, STEPS_16
+from edge_rnn.formats import GROUP, PANEL, SMALLEST_RANGE
 from edge_rnn.kernels.compile.target import Target
 from edge_rnn.kernels.matrices.panels import Segment, pack_panels, widths
 from edge_rnn.kernels.program.record import Operand, Packed, padded
@@ -25,6 +25,7 @@ __all__ = [
     "lanes_for",
     "named",
     "segment",
+    "weights_per_float",
     "widths_for",
 ]
 
@@ -34,10 +35,10 @@ DEPTH = {"vnni": 4, "sdot": 4, "pmaddwd": 2, "mla": 1}
 QUANTIZED_HEADER = 8
 """Floats before the integers of a rounded vector; the first is the size of a step."""
 
-_STEPS = {"quantize16": STEPS_16, "quantize8": STEPS_8}
-
 
 class _Float32(Segment):
+    dots: ClassVar[int] = 1
+
     def panel(self, start: int, width: int) -> F32:
         return _floats(self.scaled(self.split(self.matrix, start, width)).transpose(2, 0, 1))
 
@@ -47,6 +48,8 @@ class _Float32(Segment):
 
 class _Float16(Segment):
     """Rows of float16, an even number of them."""
+
+    dots: ClassVar[int] = 2
 
     def panel(self, start: int, width: int) -> F32:
         rows = self.scaled(self.split(self.matrix.values, start, width)).transpose(2, 0, 1)
@@ -58,6 +61,9 @@ class _Float16(Segment):
 
 class _LowRank(Segment):
     """The left matrix; the right one is an operation of its own, whose result is what this is multiplied with."""
+
+    loop: ClassVar[str] = "float32"
+    dots: ClassVar[int] = 1
 
     def panel(self, start: int, width: int) -> F32:
         return _floats(self.scaled(self.split(self.matrix.left, start, width)).transpose(2, 0, 1))
@@ -91,6 +97,7 @@ class _Int8(Segment):
     """The scale of each row, and where sums start (``vnni`` alone); then the values, ``DEPTH`` rows side by side."""
 
     planes: ClassVar[dict[str, int]] = {"vnni": 2, "sdot": 2}  # of high and of low bytes
+    dots: ClassVar[int] = 4
 
     def panel(self, start: int, width: int) -> F32:
         values = self.split(self.matrix.values, start, width)
@@ -99,6 +106,9 @@ class _Int8(Segment):
 
     def operand(self, bound: float | None) -> Operand:
         return _quantized(self.function, self.matrix, bound)
+
+    def dots_operand(self, bound: float | None) -> Operand | None:
+        return None  # as the floats that they stand for, which so few rows are not too slow for
 
     @property
     def function(self) -> str:
@@ -122,6 +132,7 @@ class _Int8(Segment):
 
 class _W8A8(_Int8):
     planes: ClassVar[dict[str, int]] = {}
+    dots: ClassVar[int] = 0
 
     @property
     def function(self) -> str:
@@ -130,6 +141,8 @@ class _W8A8(_Int8):
 
 class _Int4(_Int8):
     """For each 32 columns what :class:`_Int8` has; two values a byte, the second one ``DEPTH`` columns further on."""
+
+    dots: ClassVar[int] = 0
 
     def panel(self, start: int, width: int) -> F32:
         values = self.split(self.matrix.values, start, width)
@@ -145,7 +158,7 @@ class _Int4(_Int8):
 
 def _quantized(function: str, matrix: Any, bound: float | None) -> Operand:
     """Rounding of a vector: by a fixed step where its values are known to be limited, else by its own largest value."""
-    columns, steps = matrix.shape[1], _STEPS[function]
+    columns, steps = matrix.shape[1], matrix.vector_steps
     limits = [limit for limit in (matrix.input_range, bound) if limit is not None]
     fixed = np.zeros(8, np.float32)
     if limits:
@@ -172,8 +185,13 @@ def segment(matrix: Any, scales: Sequence[float], target: Target) -> Segment:
 
 def formats_of(*segments: Segment) -> tuple[str, ...]:
     """Names of the segments' formats in :mod:`edge_rnn.kernels.matrices.multiply`: a low rank is float32 to it."""
-    names = {cls: name for name, cls in _SEGMENTS.items()} | {_LowRank: "float32"}
+    names = {cls: cls.loop or name for name, cls in _SEGMENTS.items()}
     return tuple(names[type(each)] for each in segments)
+
+
+def weights_per_float(format_: str) -> int:
+    """Weights of a format in the size of a float32, as dot products read them."""
+    return _SEGMENTS[format_].dots
 
 
 def widths_for(target: Target, gates: int, formats: Sequence[str]) -> tuple[int, ...]:

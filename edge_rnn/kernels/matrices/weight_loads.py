@@ -8,11 +8,17 @@ from typing import Any
 from llvmlite import ir
 
 from edge_rnn.kernels.compile import llvm
+from edge_rnn.kernels.compile.target import Target
 
-__all__ = ["Load", "floats", "halves", "int8s", "soft_halves"]
+__all__ = ["Load", "floats", "halves", "int8s", "load_of", "soft_halves"]
 
 Load = Callable[[Any, Any, Any, int], Any]
 """``load(builder, weights, offset, lanes)``: ``weights`` is a ``float*``, ``offset`` counts weights of the kind."""
+
+
+def load_of(kind: str, target: Target) -> Load:
+    """The load of a format that dot products read, see :attr:`~edge_rnn.kernels.matrices.panels.Segment.dots`."""
+    return {"float32": floats, "float16": halves if target.converts_half else soft_halves, "int8": int8s}[kind]
 
 
 def floats(builder: Any, weights: Any, offset: Any, lanes: int) -> Any:

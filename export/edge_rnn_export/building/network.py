@@ -9,7 +9,6 @@ import numpy as np
 
 from edge_rnn import reference
 from edge_rnn.errors import InputError
-from edge_rnn.formats import STEPS
 from edge_rnn.kernels.compile.target import Target
 from edge_rnn.kernels.standalone.c_layout import Layout
 from edge_rnn.model import Model
@@ -35,9 +34,9 @@ have: both deviate, and other machines round differently from the perturbations 
 _BEARABLE = 4
 """Maximum tolerance of a test as a multiple of its format's tolerance; beyond it the test gets fewer steps instead."""
 
-_TOLERANCE = {"": 1e-5} | {format_: 1 / steps for format_, steps in STEPS.items()}
-"""Minimum tolerance by matrix format, relative to the largest output, at least 1: that of ``verify``, or one
-quantization step if vectors are rounded to steps, since a value between two steps may be rounded either way."""
+_TOLERANCE = 1e-5
+"""Minimum tolerance, relative to the largest output, at least 1: that of ``verify``. If a matrix rounds its vectors to
+steps, one of these steps, since a value between two of them may be rounded either way."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,11 +76,12 @@ def self_test(model: Model, seed: int = 0) -> SelfTest:
         largest = float(np.abs(ys).max())
     if not largest < np.finfo(np.float32).max:
         raise InputError(f"build cannot test {model!r}: its values overflow float32 within 16 steps.")
-    formats = {matrix.format for layer in model.layers for matrix in layer.formats.values()}
-    least = max(_TOLERANCE.get(format_, _TOLERANCE[""]) for format_ in (*formats, "")) * max(1.0, largest)
+    steps_of = [matrix.vector_steps for layer in model.layers for matrix in layer.formats.values()]
+    step_sizes = [1 / each for each in steps_of if each is not None]
+    least = max([_TOLERANCE, *step_sizes]) * max(1.0, largest)
     kernels = Stream(model).run(samples)
     apart = wander(model, samples, seed)
-    rounds = bool(formats & STEPS.keys())
+    rounds = bool(step_sizes)
     if not rounds:
         apart = np.maximum(apart, np.abs(kernels - ys).max(axis=1))
     asked = _APART * np.maximum.accumulate(apart)

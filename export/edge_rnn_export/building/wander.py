@@ -13,7 +13,6 @@ from types import SimpleNamespace
 import numpy as np
 
 from edge_rnn import reference
-from edge_rnn.formats import STEPS
 from edge_rnn.layers import INPUT, Layer
 from edge_rnn.model import Model
 from edge_rnn.typing import F32, F64, AnyArray
@@ -32,9 +31,11 @@ _LEAST_MOVED = 1
 class _Moved:
     """Matrix ``(R, K)`` that perturbs each vector before the product."""
 
-    def __init__(self, matrix: AnyArray, format_: str, limit: float | None, generator: np.random.Generator) -> None:
+    def __init__(
+        self, matrix: AnyArray, steps: int | None, limit: float | None, generator: np.random.Generator
+    ) -> None:
         self._matrix, self._limit, self._generator = matrix, limit, generator
-        self._steps = STEPS.get(format_)
+        self._steps = steps
 
     def __matmul__(self, vector: AnyArray) -> AnyArray:
         random = self._generator.random(vector.shape)
@@ -87,6 +88,6 @@ def _layer(model: Model, place: int, generator: np.random.Generator) -> tuple[La
         ]
         known = [limit for limit in limits if limit is not None]
         limit = min(known) if known else None
-        format_ = matrix.format if matrix is not None else "float32"
-        setattr(wide, name, _Moved(getattr(wide, name), format_, limit, generator))
+        steps = matrix.vector_steps if matrix is not None else None
+        setattr(wide, name, _Moved(getattr(wide, name), steps, limit, generator))
     return layer, wide

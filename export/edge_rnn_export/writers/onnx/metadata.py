@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +12,7 @@ import edge_rnn
 from edge_rnn.errors import FileError
 from edge_rnn.model import Model
 from edge_rnn.typing import F32
-from edge_rnn_export.writers.onnx.precision import Precision
+from edge_rnn_export.writers.onnx.precision import PRECISIONS
 
 __all__ = ["METADATA_KEY", "metadata", "mismatches", "precision_of", "trained_states"]
 
@@ -94,7 +94,7 @@ def precision_of(found: Mapping[str, str]) -> Precision | None:
         precision = json.loads(found.get(METADATA_KEY, "{}")).get("precision")
     except (ValueError, AttributeError, RecursionError):
         return None
-    return precision if precision in get_args(Precision) else None
+    return precision if precision in PRECISIONS else None
 
 
 def trained_states(found: Mapping[str, str]) -> dict[str, F32]:

@@ -8,30 +8,31 @@ from typing import Any, Literal, get_args
 from edge_rnn import quantize
 from edge_rnn.checks import choice
 from edge_rnn.errors import InputError
-from edge_rnn.formats import Int8
+from edge_rnn.formats import FORMATS, Int8, precisions
 from edge_rnn.model import Model
 from edge_rnn.quantization import dequantize
 
-__all__ = ["Form", "Operators", "Precision", "at_precision", "check_target", "has_ranges", "rounded_vectors"]
+__all__ = ["PRECISIONS", "Form", "Operators", "Precision", "at_precision", "check_target", "has_ranges"]
+__all__ += ["rounded_vectors"]
 
 Form = Literal["step", "sequence"]
 """Graph of one step, or of any number of steps."""
 
-Precision = Literal["float32", "float16", "int8", "int8-weights", "int4"]
+Precision = str
+"""One of :data:`PRECISIONS`."""
+
+PRECISIONS = precisions()
 """``"int8"``: 8-bit weights, and vectors rounded to 8 bits at run time. ``"int8-weights"``: weights only."""
 
 Operators = Literal["onnxruntime", "standard"]
 """``"onnxruntime"``: its own operators (``com.microsoft``) too. ``"standard"``: only those of ``ai.onnx``."""
-
-_KEEPS = {"float16": ("float16",), "int8": ("int8", "w8a8"), "int8-weights": ("int8", "w8a8"), "int4": ("int4",)}
-"""Formats of matrices that are kept, with their scales."""
 
 
 def check_target(precision: object, operators: object) -> None:
     """Raise InputError if one of the two is unknown."""
     if precision is not None:
         otherwise = "or None for the formats of the model's matrices"
-        choice("to_onnx", "precision", precision, get_args(Precision), otherwise=otherwise)
+        choice("to_onnx", "precision", precision, PRECISIONS, otherwise=otherwise)
     choice("to_onnx", "operators", operators, get_args(Operators))
 
 
@@ -53,7 +54,7 @@ def at_precision(model: Model, precision: str | None) -> Model:
         return model
     if precision == "float32":
         return dequantize(model)
-    keeps = _KEEPS[precision]
+    keeps = [name for name, each in FORMATS.items() if precision in each.precisions]
     wanted = {}
     for layer in model.layers:
         for name in layer.matrices:

@@ -1,0 +1,240 @@
+"""Base of matrices in formats smaller than float32, and the registry of formats."""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from edge_rnn.checks import is_number
+from edge_rnn.errors import ModelError
+from edge_rnn.typing import F32, F64, AnyArray
+
+__all__ = ["FORMATS", "PLAIN", "SMALLEST_RANGE", "Fitting", "Matrix", "format_of", "grammar", "parse"]
+__all__ += ["precisions", "uniform"]
+
+
+SMALLEST_RANGE = 1e-30
+"""Least range of a vector that is rounded to integers: float32 holds a step of it and the step's inverse."""
+
+_LARGEST_RANGE = float(np.finfo(np.float32).max)
+
+FORMATS: dict[str, type[Matrix]] = {}
+"""Formats by name, as files refer to them; each class of :class:`Matrix` enters itself."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fitting:
+    """What a matrix is quantized for.
+
+    Parameters
+    ----------
+    gates
+        G; the matrix has ``G * H`` rows.
+    moments
+        Second moments ``(K, K)`` of the vectors that the matrix meets; None for the identity.
+    feedback
+        With moments: True to give the error of each column to those after it, see :mod:`edge_rnn.formats.rounding`.
+    scales
+        Result of :meth:`Matrix.scales` for the matrix and the moments; computed if None.
+    input_range
+        Range of the vectors, for a format that has one.
+    """
+
+    gates: int = 1
+    moments: F64 | None = None
+    feedback: bool = True
+    scales: F64 | None = None
+    input_range: float | None = None
+
+
+PLAIN = Fitting()
+"""Nothing is known: weights are rounded for their own sake."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Matrix(ABC):
+    """A matrix ``(R, K)`` in a format of its own; arrays are checked, C-contiguous and read-only.
+
+    Notes
+    -----
+    A further format is a frozen dataclass with array fields (their dtypes in ``dtypes``) and plain options. Files and
+    fingerprints follow from its fields; its kernel is found by ``format``. Class variables and methods answer what
+    quantization, search, export and self-tests ask of a format; a subclass that has a ``format`` is registered.
+    """
+
+    format: ClassVar[str]
+    """Name of the format in files, and before the colon of a spelling such as ``"sparse:0.75"``."""
+    dtypes: ClassVar[Mapping[str, str]]
+    """Dtype of each array field."""
+
+    option: ClassVar[str] = ""
+    """Regular expression of the part of a spelling behind the colon; empty for a spelling without."""
+    grammar: ClassVar[str] = ""
+    """Spelling in error messages, if it has an option: ``"rank:NUMBER"``."""
+    tried: ClassVar[tuple[str, ...]] = ()
+    """Spellings that :func:`edge_rnn.quantization.shrink` tries by default."""
+    about: ClassVar[str] = ""
+    """What the first of these stands for, in the help."""
+    by_shape: ClassVar[bool] = False
+    """True if the spellings that are tried depend on the shape of a matrix."""
+
+    vector_steps: ClassVar[int | None] = None
+    """Steps to either side of zero that the multiplied vector is rounded to; None if it is not rounded."""
+    scales_of: ClassVar[str] = ""
+    """Name of the format whose :meth:`scales` it has; empty for a format without scales."""
+    has_range: ClassVar[bool] = False
+    """True if the range of a multiplied state can be taken from a recording."""
+
+    precisions: ClassVar[tuple[str, ...]] = ()
+    """Precisions of ONNX graphs that store the matrix as it is. The first format with a precision is the one that
+    float32 is rounded to for it."""
+
+    def __init_subclass__(cls) -> None:
+        # A dataclass with slots is a class made anew, so each comes twice.
+        name = cls.__dict__.get("format")
+        if name is not None and FORMATS.setdefault(name, cls).__qualname__ != cls.__qualname__:
+            raise TypeError(f"{cls.__qualname__} has the format {name!r}, which {FORMATS[name].__qualname__} has.")
+        if name is not None:
+            FORMATS[name] = cls
+
+    def __post_init__(self) -> None:
+        for name, dtype in self.dtypes.items():
+            array = np.array(getattr(self, name), dtype=dtype, order="C")
+            if not np.isfinite(array).all():
+                raise ModelError(f"{self.format} matrix: {name} holds a value that is not finite.")
+            array.setflags(write=False)
+            object.__setattr__(self, name, array)
+        self._check()
+
+    @property
+    @abstractmethod
+    def shape(self) -> tuple[int, int]:
+        """``(R, K)``."""
+
+    @abstractmethod
+    def dense(self) -> F32:
+        """The matrix that this stands for, ``(R, K)`` float32."""
+
+    @abstractmethod
+    def _check(self) -> None:
+        """Raise ModelError where shapes or values do not fit together."""
+
+    @classmethod
+    @abstractmethod
+    def quantized(cls, matrix: F32, fitting: Fitting = PLAIN, option: str = "") -> Self:
+        """The matrix in this format that stands best for one ``(R, K)`` of float32.
+
+        Parameters
+        ----------
+        fitting
+            What is known of the layer and of the vectors.
+        option
+            The part of the spelling behind the colon.
+
+        Raises
+        ------
+        InputError
+            The format cannot hold it, or saves nothing.
+        """
+
+    @classmethod
+    def scales(cls, matrix: F32, moments: F64 | None) -> F64:
+        """Scales of a format that has some, found once for all ways of rounding."""
+        raise NotImplementedError(cls.format)
+
+    @classmethod
+    def for_shape(cls, spelling: str, shape: tuple[int, int]) -> str:
+        """A spelling that is tried, for a matrix of a shape; empty if there is none."""
+        return spelling
+
+    @property
+    def spelling(self) -> str:
+        """Format as :func:`edge_rnn.quantize` takes it."""
+        return self.format
+
+    def has_spelling(self, spelling: str) -> bool:
+        """True if quantizing a matrix of this shape to a format gives this format."""
+        return self.spelling == spelling
+
+    def misfit(self, gates: int) -> str:
+        """Reason why a layer with this many gates cannot have it, as ``"blocks of 3 gates"``; empty if it can."""
+        return ""
+
+    @property
+    def size(self) -> int:
+        """``R * K``."""
+        return self.shape[0] * self.shape[1]
+
+    @property
+    def arrays(self) -> dict[str, AnyArray]:
+        """What is stored, by field name."""
+        return {name: getattr(self, name) for name in self.dtypes}
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The other fields: plain values."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in self.dtypes}
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of what is stored."""
+        return sum(array.nbytes for array in self.arrays.values())
+
+    @property
+    def multiply_adds(self) -> int:
+        """Multiply-adds of a product with a vector."""
+        return self.size
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> AnyArray:
+        return self.dense() if dtype is None else self.dense().astype(dtype)
+
+    def _refuse(self, what: str) -> None:
+        raise ModelError(f"{self.format} matrix: {what}.")
+
+    def _check_range(self, given: object) -> None:
+        if given is None:
+            return
+        if not (is_number(given) and SMALLEST_RANGE <= given <= _LARGEST_RANGE):
+            self._refuse(
+                f"input_range got {given!r}, expected None or a number from {SMALLEST_RANGE:g} to {_LARGEST_RANGE:.3g}"
+            )
+
+    def _is_matrix(self, array: AnyArray, name: str) -> None:
+        if array.ndim != 2 or 0 in array.shape:
+            self._refuse(f"{name} got shape {array.shape}, expected (rows, columns)")
+
+
+def format_of(matrix: object) -> str:
+    """Name of a matrix's format: ``"float32"`` for a plain array."""
+    return matrix.format if isinstance(matrix, Matrix) else "float32"
+
+
+def parse(spelling: str) -> tuple[type[Matrix], str] | None:
+    """Class and option of a spelling such as ``"sparse:0.75"``; None for float32, and for one that is invalid."""
+    name, colon, option = spelling.partition(":")
+    found = FORMATS.get(name)
+    if found is None or bool(colon) != bool(found.option) or not re.fullmatch(found.option, option):
+        return None
+    return found, option
+
+
+def grammar() -> str:
+    """All spellings, for a message."""
+    *most, last = ("float32", *(each.grammar or name for name, each in FORMATS.items()))
+    return f"{', '.join(most)} or {last}"
+
+
+def precisions() -> tuple[str, ...]:
+    """Precisions of ONNX graphs: float32, and those that store a matrix of some format as it is."""
+    return ("float32", *dict.fromkeys(name for each in FORMATS.values() for name in each.precisions))
+
+
+def uniform() -> tuple[str, ...]:
+    """Formats without options, which any matrix can have."""
+    return tuple(name for name, each in FORMATS.items() if not each.option)
