@@ -96,12 +96,14 @@ class Matrix(ABC):
     float32 is rounded to for it."""
 
     def __init_subclass__(cls) -> None:
-        # A dataclass with slots is a class made anew, so each comes twice.
         name = cls.__dict__.get("format")
-        if name is not None and FORMATS.setdefault(name, cls).__qualname__ != cls.__qualname__:
-            raise TypeError(f"{cls.__qualname__} has the format {name!r}, which {FORMATS[name].__qualname__} has.")
-        if name is not None:
-            FORMATS[name] = cls
+        if name is None:
+            return
+        other = FORMATS.get(name, cls)
+        # A dataclass with slots is created twice, and the second one is what its name stands for.
+        if (other.__module__, other.__name__) != (cls.__module__, cls.__name__):
+            raise TypeError(f"{cls.__name__} has the format {name!r}, which {other.__name__} has.")
+        FORMATS[name] = cls
 
     def __post_init__(self) -> None:
         for name, dtype in self.dtypes.items():

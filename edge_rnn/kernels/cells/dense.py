@@ -51,7 +51,7 @@ def linear(
     formats = formats_of(matrix)
     if kind not in _PLAIN:
         return operation(f"dense_variant_{kind}", with_parameters(bias, *parameters), (matrix,), site)
-    if len(bias[0]) <= FEW and matrix.dots and site.target.has_vectors:
+    if len(bias[0]) <= FEW and matrix.per_float and site.target.has_vectors:
         operand = matrix.dots_operand(site.x_bound)
         return Operation(named(f"dense_few_{kind}", formats), Packed(_pack_dots(bias[0], matrix, pad)), x=operand)
     return operation(f"dense_{kind}", bias, (matrix,), site, pad)

@@ -5,7 +5,7 @@ Every cell asks for one of these per matrix, and so knows nothing of formats.
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from edge_rnn.formats import GROUP
@@ -13,7 +13,9 @@ from edge_rnn.kernels.compile.compiler import helper
 from edge_rnn.kernels.compile.target import Target
 from edge_rnn.kernels.matrices.int_rows import int_rows
 from edge_rnn.kernels.matrices.panels import chains
-from edge_rnn.kernels.matrices.rows import fma_rows, fma_rows_half, fma_rows_listed, fma_rows_soft_half
+from edge_rnn.kernels.matrices.rows import fma_rows_listed, rows_by
+from edge_rnn.kernels.matrices.segments import rounds_vectors, weights_per_float
+from edge_rnn.kernels.matrices.weight_loads import load_of
 from edge_rnn.kernels.vectors.addresses import as_int32s_at
 from edge_rnn.kernels.vectors.load_store import at
 
@@ -43,26 +45,18 @@ def multiply(kind: str, gates: int, width: int, lanes: int, target: Target) -> A
     to the vector, or to what the segment's operand made of it. ``rows`` is the length of the vector.
     """
     split = chains(target.block, gates, lanes)
-    makers = {"float32": _float32, "float16": _float16, "sparse": _sparse}
-    if kind in makers:
-        return makers[kind](split, gates, width, target)
-    return _integers(kind, gates, width, target)
+    if rounds_vectors(kind):
+        return _integers(kind, gates, width, target)
+    return (_sparse if kind == "sparse" else partial(_floats, kind))(split, gates, width, target)
 
 
-def _float32(split: int, gates: int, width: int, target: Target) -> Any:
-    @helper
-    def run(sums, w, xs, rows):  # type: ignore[no-untyped-def]
-        return fma_rows(split, sums, w, width, xs, rows), at(w, gates * width * rows)
-
-    return run
-
-
-def _float16(split: int, gates: int, width: int, target: Target) -> Any:
-    rows_of = fma_rows_half if target.converts_half else fma_rows_soft_half
+def _floats(kind: str, split: int, gates: int, width: int, target: Target) -> Any:
+    """Rows of floats, as many weights of a column side by side as have the size of a float32."""
+    rows_of, per_float = rows_by(load_of(kind, target)), weights_per_float(kind)
 
     @helper
     def run(sums, w, xs, rows):  # type: ignore[no-untyped-def]
-        return rows_of(split, sums, w, width, xs, rows), at(w, gates * width * ((rows + 1) // 2))
+        return rows_of(split, sums, w, width, xs, rows), at(w, gates * width * ((rows + per_float - 1) // per_float))
 
     return run
 

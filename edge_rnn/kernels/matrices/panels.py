@@ -81,8 +81,9 @@ class Segment(ABC):
     """How many sums there are for one, by :attr:`Target.dot`, where it is more than one."""
     loop: ClassVar[str] = ""
     """Format whose loop multiplies with it, if it has none of its own."""
-    dots: ClassVar[int] = 0
-    """Weights in the size of a float32, for a format that the dot products of a small Dense read; 0 for others."""
+    per_float: ClassVar[int] = 0
+    """Weights in the size of a float32, for a format that is read as floats, also by the dot products of a small Dense:
+    see :func:`edge_rnn.kernels.matrices.weight_loads.load_of`. 0 for others."""
 
     matrix: Any
     scales: Sequence[float]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from llvmlite import ir
@@ -13,11 +13,12 @@ from numba.extending import intrinsic
 from edge_rnn.kernels.compile import llvm
 from edge_rnn.kernels.matrices import weight_loads
 
-__all__ = ["fma_rows", "fma_rows_half", "fma_rows_listed", "fma_rows_soft_half"]
+__all__ = ["fma_rows", "fma_rows_half", "fma_rows_listed", "fma_rows_soft_half", "rows_by"]
 
 
-def _rows(load: weight_loads.Load, listed: bool = False) -> Any:
-    """What types and lowers a loop over rows whose weights ``load`` reads; ``listed``: with an index for each row."""
+@cache
+def rows_by(load: weight_loads.Load, listed: bool = False) -> Any:
+    """:data:`fma_rows` for weights that ``load`` reads; ``listed``: with an index for each row."""
 
     def typed(
         typing_context: Any,
@@ -95,7 +96,7 @@ def _rows(load: weight_loads.Load, listed: bool = False) -> Any:
     return intrinsic(prefer_literal=True)(of_listed if listed else of_all)
 
 
-fma_rows = _rows(weight_loads.floats)
+fma_rows = rows_by(weight_loads.floats)
 """``accumulators[g] + sum over k of weights[k, g] * x[k]``.
 
 Parameters
@@ -114,11 +115,11 @@ xs
 rows
     Number of rows, int; zero is allowed.
 """
-fma_rows_half = _rows(weight_loads.halves)
+fma_rows_half = rows_by(weight_loads.halves)
 """As :data:`fma_rows`, weights of float16 (behind a ``float*``)."""
-fma_rows_soft_half = _rows(weight_loads.soft_halves)
+fma_rows_soft_half = rows_by(weight_loads.soft_halves)
 """As :data:`fma_rows_half`, for CPUs that have no instruction for float16."""
-fma_rows_listed = _rows(weight_loads.floats, listed=True)
+fma_rows_listed = rows_by(weight_loads.floats, listed=True)
 """As :data:`fma_rows`, but row ``k`` times ``x[index[k]]``; a last argument is ``index``, ``int32_t*``."""
 
 

@@ -24,6 +24,7 @@ __all__ = [
     "formats_of",
     "lanes_for",
     "named",
+    "rounds_vectors",
     "segment",
     "weights_per_float",
     "widths_for",
@@ -37,7 +38,7 @@ QUANTIZED_HEADER = 8
 
 
 class _Float32(Segment):
-    dots: ClassVar[int] = 1
+    per_float: ClassVar[int] = 1
 
     def panel(self, start: int, width: int) -> F32:
         return _floats(self.scaled(self.split(self.matrix, start, width)).transpose(2, 0, 1))
@@ -49,7 +50,7 @@ class _Float32(Segment):
 class _Float16(Segment):
     """Rows of float16, an even number of them."""
 
-    dots: ClassVar[int] = 2
+    per_float: ClassVar[int] = 2
 
     def panel(self, start: int, width: int) -> F32:
         rows = self.scaled(self.split(self.matrix.values, start, width)).transpose(2, 0, 1)
@@ -63,7 +64,7 @@ class _LowRank(Segment):
     """The left matrix; the right one is an operation of its own, whose result is what this is multiplied with."""
 
     loop: ClassVar[str] = "float32"
-    dots: ClassVar[int] = 1
+    per_float: ClassVar[int] = 1
 
     def panel(self, start: int, width: int) -> F32:
         return _floats(self.scaled(self.split(self.matrix.left, start, width)).transpose(2, 0, 1))
@@ -97,7 +98,7 @@ class _Int8(Segment):
     """The scale of each row, and where sums start (``vnni`` alone); then the values, ``DEPTH`` rows side by side."""
 
     planes: ClassVar[dict[str, int]] = {"vnni": 2, "sdot": 2}  # of high and of low bytes
-    dots: ClassVar[int] = 4
+    per_float: ClassVar[int] = 4
 
     def panel(self, start: int, width: int) -> F32:
         values = self.split(self.matrix.values, start, width)
@@ -132,7 +133,7 @@ class _Int8(Segment):
 
 class _W8A8(_Int8):
     planes: ClassVar[dict[str, int]] = {}
-    dots: ClassVar[int] = 0
+    per_float: ClassVar[int] = 0
 
     @property
     def function(self) -> str:
@@ -142,7 +143,7 @@ class _W8A8(_Int8):
 class _Int4(_Int8):
     """For each 32 columns what :class:`_Int8` has; two values a byte, the second one ``DEPTH`` columns further on."""
 
-    dots: ClassVar[int] = 0
+    per_float: ClassVar[int] = 0
 
     def panel(self, start: int, width: int) -> F32:
         values = self.split(self.matrix.values, start, width)
@@ -190,8 +191,13 @@ def formats_of(*segments: Segment) -> tuple[str, ...]:
 
 
 def weights_per_float(format_: str) -> int:
-    """Weights of a format in the size of a float32, as dot products read them."""
-    return _SEGMENTS[format_].dots
+    """Weights of a format in the size of a float32, where they are read as floats."""
+    return _SEGMENTS[format_].per_float
+
+
+def rounds_vectors(format_: str) -> bool:
+    """True if vectors are rounded for a format, and the products are sums of integers."""
+    return issubclass(_SEGMENTS[format_], _Int8)
 
 
 def widths_for(target: Target, gates: int, formats: Sequence[str]) -> tuple[int, ...]:

@@ -17,7 +17,7 @@ Load = Callable[[Any, Any, Any, int], Any]
 
 
 def load_of(kind: str, target: Target) -> Load:
-    """The load of a format that dot products read, see :attr:`~edge_rnn.kernels.matrices.panels.Segment.dots`."""
+    """The load of a format that is read as floats, see :attr:`edge_rnn.kernels.matrices.panels.Segment.per_float`."""
     return {"float32": floats, "float16": halves if target.converts_half else soft_halves, "int8": int8s}[kind]
 
 

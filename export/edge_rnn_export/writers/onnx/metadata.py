@@ -12,7 +12,7 @@ import edge_rnn
 from edge_rnn.errors import FileError
 from edge_rnn.model import Model
 from edge_rnn.typing import F32
-from edge_rnn_export.writers.onnx.precision import PRECISIONS
+from edge_rnn_export.writers.onnx.precision import PRECISIONS, Precision
 
 __all__ = ["METADATA_KEY", "metadata", "mismatches", "precision_of", "trained_states"]
 
