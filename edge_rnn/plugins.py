@@ -1,14 +1,13 @@
 """What other packages add to the command line: the host side's subcommands, and its part of the demo.
 
-They come through entry points. In a checkout that is not installed there are none, so the table in its
-``pyproject.toml`` is read instead: what can be imported is there all the same.
+They come through entry points, so a checkout has to be installed (``pip install -e .``). Sources, sinks and readers of
+other packages are the business of :mod:`edge_rnn.registry`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 __all__ = ["COMMANDS", "DEMO", "add_commands", "load_first"]
@@ -68,20 +67,4 @@ def _load(entry_point: metadata.EntryPoint | None) -> tuple[Callable[..., Any] |
 
 
 def _entry_points(group: str) -> dict[str, metadata.EntryPoint]:
-    found = {each.name: each for each in metadata.entry_points(group=group)}
-    return {name: metadata.EntryPoint(name, value, group) for name, value in _of_checkout(group).items()} | found
-
-
-def _of_checkout(group: str) -> dict[str, str]:
-    """Entry points by the ``pyproject.toml`` beside this package; none where it is installed."""
-    path = Path(__file__).parents[1] / "pyproject.toml"
-    if not path.is_file():
-        return {}
-    import tomllib
-
-    try:
-        project = tomllib.loads(path.read_text(encoding="utf-8"))["project"]
-        table = project["entry-points"].get(group, {}) if project["name"] == "edge-rnn" else {}
-    except (OSError, ValueError, KeyError):
-        return {}
-    return {str(name): str(value) for name, value in table.items()}
+    return {each.name: each for each in metadata.entry_points(group=group)}

@@ -53,7 +53,7 @@ def test_lists_and_help_have_them(capsys: pytest.CaptureFixture[str]) -> None:
     assert " null: alarm: " in out
     assert main(["import", "--help"]) == 0
     out = capsys.readouterr().out
-    assert "of Tide table:\n  --tide-scale X" in out
+    assert "for Tide table:\n  --tide-scale X" in out
     assert "a tide table (.tide)" in " ".join(out.split())
 
 
