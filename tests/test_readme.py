@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 READMES = [ROOT / "README.md", *sorted(ROOT.glob("devices/*/README.md"))]
-BUILDING = pytest.param(ROOT / "docs/cells.md", marks=pytest.mark.needs("ziglang"))
+BUILDING = pytest.param(ROOT / "docs/cells.md", marks=pytest.mark.needs("ziglang", "linker:raspberry_pi_zero_2w"))
 BLOCK = re.compile(r"^(?:<!-- (?P<mark>[^\n]*) -->\n+)?```(?P<kind>\w+)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
 
 

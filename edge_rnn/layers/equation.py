@@ -267,8 +267,12 @@ class CellFunction:
             value = given.pop(state, None)
             sizes[state] = int(value) if is_whole(value) else None
             if value is not None and sizes[state] is None:
-                starts[state] = float32_copy(title, state, value)
-                sizes[state] = starts[state].size
+                starts[state] = start = float32_copy(title, state, value)
+                if start.ndim != 1:
+                    raise ModelError(
+                        f"{title} {state} got shape {start.shape}, expected one value for each unit: (H,)."
+                    )
+                sizes[state] = start.size
         parameters = {key: self._parameter(key, value) for key, value in given.items()}
         graph = trace(self.equation, parameters, input_size, sizes)
         return Cell(graph, parameters, starts, title, name=name, inputs=tuple(inputs))
@@ -306,11 +310,16 @@ def cell(equation: Callable[..., Any]) -> CellFunction:
 
     Examples
     --------
+    >>> import numpy as np, edge_rnn
+    >>> from edge_rnn.equations import sigmoid, tanh
     >>> @edge_rnn.cell
     ... def mgu(p, x, h):
     ...     f = sigmoid(p.W_f @ x + p.U_f @ h + p.b_f)
     ...     h = (1 - f) * h + f * tanh(p.W_h @ x + p.U_h @ (f * h) + p.b_h)
     ...     return h, {"h": h}
-    >>> model = edge_rnn.Model([mgu(W_f=…, U_f=…, b_f=…, W_h=…, U_h=…, b_h=…)])
+    >>> w, u, b = np.ones((2, 3)), np.ones((2, 2)), np.zeros(2)
+    >>> model = edge_rnn.Model([mgu(W_f=w, U_f=u, b_f=b, W_h=w, U_h=u, b_h=b)])
+    >>> edge_rnn.Stream(model).step(np.ones(3, np.float32)).shape
+    (2,)
     """
     return CellFunction(equation)

@@ -148,7 +148,9 @@ def test_generated_kernels_compile_for_every_kind_of_cpu(board: str) -> None:
         h = sigmoid(a) * tanh(h / (abs(h) + 1.5)) + a / (1 + total(h * h)) ** 2
         return h[2:9], {"h": h}
 
-    model = Model([all_sorts(w=normal(0, 12, 6)), as_equation(layer_of(GRU, 7, 12, reset_after=False))])
+    model = Model(
+        [all_sorts(w=normal(0, 12, 6), h=12, input_size=3), as_equation(layer_of(GRU, 7, 12, reset_after=False))]
+    )
     for name in plan_for(model, TARGETS[board]).operations:
         assert len(bytes(object_cache.compile_for(name, TARGETS[board]))) > 200
 

@@ -264,7 +264,7 @@ def test_sigterm_saves_all_and_leaves_0_with_pages_open(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ([], "serve takes --source"),
+        ([], "serve needs --source"),
         (["--source", "proc:cpu"], "got 1 field"),
         (["--source", "csv:xs.csv", "--host", "192.0.2.1"], "has no address"),
     ],

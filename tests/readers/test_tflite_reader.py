@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import itertools
-import struct
-import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 import needs
 from edge_rnn import reference
@@ -23,64 +18,11 @@ from edge_rnn.layers import LSTM
 from edge_rnn.model import Model
 from edge_rnn_export.readers.tflite.reader import from_tflite
 from tflite_files import Net, T, const, uniform
+from tflite_models import IN, OUT, STEPS, H, P, dense, flat, in_int8, last_step, lstm_net, read
 
-tflite: Any = needs.package("tflite")
-
-STEPS, IN, H, P, OUT = 12, 5, 7, 4, 3
 # Steps, times as many products as a row sums, times half a unit in the last place of numbers around 1.
 TOLERANCE = STEPS * (IN + H + 4) * 2.0**-24
 LSTM_TENSOR = "tfl.unidirectional_sequence_lstm"
-
-
-def lstm_net(
-    *,
-    coupled: bool = False,
-    peephole: bool = False,
-    projected: bool = False,
-    sequence: bool = True,
-    time_major: bool = False,
-    activation: int = 4,
-    cell_clip: float = 0.0,
-    proj_clip: float = 0.0,
-    seed: int = 0,
-    wrap: Callable[[Net, np.ndarray], T | int] | None = None,
-    change: Callable[[list[Any]], None] | None = None,
-    **options: Any,
-) -> Net:
-    """An LSTM of its own; ``wrap`` says how a weight is stored, ``change`` spoils the inputs."""
-    rng, out = np.random.default_rng(seed), P if projected else H
-    net = Net(T([1, IN] if not sequence else [STEPS, 1, IN] if time_major else [1, STEPS, IN], name="x"))
-    store = wrap or (lambda _, array: const(array))
-    absent = (lambda tensor: None) if coupled else (lambda tensor: tensor)
-    ih, hh = [uniform(rng, H, IN) for _ in range(4)], [uniform(rng, H, out) for _ in range(4)]
-    peepholes, biases = [uniform(rng, H) for _ in range(3)], [uniform(rng, H) for _ in range(4)]
-    inputs: list[Any] = [store(net, array) for array in (*ih, *hh)]
-    inputs[0], inputs[4] = absent(inputs[0]), absent(inputs[4])
-    inputs += [const(array) for array in peepholes] if peephole else [None] * 3
-    inputs += [const(array) for array in biases]
-    inputs[8], inputs[11] = absent(inputs[8]), absent(inputs[11])
-    inputs += [const(uniform(rng, P, H)) if projected else None, None]
-    inputs += [T([1, out], variable=True), T([1, H], variable=True), None, None, None, None]
-    if change:
-        change(inputs)
-    title = "UnidirectionalSequenceLSTMOptions" if sequence else "LSTMOptions"
-    options |= {"FusedActivationFunction": activation, "CellClip": cell_clip, "ProjClip": proj_clip}
-    if sequence:
-        options["TimeMajor"] = time_major
-    shape = [*net.x.shape[:-1], out]
-    return net.add(
-        "UNIDIRECTIONAL_SEQUENCE_LSTM" if sequence else "LSTM", inputs, T(shape, name="lstm"), title, **options
-    )
-
-
-def dense(net: Net, outputs: int, activation: int = 0, seed: int = 5, inputs: int | None = None) -> Net:
-    rng = np.random.default_rng(seed)
-    before = net.tensors[net.outputs[0]].shape
-    inputs = inputs or before[-1]
-    weights = [const(uniform(rng, outputs, inputs)), const(uniform(rng, outputs))]
-    shape = [int(np.prod(before)) // inputs, outputs]
-    options = {"FusedActivationFunction": activation}
-    return net.add("FULLY_CONNECTED", weights, T(shape, name="dense"), "FullyConnectedOptions", **options)
 
 
 def litert(data: bytes, *samples: np.ndarray) -> list[np.ndarray]:
@@ -95,12 +37,6 @@ def litert(data: bytes, *samples: np.ndarray) -> list[np.ndarray]:
         loaded.invoke()
         found.append(loaded.get_tensor(y["index"]))
     return found
-
-
-def read(net: Net | bytes, folder: Path, **options: Any) -> Model:
-    path = folder / "net.tflite"
-    path.write_bytes(net if isinstance(net, bytes) else net.bytes())
-    return from_tflite(path, **options)
 
 
 def samples(size: int = IN, seed: int = 3) -> np.ndarray:
@@ -176,14 +112,6 @@ def test_heads(tmp_path: Path, activation: str, after_dense: bool) -> None:
     assert [layer.kind for layer in model.layers] == ["LSTM", "Dense"]
 
 
-def last_step(net: Net, begin: int = -1, shrink: bool = True) -> Net:
-    size = net.tensors[net.outputs[0]].shape[-1]
-    ends = [const(np.int32([0, begin, 0])), const(np.int32([0, 0, 0])), const(np.int32([1, 1, 1]))]
-    masks = {"BeginMask": 5, "EndMask": 5 if shrink else 7, "ShrinkAxisMask": 2 if shrink else 0}
-    shape = [1, size] if shrink else [1, 1, size]
-    return net.add("STRIDED_SLICE", ends, T(shape, name="last"), "StridedSliceOptions", **masks)
-
-
 @pytest.mark.parametrize("begin", [-1, STEPS - 1])
 @pytest.mark.parametrize("shrink", [False, True])
 def test_last_step_alone(tmp_path: Path, begin: int, shrink: bool) -> None:
@@ -221,11 +149,6 @@ def test_float16_weights(tmp_path: Path) -> None:
     model = assert_equal_to_litert(lstm_net(wrap=halved), tmp_path)
     weights = model.layers[0].arrays["weight_ih"]
     assert np.array_equal(weights, weights.astype(np.float16))
-
-
-def in_int8(_: Net, array: np.ndarray) -> T:
-    scale = np.float32(np.abs(array).max() / 127)
-    return const(np.rint(array / scale).astype(np.int8), scale=[scale])
 
 
 def test_int8_weights(tmp_path: Path) -> None:
@@ -292,10 +215,6 @@ def put(position: int, tensor: T) -> Callable[[list[Any]], None]:
         inputs[position - 1] = tensor
 
     return change
-
-
-def flat(net: Net, *shape: int) -> Net:
-    return net.add("RESHAPE", [const(np.int32(shape))], T(shape))
 
 
 REFUSED: list[tuple[Callable[[], Net], type[EdgeRnnError], str]] = [
@@ -388,115 +307,3 @@ def circle() -> Net:
 def test_refused(tmp_path: Path, make: Callable[[], Net], kind: type[EdgeRnnError], message: str) -> None:
     with pytest.raises(kind, match=message):
         read(make(), tmp_path)
-
-
-ARGUMENTS: list[tuple[dict[str, Any], str]] = [
-    ({"upto": "rnn"}, r"upto names 'rnn', which does not exist; expected one of tensor \d+ 'lstm'"),
-    ({"after": 99}, r"after names 99, which does not exist"),
-    ({"upto": True}, r"upto got True, expected a tensor's name or index"),
-    ({"upto": ""}, r"upto names '', the name of \d+ tensors: \[1, 2"),
-    ({"upto": "x", "after": "lstm"}, r"traced the output back to tensor 0 'x', which no operator produces"),
-    ({"keep_int8": True}, r"no matrix in int8"),
-]
-
-
-@pytest.mark.parametrize(("options", "message"), ARGUMENTS)
-def test_arguments(tmp_path: Path, options: dict[str, Any], message: str) -> None:
-    with pytest.raises(InputError, match=message):
-        read(dense(lstm_net(), OUT), tmp_path, **options)
-    with pytest.raises(InputError, match=r"got int, expected the path"):
-        from_tflite(7)  # type: ignore[arg-type]
-
-
-def test_cut_by_number(tmp_path: Path) -> None:
-    net = dense(lstm_net(), OUT)
-    place = next(number for number, tensor in enumerate(net.tensors) if tensor.name == "lstm")
-    assert [layer.kind for layer in read(net, tmp_path, upto=place).layers] == ["LSTM"]
-    assert [layer.kind for layer in read(net, tmp_path, after=place).layers] == ["Dense"]
-
-
-def test_missing_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "tflite", None)
-    with pytest.raises(UnsupportedError, match=r"pip install tflite"):
-        read(lstm_net(), tmp_path)
-
-
-def test_files_that_are_none(tmp_path: Path) -> None:
-    for content in (b"", b"TFL3", b"PK\x03\x04" * 9, b"\x1c\0\0\0TFL3", b"\xff" * 4 + b"TFL3" + b"\xff" * 400):
-        with pytest.raises(FileError, match=r"net\.tflite is not a"):
-            read(content, tmp_path)
-    with pytest.raises(FileError, match=r"cannot be read"):
-        from_tflite(tmp_path / "missing.tflite")
-    with pytest.raises(FileError, match=r"is a folder or a device"):
-        from_tflite(tmp_path)
-    huge = tmp_path / "huge.tflite"
-    with huge.open("wb") as file:
-        file.truncate(2**30 + 1)
-    with pytest.raises(FileError, match=r"has 1073741825 bytes"):
-        from_tflite(huge)
-
-
-def test_more_than_the_file_bears_out_is_not_allocated(tmp_path: Path) -> None:
-    """A wide layer's activation as a matrix with ones on its diagonal; a matrix that many operators share."""
-    wide = Net(T([1, 1])).add(
-        "FULLY_CONNECTED", [const(np.ones((20_000, 1), "f4")), None], T([1, 20_000]), "FullyConnectedOptions"
-    )
-    for _ in range(2):
-        wide.add("TANH", [], T([1, 20_000]))
-    with pytest.raises(UnsupportedError, match=r"would take 3200000000 bytes"):
-        read(wide, tmp_path)
-    shared = Net(T([1, 256])).add(
-        "FULLY_CONNECTED", [const(np.ones((256, 256), "i1"), scale=[1.0]), None], T([1, 256]), "FullyConnectedOptions"
-    )
-    for _ in range(600):
-        shared.add("FULLY_CONNECTED", [1, None], T([1, 256]), "FullyConnectedOptions")
-    with pytest.raises(UnsupportedError, match=r"at most, in proportion to its file"):
-        read(shared, tmp_path)
-
-
-def whole() -> bytes:
-    return dense(last_step(lstm_net(wrap=in_int8, peephole=True, coupled=True)), OUT).bytes()
-
-
-def survives(path: Path, data: bytes) -> None:
-    """A model or one of the project's own errors; anything else comes through."""
-    path.write_bytes(data)
-    for options in ({}, {"keep_int8": True}):
-        try:
-            from_tflite(path, **options)  # type: ignore[arg-type]
-        except EdgeRnnError as error:
-            assert len(str(error)) < 2000
-
-
-WORDS = (0, 1, 4, 0x7F, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFF0, 0xFFFFFFFF)
-
-
-@pytest.mark.parametrize("kind", ["made", "trained"])
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(data=st.data())
-def test_damaged_files(tmp_path: Path, request: pytest.FixtureRequest, kind: str, data: st.DataObject) -> None:
-    if kind == "made":
-        content = bytearray(whole())
-    else:
-        folder = request.getfixturevalue("shared_data") / "models" / "tflm"
-        content = bytearray((folder / "trained_lstm_int8.tflite").read_bytes())
-    for _ in range(data.draw(st.integers(1, 6))):
-        place = data.draw(st.integers(0, len(content) - 4))
-        if data.draw(st.booleans()):
-            content[place] ^= data.draw(st.integers(1, 255))
-        else:
-            struct.pack_into("<I", content, place // 4 * 4, data.draw(st.sampled_from(WORDS)))
-    length = data.draw(st.one_of(st.just(len(content)), st.integers(0, len(content))))
-    survives(tmp_path / "damaged.tflite", bytes(content[:length]))
-
-
-def test_a_long_name_and_many_tensors_are_bounded(tmp_path: Path) -> None:
-    long = lstm_net()
-    long.tensors[0] = replace(long.x, name="x" * 100_000)
-    with pytest.raises(UnsupportedError) as caught:
-        read(flat(long, 1, STEPS * H).add("TANH", [], T([1, STEPS * H])), tmp_path)
-    assert len(str(caught.value)) < 1000
-    many = lstm_net()
-    many.tensors += [T([1])] * 2**14
-    with pytest.raises(FileError, match=r"has \d+ tensors, expected 16384 at most"):
-        read(many, tmp_path)

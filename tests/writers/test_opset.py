@@ -101,7 +101,7 @@ def test_opset_that_is_no_whole_number_is_a_type_error(opset: Any, tmp_path: Pat
 def test_weights_of_four_bits_take_the_first_opset_that_has_them(tmp_path: Path) -> None:
     target: dict[str, Any] = {"precision": "int4", "operators": "standard", "steps": 30}
     with pytest.raises(
-        ValueError, match=r"opset got 20, expected 21 to 24: .*4 bits; leave opset out, or take operators="
+        ValueError, match=r"opset got 20, expected 21 to 24: .*4-bit weights; leave opset out, or take operators="
     ):
         to_onnx(watch("gru"), tmp_path / "m.onnx", opset=20, **target)
     assert not list(tmp_path.iterdir())

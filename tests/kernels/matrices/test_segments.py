@@ -27,7 +27,7 @@ PLAIN = TARGETS["pmaddwd"]
 SCALES = (1.0, 0.5, 2.0)  # of three gates
 UNITS = 11  # one whole panel of 8, and 3 units of the next
 COLUMNS = [1, 2, 3, 4, 5, 8, 9, 31, 32, 33, 64, 71]
-PARTS = [(None, (0, 1, 2)), ((0, 2), (0, 1)), ((2, 3), (2,))]
+PARTS = [(None, (0, 1, 2)), ((0, 1), (0, 1)), ((2,), (2,)), ((2, 0), (2, 0))]
 PANELS = [(0, 8), (8, 8), (0, 16)]
 
 
