@@ -62,7 +62,7 @@ __all__ = [
     "step",
 ]
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 if not TYPE_CHECKING:
     __getattr__, __dir__ = attach(

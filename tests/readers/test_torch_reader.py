@@ -289,7 +289,7 @@ REFUSED: list[tuple[Callable[[], Any], dict[str, Any], type[EdgeRnnError], str]]
         InputError,
         r"'haed'.*'rnn', 'head'",
     ),
-    (lambda: Network(nn.GRU(I, H), nn.Linear(H, O)), {"modules": "rnn"}, InputError, r"the text 'rnn'"),
+    (lambda: Network(nn.GRU(I, H), nn.Linear(H, O)), {"modules": "rnn"}, InputError, r"the string 'rnn'"),
     (lambda: Network(nn.GRU(I, H), nn.Linear(H, O)), {"modules": []}, InputError, r"no names"),
     (lambda: Network(nn.GRU(I, H), nn.Linear(H, O)), {"ignore": ["head"]}, InputError, r"'head\.bias' is used"),
     (lambda: Network(nn.GRU(I, H), nn.Linear(H, O)), {"ignore": ["foot"]}, InputError, r"'foot', which does not exist"),
