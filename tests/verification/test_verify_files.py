@@ -55,8 +55,9 @@ def test_failed_verification_leaves_things_as_they_were(
     figures = r"\d\.\de[-+]\d\d"
     message = (
         rf"did not write .*model\.onnx: over 50 steps reference and Stream differ by {figures}, reference and "
-        rf"onnxruntime by {figures}, Stream and onnxruntime by {figures}, with a tolerance of 1e-05 of .* Stream is "
-        rf"off by {figures} and onnxruntime by {figures}, .* largest error is in 'y' at index \d\. .* fingerprint"
+        rf"onnxruntime by {figures}, Stream and onnxruntime by {figures}, with a tolerance of 1e-05 relative to .* "
+        rf"Stream is off by {figures} and onnxruntime by {figures}, .* "
+        r"largest error is in 'y' at index \d\. .* fingerprint"
     )
     with pytest.raises(ModelError, match=message):
         to_onnx(model, path, steps=50)
