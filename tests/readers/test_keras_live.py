@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import warnings
 from collections.abc import Callable
@@ -14,9 +13,9 @@ import pytest
 
 import needs
 from edge_rnn import Stream, reference
+from edge_rnn.cli import main
 from edge_rnn.errors import UnsupportedError
 from edge_rnn_export import from_keras
-from edge_rnn_export.cli import add_import
 
 needs.package("torch")
 needs.package("h5py")
@@ -312,13 +311,10 @@ def test_live_models_that_are_refused(case: str) -> None:
 def test_import_is_compared_with_keras(tmp_path: Path, capsys: pytest.CaptureFixture[str], ending: str) -> None:
     models = [sequential(L.GRU(H), L.Dense(2)), sequential(L.GRU(H, return_sequences=True, stateful=False), steps=9)]
     models += [keras.Sequential([keras.Input((None,)), L.Embedding(5, 3), L.LSTM(2)])]
-    parser = argparse.ArgumentParser(prog="edge-rnn")
-    add_import(parser.add_subparsers(required=True))
     for model, steps in zip(models, (32, 9, 32), strict=True):
         path = tmp_path / f"net.{ending}"
         randomized(model).save(path)
-        args = parser.parse_args(["import", str(path), "-o", str(tmp_path / "out.safetensors")])
-        assert args.func(args) == 0
+        assert main(["import", str(path), "-o", str(tmp_path / "out.safetensors")]) == 0
         told = capsys.readouterr().out.splitlines()[1]
         start = f"compared     with Keras {keras.__version__} ({keras.config.backend()}) on {steps} random steps: "
         assert told.startswith(start)
