@@ -164,23 +164,15 @@ class _Machine:
         nothing = self._put(self.kind.returns) | self.kind.thumb
         functions = self._put(np.full(len(plan.operations), nothing, np.int64).tobytes())
         words = np.zeros(len(Handle), np.int64)
-        for word, value in {
+        addresses = {
             Handle.FUNCTIONS: functions,
-            Handle.OPERATIONS: len(plan.operations),
-            Handle.RECORDS: self.records,
+            Handle.RECORDS_EVEN: self.records,
+            Handle.RECORDS_ODD: self.records + plan.records[0].nbytes,
             Handle.WEIGHTS: self.weights,
             Handle.ARENA: self.arena,
-            Handle.INPUT_SIZE: self.program.input_size,
-            Handle.OUTPUT_SIZE: self.program.output_size,
-            Handle.INPUT: plan.sample.even,
-            Handle.HELD: plan.held.even,
-            Handle.LAST_OUTPUT: plan.last_output.even,
-            Handle.OUTPUT_EVEN: plan.output.even,
-            Handle.OUTPUT_ODD: plan.output.odd,
-            Handle.STATES_EVEN: plan.state_floats,
-            Handle.STATE_FLOATS: plan.state_floats if plan.checks_states else 0,
             Handle.POLICY: Policy.RAISE,
-        }.items():
+        }
+        for word, value in (plan.words | addresses).items():
             words[word] = value
         return self._put(words.tobytes()), self.x, self.y
 

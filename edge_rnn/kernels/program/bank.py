@@ -132,8 +132,7 @@ def _take_all() -> Any:
                 continue
             who[part] = 2 * s + held
             arenas[part] = handle[Handle.ARENA]
-            record_bytes = 4 * handle[Handle.RECORD_LENGTH]
-            records[part] = handle[Handle.RECORDS] + handle[Handle.PARITY] * handle[Handle.OPERATIONS] * record_bytes
+            records[part] = handle[Handle.RECORDS_ODD] if handle[Handle.PARITY] else handle[Handle.RECORDS_EVEN]
             part += 1
         return part
 

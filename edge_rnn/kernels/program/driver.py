@@ -65,7 +65,7 @@ def _advance() -> Any:
         arena, weights = as_floats(handle[Handle.ARENA]), as_floats(handle[Handle.WEIGHTS])
         functions, operations = as_words(handle[Handle.FUNCTIONS]), handle[Handle.OPERATIONS]
         length = handle[Handle.RECORD_LENGTH]
-        record = at(as_int32s(handle[Handle.RECORDS]), handle[Handle.PARITY] * operations * length)
+        record = as_int32s(handle[Handle.RECORDS_ODD] if handle[Handle.PARITY] else handle[Handle.RECORDS_EVEN])
         for i in range(operations):
             call_kernel(functions[i], (record, weights, arena))
             record = at(record, length)
@@ -83,7 +83,6 @@ def _run() -> Any:
     Less than 0 if another call is in the stream, or was: a :class:`Status` with its sign changed.
     """
     from edge_rnn.kernels.compile.compiler import helper
-    from edge_rnn.kernels.program.claim import busy, enter_atomically, leave, own_number
     from edge_rnn.kernels.vectors.addresses import call_for_status
     from edge_rnn.kernels.vectors.load_store import at
 
@@ -95,15 +94,7 @@ def _run() -> Any:
                 return t
         return count
 
-    def run(handle, xs, ys, count):  # type: ignore[no-untyped-def]
-        word, number = at(handle, Handle.IN_USE), own_number()
-        found = enter_atomically(word, number)
-        if found != FREE:
-            return -busy(found)
-        done = advance_all(handle, xs, ys, count)
-        return done if leave(word, number) else -Status.MIXED
-
-    return run
+    return _claimed(advance_all)
 
 
 def _rollout() -> Any:
@@ -112,7 +103,6 @@ def _rollout() -> Any:
     The first step reads ``x``, each other one what the step before it has written.
     """
     from edge_rnn.kernels.compile.compiler import helper
-    from edge_rnn.kernels.program.claim import busy, enter_atomically, leave, own_number
     from edge_rnn.kernels.vectors.addresses import call_for_status
     from edge_rnn.kernels.vectors.load_store import at
 
@@ -126,12 +116,20 @@ def _rollout() -> Any:
             x = y
         return count
 
-    def rollout(handle, x, ys, count):  # type: ignore[no-untyped-def]
+    return _claimed(advance_all)
+
+
+def _claimed(advance_all: Any) -> Any:
+    """A function of many steps that claims the stream once, around all of them."""
+    from edge_rnn.kernels.program.claim import busy, enter_atomically, leave, own_number
+    from edge_rnn.kernels.vectors.load_store import at
+
+    def claimed(handle, xs, ys, count):  # type: ignore[no-untyped-def]
         word, number = at(handle, Handle.IN_USE), own_number()
         found = enter_atomically(word, number)
         if found != FREE:
             return -busy(found)
-        done = advance_all(handle, x, ys, count)
+        done = advance_all(handle, xs, ys, count)
         return done if leave(word, number) else -Status.MIXED
 
-    return rollout
+    return claimed

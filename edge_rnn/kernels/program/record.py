@@ -76,8 +76,8 @@ class Handle(Words):
     """Address of the table of function addresses."""
     OPERATIONS = 4
     """How many operations a step has."""
-    RECORDS = 5
-    """Address of the records: all for even steps, then all for odd ones."""
+    RECORDS_EVEN = 5
+    """Address of the records for even steps."""
     WEIGHTS = 6
     ARENA = 7
     INPUT = 8
@@ -105,6 +105,8 @@ class Handle(Words):
     """Address of ``int32_t advance(handle, x, y)``: a step that leaves IN_USE alone."""
     RECORD_LENGTH = 21
     """int32 in a record."""
+    RECORDS_ODD = 22
+    """Address of the records for odd steps."""
 
 
 FREE = 0
