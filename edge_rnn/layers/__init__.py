@@ -35,4 +35,4 @@ __all__ = [
 LAYER_TYPES: Mapping[str, type[Layer]] = MappingProxyType(
     {cls.__name__: cls for cls in (Elman, LSTM, GRU, Dense, Standardize, Add, Embedding)}
 )
-"""Layer classes by name, as files and other formats refer to them; beside these files hold cells by their equations."""
+"""Layer classes by the name that files use. Files also hold cells that are defined by an equation."""

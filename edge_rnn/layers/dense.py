@@ -1,4 +1,4 @@
-"""Layers without memory."""
+"""Stateless layers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["Add", "Dense", "Embedding", "Standardize"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Dense(Layer):
-    """Fully connected layer, PyTorch's ``nn.Linear`` and an activation: ``y = activation(W x + b)``.
+    """Fully connected layer, PyTorch's ``nn.Linear`` with an activation: ``y = activation(W x + b)``.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ class Dense(Layer):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Standardize(Layer):
-    """Scaling per channel, ``y = (x - mean) / scale``, so that samples are in the sensor's own units.
+    """Scaling per channel, ``y = (x - mean) / scale``, so that samples can stay in the sensor's units.
 
     Parameters
     ----------
@@ -133,7 +133,7 @@ class Standardize(Layer):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Add(Layer):
-    """Sum of two or more equally long inputs, for skip connections: ``Add(inputs=("input", "dense3"))``.
+    """Sum of two or more inputs of the same length, for skip connections: ``Add(inputs=("input", "dense3"))``.
 
     Examples
     --------
@@ -160,8 +160,8 @@ class Add(Layer):
 class Embedding(Layer):
     """Row of a table, PyTorch's ``nn.Embedding``: ``y = weight[x]``, where ``x`` is one integer.
 
-    A network that begins with one takes integers, as ints or integer arrays. Other numbers are rounded to the nearest
-    integer, and those outside the table select its nearest row.
+    A network whose first layer is an Embedding takes integers, as ints or integer arrays. Other numbers are rounded to
+    the nearest integer, and numbers outside the table select its nearest row.
 
     Parameters
     ----------
@@ -191,7 +191,7 @@ class Embedding(Layer):
         count, _ = self._set_array("weight", self.weight, ("N", "E"))
         if count > 2**22:
             raise ModelError(
-                f"{self.title} has {count} rows, expected {2**22} at most: float32 does not count much further."
+                f"{self.title} has {count} rows, expected at most {2**22}: float32 cannot count much further."
             )
 
     @property
@@ -205,7 +205,7 @@ class Embedding(Layer):
 
     @property
     def rounding_bound(self) -> float | None:
-        # A row with a large value would leave too few steps for rows without.
+        # A row with a large value would leave too few steps for the other rows.
         least = float(np.abs(self.weight).max(axis=1).min())
         return self.output_bound if 2 * least >= np.abs(self.weight).max() else None
 

@@ -1,4 +1,4 @@
-"""Cells of one's own: a layer that is its equation."""
+"""Custom cells: layers that are defined by an equation."""
 
 from __future__ import annotations
 
@@ -29,23 +29,23 @@ __all__ = ["Cell", "CellFunction", "cell"]
 _PARAMETER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 _TAKEN = ("cell", "state")
 _START = "start."
-"""What names of states begin with among a layer's arrays: no parameter has a dot."""
+"""Prefix of initial states among a layer's arrays. The dot keeps them apart from parameters, whose names have none."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Cell(Layer):
-    """A layer that is its equation; :func:`edge_rnn.cell` makes them.
+    """Layer that is defined by an equation; :func:`edge_rnn.cell` makes them.
 
     Parameters
     ----------
     equation
-        What one step computes.
+        Graph of one step.
     parameters
-        Arrays of float32, matrices in any format of :mod:`edge_rnn.formats`, and numbers, by name.
+        float32 arrays, matrices in any format of :mod:`edge_rnn.formats`, and numbers, by name.
     starts
-        The states at the start, by name.
+        Initial states by name; zeros for a state that is missing.
     function
-        Name of the function that the equation was recorded from.
+        Name of the function that the equation was traced from.
     """
 
     equation: Graph
@@ -60,7 +60,7 @@ class Cell(Layer):
         needed = {name: self.parameters.get(name) for name in self.equation.parameters}
         checked = {name: self._parameter(name, value) for name, value in needed.items()}
         shapes = {name: np.shape(value) for name, value in checked.items()}
-        from_json(to_json(self.equation), shapes)  # that parameters have the shapes that the equation was made for
+        from_json(to_json(self.equation), shapes)  # raises if a parameter does not have the shape that was traced
         starts = {}
         for name, size in self.equation.sizes:
             start = (
@@ -74,11 +74,11 @@ class Cell(Layer):
 
     def _parameter(self, name: str, value: Any) -> Weight | float:
         if name in _TAKEN or hasattr(type(self), name):
-            raise ModelError(f"{self.title} has a parameter called {name}, which layers mean something else by.")
+            raise ModelError(f"{self.title} has a parameter called {name}, a name that layers use already; rename it.")
         if isinstance(value, (Matrix, float)):
             return value
         if value is None:
-            raise ModelError(f"{self.title} got no {name}, which its equation reads.")
+            raise ModelError(f"{self.title} got no {name}, which its equation reads; pass it by name.")
         return float32_copy(self.title, name, value)
 
     def __getattr__(self, name: str) -> Any:
@@ -110,7 +110,7 @@ class Cell(Layer):
 
     @property
     def matrices(self) -> Mapping[str, str]:  # type: ignore[override]
-        """Matrices, and what each is multiplied with: ``"input"``, a state, or nothing for what the step computes."""
+        """Multiplicand of each matrix: ``"input"``, the name of a state, or empty for a value computed in the step."""
         found: dict[str, str] = {}
         for name, vector in self.equation.products:
             reads = {"input": INPUT, "state": vector.name}.get(vector.op, "")
@@ -118,7 +118,7 @@ class Cell(Layer):
         return found
 
     def probe(self) -> tuple[Self, dict[str, slice]]:
-        """The layer as one that puts out what its matrices multiply beside its input; where in that each of them is."""
+        """Make a layer that outputs all vectors that matrices multiply, except the input; with each matrix's slice."""
         shapes = {name: np.shape(value) for name, value in self.parameters.items()}
         builder = Builder(self.equation.input_size, dict(self.equation.sizes), shapes)
         places = [builder.put(node) for node in self.equation.nodes]
@@ -156,14 +156,14 @@ class Cell(Layer):
 
     @classmethod
     def of_options(cls, options: Mapping[str, Any], arrays: Mapping[str, Any], **more: Any) -> Self:
-        """The layer of what :attr:`options`, :attr:`arrays` and :attr:`formats` say of one, whoever wrote them."""
+        """Rebuild a layer from its :attr:`options`, :attr:`arrays` and :attr:`formats`, which need not be trusted."""
         if not isinstance(options, Mapping) or set(options) != {"function", "equation", "numbers"}:
-            raise ModelError("a cell got other options than function, equation and numbers.")
+            raise ModelError("a cell got unknown or missing options, expected function, equation and numbers.")
         function, numbers = options["function"], options["numbers"]
         if not isinstance(function, str) or not _PARAMETER.fullmatch(function):
             raise ModelError(f"a cell got the function {str(function)[:80]!r}, expected a name.")
         if not isinstance(numbers, Mapping) or not all(type(v) is float and isfinite(v) for v in numbers.values()):
-            raise ModelError(f"{function} got the numbers {str(numbers)[:80]}, expected finite ones by name.")
+            raise ModelError(f"{function} got the numbers {str(numbers)[:80]}, expected finite numbers by name.")
         if clash := set(numbers) & set(arrays):
             raise ModelError(f"{function} got {min(clash)} as a number and as an array.")
         starts = {name.removeprefix(_START): array for name, array in arrays.items() if name.startswith(_START)}
@@ -172,12 +172,12 @@ class Cell(Layer):
         if unread := set(values) - set(graph.parameters):
             raise ModelError(f"{options['function']} has {min(unread)}, which its equation does not read.")
         if unknown := set(starts) - set(dict(graph.sizes)):
-            raise ModelError(f"{options['function']} has a start of the state {min(unknown)}, which there is not.")
+            raise ModelError(f"{options['function']} has an initial value of an unknown state, {min(unknown)}.")
         return cls(graph, values, starts, options["function"], **more)
 
     @property
     def input_size(self) -> int:
-        """Number of values that one step reads."""
+        """Number of values read per step."""
         return self.equation.input_size
 
     @property
@@ -190,7 +190,7 @@ class Cell(Layer):
         return dict(self.starts)
 
     def state_intervals(self, x: Interval = EVERYTHING) -> dict[str, Interval]:
-        """What each state stays in, whatever the layer reads."""
+        """Interval that each state stays in, for any input within ``x``."""
         starts = {name: (float(start.min()), float(start.max())) for name, start in self.starts.items()}
         return state_intervals(self.equation, x, starts, self._limits)
 
@@ -229,7 +229,7 @@ class Cell(Layer):
 
 
 class CellFunction:
-    """A cell's function, which makes layers when it is called: see :func:`cell`."""
+    """Function of a cell, which makes layers when it is called; see :func:`cell`."""
 
     def __init__(self, equation: Callable[..., Any]) -> None:
         update_wrapper(self, equation)
@@ -248,18 +248,18 @@ class CellFunction:
     def __call__(
         self, *, name: str = "", inputs: Sequence[str] = (), input_size: int | None = None, **given: Any
     ) -> Cell:
-        """The layer with these parameters.
+        """Make a layer with these parameters.
 
         Parameters
         ----------
         name, inputs
-            As of every layer.
+            See :class:`~edge_rnn.layers.Layer`.
         input_size
-            How many values a step reads, where no matrix tells it.
+            Number of values read per step; needed only if it does not follow from a matrix.
         **given
-            Parameters by name: arrays, matrices in a format, numbers; what is no number and no array is an option that
-            the function may ask for. By the name of a state how long it is, where no matrix tells it, or the values
-            that it starts from.
+            Parameters by name: arrays, matrices in a format, numbers. Values of other types are options, which the
+            function may branch on. The name of a state takes its length, if that does not follow from a matrix, or its
+            initial values.
         """
         title = self.equation.__name__
         starts, sizes = {}, dict[str, int | None]()
@@ -288,25 +288,26 @@ class CellFunction:
 
 
 def cell(equation: Callable[..., Any]) -> CellFunction:
-    """Make of a function that computes one step a kind of layer.
+    """Turn a function that computes one step into a kind of layer.
 
     Parameters
     ----------
     equation
-        ``equation(p, x, h, …)``: parameters as attributes of ``p``, what the layer reads, and one argument for each
-        state. It returns the output and a table of the new states. It may use ``@`` between a matrix and a vector,
-        ``+ - * /``, slices, and the functions of :mod:`edge_rnn.equations`. An ``if`` may ask for options, not for
+        ``equation(p, x, h, …)``: ``p`` has the parameters as attributes, ``x`` is the input, and each state has an
+        argument of its own. It returns the output and a dict of the new states. It may use ``@`` between a matrix and a
+        vector, ``+ - * /``, slices, and the functions of :mod:`edge_rnn.equations`. An ``if`` may test options, not
         values.
 
     Returns
     -------
     CellFunction
-        Called with parameters it makes a layer. Lengths follow from the matrices.
+        Makes a layer when it is called with parameters. Lengths follow from the matrices.
 
     Raises
     ------
     ModelError
-        The function has no state. When it is called: it is no equation; the message names the line.
+        The function has no state. When it is called: it uses something that is not allowed in an equation; the message
+        names the line.
 
     Examples
     --------

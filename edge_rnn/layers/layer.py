@@ -97,15 +97,15 @@ class Layer:
 
     @property
     def fields(self) -> dict[str, Any]:
-        """What the layer is made of, by name."""
+        """Fields of the layer by name: arrays, matrices and options."""
         return {f.name: getattr(self, f.name) for f in fields(self)}
 
     def replaced(self, **changes: Any) -> Self:
-        """The layer with some of its fields changed."""
+        """Copy of the layer with some of its fields changed."""
         return replace(self, **changes)
 
     def gates_of(self, name: str) -> int:
-        """How many gates the rows of a matrix are taken apart into."""
+        """Number of gates that the rows of a matrix are split into."""
         return len(getattr(self, "gates", "y"))
 
     @property
@@ -162,7 +162,7 @@ class Layer:
         return self.output_bound
 
     def state_bound(self, name: str) -> float | None:
-        """The range by which a state is rounded for a matrix of integers; None where there is none."""
+        """Range for rounding a state to integers; None if the largest value of each vector is better."""
         return self.rounding_bound if name == self.emits else None
 
     def output_size(self, input_sizes: Sequence[int]) -> int:
@@ -237,5 +237,5 @@ def float32_copy(owner: str, name: str, value: ArrayLike) -> F32:
 
 
 def products(weight: Weight) -> int:
-    """Multiply-adds of the product with a vector."""
+    """Multiply-adds of the matrix-vector product."""
     return weight.multiply_adds if isinstance(weight, Matrix) else weight.size

@@ -96,7 +96,7 @@ class Recurrent(Layer):
 
     @property
     def rounding_bound(self) -> float | None:
-        # An initial state far above all later ones would leave too few steps for these.
+        # An initial state far above all later ones would leave too few steps for the later ones.
         return self._new_bound if self.output_bound == self._new_bound else None
 
     @property

@@ -1,4 +1,4 @@
-"""Every layer in plain NumPy, float64: the truth that kernels and exported graphs are compared with."""
+"""Reference implementation: every layer in plain NumPy and float64, to compare kernels and exported graphs with."""
 
 from __future__ import annotations
 

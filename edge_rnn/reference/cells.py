@@ -1,6 +1,6 @@
-"""Every kind of layer as one function in float64, to be held against the paper that the layer's class cites.
+"""Every kind of layer as one function in float64, easy to check against the paper that the layer's class cites.
 
-Slow on purpose: nothing here is clever.
+Clarity comes before speed here.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ State = dict[str, F64]
 Cell = Callable[[Any, F64, State], tuple[F64, State]]
 
 CELLS: dict[str, Cell] = {}
-"""The functions by the kind of layer, in lower case."""
+"""Functions by kind of layer, in lower case."""
 
 
 def _cell(function: Cell) -> Cell:
-    """Register ``function(layer, x, state) -> (y, state)`` for the kind of layer that it is named after.
+    """Register ``function(layer, x, state) -> (y, state)`` for the kind of layer that the function is named after.
 
     ``layer`` has the fields of the layer's class, arrays as float64 and absent ones as 0; ``x`` is ``(I,)``; ``state``
-    holds the layer's own arrays, ``h`` and ``c``, each ``(H,)``. All of it may be columns of as many steps that have
-    nothing to do with each other: ``x`` ``(I, n)``, arrays of one axis ``(H, 1)``, states ``(H, n)``.
+    holds the layer's own arrays, ``h`` and ``c``, each ``(H,)``. A call may also compute ``n`` independent steps, one
+    per column: ``x`` is ``(I, n)``, vectors of the layer are ``(H, 1)``, states ``(H, n)``.
     """
     CELLS[function.__name__] = function
     return function
 
 
 def of_equation(graph: Graph) -> Cell:
-    """Make the function of a layer that is its equation."""
+    """Make the function of a layer that is defined by an equation."""
 
     def cell(layer: Any, x: F64, state: State) -> tuple[F64, State]:
         return evaluate(graph, vars(layer), x, state)
@@ -107,7 +107,7 @@ def add(layer: Any, x: F64, state: State) -> tuple[F64, State]:
 
 
 def _sigmoid(x: F64) -> F64:
-    """``1 / (1 + exp(-x))``; exp sees no positive number, so nothing overflows and small results stay exact."""
+    """``1 / (1 + exp(-x))``; exp gets no positive argument, so nothing overflows and small results stay exact."""
     e = np.exp(-np.abs(x))
     return np.where(x >= 0, 1.0, e) / (1.0 + e)
 
@@ -135,11 +135,11 @@ _ACTIVATIONS: dict[str, Callable[..., F64]] = {
 
 
 def _activated(text: str, x: F64) -> F64:
-    """An activation, spelled as in :mod:`edge_rnn.activation`."""
+    """Apply an activation, spelled as in :mod:`edge_rnn.activation`."""
     activation = parse(text)
     return _ACTIVATIONS[activation.name](x, *activation.parameters)
 
 
 def _clipped(x: F64, limit: float) -> F64:
-    """``x`` within ``limit`` either side of zero; 0 stands for no limit."""
+    """Clip ``x`` to ``-limit .. limit``; 0 stands for no limit."""
     return np.clip(x, -limit, limit) if limit else x

@@ -19,7 +19,7 @@ __all__ = ["initial_state", "layer_step", "run", "single_steps", "step", "steps"
 
 
 def initial_state(model: Model) -> State:
-    """State at the start of a stream.
+    """Initial state of a stream.
 
     Returns
     -------
@@ -30,14 +30,14 @@ def initial_state(model: Model) -> State:
 
 
 def step(model: Model, x: ArrayLike, state: Mapping[str, ArrayLike]) -> tuple[F64, State]:
-    """One time step in float64.
+    """Compute one time step in float64.
 
     Parameters
     ----------
     x
         ``(input_size,)``, finite.
     state
-        What :func:`initial_state` or the step before returned; not modified.
+        As returned by :func:`initial_state` or by the step before; not modified.
 
     Returns
     -------
@@ -47,31 +47,31 @@ def step(model: Model, x: ArrayLike, state: Mapping[str, ArrayLike]) -> tuple[F6
     Raises
     ------
     InputError
-        The shape does not fit, a number is not finite, a state is missing, unknown or of the wrong length.
+        The shape does not fit, a number is not finite, or a state is missing, unknown or of the wrong length.
     UnsupportedError
-        The model has a kind of layer that has no reference.
+        The reference does not know a kind of layer in the model.
     """
     x = _numbers("reference.step", "x", x, (model.input_size,), "use reference.run for a (time, input_size) array")
     return _advance(model, [wide(layer) for layer in model.layers], x, _checked(model, state, "reference.step"))
 
 
 def layer_step(layer: SimpleNamespace, x: F64, state: State) -> tuple[F64, State]:
-    """One time step of one layer, nothing checked.
+    """Compute one time step of one layer, without checks.
 
     Parameters
     ----------
     layer
-        What :func:`wide` made of it. Any of its matrices may be replaced by something else that ``@`` multiplies with
-        a vector: so other ways to compute a product can be followed.
+        Result of :func:`wide`. Any of its matrices may be replaced by an object whose ``@`` takes a vector, to follow
+        other ways of computing the product.
     x
-        ``(I,)``: what the layer reads.
+        ``(I,)``: input of the layer.
     state
-        The layer's own: ``h`` and ``c``, each ``(H,)``.
+        State of this layer alone: ``h`` and ``c``, each ``(H,)``.
 
     Returns
     -------
     y, state
-        Output, and the layer's own new state.
+        Output, and the new state of this layer.
     """
     y, new = layer.cell(layer, x, state)
     return y, new
@@ -80,15 +80,21 @@ def layer_step(layer: SimpleNamespace, x: F64, state: State) -> tuple[F64, State
 def steps(
     model: Model, xs: ArrayLike, carried: DTypeLike = np.float64, computed: DTypeLike = np.float64
 ) -> Iterator[tuple[F64, State]]:
-    """Output and states after each step from the start; the states go on rounded to the type ``carried``.
+    """Yield output and states after each step from the initial state.
 
-    ``computed``: the type in which sums and functions are computed; with float32 this is a program like any other, with
-    a rounding of its own.
+    Parameters
+    ----------
+    xs
+        ``(time, input_size)``, finite.
+    carried
+        Dtype that states are rounded to between steps.
+    computed
+        Dtype of sums and functions. With float32 this rounds as any float32 program does, in its own order.
 
     Raises
     ------
     InputError, UnsupportedError
-        As for :func:`step`, with the first step.
+        As for :func:`step`, when the first step is asked for.
     """
     xs = _numbers("reference.steps", "xs", xs, (None, model.input_size), "use reference.step for one sample")
     layers = [wide(layer, computed) for layer in model.layers]
@@ -102,21 +108,21 @@ def steps(
 def single_steps(
     model: Model, xs: ArrayLike, states: Mapping[str, ArrayLike], computed: DTypeLike = np.float64
 ) -> tuple[F64, State]:
-    """One step from each of many states: products of matrices, where a run is one vector after the other.
+    """Compute one step from each of many states, by matrix products instead of one vector after the other.
 
     Parameters
     ----------
     xs
         ``(n, input_size)``, finite: the sample of each step.
     states
-        ``(n, H)`` by ``"layer.state"``: the states before each.
+        ``(n, H)`` by ``"layer.state"``: the states before each step.
     computed
         See :func:`steps`.
 
     Returns
     -------
     ys, states
-        ``(n, output_size)``, and ``(n, H)`` by name: after each.
+        ``(n, output_size)``, and ``(n, H)`` by name: the states after each step.
 
     Raises
     ------
@@ -142,7 +148,7 @@ def single_steps(
 
 
 def run(model: Model, xs: ArrayLike, state: Mapping[str, ArrayLike] | None = None) -> tuple[F64, State]:
-    """Many time steps in float64.
+    """Compute many time steps in float64.
 
     Parameters
     ----------
@@ -171,12 +177,12 @@ def run(model: Model, xs: ArrayLike, state: Mapping[str, ArrayLike] | None = Non
 
 
 def trace(model: Model, xs: ArrayLike) -> list[tuple[F64, F64]]:
-    """What each layer reads and puts out in each step of a run from the start.
+    """Input and output of each layer in each step of a run from the initial state.
 
     Returns
     -------
     list
-        For each layer, in order, ``(time, values read)`` and ``(time, values put out)``, float64.
+        For each layer, in order: inputs ``(time, values)`` and outputs ``(time, values)``, float64.
 
     Raises
     ------
@@ -198,7 +204,7 @@ def trace(model: Model, xs: ArrayLike) -> list[tuple[F64, F64]]:
 def _advance(
     model: Model, layers: list[SimpleNamespace], x: F64, state: State, seen: list[tuple[F64, F64]] | None = None
 ) -> tuple[F64, State]:
-    """Take one step: each layer reads outputs of those before it, concatenated; ``seen`` gets both for each layer."""
+    """Take one step; each layer reads earlier outputs, concatenated. ``seen`` gets each layer's input and output."""
     outputs: list[F64] = []
     new: State = {}
     for layer, sources in zip(layers, model.sources, strict=True):
@@ -213,12 +219,12 @@ def _advance(
 
 
 def wide(layer: Layer, dtype: DTypeLike = np.float64) -> SimpleNamespace:
-    """Collect a layer's fields, arrays as float64 or ``dtype`` (0 where absent), its function and its state's names.
+    """Collect a layer's fields, with arrays in ``dtype`` and 0 for absent ones, its function and its states' names.
 
     Raises
     ------
     UnsupportedError
-        There is no reference for the kind of layer.
+        The reference does not know the kind of layer.
     """
     cell = CELLS.get(layer.kind.lower()) if layer.graph is None else of_equation(layer.graph)
     if cell is None:
@@ -230,7 +236,7 @@ def wide(layer: Layer, dtype: DTypeLike = np.float64) -> SimpleNamespace:
 
 
 def _checked(model: Model, state: object, call: str) -> State:
-    """Copy the states as float64, in the model's order, once they have been found to be the model's."""
+    """Check that the states are the model's; return float64 copies in the model's order."""
     expected = model.initial_state
     if not isinstance(state, Mapping) or set(state) != set(expected):
         got = sorted(map(str, state)) if isinstance(state, Mapping) else type(state).__name__
@@ -240,7 +246,7 @@ def _checked(model: Model, state: object, call: str) -> State:
 
 
 def _numbers(call: str, what: str, value: ArrayLike, shape: tuple[int | None, ...], remedy: str) -> F64:
-    """Copy ``value`` as float64, once found finite and of the given shape; None stands for any length."""
+    """Check that ``value`` is finite and has the shape, where None stands for any length; return a float64 copy."""
     expected = str(shape).replace("None", "time")
     try:
         given = plain_array(value)

@@ -201,12 +201,12 @@ def test_damaged_options_are_refused_or_make_a_cell_that_can_be_computed(path: A
         (lambda o, a: a.pop("w_f"), "no parameter 'w_f'"),
         (lambda o, a: a.update(w_f=np.zeros((12, 4))), "multiplied with 3 values"),
         (lambda o, a: a.update(more=np.zeros(3)), "has more, which its equation does not read"),
-        (lambda o, a: a.update({"start.q": np.zeros(3)}), "a start of the state q, which there is not"),
+        (lambda o, a: a.update({"start.q": np.zeros(3)}), "an initial value of an unknown state, q"),
         (lambda o, a: a.update({"start.h": np.zeros(3)}), "h got shape"),
         (lambda o, a: o.update(function="os.system"), "expected a name"),
-        (lambda o, a: o["numbers"].update(gain=float("nan")), "expected finite ones"),
+        (lambda o, a: o["numbers"].update(gain=float("nan")), "expected finite numbers"),
         (lambda o, a: o["numbers"].update(w_f=1.0), "as a number and as an array"),
-        (lambda o, a: o.update(more=1), "other options"),
+        (lambda o, a: o.update(more=1), "unknown or missing options"),
     ],
 )
 def test_options_that_do_not_fit_are_refused(change: Any, message: str) -> None:
