@@ -18,7 +18,7 @@ from edge_rnn_export.readers.by_file_name import READERS
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(
     path
-    for pattern in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "docs/*.md", "devices/*/README.md")
+    for pattern in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "docs/**/*.md", "devices/*/README.md")
     for path in ROOT.glob(pattern)
 )
 BLOCK = re.compile(r"^```(?P<kind>\w*)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -1,4 +1,4 @@
-"""The example of docs/plugins.md, installed as the page says and used by its commands."""
+"""The example of docs/how_to/add_source.md, installed as the page says and used by its commands."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from distributions import Install
 from edge_rnn.cli import main
 
-PAGE = Path(__file__).parents[1] / "docs" / "plugins.md"
+PAGE = Path(__file__).parents[1] / "docs" / "how_to" / "add_source.md"
 TEXT = PAGE.read_text(encoding="utf-8")
 FILES = dict(re.findall(r"^<!-- file: (\S+) -->\n```\w+\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL))
 COMMANDS = re.findall(r"^<!-- commands -->\n```sh\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)

@@ -14,7 +14,9 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 READMES = [ROOT / "README.md", *sorted(ROOT.glob("devices/*/README.md"))]
-BUILDING = pytest.param(ROOT / "docs/cells.md", marks=pytest.mark.needs("ziglang", "linker:raspberry_pi_zero_2w"))
+BUILDING = pytest.param(
+    ROOT / "docs/how_to/add_cell.md", marks=pytest.mark.needs("ziglang", "linker:raspberry_pi_zero_2w")
+)
 BLOCK = re.compile(r"^(?:<!-- (?P<mark>[^\n]*) -->\n+)?```(?P<kind>\w+)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
 
 

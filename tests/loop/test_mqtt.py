@@ -317,7 +317,7 @@ def test_program_of_the_documentation_keeps_a_state_for_each_topic(
     broker: Broker, listen: Callable[[str], Listener], tmp_path: Path
 ) -> None:
     broker.start()
-    text = (ROOT / "docs/sensor_loop.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs/reference/sensor_loop.md").read_text(encoding="utf-8")
     (code,) = [block for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "StreamBank" in block]
     code = code.replace('connect("broker")', f'connect("127.0.0.1", {broker.port})').replace("model, 100)", "model, 2)")
     code = code.replace("client.loop_forever", 'client.on_subscribe = lambda *_: print("ready")\nclient.loop_forever')
