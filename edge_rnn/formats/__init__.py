@@ -1,8 +1,8 @@
-"""Matrices in formats smaller than float32: what is stored, and the float32 matrix that it stands for.
+"""Matrices in formats smaller than float32: the stored arrays, and the float32 matrix that they stand for.
 
 A layer's matrix is a float32 array or one of these. ``np.asarray`` of either is the matrix that the layer computes
-with, so reference and readers need not know; kernels take the stored arrays. A format's class also says how a float32
-matrix is turned into it, and answers what quantization, search, export and self-tests ask of a format.
+with, so the reference and the readers need not tell them apart; kernels take the stored arrays. A format's class also
+converts a float32 matrix, and has all that quantization, search, export and self-tests need to know of the format.
 """
 
 from __future__ import annotations

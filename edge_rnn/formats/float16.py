@@ -41,7 +41,7 @@ class Float16(Matrix):
 
     @classmethod
     def quantized(cls, matrix: F32, fitting: Fitting = PLAIN, option: str = "") -> Float16:
-        """Weights rounded to the nearest float16.
+        """Round weights to the nearest float16.
 
         Raises
         ------
@@ -50,5 +50,5 @@ class Float16(Matrix):
         """
         largest = float(np.abs(matrix).max())
         if largest > float(np.finfo(np.float16).max):
-            raise InputError(f"float16 does not hold the weight {largest:.4g}, expected 65504 at most; use int8.")
+            raise InputError(f"float16 cannot hold the weight {largest:.4g}, expected at most 65504; use int8.")
         return cls(matrix.astype(np.float16))

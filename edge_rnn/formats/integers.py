@@ -20,18 +20,18 @@ GROUP = 32
 """Columns that share a scale in a row of :class:`Int4`."""
 
 STEPS_16 = 127 * 256 + 127
-"""Steps to either side of zero that a vector of 16 bits is rounded to: what two signed bytes hold."""
+"""Steps to either side of zero that a vector of 16 bits is rounded to: the range of two signed bytes."""
 
 STEPS_8 = 127
 """Steps to either side of zero that a vector of 8 bits is rounded to."""
 
 _INT8, _INT4 = 127, 7
-"""Largest value that is stored."""
+"""Largest stored values."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Int8(Matrix):
-    """8 bits, a scale a row; what it is multiplied with is rounded to 16 bits (W8A16).
+    """8-bit integers with one scale per row; the multiplied vector is rounded to 16 bits (W8A16).
 
     Parameters
     ----------
@@ -40,8 +40,9 @@ class Int8(Matrix):
     scale
         ``(R,)`` float32, zero or more: row ``r`` stands for ``scale[r] * values[r]``.
     input_range
-        Largest size that the vector is expected to have: its values are rounded to steps of ``input_range / 32639`` and
-        clipped beyond. None: what the layers before it allow, or else the largest of each vector.
+        Largest expected absolute value of the vector: its values are rounded to steps of ``input_range / 32639`` and
+        clipped to the range. None: the bound that the model guarantees, or the largest value of each vector if
+        there is no bound.
     """
 
     format: ClassVar[str] = "int8"
@@ -73,7 +74,7 @@ class Int8(Matrix):
 
     @classmethod
     def scales(cls, matrix: F32, moments: F64 | None) -> F64:
-        """Scales ``(R, 1)`` that change least of the products, for rows rounded to the nearest."""
+        """Scales ``(R, 1)`` with the least error of the products, for rows rounded to the nearest."""
         return scales(matrix, moments, _INT8, matrix.shape[1])
 
     @classmethod
@@ -85,7 +86,7 @@ class Int8(Matrix):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class W8A8(Int8):
-    """As :class:`Int8`, but what it is multiplied with is rounded to 8 bits too: steps of ``input_range / 127``."""
+    """As :class:`Int8`, but the multiplied vector is rounded to 8 bits too: to steps of ``input_range / 127``."""
 
     format: ClassVar[str] = "w8a8"
     tried: ClassVar[tuple[str, ...]] = ("w8a8",)
@@ -96,7 +97,7 @@ class W8A8(Int8):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Int4(Matrix):
-    """4 bits, a scale for each 32 columns of a row; what it is multiplied with is rounded to 16 bits.
+    """4-bit integers with one scale per 32 columns of a row; the multiplied vector is rounded to 16 bits.
 
     Parameters
     ----------
@@ -150,7 +151,7 @@ class Int4(Matrix):
 
     @classmethod
     def of(cls, values: NDArray[np.int8], scale: F32, input_range: float | None = None) -> Int4:
-        """From ``values (R, K)`` int8, -7 to 7."""
+        """Pack ``values (R, K)`` int8, -7 to 7."""
         shifted = np.pad(values + np.int8(8), ((0, 0), (0, values.shape[1] % 2)), constant_values=8).astype(np.uint8)
         packed = (shifted[:, ::2] | shifted[:, 1::2] << 4).astype(np.uint8)
         return cls(packed, scale, values.shape[1], input_range)

@@ -1,4 +1,4 @@
-"""Base of matrices in formats smaller than float32, and the registry of formats."""
+"""Base class of matrices in formats smaller than float32, and the registry of formats."""
 
 from __future__ import annotations
 
@@ -20,26 +20,27 @@ __all__ += ["precisions", "uniform"]
 
 
 SMALLEST_RANGE = 1e-30
-"""Least range of a vector that is rounded to integers: float32 holds a step of it and the step's inverse."""
+"""Smallest range of a vector that is rounded to integers, such that float32 holds a step and the step's inverse."""
 
 _LARGEST_RANGE = float(np.finfo(np.float32).max)
 
 FORMATS: dict[str, type[Matrix]] = {}
-"""Formats by name, as files refer to them; each class of :class:`Matrix` enters itself."""
+"""Formats by the name that files use; each subclass of :class:`Matrix` registers itself."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fitting:
-    """What a matrix is quantized for.
+    """Conditions that a matrix is quantized for: its layer, and the vectors that it multiplies.
 
     Parameters
     ----------
     gates
         G; the matrix has ``G * H`` rows.
     moments
-        Second moments ``(K, K)`` of the vectors that the matrix meets; None for the identity.
+        Second moments ``(K, K)`` of the vectors that the matrix multiplies; None for the identity.
     feedback
-        With moments: True to give the error of each column to those after it, see :mod:`edge_rnn.formats.rounding`.
+        With moments: True to compensate the rounding error of each column in later ones, see
+        :func:`edge_rnn.formats.rounding.rounded`.
     scales
         Result of :meth:`Matrix.scales` for the matrix and the moments; computed if None.
     input_range
@@ -54,18 +55,19 @@ class Fitting:
 
 
 PLAIN = Fitting()
-"""Nothing is known: weights are rounded for their own sake."""
+"""Conditions without a recording: weights are rounded to the nearest value."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Matrix(ABC):
-    """A matrix ``(R, K)`` in a format of its own; arrays are checked, C-contiguous and read-only.
+    """Base class of a matrix ``(R, K)`` in a format; arrays are checked, C-contiguous and read-only.
 
     Notes
     -----
-    A further format is a frozen dataclass with array fields (their dtypes in ``dtypes``) and plain options. Files and
-    fingerprints follow from its fields; its kernel is found by ``format``. Class variables and methods answer what
-    quantization, search, export and self-tests ask of a format; a subclass that has a ``format`` is registered.
+    A new format is a frozen dataclass with array fields (their dtypes in ``dtypes``) and plain options. Files and
+    fingerprints follow from its fields; its kernel is found by ``format``. Class variables and methods hold all that
+    quantization, search, export and self-tests need to know of the format. A subclass that has a ``format`` is
+    registered.
     """
 
     format: ClassVar[str]
@@ -74,35 +76,35 @@ class Matrix(ABC):
     """Dtype of each array field."""
 
     option: ClassVar[str] = ""
-    """Regular expression of the part of a spelling behind the colon; empty for a spelling without."""
+    """Regular expression for the part of a spelling after the colon; empty for a spelling without a colon."""
     grammar: ClassVar[str] = ""
-    """Spelling in error messages, if it has an option: ``"rank:NUMBER"``."""
+    """Spelling in error messages, for a format with an option: ``"rank:NUMBER"``."""
     tried: ClassVar[tuple[str, ...]] = ()
     """Spellings that :func:`edge_rnn.quantization.shrink` tries by default."""
     about: ClassVar[str] = ""
-    """What the first of these stands for, in the help."""
+    """Description of the first of these, for the help."""
     by_shape: ClassVar[bool] = False
     """True if the spellings that are tried depend on the shape of a matrix."""
 
     vector_steps: ClassVar[int | None] = None
     """Steps to either side of zero that the multiplied vector is rounded to; None if it is not rounded."""
     scales_of: ClassVar[str] = ""
-    """Name of the format whose :meth:`scales` it has; empty for a format without scales."""
+    """Name of the format whose :meth:`scales` this one shares; empty for a format without scales."""
     has_range: ClassVar[bool] = False
     """True if the range of a multiplied state can be taken from a recording."""
 
     precisions: ClassVar[tuple[str, ...]] = ()
-    """Precisions of ONNX graphs that store the matrix as it is. The first format with a precision is the one that
-    float32 is rounded to for it."""
+    """Precisions of ONNX graphs that store the matrix unchanged. For a given precision, float32 matrices are rounded to
+    the first format that lists it."""
 
     def __init_subclass__(cls) -> None:
         name = cls.__dict__.get("format")
         if name is None:
             return
         other = FORMATS.get(name, cls)
-        # A dataclass with slots is created twice, and the second one is what its name stands for.
+        # A dataclass with slots is created twice; the second class replaces the first.
         if (other.__module__, other.__name__) != (cls.__module__, cls.__name__):
-            raise TypeError(f"{cls.__name__} has the format {name!r}, which {other.__name__} has.")
+            raise TypeError(f"{cls.__name__} has the format {name!r}, which {other.__name__} has already.")
         FORMATS[name] = cls
 
     def __post_init__(self) -> None:
@@ -117,80 +119,80 @@ class Matrix(ABC):
     @property
     @abstractmethod
     def shape(self) -> tuple[int, int]:
-        """``(R, K)``."""
+        """Shape ``(R, K)``."""
 
     @abstractmethod
     def dense(self) -> F32:
-        """The matrix that this stands for, ``(R, K)`` float32."""
+        """Matrix that the stored arrays stand for, ``(R, K)`` float32."""
 
     @abstractmethod
     def _check(self) -> None:
-        """Raise ModelError where shapes or values do not fit together."""
+        """Raise ModelError if shapes or values do not fit together."""
 
     @classmethod
     @abstractmethod
     def quantized(cls, matrix: F32, fitting: Fitting = PLAIN, option: str = "") -> Self:
-        """The matrix in this format that stands best for one ``(R, K)`` of float32.
+        """Convert a float32 matrix ``(R, K)`` to this format with the least error.
 
         Parameters
         ----------
         fitting
-            What is known of the layer and of the vectors.
+            Conditions to fit it to.
         option
-            The part of the spelling behind the colon.
+            Part of the spelling after the colon.
 
         Raises
         ------
         InputError
-            The format cannot hold it, or saves nothing.
+            The format cannot hold the matrix, or saves no memory.
         """
 
     @classmethod
     def scales(cls, matrix: F32, moments: F64 | None) -> F64:
-        """Scales of a format that has some, found once for all ways of rounding."""
+        """Scales, for a format that has them; computed once for all rounding methods."""
         raise NotImplementedError(cls.format)
 
     @classmethod
     def for_shape(cls, spelling: str, shape: tuple[int, int]) -> str:
-        """A spelling that is tried, for a matrix of a shape; empty if there is none."""
+        """Resolve a spelling of ``tried`` for a matrix of this shape; empty if the matrix cannot have it."""
         return spelling
 
     @property
     def spelling(self) -> str:
-        """Format as :func:`edge_rnn.quantize` takes it."""
+        """Spelling of the format, as :func:`edge_rnn.quantize` takes it."""
         return self.format
 
     def has_spelling(self, spelling: str) -> bool:
-        """True if quantizing a matrix of this shape to a format gives this format."""
+        """True if quantizing a matrix of this shape to ``spelling`` gives this format and option."""
         return self.spelling == spelling
 
     def misfit(self, gates: int) -> str:
-        """Reason why a layer with this many gates cannot have it, as ``"blocks of 3 gates"``; empty if it can."""
+        """Reason why a layer with this many gates cannot have it, such as ``"blocks of 3 gates"``; empty if it can."""
         return ""
 
     @property
     def size(self) -> int:
-        """``R * K``."""
+        """Number of weights, ``R * K``."""
         return self.shape[0] * self.shape[1]
 
     @property
     def arrays(self) -> dict[str, AnyArray]:
-        """What is stored, by field name."""
+        """Stored arrays by field name."""
         return {name: getattr(self, name) for name in self.dtypes}
 
     @property
     def options(self) -> dict[str, Any]:
-        """The other fields: plain values."""
+        """Fields that are not arrays: plain values."""
         return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in self.dtypes}
 
     @property
     def nbytes(self) -> int:
-        """Bytes of what is stored."""
+        """Bytes of the stored arrays."""
         return sum(array.nbytes for array in self.arrays.values())
 
     @property
     def multiply_adds(self) -> int:
-        """Multiply-adds of a product with a vector."""
+        """Multiply-adds of a matrix-vector product."""
         return self.size
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> AnyArray:
@@ -218,7 +220,7 @@ def format_of(matrix: object) -> str:
 
 
 def parse(spelling: str) -> tuple[type[Matrix], str] | None:
-    """Class and option of a spelling such as ``"sparse:0.75"``; None for float32, and for one that is invalid."""
+    """Class and option of a spelling such as ``"sparse:0.75"``; None for float32 and for an invalid spelling."""
     name, colon, option = spelling.partition(":")
     found = FORMATS.get(name)
     if found is None or bool(colon) != bool(found.option) or not re.fullmatch(found.option, option):
@@ -227,13 +229,13 @@ def parse(spelling: str) -> tuple[type[Matrix], str] | None:
 
 
 def grammar() -> str:
-    """All spellings, for a message."""
+    """List of all spellings, for messages."""
     *most, last = ("float32", *(each.grammar or name for name, each in FORMATS.items()))
     return f"{', '.join(most)} or {last}"
 
 
 def precisions() -> tuple[str, ...]:
-    """Precisions of ONNX graphs: float32, and those that store a matrix of some format as it is."""
+    """Precisions of ONNX graphs: float32, and those that store a matrix of some format unchanged."""
     return ("float32", *dict.fromkeys(name for each in FORMATS.values() for name in each.precisions))
 
 

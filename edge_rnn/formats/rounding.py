@@ -1,8 +1,7 @@
-"""How a float32 matrix becomes one in a smaller format: which numbers stand for it best.
+"""Round a float32 matrix to integers and scales with the least error of its products.
 
-Best is what changes least of the products with the vectors that the matrix meets: for an error ``D (R, K)`` of the
-matrix and second moments ``M = mean of x x^T (K, K)`` of the vectors, row ``r`` is off by ``D[r] M D[r]^T`` on average.
-Without a recording ``M`` is the identity.
+For an error ``D (R, K)`` of the matrix and second moments ``M = mean of x x^T (K, K)`` of the vectors that it
+multiplies, the mean squared error of row ``r`` is ``D[r] M D[r]^T``. Without a recording ``M`` is the identity.
 """
 
 from __future__ import annotations
@@ -18,28 +17,28 @@ __all__ = ["damped", "input_range", "rounded", "scales"]
 Moments = F64 | None
 
 _CLIPS = np.linspace(1.0, 0.5, 26)
-"""Shares of a row's largest weight that are tried as the largest that a format holds."""
+"""Clipping limits that are tried, as shares of a row's largest weight."""
 
 _HOPELESS = 16.0
-"""Times a row's least error so far: from there on smaller shares are not tried, as they only clip more."""
+"""Ratio to a row's least error so far above which smaller shares are not tried: they only clip more."""
 
 _ROWS = 128
-"""Rows of a matrix that are tried together, so that what is made of them stays in the caches."""
+"""Rows of a matrix that are tried together, so that intermediate arrays stay in the caches."""
 
 _COLUMNS = 32
-"""Columns whose rounding is given to those behind them in one product."""
+"""Columns whose rounding errors are passed on to later columns in one product."""
 
 _DAMPING = 0.01
-"""Of the mean of the diagonal of ``M``, added to it: a recording never shows all that comes."""
+"""Share of the mean of the diagonal of ``M`` that is added to it: a recording never shows all inputs that may come."""
 
 
 def scales(matrix: F32, moments: Moments, most: int, group: int) -> F64:
-    """Scales ``(R, groups)`` that change least of the products, for rows rounded to the nearest.
+    """Scales ``(R, groups)`` with the least error of the products, for rows rounded to the nearest.
 
     Parameters
     ----------
     most
-        Largest integer that is stored.
+        Largest stored integer.
     group
         Columns that share a scale.
     """
@@ -50,12 +49,12 @@ def scales(matrix: F32, moments: Moments, most: int, group: int) -> F64:
 
 
 def input_range(vectors: F64, steps: int) -> float | None:
-    """Largest size to give vectors ``(T, K)`` that are rounded to ``2 * steps + 1`` numbers, by the squared error.
+    """Range with the least squared error for vectors ``(T, K)`` that are rounded to ``2 * steps + 1`` values.
 
-    None where all are zero, or about so.
+    None if all vectors are zero or nearly so.
     """
     largest = float(np.abs(vectors).max())
-    if largest < 2 * SMALLEST_RANGE:  # half of it may be what is best
+    if largest < 2 * SMALLEST_RANGE:  # the best range may be half of it
         return None
 
     def error(limit: float) -> float:
@@ -66,13 +65,13 @@ def input_range(vectors: F64, steps: int) -> float | None:
 
 
 def damped(moments: F64) -> F64:
-    """Moments with a small share of their mean diagonal added to the diagonal, so that they can be inverted."""
+    """Add a small share of the mean diagonal to the diagonal of moments, so that they can be inverted."""
     mean = float(np.diag(moments).mean())
     return moments + np.eye(len(moments)) * (_DAMPING * mean if mean > 0 else 1.0)
 
 
 def rounded(matrix: F32, moments: Moments, most: int, group: int, feedback: bool, scale: F64) -> NDArray[np.int8]:
-    """Values ``(R, K)``, given scales ``(R, groups)``.
+    """Round a matrix to integers ``(R, K)``, given scales ``(R, groups)``.
 
     Parameters
     ----------
@@ -83,8 +82,8 @@ def rounded(matrix: F32, moments: Moments, most: int, group: int, feedback: bool
     most, group
         See :func:`scales`.
     feedback
-        With moments: True to give the rounding error of each column to those after it (optimal brain quantization [1]_
-        in the order of columns [2]_), instead of rounding each to the nearest.
+        With moments: True to compensate the rounding error of each column in later ones (optimal brain quantization
+        [1]_ in the order of columns [2]_), instead of rounding each to the nearest.
     scale
         Result of :func:`scales`.
 
@@ -99,8 +98,8 @@ def rounded(matrix: F32, moments: Moments, most: int, group: int, feedback: bool
     of_column = np.repeat(scale, group, axis=1)[:, :columns]
     if moments is None or not feedback:
         return _nearest(wide, of_column, most).astype(np.int8)
-    # Column by column: the rest of the row makes up for what rounding took, as far as the vectors are correlated. Those
-    # of one block at once, those behind it together: the same sums, as products of matrices.
+    # Column by column: the rest of the row compensates the rounding error, as far as the vectors are correlated. Errors
+    # go to the columns of the same block at once, and to all later ones in one product per block: the same sums.
     factor = np.linalg.cholesky(np.linalg.inv(damped(moments))).T
     values, left, steps = np.zeros((columns, rows)), wide.T.copy(), np.ascontiguousarray(of_column.T)
     for start in range(0, columns, _COLUMNS):
@@ -115,14 +114,14 @@ def rounded(matrix: F32, moments: Moments, most: int, group: int, feedback: bool
 
 
 def _scales(wide: F64, moments: Moments, most: int, columns: slice) -> F64:
-    """For each row the scale of some columns, clipped where the error of the whole says so; 0 for rows of zeros."""
+    """Scale of some columns for each row, clipped where that reduces the error of the products; 0 for rows of zeros."""
     square = None if moments is None else np.ascontiguousarray(moments[columns, columns])
     parts = [wide[start : start + _ROWS, columns] for start in range(0, len(wide), _ROWS)]
     return np.concatenate([_least(np.ascontiguousarray(part), square, most) for part in parts])
 
 
 def _least(part: F64, square: F64 | None, most: int) -> F64:
-    """For some rows the scale with the least error; the larger one where two are equal."""
+    """Scale with the least error for each of some rows; the larger one of two that are equal."""
 
     def error(rows: F64, scale: F64) -> F64:
         off = _nearest(rows, scale[:, None], most) * scale[:, None] - rows

@@ -1,4 +1,4 @@
-"""Formats that store fewer float32 weights: blocks pruned, and products of two thin matrices."""
+"""Formats that store fewer float32 weights: pruned in blocks, and products of two thin matrices."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ PANEL = 16
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sparse(Matrix):
-    """Pruned in blocks: for each 16 units only some columns are there, float32, the same for every gate.
+    """Block-pruned float32 matrix: each panel of 16 units keeps only some columns, the same for all gates.
 
     Parameters
     ----------
     values
-        ``(P, C, G, 16)`` float32: for each of ``P = ceil(H / 16)`` panels of units its C columns that are kept.
+        ``(P, C, G, 16)`` float32: the C columns that each of ``P = ceil(H / 16)`` panels of units keeps.
     index
-        ``(P, C)`` int32: which columns these are, in rising order.
+        ``(P, C)`` int32: indices of these columns, in rising order.
     units
         H; the matrix has ``G * H`` rows.
     columns
@@ -95,19 +95,21 @@ class Sparse(Matrix):
         keep = _kept(columns, option)
         if keep == columns:
             what = counted(columns, "column")
-            raise InputError(f"sparse:{option} leaves out none of {what}, expected a larger share.")
+            raise InputError(f"sparse:{option} drops none of {what}, expected a larger share.")
         return cls.of(matrix, fitting.gates, keep, fitting.moments)
 
     @classmethod
     def of(cls, matrix: F32, gates: int, keep: int, moments: F64 | None = None) -> Sparse:
-        """Of each 16 units the columns that matter most, by their weights' size times that of what they meet.
+        """Keep the columns of each 16 units that matter most: by the energy of their weights times that of the vectors.
 
         Parameters
         ----------
         gates
             G; ``matrix`` has ``G * H`` rows.
         keep
-            How many columns.
+            Number of columns to keep.
+        moments
+            See :class:`~edge_rnn.formats.Fitting`.
         """
         columns = matrix.shape[1]
         units = len(matrix) // gates
@@ -123,7 +125,7 @@ class Sparse(Matrix):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LowRank(Matrix):
-    """Product of two matrices: ``left (R, r)`` times ``right (r, K)``, both float32."""
+    """Low-rank product of two float32 matrices: ``left (R, r)`` times ``right (r, K)``."""
 
     format: ClassVar[str] = "rank"
     dtypes: ClassVar[Mapping[str, str]] = MappingProxyType({"left": "float32", "right": "float32"})
@@ -159,7 +161,7 @@ class LowRank(Matrix):
 
     @classmethod
     def for_shape(cls, spelling: str, shape: tuple[int, int]) -> str:
-        """``"rank:25%"``, a share of the largest rank that saves anything, as a rank; others as they are."""
+        """Resolve ``"rank:25%"``, a share of the largest rank that saves memory; other spellings are unchanged."""
         if not spelling.endswith("%"):
             return spelling
         try:
@@ -174,12 +176,12 @@ class LowRank(Matrix):
         rank, (rows, columns) = int(option), matrix.shape
         if rank * (rows + columns) >= rows * columns:
             most = (rows * columns - 1) // (rows + columns)
-            raise InputError(f"rank:{rank} saves nothing for {rows} x {columns}, expected {most} at most.")
+            raise InputError(f"rank:{rank} saves nothing for {rows} x {columns}, expected at most {most}.")
         return cls.of(matrix, rank, fitting.moments)
 
     @classmethod
     def of(cls, matrix: F32, rank: int, moments: F64 | None = None) -> LowRank:
-        """The best product of two matrices of ``rank``, by singular values [1]_ of the matrix times the root of ``M``.
+        """Best approximation of ``rank``, by a singular value decomposition [1]_ of the matrix times the root of ``M``.
 
         References
         ----------
@@ -192,11 +194,11 @@ class LowRank(Matrix):
             values, vectors = np.linalg.eigh(damped(moments))
             root, inverse = (vectors * np.sqrt(values)) @ vectors.T, (vectors / np.sqrt(values)) @ vectors.T
         u, s, v = np.linalg.svd(matrix.astype(np.float64) @ root, full_matrices=False)
-        share = np.sqrt(s[:rank])  # both halves of one size
+        share = np.sqrt(s[:rank])  # both factors of the same magnitude
         left, right = u[:, :rank] * share, (share[:, None] * v[:rank]) @ inverse
         return cls(left.astype(np.float32), right.astype(np.float32))
 
 
 def _kept(columns: int, share: str) -> int:
-    """Number of columns that are left when a share is left out; at least one."""
+    """Number of columns that remain when a share is dropped; at least one."""
     return max(1, round(columns * (1 - float(share))))

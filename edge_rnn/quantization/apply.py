@@ -1,8 +1,8 @@
-"""Quantization: a model's matrices in smaller formats, each in its own.
+"""Quantize a model: store each of its matrices in a smaller format.
 
 A format is spelled ``"float32"``, ``"float16"``, ``"int8"``, ``"w8a8"``, ``"int4"``, ``"sparse:0.75"`` (the share of
-columns that are dropped) or ``"rank:16"``; see :mod:`edge_rnn.formats` for what is stored and how it is chosen. Biases,
-scalings and states stay float32.
+columns that are dropped) or ``"rank:16"``; :mod:`edge_rnn.formats` describes the stored values and their choice.
+Biases, scalings and states stay float32.
 """
 
 from __future__ import annotations
@@ -26,42 +26,43 @@ __all__ = ["JUDGED_STEPS", "Calibration", "calibrate", "dequantize", "drift", "m
 
 
 def matrices(model: Model) -> dict[str, Weight]:
-    """The matrices of a model by ``"layer.field"``: ``{"gru1.weight_ih": …}``, in the order of the layers."""
+    """Matrices of a model by ``"layer.field"``: ``{"gru1.weight_ih": …}``, in the order of the layers."""
     return {f"{layer.name}.{name}": getattr(layer, name) for layer in model.layers for name in layer.matrices}
 
 
 def spelled(matrix: Weight) -> str:
-    """A matrix's format as :func:`quantize` takes it."""
+    """Spelling of a matrix's format, as :func:`quantize` takes it."""
     return matrix.spelling if isinstance(matrix, Matrix) else "float32"
 
 
 def quantize(
     model: Model, formats: str | Mapping[str, str] = "int8", *, calibration: ArrayLike | Calibration | None = None
 ) -> Model:
-    """The model with its matrices in other formats.
+    """Convert the matrices of a model to other formats.
 
     Parameters
     ----------
     formats
-        One format for all matrices, or formats by matrix (``"gru1.weight_hh"``) or layer (``"gru1"``); what is not
-        named stays as it is.
+        One format for all matrices, or formats by matrix (``"gru1.weight_hh"``) or layer (``"gru1"``); matrices that
+        are not named keep their format.
     calibration
-        ``(time, input_size)``: a recording, in the sensor's units, by which weights are rounded so that what they meet
-        there comes out best: of several ways the one that is nearest to the model over 10,000 steps with state carried.
-        All of it counts, see :func:`~edge_rnn.quantization.calibration.calibrate`; what that made will do too. Without
-        one, weights are rounded for their own sake.
+        Calibration recording ``(time, input_size)`` in the sensor's units, or a result of
+        :func:`~edge_rnn.quantization.calibration.calibrate`, which uses all of it. Weights are rounded to minimize the
+        error of their products in this recording: several methods are tried, and the one whose outputs and states stay
+        closest to the model's over 10,000 steps, with the state carried along, is taken. Without a recording, each
+        weight is rounded to the nearest value.
 
     Returns
     -------
     Model
-        Everything else as before, but that a recording may change biases, which stay float32. The same arguments give
-        the same bytes.
+        The quantized model. A recording may also change biases, which stay float32; everything else is unchanged. The
+        same arguments give the same bytes.
 
     Raises
     ------
     InputError
-        A format or name is unknown, a matrix does not take its format or is in another one already (quantize the
-        float32 model), or the recording does not fit, or was calibrated for another model.
+        A format or name is unknown, a matrix cannot have its format or is already in another one (quantize the float32
+        model), the recording does not fit, or the calibration belongs to another model.
 
     Examples
     --------
@@ -79,16 +80,16 @@ def quantize(
     if calibration is None:
         return _quantized(model, wanted, None, _Way())
     if calibration.fingerprint != model.fingerprint:
-        raise InputError(f"quantize got the calibration of another model; make one by calibrate({model!r}, recording).")
+        raise InputError(f"quantize got the calibration of another model; call calibrate({model!r}, recording).")
     ways: dict[tuple[Any, ...], _Way] = {}
-    for way in _WAYS:  # two that differ in nothing that matters for these formats give the same matrices
+    for way in _WAYS:  # one of each group that gives the same matrices in these formats
         ways.setdefault(tuple(_keys(model, wanted, way)), way)
     made = [_quantized(model, wanted, calibration, way) for way in ways.values()]
     return made[0] if len(made) == 1 else min(made, key=calibration.yardstick.drift)
 
 
 def dequantize(model: Model) -> Model:
-    """The model with every matrix as the float32 array that it stands for; itself where all are."""
+    """Convert every matrix back to the float32 array that it stands for; return the model itself if all are float32."""
     if not any(layer.formats for layer in model.layers):
         return model
     layers: list[Layer] = []
@@ -99,7 +100,7 @@ def dequantize(model: Model) -> Model:
 
 
 def _wanted(model: Model, formats: str | Mapping[str, str]) -> dict[str, str]:
-    """Formats by ``"layer.field"``, for those matrices that are named, each found to be a format."""
+    """Check the formats; return those of the matrices that are named, by ``"layer.field"``."""
     known = matrices(model)
     if isinstance(formats, str):
         formats = dict.fromkeys(known, formats)
@@ -121,17 +122,17 @@ def _wanted(model: Model, formats: str | Mapping[str, str]) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class _Way:
-    """How a recording is made use of.
+    """Method of using a calibration recording.
 
     Parameters
     ----------
     feedback
         See :func:`edge_rnn.formats.rounding.rounded`.
     biases
-        Whether what rounding changes on average is taken back by the bias [1]_; what is left to mind is how vectors
-        vary.
+        True to correct the mean rounding error by the bias [1]_, and to fit weights to the variation around the mean
+        alone.
     ranges
-        Whether hidden states of a format that has ranges (``w8a8``) are given the one that they have in the recording.
+        True to take the range of hidden states from the recording, for formats that have one (``w8a8``).
 
     References
     ----------
@@ -148,7 +149,7 @@ _WAYS = tuple(_Way(*choice) for choice in product((False, True), repeat=3))
 
 
 def _key(layer: Layer, name: str, format_: str, way: _Way) -> tuple[str, str, _Way]:
-    """What a matrix in a format hangs on, given a recording: of a way that alone which makes a difference to it."""
+    """Key of a matrix in a format, given a recording; of the method it has only the parts that change this matrix."""
     kind = FORMATS[format_.partition(":")[0]]
     own = _Way(
         way.feedback and bool(kind.scales_of),
@@ -191,15 +192,15 @@ def _quantized(model: Model, wanted: Mapping[str, str], calibration: Calibration
 
 
 def _bias_of(layer: Layer, name: str) -> str | None:
-    """The bias that is added to a product with a matrix and to nothing else; None if there is none."""
-    if layer.graph is not None:  # an equation may add one to several things
+    """Name of the bias that is added only to the product with this matrix; None if there is no such bias."""
+    if layer.graph is not None:  # an equation may add a bias to several values
         return None
     bias = name.replace("weight", "bias")
     return bias if getattr(layer, bias) is not None else None
 
 
 def _formatted(layer: Layer, name: str, format_: str, calibration: Calibration | None, way: _Way) -> dict[str, Any]:
-    """A layer's matrix in a format, and the bias that goes with it where that changes; by field name."""
+    """Convert a layer's matrix to a format; return it, and its bias if that changes, by field name."""
     matrix, bias_name = np.asarray(getattr(layer, name)), _bias_of(layer, name)
     meets = None if calibration is None else calibration.meets[f"{layer.name}.{name}"]
     moments = None if meets is None else meets.moving if way.biases else meets.moments
@@ -223,5 +224,5 @@ def _formatted(layer: Layer, name: str, format_: str, calibration: Calibration |
         return {name: made}
     change = (matrix.astype(np.float64) - made.dense()) @ meets.mean
     if name == "weight_hh" and getattr(layer, "reset_after", True) is False:
-        change[-matrix.shape[1] :] = 0  # the candidate sees r * h instead
+        change[-matrix.shape[1] :] = 0  # the candidate's rows multiply r * h, not h
     return {name: made, bias_name: (getattr(layer, bias_name) + change).astype(np.float32)}

@@ -1,4 +1,4 @@
-"""What a choice of formats is held against: a bound, and how far a model is from the float32 one."""
+"""Criteria for a choice of formats: the user's bound, and the error against the float32 model."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["Bound", "Judge", "make_judge"]
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """What a trial has to keep; None for what does not matter.
+    """Bound that a trial has to keep; None for a quantity without a bound.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ class Bound:
     max_bytes: int | None
 
     def check(self, has_accuracy: bool) -> None:
-        """Raise InputError where nothing is asked for, or what cannot be told."""
+        """Raise InputError if there is no bound at all, or one on an accuracy that cannot be measured."""
         given = {"max_error": self.max_error, "min_accuracy": self.min_accuracy, "max_bytes": self.max_bytes}
         if all(value is None for value in given.values()):
             raise InputError("shrink got no bound, expected max_error, min_accuracy or max_bytes.")
@@ -42,10 +42,10 @@ class Bound:
             if value is not None:
                 real("shrink", name, value, 0, expected="a number, zero or more")
         if self.min_accuracy is not None and not has_accuracy:
-            raise InputError("shrink got min_accuracy without labels or a metric, which it is measured by.")
+            raise InputError("shrink got min_accuracy, but neither labels nor a metric to measure it by; give one.")
 
     def kept_by(self, trial: Trial) -> bool:
-        """Whether a trial keeps all of it."""
+        """Return True if a trial is within all bounds."""
         return (
             (self.max_error is None or trial.error <= self.max_error)
             and (self.min_accuracy is None or (trial.accuracy is not None and trial.accuracy >= self.min_accuracy))
@@ -55,18 +55,18 @@ class Bound:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Judge:
-    """How far a model is from the float32 one, and how right it is.
+    """Measure a model's error against the float32 model, and its accuracy.
 
     Parameters
     ----------
     xs
         ``(time, input_size)``: the recording.
     repeated
-        The same again and again, 10,000 steps or more.
+        The recording repeated to 10,000 steps or more.
     ys
-        ``(steps, output_size)`` float64: what the float32 model makes of that.
+        ``(steps, output_size)`` float64: outputs of the float32 model on ``repeated``.
     accuracy_of
-        ``accuracy_of(ys) -> number`` of outputs on the recording; None where nobody tells.
+        ``accuracy_of(ys) -> number`` of outputs on the recording; None without labels and metric.
     """
 
     xs: F32
@@ -75,24 +75,24 @@ class Judge:
     accuracy_of: Callable[[F32], float] | None
 
     def error(self, model: Model) -> float:
-        """Root mean square of the difference of outputs, over that of the float32 model's own."""
+        """Root mean square of the difference from the float32 model's outputs, relative to that of its outputs."""
         off = Stream(model).run(self.repeated).astype(np.float64) - self.ys
         return relative_rms(float(np.square(off).sum()), float(np.square(self.ys).sum()))
 
     def accuracy(self, model: Model) -> float | None:
-        """What labels or metric say of a model."""
+        """Accuracy of a model by labels or metric; None without either."""
         return None if self.accuracy_of is None else float(self.accuracy_of(Stream(model).run(self.xs)))
 
 
 def make_judge(
     model: Model, calibration: Calibration, labels: ArrayLike | None, metric: Callable[[F32], float] | None
 ) -> Judge:
-    """The judge of a model, by the labels or the metric of a recording.
+    """Make the judge for a float32 model and a recording, with labels or a metric.
 
     Raises
     ------
     InputError
-        Labels do not fit, or there is a metric too.
+        Labels do not fit, or both labels and a metric are given.
     """
     xs = calibration.xs
     rows = repeated(xs)
@@ -102,11 +102,13 @@ def make_judge(
     if labels is not None:
         truth = np.asarray(labels)
         if truth.shape != (len(xs),) or truth.dtype.kind not in "iu":
-            raise InputError(f"shrink got labels {truth.dtype} {truth.shape}, expected ({len(xs)},) int, one a sample.")
+            raise InputError(
+                f"shrink got labels {truth.dtype} {truth.shape}, expected ({len(xs)},) int, one per sample."
+            )
         if len(truth) and not (truth.min() >= 0 and truth.max() < model.output_size):
             raise InputError(
                 f"shrink got labels from {truth.min()} to {truth.max()}, expected 0 to {model.output_size - 1}, the "
-                f"places of the model's outputs."
+                f"indices of the model's outputs."
             )
 
         def share(ys: F32) -> float:

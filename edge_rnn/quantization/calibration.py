@@ -1,8 +1,8 @@
-"""What the matrices of a model meet in a recording, and how far another model comes from it over the same samples.
+"""Calibrate a model: statistics of the vectors that its matrices multiply in a recording, and drift of other models.
 
-The recording goes through the compiled model block by block. What is kept of it has a size that the model decides, not
-the recording: sums and sums of products of what each matrix is multiplied with, a share of the hidden states, and what
-the model puts out over the 10,000 steps by which ways of rounding are compared.
+The recording goes through the compiled model block by block. The size of the result depends on the model, not on the
+length of the recording: sums of the vectors that each matrix multiplies and of their products, a sample of the hidden
+states, and the model's outputs over the 10,000 steps on which rounding methods are compared.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ from edge_rnn.typing import F32
 __all__ = ["JUDGED_STEPS", "Calibration", "Meets", "Yardstick", "calibrate", "drift", "relative_rms", "repeated"]
 
 JUDGED_STEPS = 10_000
-"""Steps, state carried, over which two ways of rounding are compared: the recording again and again where it is
-shorter, stretches out of all of it where it is longer."""
+"""Steps, with the state carried along, over which rounding methods are compared: a shorter recording is repeated, of a
+longer one stretches are taken that are spread over all of it."""
 
 _TRACED_WORK = 3 * 10**10
-"""Multiply-adds at most that a pass through the recording may take, some seconds: of more, stretches are taken."""
+"""Most multiply-adds of a pass through the recording, some seconds; of a longer recording, stretches are taken."""
 
 _LEAST_TRACED = 10_000
-"""Steps that are taken whatever the work is."""
+"""Least number of steps, regardless of their multiply-adds."""
 
 _BLOCK_FLOATS = 1 << 18
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Yardstick:
-    """What a model makes of some samples, to hold others against it.
+    """Outputs and end state of a model on some samples, to compare other models with.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ class Yardstick:
     ys
         ``(steps, output_size)`` float32.
     state
-        After the last of them.
+        State after the last row, by ``"layer.state"``.
     """
 
     rows: F32
@@ -58,12 +58,12 @@ class Yardstick:
 
     @classmethod
     def of(cls, model: Model, rows: F32) -> Yardstick:
-        """The yardstick that a model is."""
+        """Run a model over some samples."""
         stream = Stream(model)
         return cls(rows, stream.run(rows), stream.state)
 
     def drift(self, other: Model) -> float:
-        """Root mean square of the difference of outputs and end states, over that of the model's own."""
+        """Root mean square of the difference in outputs and end states, relative to that of the model's own values."""
         stream = Stream(other)
         pairs = [(stream.run(self.rows), self.ys)] + [(stream.state[name], mine) for name, mine in self.state.items()]
         off = own = 0.0
@@ -75,20 +75,20 @@ class Yardstick:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Calibration:
-    """What a model's matrices meet in a recording.
+    """Statistics of the vectors that a model's matrices multiply in a recording.
 
     Parameters
     ----------
     fingerprint
-        Of the model.
+        Fingerprint of the model.
     xs
         ``(time, input_size)`` float32: the recording.
     meets
-        By ``"layer.field"``: what each matrix is multiplied with.
+        Statistics of the vectors that each matrix multiplies, by ``"layer.field"``.
     yardstick
         The model over 10,000 steps of the recording.
     rounded
-        What has been made of matrices by it so far: the same one is asked for again and again in a search.
+        Cache of quantized matrices: a search asks for the same one many times.
     """
 
     fingerprint: str
@@ -99,20 +99,20 @@ class Calibration:
 
 
 def calibrate(model: Model, recording: ArrayLike) -> Calibration:
-    """Run a recording through the model and note what each matrix meets.
+    """Run a recording through the model and collect statistics of the vectors that each matrix multiplies.
 
     Parameters
     ----------
     recording
-        ``(time, input_size)``, in the sensor's units; one sequence. All of it counts, from the first sample to the
-        last. Where that would take more than 3e10 multiply-adds, stretches of 1000 samples are taken instead, half of
-        them spread over time and half over what is loud (:mod:`edge_rnn.recordings.stretches`).
+        ``(time, input_size)``, in the sensor's units; one sequence. All samples are used, unless that would take more
+        than 3e10 multiply-adds: then stretches of 1000 samples are taken, half of them spread over time and half over
+        the loudest parts (:mod:`edge_rnn.recordings.stretches`).
 
     Raises
     ------
     InputError
-        The recording is empty, has another number of channels, or holds a value that is not finite; or the model's
-        values leave the range of float32 on it.
+        The recording is empty, has the wrong number of channels, or holds a value that is not finite; or a value of the
+        model leaves the range of float32 in it.
     """
     xs = _checked(model, recording)
     steps = max(_LEAST_TRACED, _TRACED_WORK // max(1, _work(model)))
@@ -122,23 +122,24 @@ def calibrate(model: Model, recording: ArrayLike) -> Calibration:
 
 
 def drift(model: Model, other: Model, xs: F32, steps: int = JUDGED_STEPS) -> float:
-    """Root mean square of the difference of outputs and states, over that of the model's own; state carried.
+    """Root mean square of the difference in outputs and end states, relative to that of the model's own values.
 
-    ``xs`` is repeated until there are as many steps; all outputs count, and the states in the end.
+    ``xs`` is repeated to the given number of steps, with the state carried along; all outputs count, and the states at
+    the end.
     """
     return Yardstick.of(model, repeated(xs, steps)).drift(other)
 
 
 def relative_rms(off: float, own: float) -> float:
-    """Root mean square of a difference over that of the values themselves, of the two sums of squares.
+    """Relative root mean square of a difference, from the sums of squares of the difference and of the values.
 
-    Where the values are all zero, the root of the difference's sum.
+    If all values are zero, the root of the difference's sum of squares.
     """
     return float(np.sqrt(off / own if own > 0 else off))
 
 
 def repeated(xs: F32, steps: int = JUDGED_STEPS) -> F32:
-    """The samples as they are, where they are that many; else again and again, until they are."""
+    """Repeat the samples to the given number of steps; return them unchanged if there are as many or more."""
     return xs if len(xs) >= steps else np.ascontiguousarray(np.resize(xs, (steps, xs.shape[1])))
 
 
@@ -160,13 +161,13 @@ def _checked(model: Model, recording: ArrayLike) -> F32:
 
 
 def _work(model: Model) -> int:
-    """Multiply-adds for each sample: of a step, and of the sums of products."""
+    """Multiply-adds per sample: those of a step, and those of the sums of products."""
     shapes: list[tuple[int, int]] = [getattr(layer, name).shape for layer in model.layers for name in layer.matrices]
     return model.multiply_adds + sum(columns**2 for _, columns in shapes)
 
 
 def _traced(model: Model, xs: F32) -> dict[str, Meets]:
-    """What each matrix meets, over all samples from the start on, state carried."""
+    """Statistics of the vectors that each matrix multiplies, over all samples from the initial state."""
     reading = {layer.name: reads for layer, reads in zip(model.layers, model.sources, strict=True) if layer.matrices}
     recurrent = [
         place
@@ -174,7 +175,7 @@ def _traced(model: Model, xs: F32) -> dict[str, Meets]:
         if layer.graph is None and layer.emits in layer.matrices.values()
     ]
     probes = Probes.of(model)
-    # The last row waits: a recurrent matrix meets all but that, a layer that reads the same meets it too.
+    # The last row waits: a recurrent matrix multiplies all rows but this one, a layer that reads them this one too.
     sums = {reads: Sums() for reads in {*reading.values(), *((place,) for place in recurrent)}}
     kept = {place: Kept(len(xs), model.output_sizes[place]) for place in recurrent}
     waiting: list[F32] = []
@@ -205,7 +206,7 @@ def _first(layer: Layer) -> F32:
 
 
 def _values(model: Model, probes: Probes, xs: F32) -> Iterator[list[F32]]:
-    """What each layer puts out, each probe, and, last, the samples (so that -1 is their place), block by block."""
+    """Yield, block by block, the outputs of each layer and each probe; the samples come last, so that -1 finds them."""
     model = Model([*model.layers, *probes.layers], input_size=model.input_size)
     size = sum(model.output_sizes)
     zeros, ones = np.zeros(size, np.float32), np.ones(size, np.float32)

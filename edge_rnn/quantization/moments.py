@@ -1,4 +1,4 @@
-"""What matrices are multiplied with, as sums and as some of the vectors; and cells that put out what theirs are."""
+"""Statistics of the vectors that matrices multiply: sums, and a sample; and probes that make cells output them."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from edge_rnn.typing import F32, F64
 __all__ = ["Kept", "Meets", "Probes", "Sums"]
 
 _KEPT_VALUES = 1 << 22
-"""Numbers at most of a layer's hidden states that are kept one by one."""
+"""Most values of a layer's hidden states in the sample."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Meets:
-    """What a matrix ``(R, K)`` is multiplied with.
+    """Statistics of the vectors that a matrix ``(R, K)`` multiplies.
 
     Parameters
     ----------
     mean
         ``(K,)`` float64.
     moving
-        ``(K, K)`` float64: mean of the products of how far two values are from their means.
+        ``(K, K)`` float64: covariance.
     some
-        ``(n, K)`` float32: some of the vectors, spread over the recording, the one with the largest value among them;
-        None but for hidden states.
+        ``(n, K)`` float32: a sample of the vectors, spread over the recording, including the one with the largest
+        value. Only for states; None for other vectors.
     """
 
     mean: F64
@@ -38,13 +38,13 @@ class Meets:
 
     @property
     def moments(self) -> F64:
-        """``(K, K)`` float64: mean of the products of two values."""
+        """Second moments, ``(K, K)`` float64."""
         return np.asarray(self.moving + np.outer(self.mean, self.mean))
 
 
 @dataclass(slots=True)
 class Sums:
-    """Sums of vectors and of their products, each less the first vector: large means take no digits away."""
+    """Sums of vectors and of their products, relative to the first vector, so that a large mean costs no precision."""
 
     count: int = 0
     origin: Any = None
@@ -63,7 +63,7 @@ class Sums:
         self.products += off.T @ off
 
     def and_then(self, rows: F32) -> Sums:
-        """The same with some more vectors."""
+        """Copy with some more vectors added."""
         found = Sums()
         if self.origin is not None:
             found = Sums(self.count, self.origin, self.sums.copy(), self.products.copy())
@@ -77,7 +77,7 @@ class Sums:
 
 @dataclass(slots=True)
 class Kept:
-    """Some of very many vectors: one from each equal part of them, and the one with the largest value."""
+    """Sample of very many vectors: one from each of many equal parts, and the one with the largest value."""
 
     steps: int
     size: int
@@ -89,7 +89,7 @@ class Kept:
     def __post_init__(self) -> None:
         most = max(1, _KEPT_VALUES // self.size)
         bounds = np.linspace(0, self.steps, min(self.steps, most) + 1).astype(np.int64)
-        inside = np.random.default_rng(0).random(len(bounds) - 1)  # no period of the recording is in step with it
+        inside = np.random.default_rng(0).random(len(bounds) - 1)  # so that no period of the recording aliases
         self.places = bounds[:-1] + (inside * np.diff(bounds)).astype(np.int64)
 
     def add(self, rows: F32) -> None:
@@ -111,14 +111,14 @@ class Kept:
 
 @dataclass(slots=True)
 class Probes:
-    """Cells once more, that put out what their matrices multiply beside the input.
+    """Copies of a model's cells that output the vectors their matrices multiply, except the input.
 
     Parameters
     ----------
     layers
-        The cells, to be put behind the layers of the model.
+        The copies, to be appended to the layers of the model.
     places
-        By ``"layer.field"``: which layer then puts out what the matrix multiplies, and where in its output that is.
+        By ``"layer.field"``: index of the layer that then outputs the vector, and the vector's slice of that output.
     """
 
     layers: list[Layer]

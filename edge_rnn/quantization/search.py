@@ -1,9 +1,9 @@
-"""Shrink: the cheapest format for each matrix that keeps what the user asks for, measured on this machine.
+"""Shrink: search for the cheapest format of each matrix that keeps the user's bound, measured on this machine.
 
-First every matrix is put into every format alone, which tells what that does to the output. Errors of different
-matrices being nearly independent, their squares add up: so a price on error picks a format for each matrix, and a range
-of prices gives a front of candidates. These are measured, and the best one is then made smaller matrix by matrix for as
-long as the bound holds. Nothing is predicted in what is returned: each trial was run.
+First, each matrix is converted to each format alone, which gives its effect on the output. Errors of different matrices
+are nearly independent, so their squares add up: a price on error then picks a format for each matrix, and a range of
+prices gives a front of candidates. The candidates are measured, and the best one is refined matrix by matrix for as
+long as the bound holds. The result holds no predictions: each trial was run.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ __all__ = ["FORMATS", "shrink"]
 Formats = dict[str, str]
 
 FORMATS = tuple(spelling for each in KNOWN.values() for spelling in each.tried)
-"""Formats that are tried; a rank in per cent of the largest that saves anything."""
+"""Formats that are tried; a rank is given in percent of the largest rank that saves memory."""
 
 _PRICES = np.logspace(-8, 8, 33)
-"""Bytes that a relative squared error of 1 is worth, over those of the float32 model: from error hardly matters on."""
+"""Prices of a relative squared error of 1, in sizes of the float32 model; at the lowest price error hardly matters."""
 
 _REFINED = 24
-"""Trials at most that make the best candidate smaller, matrix by matrix."""
+"""Most trials that refine the best candidate, matrix by matrix."""
 
 
 def shrink(
@@ -58,33 +58,33 @@ def shrink(
     Parameters
     ----------
     recording
-        ``(time, input_size)`` in the sensor's units, one sequence: what the model is for. It calibrates, and errors and
-        accuracy are measured on it.
+        ``(time, input_size)`` in the sensor's units, one sequence of typical input. It serves for calibration and for
+        measuring error and accuracy.
     max_error, min_accuracy, max_bytes
-        The bound, one or more of them: see :class:`Trial`. With ``max_bytes`` alone the least error within it is
-        found, otherwise the fewest bytes.
+        The bound, one or more of these; see :class:`Trial`. With ``max_bytes`` alone the result has the least error
+        within it, otherwise the fewest bytes.
     labels
-        ``(time,)`` int: which output each sample belongs to, for ``min_accuracy``.
+        ``(time,)`` int: index of the right output for each sample, for ``min_accuracy``.
     metric
-        ``metric(ys) -> number``, larger being better, of the outputs ``(time, output_size)`` on the recording: another
-        meaning for ``min_accuracy``.
+        ``metric(ys) -> number``, larger is better, for the outputs ``(time, output_size)`` on the recording;
+        ``min_accuracy`` then bounds this number.
     formats
-        What may be used, beside float32; see :data:`FORMATS` and :func:`~edge_rnn.quantize`.
+        Formats to try in addition to float32; see :data:`FORMATS` and :func:`~edge_rnn.quantize`.
     prefer
-        ``"speed"``: of what keeps the bound the quickest, by the time measured here, instead of the smallest.
+        ``"speed"``: take the fastest trial within the bound, by step time measured here, instead of the smallest.
     progress
         Called as ``progress(what, done, of)`` after each trial.
 
     Returns
     -------
     Shrunk
-        An interrupt (Ctrl-C) ends the search early: the best so far is returned.
+        Result of the search. An interrupt (Ctrl-C) ends it early, with the best result so far.
 
     Raises
     ------
     InputError
-        No bound or a senseless one, a recording, labels or formats that do not fit, a model that is quantized already;
-        or no choice of formats keeps the bound: the message tells the nearest.
+        The bound is missing or invalid; recording, labels or formats do not fit; the model is already quantized; or no
+        choice of formats keeps the bound: the message states the closest results.
     """
     if not isinstance(model, Model):
         raise InputTypeError(f"shrink got {type(model).__name__}, expected a Model: edge_rnn.load(path) reads one.")
@@ -99,7 +99,7 @@ def shrink(
 
 
 def _allowed(model: Model, formats: Sequence[str]) -> dict[str, list[str]]:
-    """Formats by matrix: those that it takes, ranks as numbers."""
+    """Formats that each matrix can have, by matrix; ranks in percent are resolved."""
     if isinstance(formats, str) or not isinstance(formats, Sequence) or not formats:
         raise (InputTypeError if formats else InputError)(
             f"shrink got formats {formats!r}, expected a sequence such as {FORMATS[:3]}."
@@ -112,13 +112,13 @@ def _allowed(model: Model, formats: Sequence[str]) -> dict[str, list[str]]:
 
 
 def _for_shape(format_: str, matrix: Weight) -> str:
-    """A spelling that is tried, for a matrix: ``"rank:25%"`` as a rank; empty where there is none."""
+    """Resolve a spelling for a matrix, ``"rank:25%"`` to a rank; empty if the matrix has no such format."""
     kind = KNOWN.get(format_.partition(":")[0])
     return kind.for_shape(format_, matrix.shape) if kind else format_
 
 
 def _takes(model: Model, name: str, format_: str) -> bool:
-    """Whether a matrix can have a format; a spelling that is none at all is an InputError."""
+    """Return True if a matrix can have a format and is smaller in it; raise InputError for an invalid spelling."""
     try:
         made = quantize(model, {name: format_})
     except InputError as error:
@@ -130,7 +130,7 @@ def _takes(model: Model, name: str, format_: str) -> bool:
 
 @dataclass(slots=True, eq=False)
 class _Search:
-    """The state of a search: what has been tried."""
+    """State of a search: the trials so far."""
 
     model: Model
     calibration: Calibration
@@ -160,7 +160,7 @@ class _Search:
         return Shrunk(model, best, trials, self.sensitivity, stopped)
 
     def try_(self, formats: Formats) -> Trial:
-        """Measure a choice of formats, once."""
+        """Measure a choice of formats; a repeated call returns the first result."""
         key = tuple(formats.values())
         if key not in self.made:
             wanted = {name: format_ for name, format_ in formats.items() if format_ != "float32"}
@@ -176,7 +176,7 @@ class _Search:
         return self.made[key][1]
 
     def alone(self, plain: Formats) -> None:
-        """Each matrix in each format, all others float32."""
+        """Try each matrix in each format, with all others float32."""
         pairs = [(name, format_) for name, own in self.allowed.items() for format_ in own]
         for done, (name, format_) in enumerate(pairs, start=1):
             trial = self.try_({**plain, name: format_})
@@ -184,7 +184,7 @@ class _Search:
             self.progress(f"{name} as {format_}", done, len(pairs))
 
     def together(self) -> None:
-        """The front that the errors of single matrices foretell, and each format for all that take it."""
+        """Try the front predicted from the errors of single matrices, and each format for all matrices that take it."""
         choices = list(self.candidates())
         for done, choice in enumerate(choices, start=1):
             self.try_(choice)
@@ -216,7 +216,7 @@ class _Search:
                 yield choice
 
     def smaller(self) -> None:
-        """The best so far, matrix by matrix in a smaller format for as long as the bound holds."""
+        """Refine the best trial so far: matrix by matrix to a smaller format, for as long as the bound holds."""
         if self.bound.max_error is None and self.bound.min_accuracy is None:
             return
         tried = 0
@@ -248,11 +248,11 @@ class _Search:
         return whole if format_ == "float32" else self.sensitivity[name][format_].nbytes
 
     def foretold(self, formats: Formats) -> float:
-        """Squared error of a choice, as the errors of its matrices alone foretell it."""
+        """Squared error of a choice, predicted from the errors of its matrices alone."""
         return sum(self.sensitivity[name][each].error ** 2 for name, each in formats.items() if each != "float32")
 
     def timed(self) -> None:
-        """The time of a step, of all whose bytes or errors are among the best, each in turn with the float32 model."""
+        """Time a step of each trial on the front of size and error, in turn with the float32 model."""
         from edge_rnn.recordings.stretches import evenly
         from edge_rnn.timing import runs, time_chunks
 
@@ -270,10 +270,10 @@ class _Search:
             self.progress("timing", done, len(flat))
 
     def tell_times(self) -> None:
-        """Put what was timed into trials: how many times as quick each was in its turn, and steps by that measure.
+        """Store step times in the trials: float32's least time, divided by the speed-up that the trial's turn showed.
 
-        The machine is not as quick at every moment, so steps that were timed one after the other are not to be
-        compared; what each takes is told by float32's least time, and how many times as quick it was then and there.
+        The machine's speed varies, so times measured one after the other cannot be compared. The speed-up over float32
+        within one turn can.
         """
         least = round(min((float32 for _, float32 in self.times.values()), default=0.0), 2)
         for key, (ns, float32) in self.times.items():
@@ -282,7 +282,7 @@ class _Search:
             self.made[key] = (model, replace(trial, step_ns=step_ns, baseline_ns=least))
 
     def best(self, stopped: bool) -> tuple[Model, Trial]:
-        """What keeps the bound and is the cheapest."""
+        """Cheapest trial that keeps the bound."""
         kept = [pair for pair in self.made.values() if self.bound.kept_by(pair[1])]
         if not kept:
             if stopped:
@@ -296,7 +296,7 @@ class _Search:
         return min(kept, key=lambda pair: (pair[1].nbytes, pair[1].error))
 
     def nearest(self) -> str:
-        """What to say where nothing keeps the bound."""
+        """Message for a search in which no trial keeps the bound."""
         trials = [trial for _, trial in self.made.values()]
         plain, least = trials[0], min(trials, key=lambda trial: trial.nbytes)
         said = [

@@ -1,4 +1,4 @@
-"""What a search for formats is made of: trials, and what was found."""
+"""Trials and result of a search for formats."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from edge_rnn.model import Model
 __all__ = ["Shrunk", "Trial", "stored_bytes"]
 
 _ALIKE = 1.03
-"""Times that are no further apart than this are the same: they were measured."""
+"""Ratio of two step times up to which they count as equal, within measurement noise."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -20,20 +20,20 @@ class Trial:
     Parameters
     ----------
     formats
-        By ``"layer.field"``.
+        Formats by ``"layer.field"``.
     nbytes
-        Of all arrays as a file stores them.
+        Bytes of all arrays as stored in a file.
     memory_bytes
-        Of the weights as a stream has them.
+        Bytes of the packed weights of a stream.
     error
-        Root mean square of how far the output is from the float32 model's, over that of the model's own; over 10,000
-        steps or more, state carried.
+        Root mean square of the difference from the float32 model's outputs, relative to that of its outputs; over
+        10,000 steps or more, with the state carried along.
     accuracy
-        Share of samples whose largest output is their label, or what ``metric`` says; None without either.
+        Share of samples whose largest output is their label, or the value of ``metric``; None without either.
     step_ns, baseline_ns
-        Time of a step in a compiled loop, and that of the float32 model, which is the same for all trials: its least.
-        Each trial was timed in turn with the float32 model; what ``step_ns`` tells is how many times as quick it was
-        then, by that least time. None where it was not timed.
+        Step time in a compiled loop, and the least one of the float32 model, which is the same for all trials. Each
+        trial was timed in turn with the float32 model: ``step_ns`` is ``baseline_ns`` divided by the speed-up in that
+        turn. None if it was not timed.
     """
 
     formats: Mapping[str, str]
@@ -46,13 +46,13 @@ class Trial:
 
     @property
     def speedup(self) -> float | None:
-        """How many times as quick as the float32 model a step is."""
+        """Speed-up of a step over the float32 model; None if it was not timed."""
         return self.baseline_ns / self.step_ns if self.step_ns and self.baseline_ns else None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Shrunk:
-    """What :func:`shrink` found.
+    """Result of :func:`shrink`.
 
     Parameters
     ----------
@@ -61,11 +61,11 @@ class Shrunk:
     best
         Its trial.
     trials
-        All that was tried, the float32 model first.
+        All trials, the float32 model's first.
     sensitivity
         ``{matrix: {format: trial}}``: each matrix in each format, all others float32.
     stopped
-        Whether the search was stopped before its end.
+        True if the search was interrupted.
     """
 
     model: Model
@@ -76,7 +76,7 @@ class Shrunk:
 
     @property
     def front(self) -> tuple[Trial, ...]:
-        """Trials that no other one betters in size, error and time at once, the smallest first."""
+        """Pareto front of size, error and step time, the smallest first."""
         timed = [trial for trial in self.trials if trial.step_ns is not None]
         kept = [trial for trial in timed if not any(_betters(other, trial) for other in timed)]
         return tuple(sorted(kept, key=lambda trial: (trial.nbytes, trial.error)))
@@ -89,7 +89,7 @@ def stored_bytes(model: Model) -> int:
 
 
 def _betters(one: Trial, other: Trial) -> bool:
-    """Whether a timed trial is as good as another one in everything, and better in something."""
+    """Return True if a timed trial dominates another: as good in every respect, and better in one."""
     quicker = (one.speedup or 1.0) / (other.speedup or 1.0)
     if one.nbytes > other.nbytes or one.error > other.error or quicker < 1 / _ALIKE:
         return False

@@ -161,7 +161,7 @@ def test_a_matrix_is_rounded_once_for_each_way_that_matters(make_model: Build, m
 def test_a_calibration_is_of_one_model(make_model: Build) -> None:
     found = calibrate(make_model("gru", 3, 8), np.ones((10, 3)))
     assert isinstance(found, Calibration)
-    with pytest.raises(InputError, match="got the calibration of another model; make one by calibrate"):
+    with pytest.raises(InputError, match="got the calibration of another model; call calibrate"):
         edge_rnn.quantize(make_model("gru", 3, 8, seed=1), "int8", calibration=found)
 
 

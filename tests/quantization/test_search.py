@@ -198,7 +198,7 @@ REFUSED: list[tuple[str, Callable[[Model, Any], Any], str]] = [
     ("no bound", lambda m, x: shrink(m, x), "shrink got no bound"),
     ("negative", lambda m, x: shrink(m, x, max_error=-1), "max_error got -1, expected a number, zero or more"),
     ("nan", lambda m, x: shrink(m, x, max_error=float("nan")), "max_error got nan"),
-    ("no labels", lambda m, x: shrink(m, x, min_accuracy=0.9), "min_accuracy without labels or a metric"),
+    ("no labels", lambda m, x: shrink(m, x, min_accuracy=0.9), "min_accuracy, but neither labels nor a metric"),
     (
         "both",
         lambda m, x: shrink(m, x, min_accuracy=0.9, labels=np.zeros(800, int), metric=np.sum),  # type: ignore[arg-type]
