@@ -20,7 +20,7 @@ HABITS = re.compile(
 )
 # Rooms that have not been gone through yet. None is added.
 LEFT = (
-    *("kernels", "equations", "streams"),
+    *("kernels", "equations"),
     *("arrays", "atomic", "errors", "model", "own_files", "plugins", "printable", "registry"),
 )
 

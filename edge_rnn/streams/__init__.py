@@ -1,4 +1,4 @@
-"""Streams: a model's plan and memory, and its steps for one stream, a window or many streams."""
+"""Streams: run a model step by step over one sequence, overlapping windows, or many sequences at once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One call at a time in a stream: claims by Python code, and what to say when one fails.
+"""Allow one call at a time in a stream: claims by Python code, and the error of a claim that fails.
 
 Compiled code claims the same word of the stream's handle, see :mod:`edge_rnn.kernels.program.claim`.
 """
@@ -21,7 +21,7 @@ _REMEDY = "Give each thread one of its own (Stream(model), or stream.clone() for
 
 
 def check_alone(status: int, call: str) -> None:
-    """Raise a StateError if a status of compiled code says that another call is in the stream, or was."""
+    """Raise a StateError if the status of compiled code reports another call in the stream, now or during this one."""
     if status == Status.IN_USE:
         raise StateError(f"{call} was called while another thread is in the stream; nothing has changed. {_REMEDY}")
     if status == Status.MIXED:
@@ -40,14 +40,14 @@ def claimed(handle: NDArray[np.intp], call: str, *, even_mixed: bool = False) ->
     handle
         The stream's handle.
     call
-        What is said to have been called.
+        Name of the call, for the message.
     even_mixed
-        Whether a stream that two threads were in will do: what happens now makes it whole.
+        True to accept a stream that two threads were in at once: the call replaces its whole state.
 
     Raises
     ------
     StateError
-        Another call is in the stream, or came into it meanwhile.
+        Another call is in the stream, or entered it meanwhile.
     """
     found, number = int(handle[Handle.IN_USE]), threading.get_ident()
     if found != FREE and not (even_mixed and found == MIXED):

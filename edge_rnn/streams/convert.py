@@ -1,4 +1,4 @@
-"""Slow path of a stream: convert samples that compiled code does not take, or say what is wrong with them."""
+"""Slow path of a stream: convert samples that compiled code does not take, or raise an error that explains them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["convert_and_run", "convert_and_step", "refuse_row", "stepper"]
 
 
 def convert_and_step(memory: StreamMemory, x: ArrayLike) -> Any:
-    """One step for a sample that the fast path does not take; says what is wrong with it, or converts it."""
+    """Take one step for a sample that the fast path does not take: convert it, or raise InputError."""
     given = float32_array("stream.step", "x", x)
     expected = memory.plan.sample.size
     scalar = given.ndim == 0 and expected == 1
@@ -43,7 +43,7 @@ def convert_and_step(memory: StreamMemory, x: ArrayLike) -> Any:
 
 
 def convert_and_run(memory: StreamMemory, xs: ArrayLike, out: F32 | None = None) -> F32:
-    """Many steps for samples that the fast path does not take, or into a given array."""
+    """Take many steps for samples that the fast path does not take, or into a given array."""
     given = float32_array("stream.run", "xs", xs)
     inputs, outputs = memory.plan.sample.size, memory.plan.last_output.size
     if given.ndim != 2 or given.shape[1] != inputs:
@@ -58,7 +58,7 @@ def convert_and_run(memory: StreamMemory, xs: ArrayLike, out: F32 | None = None)
     if np.may_share_memory(given, out) and not (
         inputs == outputs and fast.data_address(given) == fast.data_address(out)
     ):
-        given = given.copy()  # outputs would overwrite samples that are still to come
+        given = given.copy()  # outputs would overwrite samples that have not been read yet
     done = runner()(memory.address, fast.data_address(given), fast.data_address(out), given.shape[0])
     if done < given.shape[0]:
         refuse_row(given, done)
@@ -66,7 +66,7 @@ def convert_and_run(memory: StreamMemory, xs: ArrayLike, out: F32 | None = None)
 
 
 def refuse_row(xs: F32, row: int) -> NoReturn:
-    """Say why ``run`` stopped at a row; a number below 0 stands for a stream that was in use."""
+    """Raise the error for a ``run`` that stopped at a row; a number below 0 stands for a stream that was in use."""
     check_alone(not_done(row), "stream.run")
     raise InputError(refusal(f"stream.run xs[{row}]", xs[row]))
 
@@ -79,7 +79,7 @@ def stepper() -> Callable[[int, int, int], int]:
 
 @cache
 def runner() -> Callable[[int, int, int, int], int]:
-    """Through CFUNCTYPE, which releases the GIL."""
+    """Return the compiled run as a function of handle, samples, outputs and count; CFUNCTYPE releases the GIL."""
     return ctypes.CFUNCTYPE(ctypes.c_ssize_t, *(ctypes.c_void_p,) * 3, ctypes.c_ssize_t)(
         object_cache.load("run").address
     )

@@ -1,4 +1,4 @@
-"""OneThread: an object that two threads must not use at once, for classes that consist of Python alone."""
+"""OneThread: refuse a second thread inside an object whose methods are plain Python."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ __all__ = ["OneThread"]
 
 
 class OneThread:
-    """A claim on an object whose calls consist of Python alone: ``with self._alone: ...``.
+    """Claim on an object whose methods are plain Python: ``with self._alone: ...``.
 
     Parameters
     ----------
     name
-        What it is, for the message.
+        Name of the object, for the message.
 
     Raises
     ------
@@ -39,6 +39,6 @@ class OneThread:
 
     def _refuse(self) -> NoReturn:
         raise StateError(
-            f"{self._name} was called while another call of it goes on; nothing has changed. Give each thread one of "
-            f"its own, or lock."
+            f"{self._name} was called while another call of it is running; nothing has changed. Give each thread one "
+            f"of its own, or use a lock."
         )

@@ -1,8 +1,8 @@
-"""Everything about a model that compiled code reads: packed weights, records, and the place of everything in memory.
+"""Plan of a model for compiled code: packed weights, records, and the place of every value in memory.
 
-Two blocks of memory, both sized here: the weights, read-only and shared by every stream of a model, and the arena, one
-for each stream, with the sample, the outputs, both slots of each state, and scratch. Offsets count floats; all that
-vectors touch starts at a multiple of 8 floats.
+There are two blocks of memory, both sized here: the weights, read-only and shared by all streams of a model, and the
+arena, one per stream, with the sample, the outputs, both slots of each state, and scratch. Offsets count floats;
+everything that vector instructions access starts at a multiple of 8 floats.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from edge_rnn.typing import F32, I32
 __all__ = ["DRIVER", "Plan", "Slots", "aligned"]
 
 DRIVER = ("advance", "step", "run", "call", "call_run")
-"""Compiled functions that every model needs beside those of its layers."""
+"""Compiled functions that every model needs in addition to those of its layers."""
 
 _ALIGNMENT_BYTES = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Slots:
-    """Where a value lies in the arena, in floats.
+    """Place of a value in the arena, in floats.
 
     Parameters
     ----------
     even, odd
-        Offsets in an even and in an odd step. For a state that is replaced: of the old value, which the other step
-        wrote as its new one. A ring has one place: a step writes a piece of it.
+        Offsets in even and in odd steps. For a state that is replaced, those of the old value, which the step before
+        wrote as its new value. A ring has a single place; each step writes a part of it.
     size
-        How many floats.
+        Number of floats.
     """
 
     even: int
@@ -42,13 +42,13 @@ class Slots:
 
     @property
     def swapped(self) -> Slots:
-        """The place of a state's new value, given that of its old one."""
+        """Place of a state's new value, given that of its old one."""
         return Slots(self.odd, self.even, self.size)
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Plan:
-    """Everything about a model that compiled code and streams need.
+    """Plan of a model: all that compiled code and streams need to know of it.
 
     Parameters
     ----------
@@ -63,15 +63,15 @@ class Plan:
         Length of a stream's arena.
     sample, held, last_output, output
         Places in the arena: of the sample, of each channel's last finite value (for ``on_nonfinite="hold"``), of the
-        last output that counted, of what a step puts out.
+        last output that counted, and of a step's output.
     initial
-        ``(n,)`` float32: how the arena begins at the start of a stream; zeros follow. It holds the initial states, what
-        "hold" takes for a channel without a past, and NaN for the last output, which there is not yet.
+        ``(n,)`` float32: first part of the arena at the start of a stream; the rest is zero. It holds the initial
+        states, the values that "hold" takes for a channel without a finite value so far, and NaN as the last output.
     checks_states
-        Whether a step has to look at the new states beside the output, to see that all is finite.
+        True if a step has to check the new states in addition to the output, to find values that are not finite.
     states
-        Place of each state's old value by ``"layer.state"``; all new ones of a step lie one behind the other, rings
-        behind both.
+        Place of each state's old value by ``"layer.state"``. All new values of a step are adjacent; rings follow both
+        slots.
     """
 
     operations: tuple[str, ...]
@@ -93,7 +93,7 @@ class Plan:
 
     @property
     def words(self) -> dict[Handle, int]:
-        """The numbers of a stream's handle: where in the arena what lies, and how long it is."""
+        """Offsets and lengths that a stream's handle holds, by word."""
         return {
             Handle.INPUT_SIZE: self.sample.size,
             Handle.OUTPUT_SIZE: self.last_output.size,
@@ -111,28 +111,28 @@ class Plan:
 
     @property
     def kept(self) -> tuple[Slots, ...]:
-        """Places of all that outlasts a step: what "hold" holds, what "skip" repeats, the states."""
+        """Places of all values that outlast a step: held samples for "hold", last output for "skip", and states."""
         return (self.held, self.last_output, *self.states.values())
 
     @property
     def ops(self) -> tuple[str, ...]:
-        """Names of all compiled functions that the model needs, each once."""
+        """Names of all compiled functions that the model needs, without duplicates."""
         return tuple(dict.fromkeys((*DRIVER, *self.operations)))
 
     @property
     def weight_bytes(self) -> int:
-        """Bytes of the weights as packed, shared by all streams of the model."""
+        """Bytes of the packed weights, shared by all streams of the model."""
         return self.weights.nbytes
 
     @property
     def state_bytes(self) -> int:
-        """Bytes of what belongs to one stream alone: arena, output, handle, table of functions."""
+        """Bytes that belong to one stream alone: arena, output, handle, table of functions."""
         words = len(Handle) + len(self.operations)
         return 4 * (self.arena_floats + self.last_output.size) + words * np.intp(0).itemsize
 
 
 def aligned(size: int) -> F32:
-    """``(size,)`` float32 zeros that start at a multiple of 64 bytes."""
+    """Allocate ``(size,)`` float32 zeros that start at a multiple of 64 bytes."""
     extra = _ALIGNMENT_BYTES // 4
     block = np.zeros(size + extra, np.float32)
     start = -block.ctypes.data % _ALIGNMENT_BYTES // 4

@@ -1,4 +1,4 @@
-"""From a Model to its Plan: every layer laid out, operation by operation."""
+"""Make the Plan of a Model: lay out every layer, operation by operation."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from edge_rnn.typing import F32, I32
 
 __all__ = ["plan_for", "plan_of"]
 
-_LINE_FLOATS = 16  # every operation's weights begin at a cache line: no wide register spans two
+_LINE_FLOATS = 16  # every operation's weights begin at a cache line, so that no wide load spans two
 
 _plans: WeakKeyDictionary[Model, Plan] = WeakKeyDictionary()
 _lock = threading.Lock()
@@ -34,7 +34,7 @@ os.register_at_fork(after_in_child=lambda: globals().update(_lock=threading.Lock
 
 
 def plan_of(model: Model) -> Plan:
-    """The plan of ``model`` for the CPU of this process; made once for each model object."""
+    """Plan of ``model`` for the CPU of this process, made once for each model object."""
     with _lock:
         if model not in _plans:
             _plans[model] = plan_for(model, object_cache.host())
@@ -42,18 +42,18 @@ def plan_of(model: Model) -> Plan:
 
 
 def plan_for(model: Model, target: Target) -> Plan:
-    """The plan of ``model`` for any CPU, such as that of a board; made anew in each call.
+    """Make the plan of ``model`` for any CPU, such as that of a board; each call makes a new one.
 
     Raises
     ------
     UnsupportedError
-        There is no kernel for a layer, or the model is larger than offsets reach.
+        A layer has no kernel, or the model is too large for 32-bit offsets.
     """
     return _Builder(model, target).plan()
 
 
 class _Builder:
-    """Lays a model out, operation by operation."""
+    """Lay out a model, operation by operation."""
 
     def __init__(self, model: Model, target: Target) -> None:
         self.model = model
@@ -102,7 +102,7 @@ class _Builder:
         )
 
     def _place_states(self) -> None:
-        """States at the start of the arena: both slots of those that are replaced, all even ones first; then rings."""
+        """Place the states at the start of the arena: replaced ones, all even slots before all odd ones; then rings."""
         sizes = {name: initial.size for name, initial in self.model.initial_state.items()}
         rings = {f"{layer.name}.{name}" for layer in self.model.layers for name in layer.rings}
         half = sum(padded(size) for name, size in sizes.items() if name not in rings)
@@ -116,7 +116,7 @@ class _Builder:
         self.states = {name: places[name] for name in sizes}
 
     def _initial(self, held: Slots, last_output: Slots) -> F32:
-        """The arena at the start, as far as it is not zero: states, held values and last output come first in it."""
+        """First part of the arena at the start, up to the last value that is not zero: states, held, last output."""
         initial = np.zeros(last_output.even + last_output.size, np.float32)
         for name, values in self.model.initial_state.items():
             initial[self.states[name].even :][: values.size] = values
@@ -125,7 +125,7 @@ class _Builder:
         return initial
 
     def _layer(self, layer: Layer, x: Slots, size: int, site: Site) -> Slots:
-        """Lay out one layer that reads ``x``; the place of its output."""
+        """Lay out one layer that reads ``x``; return the place of its output."""
         if layer.graph is not None:
             return self._equation(layer, layer.graph, x, site)
         try:
@@ -147,7 +147,7 @@ class _Builder:
         return out
 
     def _equation(self, layer: Layer, graph: Graph, x: Slots, site: Site) -> Slots:
-        """Lay out a layer by its equation; the place of its output."""
+        """Lay out a layer by its equation; return the place of its output."""
         places: dict[Place, Slots] = {("input", ""): x}
         for name in layer.initial_state:
             old = self.states[f"{layer.name}.{name}"]
@@ -158,14 +158,14 @@ class _Builder:
             if isinstance(step, Move):
                 self._move(step, places)
                 continue
-            for place, ints in step.places:  # who writes a place comes before those who read it
+            for place, ints in step.places:  # the kernel that writes a place comes before those that read it
                 if ints == 1 and place[0] in ("made", "out") and place not in places:
                     places[place] = self._fixed(step.units)
             self._kernel(step, places)
         return places["new", graph.emitted] if graph.emitted else places["out", ""]
 
     def _kernel(self, step: Placed, places: dict[Place, Slots]) -> None:
-        """Add a generated kernel, once what it reads and writes has been found to be as long as it takes it to be."""
+        """Add a generated kernel; check that all it reads and writes has the length that it assumes."""
         vectors = []
         for place, columns, operand in step.vectors:
             assert places[place].size == columns, (step, place)
@@ -179,7 +179,7 @@ class _Builder:
         self._operation(Operation(step.name, step.weights), [Slots(0, 0, 0)], Slots(0, 0, step.units), ints=ints)
 
     def _move(self, move: Move, places: dict[Place, Slots]) -> None:
-        """Add the operations that move values from memory to memory."""
+        """Add the operations that copy values, or reduce them, from memory to memory."""
         target = places[move.target] = self._fixed(move.size)
         if move.op in ("total", "largest"):
             self._operation(Operation(f"reduce_{move.op}"), [places[move.sources[0]]], target)
@@ -194,7 +194,7 @@ class _Builder:
             at += size
 
     def _made_of(self, source: Slots, operand: Operand | None) -> Slots:
-        """The place of what is made of a vector before a matrix is multiplied with it; made once for all."""
+        """Place of a vector in the form that a matrix multiplies it in; each form is made once."""
         if operand is None:
             return source
         key = (operand.name, operand.weights.floats.tobytes(), source)
@@ -205,7 +205,7 @@ class _Builder:
         return self.prepared[key]
 
     def _gather(self, sources: list[Slots]) -> Slots:
-        """The place of several values one behind the other: copies, unless there is only one."""
+        """Place of several values concatenated: copies, unless there is only one."""
         if len(sources) == 1:
             return sources[0]
         whole = self._fixed(sum(source.size for source in sources))
@@ -224,9 +224,9 @@ class _Builder:
         scratch: int = 0,
         ints: Sequence[Slots | int] | None = None,
     ) -> None:
-        """Add an operation that reads one vector, or a second one too: what its recurrent matrix is multiplied with.
+        """Add an operation that reads one vector, or two: the second one is multiplied with its recurrent matrix.
 
-        What ``ints`` say follows at the places of a generated kernel.
+        For a generated kernel, ``ints`` are stored in the record from ``PLACES`` on.
         """
         if max(self.used, self.weights_used) > np.iinfo(np.int32).max:
             raise UnsupportedError(
@@ -252,7 +252,7 @@ class _Builder:
         self.operations.append(operation.name)
 
     def _weights(self, floats: F32) -> int:
-        """Add to the weights; where they begin."""
+        """Append to the weights; return the offset."""
         start = self.weights_used
         self.weights += [floats, np.zeros(-floats.size % _LINE_FLOATS, np.float32)]
         self.weights_used += floats.size + -floats.size % _LINE_FLOATS
@@ -269,10 +269,10 @@ class _Builder:
 
 
 def _may_hide_overflow(model: Model) -> bool:
-    """Whether a state may become infinite or NaN with nothing to be seen of it in the output.
+    """Return True if a state may become infinite or NaN while the output stays finite.
 
-    A NaN passes through every layer that reads it, and bounded states become nothing worse; an infinity ends in an
-    activation that saturates, and what the output does not depend on shows nothing at all.
+    A NaN passes through every layer that reads it, and a bounded state cannot become infinite. But an infinity may end
+    in an activation that saturates, and a layer that the output does not depend on never shows in it.
     """
     seen, waiting = set(), [len(model.layers) - 1]
     while waiting:
@@ -285,7 +285,7 @@ def _may_hide_overflow(model: Model) -> bool:
 
 
 def _usual_sample(model: Model) -> F32:
-    """Each channel's mean where a Standardize reads the sample, alone or beside something else; else zeros."""
+    """Each channel's mean if a Standardize reads the sample, alone or with other inputs; else zeros."""
     for layer, reads in zip(model.layers, model.sources, strict=True):
         if isinstance(layer, Standardize) and -1 in reads:
             before = sum(model.output_sizes[i] for i in reads[: reads.index(-1)])

@@ -1,4 +1,4 @@
-"""Checks of states that come from outside: from the user, or out of a snapshot."""
+"""Checks of states that come from outside: from the user or from a snapshot."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def checked_states(model: Model, plan: Plan, states: Mapping[str, ArrayLike]) ->
     Raises
     ------
     StateError
-        A state is unknown, of another shape, not finite, or beyond the range that a matrix in integers reads.
+        A state is unknown, of the wrong shape, not finite, or beyond the range that an integer matrix reads.
     """
     checked = {}
     for name, value in states.items():
         slots = plan.states.get(name)
         if slots is None:
             known = ", ".join(plan.states) or "none"
-            raise StateError(f"stream.set_state got the state {name!r}, expected names out of: {known}.")
+            raise StateError(f"stream.set_state got the state {name!r}, expected one of: {known}.")
         given = float32_array("stream.set_state", name, value)
         if given.shape != (slots.size,) or not np.isfinite(given).all():
             got = f"shape {given.shape}" if given.shape != (slots.size,) else "numbers that are not finite"
@@ -38,15 +38,15 @@ def checked_states(model: Model, plan: Plan, states: Mapping[str, ArrayLike]) ->
         limit = _clips_at(model, name)
         if limit is not None and np.abs(given).max() > limit:
             raise StateError(
-                f"stream.set_state got {np.abs(given).max():.6g} in {name}, which a matrix in integers cuts off at "
-                f"{limit:.6g}, expected no larger; use a model whose matrices are in float32 or float16."
+                f"stream.set_state got {np.abs(given).max():.6g} in {name}, expected at most {limit:.6g}, where an "
+                f"integer matrix clips it; use a model whose matrices are in float32 or float16."
             )
         checked[name] = given
     return checked
 
 
 def may_be_kept(plan: Plan, values: NDArray[np.floating[Any]]) -> bool:
-    """Return True if values can be a stream's: as many, and finite but for a last output of NaN, where none was."""
+    """Return True if values can be those of a stream: the right number, and all finite, except a NaN last output."""
     if values.size != sum(slots.size for slots in plan.kept):
         return False
     finite = np.isfinite(values)
@@ -56,7 +56,7 @@ def may_be_kept(plan: Plan, values: NDArray[np.floating[Any]]) -> bool:
 
 
 def _clips_at(model: Model, name: str) -> float | None:
-    """Largest size of a state that is not clipped where it is rounded for a matrix in integers; None for any."""
+    """Largest absolute value of a state that an integer matrix does not clip; None if there is no limit."""
     owner, _, key = name.rpartition(".")
     place, layer = next((place, layer) for place, layer in enumerate(model.layers) if layer.name == owner)
     matrices = [layer.formats.get(matrix) for matrix, vector in layer.matrices.items() if vector in (key, "")]

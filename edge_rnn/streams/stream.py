@@ -1,4 +1,4 @@
-"""Stream: a network at work on one sequence, the only mutable object."""
+"""Stream: run a network over one sequence, sample by sample, in fixed memory."""
 
 from __future__ import annotations
 
@@ -31,39 +31,39 @@ class MemoryBytes(NamedTuple):
     weights: int
     """Packed weights, shared by all streams of one model object."""
     state: int
-    """What belongs to this stream alone: state, sample, outputs, scratch, handle."""
+    """Memory of this stream alone: state, sample, outputs, scratch, handle."""
 
 
 class Stream:
-    """A model at work on one sequence, sample by sample, in memory that is fixed here and now.
+    """Run of a model over one sequence, sample by sample. All memory is allocated when the stream is made.
 
-    Streams of one model object share its packed weights; each has its own state. A stream is for one thread at a time,
-    and a call that finds another one in it is a StateError; different streams may be in different threads.
+    Streams of one model object share its packed weights; each has its own state. Only one thread at a time may use a
+    stream: a call during another call raises StateError. Different streams may run in different threads.
 
     Parameters
     ----------
     model
-        What to run.
+        The model to run.
     on_nonfinite
-        What to do with a sample that holds a NaN or an infinity, or that makes the output so. ``"raise"``: an
-        InputError, state and output as before the sample. ``"hold"``: each such channel takes its last finite value;
-        without one, the mean of the model's Standardize, or zero. ``"skip"``: the last output once more, state
-        untouched. Under ``"hold"`` a sample whose output is not finite is skipped, and so is one without any finite
-        value before there was an output. Before the first output, what is skipped gives NaN: there is no answer yet.
+        Policy for a sample that holds a NaN or an infinity, or whose output does. ``"raise"``: raise InputError and
+        leave state and output unchanged. ``"hold"``: replace each such value by the channel's last finite value, or, if
+        there is none, by the mean of the model's Standardize or zero. ``"skip"``: return the last output again and
+        leave the state unchanged. Under ``"hold"``, a sample is skipped if its output is not finite, or if it has no
+        finite value and there has been no output yet. A sample that is skipped before the first output gives NaN.
 
     Attributes
     ----------
     step
         ``step(x) -> y``: one time step. ``x`` is ``(input_size,)`` float32; the result is ``(output_size,)`` float32,
-        the same array each time: copy it to keep it. With one channel a plain number will do for ``x``, and with one
-        output too, a float is returned. Lists, arrays of other number types and arrays that are not contiguous are
-        converted, which takes a few microseconds. A plain attribute, so ``step = stream.step`` saves the look-up in a
-        loop.
+        the same array each time: copy it to keep it. A model with one input also takes a plain number, and if it has
+        one output too, it then returns a float. Lists, arrays of other number types and arrays that are not contiguous
+        are converted, which takes a few microseconds. A plain attribute, so ``step = stream.step`` saves the look-up in
+        a loop.
 
     Raises
     ------
     InputError
-        ``on_nonfinite`` is none of the three, or ``model`` is not a Model.
+        ``on_nonfinite`` is unknown, or ``model`` is not a Model.
     CompileError
         A kernel cannot be compiled on this machine.
 
@@ -99,7 +99,7 @@ class Stream:
 
     @property
     def on_nonfinite(self) -> Literal["raise", "hold", "skip"]:
-        """Answer to a value that is not finite, as it was given."""
+        """Policy for values that are not finite, as given."""
         return self._on_nonfinite
 
     @property
@@ -109,12 +109,12 @@ class Stream:
 
     @property
     def output_size(self) -> int:
-        """Length of what a step returns."""
+        """Length of an output."""
         return self.model.output_size
 
     @property
     def handle(self) -> int:
-        """Address for ``edge_rnn.step`` in compiled loops; good for as long as the stream lives."""
+        """Address for ``edge_rnn.step`` in compiled loops; valid for as long as the stream lives."""
         return self._memory.address
 
     @property
@@ -135,19 +135,19 @@ class Stream:
 
     @property
     def state(self) -> dict[str, F32]:
-        """A copy of each layer's state by ``"layer.state"``: ``{"gru1.h": (H,) float32}``."""
+        """Copy of each layer's state by ``"layer.state"``: ``{"gru1.h": (H,) float32}``."""
         with claimed(self._memory.handle, "stream.state"):
             return {name: self._view(slots).copy() for name, slots in self._memory.plan.states.items()}
 
     def run(self, xs: ArrayLike, out: F32 | None = None) -> F32:
-        """Many time steps: ``stream.step`` for each row, without Python in between and with the GIL released.
+        """Take many time steps: ``stream.step`` for each row, without Python in between and with the GIL released.
 
         Parameters
         ----------
         xs
             ``(time, input_size)``; converted to float32 if it is not.
         out
-            ``(time, output_size)`` float32, C-contiguous, to write to; made if None.
+            ``(time, output_size)`` float32, C-contiguous, to write to; allocated if None.
 
         Returns
         -------
@@ -156,8 +156,8 @@ class Stream:
         Raises
         ------
         InputError
-            A shape does not fit; or, with ``on_nonfinite="raise"``, a sample is not finite: the samples before it are
-            done, and their outputs written.
+            A shape does not fit; or, with ``on_nonfinite="raise"``, a sample or its output is not finite: earlier
+            samples have been processed and their outputs written.
         StateError
             Another thread is in the stream.
         """
@@ -170,7 +170,7 @@ class Stream:
         return self._run(xs)
 
     def reset(self) -> None:
-        """Back to the start: initial states, no last output, nothing refused so far.
+        """Return to the start: initial states, no last output, and no rejected samples.
 
         Raises
         ------
@@ -186,26 +186,26 @@ class Stream:
         handle[Handle.PARITY] = handle[Handle.REFUSED] = 0
 
     def _step_back(self) -> None:
-        """The last step undone; once, and only right after one that counted. The last output stays what it was."""
-        self._memory.handle[Handle.PARITY] ^= 1  # old and new states change places again
+        """Undo the last step; once, and only right after one that was not skipped. The last output stays."""
+        self._memory.handle[Handle.PARITY] ^= 1  # swaps old and new states back
 
     def set_state(self, states: Mapping[str, ArrayLike]) -> None:
-        """Go on from states that were computed elsewhere: by another network, from a vector that says what to begin.
+        """Set states that were computed elsewhere, such as by another network from a conditioning vector.
 
         Parameters
         ----------
         states
-            By ``"layer.state"``, as in :attr:`state`, float32 of the same shapes; those not named stay as they are.
+            States by ``"layer.state"``, as in :attr:`state`, float32 of the same shapes; others are unchanged.
 
         Raises
         ------
         StateError
-            A state is unknown, of another shape, or not finite, or larger than any that the layer comes to where a
-            matrix in integers reads it; or another thread is in the stream. All are as they were.
+            A state is unknown, of the wrong shape, not finite, or beyond the range of an integer matrix that reads it;
+            or another thread is in the stream. All states are unchanged then.
         """
         if not isinstance(states, Mapping):
             raise StateTypeError(
-                f"stream.set_state got {type(states).__name__}, expected states by name, as stream.state."
+                f"stream.set_state got {type(states).__name__}, expected a dict of states by name, as in stream.state."
             )
         checked = checked_states(self.model, self._memory.plan, states)
         with claimed(self._memory.handle, "stream.set_state"):
@@ -213,19 +213,19 @@ class Stream:
                 self._view(self._memory.plan.states[name])[:] = given
 
     def classify(self, window: ArrayLike) -> F32:
-        """The answer after a window of samples: the output of the last step of a run from the start.
+        """Classify a window of samples: output of the last step of a run from the initial state.
 
-        :class:`~edge_rnn.streams.WindowedStream` gives it for windows that overlap.
+        For overlapping windows, see :class:`~edge_rnn.streams.WindowedStream`.
 
         Parameters
         ----------
         window
-            ``(time, input_size)``, one sample or more.
+            ``(time, input_size)``, at least one sample.
 
         Returns
         -------
-        ``(output_size,)`` float32, an array of its own; NaN if every sample was skipped. The stream is left at the end
-        of the window.
+        ``(output_size,)`` float32, a new array; NaN if every sample was skipped. The stream is left at the end of the
+        window.
 
         Raises
         ------
@@ -240,35 +240,35 @@ class Stream:
             finally:
                 self._memory.take_over(inside)
         if not len(ys):
-            raise InputError("stream.classify got an empty window, expected one sample or more.")
+            raise InputError("stream.classify got an empty window, expected at least one sample.")
         answer: F32 = ys[-1].copy()
         return answer
 
     def snapshot(self) -> bytes:
-        """The state of the stream, in bytes that name the model; :meth:`restore` takes them, on any machine."""
+        """Serialize the state of the stream, with the model's fingerprint; :meth:`restore` takes it on any machine."""
         with claimed(self._memory.handle, "stream.snapshot"):
             payload = np.concatenate(self._kept()).astype("<f4", copy=False).tobytes()
         return encode(STREAM, bytes.fromhex(self.model.fingerprint), payload)
 
     def restore(self, snapshot: bytes) -> None:
-        """Go on from where :meth:`snapshot` was taken, bit for bit.
+        """Restore the state of a :meth:`snapshot`, bit for bit.
 
         Raises
         ------
         StateError
-            The bytes are damaged, of another version, or of another model, or another thread is in the stream; the
-            stream is as it was.
+            The snapshot is damaged, of another version or of another model, or another thread is in the stream; the
+            stream is unchanged.
         """
         plan = self._memory.plan
         owner, _, payload = decode(STREAM, snapshot)
         if owner.hex() != self.model.fingerprint:
             raise StateError(
                 f"restore got a snapshot of model {owner.hex()[:12]}…, expected one of {self.model.fingerprint[:12]}…; "
-                f"load the model that it was taken from."
+                f"load the model that the snapshot was taken with."
             )
         values = np.frombuffer(payload, "<f4")
         if not may_be_kept(plan, values):
-            raise StateError("restore got a damaged snapshot: no stream has such values; use an older one, or reset.")
+            raise StateError("restore got a damaged snapshot with invalid values; use an older one, or reset().")
         with claimed(self._memory.handle, "stream.restore", even_mixed=True):
             for part in self._kept():
                 part[:], values = values[: part.size], values[part.size :]
@@ -280,21 +280,21 @@ class Stream:
         return self.clone()
 
     def __reduce__(self) -> NoReturn:
-        raise StateError("A stream cannot be pickled; save the model to a file, and take the snapshot along.")
+        raise StateError("A stream cannot be pickled; save the model to a file and pass stream.snapshot() on with it.")
 
     def clone(self) -> Stream:
-        """Another stream of the same model, at the same point, with a state of its own."""
+        """Make another stream of the same model, with a copy of the state."""
         other = Stream(self.model, on_nonfinite=self._on_nonfinite)
         other.copy_from(self)
         return other
 
     def copy_from(self, other: Stream) -> None:
-        """Go on from where another stream of the same model is, bit for bit.
+        """Copy the state of another stream of the same model, bit for bit.
 
         Raises
         ------
         StateError
-            It is a stream of another model, or another thread is in one of the two.
+            The other stream has another model, or another thread is in one of the two.
         """
         if not isinstance(other, Stream):
             raise StateTypeError(f"stream.copy_from got {type(other).__name__}, expected a stream of {self.model!r}.")
@@ -307,7 +307,7 @@ class Stream:
                 mine[:] = theirs
 
     def _kept(self) -> list[F32]:
-        """Views of all that outlasts a step: what "hold" holds, what "skip" repeats, the states."""
+        """Views of all values that outlast a step: held samples for "hold", last output for "skip", and states."""
         return [self._view(slots) for slots in self._memory.plan.kept]
 
     def _view(self, slots: Slots) -> F32:

@@ -1,4 +1,4 @@
-"""StreamBank: many sequences through one network together, for gateways with many sensors."""
+"""StreamBank: run a network over many sequences together, for gateways with many sensors."""
 
 from __future__ import annotations
 
@@ -31,33 +31,34 @@ MAX_STREAMS = 65_536
 
 
 class StreamBank:
-    """``n`` independent streams of one model that step together, each weight loaded once for several of them.
+    """Bank of ``n`` independent streams of one model that step together, each weight loaded once for several streams.
 
-    Every stream has a state of its own: ``bank[i]`` is a :class:`~edge_rnn.Stream`, to reset, to snapshot, to restore,
-    or to step by itself in between. Results are those of single streams but for the order in which float32 sums are
-    rounded: they differ by less than 1e-6 over any number of steps of a network that forgets.
+    Every stream has its own state: ``bank[i]`` is a :class:`~edge_rnn.Stream`, which can be reset, saved as a snapshot,
+    restored, or stepped alone in between. Results equal those of single streams except for the order in which float32
+    sums are rounded: they differ by less than 1e-6 over any number of steps of a network that forgets.
 
     Parameters
     ----------
     model
-        What to run.
+        The model to run.
     n
-        How many streams, 1 to 65536; memory for all of them is fixed here and now.
+        Number of streams, 1 to 65536; memory for all of them is allocated at once.
     on_nonfinite
-        See :class:`~edge_rnn.Stream`; with ``"raise"``, an error leaves every stream of the bank as it was.
+        See :class:`~edge_rnn.Stream`; with ``"raise"``, an error leaves every stream of the bank unchanged.
 
     Attributes
     ----------
     step
         ``step(xs) -> ys``: one time step of every stream that is present. ``xs`` is ``(n, input_size)`` float32, a
         sample for each stream; other arrays and lists are converted. The result is ``(n, output_size)`` float32, the
-        same array each time: copy it to keep it. InputError: a shape does not fit; or, with ``on_nonfinite="raise"``, a
-        sample or an output is not finite, and no stream has moved. StateError: another thread is in one of the streams.
+        same array each time: copy it to keep it. Raises InputError if a shape does not fit, or, with
+        ``on_nonfinite="raise"``, if a sample or an output is not finite; then all streams are unchanged. Raises
+        StateError if another thread is in one of the streams.
 
     Raises
     ------
     InputError
-        ``n`` is not a positive int, ``on_nonfinite`` is none of the three, or ``model`` is not a Model.
+        ``n`` is not an int from 1 to 65536, ``on_nonfinite`` is unknown, or ``model`` is not a Model.
     CompileError
         A kernel cannot be compiled on this machine.
 
@@ -76,11 +77,11 @@ class StreamBank:
     step: Callable[[ArrayLike], F32]
 
     def __init__(self, model: Model, n: int, *, on_nonfinite: Literal["raise", "hold", "skip"] = "raise") -> None:
-        words = f"how many streams there are, 1 to {MAX_STREAMS}; use several banks for more"
+        words = f"a number of streams from 1 to {MAX_STREAMS}; use several banks for more"
         n = whole("StreamBank", "n", n, 1, MAX_STREAMS, expected=words)
         self._streams = tuple(Stream(model, on_nonfinite=on_nonfinite) for _ in range(n))
         self.model = model
-        self._ys = np.zeros((n, model.output_size), np.float32)[:]  # a view, whose memory nobody can resize away
+        self._ys = np.zeros((n, model.output_size), np.float32)[:]  # a view, which cannot be resized
         group = object_cache.host().group
         grouped = [_grouped(name, group) if n >= group > 1 else 0 for name in plan_of(model).operations]
         self._arrays = {
@@ -112,12 +113,12 @@ class StreamBank:
 
     @property
     def present(self) -> NDArray[np.bool_]:
-        """``(n,)`` bool: which streams take part in :meth:`step`."""
+        """Streams that take part in :meth:`step`: ``(n,)`` bool."""
         return self._arrays[Bank.PRESENT].astype(np.bool_)
 
     @property
     def memory(self) -> MemoryBytes:
-        """Bytes of weights, shared by all streams of the model, and of everything that belongs to the streams."""
+        """Bytes of weights, shared by all streams of the model, and of all memory of the streams themselves."""
         weights, state = self._streams[0].memory
         own = sum(array.nbytes for array in self._arrays.values()) + self._table.nbytes + self._ys.nbytes
         return MemoryBytes(weights, len(self) * state + own)
@@ -128,16 +129,16 @@ class StreamBank:
         return sum(self.memory)
 
     def leave(self, i: int) -> None:
-        """Stream ``i`` takes no part in further steps: its row of ``xs`` is ignored, its row of the output is zero."""
+        """Exclude stream ``i`` from further steps: its row of ``xs`` is ignored, its row of the output is zero."""
         self._arrays[Bank.PRESENT][self._place(i)] = 0
         self._ys[self._place(i)] = 0
 
     def join(self, i: int) -> None:
-        """Stream ``i`` takes part again, from where it was; ``bank[i].reset()`` starts a new sequence."""
+        """Include stream ``i`` again, with its state unchanged; ``bank[i].reset()`` starts a new sequence."""
         self._arrays[Bank.PRESENT][self._place(i)] = 1
 
     def reset(self) -> None:
-        """Every stream back to the start, and all present."""
+        """Reset every stream to the start, and include all of them."""
         self._arrays[Bank.PRESENT][:] = 1
         self._ys[:] = 0
         for stream in self._streams:
@@ -148,7 +149,7 @@ class StreamBank:
 
 
 def _grouped(name: str, group: int) -> int:
-    """Address of the kernel ``name`` for a group of streams, 0 if there is none."""
+    """Address of the kernel ``name`` for a group of streams; 0 if it has no such variant."""
     grouped = object_cache.grouped(name, group)
     return object_cache.load(grouped).address if grouped else 0
 
@@ -156,9 +157,9 @@ def _grouped(name: str, group: int) -> int:
 def _convert_and_step(
     streams: tuple[Stream, ...], arrays: dict[Bank, NDArray[np.intp]], table: NDArray[np.intp], ys: F32, xs: ArrayLike
 ) -> F32:
-    """One step for samples that the fast path does not take; says what is wrong with them, or converts them.
+    """Take one step for samples that the fast path does not take: convert them, or raise InputError.
 
-    Owns ``streams`` and ``arrays``, of which the table holds addresses.
+    Keeps ``streams`` and ``arrays`` alive, whose addresses the table holds.
     """
     given = float32_array("bank.step", "xs", xs)
     expected = (len(streams), streams[0].input_size)

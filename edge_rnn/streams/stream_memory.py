@@ -1,4 +1,4 @@
-"""The memory of a stream, laid out as compiled code wants it."""
+"""Memory of a stream, in the layout that compiled code expects."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["StreamMemory", "stream_memory"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StreamMemory:
-    """What a handle holds addresses of; whoever uses the handle keeps this alive."""
+    """Arrays whose addresses a handle holds; every user of the handle keeps this object alive."""
 
     plan: Plan
     functions: NDArray[np.intp]
@@ -29,23 +29,23 @@ class StreamMemory:
     y: F32
 
     def inside(self) -> StreamMemory:
-        """The same memory under a handle that is not in use, for steps within a call that has claimed the stream."""
+        """Return the same memory under a handle that is not in use, for steps within a call that claimed the stream."""
         handle = self.handle.copy()
         handle[Handle.IN_USE] = FREE
         return replace(self, handle=handle, address=handle.ctypes.data)
 
     def take_over(self, inside: StreamMemory) -> None:
-        """Go on from where :meth:`inside` has come to."""
+        """Take over parity and rejected samples of the handle that :meth:`inside` returned."""
         for word in (Handle.PARITY, Handle.REFUSED):
             self.handle[word] = inside.handle[word]
 
 
 def stream_memory(model: Model, policy: Policy) -> StreamMemory:
-    """The memory of a new stream, its handle filled in."""
+    """Allocate the memory of a new stream and fill in its handle."""
     plan = plan_of(model)
     functions = np.array([object_cache.load(name).address for name in plan.operations], np.intp)
     handle = np.zeros(len(Handle), np.intp)
-    y = np.zeros(model.output_size, np.float32)[:]  # a view, whose memory nobody can resize away
+    y = np.zeros(model.output_size, np.float32)[:]  # a view, which cannot be resized
     memory = StreamMemory(plan, functions, aligned(plan.arena_floats), handle, handle.ctypes.data, y)
     words = plan.words | {
         Handle.STEP: object_cache.load("step").address,

@@ -1,4 +1,4 @@
-"""WindowedStream: the answer after each of many windows that overlap, as samples come."""
+"""WindowedStream: classify overlapping windows while samples arrive."""
 
 from __future__ import annotations
 
@@ -19,34 +19,34 @@ __all__ = ["MAX_OVERLAP", "WindowedStream"]
 
 
 MAX_OVERLAP = 4096
-"""Most windows that a sample may be in."""
+"""Largest number of windows that a sample may be in."""
 
 
 class WindowedStream:
-    """Many to one, again and again: every ``hop`` samples the answer after the last ``window`` of them.
+    """Many-to-one inference on a sliding window: an output every ``hop`` samples, for the last ``window`` samples.
 
-    Windows start at samples 0, ``hop``, 2 ``hop`` …, each from the network's initial state, so an answer is, bit for
-    bit, what ``Stream(model).classify(window)`` gives. Where windows overlap, each sample goes through several streams,
-    as many as the windows that it is in (``window / hop``, rounded up), and takes as many times as long. Nothing of
-    the samples is kept; memory is fixed here and now.
+    Windows start at samples 0, ``hop``, 2 ``hop`` …, each from the network's initial state, so an output equals
+    ``Stream(model).classify(window)`` bit for bit. A sample goes through one stream for each window that it is in
+    (``window / hop``, rounded up), with one step in each. Samples are not stored; all memory is allocated when the
+    stream is made.
 
     Parameters
     ----------
     model
-        What to run.
+        The model to run.
     window
         Length of a window in samples, 1 or more.
     hop
-        How many samples from the start of a window to that of the next, 1 or more. Where it is larger than ``window``,
-        the samples between windows are passed over.
+        Number of samples from the start of a window to the start of the next, 1 or more. If it is larger than
+        ``window``, samples between windows are ignored.
     on_nonfinite
-        See :class:`~edge_rnn.Stream`; each window starts with nothing to hold or to repeat, and one in which every
-        sample was skipped has the answer NaN.
+        See :class:`~edge_rnn.Stream`. Each window starts without held values and without a last output; the output of a
+        window in which every sample was skipped is NaN.
 
     Raises
     ------
     InputError
-        ``window`` or ``hop`` is no positive int, or a sample would be in more than 4096 windows.
+        ``window`` or ``hop`` is not a positive int, or a sample would be in more than 4096 windows.
 
     Examples
     --------
@@ -68,12 +68,12 @@ class WindowedStream:
         self, model: Model, *, window: int, hop: int, on_nonfinite: Literal["raise", "hold", "skip"] = "raise"
     ) -> None:
         for name, value in (("window", window), ("hop", hop)):
-            whole("WindowedStream", name, value, expected="how many samples, 1 or more")
+            whole("WindowedStream", name, value, expected="a number of samples, 1 or more")
         overlap = -(-int(window) // int(hop))
         if overlap > MAX_OVERLAP:
             raise InputError(
                 f"WindowedStream got window = {window} and hop = {hop}, so that a sample is in {overlap} windows; "
-                f"expected {MAX_OVERLAP} at most: use a larger hop."
+                f"expected at most {MAX_OVERLAP}: use a larger hop."
             )
         self.model, self.window, self.hop = model, int(window), int(hop)
         self._streams = tuple(Stream(model, on_nonfinite=on_nonfinite) for _ in range(overlap))
@@ -85,12 +85,12 @@ class WindowedStream:
 
     @property
     def count(self) -> int:
-        """How many samples there were."""
+        """Number of samples so far."""
         return self._count
 
     @property
     def memory(self) -> MemoryBytes:
-        """Bytes of weights, shared by all streams of the model, and of the state of all windows open at a time."""
+        """Bytes of weights, shared by all streams of the model, and of the state of all windows open at once."""
         weights, state = self._streams[0].memory
         return MemoryBytes(weights, len(self._streams) * state)
 
@@ -100,29 +100,29 @@ class WindowedStream:
         return sum(self.memory)
 
     def reset(self) -> None:
-        """Back to the start: the next sample is the first one of a window."""
+        """Return to the start: the next sample is the first one of a window."""
         with self._alone:
             self._count = 0
 
     def step(self, x: ArrayLike) -> F32 | None:
-        """One sample; the answer if it is the last one of a window, else None.
+        """Take one sample; return the output of the window that it ends, or None if it ends none.
 
         Parameters
         ----------
         x
-            ``(input_size,)`` float32, or what converts to it; of one channel a plain number too.
+            ``(input_size,)`` float32, or convertible to it; a model with one input also takes a plain number.
 
         Returns
         -------
-        ``(output_size,)`` float32, good until the next call: copy it to keep it.
+        ``(output_size,)`` float32, valid until the next call: copy it to keep it.
 
         Raises
         ------
         InputError
-            The shape does not fit; or, with ``on_nonfinite="raise"``, something is not finite: all windows are as
-            before, and the sample does not count.
+            The shape does not fit; or, with ``on_nonfinite="raise"``, the sample or an output is not finite: all
+            windows are unchanged, and the sample does not count.
         StateError
-            Another thread is in it.
+            Another thread is in a call of this stream.
         """
         with self._alone:
             return self._step(x)
@@ -152,7 +152,7 @@ class WindowedStream:
         return answer
 
     def run(self, xs: ArrayLike) -> F32:
-        """Many samples; the answers of all windows that end among them.
+        """Take many samples; return the outputs of all windows that end among them.
 
         Parameters
         ----------
@@ -166,7 +166,7 @@ class WindowedStream:
         Raises
         ------
         InputError
-            As for :meth:`step`; the samples before the one that was refused have been read.
+            As for :meth:`step`; samples before the one that was refused have been processed.
         """
         given = float32_array("stream.run", "xs", xs)
         if given.ndim != 2 or given.shape[1] != self.model.input_size:

@@ -123,7 +123,7 @@ def test_state_that_integers_would_cut_off_is_refused() -> None:
     model = quantize(Model([make_mgu(name="rnn")]), "int8")
     stream = Stream(model)
     stream.set_state({"rnn.h": np.full(12, 1.0)})
-    with pytest.raises(StateError, match="cuts off at 1"):
+    with pytest.raises(StateError, match="expected at most 1, where an integer matrix clips it"):
         stream.set_state({"rnn.h": np.full(12, 1.5)})
 
 

@@ -182,7 +182,7 @@ def test_a_state_that_would_be_cut_off_is_refused(make_model: Build, format_: st
         stream.set_state({key: np.full(8, -3.0)})
         return
     with pytest.raises(
-        edge_rnn.errors.StateError, match=r"got 3 in .*h, which a matrix in integers cuts off at 1, expected"
+        edge_rnn.errors.StateError, match=r"got 3 in .*h, expected at most 1, where an integer matrix clips it"
     ):
         stream.set_state({key: np.full(8, -3.0)})
     np.testing.assert_array_equal(stream.state[key], before[key])

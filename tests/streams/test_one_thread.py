@@ -181,7 +181,7 @@ def test_what_is_python_alone_is_claimed_by_a_lock(model: Model) -> None:
         (sampler._alone, lambda: sampler.generate([1], max_length=2)),
         (sampler._alone, lambda: sampler.iterate([1], max_length=2)),
     ):
-        with claim, pytest.raises(StateError, match="while another call of it goes on; nothing has changed"):
+        with claim, pytest.raises(StateError, match="while another call of it is running; nothing has changed"):
             call()
         call()
     claim = OneThread("This")

@@ -168,10 +168,10 @@ def test_memory_is_told(make_model: Build) -> None:
 
 
 ERRORS = {
-    "no streams": (lambda m: StreamBank(m, 0), "n got 0, expected how many"),
+    "no streams": (lambda m: StreamBank(m, 0), "n got 0, expected a number of streams"),
     "far too many": (
         lambda m: StreamBank(m, 10**9),
-        "n got 1000000000, expected how many streams there are, 1 to 65536",
+        "n got 1000000000, expected a number of streams from 1 to 65536",
     ),
     "a fraction": (lambda m: StreamBank(m, 1.5), "n got 1.5"),
     "policy": (lambda m: StreamBank(m, 2, on_nonfinite="no"), "'raise', 'hold', 'skip'"),

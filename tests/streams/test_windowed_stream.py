@@ -107,9 +107,9 @@ def test_memory_is_that_of_the_open_windows(make_model: Build) -> None:
 
 
 ERRORS: dict[str, tuple[Callable[[Model], Any], str]] = {
-    "window": (lambda m: WindowedStream(m, window=0, hop=1), "window got 0, expected how many samples"),
+    "window": (lambda m: WindowedStream(m, window=0, hop=1), "window got 0, expected a number of samples"),
     "hop": (lambda m: WindowedStream(m, window=5, hop=1.5), "hop got 1.5"),  # type: ignore[arg-type]
-    "too many": (lambda m: WindowedStream(m, window=10**6, hop=1), "in 1000000 windows; expected 4096 at most"),
+    "too many": (lambda m: WindowedStream(m, window=10**6, hop=1), "in 1000000 windows; expected at most 4096"),
     "shape": (lambda m: WindowedStream(m, window=5, hop=9).step(np.zeros(3)), "shape (3,), expected (2,)"),
     "rows": (lambda m: WindowedStream(m, window=5, hop=1).run(np.zeros(2)), "shape (2,), expected (time, 2)"),
     "model": (lambda m: WindowedStream(None, window=5, hop=1), "got NoneType as model"),  # type: ignore[arg-type]
@@ -158,7 +158,7 @@ def test_streams_take_over_from_one_another(make_model: Build) -> None:
 @pytest.mark.parametrize(
     ("states", "words"),
     [
-        ({"gru1.h": np.zeros(9), "gru1.c": np.zeros(9)}, "the state 'gru1.c', expected names out of: gru1.h"),
+        ({"gru1.h": np.zeros(9), "gru1.c": np.zeros(9)}, "the state 'gru1.c', expected one of: gru1.h"),
         ({"gru1.h": np.zeros(8)}, r"shape \(8,\) as gru1.h, expected \(9,\)"),
         ({"gru1.h": np.full(9, np.inf)}, "not finite as gru1.h"),
     ],
