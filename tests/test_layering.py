@@ -36,7 +36,7 @@ ROWS = {
     "edge_rnn_export": [
         {"cli", "demo"},
         {"__init__"},
-        {"exporting", "rivals"},
+        {"exporting", "rivals", "training"},
         {"building", "verification"},
         {"readers"},
         {"runtime"},

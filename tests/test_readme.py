@@ -1,7 +1,8 @@
 """What the READMEs show works: their Python blocks, and the commands that are marked.
 
 A file's blocks run in order, in one namespace and one empty folder. Of the shell blocks those run that follow a line
-``<!-- run-in-test -->``, each line an ``edge-rnn`` command. A block after ``<!-- no-test: reason -->`` is left out.
+``<!-- run-in-test -->``, each line an ``edge-rnn`` command. A block after ``<!-- no-test: reason -->`` is left out, and
+one after ``<!-- needs: torch -->`` where that package is not installed.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import shlex
 from pathlib import Path
 
 import pytest
+
+from needs import missing
 
 ROOT = Path(__file__).parents[1]
 READMES = [ROOT / "README.md", *sorted(ROOT.glob("devices/*/README.md"))]
@@ -36,6 +39,8 @@ def test_blocks_run(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     namespace: dict[str, object] = {"__name__": "__main__"}
     for block in BLOCK.finditer(text):
         mark = block["mark"] or ""
+        if mark.startswith("needs: ") and missing(mark.removeprefix("needs: ")):
+            continue
         if block["kind"] == "python" and not mark.startswith("no-test: "):
             # As many empty lines before it as in the file, so that a traceback names the README's own line.
             lines_before = text.count("\n", 0, block.start("code"))

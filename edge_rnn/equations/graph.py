@@ -107,6 +107,13 @@ class Graph:
         """Each matrix, and the node that it is multiplied with."""
         return ((node.name, self.nodes[node.args[0]]) for node in self.nodes if node.op == "product")
 
+    def depends_on(self, *leaves: str) -> list[bool]:
+        """For each node whether it is made of one of these: ``"input"``, ``"state"``."""
+        found: list[bool] = []
+        for node in self.nodes:
+            found.append(node.op in leaves or any(found[arg] for arg in node.args))
+        return found
+
     def gates(self, matrix: str) -> int:
         """How many parts of equal length the product of a matrix is taken apart into; 1 if it is not."""
         reached: set[int] = set()
@@ -140,7 +147,7 @@ class Graph:
         return Graph(nodes, self.input_size, moved[self.output], self.sizes, states)
 
 
-class SizeFound(Exception):  # noqa: N818 - it is none  # noqa: N818 - it is none
+class SizeFound(Exception):  # noqa: N818 - it is none
     """A length that was not known: what stands for it, and what it turns out to be."""
 
     def __init__(self, unknown: int, size: int) -> None:

@@ -6,7 +6,7 @@ import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import update_wrapper
+from functools import partial, update_wrapper
 from math import inf, isfinite
 from types import MappingProxyType
 from typing import Any, Self
@@ -86,6 +86,10 @@ class Cell(Layer):
             return self.parameters[name]
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        made = partial(type(self), name=self.name, inputs=self.inputs)
+        return made, (self.equation, {**self.parameters}, {**self.starts}, self.function)
+
     @property
     def title(self) -> str:
         return f"{self.function} {self.name!r}" if self.name else self.function
@@ -104,9 +108,11 @@ class Cell(Layer):
 
     def replaced(self, **changes: Any) -> Self:
         kept: dict[str, Any] = {key: changes.pop(key, getattr(self, key)) for key in ("name", "inputs")}
-        if unknown := set(changes) - set(self.parameters):
+        starts = {f"{_START}{name}": start for name, start in self.starts.items()}
+        if unknown := set(changes) - {*self.parameters, *starts}:
             raise ModelError(f"{self.title} has no {min(unknown)}, expected one of {', '.join(self.parameters)}.")
-        return type(self)(self.equation, {**self.parameters, **changes}, self.starts, self.function, **kept)
+        starts = {name.removeprefix(_START): changes.pop(name, start) for name, start in starts.items()}
+        return type(self)(self.equation, {**self.parameters, **changes}, starts, self.function, **kept)
 
     @property
     def matrices(self) -> Mapping[str, str]:  # type: ignore[override]

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from edge_rnn_export.readers.tflite.reader import from_tflite
     from edge_rnn_export.readers.torch.reader import from_torch
     from edge_rnn_export.runtime.ort_stream import OrtStream
+    from edge_rnn_export.training.torch_module import to_torch
     from edge_rnn_export.verification.check import verify
     from edge_rnn_export.verification.report import Report
 
@@ -35,6 +36,7 @@ __all__ = [
     "from_torch",
     "to_onnx",
     "to_ort",
+    "to_torch",
     "verify",
 ]
 
@@ -51,6 +53,7 @@ if not TYPE_CHECKING:
             "readers.tflite.reader": ("from_tflite",),
             "readers.torch.reader": ("from_torch",),
             "runtime.ort_stream": ("OrtStream",),
+            "training.torch_module": ("to_torch",),
             "verification.check": ("verify",),
             "verification.report": ("Report",),
         },

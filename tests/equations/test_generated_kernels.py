@@ -22,7 +22,7 @@ from edge_rnn.layers import Layer
 from edge_rnn.streams.planner import plan_for, plan_of
 from grids import thinned
 from known_cells import as_equation, gru, lstm
-from random_equations import Program, programs
+from random_equations import Program, as_cell, programs
 
 Array = Any
 ARM, X86 = "aarch64-unknown-linux-gnu", "x86_64-unknown-linux-gnu"
@@ -121,8 +121,7 @@ def bound(ys: Array) -> float:
 @settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(programs(most_steps=6))
 def test_random_equation_runs_as_in_float64(program: Program) -> None:
-    layer = cell(_with_states(program))(**program.parameters(), **program.sizes())
-    model = Model([layer])
+    model = Model([as_cell(program)])
     xs = normal(program.seed, 6, program.inputs)
     ys, states = reference.run(model, xs)
     stream = Stream(model)
@@ -133,18 +132,6 @@ def test_random_equation_runs_as_in_float64(program: Program) -> None:
     bank = StreamBank(model, count)
     for x, y in zip(xs, Stream(model).run(xs), strict=True):
         np.testing.assert_allclose(bank.step(np.tile(x, (count, 1))), np.tile(y, (count, 1)), rtol=0, atol=bound(ys))
-
-
-def _with_states(program: Program) -> Any:
-    """The program's equation with its states as named arguments."""
-    functions = {
-        1: lambda p, x, s0: program.equation(p, x, s0=s0),
-        2: lambda p, x, s0, s1: program.equation(p, x, s0=s0, s1=s1),
-        3: lambda p, x, s0, s1, s2: program.equation(p, x, s0=s0, s1=s1, s2=s2),
-    }
-    function = functions[program.states]
-    function.__name__ = "program"
-    return function
 
 
 @pytest.mark.parametrize("board", thinned(TARGETS, lambda board: board in ("cortex-a53", "x86-64")))

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
+from edge_rnn import cell
 from edge_rnn.equations import functions as eq
+from edge_rnn.layers import Cell
 
 UNARY = ("sigmoid", "tanh", "relu", "absolute", "softplus", "hard_sigmoid", "leaky_relu", "softsign")
 BINARY: dict[str, Callable[[Any, Any], Any]] = {
@@ -51,7 +53,7 @@ class Program:
             "v": normal(self.units, self.units),
             "b": normal(rows),
             "d": normal(self.units),
-            "s": float(random.normal()),
+            "s": float(np.float32(random.normal())),
         }
 
     def sizes(self) -> dict[str, int]:
@@ -91,3 +93,15 @@ def programs(*, reductions: bool = True, most_steps: int = 8) -> st.SearchStrate
         states=st.integers(1, 3),
         seed=st.integers(0, 999),
     )
+
+
+def as_cell(program: Program) -> Cell:
+    """The layer that computes a program."""
+    functions = {
+        1: lambda p, x, s0: program.equation(p, x, s0=s0),
+        2: lambda p, x, s0, s1: program.equation(p, x, s0=s0, s1=s1),
+        3: lambda p, x, s0, s1, s2: program.equation(p, x, s0=s0, s1=s1, s2=s2),
+    }
+    function = functions[program.states]
+    function.__name__ = "program"
+    return cell(function)(**program.parameters(), **program.sizes(), input_size=program.inputs)

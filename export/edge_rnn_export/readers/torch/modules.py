@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from edge_rnn.layers import Layer
 from edge_rnn_export.readers.torch.state import Part
 
 __all__ = ["parts_of_module"]
@@ -38,11 +39,13 @@ def parts_of_module(nn: Any, module: Any, path: str = "") -> Iterator[Part]:
 
 
 def _part_of(nn: Any, module: Any, path: str) -> Part | None:
-    """Return the part of one of PyTorch's own modules, or None for a container."""
+    """Return the part of one of PyTorch's own modules, or of to_torch; None for a container."""
     kind = type(module).__name__
     ours = getattr(nn, kind, None) is type(module)  # a subclass may override forward
     title = f"nn.{kind}" if ours else kind
     label = f"{title} {path!r}" if path else title
+    if isinstance(getattr(module, "layer", None), Layer) and hasattr(module, "trained"):
+        return Part(path, kind, layer=module.trained())
 
     def refuse(reason: str) -> Part:
         return Part(path, kind, refusal=f"from_torch cannot convert {label}: {reason}")

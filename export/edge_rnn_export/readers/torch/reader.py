@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import Any, Unpack
@@ -41,7 +42,9 @@ def from_torch(
     source
         An ``nn.Module``: ``nn.RNN``, ``GRU``, ``LSTM`` (any number of layers, with or without bias), ``RNNCell``,
         ``GRUCell``, ``LSTMCell``, ``Linear``, or containers and classes of your own that hold these, with ``Tanh``,
-        ``Sigmoid``, ``ReLU``, ``Softmax``, ``Identity``, ``Dropout`` and ``Flatten`` between them. Or a state_dict:
+        ``Sigmoid``, ``ReLU``, ``Softmax``, ``Identity``, ``Dropout`` and ``Flatten`` between them; layers of
+        :func:`~edge_rnn_export.to_torch` may be among these. A whole model of it needs no further argument and comes
+        back with its wiring and description. Or a state_dict:
         tensors, arrays or lists by name. Or the path of a ``.safetensors``, ``.pt`` or ``.pth`` file that holds one
         (``.pt`` and ``.pth`` are loaded with ``weights_only=True`` and need torch).
     modules
@@ -99,6 +102,15 @@ def from_torch(
     >>> from_torch(state, activations={"head": "softmax"}, labels=("rest", "move"))
     <Model input(6) > rnn(8) > head(2)>
     """
+    if _is_module(source) and isinstance(getattr(source, "model", None), Model) and hasattr(source, "trained"):
+        if modules or activations or ignore or standardize is not None:
+            raise InputError(
+                "from_torch got a model of to_torch and modules=, activations=, ignore= or standardize=; expected none "
+                "of these, the layers are those of the model."
+            )
+        trained: Any = source.trained()
+        described: Model = replace(trained, **about)
+        return described
     parts, arrays, ordered = _opened(source)
     used_parts = _selected(parts, modules) if modules is not None else parts if ordered else chained(parts, arrays)
     chosen = dict(activations or {})

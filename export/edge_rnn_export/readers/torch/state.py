@@ -41,6 +41,8 @@ class Part:
         Activation of an RNN or an Activation; empty if unknown.
     refusal
         Reason why the part cannot be converted; empty if it can.
+    layer
+        The layer that a module of :func:`~edge_rnn_export.to_torch` has become by training; None for any other.
     """
 
     path: str
@@ -48,6 +50,7 @@ class Part:
     suffixes: tuple[str, ...] = ()
     activation: str = ""
     refusal: str = ""
+    layer: Layer | None = None
 
     def parameter(self, name: str) -> str:
         """Full name of one of the part's parameters."""
@@ -226,7 +229,10 @@ def layers_of(
     for part in parts:
         if part.refusal:
             raise UnsupportedError(part.refusal)
-        if part.kind == "Linear":
+        if part.layer is not None:
+            used |= {name for name in arrays if name.startswith(part.parameter(""))}
+            layers.append(part.layer.replaced(name=_layer_name(part.path, layers), inputs=()))
+        elif part.kind == "Linear":
             name = _layer_name(part.path, layers)
             weight, bias = take(part, "weight"), take(part, "bias", required=False)
             layers.append(_made(Dense, name, weight, bias, activation=activations.get(part.path, "none")))

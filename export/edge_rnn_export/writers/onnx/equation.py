@@ -30,17 +30,10 @@ class _Writer:
     def __init__(self, graph: Nodes, layer: Any, x: str) -> None:
         self.graph, self.layer, self.x, self.sample = graph, layer, x, x
         self.equation: Graph = layer.graph
-        self.varies = self._reached(("input", "state"))
-        self.waits = self._reached(("state",))
+        self.varies = self.equation.depends_on("input", "state")
+        self.waits = self.equation.depends_on("state")
         self.names: dict[int, str] = {}
         self.uses: dict[str, int] = {}
-
-    def _reached(self, leaves: Sequence[str]) -> list[bool]:
-        """For each node whether it depends on one of these."""
-        found: list[bool] = []
-        for node in self.equation.nodes:
-            found.append(node.op in leaves or any(found[arg] for arg in node.args))
-        return found
 
     def add(self, wanted: str) -> str:
         layer, nodes = self.layer, self.equation.nodes
