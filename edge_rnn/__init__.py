@@ -6,7 +6,7 @@
 >>> stream.step(np.ones(1, np.float32)).shape
 (1,)
 
-Names and packages are loaded when they are first used: importing edge_rnn takes neither Numba nor compiled code.
+Names and packages are loaded on first use: importing edge_rnn loads neither Numba nor compiled code.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Activations of layers: how they are spelled, and what they are bounded by.
+"""Activations of layers: spelling, parameters and bounds.
 
 A name, or a name and its parameters: ``"tanh"``, ``"leaky_relu:0.1"``, ``"hard_sigmoid:0.2:0.5"``. Names, parameters
 and defaults are ONNX's [1]_ for its recurrent operators, but ``"none"`` is the identity.
@@ -45,7 +45,7 @@ ACTIVATIONS: Mapping[str, tuple[float, ...]] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class Activation:
-    """An activation and its parameters, as many as :data:`ACTIVATIONS` says."""
+    """Activation and its parameters, as many as in :data:`ACTIVATIONS`."""
 
     name: str
     parameters: tuple[float, ...] = ()
@@ -58,12 +58,12 @@ class Activation:
 
 
 def parse(text: str) -> Activation:
-    """The activation that ``text`` spells.
+    """Parse the spelling of an activation.
 
     Raises
     ------
     ValueError
-        The name is unknown, or it has other parameters.
+        The name is unknown, or the parameters do not fit it.
     """
     name, *given = text.split(":")
     if name not in ACTIVATIONS:
@@ -77,8 +77,7 @@ def parse(text: str) -> Activation:
         values = (float("nan"),)
     if len(values) != len(defaults) or not all(map(isfinite, values)):
         raise ValueError(
-            f"{name} has {counted(len(defaults), 'parameter')}, finite numbers behind colons, or none for the usual "
-            f"ones"
+            f"{name} takes {counted(len(defaults), 'parameter')}, finite numbers after colons, or none for the defaults"
         )
     return Activation(name, values)
 

@@ -1,4 +1,4 @@
-"""Convert samples from users to float32 arrays, or explain what is wrong with them."""
+"""Convert samples from users to float32 arrays, or raise an error that explains them."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _FLOAT32 = np.dtype(np.float32)
 
 
 def float32_array(where: str, name: str, value: ArrayLike) -> F32:
-    """``value`` as a C-contiguous, aligned float32 array, itself if it is one."""
+    """Convert ``value`` to a C-contiguous, aligned float32 array; return it unchanged if it is one."""
     if type(value) is np.ndarray and value.dtype is _FLOAT32 and value.flags.carray:
         return value
     try:
         given = plain_array(value)
-    except Exception as error:  # whatever an object does that claims to be an array
+    except Exception as error:  # an object that claims to be an array may raise anything
         kind = InputTypeError if isinstance(error, TypeError) else InputError
         raise kind(f"{where} got a {name} that is not an array: {str(error).rstrip('.')}.") from None
     if given.dtype.kind not in "fiub":
@@ -34,8 +34,8 @@ def float32_array(where: str, name: str, value: ArrayLike) -> F32:
 
 
 def plain_array(value: Any) -> AnyArray:
-    """``value`` as an array of NumPy's own; a masked number is a missing one, NaN."""
-    masked = sys.modules.get("numpy.ma")  # where nobody has imported it, nothing is masked
+    """Convert ``value`` to a plain NumPy array; masked values become NaN."""
+    masked = sys.modules.get("numpy.ma")  # without this module, no value can be masked
     if masked is None or type(value) is np.ndarray:
         return np.asarray(value)
     if not isinstance(value, masked.MaskedArray):
@@ -54,26 +54,26 @@ def _unmasked(value: Any) -> Any:
 
 
 def what_else(given: AnyArray) -> str:
-    """Describe contents of an array that are not numbers for a network, and what to do about them."""
+    """Describe an array whose dtype a network cannot read, and the remedy."""
     remedy = {
-        "O": "objects (None, NA, Decimal or lists of different lengths), expected numbers: put NaN where a value is "
-        "missing, and give x.astype('float32').",
-        "c": "complex numbers, expected real ones: give x.real, or abs(x).",
-        "M": "points in time, expected numbers: give seconds since some start.",
+        "O": "objects (None, NA, Decimal or lists of different lengths), expected numbers: replace missing values by "
+        "NaN, and pass x.astype('float32').",
+        "c": "complex numbers, expected real ones: pass x.real or abs(x).",
+        "M": "points in time, expected numbers: pass seconds since a start time.",
         "m": "time spans, expected numbers: divide by numpy.timedelta64(1, 's').",
-        "V": "records, expected numbers: numpy.lib.recfunctions.structured_to_unstructured makes columns of fields.",
+        "V": "records, expected numbers: numpy.lib.recfunctions.structured_to_unstructured turns fields into columns.",
     }
-    texts = "texts, expected numbers: x.astype('float32') converts texts that spell some."
+    texts = "texts, expected numbers: x.astype('float32') converts texts that spell numbers."
     return f"dtype {given.dtype}: {remedy.get(given.dtype.kind, texts)}"
 
 
 def refusal(where: str, sample: F32) -> str:
-    """Explain why a sample was refused; ``where`` is the user's name for it."""
+    """Message for a sample that a stream refused; ``where`` is the user's name for it."""
     bad: Sequence[Any] = np.flatnonzero(~np.isfinite(sample)).tolist()
     if bad:
         what = f"{where} got {sample[bad[0]]} in channel {bad[0]}"
     else:
         what = (
-            f"{where} got a sample, its largest value {np.abs(sample).max():.3g}, that makes output or state overflow"
+            f"{where} got a sample that makes output or state overflow; its largest value is {np.abs(sample).max():.3g}"
         )
-    return f"{what}; the state is as before it. Use Stream(model, on_nonfinite='hold') or 'skip' to carry on."
+    return f"{what}; the state is unchanged. Use Stream(model, on_nonfinite='hold') or 'skip' to continue."

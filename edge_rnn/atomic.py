@@ -1,8 +1,8 @@
-"""Files that appear whole or not at all: written aside in the same folder, then renamed.
+"""Atomic writes: a temporary file in the same folder, then renamed, so that a file appears whole or not at all.
 
-A file aside has a name by chance, is always new (``O_EXCL``), open to its owner alone, and locked for as long as its
-writer lives. So nothing planted under that name is followed, and what a writer that was killed left behind can be known
-from what one is writing: the next writer in the folder removes it.
+The temporary file has a random name, is always new (``O_EXCL``), accessible to its owner alone, and locked for as long
+as its writer lives. So a link planted under that name is not followed, and left-overs of a writer that was killed can
+be distinguished from files in use: the next writer in the folder removes them.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def write(
     durable: bool = True,
     previous: str | os.PathLike[str] | None = None,
 ) -> None:
-    """Give ``path`` the contents ``data``, at once or not at all.
+    """Write ``data`` to ``path`` atomically.
 
     Parameters
     ----------
@@ -50,18 +50,18 @@ def write(
     data
         Its contents.
     mode
-        Its permissions; by default those of the file that is replaced, else what the process's umask leaves of 0o666.
+        Its permissions; by default those of the file that is replaced, or 0o666 less the process's umask for a new one.
     follow
-        Where ``path`` is a link: whether the file that it leads to is replaced, or the link.
+        If ``path`` is a link: True to replace the file that it leads to, False to replace the link.
     durable
-        Whether file and folder are brought to the disk, so that a loss of power does no harm.
+        True to flush file and folder to disk, so that they survive a loss of power.
     previous
-        A name in the same folder that the file which was there gets.
+        Name in the same folder for the file that is replaced, which is kept then.
 
     Raises
     ------
     FileError
-        The folder is missing, not writable or full; the path is a folder or a device, or somebody else's link.
+        The folder is missing, not writable or full; or the path is a folder, a device, or a link of another user.
     """
     with _written(path, data, mode, follow, durable, previous):
         pass
@@ -69,16 +69,16 @@ def write(
 
 @contextmanager
 def written_aside(path: str | os.PathLike[str], data: bytes) -> Iterator[Path]:
-    """Write ``data`` beside ``path``; when the block ends without an error the file takes that name.
+    """Write ``data`` to a temporary file, which is renamed to ``path`` when the block ends without an error.
 
-    A file that is there already is replaced at once, or left as it was where the block raises. A link stays a link, to
-    the new file. Nobody can know the name beforehand and put a file or a link in its place, and two writers of one
-    path do not meet: the later one's file remains.
+    An existing file is replaced atomically, or left unchanged if the block raises. A link stays a link, to the new
+    file. The temporary name cannot be predicted, so no other user can put a file or a link in its place. Two writers of
+    one path do not conflict: the later file remains.
 
     Yields
     ------
     pathlib.Path
-        The file aside, complete and on the disk: for checks of what will appear.
+        The temporary file, complete and on disk, to check before it appears.
 
     Raises
     ------
@@ -131,10 +131,10 @@ def _written(
 
 
 def remove_left_overs(folder: Path) -> None:
-    """Remove files aside whose writers were killed: this user's, and locked by no process.
+    """Remove temporary files whose writers were killed: those that this user owns and no process has locked.
 
-    One that another machine, or this one before its last start, has made is left alone for a day, since locks are
-    not seen everywhere.
+    A file that was made by another machine, or before this one was booted, is kept for a day, because locks are not
+    visible on every file system.
     """
     with suppress(OSError), os.scandir(folder) as entries:
         for name in [entry.name for entry in entries if entry.name.startswith(".edge_rnn-")]:
@@ -145,7 +145,7 @@ def remove_left_overs(folder: Path) -> None:
 
 
 def _is_due(folder: Path) -> bool:
-    """Whether what writes often, and to no disk, is to look for left-overs: once a minute in each folder."""
+    """Return True if frequent writes that need not be durable should look for left-overs: once a minute per folder."""
     now_s = time.monotonic()
     is_due = now_s - _swept_s.get(folder, -math.inf) >= _SWEEP_EVERY_S
     if is_due:
@@ -161,22 +161,22 @@ def _remove_left_over(path: Path, least_age_s: float) -> None:
             return
         if time.time() - found.st_mtime < least_age_s:
             return
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # raises where its writer lives
-        if os.path.samestat(os.lstat(path), found):  # and has not given it its name meanwhile
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # raises if its writer is alive
+        if os.path.samestat(os.lstat(path), found):  # false if its writer has renamed it meanwhile
             path.unlink()
     finally:
         os.close(descriptor)
 
 
 def refuse_planted_link(path: Path) -> None:
-    """Refuse a link that another user made in a folder for several users, by the rule that Linux has for ``/tmp``.
+    """Refuse a link of another user in a folder that several users can write to, by Linux's rule for ``/tmp``.
 
     Raises
     ------
     FileError
-        It is one.
+        The path is such a link.
     OSError
-        It cannot be found out.
+        The system does not say.
     """
     if path.is_symlink():
         link, folder = path.lstat(), path.parent.stat()
@@ -187,7 +187,7 @@ def refuse_planted_link(path: Path) -> None:
 
 
 def _target(path: Path, follow: bool) -> Path:
-    """The file that will be replaced, once it is known that it can be."""
+    """Check that a file can be written, and return its path, with links resolved if they are followed."""
     if follow:
         refuse_planted_link(path)
     target = path.resolve() if follow else path.parent.resolve() / path.name
@@ -202,7 +202,7 @@ def _target(path: Path, follow: bool) -> Path:
 
 
 def _made(target: Path, mode: int | None) -> tuple[Path, int, int]:
-    """An empty file aside that is ours alone and locked, its descriptor, and the permissions that it is to get."""
+    """Make an empty, private and locked temporary file; return it with its descriptor and its final permissions."""
     while True:
         aside = target.with_name(f".edge_rnn-{_boot()}-{secrets.token_hex(8)}.tmp")
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -210,7 +210,7 @@ def _made(target: Path, mode: int | None) -> tuple[Path, int, int]:
             old = target.lstat()
             if mode is None and stat.S_ISREG(old.st_mode):
                 mode = stat.S_IMODE(old.st_mode) & 0o777
-        # Made with the permissions that the umask leaves: there is no other way to ask for it that threads can use.
+        # Created with the permissions that the umask leaves: no other way to query the umask is safe among threads.
         descriptor = os.open(aside, flags, 0o666 if mode is None else 0o600)
         try:
             if mode is None:
@@ -218,7 +218,7 @@ def _made(target: Path, mode: int | None) -> tuple[Path, int, int]:
             os.fchmod(descriptor, 0o600)
             with suppress(OSError):  # a file system without locks
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.fstat(descriptor).st_nlink:  # else it was taken for a left-over before it was locked
+            if os.fstat(descriptor).st_nlink:  # zero if another writer removed it as a left-over before it was locked
                 return aside, descriptor, mode
         except BaseException:
             with suppress(OSError):
@@ -229,7 +229,7 @@ def _made(target: Path, mode: int | None) -> tuple[Path, int, int]:
 
 
 def _keep(target: Path, previous: Path) -> None:
-    """Give the file that is there a second name, so that it is never without one."""
+    """Give the existing file a second name, so that it has a name at every moment."""
     second = target.with_name(f".edge_rnn-{_boot()}-{secrets.token_hex(8)}.tmp")
     try:
         os.link(target, second, follow_symlinks=False)
@@ -240,17 +240,17 @@ def _keep(target: Path, previous: Path) -> None:
             os.replace(target, previous)
         return
     try:
-        with suppress(FileNotFoundError):  # another writer of the same name was quicker
-            os.replace(second, previous)  # does nothing where both are one file already
+        with suppress(FileNotFoundError):  # another writer of the same name was faster
+            os.replace(second, previous)  # does nothing if both are the same file already
     finally:
         second.unlink(missing_ok=True)
 
 
 def _sync(folder: Path) -> None:
-    """Bring the names in a folder to the disk, where its file system knows how to."""
+    """Flush the names in a folder to disk, if its file system supports that."""
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except PermissionError:  # one may write to a folder and not list it
+    except PermissionError:  # a folder may be writable but not readable
         return
     try:
         os.fsync(descriptor)
@@ -263,7 +263,7 @@ def _sync(folder: Path) -> None:
 
 @cache
 def _boot() -> str:
-    """Eight digits that differ between machines, and from one start of a machine to the next."""
+    """Eight hexadecimal digits that differ between machines, and between boots of one machine."""
     try:
         text = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")
     except OSError:

@@ -1,7 +1,7 @@
-"""Checks of numbers and choices that are handed to a call, each with an error that names the argument.
+"""Checks of arguments: numbers and choices, each with an error that names the argument.
 
-``where`` in each is the call or the class, as the user writes it: ``"StreamBank"``. ``expected`` replaces what the
-message says of the values that are taken.
+``where`` is the call or the class, as the user writes it: ``"StreamBank"``. ``expected`` replaces the description of
+accepted values in the message.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ __all__ = ["choice", "is_number", "is_whole", "real", "whole"]
 
 
 def is_whole(value: object) -> TypeGuard[int]:
-    """Tell an integer, of Python or NumPy, from everything else: True and False are none."""
+    """Return True for an integer of Python or NumPy, but not for True and False."""
     return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
 
 
 def is_number(value: object) -> TypeGuard[float]:
-    """Tell a real number, of Python or NumPy, from everything else: True and False are none, infinity is one."""
+    """Return True for a real number of Python or NumPy, infinity included, but not for True and False."""
     return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
 
 
 def whole(where: str, name: str, value: Any, least: int = 1, most: int | None = None, *, expected: str = "") -> int:
-    """A whole number from ``least`` to ``most``, as an ``int``.
+    """Check that ``value`` is a whole number from ``least`` to ``most``; return it as an ``int``.
 
     Raises
     ------
     InputError
-        It is none; an InputTypeError where its type is another.
+        It is not; InputTypeError if the type is wrong.
     """
     if not is_whole(value) or value < least or (most is not None and value > most):
         bounds = f"of {least} or more" if most is None else f"from {least} to {most}"
@@ -53,12 +53,14 @@ def real(
     expected: str = "",
     error: type[EdgeRnnError] = InputError,
 ) -> float:
-    """A finite number from ``least`` to ``most``, or above ``least``, as a ``float``.
+    """Check that ``value`` is a finite number from ``least`` to ``most``; return it as a ``float``.
+
+    With ``above``, it has to be larger than ``least``.
 
     Raises
     ------
     InputError
-        It is none; ``error`` where that is given. Of a wrong type: the kind that :func:`of_wrong_type` names.
+        It is not; ``error`` if that is given. For a wrong type, the class that :func:`of_wrong_type` returns.
     """
     fits = is_number(value) and math.isfinite(value) and least <= value <= most and not (above and value == least)
     if not fits:
@@ -77,21 +79,21 @@ def choice(
     otherwise: str = "",
     error: type[EdgeRnnError] = InputError,
 ) -> None:
-    """One of a few words, numbers or constants: 1 is not True.
+    """Check that ``value`` is one of a few words, numbers or constants; 1 does not count as True.
 
     Parameters
     ----------
     where, name, value, known
-        The call, its argument, what it got, and what it takes.
+        The call, its argument, the value, and the accepted values.
     otherwise
-        What the message says behind the list: ``"or None for all"``.
+        Text after the list in the message: ``"or None for all"``.
     error
         Class of the error.
 
     Raises
     ------
     InputError
-        It is none; ``error`` where that is given. Of a wrong type: the kind that :func:`of_wrong_type` names.
+        It is not; ``error`` if that is given. For a wrong type, the class that :func:`of_wrong_type` returns.
     """
     known = tuple(known)
     if not any(_is(value, each) for each in known):

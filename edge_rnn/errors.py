@@ -43,7 +43,7 @@ __all__ = [
 
 
 class _Plain:
-    """Text of one line of plain characters, whatever name or message out of a file it repeats.
+    """Mixin: the text is one line of plain characters, even if it quotes a name or a message from a file.
 
     See :mod:`edge_rnn.printable`. ``args`` holds the message as it was given.
     """
@@ -125,7 +125,7 @@ class FolderError(FileAccessError, IsADirectoryError):
 
 
 class UnsupportedError(EdgeRnnError, NotImplementedError):
-    """Something is well formed, but edge_rnn cannot run or convert it."""
+    """A model or file is well formed, but edge_rnn cannot run or convert it."""
 
 
 class CompileError(EdgeRnnError, RuntimeError):
@@ -133,14 +133,14 @@ class CompileError(EdgeRnnError, RuntimeError):
 
 
 class SampleWarning(_Plain, UserWarning):
-    """Samples are not what the model is for: another rate or unit, or far outside of what it was trained on."""
+    """Samples do not fit the model: another rate or unit, or values far outside the range that it was trained on."""
 
 
 @contextmanager
 def file_access(path: str | os.PathLike[str], problem: str = "cannot be read") -> Iterator[None]:
-    """Turn what the system says of a file into a :class:`FileError` that names the file, in the block below.
+    """Turn the system's errors in the block below into a :class:`FileError` that names the file.
 
-    An :class:`OSError`, and the :class:`ValueError` that Python raises for a zero byte in a name, are turned; errors of
+    Converted are :class:`OSError`, and the :class:`ValueError` that Python raises for a zero byte in a name; errors of
     edge_rnn and of text encodings pass.
 
     Parameters
@@ -148,7 +148,7 @@ def file_access(path: str | os.PathLike[str], problem: str = "cannot be read") -
     path
         The file, as the user named it.
     problem
-        What the block could not do, with the file as its subject: ``"cannot be written"``.
+        Predicate of the message, with the file as its subject: ``"cannot be written"``.
 
     Raises
     ------
@@ -164,9 +164,9 @@ def file_access(path: str | os.PathLike[str], problem: str = "cannot be read") -
 
 
 def file_error(error: BaseException, path: str | os.PathLike[str], problem: str = "cannot be read") -> FileError:
-    """Make a :class:`FileError` of what the system says: "m.safetensors: cannot be read: Permission denied".
+    """Make a :class:`FileError` from the system's error: "m.safetensors: cannot be read: Permission denied".
 
-    Of an :class:`OSError` it is a :class:`FileAccessError` of the same built-in kind.
+    For an :class:`OSError` it is a :class:`FileAccessError` of the same built-in kind.
     """
     message = f"{path}: {problem}: {reason_of(error)}."
     if not isinstance(error, OSError):
@@ -176,12 +176,12 @@ def file_error(error: BaseException, path: str | os.PathLike[str], problem: str 
 
 
 def missing_folder(message: str, path: str | os.PathLike[str]) -> MissingFileError:
-    """Make the error for a file whose folder is not there."""
+    """Make the error for a file whose folder is missing."""
     return MissingFileError(message, errno.ENOENT, os.fspath(path))
 
 
 def no_regular_file(message: str, path: str | os.PathLike[str]) -> FileError:
-    """Make the error for what is not a regular file: a :class:`FolderError` if it is a folder."""
+    """Make the error for a path that is not a regular file: a :class:`FolderError` if it is a folder."""
     try:
         is_folder = stat.S_ISDIR(Path(path).stat().st_mode)
     except OSError:
@@ -190,12 +190,12 @@ def no_regular_file(message: str, path: str | os.PathLike[str]) -> FileError:
 
 
 def of_wrong_type(kind: type[EdgeRnnError]) -> type[EdgeRnnError]:
-    """Class for a wrong type where ``kind`` is that for a wrong value: InputTypeError for InputError."""
+    """Class for a wrong type that belongs to ``kind``, the class for a wrong value: InputTypeError for InputError."""
     return _OF_WRONG_TYPE.get(kind, kind)
 
 
 def reason_of(error: BaseException) -> str:
-    """Say why the system refused, without the number of the error and without the path again."""
+    """Reason of the system's error, without its number and without the path."""
     says = error.strerror if isinstance(error, OSError) and not isinstance(error, EdgeRnnError) else ""
     return says or str(error) or type(error).__name__
 

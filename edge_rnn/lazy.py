@@ -1,4 +1,4 @@
-"""Lazy attributes of a package: names are loaded from their modules when they are first used."""
+"""Lazy attributes of a package: names are loaded from their modules on first use."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ __all__ = ["attach"]
 def attach(
     package: str, homes: Mapping[str, Sequence[str]], modules: Sequence[str] = ()
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """``__getattr__`` and ``__dir__`` of a package.
+    """Make ``__getattr__`` and ``__dir__`` of a package.
 
     Parameters
     ----------
     package
-        ``__name__`` of the package. No module in it may bear the name of what another one hands out: as soon as it is
-        loaded it would take that name's place.
+        ``__name__`` of the package. No module in it may have the same name as an attribute from another module: once
+        loaded, the module would replace the attribute.
     homes
-        Names by the module that has them, ``{"storage.model_file": ("load", "save")}``.
+        Names by the module that defines them, ``{"storage.model_file": ("load", "save")}``.
     modules
-        Modules of the package that are attributes of it without having been imported.
+        Modules of the package that are imported when they are first used as attributes.
 
     Returns
     -------
-    Two functions, to be bound to these names.
+    The two functions.
     """
     module_of = {name: f"{package}.{module}" for module, names in homes.items() for name in names}
 

@@ -1,4 +1,4 @@
-"""Model: a trained network as a list of layers, with nothing about how it is stored or run.
+"""Model: a trained network as a list of layers, independent of file formats and of compiled code.
 
 A layer reads the one before it, or the layers that its ``inputs`` name (their outputs concatenated; ``"input"`` is the
 model's own input).
@@ -28,7 +28,7 @@ _EXPECTED = "expected a text without control characters, invisible ones or marks
 
 
 class Description(TypedDict, total=False):
-    """Keywords of :class:`Model` beside its layers, all of them optional, which every reader of files takes too."""
+    """Optional keywords of :class:`Model` that describe it; every reader of files takes them too."""
 
     name: str
     labels: Sequence[str]
@@ -40,40 +40,40 @@ class Description(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Model:
-    """A trained network: layers in topological order, and what a deployment has to know about them.
+    """Trained network: layers in topological order, and the metadata that a deployment needs.
 
     Parameters
     ----------
     layers
-        At least one. The last one's output is the model's.
+        At least one. The output of the last one is the model's.
     name
-        What the network is called; free text.
+        Name of the network; free text.
     labels
-        One for each output, or empty: what the outputs stand for.
+        Class names, one per output, or empty.
     sample_rate_hz
-        Samples a second that the network was trained for, or None.
+        Sample rate that the network was trained for, in Hz, or None.
     input_names, input_units
-        One for each input, or empty: ``("ax", "ay")``, ``("m/s^2", "m/s^2")``.
+        One per input, or empty: ``("ax", "ay")``, ``("m/s^2", "m/s^2")``.
     input_size
-        Length of a sample. Only needed where the layers do not tell it.
+        Length of a sample. Needed only if it does not follow from the layers.
     vocabulary
-        One text for each symbol that the network reads (see :attr:`vocabulary_size`), all different, or empty:
-        ``("a", "b")``. A text may be longer than a letter; of control characters it may hold tab and newline. For
-        networks that read symbols, and above all for those that write them again: see :mod:`edge_rnn.sampling`. What
-        cannot be seen in it, such as U+200B, is spelled out where ``edge-rnn generate`` shows it.
+        One text per symbol that the network reads (see :attr:`vocabulary_size`), all different, or empty:
+        ``("a", "b")``. A text may have several characters; tab and newline are the only control characters in it. For
+        networks that read symbols, and above all for those that generate them, see :mod:`edge_rnn.sampling`. Invisible
+        characters, such as U+200B, are spelled out in the output of ``edge-rnn generate``.
 
     Attributes
     ----------
     sources
-        For each layer the places in ``layers`` of those that it reads; -1 is the model's input.
+        For each layer, the indices in ``layers`` of those that it reads; -1 is the model's input.
     output_sizes
-        For each layer the length of its output.
+        For each layer, the length of its output.
 
     Raises
     ------
     ModelError
-        Layers do not fit together, a name is unknown or taken twice, metadata has the wrong length, or holds what
-        is not plain text (:func:`edge_rnn.printable.printable`).
+        Layers do not fit together, a name is unknown or used twice, or metadata has the wrong length or is not plain
+        text (:func:`edge_rnn.printable.printable`).
 
     Examples
     --------
@@ -141,7 +141,7 @@ class Model:
 
     @property
     def output_size(self) -> int:
-        """Length of what one step returns."""
+        """Length of an output."""
         return self.output_sizes[-1]
 
     @property
@@ -166,7 +166,7 @@ class Model:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 in hex of what a model computes: layers, options, wiring, weights, not of labels and vocabulary."""
+        """SHA-256 in hex of all that a step depends on: layers, options, wiring and weights, but no metadata."""
         if self._fingerprint:
             return self._fingerprint[0]
         digest = hashlib.sha256(f"edge_rnn model 2, input {self.input_size}".encode())
@@ -192,7 +192,7 @@ class Model:
 
 
 def _named(layers: Sequence[Layer]) -> tuple[Layer, ...]:
-    """The layers, those without a name called after their kind and place."""
+    """Name the layers that have no name after their kind and position."""
     if not isinstance(layers, Sequence):
         raise ModelTypeError(f"Model layers got {type(layers).__name__}, expected a list of layers.")
     for position, layer in enumerate(layers):
@@ -205,20 +205,20 @@ def _named(layers: Sequence[Layer]) -> tuple[Layer, ...]:
     taken = Counter(layer.name for layer in layers if layer.name)
     for name, count in taken.items():
         if count > 1:
-            raise ModelError(f"Model has {counted(count, 'layer')} called {name!r}; give each a name of its own.")
+            raise ModelError(f"Model has {counted(count, 'layer')} called {name!r}; give each a different name.")
     named = []
     for position, layer in enumerate(layers, start=1):
         name = layer.name or f"{layer.kind.lower()}{position}"
         if not layer.name and name in taken:
             raise ModelError(
-                f"Model layer {position} would be called {name!r}, which another has; name one of the two."
+                f"Model layer {position} would be called {name!r}, which another layer is; name one of the two."
             )
         named.append(layer if layer.name else layer.replaced(name=name))
     return tuple(named)
 
 
 def _wire(layers: Sequence[Layer]) -> tuple[tuple[int, ...], ...]:
-    """For each layer the places of the layers that it reads."""
+    """For each layer, the indices of the layers that it reads."""
     places = {INPUT: -1}
     sources = []
     for position, layer in enumerate(layers):
@@ -234,7 +234,7 @@ def _wire(layers: Sequence[Layer]) -> tuple[tuple[int, ...], ...]:
 
 
 def _input_size(layers: Sequence[Layer], sources: Sequence[tuple[int, ...]], given: int) -> int:
-    """Length of a sample: as given, else as the first layer that reads nothing else tells it."""
+    """Length of a sample: as given, else the input size of the first layer that reads only the model's input."""
     if given:
         if not isinstance(given, Integral) or given < 0:
             kind = ModelError if isinstance(given, Integral) else ModelTypeError
@@ -243,7 +243,7 @@ def _input_size(layers: Sequence[Layer], sources: Sequence[tuple[int, ...]], giv
     for layer, reads in zip(layers, sources, strict=True):
         if reads == (-1,) and hasattr(layer, "input_size"):
             return cast("int", layer.input_size)
-    raise ModelError("Model input_size cannot be told from the layers; give it, for instance Model(..., input_size=1).")
+    raise ModelError("Model input_size does not follow from the layers; pass it, such as Model(..., input_size=1).")
 
 
 def _symbols(layers: Sequence[Layer], sources: Sequence[tuple[int, ...]], size: int) -> int:
@@ -264,7 +264,7 @@ def _vocabulary(values: Sequence[str], length: int) -> tuple[str, ...]:
         if any(unicodedata.category(each) in ("Cc", "Cs") and each not in "\t\n" for each in text):
             raise ModelError(f"Model vocabulary got {text!r}, expected a text without control characters.")
         if text in seen:
-            raise ModelError(f"Model vocabulary got {text!r} as symbol {place}, expected texts that all differ.")
+            raise ModelError(f"Model vocabulary got {text!r} as symbol {place}, expected different, non-empty texts.")
         seen.add(text)
     return texts
 

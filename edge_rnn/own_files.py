@@ -1,7 +1,7 @@
-"""Files that will be run: taken only where no other user, but root, can have written them.
+"""Trust in files that will be executed: only those that no user but this one and root can have written.
 
-A file is this user's own if this user or root owns it and no other may write to it. That says something only if the
-same holds for every folder and link on the way to it: who may write to a folder can put another file under the name.
+A file is this user's own if this user or root owns it and no other user may write to it. The same must hold for every
+folder and link on the way to it: anyone who may write to a folder can replace the file.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ _OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
 
 def distrusted(folder: Path) -> str:
-    """Why files in a folder may be another user's work; empty if they cannot be.
+    """Reason why files in a folder may have been written by another user; empty if they cannot.
 
-    A folder that is missing is made by this user, so what counts is where. On the way to it, folders like ``/tmp`` will
-    do, in which users cannot rename what is not theirs, and those of a group that this user is alone in.
+    A missing folder will be made by this user, so only the folders above it count. These may be like ``/tmp``, where
+    users can rename only their own files, or writable by a group whose only member is this user.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ def distrusted(folder: Path) -> str:
     Raises
     ------
     OSError
-        It cannot be found out.
+        The system does not say.
     """
     for place, found, is_last in _way(folder):
         if found.st_uid not in (0, os.geteuid()):
@@ -45,9 +45,9 @@ def distrusted(folder: Path) -> str:
 
 
 def read_own(path: Path) -> bytes | None:
-    """Contents of a file in a folder that is not :func:`distrusted`; None if there is none that is this user's own.
+    """Read a file in a folder that is not :func:`distrusted`; None if it is missing or not this user's own.
 
-    A link is not followed, and what is looked at is the very file that is read.
+    A link is not followed, and ownership is checked on the open file.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -64,12 +64,12 @@ def read_own(path: Path) -> bytes | None:
 
 
 def is_own(found: os.stat_result) -> bool:
-    """True if it is a file of this user or root that no other user may write to."""
+    """Return True for a regular file of this user or root that no other user may write to."""
     return stat.S_ISREG(found.st_mode) and found.st_uid in (0, os.geteuid()) and not found.st_mode & _OTHERS
 
 
 def _way(folder: Path) -> Iterator[tuple[Path, os.stat_result, bool]]:
-    """All folders and links that lead to a folder, as the kernel walks them; whether each is the folder itself."""
+    """Yield all folders and links on the way to a folder, as the kernel resolves it; True marks the folder itself."""
     left = list(reversed(folder.parts))
     place, links = Path(left.pop()), 0
     yield place, place.lstat(), not left
@@ -97,7 +97,7 @@ def _way(folder: Path) -> Iterator[tuple[Path, os.stat_result, bool]]:
 
 
 def _is_private_group(found: os.stat_result) -> bool:
-    """Whether the others who may write are a group that is called after its owner and has no other members."""
+    """Return True if only a group may write that has its owner's name and no other members."""
     import grp
 
     if found.st_mode & stat.S_IWOTH:

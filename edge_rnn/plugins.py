@@ -1,7 +1,7 @@
-"""What other packages add to the command line: the host side's subcommands, and its part of the demo.
+"""Plugins of the command line: subcommands of other packages, and the part of the demo that needs edge_rnn_export.
 
-They come through entry points, so a checkout has to be installed (``pip install -e .``). Sources, sinks and readers of
-other packages are the business of :mod:`edge_rnn.registry`.
+They are found by entry points, so a checkout has to be installed (``pip install -e .``). For sources, sinks and readers
+of other packages, see :mod:`edge_rnn.registry`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 __all__ = ["COMMANDS", "DEMO", "add_commands", "load_first"]
 
 COMMANDS = "edge_rnn.commands"
-"""Group of entry points ``add(subparsers)``, one for each subcommand, named as it is."""
+"""Group of entry points ``add(subparsers)``, one per subcommand, with the same name."""
 
 DEMO = "edge_rnn.demo"
 """Group of entry points ``onnx_side(model, xs) -> dict``; see :mod:`edge_rnn.cli.demo`."""
@@ -22,7 +22,7 @@ _INSTALL = "pip install 'edge-rnn[export]'"
 _HOST_SIDE = {
     "import": "turn a PyTorch state_dict into a model file",
     "export": "write a model as an ONNX graph of one step",
-    "verify": "compare an ONNX graph with its model; exit code 1 where it is off",
+    "verify": "compare an ONNX graph with its model; exit code 1 if they differ",
 }
 
 
@@ -31,7 +31,7 @@ def add_commands(subparsers: Any) -> dict[str, str]:
 
     Returns
     -------
-    What to say to a user who asks for one that is not there, by its name.
+    Messages for subcommands that are missing, by name.
     """
     missing = {}
     found = _entry_points(COMMANDS)
@@ -40,13 +40,13 @@ def add_commands(subparsers: Any) -> dict[str, str]:
         if add is not None:
             add(subparsers)
             continue
-        missing[name] = f"the command {name!r} cannot be used here: {reason}; {_INSTALL} adds what it needs."
+        missing[name] = f"the command {name!r} is unavailable: {reason}; {_INSTALL} installs what it needs."
         subparsers.add_parser(name, help=f"{_HOST_SIDE.get(name, '')} (missing here: {_INSTALL})".strip())
     return missing
 
 
 def load_first(group: str) -> tuple[Callable[..., Any] | None, str]:
-    """Load the first thing that can be loaded of a group; None and the reason where there is none."""
+    """Load the first entry point of a group that can be loaded; None and the reason if there is none."""
     reason = "edge_rnn_export is not installed"
     for entry_point in _entry_points(group).values():
         loaded, reason = _load(entry_point)

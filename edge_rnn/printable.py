@@ -1,7 +1,7 @@
-"""Text from elsewhere, safe to show: what would steer a terminal, begin a line or hide itself is spelled out.
+"""Escape untrusted text for display: characters that control a terminal, start a line or are invisible.
 
-Names, messages and paths may come from a file that somebody else made. Everything that edge_rnn shows to people goes
-through :func:`printable`: errors do so by themselves, the command line and the loop's journal where they write.
+Names, messages and paths may come from untrusted files. All text that edge_rnn shows goes through :func:`printable`:
+in the errors themselves, and where the command line and the loop's journal write.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ import unicodedata
 __all__ = ["is_printable", "printable"]
 
 _CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
-"""Unicode's categories of controls, invisible formatting and directions, surrogates, and line separators."""
+"""Unicode categories of control, format, surrogate, and line and paragraph separator characters."""
 _BLANK = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0")
-"""Letters and marks by category that show nothing (Default_Ignorable_Code_Point)."""
+"""Characters that are letters or marks by category, but invisible (Default_Ignorable_Code_Point)."""
 _JOINERS = frozenset("\u200c\u200d")
 _SUSPECTS = re.compile(r"[^\x20-\x7e]")
 
 
 def printable(text: str, keep: str = "") -> str:
-    r"""Spell out what is not plain text, as Python's literals do: ``\x1b``, ``\u202e``, ``\n``.
+    r"""Escape characters that are not plain text, as in Python's literals: ``\x1b``, ``\u202e``, ``\n``.
 
-    Controls (C0, C1, DEL), line and paragraph separators, directions (U+061C, U+200E to U+2069), tags, surrogates and
-    whatever shows nothing are spelled out. Joiners (U+200C, U+200D) stay between two characters beyond ASCII, where
+    Escaped are controls (C0, C1, DEL), line and paragraph separators, marks of direction (U+061C, U+200E to U+2069),
+    tags, surrogates and invisible characters. Joiners (U+200C, U+200D) stay between two non-ASCII characters, where
     Persian, Hindi and emoji need them. Letters, marks, signs and spaces of all scripts stay.
 
     Parameters
@@ -31,7 +31,7 @@ def printable(text: str, keep: str = "") -> str:
     text
         Any text.
     keep
-        Characters that stay as they are: ``"\n\t"`` for text of several lines.
+        Characters to leave unchanged: ``"\n\t"`` for text of several lines.
 
     Examples
     --------
@@ -58,7 +58,7 @@ def is_printable(text: str, keep: str = "") -> bool:
 
 
 def _is_hidden(text: str, place: int) -> bool:
-    """True if the character at ``place`` steers or deceives rather than shows."""
+    """Return True if the character at ``place`` is invisible or a control character, and not a joiner in its place."""
     character = text[place]
     if character in _JOINERS:
         around = text[place - 1 : place] + text[place + 1 : place + 2]

@@ -1,8 +1,8 @@
-"""Things of one kind by name: those that come with edge_rnn, and those that packages of others add.
+"""Registry of named objects of one kind: those that come with edge_rnn, and those that other packages add.
 
-Both are named alike, ``beacon = "my_package.beacon:BEACON"``: ours in a table, others as entry points of a group. A
-module is imported when what it adds is asked for by name, or when all there is has to be told; never because edge_rnn
-is imported, or because names alone are wanted.
+Both are named the same way, ``beacon = "my_package.beacon:BEACON"``: edge_rnn's own in a table, others as entry points
+of a group. A module is imported when its object is looked up by name, or when all objects are listed; never by
+importing edge_rnn, or by listing names alone.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Contents(Generic[T]):
-    """All that a registry holds.
+    """Contents of a registry.
 
     Parameters
     ----------
     things
-        By name: edge_rnn's own first, in their order.
+        Objects by name: edge_rnn's own first, in their order.
     faults
-        Reasons why things of other packages cannot be used, a sentence each.
+        Reasons why objects of other packages cannot be used, one sentence each.
     """
 
     things: Mapping[str, T]
@@ -39,22 +39,22 @@ class Contents(Generic[T]):
 
 
 class Registry(Generic[T]):
-    """Things by name.
+    """Registry of objects by name.
 
     Parameters
     ----------
     group
-        Of the entry points that add others.
+        Group of the entry points that add objects.
     what
-        Name of such a thing, for messages: ``"source"``.
+        Name of such an object, for messages: ``"source"``.
     type_
-        Class of the things.
+        Class of the objects.
     own
-        Those that come with edge_rnn, ``{"beacon": "edge_rnn.beacon:BEACON"}``.
+        Objects that come with edge_rnn, ``{"beacon": "edge_rnn.beacon:BEACON"}``.
     names
-        ``names(thing)``; the entry point's name has to be among them.
+        ``names(thing)``: names of an object; the entry point's name has to be among them.
     conflict
-        ``conflict(thing, others)``: reason why a thing cannot stand beside others, empty if it can.
+        ``conflict(thing, others)``: reason why an object cannot be used together with others, empty if it can.
     """
 
     def __init__(
@@ -74,20 +74,20 @@ class Registry(Generic[T]):
         self._own = own
 
     def names(self) -> tuple[str, ...]:
-        """All names, own ones first; nothing is imported."""
+        """All names, edge_rnn's own first; nothing is imported."""
         return tuple(dict.fromkeys((*self._own, *(each.name for each in self._entry_points()))))
 
     def own(self) -> tuple[T, ...]:
-        """Those that come with edge_rnn, once each."""
+        """Objects that come with edge_rnn, without duplicates."""
         return _unique(map(self._load_own, self._own))
 
     def find(self, name: str) -> T | None:
-        """The thing of a name, None where there is none; other packages are looked at for names that are not our own.
+        """Look up an object by name, None if it is unknown; edge_rnn's own names come before those of other packages.
 
         Raises
         ------
         UnsupportedError
-            The package that adds it cannot be imported, or adds something else.
+            The package that adds the name cannot be imported, or its object does not fit the registry.
         """
         if name in self._own:
             return self._load_own(name)
@@ -95,24 +95,24 @@ class Registry(Generic[T]):
         return next(found, None)
 
     def contents(self) -> Contents[T]:
-        """Everything there is: own things, and those of other packages, which are imported for it."""
+        """All objects: edge_rnn's own, and those of other packages, which are imported."""
         things: dict[str, T] = {name: self._load_own(name) for name in self._own}
         faults = []
         for each in self._entry_points():
             try:
                 if each.name in things:
-                    raise self._fault(each, "the name is taken; it takes another one")
+                    raise self._fault(each, "the name is taken, expected another one")
                 things[each.name] = self._load(each, things.values())
             except UnsupportedError as fault:
                 faults.append(str(fault))
         return Contents(things, tuple(faults))
 
     def unique(self) -> tuple[T, ...]:
-        """Everything that can be used, once each, whatever number of names it has."""
+        """All usable objects, without duplicates for those that have several names."""
         return _unique(self.contents().things.values())
 
     def _entry_points(self) -> Iterator[EntryPoint]:
-        from importlib import metadata  # takes as long as much of what edge_rnn needs for a step
+        from importlib import metadata  # slow to import, so only when it is needed
 
         yield from metadata.entry_points(group=self.group)
 
@@ -124,14 +124,14 @@ class Registry(Generic[T]):
     def _load(self, entry_point: EntryPoint, others: Iterable[T]) -> T:
         try:
             thing = entry_point.load()
-        except Exception as error:  # whatever the other package does when it is imported
+        except Exception as error:  # importing another package may raise anything
             raise self._fault(entry_point, f"{type(error).__name__}: {error}") from error
         if not isinstance(thing, self._type):
             kind = thing.__name__ if isinstance(thing, type) else f"a {type(thing).__name__}"
             raise self._fault(entry_point, f"{entry_point.value} is {kind}, expected a {self._type.__name__}")
         names = tuple(self._names(thing))
         if entry_point.name not in names:
-            raise self._fault(entry_point, f"it calls itself {' and '.join(map(repr, names))}")
+            raise self._fault(entry_point, f"its own name is {' or '.join(map(repr, names))}")
         conflict = self._conflict(thing, others)
         if conflict:
             raise self._fault(entry_point, conflict)

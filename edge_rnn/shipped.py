@@ -1,4 +1,4 @@
-"""Files that ship with edge_rnn: networks, recordings and profiles of boards, a folder each."""
+"""Files that ship with edge_rnn: networks, recordings and profiles of boards, one folder each."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def data_path(name: str | PathLike[str]) -> Path:
     Raises
     ------
     InputError
-        ``name`` is no text, is empty, or leads out of the folder.
+        ``name`` is not a string or path, is empty, or leads out of the folder.
     FileError
-        There is no such file; the message lists those that there are. Or the whole folder is missing.
+        The file is missing; the message lists those that exist. Or the whole folder is missing.
 
     Examples
     --------
@@ -54,28 +54,28 @@ def data_path(name: str | PathLike[str]) -> Path:
 
 
 def data_folder() -> Path:
-    """Folder of all that ships: ``devices/`` of a checkout, ``edge_rnn/_devices`` of an installed wheel.
+    """Folder of all files that ship: ``devices/`` of a checkout, ``edge_rnn/_devices`` of an installed wheel.
 
     Returns
     -------
     pathlib.Path
-        Absolute; one folder inside for each device, such as ``smart_watch``.
+        Absolute; it holds one folder per device, such as ``smart_watch``.
 
     Raises
     ------
     FileError
-        Neither folder is there.
+        Neither folder exists.
     """
     package = Path(__file__).resolve().parent
     installed, checkout = package / "_devices", package.parent / "devices"
     if installed.is_dir():
         return installed
-    # Beside an installed package may lie somebody else's package of the name "devices".
+    # Next to an installed package, "devices" may be an unrelated package.
     if checkout.is_dir() and (package.parent / "pyproject.toml").is_file():
         return checkout
     raise MissingFileError(
         f"the device files of edge_rnn are missing: expected the folder {str(installed)!r} of an installed wheel or "
-        f"{str(checkout)!r} of a checkout; install edge-rnn again.",
+        f"{str(checkout)!r} of a checkout; reinstall edge-rnn.",
         errno.ENOENT,
         str(installed),
     )

@@ -6,13 +6,13 @@ __all__ = ["counted"]
 
 
 def counted(count: int, one: str, several: str = "") -> str:
-    """Write a number, with commas between thousands, and what is counted.
+    """Format a count with thousands separators and a noun in the right number.
 
     Parameters
     ----------
     one
-        What one of them is called.
+        Singular of the noun.
     several
-        What two of them are called; by default ``one`` with an s.
+        Plural of the noun; by default ``one`` with an s.
     """
     return f"{count:,} {one if count == 1 else several or one + 's'}"

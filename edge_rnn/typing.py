@@ -1,4 +1,4 @@
-"""Types of arrays, named by their numbers."""
+"""Array types, named by dtype."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 __all__ = ["F32", "F64", "I32", "AnyArray"]
 
 F32 = NDArray[np.float32]
-"""Samples, outputs, states and weights, as streams take and give them."""
+"""Samples, outputs, states and weights of streams."""
 
 F64 = NDArray[np.float64]
-"""What the reference computes with."""
+"""Values of the reference implementation."""
 
 I32 = NDArray[np.int32]
-"""Symbols by their numbers, and rounded values."""
+"""Symbol ids, and values rounded to integers."""
 
 AnyArray = NDArray[Any]
-"""Numbers of any kind."""
+"""Arrays of any dtype."""

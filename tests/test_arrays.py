@@ -101,13 +101,13 @@ def test_masked_numbers_in_front_ends_rules_and_weights() -> None:
 @pytest.mark.parametrize(
     ("x", "words"),
     [
-        (np.array([1.0, None]), "objects.*put NaN where a value is missing"),
-        ([None, 1.0], "objects.*put NaN"),
+        (np.array([1.0, None]), "objects.*replace missing values by NaN"),
+        ([None, 1.0], "objects.*by NaN"),
         ([decimal.Decimal(1), decimal.Decimal(2)], r"objects.*x\.astype\('float32'\)"),
         (["1.5", "2"], r"texts, expected numbers.*astype"),
         (np.array([b"1.5", b"2"]), r"texts, expected numbers"),
-        ([1j, 2.0], r"complex numbers.*x\.real, or abs"),
-        (np.array(["2026-01-01", "2026-01-02"], "datetime64[D]"), "points in time.*seconds since some start"),
+        ([1j, 2.0], r"complex numbers.*x\.real or abs"),
+        (np.array(["2026-01-01", "2026-01-02"], "datetime64[D]"), "points in time.*seconds since a start time"),
         ([dt.timedelta(seconds=1)] * 2, "objects|time spans"),
         (np.array([1, 2], "timedelta64[s]"), r"time spans.*timedelta64\(1, 's'\)"),
         (np.zeros(2, [("a", "f4")]), "records.*structured_to_unstructured"),

@@ -45,7 +45,7 @@ WRONG_LAYERS: list[tuple[str, Callable[[], Layer], str]] = [
     (
         "parameters",
         lambda: Elman(zeros((2, 3)), zeros((2, 2)), activation="elu:1:2"),
-        "Elman activation got 'elu:1:2', elu has 1 parameter",
+        "Elman activation got 'elu:1:2', elu takes 1 parameter",
     ),
     (
         "gate clip",
@@ -150,14 +150,14 @@ WRONG_MODELS: list[tuple[str, Callable[[], Model], str]] = [
     (
         "twice",
         lambda: Model([Dense([[1]], name="a"), Dense([[1]], name="a")]),
-        "Model has 2 layers called 'a'; give each a name of its own",
+        "Model has 2 layers called 'a'; give each a different name",
     ),
     (
         "taken",
         lambda: Model([Dense([[1]], name="dense2"), Dense([[1]])]),
-        "Model layer 2 would be called 'dense2', which another has",
+        "Model layer 2 would be called 'dense2', which another layer is",
     ),
-    ("no size", lambda: Model([Add(inputs=("input", "input"))]), "input_size cannot be told from the layers; give it"),
+    ("no size", lambda: Model([Add(inputs=("input", "input"))]), "input_size does not follow from the layers; pass it"),
     (
         "labels",
         lambda: Model([GRU_3_2], labels=("a",)),

@@ -73,7 +73,7 @@ def test_no_other_package_is_imported_for_a_name_of_our_own(registry: Registry[T
         ("four", "toy_missing:FOUR", "ModuleNotFoundError: No module named 'toy_missing'"),
         ("four", "toy_broken:FOUR", "ZeroDivisionError: division by zero"),
         ("four", "toy_things:FOUR", "AttributeError: module 'toy_things' has no attribute 'FOUR'"),
-        ("four", "toy_things:THREE", "it calls itself 'three' and 'tre'"),
+        ("four", "toy_things:THREE", "its own name is 'three' or 'tre'"),
         ("four", "toy_things:MODULE", "toy_things:MODULE is a str, expected a Thing"),
         ("large", "toy_things:FAR", "it is too large"),
     ],

@@ -88,7 +88,7 @@ def test_each_form_of_our_own_is_found_by_its_names(end: str) -> None:
 
 
 def test_page_lists_all_forms() -> None:
-    text = (ROOT / "docs" / "sensor_loop.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "reference" / "sensor_loop.md").read_text(encoding="utf-8")
     section = text.partition("## Sources and sinks\n")[2].partition("\n## ")[0]
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in section.splitlines() if line.startswith("| `")]
     listed = {form.strip("`"): (of, needs.strip("`")) for form, of, _, needs in rows}

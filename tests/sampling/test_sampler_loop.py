@@ -216,7 +216,7 @@ def test_rollout_of_an_oscillator() -> None:
 
 def test_rollout_tells_what_overflows() -> None:
     model = Model([Elman([[1e10]], [[0.0]], activation="relu")])
-    with pytest.raises(InputError, match=r"rollout step 3 got a sample, its largest value 1e\+30, that makes"):
+    with pytest.raises(InputError, match=r"rollout step 3 got a sample that makes .* largest value is 1e\+30"):
         rollout(Stream(model), [1.0], 9)
 
 

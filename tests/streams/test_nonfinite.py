@@ -34,7 +34,7 @@ def test_raise_leaves_the_state(make_model: Build, bad: float, channel: int) -> 
     before, poison = stream.snapshot(), xs[10].copy()
     poison[channel] = bad
     for call in (stream.step, lambda x: stream.run(x[None])):
-        with pytest.raises(InputError, match=f"got {bad} in channel {channel}; the state is as before"):
+        with pytest.raises(InputError, match=f"got {bad} in channel {channel}; the state is unchanged"):
             call(poison)
     assert stream.snapshot() == before
     assert np.array_equal(stream.run(xs[10:]), expected[10:])

@@ -118,7 +118,7 @@ def test_one_bad_sample_moves_no_stream(make_model: Build) -> None:
     before = [stream.snapshot() for stream in bank]
     bad = xs[3].copy()
     bad[4, 1] = np.inf
-    with pytest.raises(InputError, match=r"bank.step xs\[4\] got inf in channel 1; the state is as before"):
+    with pytest.raises(InputError, match=r"bank.step xs\[4\] got inf in channel 1; the state is unchanged"):
         bank.step(bad)
     assert [stream.snapshot() for stream in bank] == before
 
@@ -127,7 +127,7 @@ def test_one_overflow_moves_no_stream() -> None:
     bank = StreamBank(Model([Elman([[10.0]], [[0.5]], activation="relu"), Dense([[1.0]])]), 5)
     bank.step(np.ones((5, 1)))
     before = [stream.snapshot() for stream in bank]
-    with pytest.raises(InputError, match=r"bank.step xs\[2\] got a sample, its largest value 3e.38, that makes"):
+    with pytest.raises(InputError, match=r"bank.step xs\[2\] got a sample that makes .* largest value is 3e.38"):
         bank.step([[1], [1], [3e38], [1], [1]])
     assert [stream.snapshot() for stream in bank] == before
 
