@@ -98,7 +98,7 @@ def _step_all() -> Any:
         for k in range(part):
             handle = as_words(handles[who[k] >> 1])
             y = at(ys, (who[k] >> 1) * handle[Handle.OUTPUT_SIZE])
-            if is_finite(handle):
+            if handle[Handle.POLICY] == Policy.RAISE or is_finite(handle):
                 hand_over(handle, y, who[k] & 1)
             else:
                 repeat_last(handle, y)
@@ -132,7 +132,7 @@ def _take_all() -> Any:
                 continue
             who[part] = 2 * s + held
             arenas[part] = handle[Handle.ARENA]
-            records[part] = handle[Handle.RECORDS_ODD] if handle[Handle.PARITY] else handle[Handle.RECORDS_EVEN]
+            records[part] = handle[Handle.RECORDS_EVEN + handle[Handle.PARITY]]
             part += 1
         return part
 

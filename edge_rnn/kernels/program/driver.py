@@ -47,7 +47,7 @@ def _advance() -> Any:
     """``int32_t advance(handle, const float *x, float *y)``: as ``step``, of a stream that is claimed already."""
     from edge_rnn.kernels.compile.compiler import helper
     from edge_rnn.kernels.program.policy import REFUSED, hand_over, is_finite, repeat_last, take
-    from edge_rnn.kernels.vectors.addresses import as_floats, as_int32s, as_words, call_kernel
+    from edge_rnn.kernels.vectors.addresses import as_floats, as_int32s, as_words, call_kernel, to_word
     from edge_rnn.kernels.vectors.load_store import at
 
     @helper
@@ -63,12 +63,12 @@ def _advance() -> Any:
         if held == REFUSED:
             return refuse(handle, y, Status.BAD_SAMPLE)
         arena, weights = as_floats(handle[Handle.ARENA]), as_floats(handle[Handle.WEIGHTS])
-        functions, operations = as_words(handle[Handle.FUNCTIONS]), handle[Handle.OPERATIONS]
-        length = handle[Handle.RECORD_LENGTH]
-        record = as_int32s(handle[Handle.RECORDS_ODD] if handle[Handle.PARITY] else handle[Handle.RECORDS_EVEN])
-        for i in range(operations):
-            call_kernel(functions[i], (record, weights, arena))
-            record = at(record, length)
+        function = as_words(handle[Handle.FUNCTIONS])
+        end, length = to_word(at(function, handle[Handle.OPERATIONS])), handle[Handle.RECORD_LENGTH]
+        record = as_int32s(handle[Handle.RECORDS_EVEN + handle[Handle.PARITY]])
+        while to_word(function) != end:
+            call_kernel(function[0], (record, weights, arena))
+            function, record = at(function, 1), at(record, length)
         if not is_finite(handle):
             return refuse(handle, y, Status.BAD_OUTPUT)
         hand_over(handle, y, held)

@@ -45,7 +45,7 @@ def take(handle: Any, x: Any) -> Any:
 @helper
 def is_finite(handle: Any) -> Any:
     """Whether what the step has made is finite: the output, and the states where these have to be looked at."""
-    states = handle[Handle.STATES_ODD] if handle[Handle.PARITY] else handle[Handle.STATES_EVEN]
+    states = handle[Handle.STATES_EVEN + handle[Handle.PARITY]]
     return _all_finite(_output(handle), handle[Handle.OUTPUT_SIZE]) and _all_finite(
         at(as_floats(handle[Handle.ARENA]), states), handle[Handle.STATE_FLOATS]
     )
@@ -79,7 +79,7 @@ def repeat_last(handle: Any, y: Any) -> None:
 @helper
 def _output(handle: Any) -> Any:
     """What the step has put out."""
-    place = handle[Handle.OUTPUT_ODD] if handle[Handle.PARITY] else handle[Handle.OUTPUT_EVEN]
+    place = handle[Handle.OUTPUT_EVEN + handle[Handle.PARITY]]
     return at(as_floats(handle[Handle.ARENA]), place)
 
 

@@ -77,36 +77,35 @@ class Handle(Words):
     OPERATIONS = 4
     """How many operations a step has."""
     RECORDS_EVEN = 5
-    """Address of the records for even steps."""
-    WEIGHTS = 6
-    ARENA = 7
-    INPUT = 8
+    RECORDS_ODD = 6
+    """Addresses of the records for even and for odd steps, which a step picks by PARITY."""
+    WEIGHTS = 7
+    ARENA = 8
+    INPUT = 9
     """Offset in the arena of the sample that the step works on."""
-    HELD = 9
+    HELD = 10
     """Offset in the arena of each channel's last finite value, under :attr:`Policy.HOLD`."""
-    LAST_OUTPUT = 10
+    LAST_OUTPUT = 11
     """Offset in the arena of the last output."""
-    OUTPUT_EVEN = 11
-    OUTPUT_ODD = 12
+    OUTPUT_EVEN = 12
+    OUTPUT_ODD = 13
     """Offsets in the arena of what an even and an odd step put out."""
-    STATES_EVEN = 13
-    STATES_ODD = 14
+    STATES_EVEN = 14
+    STATES_ODD = 15
     """Offsets in the arena of the states that an even and an odd step make, one behind the other."""
-    STATE_FLOATS = 15
+    STATE_FLOATS = 16
     """How many floats these are, padding included; 0 if they need not be looked at."""
-    PARITY = 16
+    PARITY = 17
     """0 before an even step, 1 before an odd one."""
-    POLICY = 17
-    REFUSED = 18
+    POLICY = 18
+    REFUSED = 19
     """How many samples were held or skipped."""
-    IN_USE = 19
+    IN_USE = 20
     """:data:`FREE`, or the number of the call that is in the stream, or :data:`MIXED`."""
-    ADVANCE = 20
+    ADVANCE = 21
     """Address of ``int32_t advance(handle, x, y)``: a step that leaves IN_USE alone."""
-    RECORD_LENGTH = 21
+    RECORD_LENGTH = 22
     """int32 in a record."""
-    RECORDS_ODD = 22
-    """Address of the records for odd steps."""
 
 
 FREE = 0
