@@ -45,7 +45,7 @@ def add(subparsers: Any) -> None:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("model", metavar="MODEL", help="model file, .safetensors")
+    parser.add_argument("model", metavar="MODEL", help="model file, .safetensors, or hf://user/model")
     parser.add_argument("--prompt", metavar="TEXT", required=True, help="text to read first; - for stdin")
     parser.add_argument("--max-length", metavar="N", type=positive_int, default=200, help="symbols, default 200")
     parser.add_argument("--stop", metavar="TEXT", action="append", default=[], help="text that ends it; repeatable")

@@ -35,7 +35,7 @@ def add(subparsers: Any) -> None:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("models", metavar="MODEL", nargs="*", help="model files, .safetensors")
+    parser.add_argument("models", metavar="MODEL", nargs="*", help="model files, .safetensors, or hf://user/model")
     parser.add_argument("--all", action="store_true", help="compile all kernels")
     parser.set_defaults(func=partial(_warm_up, parser))
 

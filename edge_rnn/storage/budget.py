@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from edge_rnn.errors import EdgeRnnError, FileError
 
-__all__ = ["Budget"]
+__all__ = ["MAX_FILE_BYTES", "Budget"]
+
+MAX_FILE_BYTES = 2**30
+"""Largest model file that is read, written or fetched, in bytes."""
 
 _FLOOR = 2**24
 _BYTES_PER_STORED_BYTE = 32

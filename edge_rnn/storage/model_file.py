@@ -29,7 +29,6 @@ import reprlib
 import stat
 from collections.abc import Mapping
 from dataclasses import MISSING, fields
-from pathlib import Path
 from typing import Any, BinaryIO, ClassVar, get_args, get_origin, get_type_hints
 
 import numpy as np
@@ -41,7 +40,8 @@ from edge_rnn.errors import FileError, InputError, InputTypeError, ModelError, f
 from edge_rnn.formats import FORMATS
 from edge_rnn.layers import LAYER_TYPES, Cell, Layer
 from edge_rnn.model import Model
-from edge_rnn.storage.budget import Budget
+from edge_rnn.storage import hub
+from edge_rnn.storage.budget import MAX_FILE_BYTES, Budget
 from edge_rnn.storage.header import canonical_json, check_record, fits, parse_json, spell_type, tensor_dtypes
 from edge_rnn.typing import AnyArray
 
@@ -49,9 +49,6 @@ __all__ = ["MAX_FILE_BYTES", "MAX_HEADER_BYTES", "MAX_LAYERS", "MAX_VALUES", "VE
 
 VERSION = 3
 """Latest version of the layout; all are read."""
-
-MAX_FILE_BYTES = 2**30
-"""Largest file that is read or written, in bytes."""
 
 MAX_HEADER_BYTES = 2**20
 """Largest safetensors header in bytes: names, shapes and metadata."""
@@ -104,11 +101,12 @@ def save(model: Model, path: str | os.PathLike[str]) -> None:
     if not isinstance(model, Model):
         raise InputTypeError(f"save got {type(model).__name__}, expected a Model: save(model, path).")
     _path(path, "save")
+    hub.check_target(path)
     write(path, _encode(model))
 
 
 def load(path: str | os.PathLike[str]) -> Model:
-    """Read a model that :func:`save` wrote.
+    """Read a model that :func:`save` wrote, from a file or from an address on the Hub: :mod:`edge_rnn.storage.hub`.
 
     Raises
     ------
@@ -124,7 +122,7 @@ def load(path: str | os.PathLike[str]) -> Model:
     >>> edge_rnn.load(edge_rnn.data_path("smart_watch/gru.safetensors")).sample_rate_hz
     10.0
     """
-    source = _path(path, "load")
+    source = hub.local_file(_path(path, "load"))
     try:
         if stat.S_ISREG(source.stat().st_mode):
             with source.open("rb") as file:
@@ -144,10 +142,10 @@ def _kinds() -> Mapping[str, type[Layer]]:
     return {**LAYER_TYPES, "Cell": Cell}
 
 
-def _path(path: object, call: str) -> Path:
+def _path(path: str | os.PathLike[str], call: str) -> str | os.PathLike[str]:
     if not isinstance(path, str | os.PathLike) or not isinstance(os.fspath(path), str):
         raise InputTypeError(f"{call} got {type(path).__name__} as the path, expected a str or a pathlib.Path.")
-    return Path(path)
+    return path
 
 
 def _encode(model: Model) -> bytes:

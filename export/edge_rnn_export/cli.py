@@ -95,7 +95,7 @@ def add_export(subparsers: Any) -> None:
 def _add_export_options(parser: argparse.ArgumentParser) -> None:
     from edge_rnn.formats import precisions
 
-    parser.add_argument("model", metavar="MODEL", help="model file of edge_rnn")
+    parser.add_argument("model", metavar="MODEL", help="model file, .safetensors, or hf://user/model")
     parser.add_argument("-o", "--output", metavar="FILE", help="default: MODEL with the extension .onnx")
     parser.add_argument(
         "--form", choices=("step", "sequence"), default="step", help="a graph of one step (default) or of a sequence"
@@ -135,7 +135,7 @@ def add_verify(subparsers: Any) -> None:
         epilog=_VERIFY,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("model", metavar="MODEL", help="model file of edge_rnn")
+    parser.add_argument("model", metavar="MODEL", help="model file, .safetensors, or hf://user/model")
     parser.add_argument("graph", metavar="FILE", help="the graph, .onnx or .ort")
     _add_samples(parser)
     parser.set_defaults(func=_verify)
@@ -182,11 +182,12 @@ def _import(args: argparse.Namespace) -> int:
 
 
 def _export(args: argparse.Namespace) -> int:
+    from edge_rnn.storage.hub import local_file, named_after
     from edge_rnn.storage.model_file import load
     from edge_rnn_export.exporting.onnx_file import to_onnx
 
-    output = args.output or str(Path(args.model).with_suffix(".onnx"))
-    if Path(output).exists() and Path(output).samefile(args.model):
+    output = args.output or str(named_after(args.model).with_suffix(".onnx"))
+    if Path(output).exists() and Path(output).samefile(local_file(args.model)):
         raise InputError(f"export would overwrite the model {args.model} with the graph; give -o another name.")
     model = load(args.model)
     xs = _recording(args, model)

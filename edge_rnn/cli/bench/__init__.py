@@ -43,7 +43,7 @@ def add(subparsers: Any) -> None:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("model", metavar="MODEL", nargs="?", help="model file, .safetensors")
+    parser.add_argument("model", metavar="MODEL", nargs="?", help="model file, .safetensors, or hf://user/model")
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--table", action="store_true", help="measure eight shapes of Elman, GRU and LSTM with Dense")
     what.add_argument("--startup", action="store_true", help="measure time and memory from process start to first step")
@@ -154,10 +154,11 @@ def _startup(args: argparse.Namespace) -> int:
     from edge_rnn.bench.startup import measure_startup
     from edge_rnn.cli.bench.view import show_startup
     from edge_rnn.cli.shared.console import print_json, waiting
+    from edge_rnn.storage.hub import local_file
     from edge_rnn.storage.model_file import load, save
 
     with TemporaryDirectory(prefix="edge_rnn-") as folder, waiting("starting processes …"):
-        path = args.model or str(Path(folder, "gru.safetensors"))
+        path = str(local_file(args.model) if args.model else Path(folder, "gru.safetensors"))
         if not args.model:
             save(next(table(["gru"], [(6, 32)])).model, path)
         model = load(path)

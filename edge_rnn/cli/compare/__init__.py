@@ -48,7 +48,7 @@ def add(subparsers: Any) -> None:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("models", metavar="MODEL", nargs="+", help="model files, .safetensors")
+    parser.add_argument("models", metavar="MODEL", nargs="+", help="model files, .safetensors, or hf://user/model")
     parser.add_argument(
         "--data", metavar="FILE", required=True, type=Path, help="labelled recording or texts, see below"
     )

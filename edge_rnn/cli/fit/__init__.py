@@ -38,7 +38,7 @@ def add(subparsers: Any) -> None:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("model", metavar="MODEL", help="model file, .safetensors")
+    parser.add_argument("model", metavar="MODEL", help="model file, .safetensors, or hf://user/model")
     parser.add_argument("--device", metavar="NAME", required=True, help="board; edge-rnn devices lists the names")
     parser.add_argument("--rate", metavar="HZ", type=positive_float, help="sample rate (default: the model's)")
     parser.add_argument("--formats", action="store_true", help="list smaller formats even if the model fits")

@@ -41,7 +41,7 @@ def add(subparsers: Any) -> None:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("model", metavar="MODEL", help="model file, .safetensors")
+    parser.add_argument("model", metavar="MODEL", help="model file, .safetensors, or hf://user/model")
     add_rate_options(parser)
     parser.add_argument("--recording", metavar="FILE", type=Path, help="run the model on this repeatedly, see below")
     parser.add_argument("--steps", metavar="N", type=positive_int, help=f"steps to run (default: {_STEPS:,})")
@@ -77,12 +77,13 @@ def _inspect(args: argparse.Namespace) -> int:
 
 
 def _description(model: Model, path: str) -> dict[str, Any]:
+    from edge_rnn.storage.hub import local_file
     from edge_rnn.streams.planner import plan_of
 
     plan = plan_of(model)
     return {
         "file": path,
-        "file_bytes": Path(path).stat().st_size,
+        "file_bytes": local_file(path).stat().st_size,
         "name": model.name,
         "labels": list(model.labels),
         "sample_rate_hz": model.sample_rate_hz,

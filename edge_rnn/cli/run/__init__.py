@@ -66,7 +66,7 @@ def add(subparsers: Any) -> None:
         epilog=_epilog,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("model", metavar="MODEL", help="model file, .safetensors")
+    parser.add_argument("model", metavar="MODEL", help="model file, .safetensors, or hf://user/model")
     parser.add_argument("file", metavar="FILE", nargs="?", default="-", help="samples (default: -, stdin)")
     parser.add_argument("--format", choices=FORMATS, default="auto", help="input format (default: by the first line)")
     parser.add_argument(

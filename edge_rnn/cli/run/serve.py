@@ -43,7 +43,7 @@ def add(subparsers: Any) -> None:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("model", metavar="MODEL", help="model file, .safetensors")
+    parser.add_argument("model", metavar="MODEL", help="model file, .safetensors, or hf://user/model")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
     parser.add_argument("--port", type=_port, default=8765, help="0 for any free port (default: 8765)")
     parser.add_argument(

@@ -51,7 +51,7 @@ def add(subparsers: Any) -> None:
         epilog=_epilog,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("model", metavar="MODEL", help="model file, .safetensors, float32")
+    parser.add_argument("model", metavar="MODEL", help="model file, .safetensors, or hf://user/model; float32")
     parser.add_argument("--data", metavar="RECORDING", required=True, help="recording of typical input, see below")
     parser.add_argument("--labels", metavar="FILE", help="one label per line, by name or index; or .npy")
     add_rate_options(parser)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 from edge_rnn.cli.shared.console import say
@@ -33,7 +32,7 @@ def add_build(subparsers: Any) -> None:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("model", metavar="MODEL", help="edge_rnn model file")
+    parser.add_argument("model", metavar="MODEL", help="model file, .safetensors, or hf://user/model")
     parser.add_argument("--device", metavar="NAME", required=True, help="board: raspberry_pi_zero_2w, cortex_m4f, ...")
     parser.add_argument("-o", "--output", metavar="DIR", required=True, help="output folder, created if necessary")
     parser.add_argument("--name", default="", help="prefix of C names and files (default: the model's name)")
@@ -41,10 +40,12 @@ def add_build(subparsers: Any) -> None:
 
 
 def _build(args: argparse.Namespace) -> int:
+    from edge_rnn.storage.hub import named_after
     from edge_rnn.storage.model_file import load
     from edge_rnn_export.building.builder import build, identifier_of
 
-    built = build(load(args.model), args.device, args.output, name=args.name or identifier_of(Path(args.model).stem))
+    name = args.name or identifier_of(named_after(args.model).stem)
+    built = build(load(args.model), args.device, args.output, name=name)
     meta = built.meta
     say(
         f"built        {built.folder / meta['library']}, {counted(built.files[meta['library']], 'byte')}, for "
