@@ -19,7 +19,7 @@ HABITS = re.compile(
     re.IGNORECASE,
 )
 # Rooms that have not been gone through yet. None is added.
-LEFT = (*("kernels", "equations"),)
+LEFT = ("kernels",)
 
 
 def room(path: Path) -> str:

@@ -1,8 +1,8 @@
-"""What a cell computes, as a graph of operations on vectors, recorded from a function that says it once.
+"""Equations of cells: graphs of operations on vectors, traced from a Python function.
 
-``operations`` is the one table of what there is, ``symbols`` records, ``functions`` are what equations are written in,
-``graph`` holds and checks, ``json_form`` goes to files and back, ``evaluation`` computes in float64, ``bounds`` limits
-values, ``printing`` writes maths as text and LaTeX.
+``operations`` is the table of all operations, ``symbols`` traces a function, ``functions`` are the functions to write
+equations with, ``graph`` holds and checks a graph, ``json_form`` converts it for files and back, ``evaluation``
+computes it in float64, ``bounds`` derives intervals of its values, and ``printing`` writes it as text and LaTeX.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Intervals that hold a graph's values, whatever it reads."""
+"""Interval arithmetic: bounds of a graph's values that hold for any input within given intervals."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from edge_rnn.typing import AnyArray
 __all__ = ["Rule", "intervals", "kept_intervals", "parameter_intervals", "state_intervals"]
 
 _ROUNDS = 4
-"""Steps after which an interval of a state that still grows is taken for one without an end."""
+"""Steps after which a state's interval that is still growing is taken as unbounded."""
 
 
 Rule = Callable[[Graph, Node, Sequence[Interval]], Interval]
-"""``rule(graph, node, found)``: the interval of a node, given those of the nodes before it."""
+"""``rule(graph, node, found)``: interval of a node, given the intervals of earlier nodes."""
 
 
 def intervals(
@@ -30,19 +30,19 @@ def intervals(
     parameters: Mapping[str, Interval],
     rules: Mapping[str, Rule] = MappingProxyType({}),
 ) -> list[Interval]:
-    """For each node an interval of its values.
+    """Compute an interval of values for each node.
 
     Parameters
     ----------
     graph
-        Of what.
+        The graph.
     x, states
-        What the input and the old states lie in.
+        Intervals of the input and of the old states; EVERYTHING for states that are missing.
     parameters
-        What the vectors and numbers among the parameters lie in, and for each matrix what the sums of the sizes of its
-        rows do; EVERYTHING for those that are missing.
+        Intervals of parameters that are vectors or numbers, and of the sums of absolute values in each row for those
+        that are matrices; EVERYTHING for parameters that are missing.
     rules
-        Of operations that are not in the table, or are to be treated otherwise.
+        Rules for operations that are not in the table, or that replace those in the table.
     """
     found: list[Interval] = []
     for node in graph.nodes:
@@ -64,7 +64,7 @@ def intervals(
 
 
 def parameter_intervals(values: Mapping[str, Any]) -> dict[str, Interval]:
-    """What parameters lie in; for matrices what the sums of the sizes of their rows do."""
+    """Intervals of parameters; for matrices, of the sums of absolute values in each row."""
     found: dict[str, Interval] = {}
     for name, value in values.items():
         if np.ndim(value) == 2:
@@ -102,7 +102,7 @@ def _computed(
 
 
 def _mixed(graph: Graph, node: Node) -> tuple[int, int, int] | None:
-    """Places of z, a and b where a sum is ``(1 - z) * a + z * b``."""
+    """Places of z, a and b if a sum is ``(1 - z) * a + z * b``; None if it is not."""
     nodes = graph.nodes
     left, right = (nodes[place] for place in node.args)
     if left.op != "mul" or right.op != "mul":
@@ -119,10 +119,10 @@ def _mixed(graph: Graph, node: Node) -> tuple[int, int, int] | None:
 def state_intervals(
     graph: Graph, x: Interval, initial: Mapping[str, Interval], parameters: Mapping[str, Interval]
 ) -> dict[str, Interval]:
-    """For each state an interval that it never leaves, given what it starts in; infinite where none was found.
+    """Intervals that the states never leave, given intervals of their initial values; infinite if none was found.
 
-    Intervals grow step by step. One that goes on growing is widened without an end, and all shrink again to what a step
-    makes of such as hold everything.
+    Intervals grow step by step. An interval that keeps growing is widened to infinity; then a few steps shrink all
+    intervals again to the values that a step can produce from them.
     """
 
     def after(now: dict[str, Interval]) -> dict[str, Interval]:
@@ -148,9 +148,9 @@ def state_intervals(
 def kept_intervals(
     graph: Graph, x: Interval, starts: Mapping[str, AnyArray], values: Mapping[str, Any]
 ) -> dict[str, Interval]:
-    """What the states stay in, but EVERYTHING of those that begin further out than they ever come again.
+    """Intervals that the states stay in when they start at zero; EVERYTHING for a state that starts outside of them.
 
-    Rounded by so wide a range, all later values would have few steps left.
+    A rounding range wide enough for such an initial value would leave few steps for all later values.
     """
     found = state_intervals(graph, x, dict.fromkeys(starts, (0.0, 0.0)), parameter_intervals(values))
     return {

@@ -1,4 +1,4 @@
-"""A graph computed with NumPy, as the reference does it: in float64, or in whatever type the values have."""
+"""Evaluate a graph with NumPy, as the reference does: in float64, or in the dtype of the values."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ __all__ = ["evaluate"]
 def evaluate(
     graph: Graph, parameters: Mapping[str, Any], x: Any, states: Mapping[str, Any]
 ) -> tuple[Any, dict[str, Any]]:
-    """One step.
+    """Compute one step, or several independent steps at once.
 
     Parameters
     ----------
     graph
-        What to compute.
+        The graph to compute.
     parameters
-        Arrays and numbers by name; a matrix may be anything that ``@`` multiplies with a vector.
+        Arrays and numbers by name; a matrix may be any object whose ``@`` takes a vector.
     x
-        ``(input_size,)``, or as many columns as there are steps that have nothing to do with each other.
+        ``(input_size,)``, or ``(input_size, n)`` for n independent steps.
     states
-        Old states by name, likewise.
+        Old states by name, with as many columns as ``x``.
 
     Returns
     -------
@@ -60,5 +60,5 @@ def evaluate(
 
 
 def _whole(value: Any, x: Any) -> Any:
-    """A column for each step, also of what is the same in all."""
+    """Broadcast a value to one column per step, also if it is the same in all steps."""
     return np.array(np.broadcast_to(value, (value.shape[0], *np.shape(x)[1:])))

@@ -1,6 +1,6 @@
-"""Functions that equations are written with: of symbols they record, of arrays and numbers they compute.
+"""Functions to write equations with: called with symbols they record, called with arrays and numbers they compute.
 
-So the function of a cell, called with NumPy arrays, is its own reference.
+So a cell's function, called with NumPy arrays, is its own reference.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def relu(x: Any) -> Any:
 
 
 def exp(x: Any) -> Any:
-    """Exponential function; infinite above 176 in float32, where twice the half overflows."""
+    """Exponential function; infinite above 88.72 in a stream, where float32 overflows."""
     return apply("exp", x)
 
 
@@ -68,32 +68,32 @@ def softplus(x: Any) -> Any:
 
 
 def absolute(x: Any) -> Any:
-    """Size without the sign."""
+    """Absolute value."""
     return apply("absolute", x)
 
 
 def minimum(a: Any, b: Any) -> Any:
-    """The smaller one, unit by unit."""
+    """Elementwise minimum."""
     return apply("minimum", a, b)
 
 
 def maximum(a: Any, b: Any) -> Any:
-    """The larger one, unit by unit."""
+    """Elementwise maximum."""
     return apply("maximum", a, b)
 
 
 def above(x: Any, limit: Any) -> Any:
-    """``x`` where it is above the limit, else 0."""
+    """``x`` if it is above the limit, else 0."""
     return apply("above", x, limit)
 
 
 def clip(x: Any, limit: Any) -> Any:
-    """``x`` within ``limit`` either side of zero."""
+    """``x`` clipped to ``-limit .. limit``."""
     return apply("maximum", apply("minimum", x, limit), apply("sub", 0.0, limit))
 
 
 def hard_sigmoid(x: Any, alpha: Any = 0.2, beta: Any = 0.5) -> Any:
-    """``alpha x + beta`` within 0 and 1."""
+    """``alpha x + beta`` clipped to 0 .. 1."""
     return apply("maximum", apply("minimum", alpha * x + beta, 1.0), 0.0)
 
 
@@ -113,33 +113,33 @@ def softsign(x: Any) -> Any:
 
 
 def total(x: Any) -> Any:
-    """Sum of all units, one number."""
+    """Sum over all units, a single number."""
     return apply("total", x)
 
 
 def largest(x: Any) -> Any:
-    """The largest of all units, one number."""
+    """Maximum over all units, a single number."""
     return apply("largest", x)
 
 
 def mean(x: Any) -> Any:
-    """Mean of all units, one number."""
+    """Mean over all units, a single number."""
     return total(x) * (1.0 / x.shape[0])
 
 
 def variance(x: Any) -> Any:
-    """Mean square distance from the mean, one number."""
+    """Variance over all units (mean squared deviation from the mean), a single number."""
     return mean((x - mean(x)) ** 2)
 
 
 def softmax(x: Any) -> Any:
-    """Shares that add up to 1, by ``exp``."""
+    """``exp(x) / sum(exp(x))``."""
     e = exp(x - largest(x))
     return e / total(e)
 
 
 def split(x: Any, parts: int) -> tuple[Any, ...]:
-    """A vector as so many of equal length, one behind the other: its gates."""
+    """Split a vector into ``parts`` adjacent vectors of equal length, such as its gates."""
     size = x.shape[0] if x.shape else 0
     if not size or size % parts:
         message = f"{counted(size, 'value')} cannot be split into {parts} parts of equal length."
@@ -149,5 +149,5 @@ def split(x: Any, parts: int) -> tuple[Any, ...]:
 
 
 def concat(*vectors: Any) -> Any:
-    """Vectors one behind the other."""
+    """Concatenation of vectors."""
     return joined(*vectors)

@@ -1,4 +1,4 @@
-"""The graph of an equation: nodes in a row, each made of earlier ones, so that no graph has a circle."""
+"""Graph of an equation: a list of nodes, each computed from earlier ones, so that it has no cycles."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from edge_rnn.spelling import counted
 __all__ = ["MOST_NODES", "MOST_STATES", "Builder", "Graph", "Node", "Shape", "SizeFound"]
 
 MOST_NODES = 512
-"""Nodes of an equation; a cell of the usual kind has 10 to 60."""
+"""Most nodes of an equation; common cells have 10 to 60."""
 MOST_STATES = 16
-"""States of an equation."""
+"""Most states of an equation."""
 
 Shape = tuple[int, ...]
-"""``()`` of a single number, ``(units,)`` of a vector, ``(rows, columns)`` of a parameter that is a matrix."""
+"""``()`` for a single number, ``(units,)`` for a vector, ``(rows, columns)`` for a parameter that is a matrix."""
 
 _MOST_UNITS = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One operation.
+    """One operation of a graph.
 
     Parameters
     ----------
     op
-        Its name in :data:`edge_rnn.equations.operations.OPERATIONS`.
+        Name of the operation in :data:`edge_rnn.equations.operations.OPERATIONS`.
     args
-        Places of the nodes that it is made of.
+        Places (indices) of its arguments among the nodes.
     shape
-        Of its value.
+        Shape of its value.
     name
-        Of the parameter or the state; of the matrix in a product.
+        Name of the parameter or state; for a product, name of the matrix.
     number
         Value of a number.
     start
@@ -54,20 +54,20 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """What an equation says: the output and each new state, out of parameters, the input and the old states.
+    """Graph of one step: the output and each new state as functions of parameters, input and old states.
 
     Parameters
     ----------
     nodes
-        Each after those that it is made of, in the order of the equation.
+        Nodes in the order of the equation, each after its arguments.
     input_size
-        Values of the input.
+        Length of the input.
     output
-        Place of the node that is put out.
+        Place of the output's node.
     sizes
-        States and their lengths.
+        Names and lengths of the states.
     states
-        Places of the nodes that are the new states, in the order of ``sizes``.
+        Places of the nodes of the new states, in the order of ``sizes``.
     """
 
     nodes: tuple[Node, ...]
@@ -88,23 +88,23 @@ class Graph:
 
     @property
     def roots(self) -> tuple[int, ...]:
-        """Places of all that has to be computed, each once, in the order of the equation."""
+        """Places of the output and of all new states, without duplicates, in the order of the equation."""
         return tuple(sorted({self.output, *self.states}))
 
     @property
     def emitted(self) -> str:
-        """The state whose new value is the output; empty where it is none."""
+        """Name of the state whose new value is the output; empty if there is no such state."""
         return next((name for name, place in self.new_states.items() if place == self.output), "")
 
     @property
     def parameters(self) -> tuple[str, ...]:
-        """Names of all parameters that count, in the order of their first use."""
+        """Names of all parameters that the graph reads, in the order of first use."""
         named = (node.name for node in self.nodes if node.op in ("parameter", "product"))
         return tuple(dict.fromkeys(named))
 
     @property
     def products(self) -> Iterator[tuple[str, Node]]:
-        """Each matrix, and the node that it is multiplied with."""
+        """Name of each product's matrix, and the node that it multiplies."""
         return ((node.name, self.nodes[node.args[0]]) for node in self.nodes if node.op == "product")
 
     def depends_on(self, *leaves: str) -> list[bool]:
@@ -115,7 +115,7 @@ class Graph:
         return found
 
     def gates(self, matrix: str) -> int:
-        """How many parts of equal length the product of a matrix is taken apart into; 1 if it is not."""
+        """Number of equal parts that the products of a matrix are split into; 1 if they are not split."""
         reached: set[int] = set()
         rows, least = 1, 0
         for place, node in enumerate(self.nodes):
@@ -129,7 +129,7 @@ class Graph:
         return rows // least if least else 1
 
     def pruned(self) -> Graph:
-        """The same without nodes that nothing depends on."""
+        """Copy without nodes that neither the output nor a state depends on."""
         kept: set[int] = set()
         waiting = list(self.roots)
         while waiting:
@@ -147,8 +147,8 @@ class Graph:
         return Graph(nodes, self.input_size, moved[self.output], self.sizes, states)
 
 
-class SizeFound(Exception):  # noqa: N818 - it is none
-    """A length that was not known: what stands for it, and what it turns out to be."""
+class SizeFound(Exception):  # noqa: N818 - a signal to the tracer, not an error
+    """Signal that an unknown length has been found: its placeholder and its value."""
 
     def __init__(self, unknown: int, size: int) -> None:
         super().__init__(unknown, size)
@@ -157,17 +157,17 @@ class SizeFound(Exception):  # noqa: N818 - it is none
 
 @dataclass(slots=True)
 class Builder:
-    """Nodes as they are recorded: the same operation of the same arguments is the same node.
+    """Builder of a graph: checks each operation, and merges equal operations of equal arguments into one node.
 
     Parameters
     ----------
     input_size, sizes
-        Lengths of the input and of the states. A number below zero stands for one that is not known: the first
-        operation that tells it raises :class:`SizeFound`.
+        Lengths of the input and of the states. A negative number stands for an unknown length: the first operation that
+        determines it raises :class:`SizeFound`.
     shapes
-        Of the parameters.
+        Shapes of the parameters.
     most
-        Nodes that there may be.
+        Most nodes.
     """
 
     input_size: int
@@ -185,7 +185,7 @@ class Builder:
                 raise ModelError(f"An equation got {name} of {size!r} values, expected 1 to {_MOST_UNITS:,}.")
 
     def put(self, node: Node) -> int:
-        """Place of a node that is known to be right."""
+        """Add a node that has been checked; return its place. An equal node is not added again."""
         place = self._known.get(node)
         if place is None:
             if len(self.nodes) >= self.most:
@@ -195,65 +195,63 @@ class Builder:
         return place
 
     def input(self) -> int:
-        """Place of the input."""
+        """Add the input; return its place, as do the methods below."""
         return self.put(Node("input", shape=(self.input_size,)))
 
     def state(self, name: str) -> int:
-        """Place of a state's old value."""
+        """Add the old value of a state."""
         if name not in self.sizes:
             raise ModelError(f"An equation has no state {name!r}, expected {_listed(self.sizes)}.")
         return self.put(Node("state", shape=(self.sizes[name],), name=name))
 
     def parameter(self, name: str) -> int:
-        """Place of a parameter that is a vector or a single number."""
+        """Add a parameter that is a vector or a single number."""
         shape = self._shape(name)
         if len(shape) > 1:
             raise ModelError(
-                f"{name} is a matrix of {shape[0]} by {shape[1]}; it can only be multiplied, by {name} @ …."
+                f"{name} is a matrix of {shape[0]} by {shape[1]}; it can only be multiplied: {name} @ vector."
             )
         return self.put(Node("parameter", shape=shape, name=name))
 
     def number(self, value: float) -> int:
-        """Place of a number that the equation spells."""
+        """Add a constant."""
         if not math.isfinite(value):
-            raise ModelError(f"An equation got the number {value}, expected a finite one.")
+            raise ModelError(f"An equation got the number {value}, expected a finite number.")
         return self.put(Node("number", number=float(value)))
 
     def product(self, name: str, vector: int) -> int:
-        """Place of matrix times vector."""
+        """Add a matrix-vector product."""
         shape, given = self._shape(name), self.nodes[vector].shape
         if len(shape) != 2:
-            raise ModelError(f"{name} got the shape {shape}; a matrix has to stand left of @.")
+            raise ModelError(f"{name} has the shape {shape}, expected a matrix left of @.")
         _unify(given, shape[1:])
         if given != shape[1:]:
             raise ModelError(f"{name} of {shape[0]} by {shape[1]} was multiplied with {_values(given)}.")
         return self.put(Node("product", (vector,), shape[:1], name))
 
     def part(self, vector: int, start: int, size: int) -> int:
-        """Place of the ``size`` units of a vector from ``start`` on."""
+        """Add the slice of ``size`` units of a vector from ``start`` on."""
         shape = self.nodes[vector].shape
         if shape and shape[0] < 0:
-            raise ModelError("A part was taken of a vector whose length nothing tells; give it, as in h=20.")
+            raise ModelError("A slice was taken of a vector of unknown length; give the length, as in h=20.")
         if len(shape) != 1 or start < 0 or size < 1 or start + size > shape[0]:
-            raise ModelError(f"Values {start} to {start + size} were taken of {_values(shape)}.")
+            raise ModelError(f"The slice {start}:{start + size} was taken of {_values(shape)}.")
         return vector if (size,) == shape else self.put(Node("part", (vector,), (size,), start=start))
 
     def concat(self, *vectors: int) -> int:
-        """Place of vectors one behind the other."""
+        """Add the concatenation of vectors."""
         shapes = [self.nodes[place].shape for place in vectors]
         if not all(len(shape) == 1 for shape in shapes) or not shapes:
-            raise ModelError(
-                f"Vectors can be put one behind the other, not {', '.join(map(_values, shapes)) or 'none'}."
-            )
+            raise ModelError(f"concat got {', '.join(map(_values, shapes)) or 'no values'}, expected vectors.")
         if any(shape[0] < 0 for shape in shapes):
-            raise ModelError("A vector whose length nothing tells was put beside others; give it, as in h=20.")
+            raise ModelError("concat got a vector of unknown length; give the length, as in h=20.")
         size = sum(shape[0] for shape in shapes)
         if size > _MOST_UNITS:
             raise ModelError(f"An equation got a vector of {size:,} values, expected at most {_MOST_UNITS:,}.")
         return vectors[0] if len(vectors) == 1 else self.put(Node("concat", tuple(vectors), (size,)))
 
     def apply(self, op: str, *args: int) -> int:
-        """Place of an operation unit by unit, or of a reduction to one number."""
+        """Add an elementwise operation, or a reduction to a single number."""
         operation = OPERATIONS.get(op)
         if operation is None or operation.rule not in ("units", "reduction"):
             raise ModelError(f"An equation got the operation {op!r}, which does not exist.")
@@ -264,25 +262,27 @@ class Builder:
             _unify(*shapes)
         shape = shape_of(op, shapes)
         if shape is None:
-            raise ModelError(f"{op} got {' and '.join(map(_values, shapes))}; expected as many of each, or one number.")
+            raise ModelError(
+                f"{op} got {' and '.join(map(_values, shapes))}, expected vectors of the same length or single numbers."
+            )
         return self.put(Node(op, args, shape))
 
     def graph(self, output: int, states: Mapping[str, int]) -> Graph:
-        """What has been recorded, given the places of the output and of each new state."""
+        """Return the graph, given the places of the output and of each new state."""
         for name, size in self.sizes.items():
             if name not in states:
-                raise ModelError(f"nobody writes the state {name!r}; return it among the new states.")
+                raise ModelError(f"the state {name!r} has no new value; return it among the new states.")
             shape = self.nodes[states[name]].shape
             _unify(shape, (size,))
             if shape != (size,):
-                raise ModelError(f"the state {name!r} has {counted(size, 'value')} and was given {_values(shape)}.")
+                raise ModelError(f"the new state {name!r} got {_values(shape)}, expected {counted(size, 'value')}.")
         if unknown := set(states) - set(self.sizes):
             raise ModelError(f"there is no state {min(unknown)!r}, expected {_listed(self.sizes)}.")
         if not self.nodes[output].shape:
             raise ModelError("the output is a single number; expected a vector.")
         for name, size in {"the input": self.input_size, **self.sizes}.items():
             if size < 0:
-                raise ModelError(f"nothing tells how long {name} is; give it, as in h=20 or input_size=3.")
+                raise ModelError(f"the length of {name} is unknown; give it, as in h=20 or input_size=3.")
         sizes = tuple(self.sizes.items())
         places = tuple(states[name] for name in self.sizes)
         return Graph(tuple(self.nodes), self.input_size, output, sizes, places).pruned()
@@ -294,7 +294,7 @@ class Builder:
 
 
 def _unify(a: Shape, b: Shape) -> None:
-    """Two lengths that have to be the same, of which one may be unknown."""
+    """Raise SizeFound if only one of two lengths that have to be equal is known."""
     for one, other in ((a, b), (b, a)):
         if len(one) == len(other) == 1 and one[0] < 0 < other[0]:
             raise SizeFound(one[0], other[0])

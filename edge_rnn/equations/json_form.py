@@ -1,4 +1,4 @@
-"""Graphs as plain data, for files: written, and read whoever wrote them."""
+"""JSON form of graphs, for files; reading it checks everything, as files may be hostile."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _MORE: Mapping[str, tuple[type, ...]] = {
     "number": (float,),
     "part": (int, int),
 }
-"""Types of what a node has beside its arguments: a name, a value, or the first unit and how many there are."""
+"""Types of a node's fields after its arguments: a name, a value, or the first unit and the number of units."""
 
 
 def to_json(graph: Graph) -> dict[str, Any]:
-    """The graph as plain data: for each node its operation, the places of its arguments, and what else it has."""
+    """Convert a graph to plain data: for each node its operation, the places of its arguments, and further fields."""
     nodes = []
     for node in graph.nodes:
         more: list[Any] = [node.name] if node.name else []
@@ -42,27 +42,27 @@ def to_json(graph: Graph) -> dict[str, Any]:
 
 
 def from_json(data: Any, shapes: Mapping[str, Shape]) -> Graph:
-    """The graph that plain data describe, whoever wrote them: every shape is computed anew, every number looked at.
+    """Build a graph from untrusted plain data: every shape is computed again, and every number checked.
 
     Parameters
     ----------
     data
-        What :func:`to_json` gives.
+        Result of :func:`to_json`.
     shapes
-        Of the parameters that there are.
+        Shapes of the parameters by name.
 
     Raises
     ------
     ModelError
-        It is no graph, of another version, or too large.
+        The data are not a valid graph, of another version, or too large.
     """
     if not isinstance(data, Mapping) or set(data) != {"version", "input", "nodes", "output", "states"}:
-        raise ModelError("An equation got other keys than version, input, nodes, output and states.")
+        raise ModelError("An equation got unknown or missing keys, expected version, input, nodes, output and states.")
     if type(data["version"]) is not int or data["version"] != _VERSION:
         raise ModelError(f"An equation got version {data['version']!r}; this edge_rnn reads {_VERSION}.")
     nodes, states = data["nodes"], data["states"]
     if not isinstance(nodes, list) or not isinstance(states, Mapping) or not 0 < len(nodes) <= MOST_NODES:
-        raise ModelError(f"An equation got no list of 1 to {MOST_NODES} nodes and table of states.")
+        raise ModelError(f"An equation got invalid nodes or states, expected a list of 1 to {MOST_NODES} and a table.")
     wanted: dict[str, tuple[int, int]] = {}
     for name, entry in states.items():
         fits = isinstance(entry, list) and len(entry) == 2 and all(type(each) is int for each in entry)
@@ -70,7 +70,7 @@ def from_json(data: Any, shapes: Mapping[str, Shape]) -> Graph:
             raise ModelError(f"An equation got the state {name!r} as {entry!r}, expected its length and a place.")
         wanted[name] = entry[0], entry[1]
     if type(data["input"]) is not int or data["input"] < 1:
-        raise ModelError(f"An equation got an input of {str(data['input'])[:80]} values, expected one at least.")
+        raise ModelError(f"An equation got an input of {str(data['input'])[:80]} values, expected at least one.")
     builder = Builder(data["input"], {name: size for name, (size, _) in wanted.items()}, shapes)
     places: list[int] = []
     for number, entry in enumerate(nodes):
@@ -86,7 +86,7 @@ def from_json(data: Any, shapes: Mapping[str, Shape]) -> Graph:
 
 
 def _read(builder: Builder, entry: Any, places: Sequence[int]) -> int:
-    """Place of the node that an entry describes."""
+    """Add the node that an entry describes; return its place."""
     if not isinstance(entry, list) or len(entry) < 2 or not isinstance(entry[1], list):
         raise ModelError(f"got {str(entry)[:80]}, expected an operation and a list of arguments.")
     op, given, *more = entry

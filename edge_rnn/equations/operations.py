@@ -1,7 +1,6 @@
-"""The one table of operations that equations are made of.
+"""Table of all operations of equations.
 
-All that is derived from an equation, and all that is read from a file, goes by this table: an operation that is not in
-it does not exist.
+Everything derived from an equation, and everything read from a file, is limited to the operations in this table.
 """
 
 from __future__ import annotations
@@ -17,14 +16,14 @@ import numpy as np
 __all__ = ["EVERYTHING", "OPERATIONS", "Interval", "Operation", "Rule", "multiplied", "shape_of"]
 
 Interval = tuple[float, float]
-"""The least and the largest value."""
+"""Smallest and largest value."""
 
 EVERYTHING: Interval = (-inf, inf)
 
 Rule = Literal["leaf", "units", "reduction", "product", "part", "concat"]
-"""How an operation's shape follows: ``"units"`` is unit by unit, single numbers being spread over the units."""
+"""Rule for an operation's shape: ``"units"`` is elementwise, with single numbers broadcast over the units."""
 
-_LARGEST = 709.0  # beyond it exp is infinite in float64
+_LARGEST = 709.0  # exp overflows in float64 above this
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,23 +33,24 @@ class Operation:
     Parameters
     ----------
     rule
-        How its shape follows from those of its arguments.
+        Rule for its shape, given those of its arguments.
     arity
-        How many arguments it has; None for any number.
+        Number of arguments; None for any number.
     numpy
-        The function on float64 arrays of any length; axis 0 is the units.
+        Function on NumPy arrays of any length; axis 0 is the units.
     kernel
-        Its text in a kernel, ``{0}`` standing for the first argument; empty where it is a stage of its own.
+        Source text in a kernel, ``{0}`` standing for the first argument; empty for an operation with a stage of its
+        own.
     onnx
-        The operator of ONNX that does the same; empty where there is none.
+        Equivalent ONNX operator; empty if there is none.
     interval
-        The interval of its values, from those of its arguments.
+        Function from the intervals of the arguments to the interval of the values.
     text, latex
-        How it is printed; ``{0}`` as above.
+        Templates for printing; ``{0}`` as above.
     binds
-        How closely the printed text binds: 1 as a sum, 2 as a product, 3 as a single word.
+        Precedence of the printed text: 1 for a sum, 2 for a product, 3 for a single term.
     is_slow
-        Whether it takes several times as long as a multiplication.
+        True if it is several times slower than a multiplication.
     """
 
     rule: Rule
@@ -70,7 +70,7 @@ def _monotonous(function: Callable[[float], float]) -> Callable[[Interval], Inte
 
 
 def _times(a: float, b: float) -> float:
-    return 0.0 if a == 0 or b == 0 else a * b  # a bound that is infinite is none, and 0 times a number is 0
+    return 0.0 if a == 0 or b == 0 else a * b  # an infinite bound is not a value: 0 times any finite value is 0
 
 
 def multiplied(a: Interval, b: Interval) -> Interval:
@@ -111,7 +111,7 @@ def _root(a: Interval) -> Interval:
 
 
 def _sigmoid(x: Any) -> Any:
-    """``1 / (1 + exp(-x))``; exp sees no positive number, so that nothing overflows and small results stay exact."""
+    """``1 / (1 + exp(-x))``; exp gets no positive argument, so nothing overflows and small results stay exact."""
     e = np.exp(-np.abs(x))
     return np.where(x >= 0, 1.0, e) / (1.0 + e)
 
@@ -132,12 +132,12 @@ def _units(
 
 OPERATIONS: Mapping[str, Operation] = MappingProxyType(
     {
-        # ---- what an equation starts from
+        # ---- leaves
         "input": Operation("leaf", 0),
         "state": Operation("leaf", 0),
         "parameter": Operation("leaf", 0),
         "number": Operation("leaf", 0),
-        # ---- vectors as wholes
+        # ---- whole vectors
         "product": Operation("product", 1, onnx="MatMul", binds=2, is_slow=True),
         "part": Operation("part", 1, onnx="Slice"),
         "concat": Operation("concat", None, _joined, onnx="Concat"),
@@ -154,7 +154,7 @@ OPERATIONS: Mapping[str, Operation] = MappingProxyType(
             latex=r"\max {0}",
             is_slow=True,
         ),
-        # ---- unit by unit
+        # ---- elementwise
         "add": _units(2, np.add, "{0} + {1}", "Add", lambda a, b: (a[0] + b[0], a[1] + b[1]), binds=1),
         "sub": _units(2, np.subtract, "{0} - {1}", "Sub", lambda a, b: (a[0] - b[1], a[1] - b[0]), binds=1),
         "mul": _units(2, np.multiply, "{0} * {1}", "Mul", multiplied, latex=r"{0} \odot {1}", binds=2),
@@ -199,11 +199,11 @@ OPERATIONS: Mapping[str, Operation] = MappingProxyType(
             is_slow=True,),
     }
 )  # fmt: skip
-"""Operations by name. Other activations are put together from these, see :mod:`edge_rnn.equations.functions`."""
+"""Operations by name. Other activations are composed of these, see :mod:`edge_rnn.equations.functions`."""
 
 
 def shape_of(name: str, shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...] | None:
-    """The shape that follows for an operation unit by unit, or a reduction; None where the arguments do not fit."""
+    """Shape of an elementwise operation or a reduction; None if the arguments do not fit."""
     if OPERATIONS[name].rule == "reduction":
         return () if all(shapes) else None
     vectors = {shape for shape in shapes if shape}

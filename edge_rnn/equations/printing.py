@@ -1,4 +1,4 @@
-"""Equations as maths: plain text for errors and cards, LaTeX for pages."""
+"""Print equations as maths: plain text for errors and cards, LaTeX for pages."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from edge_rnn.equations.operations import OPERATIONS
 __all__ = ["as_latex", "as_text"]
 
 _SUMS = ("sub", "div")
-"""Operations whose second argument has to bind more closely than they do."""
+"""Operations whose second argument needs a higher precedence than their own."""
 
 
 def as_text(graph: Graph) -> str:
-    """One equation a line: what is used more than once, then each new state and the output.
+    """Format a graph as text, one equation per line: values that are used more than once, new states, and the output.
 
     New states carry a prime: ``h' = tanh(W x + U h)``.
     """
@@ -23,7 +23,7 @@ def as_text(graph: Graph) -> str:
 
 
 def as_latex(graph: Graph) -> str:
-    """The same as rows of LaTeX's ``aligned``."""
+    """Format a graph like :func:`as_text`, as rows of LaTeX's ``aligned``."""
     rows = " \\\\\n".join(f"{name} &= {right}" for name, right in _lines(graph, "latex"))
     return f"\\begin{{aligned}}\n{rows}\n\\end{{aligned}}"
 
@@ -39,7 +39,7 @@ def _lines(graph: Graph, form: Literal["text", "latex"]) -> Iterator[tuple[str, 
     names.setdefault(graph.output, _named("y", form))
     taken = {*graph.parameters, *dict(graph.sizes), "x", "y"}
     letters = (name for name in _letters() if name not in taken)
-    written: list[tuple[str, int]] = []  # text, and how closely it binds
+    written: list[tuple[str, int]] = []  # text and precedence
     for place, node in enumerate(graph.nodes):
         text, binds = _written(graph, node, written, form)
         is_leaf = OPERATIONS[node.op].rule == "leaf"
@@ -49,7 +49,7 @@ def _lines(graph: Graph, form: Literal["text", "latex"]) -> Iterator[tuple[str, 
             yield names[place], text
             text, binds = names[place], 3
         written.append((text, binds))
-    for state, place in graph.new_states.items():  # a value that is several things at once
+    for state, place in graph.new_states.items():  # a value that is several new states, or a state and the output
         if names[place] != _named(f"{state}'", form):
             yield _named(f"{state}'", form), names[place]
     if names[graph.output] != "y":

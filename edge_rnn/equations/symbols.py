@@ -1,7 +1,7 @@
-"""Symbols that record what a cell's function does.
+"""Trace a cell's function with symbols that record its operations.
 
-The function of a cell is called once, with symbols in place of the input, the states and the parameters; what it
-returns is the graph. An ``if`` in it asks for options, and is decided then.
+The function is called with symbols in place of the input, the states and the parameters; the values that it returns
+give the graph. An ``if`` in it may test options, which are known at that time.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ _FUNCTIONS = {
     "add": "add", "subtract": "sub", "multiply": "mul", "divide": "div", "minimum": "minimum", "maximum": "maximum",
     "absolute": "absolute", "tanh": "tanh", "exp": "exp", "expm1": "expm1", "sqrt": "sqrt",
 }  # fmt: skip
-"""Functions of NumPy by which symbols may be computed with, and what they are here."""
+"""NumPy functions that symbols support, and their operations."""
 
 
 class Symbol:
-    """A value of an equation that is being recorded."""
+    """Value of an equation that is being traced."""
 
     __slots__ = ("builder", "place")
 
@@ -38,15 +38,15 @@ class Symbol:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """``()`` of a single number, ``(units,)`` of a vector."""
+        """``()`` for a single number, ``(units,)`` for a vector."""
         shape = self.builder.nodes[self.place].shape
         if shape and shape[0] < 0:
-            raise refused("the length of a vector is asked for that nothing has told yet; give it, as in h=20.")
+            raise refused("the length of a vector is needed, but unknown so far; give it, as in h=20.")
         return shape
 
     def __array_ufunc__(self, function: Any, method: str, *values: Any, **options: Any) -> Any:
         if function is np.matmul and len(values) == 2:
-            raise refused(f"{_kind(values[0])} stands left of @; give it as a parameter.")
+            raise refused(f"{_kind(values[0])} stands left of @; pass it as a parameter.")
         name = _FUNCTIONS.get(function.__name__)
         if name is None or method != "__call__" or options:
             raise refused(f"np.{function.__name__} cannot be part of an equation; see edge_rnn.equations.functions.")
@@ -84,11 +84,11 @@ class Symbol:
 
     def __pow__(self, power: Any) -> Any:
         if power != 2:
-            raise refused(f"** {power} cannot be part of an equation; ** 2 can.")
+            raise refused(f"** {power} cannot be part of an equation; only ** 2 can.")
         return apply("mul", self, self)
 
     def __matmul__(self, other: Any) -> Symbol:
-        raise refused(f"{_values(self.shape)} left of @, where a matrix among the parameters has to stand.")
+        raise refused(f"{_values(self.shape)} left of @, expected a matrix among the parameters.")
 
     def __getitem__(self, key: Any) -> Symbol:
         if not isinstance(key, slice) or key.step not in (None, 1) or len(self.shape) != 1:
@@ -98,21 +98,21 @@ class Symbol:
 
     def __len__(self) -> int:
         if not self.shape:
-            raise refused("len() of a single number.")
+            raise refused("len() got a single number, expected a vector.")
         return self.shape[0]
 
     def __iter__(self) -> Any:
-        raise refused("a vector cannot be gone through value by value; split() gives its gates.")
+        raise refused("a vector cannot be iterated over; split() gives its gates.")
 
     def __bool__(self) -> bool:
-        raise refused("an if may ask for options, not for values, which are not known when an equation is recorded.")
+        raise refused("an if may test options, but not values, which are unknown while an equation is traced.")
 
     def __repr__(self) -> str:
         return f"<{self.builder.nodes[self.place].op} of {_values(self.shape)}>"
 
 
 class _Matrix:
-    """A parameter that is a matrix: it can be multiplied with a vector, and that is all."""
+    """Parameter that is a matrix; it can only be multiplied with a vector."""
 
     __slots__ = ("builder", "name")
     __array_ufunc__ = None
@@ -135,7 +135,7 @@ def trace(
     input_size: int | None,
     states: Mapping[str, int | None],
 ) -> Graph:
-    """Record what an equation does.
+    """Trace an equation and return its graph.
 
     Parameters
     ----------
@@ -143,17 +143,17 @@ def trace(
         ``equation(p, x, **states)``, which returns the output and a mapping of all new states. ``p`` has the parameters
         as attributes.
     parameters
-        By name: arrays and floats become parameters of the graph; all else (strings, booleans, integers, None) stays
-        what it is, for ``if`` to ask.
+        Parameters by name: arrays and floats become parameters of the graph; other values (strings, booleans, integers,
+        None) are options, passed on unchanged.
     input_size
-        Length of ``x``; None to find it by what it is multiplied with or added to.
+        Length of ``x``; None to infer it from its first use with a matrix or a vector.
     states
-        Lengths of the states, likewise.
+        Lengths of the states by name; None to infer them in the same way.
 
     Raises
     ------
     ModelError
-        It is no equation; the message names the line.
+        The function uses something that is not allowed in an equation; the message names the line.
     """
     shapes = {name: tuple(value.shape) for name, value in parameters.items() if hasattr(value, "shape")}
     shapes |= {name: () for name, value in parameters.items() if isinstance(value, float)}
@@ -181,13 +181,13 @@ def _traced(
     for name, shape in shapes.items():
         if len(shape) > 2:
             raise ModelError(
-                f"{_title(equation)}: the parameter {name} has the shape {shape}, expected 2 axes at most."
+                f"{_title(equation)}: the parameter {name} has the shape {shape}, expected at most 2 axes."
             )
         given[name] = _Matrix(builder, name) if len(shape) == 2 else Symbol(builder, builder.parameter(name))
     old = {name: Symbol(builder, builder.state(name)) for name in states}
     returned = equation(SimpleNamespace(**given), Symbol(builder, builder.input()), **old)
     if not isinstance(returned, tuple) or len(returned) != 2 or not isinstance(returned[1], Mapping):
-        raise ModelError(f"{_title(equation)} has to return its output and a table of its new states.")
+        raise ModelError(f"{_title(equation)} has to return its output and a dict of its new states.")
     output, new = returned
     for what, value in {
         "as its output": output,
@@ -202,12 +202,12 @@ def _traced(
 
 
 def apply(name: str, *values: Any) -> Any:
-    """Record an operation of the table where a value is a symbol; compute it where all are numbers and arrays."""
+    """Record an operation of the table if a value is a symbol; compute it if all are numbers and arrays."""
     builder = next((value.builder for value in values if isinstance(value, Symbol)), None)
     if builder is None:
         for value in values:
             if isinstance(value, _Matrix):
-                raise refused(f"the matrix {value.name} can only be multiplied, by {value.name} @ a vector.")
+                raise refused(f"the matrix {value.name} can only be multiplied: {value.name} @ vector.")
         numpy = OPERATIONS[name].numpy
         assert numpy is not None, name
         return numpy(*values)
@@ -221,7 +221,7 @@ def _placed(builder: Builder, value: Any) -> int:
             raise refused("a value of another equation was used.")
         return value.place
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
-        raise refused(f"{_kind(value)} cannot be part of an equation; give it as a parameter.")
+        raise refused(f"{_kind(value)} cannot be part of an equation; pass it as a parameter.")
     return _recorded(builder, lambda: builder.number(float(value))).place
 
 
@@ -233,7 +233,7 @@ def _recorded(builder: Builder, make: Callable[[], int]) -> Symbol:
 
 
 def refused(message: str) -> ModelError:
-    """What is wrong, and in which line of the equation: the innermost one that is not of this package."""
+    """Make the error for a line of an equation: the innermost frame outside of this package."""
     frame = sys._getframe(1)
     while frame.f_back is not None and frame.f_globals.get("__package__") == __package__:
         frame = frame.f_back
@@ -259,7 +259,7 @@ def _values(shape: Sequence[int]) -> str:
 
 
 def joined(*vectors: Any) -> Any:
-    """Record vectors one behind the other, or put arrays so."""
+    """Record the concatenation of vectors, or compute that of arrays."""
     builder = next((value.builder for value in vectors if isinstance(value, Symbol)), None)
     if builder is None:
         numpy = OPERATIONS["concat"].numpy
