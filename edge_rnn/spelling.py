@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-__all__ = ["counted"]
+import re
+
+__all__ = ["counted", "spell_unit"]
+
+_POWER = re.compile(r"\^(-?\d+)")
+_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def counted(count: int, one: str, several: str = "") -> str:
@@ -16,3 +21,14 @@ def counted(count: int, one: str, several: str = "") -> str:
         Plural of the noun; by default ``one`` with an s.
     """
     return f"{count:,} {one if count == 1 else several or one + 's'}"
+
+
+def spell_unit(unit: str) -> str:
+    """Spell a unit with powers as people write them.
+
+    Examples
+    --------
+    >>> spell_unit("m/s^2"), spell_unit("kg m^-3"), spell_unit("°C")
+    ('m/s²', 'kg m⁻³', '°C')
+    """
+    return _POWER.sub(lambda found: found[1].translate(_SUPERSCRIPTS), unit)

@@ -19,7 +19,7 @@ ROWS = {
         {"cli"},
         {"bench"},
         {"__init__"},
-        {"analysis", "live"},
+        {"analysis", "cards", "live"},
         {"boards", "loop"},
         {"quantization"},
         {"backend", "recordings", "sampling", "timing"},

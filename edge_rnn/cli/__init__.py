@@ -25,6 +25,7 @@ __all__ = ["main"]
 _COMMANDS = (
     "demo",
     "inspect",
+    "card",
     "run",
     "serve",
     "setup",

@@ -6,14 +6,10 @@ import argparse
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from edge_rnn.cli.shared.options import add_rate_options
 from edge_rnn.errors import InputError
-
-if TYPE_CHECKING:
-    from edge_rnn.cli.compare.view import Asked
-    from edge_rnn.model import Model
 
 __all__ = ["add"]
 
@@ -65,6 +61,7 @@ def add(subparsers: Any) -> None:
 def _compare(args: argparse.Namespace) -> int:
     from edge_rnn import boards
     from edge_rnn.analysis.comparison import compare
+    from edge_rnn.cli.compare.task import read_task
     from edge_rnn.cli.compare.view import as_json, show
     from edge_rnn.cli.shared.console import print_json, waiting
     from edge_rnn.storage.model_file import load
@@ -75,7 +72,7 @@ def _compare(args: argparse.Namespace) -> int:
         check_target(args.report)
     board = boards.load(args.device) if args.device else None
     models = dict(zip(_names(args.models), map(load, args.models), strict=True))
-    asked = _asked(args, models)
+    asked = read_task("compare", args.data, args.labels, models, any_rate=args.any_rate, resample=args.resample)
     with waiting(f"evaluating {len(models)} networks"):
         found = compare(models, asked.task, device=board)
     if args.report:
@@ -96,34 +93,3 @@ def _names(paths: Sequence[str]) -> list[str]:
     if len(set(names)) < len(names):
         raise InputError(f"compare got {max(names, key=names.count)} more than once; give each model once.")
     return names
-
-
-def _asked(args: argparse.Namespace, models: dict[str, Model]) -> Asked:
-    """Load the task from the data."""
-    from edge_rnn.analysis.tasks import RecordingTask
-    from edge_rnn.analysis.texts import holds_texts, read_texts
-    from edge_rnn.cli.compare.view import Asked
-    from edge_rnn.recordings.files import read_recording
-    from edge_rnn.recordings.rate import check_rate
-
-    if holds_texts(args.data):
-        if args.labels:
-            raise InputError(f"--labels is for a recording; for the texts in {args.data} the grammar has the answers.")
-        texts = read_texts(args.data)
-        return Asked(texts.task, texts.name or args.data.stem, str(args.data))
-    first = next(iter(models.values()))
-    for name, model in models.items():
-        if (model.labels, model.output_size) != (first.labels, first.output_size):
-            raise InputError(f"compare got {name} with the outputs {_outputs(model)}, expected {_outputs(first)}.")
-        if not args.any_rate and model.sample_rate_hz and first.sample_rate_hz:
-            problem = check_rate(model.sample_rate_hz, first.sample_rate_hz, name, remedy="--any-rate compares them")
-            if problem:
-                raise InputError(problem)
-    recording = read_recording(args.data, first, args.labels, any_rate=args.any_rate, resample=args.resample)
-    if recording.labels is None:
-        raise InputError(f"compare needs labels: y in {args.data}, or --labels FILE.")
-    return Asked(RecordingTask(recording.xs, recording.labels), args.data.stem, str(args.data))
-
-
-def _outputs(model: Model) -> str:
-    return ", ".join(model.labels) or str(model.output_size)

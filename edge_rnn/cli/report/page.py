@@ -38,6 +38,7 @@ tr.chosen td{background:var(--mark);font-weight:600}tr.chosen td:first-child{col
 #sensitivity{grid-column:1/-1}
 #sensitivity figure{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,440px),1fr));gap:0 2.5rem;
 align-items:center}
+.lead svg{width:auto;max-width:100%}
 svg{display:block;width:100%;max-width:600px;height:auto}svg *{stroke-linejoin:round;stroke-linecap:butt}
 @media (max-width:600px){body{padding:16px 14px 32px}th,td{padding:.25rem .45rem}.word{display:none}
 .label{white-space:normal}}
@@ -81,7 +82,9 @@ class Page:
     plots
         Plots, in columns if there is room.
     measured
-        Method of measurement.
+        Method of measurement; empty if nothing was measured.
+    lead
+        Drawing beside the facts, as an ``<svg>`` element; empty for none.
     """
 
     title: str
@@ -91,12 +94,13 @@ class Page:
     table_title: str
     table_note: str
     table: str
-    plots: Iterable[Plot]
-    measured: str
+    plots: Iterable[Plot] = ()
+    measured: str = ""
+    lead: str = ""
 
 
-def check_target(target: str) -> None:
-    """Check up front that :func:`write` can write ``target``.
+def check_target(target: str, option: str = "--report", *, has_plots: bool = True) -> None:
+    """Check up front that :func:`write` can write ``target``, which ``option`` got; plots need Matplotlib.
 
     Raises
     ------
@@ -105,15 +109,15 @@ def check_target(target: str) -> None:
     InputError
         The name does not end in .html, its folder is missing, or it is a folder.
     """
-    if find_spec("matplotlib") is None:
-        raise UnsupportedError("--report needs matplotlib, which is not installed: pip install 'edge-rnn[plot]'.")
+    if has_plots and find_spec("matplotlib") is None:
+        raise UnsupportedError(f"{option} needs matplotlib, which is not installed: pip install 'edge-rnn[plot]'.")
     path = Path(target)
     if path.suffix.lower() != ".html":
-        raise InputError(f"--report got {target!r}, expected a name that ends in .html.")
+        raise InputError(f"{option} got {target!r}, expected a name that ends in .html.")
     if not path.parent.is_dir():
-        raise InputError(f"--report got {target!r}, but there is no folder {str(path.parent)!r}; make it first.")
+        raise InputError(f"{option} got {target!r}, but there is no folder {str(path.parent)!r}; make it first.")
     if path.is_dir():
-        raise InputError(f"--report got {target!r}, which is a folder; expected a file name.")
+        raise InputError(f"{option} got {target!r}, which is a folder; expected a file name.")
 
 
 def measured_on() -> str:
@@ -147,6 +151,8 @@ def write(target: str, page: Page) -> None:
         for plot in page.plots
     )
     listed = "".join(f"<dt>{escape(key)}</dt><dd>{escape(value)}</dd>" for key, value in page.facts.items())
+    how = f'<p class="dim">{escape(page.measured)}</p>'
+    measured = f"<section>\n<h2>How it was measured</h2>\n{how}\n</section>" if page.measured else ""
     text = f"""<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -163,6 +169,7 @@ def write(target: str, page: Page) -> None:
 <p class="verdict">{escape(page.verdict)}</p>
 {f"<dl>{listed}</dl>" if listed else ""}
 </header>
+{f'<figure class="lead">{page.lead}</figure>' if page.lead else ""}
 <section>
 <h2>{escape(page.table_title)}</h2>
 <p class="dim">{escape(page.table_note)}</p>
@@ -170,13 +177,8 @@ def write(target: str, page: Page) -> None:
 {page.table}
 </div>
 </section>
-<section class="plots">
-{plots}
-</section>
-<section>
-<h2>How it was measured</h2>
-<p class="dim">{escape(page.measured)}</p>
-</section>
+{f'<section class="plots">{plots}</section>' if plots else ""}
+{measured}
 </body>
 </html>
 """
