@@ -96,7 +96,7 @@ def escape(text: str) -> str:
 
 
 def _front_matter(found: Mapping[str, Any], license_id: str, measured: Sequence[Measured]) -> str:
-    """YAML, of which JSON is a part: every text from outside is a JSON string on one line."""
+    """Front matter in YAML: every text from outside is a JSON string on one line, which YAML reads as one text."""
     kinds = list(dict.fromkeys(each["kind"].lower() for each in found["layers"] if each["states"]))
     lines = ["---", "library_name: edge-rnn"]
     lines += [f"license: {_quoted(license_id)}"] if license_id else []
