@@ -1,10 +1,10 @@
-"""Compiled code: it knows pointers, arrays and ints, never Model or Plan.
+"""Compiled code. It works on pointers, arrays and ints, never on a Model or a Plan.
 
-``matrices`` packs weights and multiplies with them; ``vectors`` is what ``cells``, one file a layer, are written with;
-``program`` runs them one after the other over a sample, as its records say, and ``writing`` chooses symbols;
-``compile`` turns a function into object code; ``entry`` keeps that, loads it ever after, and makes of it a Python
-function and one for the user's own compiled loops; ``standalone`` makes a library of it that needs no Python. Only what
-compiles imports Numba.
+``matrices`` packs weights and multiplies with them. ``vectors`` has the functions that ``cells``, one file per layer,
+are written with; ``lower`` generates kernels from equations. ``program`` runs the operations of a step, which its
+records describe, and ``writing`` chooses symbols. ``compile`` turns a function into object code; ``entry`` caches and
+loads it, and makes it callable from Python and from the user's compiled loops; ``standalone`` makes a library that
+needs no Python. Numba is imported only where code is compiled.
 """
 
 from __future__ import annotations

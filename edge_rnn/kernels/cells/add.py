@@ -1,4 +1,4 @@
-"""Sum of several inputs, which lie one behind the other."""
+"""Sum of several inputs, which are concatenated in memory."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def pack(fields: Mapping[str, Any], site: Site) -> tuple[Operation, ...]:
 
 
 def build(name: str, target: Target, streams: int) -> Any:
-    """The compiled step: ``out[i] = x[i] + x[i + n] + …``."""
+    """Build the step: ``out[i] = x[i] + x[i + n] + …``."""
 
     def add(record, weights, arena):  # type: ignore[no-untyped-def]
         x, out = record[Record.X], record[Record.OUT]

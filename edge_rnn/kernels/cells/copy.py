@@ -1,4 +1,4 @@
-"""Copy of values, by which a layer's several inputs come to lie one behind the other."""
+"""Copy of values, to concatenate several inputs of a layer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["build"]
 
 
 def build(name: str, target: Target, streams: int) -> Any:
-    """The compiled step: ``out[i] = x[i]``."""
+    """Build the step: ``out[i] = x[i]``."""
 
     def copy(record, weights, arena):  # type: ignore[no-untyped-def]
         for i in range(record[Record.N_IN]):

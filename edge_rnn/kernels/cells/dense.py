@@ -32,7 +32,7 @@ _PLAIN = ("none", "tanh", "sigmoid", "relu")
 def pack(fields: Mapping[str, Any], site: Site) -> tuple[Operation, ...]:
     """Operations for the fields of a Dense layer: panels of [bias | weight]; softmax is an operation of its own.
 
-    For softmax, outputs that only exist as padding have the bias -inf: a share of e^-87 in the sum.
+    For softmax, outputs in the padding have the bias -inf; each adds e^-87 to the sum.
     """
     if fields["activation"] == "softmax":
         return linear(fields, "none", (), site, pad=-np.inf), Operation("softmax")
@@ -42,9 +42,9 @@ def pack(fields: Mapping[str, Any], site: Site) -> tuple[Operation, ...]:
 def linear(
     fields: Mapping[str, Any], kind: str, parameters: tuple[float, ...], site: Site, pad: float = 0.0
 ) -> Operation:
-    """``activation(b + W x)``, the activation by its name among those of kernels; ``pad`` is the bias of padding.
+    """Operation ``activation(b + W x)``; ``kind`` is a kernel's name of the activation, ``pad`` the bias of padding.
 
-    A variant has two more rows behind its bias: alpha and beta of its activation.
+    A variant has two more rows after its bias: alpha and beta of its activation.
     """
     scale = (0.5 if kind == "sigmoid" else 1.0,)  # sigmoid(z) is computed as tanh(z / 2) / 2 + 1 / 2
     bias, matrix = gates_of(bias_of(fields, "bias"), scale), segment(fields["weight"], scale, site.target)
@@ -58,7 +58,7 @@ def linear(
 
 
 def _pack_dots(bias: AnyArray, matrix: Segment, pad: float) -> F32:
-    """8 biases, 8 scales of rows, then for 4 outputs or twice 4 what :mod:`edge_rnn.kernels.matrices.dots` reads."""
+    """Pack 8 biases, 8 row scales, then 4 or 8 rows in the order of :mod:`edge_rnn.kernels.matrices.dots`."""
     rows, scales = matrix.stored()
     outputs, inputs = rows.shape
     whole = np.pad(rows, ((0, -outputs % DOTS), (0, -inputs % 8)))
@@ -69,7 +69,7 @@ def _pack_dots(bias: AnyArray, matrix: Segment, pad: float) -> F32:
 
 
 def build(name: str, target: Target, streams: int) -> Any:
-    """The compiled step: ``y = activation(b + W x)``, activation as the name says."""
+    """Build the step ``y = activation(b + W x)``; ``name`` has the activation."""
     bare, (kind,) = formats_in(name, 1)
     _, *variant, function = bare.split("_")
     if variant == ["few"]:
@@ -90,7 +90,7 @@ def _activation(kind: str) -> Any:
 
 
 def _few(function: str, kind: str, target: Target, streams: int) -> Any:
-    """Up to 8 outputs, by dot products; several streams one after the other."""
+    """Build the step for up to 8 outputs, by dot products; several streams are computed one after the other."""
     from edge_rnn.kernels.compile.compiler import helper
     from edge_rnn.kernels.matrices.dots import dots
     from edge_rnn.kernels.matrices.weight_loads import load_of
@@ -122,7 +122,7 @@ def _few(function: str, kind: str, target: Target, streams: int) -> Any:
 
 
 def _many(variant: str, function: str, kind: str, target: Target, streams: int) -> Any:
-    """Any number of outputs, panel by panel."""
+    """Build the step for any number of outputs, panel by panel."""
     from edge_rnn.kernels.compile.compiler import helper
     from edge_rnn.kernels.matrices.multiply import multiply
     from edge_rnn.kernels.program.sweep import sweep

@@ -14,17 +14,17 @@ __all__ = ["build", "pack"]
 
 
 def pack(fields: Mapping[str, Any], site: Site) -> tuple[Operation, ...]:
-    """Operations for the fields of an Embedding layer: rows padded to 8 floats, and how many there are."""
+    """Operations for the fields of an Embedding layer: rows padded to 8 floats, and their number."""
     weight = fields["weight"]
     rows = np.pad(weight, ((0, 0), (0, padded(weight.shape[1]) - weight.shape[1])))
     return (Operation("embedding", Packed(rows.ravel(), len(rows))),)
 
 
 def build(name: str, target: Target, streams: int) -> Any:
-    """The compiled step: ``y = weight[x]``, x rounded to the nearest whole number and kept within the table.
+    """Build the step: ``y = weight[x]``, with x rounded to the nearest integer and clipped to the table.
 
-    The number may be another layer's output, so it may be anything: nothing outside the table is ever read, and a NaN
-    makes the whole row NaN, for the stream's policy to see.
+    The number may be another layer's output, so it can have any value: nothing outside the table is ever read, and a
+    NaN makes the whole row NaN, which the stream's policy then handles.
     """
     from edge_rnn.kernels.vectors.load_store import at, load, store
     from edge_rnn.kernels.vectors.vector import splat
@@ -33,7 +33,7 @@ def build(name: str, target: Target, streams: int) -> Any:
 
     def embedding(record, weights, arena):  # type: ignore[no-untyped-def]
         given, last = arena[record[Record.X]], np.float32(record[Record.UNIT_FLOATS] - 1)
-        wanted = zero  # of what is not above 0, NaN too
+        wanted = zero  # row 0 for all that is not above 0, NaN included
         if given > zero:
             wanted = given if given < last else last
         place = np.int32((wanted + rounding) - rounding)

@@ -1,4 +1,4 @@
-"""All values of a vector as one number, written so often that any vector may read it."""
+"""Reduction of a vector to a single number, which is broadcast so that any vector operation can read it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["build"]
 
 
 def build(name: str, target: Target, streams: int) -> Any:
-    """The compiled move ``reduce_total`` or ``reduce_largest``: ``out[:] = sum(x)``, or the largest of them."""
+    """Build ``reduce_total``, ``out[:] = sum(x)``, or ``reduce_largest``, ``out[:] = max(x)``."""
     from edge_rnn.kernels.vectors.load_store import at, load, store
     from edge_rnn.kernels.vectors.vector import first_lanes, largest_lane, maximum, splat, sum_of_lanes
 

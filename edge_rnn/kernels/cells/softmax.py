@@ -1,4 +1,4 @@
-"""Softmax: the second half of a Dense layer, in place."""
+"""Softmax, in place: the second operation of a Dense layer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["build"]
 
 
 def build(name: str, target: Target, streams: int) -> Any:
-    """The compiled step: ``y = exp(y - max y) / sum``, over outputs whose padding holds -inf."""
+    """Build the step: ``y = exp(y - max y) / sum``, over outputs whose padding holds -inf."""
     from edge_rnn.kernels.vectors.activations import exp
     from edge_rnn.kernels.vectors.load_store import at, load, store
     from edge_rnn.kernels.vectors.vector import largest_lane, maximum, splat, sum_of_lanes

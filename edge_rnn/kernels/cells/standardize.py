@@ -22,7 +22,7 @@ def pack(fields: Mapping[str, Any], site: Site) -> tuple[Operation, ...]:
 
 
 def build(name: str, target: Target, streams: int) -> Any:
-    """The compiled step: ``y = (x - mean) / scale``, subtracting first, so that a large mean costs no digits."""
+    """Build the step: ``y = (x - mean) / scale``, subtracting first, so that a large mean costs no precision."""
     from edge_rnn.kernels.vectors.load_store import at, load, store
 
     def standardize(record, weights, arena):  # type: ignore[no-untyped-def]

@@ -1,6 +1,6 @@
-"""From a Python function over raw pointers to the object code of a CPU: Numba's front end, LLVM's back end.
+"""Compile a Python function over raw pointers to object code: Numba's front end, LLVM's back end.
 
-Numba types and lowers the function; its LLVM module is then stripped to what the function is, given a plain C entry,
+Numba types and lowers the function; its LLVM module is then stripped to the function itself, given a plain C entry,
 optimized for the target and emitted as a relocatable object. The object refers to nothing outside itself (checked), so
 it can be kept in a file and loaded by a process that never imports Numba.
 """
@@ -35,8 +35,8 @@ INT32S = types.CPointer(types.int32)
 WORDS = types.CPointer(types.intp)
 """``intptr_t*``: handles and tables of addresses."""
 
-# The numpy error model divides as C does; the default one turns every "/" into an early exit, and loops stop
-# vectorizing. Dispatchers are made directly since numba.njit returns the bare function under NUMBA_DISABLE_JIT=1.
+# The numpy error model divides as C does; the default one turns every "/" into an early exit, which prevents
+# vectorization. Dispatchers are made directly, because numba.njit returns the bare function under NUMBA_DISABLE_JIT=1.
 _OPTIONS = {
     "nopython": True,
     "nogil": True,
@@ -50,7 +50,7 @@ _OPTIONS = {
 
 @typeof_impl.register(WordsType)
 def _type_of_words(words: WordsType, context: Any) -> types.Module:
-    return types.Module(words)  # as of a module with a constant for each member
+    return types.Module(words)  # typed like a module with a constant for each member
 
 
 @typeof_impl.register(Words)
@@ -59,12 +59,12 @@ def _type_of_word(word: Words, context: Any) -> types.Literal:
 
 
 def helper(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A function that kernels may call; it is inlined into them."""
+    """Make a function that kernels may call; it is inlined into them."""
     return CPUDispatcher(function, targetoptions={**_OPTIONS, "forceinline": True})  # type: ignore[no-any-return]
 
 
 def compile_object(name: str, function: Callable[..., Any], signature: Any, target: Target) -> bytes:
-    """Relocatable object code of ``function`` with the one external symbol ``name``.
+    """Compile ``function`` to relocatable object code with one external symbol, ``name``.
 
     Parameters
     ----------
@@ -80,14 +80,14 @@ def compile_object(name: str, function: Callable[..., Any], signature: Any, targ
     Raises
     ------
     CompileError
-        The code would need something from outside: the C library, Numba's runtime, an address of this process.
+        The code would depend on something outside: the C library, Numba's runtime, or an address of this process.
     """
     machine = target.machine()
     return bytes(machine.emit_object(compile_module({name: (function, signature)}, (name,), "", target, machine)))
 
 
 def compile_assembly(name: str, function: Callable[..., Any], signature: Any, target: Target) -> str:
-    """What :func:`compile_object` gives as assembly text, to be read by people and tests."""
+    """Compile as :func:`compile_object`, to assembly text for people and tests to read."""
     machine = target.machine()
     return str(machine.emit_assembly(compile_module({name: (function, signature)}, (name,), "", target, machine)))
 
@@ -99,23 +99,23 @@ def compile_module(
     target: Target,
     machine: Any,
 ) -> Any:
-    """One LLVM module of functions that call each other by name, optimized and found to be self-contained.
+    """Link functions that call each other by name into one optimized LLVM module; check that it is self-contained.
 
     Parameters
     ----------
     functions
-        By C name: a Python function and its signature, as :func:`compile_object` takes them.
+        Python function and signature by C name, as :func:`compile_object` takes them.
     exports
-        Names that are seen from outside.
+        Names of external symbols.
     constants
-        LLVM text that defines what the functions read by name.
+        LLVM text that defines the constants that functions read by name.
     target, machine
         CPU to compile for, and its llvmlite machine.
 
     Raises
     ------
     CompileError
-        Something is missing.
+        The module refers to something outside itself.
     """
     whole = llvm.parse_assembly(constants)
     for name, (function, signature) in functions.items():
@@ -129,7 +129,7 @@ def compile_module(
         if not value.is_declaration and value.name not in exports:
             value.linkage = llvm.Linkage.internal
     tuning = llvm.create_pipeline_tuning_options(speed_level=3)
-    # Kernels are written as vectors and unrolled as far as it helps: what LLVM would add is code that is rarely run.
+    # Kernels are written as vectors and unrolled where it helps; LLVM would only add code that rarely runs.
     tuning.loop_vectorization = tuning.slp_vectorization = tuning.loop_unrolling = False
     builder = llvm.create_pass_builder(machine, tuning)
     builder.getModulePassManager().run(whole, builder)
@@ -138,7 +138,7 @@ def compile_module(
 
 
 def _lowered(name: str, function: Callable[..., Any], signature: Any, target: Target) -> str:
-    """LLVM text of ``function`` under its C name, not optimized."""
+    """Lower ``function`` to LLVM text under its C name, not optimized."""
     dispatcher = CPUDispatcher(function, targetoptions=_OPTIONS)
     try:
         with _front_end_only():
@@ -152,11 +152,11 @@ def _lowered(name: str, function: Callable[..., Any], signature: Any, target: Ta
 
 @contextmanager
 def _front_end_only() -> Iterator[None]:
-    """Numba without its optimizer and without machine code for this process's CPU.
+    """Run Numba without its optimizer and without machine code for this process's CPU.
 
-    What Numba would do is done for the target afterwards. It takes long (a GRU and Dense from nothing to the first
-    result 1.8 s, without 1.2 s), leaves traces of this CPU in the module, and ends the process where this CPU lacks an
-    instruction that the kernel asks for by name.
+    Both are done for the target afterwards. Numba's own would take long (a GRU and Dense from an empty cache to the
+    first result 1.8 s, without 1.2 s), leave traces of this CPU in the module, and crash the process if this CPU lacks
+    an instruction that the kernel asks for by name.
     """
     with global_compiler_lock:
         before = config.OPT, CPUContext.get_executable, JITCodeLibrary._finalize_final_module
@@ -170,11 +170,11 @@ def _front_end_only() -> Iterator[None]:
 
 def _no_executable(context: Any, library: Any, fndesc: Any, env: Any) -> Any:
     library.finalize()
-    return [].append  # Numba looks functions up by it: a builtin that is no other one's
+    return [].append  # Numba uses it as a key of the function: a builtin that is unique
 
 
 def _no_machine_code(library: Any) -> None:
-    """What ``JITCodeLibrary`` would hand to the execution engine stays a module, for others to link."""
+    """Keep the module that ``JITCodeLibrary`` would hand to the execution engine, so that others can link it."""
     library._finalized = True
 
 
@@ -182,7 +182,7 @@ _SCALARS = {types.void: "void", types.int32: "i32", types.int64: "i64"}
 
 
 def _with_entry(ir: str, native: str, name: str, signature: Any, target: Target) -> str:
-    """The module's text with ``name`` as a C function around Numba's native one (which returns through a pointer)."""
+    """Add a C function ``name`` around Numba's native function, which returns through a pointer, to a module's text."""
     kinds = [_SCALARS.get(type_, "ptr") for type_ in signature.args]
     arguments = ", ".join(f"{kind} %a{i}" for i, kind in enumerate(kinds))
     passed = ", ".join(["ptr %result, ptr %exception", arguments] if arguments else ["ptr %result, ptr %exception"])
@@ -194,8 +194,8 @@ def _with_entry(ir: str, native: str, name: str, signature: Any, target: Target)
         f"  %result = alloca {slot}\n  %exception = alloca ptr\n"
         f"  %status = call i32 @{native}({passed})\n  {leave}\n}}\n"
     )
-    # Numba inlines only what it was told to, and the entry wants its body inside. "no-builtins" keeps LLVM from making
-    # calls of memcpy and memset out of loops.
+    # Numba inlines only functions marked for it, and the native function has to be inlined into the entry.
+    # "no-builtins" keeps LLVM from turning loops into calls of memcpy and memset.
     body = re.escape(native)
     attributes = f'nounwind "no-builtins" "prefer-vector-width"="{target.register_bits}" "min-legal-vector-width"="0"'
     ir = re.sub(rf"(?m)^(define [^\n]*@{body}\([^\n]*?\)[^\n{{]*)\{{", r"\1alwaysinline {", ir)
@@ -206,4 +206,6 @@ def _check_self_contained(name: str, module: Any) -> None:
     outside = [f.name for f in module.functions if f.is_declaration and not f.name.startswith("llvm.")]
     outside += [g.name for g in module.global_variables if g.is_declaration]
     if outside:
-        raise CompileError(f"Kernel {name} needs {', '.join(sorted(outside))} from outside; a kernel may call nothing.")
+        raise CompileError(
+            f"Kernel {name} refers to {', '.join(sorted(outside))}, expected no references to the outside."
+        )

@@ -1,4 +1,4 @@
-"""LLVM instructions over vectors of float32, as the intrinsics of this package put them together."""
+"""LLVM instructions on vectors of float32, from which this package's intrinsics are built."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ F32 = ir.FloatType()
 I32 = ir.IntType(32)
 
 ALIGNED = 4 * 8
-"""Bytes: weights and state are padded to 8 floats, and aligned to as many; a part of 8 floats to its own length."""
+"""Alignment in bytes: weights and state are padded and aligned to 8 floats; shorter vectors to their own length."""
 
 
 def splat(builder: Any, scalar: Any, count: int) -> Any:
-    """A vector with ``scalar`` in each of ``count`` lanes."""
+    """Vector with ``scalar`` in each of ``count`` lanes."""
     vector_type = ir.VectorType(F32, count)
     if isinstance(scalar, ir.Constant):
         return ir.Constant(vector_type, [scalar.constant] * count)
@@ -29,46 +29,46 @@ def splat(builder: Any, scalar: Any, count: int) -> Any:
 
 
 def fmuladd(builder: Any, vector_type: Any) -> Any:
-    """``llvm.fmuladd``: one instruction where the CPU has it, multiply and add elsewhere, never a call to libm."""
+    """``llvm.fmuladd``: one instruction if the CPU has it, otherwise multiply and add; never a call to libm."""
     return get_or_insert_function(
         builder.module, ir.FunctionType(vector_type, [vector_type] * 3), f"llvm.fmuladd.v{vector_type.count}f32"
     )
 
 
 def fabs(builder: Any, vector_type: Any) -> Any:
-    """``llvm.fabs`` for a type of vectors."""
+    """``llvm.fabs`` for a vector type."""
     return get_or_insert_function(
         builder.module, ir.FunctionType(vector_type, [vector_type]), f"llvm.fabs.v{vector_type.count}f32"
     )
 
 
 def sqrt(builder: Any, vector_type: Any) -> Any:
-    """``llvm.sqrt`` for a type of vectors."""
+    """``llvm.sqrt`` for a vector type."""
     return get_or_insert_function(
         builder.module, ir.FunctionType(vector_type, [vector_type]), f"llvm.sqrt.v{vector_type.count}f32"
     )
 
 
 def load(builder: Any, pointer: Any, count: int, align: int = ALIGNED) -> Any:
-    """Vector of ``count`` floats at ``pointer``, aligned as far as it is long unless ``align`` (bytes) says less."""
+    """Load ``count`` floats at ``pointer``, aligned to their own length or to ``align`` bytes if that is less."""
     vector_type = ir.VectorType(F32, count)
     return builder.load(builder.bitcast(pointer, vector_type.as_pointer()), align=min(align, 4 * count))
 
 
 def store(builder: Any, value: Any, pointer: Any, align: int = ALIGNED) -> None:
-    """Write a vector to ``pointer``, aligned as far as it is long unless ``align`` (bytes) says less."""
+    """Store a vector at ``pointer``, aligned to its own length or to ``align`` bytes if that is less."""
     aligned = min(align, 4 * value.type.count)
     builder.store(value, builder.bitcast(pointer, value.type.as_pointer()), align=aligned)
 
 
 def lanes(builder: Any, value: Any, which: Any) -> Any:
-    """The lanes ``which`` of a vector as a vector."""
+    """Vector of the lanes ``which`` of a vector."""
     chosen = ir.Constant(ir.VectorType(I32, len(which)), list(which))
     return builder.shuffle_vector(value, ir.Constant(value.type, ir.Undefined), chosen)
 
 
 def join(builder: Any, parts: list[Any]) -> Any:
-    """Vectors of one length, a power of two of them, one behind the other."""
+    """Concatenate vectors of equal length; their number is a power of two."""
     while len(parts) > 1:
         width = parts[0].type.count
         order = ir.Constant(ir.VectorType(I32, 2 * width), list(range(2 * width)))
@@ -79,11 +79,11 @@ def join(builder: Any, parts: list[Any]) -> Any:
 def loop(
     builder: Any, values: list[Any], first: Any, stop: Any, step: int, turn: Callable[[list[Any], Any], list[Any]]
 ) -> tuple[list[Any], Any]:
-    """``for i in range(first, stop, step): values = turn(values, i)``, the values kept in registers.
+    """Emit ``for i in range(first, stop, step): values = turn(values, i)``, with the values in registers.
 
     Returns
     -------
-    The values, and the first ``i`` that was not done; int32 as ``first`` and ``stop`` are.
+    The values, and the first ``i`` that was not processed; int32, as ``first`` and ``stop`` are.
     """
     before = builder.block
     head, body, after = (builder.append_basic_block(f"loop{step}.{part}") for part in ("head", "body", "end"))

@@ -1,4 +1,4 @@
-"""What an object file holds: how large its code and constants are."""
+"""Size of the code and constants in an object file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def code_bytes(code: bytes) -> int:
     import llvmlite.binding as llvm
 
     whole, total = llvm.ObjectFileRef.from_data(code), 0
-    for each in whole.sections():  # one that is only valid until the next, and as long as the whole is there
+    for each in whole.sections():  # a section is valid until the next one, and only while the file object lives
         if each.is_text() or _name(each).startswith(_CONSTANTS):
             total += each.size()
     return total

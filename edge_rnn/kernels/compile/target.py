@@ -1,4 +1,4 @@
-"""The CPU that code is compiled for, as LLVM spells it."""
+"""Target CPU of compiled code, in LLVM's terms."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Target", "host"]
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A CPU and what the kernels have to know about it.
+    """CPU, with the properties that kernels depend on.
 
     Parameters
     ----------
@@ -23,7 +23,7 @@ class Target:
     features
         LLVM's feature string: ``"+neon,-sve"``.
     abi
-        LLVM's name of the calling convention, where an architecture has several: ``"lp64d"``. Empty for the usual one.
+        LLVM's name of the ABI, for an architecture that has several: ``"lp64d"``. Empty for the default.
     """
 
     triple: str
@@ -33,7 +33,7 @@ class Target:
 
     @property
     def has_vectors(self) -> bool:
-        """Whether there are registers of several floats: on 32-bit ARM from Armv7-A on, on wasm if it says so."""
+        """True if the CPU has vector registers: on 32-bit ARM from Armv7-A on, on wasm with ``+simd128``."""
         architecture = self.triple.partition("-")[0]
         if architecture.startswith("wasm"):
             return "+simd128" in self.features
@@ -43,10 +43,10 @@ class Target:
 
     @property
     def register_bits(self) -> int:
-        """Widest vector register that kernels use.
+        """Width in bits of the widest vector register that kernels use.
 
-        512 where the CPU has units of that width and does not slow down for them: Intel from Ice Lake on. Zen 4 does
-        them in two halves.
+        512 if the CPU has units of that width and does not slow down for them: Intel from Ice Lake on. Zen 4 computes
+        512-bit vectors in two halves.
         """
         features = self.features.split(",")
         if "+avx512vbmi2" in features and self.cpu != "znver4":
@@ -57,24 +57,25 @@ class Target:
 
     @property
     def block(self) -> int:
-        """How many vectors of 8 floats a kernel accumulates in registers at a time.
+        """Number of vectors of 8 floats that a kernel accumulates in registers at a time.
 
-        16 registers of 4 floats (SSE, 32-bit NEON) hold 4 beside what the loop needs; 16 of 8 (AVX) or 32 of 4 (64-bit
-        NEON) hold 8; 32 of 16 hold 16 and more, and 8 sums have to be under way at once. Without vectors it is 1.
+        In addition to the loop's own values, 16 registers of 4 floats (SSE, 32-bit NEON) hold 4; 16 of 8 (AVX) or 32 of
+        4 (64-bit NEON) hold 8; 32 of 16 hold 16 and more, and at least 8 sums have to be in flight at once. It is 1
+        without vectors.
         """
         wide = 8 if self.triple.startswith("aarch64") else 4
         return {512: 16, 256: 8, 32: 1}.get(self.register_bits, wide)
 
     def lanes(self, gates: int) -> int | None:
-        """How many units a kernel with so many gates does at once at most, where 8 would not stay in registers.
+        """Most units that a kernel with this many gates computes at once without vectors; None if the CPU has them.
 
-        A CPU without vectors has 32 registers of one float, or 16: sums of 16 leave room for what they are made of.
+        A CPU without vectors has 16 or 32 registers of one float: 16 sums leave room for their operands.
         """
         return None if self.has_vectors else 8 if gates == 1 else 4
 
     @property
     def dot(self) -> Literal["vnni", "pmaddwd", "sdot", "mla"]:
-        """How the CPU multiplies small integers: the instruction that a sum of products is made of.
+        """Instruction for sums of products of small integers.
 
         ``vnni`` and ``sdot`` add 4 products of 8 bits to a sum of 32, ``pmaddwd`` 2 of 16 bits; ``mla`` is a
         multiply-add of single values (``smlal`` on ARM). AVX-VNNI without AVX-512 does not count: 16 registers do not
@@ -87,19 +88,19 @@ class Target:
 
     @property
     def converts_half(self) -> bool:
-        """Whether there is an instruction from float16 to float32."""
+        """True if the CPU has an instruction that converts float16 to float32."""
         features = self.features.split(",")
         return self.triple.startswith("aarch64") or "+f16c" in features or "+avx512f" in features
 
     @property
     def group(self) -> int:
-        """How many streams a kernel does at once in a bank; 1 where the registers hold no more than one."""
+        """Number of streams that a kernel of a bank computes at once; 1 if the registers hold no more than one."""
         if "+avx512vl" in self.features.split(","):  # 32 registers of 8 or 16 floats
             return 4
         return 2 if self.block == 8 else 1
 
     def machine(self) -> Any:
-        """An llvmlite target machine that optimizes for this CPU and emits position-independent code (not on wasm)."""
+        """Make an llvmlite target machine for this CPU that emits position-independent code, except on wasm."""
         import llvmlite.binding as llvm
 
         llvm.initialize_all_targets()
@@ -112,7 +113,7 @@ class Target:
 
 
 def host() -> Target:
-    """The CPU of this process; ``NUMBA_CPU_NAME`` and ``NUMBA_CPU_FEATURES`` are heeded, as Numba does."""
+    """CPU of this process; ``NUMBA_CPU_NAME`` and ``NUMBA_CPU_FEATURES`` override it, as in Numba."""
     import llvmlite.binding as llvm
 
     name = os.environ.get("NUMBA_CPU_NAME") or llvm.get_host_cpu_name()
@@ -123,10 +124,10 @@ def host() -> Target:
 
 
 def _unnoticed() -> str:
-    """Features that LLVM does not look for where it names an ARM CPU; Linux tells them: ``",+dotprod"``."""
+    """Features that LLVM does not detect on ARM, but Linux reports: ``",+dotprod"``."""
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
     except OSError:
         return ""
-    told = [line.partition(":")[2].split() for line in text.splitlines() if line.startswith("Features")]
-    return ",+dotprod" if told and all("asimddp" in words for words in told) else ""
+    cores = [line.partition(":")[2].split() for line in text.splitlines() if line.startswith("Features")]
+    return ",+dotprod" if cores and all("asimddp" in words for words in cores) else ""

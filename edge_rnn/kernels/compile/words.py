@@ -8,11 +8,11 @@ __all__ = ["Words", "WordsType"]
 
 
 class WordsType(EnumMeta):
-    """Type of :class:`Words` and of its subclasses, by which the compiler knows them."""
+    """Type of :class:`Words` and of its subclasses, by which the compiler recognizes them."""
 
 
 class Words(IntEnum, metaclass=WordsType):
     """Base of enumerations whose members kernels take as plain integers: ``handle[Handle.PARITY]``.
 
-    Numba takes no members of other enumerations as indices; :mod:`edge_rnn.kernels.compile.compiler` has it take these.
+    Numba does not accept members of enumerations as indices; :mod:`edge_rnn.kernels.compile.compiler` teaches it these.
     """

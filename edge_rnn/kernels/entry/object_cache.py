@@ -1,12 +1,13 @@
-"""Compiled functions by name: compiled once, kept as object files, loaded without Numba ever after.
+"""Cache of compiled functions by name: compiled once, kept as object files, and loaded without Numba from then on.
 
-An object file is named after a hash of all that went into it: the text of this package, the versions of Numba and
-llvmlite, the CPU. So an edited kernel cannot run stale code, two versions share a directory, and machines may share a
-disk. Files are written aside and renamed, and carry a checksum: a process that dies half-way, or two that compile at
-once, do no harm. Where the directory cannot be written, each process compiles for itself.
+An object file is named after a hash of its inputs: the sources of this package, the version of llvmlite, and the CPU.
+So an edited kernel cannot run stale code, several versions can share a directory, and several machines a disk. Files
+are written atomically and carry a checksum: neither a process that dies half-way nor two that compile at once do any
+harm. If the directory is not writable, each process compiles for itself.
 
-An object file is code that will be run. So it is taken only if it is this user's own, and only out of a directory that
-no other user can put files into (:mod:`edge_rnn.own_files`); else it is compiled. Files are made for their owner alone.
+An object file is code that will be executed. So it is used only if it is this user's own, in a directory that no other
+user can write to (:mod:`edge_rnn.own_files`); otherwise the function is compiled. Files are accessible to their owner
+alone.
 """
 
 from __future__ import annotations
@@ -55,13 +56,13 @@ class Loaded:
     Parameters
     ----------
     name
-        Which function.
+        Name of the function.
     address
-        Where it is.
+        Address of its code.
     cached
-        Whether its object file was there already.
+        True if its object file existed already.
     seconds
-        How long it took to compile or load.
+        Time to compile or load it, in s.
     """
 
     name: str
@@ -72,18 +73,18 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True)
 class CacheDirectory:
-    """Where object files are kept.
+    """Directory of object files.
 
     Parameters
     ----------
     path
         The directory; it need not exist.
     writable
-        Whether new files can be kept there.
+        True if new files can be written there.
     reason
-        Why not, in words; empty when writable.
+        Reason why not; empty if writable.
     trusted
-        Whether what lies there can be no other user's work; else nothing is read from there, or kept.
+        True if no other user can have written files there; otherwise nothing is read from it or written to it.
     """
 
     path: Path
@@ -106,7 +107,7 @@ _MODULES = {
     "quantize16": "matrices.round_vector",
 }
 SOURCES = ("kernels/**/*.py", "equations/*.py", "activation.py", "formats/*.py")
-"""Files that decide on the code of kernels, within the package."""
+"""Files within the package that the code of kernels depends on."""
 
 _lock = threading.RLock()
 os.register_at_fork(after_in_child=lambda: globals().update(_lock=threading.RLock()))
@@ -115,7 +116,7 @@ _engines: list[Any] = []  # an engine owns the code that it loaded
 
 
 def load(name: str) -> Loaded:
-    """The compiled function ``name`` (``"lstm"``, ``"dense_softmax"``, ``"step"``), compiled now if need be.
+    """Load the function ``name`` (``"lstm"``, ``"dense_softmax"``, ``"step"``), after compiling it if it is not cached.
 
     Raises
     ------
@@ -138,20 +139,20 @@ def load(name: str) -> Loaded:
 
 
 def engines() -> list[Any]:
-    """What owns the code of all loaded functions; whoever may call one after this module is gone keeps this."""
+    """Owners of the code of all loaded functions; keep them to call a function after this module is torn down."""
     return _engines
 
 
 @cache
 def host() -> target.Target:
-    """The CPU that code is compiled for in this process."""
+    """CPU that code is compiled for in this process."""
     return target.host()
 
 
 def cache_directory() -> CacheDirectory:
-    """Where object files are kept: ``EDGE_RNN_CACHE_DIR``, else ``edge_rnn`` in the user's cache directory."""
+    """Directory of object files: ``EDGE_RNN_CACHE_DIR``, else ``edge_rnn`` in the user's cache directory."""
     given = os.environ.get(CACHE_VARIABLE)
-    path = Path(given) if given else Path(os.devnull, "edge_rnn")  # code is never looked for where one happens to be
+    path = Path(given) if given else Path(os.devnull, "edge_rnn")  # never in the current directory
     try:
         path = path.expanduser()
         if not given:
@@ -172,7 +173,7 @@ def cache_directory() -> CacheDirectory:
 
 @cache
 def _sources() -> bytes:
-    """Digest of everything that decides on the code of a kernel: a change there must not meet old object files."""
+    """Digest of all sources that the code of a kernel depends on, so that a change invalidates old object files."""
     digest = hashlib.sha256()
     package = Path(__file__).parents[2]
     for path in sorted(path for pattern in SOURCES for path in package.glob(pattern)):
@@ -182,32 +183,32 @@ def _sources() -> bytes:
 
 def _key(name: str) -> str:
     cpu = host()
-    # Not Numba's version: where the file is there, Numba need not be. llvmlite's goes with it.
+    # Not Numba's version: with cached files, Numba need not be installed. llvmlite's version changes with it.
     parts = (name, version("llvmlite"), cpu.triple, cpu.cpu, cpu.features)
     return hashlib.sha256(_sources() + "\0".join(map(str, parts)).encode()).hexdigest()[:32]
 
 
 def compile_for(name: str, cpu: target.Target, form: Literal["object", "assembly"] = "object") -> Any:
-    """Compiled function ``name`` for any CPU, neither kept nor loaded: an object file, or assembly text to look at.
+    """Compile ``name`` for any CPU, to an object file or to assembly text; nothing is cached or loaded.
 
     Raises
     ------
     CompileError
-        Numba is not there, or the code is not self-contained.
+        Numba is missing, or the code is not self-contained.
     """
     try:
         from edge_rnn.kernels.compile.compiler import compile_assembly, compile_object
     except ImportError as error:
         raise CompileError(
-            f"Kernel {name} has to be compiled, and Numba cannot be imported here ({error}); install numba, or run "
-            f"edge-rnn warm-up on a machine with this very CPU and copy its cache directory."
+            f"Kernel {name} has to be compiled, but Numba cannot be imported ({error}); install numba, or run "
+            f"edge-rnn warm-up on a machine with the same CPU and copy its cache directory."
         ) from error
     emit = compile_object if form == "object" else compile_assembly
     return emit(name, *function_of(name, cpu), cpu)
 
 
 def function_of(name: str, cpu: target.Target) -> tuple[Callable[..., Any], Any]:
-    """The Python function that is compiled as ``name`` for a CPU, and its Numba signature."""
+    """Python function that is compiled as ``name`` for a CPU, and its Numba signature."""
     from numba.core import types
 
     from edge_rnn.kernels.compile.compiler import FLOATS, INT32S, WORDS
@@ -233,7 +234,7 @@ def function_of(name: str, cpu: target.Target) -> tuple[Callable[..., Any], Any]
 
 
 def grouped(name: str, streams: int) -> str:
-    """The form of the function ``name`` for several streams at once; empty if there is none, as of packed integers."""
+    """Name of the variant of ``name`` for several streams at once; empty if there is none, as for packed integers."""
     if isinstance(name, Generated):
         return name.grouped(streams) if name.for_groups else ""
     has_form = "__" not in name and bool(getattr(_module(name), "FOR_GROUPS", False))
@@ -263,7 +264,7 @@ def _address(name: str, code: bytes) -> int:
 
 
 def _read(path: Path) -> bytes | None:
-    """Object code in the cache file ``path``: None if there is none of this user's own, or if it is damaged."""
+    """Read object code from a cache file; None if the file is missing, damaged, or not this user's own."""
     data = read_own(path)
     if data is None:
         return None
@@ -272,7 +273,7 @@ def _read(path: Path) -> bytes | None:
 
 
 def _write(path: Path, code: bytes) -> None:
-    """Keep object code if that is possible; a cache that cannot be written is not an error."""
+    """Write object code to the cache if possible; a cache that cannot be written is not an error."""
     try:
         for folder in reversed([each for each in (path.parent, *path.parent.parents) if not each.exists()]):
             folder.mkdir(mode=0o700, exist_ok=True)

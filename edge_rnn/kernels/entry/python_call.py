@@ -1,9 +1,9 @@
-"""A step as CPython calls it: the sample's array is looked at in place, and nothing is made.
+"""Step as a C function that CPython calls: it reads the sample's array in place and allocates nothing.
 
-Where CPython and NumPy keep things on a 64-bit machine, in words: PyObject is {refcount, type}; PyArrayObject goes on
+It relies on the layout of objects on a 64-bit machine, in words: PyObject is {refcount, type}; PyArrayObject continues
 with {data, int nd, dimensions, strides, base, descr, int flags}, PyArray_Descr with {typeobj, char kind, char type,
 char byteorder, char flags, int type_num}, PyFloatObject with {double}.
-:mod:`edge_rnn.kernels.entry.python_function` looks at live objects before it relies on it.
+:mod:`edge_rnn.kernels.entry.python_function` verifies the layout on live objects first.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ _INT = 0xFFFFFFFF
 
 
 def build(name: str, target: Target, streams: int) -> Any:
-    """The compiled function ``call`` or ``call_run``."""
+    """Build the function ``call`` or ``call_run``."""
     return {"call": _call, "call_run": _call_run}[name]()
 
 
 def _is_float32() -> Any:
-    """Whether ``x`` is a contiguous, aligned float32 array of as many axes as are wanted."""
+    """Build a check that ``x`` is a contiguous, aligned float32 array with the expected number of axes."""
     from edge_rnn.kernels.compile.compiler import helper
     from edge_rnn.kernels.vectors.addresses import as_words
 
@@ -44,14 +44,14 @@ def _is_float32() -> Any:
             return False
         if x[_DESCR] == python[Python.FLOAT32]:
             return True
-        kind = as_words(x[_DESCR])[_DESCR_KIND]  # an array that was pickled has a dtype of its own
+        kind = as_words(x[_DESCR])[_DESCR_KIND]  # an unpickled array has a dtype object of its own
         return kind >> 32 == _FLOAT32_NUMBER and (kind >> 16) & 0xFF == _NATIVE
 
     return is_float32
 
 
 def _call_run() -> Any:
-    """``PyObject *call_run(PyObject *self, PyObject *xs)``: the function in self over rows, without the GIL."""
+    """Build ``PyObject *call_run(PyObject *self, PyObject *xs)``: the function in self over rows, without the GIL."""
     from edge_rnn.kernels.vectors.addresses import as_floats, as_words, call_for_word, call_kernel
 
     is_float32 = _is_float32()
@@ -78,10 +78,10 @@ def _call_run() -> Any:
 
 
 def _call() -> Any:
-    """``PyObject *call(PyObject *self, PyObject *x)``: one call of the function in self, an array of :class:`Call`.
+    """Build ``PyObject *call(PyObject *self, PyObject *x)``: call the function in self, an array of :class:`Call`.
 
-    A float32 array of the right shape goes straight in, and so does a float where there is one channel in and out; all
-    else, and what was refused, goes to ``SLOW``, which converts it or says what is wrong.
+    A float32 array of the right shape is passed directly, and so is a float if the model has one input and one output.
+    Any other object, and a sample that was refused, goes to ``SLOW``, which converts it or raises the error.
     """
     from edge_rnn.kernels.compile.compiler import helper
     from edge_rnn.kernels.vectors.addresses import (
@@ -99,7 +99,7 @@ def _call() -> Any:
 
     @helper
     def fits(words, python, x):  # type: ignore[no-untyped-def]
-        """Whether ``x`` is such an array, of the shape that is wanted."""
+        """Return True if ``x`` is such an array and has the expected shape."""
         if not is_float32(words, python, x):
             return False
         dimensions = as_words(x[_DIMENSIONS])

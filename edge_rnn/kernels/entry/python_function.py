@@ -1,10 +1,10 @@
-"""A compiled step as a Python function: a builtin made of machine code, with no wrapper in between.
+"""Compiled step as a Python function: a builtin that is machine code, with no wrapper in between.
 
-``PyCFunction_NewEx`` makes a builtin of any C function; its self is a NumPy array of words that say what to call, and
-its module argument keeps alive what these are only addresses of. The compiled function reads the sample array's
-fields in place, so it has to know where CPython and NumPy keep them: that is looked up in a live array first, and where
-anything is not as expected (another interpreter, a free-threaded or debug build, a NumPy of another layout), there is
-no fast path and the caller uses its plain one.
+``PyCFunction_NewEx`` makes a builtin of any C function. Its self is a NumPy array of words with the addresses to call
+and to use, and its module argument keeps the objects at these addresses alive. The compiled function reads the fields
+of the sample's array in place, so it depends on the layout of CPython's and NumPy's objects. The layout is verified on
+a live array first; if anything differs (another interpreter, a free-threaded or debug build, another layout of NumPy),
+the caller uses its plain path.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class _MethodDefinition(ctypes.Structure):
 
 @cache
 def why_not() -> str:
-    """Why calls from Python take the plain path in this process, in words; empty when the fast one can be taken."""
+    """Reason why calls from Python take the plain path in this process; empty if they take the fast one."""
     if sys.implementation.name != "cpython":
         return f"the interpreter is {sys.implementation.name}, not CPython"
     if sysconfig.get_config_var("Py_GIL_DISABLED"):
@@ -56,7 +56,7 @@ def why_not() -> str:
 
 
 def _layout_problem() -> str:
-    """What is not where :mod:`edge_rnn.kernels.entry.python_call` reads it, found by looking at live objects."""
+    """Fields of live objects that are not where :mod:`edge_rnn.kernels.entry.python_call` reads them; empty if none."""
     probe = np.zeros((3, 5), np.float32)
     words = (ctypes.c_ssize_t * 9).from_address(id(probe))
     dimensions = (ctypes.c_ssize_t * 2).from_address(words[4])[:] if words[4] else None
@@ -85,7 +85,7 @@ os.register_at_fork(after_in_child=lambda: globals().update(_lock=threading.Lock
 
 
 def _python_addresses() -> NDArray[np.intp]:
-    """The table of ``Call.PYTHON``, one for the process; see :class:`edge_rnn.kernels.entry.words.Python`."""
+    """Table for ``Call.PYTHON``, one per process; see :class:`edge_rnn.kernels.entry.words.Python`."""
     with _lock:
         if not _tables:
             table = np.zeros(len(Python), np.intp)
@@ -104,7 +104,7 @@ def _python_addresses() -> NDArray[np.intp]:
 
 
 def data_address(array: F32) -> int:
-    """``array.ctypes.data``, but where it can be had ten times faster."""
+    """``array.ctypes.data``, read from the object in a tenth of the time where the layout is known."""
     return array.ctypes.data if why_not() else ctypes.c_ssize_t.from_address(id(array) + 16).value
 
 
@@ -113,7 +113,7 @@ def _address_of(name: str) -> int:
 
 
 def _definition(name: str) -> _MethodDefinition:
-    """The definition of a builtin, one for the process."""
+    """Definition of a builtin, one per process."""
     address = object_cache.load(name).address
     with _lock:
         if name not in _definitions:
@@ -123,9 +123,9 @@ def _definition(name: str) -> _MethodDefinition:
 
 
 class _Owner(tuple[Any, ...]):
-    """What a builtin keeps alive, at the end of the process too, when modules have let go of what they hold.
+    """Objects that a builtin keeps alive, even at the end of the process, when modules have been torn down.
 
-    CPython shows it as the builtin's module, so it is called after what users know.
+    CPython shows it as the builtin's module, hence its repr.
     """
 
     __slots__ = ()
@@ -137,21 +137,21 @@ class _Owner(tuple[Any, ...]):
 def make_callable(
     function: str, target: NDArray[np.intp], shape: tuple[int, ...], y: F32, slow: Callable[[Any], Any]
 ) -> Callable[[Any], Any]:
-    """What users call for a step: a builtin, or ``slow`` where that cannot be.
+    """Make the callable for a step: a builtin, or ``slow`` if a builtin is impossible.
 
     Parameters
     ----------
     function
         Name of the compiled function ``int32_t function(target, x, y)``.
     target
-        The handle or table that it takes.
+        The handle or table that the function takes.
     shape
-        Shape that an array has to have for it.
+        Shape of arrays that the function takes.
     y
-        What it writes to, and what the builtin returns.
+        Array that the function writes to, and that the builtin returns.
     slow
-        Takes what the builtin does not take; owns all that ``target`` holds addresses of. It is also handed what the
-        function did not return 0 for, and then says what was wrong with it.
+        Callable for arguments that the builtin does not take, and for samples that the function refused, which it
+        explains by an error. It owns everything whose address ``target`` holds.
     """
     if why_not():
         return slow
@@ -167,7 +167,7 @@ def make_runner(
     slow: Callable[[Any], F32],
     refused: Callable[[Any, int], NoReturn],
 ) -> Callable[[Any], F32]:
-    """What takes many samples and gives as many outputs in a new array: a builtin, or ``slow`` where that cannot be.
+    """Make the callable for many steps, which returns a new array: a builtin, or ``slow`` if a builtin is impossible.
 
     Parameters
     ----------
@@ -176,9 +176,9 @@ def make_runner(
     sizes
         Length of a sample and of an output.
     slow
-        Takes what the builtin does not take; owns all that ``target`` holds addresses of.
+        Callable for arguments that the builtin does not take; it owns everything whose address ``target`` holds.
     refused
-        Is called with the samples and the number of the one that was refused, and raises.
+        Callable that raises the error, given the samples and the row that was refused.
     """
     if why_not():
         return slow
@@ -196,7 +196,7 @@ def make_runner(
 
 
 def _words(function: str, target: NDArray[np.intp], shape: tuple[int, ...], slow: Callable[[Any], Any]) -> Any:
-    """The self of a builtin, filled in but for what is special."""
+    """Self of a builtin, with the words that both builtins have in common."""
     words = np.zeros(len(Call), np.intp)
     words[Call.FUNCTION], words[Call.TARGET] = object_cache.load(function).address, target.ctypes.data
     words[Call.NDIM], words[Call.ROWS], words[Call.COLUMNS] = len(shape), shape[0], shape[-1]

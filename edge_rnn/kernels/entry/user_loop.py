@@ -1,7 +1,7 @@
-"""``edge_rnn.step`` inside the user's own compiled loops.
+"""``edge_rnn.step`` for the user's own compiled loops.
 
-The handle of a stream is an address: the user's ``@njit`` function reads the step's address from it and calls it. So
-the machine code of ``Stream.step`` itself runs there, and nothing of the network is compiled into the user's function.
+The handle of a stream is an address: the user's ``@njit`` function reads the step's address from it and calls it. So it
+runs the same machine code as ``Stream.step``, and no part of the network is compiled into the user's function.
 """
 
 from __future__ import annotations
@@ -22,26 +22,26 @@ __all__ = ["step"]
 
 
 def step(handle: int, x: Any, y: Any) -> None:
-    """One time step of the stream that ``handle`` belongs to, for the user's own compiled loop.
+    """Take one time step of a stream, in the user's own compiled loop.
 
-    Meant to be called inside a function compiled with ``numba.njit``; from plain Python, use ``Stream.step``.
+    Call it inside a function compiled with ``numba.njit``; from plain Python, use ``Stream.step``.
 
     Parameters
     ----------
     handle
-        ``Stream.handle``; the stream has to live as long as it is used.
+        ``Stream.handle``; the stream has to outlive its use.
     x
         ``(input_size,)`` float32, C-contiguous: one sample.
     y
-        ``(output_size,)`` float32, C-contiguous: written.
+        ``(output_size,)`` float32, C-contiguous: output.
 
     Raises
     ------
     ValueError
-        ``x`` or ``y`` is too short or too long; or, with ``on_nonfinite="raise"``, the sample or its output is not
-        finite: the state and ``y`` are as before.
+        ``x`` or ``y`` has the wrong length; or, with ``on_nonfinite="raise"``, the sample or its output is not finite:
+        the state and ``y`` are unchanged.
     StateError
-        Another thread is in this stream: give each thread one of its own, ``stream.clone()``.
+        Another thread is in this stream; give each thread one of its own, ``stream.clone()``.
 
     Examples
     --------
@@ -57,12 +57,12 @@ def step(handle: int, x: Any, y: Any) -> None:
     >>> largest(stream.handle, np.float32([[1], [3], [2]]), np.empty(1, np.float32))
     6.0
     """
-    raise InputError("edge_rnn.step is for functions compiled with numba.njit; from Python call stream.step(x).")
+    raise InputError("edge_rnn.step is for functions compiled with numba.njit; in Python, call stream.step(x).")
 
 
 @intrinsic
 def _data(typing_context: Any, array: Any) -> Any:
-    """``float*`` of an array, with no reference counted."""
+    """``float*`` of an array, without counting a reference."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         return context.make_array(array)(context, builder, args[0]).data
@@ -93,18 +93,18 @@ def _step(handle: Any, x: Any, y: Any) -> Any:
         status = call_for_status(words[Handle.STEP], (words, _data(x), _data(y)))
         if status in (Status.IN_USE, Status.MIXED):
             raise StateError(
-                "edge_rnn.step got a stream that another thread is in, or was; use a stream for each thread, "
-                "stream.clone(). If both were in it at once, its state is of no use until stream.reset()."
+                "edge_rnn.step got a stream that another thread is in, or was; give each thread one of its own, "
+                "stream.clone(). If both were in it at once, its state is invalid until stream.reset()."
             )
         if status != Status.DONE:
             raise ValueError(
-                "edge_rnn.step got a sample that is not finite, or makes the output so; the state is as before."
+                "edge_rnn.step got a sample that is not finite, or whose output is not; the state is unchanged."
             )
 
     return call
 
 
-# edge_rnn.step may be looked up for the first time by Numba itself, while it types the user's function: by then it has
-# read which functions it knows, and has to be told to look again.
+# Numba itself may be the first to look up edge_rnn.step, while it types the user's function. By then it has listed the
+# functions that it knows, and has to refresh the list.
 cpu_target.typing_context.refresh()
 cpu_target.target_context.refresh()

@@ -1,4 +1,4 @@
-"""Words that a call from Python reads: what to call with which memory, and addresses of CPython."""
+"""Words that a call from Python reads: functions, memory, and addresses of CPython."""
 
 from __future__ import annotations
 
@@ -8,32 +8,32 @@ __all__ = ["Call", "Python"]
 
 
 class Call(Words):
-    """Where the self of a Python builtin (an array of ``intptr_t``) keeps what."""
+    """Layout of the self of a Python builtin, an array of ``intptr_t``."""
 
     FUNCTION = 0
-    """Address of ``int32_t function(target, x, y)``, which returns 0 when all is well."""
+    """Address of ``int32_t function(target, x, y)``, which returns 0 on success."""
     TARGET = 1
     """Address of the handle or table that the function takes."""
     NDIM = 2
     ROWS = 3
     COLUMNS = 4
-    """Shape that an array has to have: ``(rows,)`` or ``(rows, columns)``."""
+    """Expected shape of an array: ``(rows,)`` or ``(rows, columns)``."""
     SCALAR = 5
-    """1 if a Python float is taken for ``x`` and given for ``y``."""
+    """1 if ``x`` may be a Python float, and ``y`` is then returned as one."""
     ROOM = 6
-    """Room for a float, or for the number of a row."""
+    """Space for a float or for the index of a row."""
     Y = 7
-    """The Python object of the preallocated output."""
+    """Python object of the preallocated output."""
     Y_DATA = 8
     """Address of its floats."""
     SLOW = 9
-    """The Python callable that takes what the fast path does not, and says what is wrong."""
+    """Python callable for arguments that the fast path does not take; it converts them or raises the error."""
     PYTHON = 10
     """Address of the table that :class:`Python` describes."""
     MAKE = 11
-    """For many steps: the Python callable that makes the output for an ``xs``."""
+    """For many steps: Python callable that allocates the output for an ``xs``."""
     REFUSED = 12
-    """For many steps: the Python callable that says of an ``xs`` what was wrong with the row in ROOM."""
+    """For many steps: Python callable that raises the error for the row in ROOM of an ``xs``."""
 
 
 class Python(Words):
@@ -54,6 +54,6 @@ class Python(Words):
     DECREF = 6
     """``void Py_DecRef(PyObject *)``."""
     SAVE_THREAD = 7
-    """``PyThreadState *PyEval_SaveThread(void)``: lets go of the GIL."""
+    """``PyThreadState *PyEval_SaveThread(void)``, which releases the GIL."""
     RESTORE_THREAD = 8
-    """``void PyEval_RestoreThread(PyThreadState *)``: takes the GIL again."""
+    """``void PyEval_RestoreThread(PyThreadState *)``, which acquires the GIL again."""

@@ -1,4 +1,4 @@
-"""From the text of a generated kernel to the function that is compiled."""
+"""Turn the text of a generated kernel into the function that is compiled."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def panel_widths(target: Target, gates: tuple[int, ...], formats: tuple[str, ...
 
 
 def build(name: Generated, target: Target) -> Any:
-    """The compiled step of a kernel's text, for as many streams as its name says."""
+    """Build the step from a kernel's text, for the number of streams in its name."""
     from edge_rnn.kernels.compile.compiler import helper
     from edge_rnn.kernels.matrices.multiply import multiply
     from edge_rnn.kernels.program.sweep import sweep
@@ -30,7 +30,7 @@ def build(name: Generated, target: Target) -> Any:
         scope = {**known, "width": width, "lanes": lanes, "streams": streams, "__builtins__": {}}
         for number, (kind, count) in enumerate(zip(formats, name.gates, strict=True)):
             scope[f"product{number}"] = multiply(kind, count, width, lanes * streams, target)
-        exec(compile(name.text, f"<{name}>", "exec"), scope)  # noqa: S102 - a text of panels.py, which holds no word of a file
+        exec(compile(name.text, f"<{name}>", "exec"), scope)  # noqa: S102 - written by panels.py, with no text from a file
         return helper(scope["panel"])
 
     most = max(name.gates, default=1)

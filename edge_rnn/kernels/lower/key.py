@@ -1,4 +1,4 @@
-"""The name of a generated kernel, which carries what it is generated from."""
+"""Name of a generated kernel, which carries its source text."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ __all__ = ["Generated"]
 
 
 class Generated(str):
-    """A kernel's name, a hash of its text: equal kernels have the same name, and share their object code.
+    """Name of a kernel, a hash of its text: equal kernels have the same name and share their object code.
 
-    Object files are found by the name alone. Whoever has to compile finds the text here.
+    Object files are found by the name alone; the text is needed to compile one.
     """
 
     __slots__ = ("formats", "gates", "streams", "text")
 
     text: str
-    """What one panel does, as :mod:`edge_rnn.kernels.lower.panels` writes it."""
+    """Source text for one panel, written by :mod:`edge_rnn.kernels.lower.panels`."""
     gates: tuple[int, ...]
-    """How many sums each product of the text goes into."""
+    """Number of sums that each product of the text goes into."""
     formats: tuple[str, ...]
     """Format of the matrix of each product."""
     streams: int
-    """How many streams are done at once."""
+    """Number of streams that are computed at once."""
 
     @classmethod
     def of(cls, text: str, gates: tuple[int, ...], formats: tuple[str, ...], streams: int = 1) -> Generated:
-        """The name of what a text, with products of so many sums and such formats, is compiled to."""
+        """Name of the kernel with a text, given the number of sums and the format of each of its products."""
         digest = hashlib.sha256(repr((text, gates)).encode()).hexdigest()[:16]
         others = f"__{'_'.join(formats)}" if {*formats} - {"float32"} else ""
         name = cls(f"eq_{digest}{others}{f'_x{streams}' if streams > 1 else ''}")
@@ -35,9 +35,9 @@ class Generated(str):
 
     @property
     def for_groups(self) -> bool:
-        """Whether there is a form for several streams: of float32 weights alone."""
+        """True if there is a variant for several streams: if all weights are float32."""
         return not {*self.formats} - {"float32"}
 
     def grouped(self, streams: int) -> Generated:
-        """The form for several streams at once."""
+        """Name of the variant for several streams at once."""
         return Generated.of(self.text, self.gates, self.formats, streams)

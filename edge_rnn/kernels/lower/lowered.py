@@ -1,4 +1,4 @@
-"""From a graph to kernels and moves, in the order in which a step runs them."""
+"""Lower a graph to kernels and moves, in the order in which a step runs them."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ __all__ = ["Lowered", "Move", "lower", "ranges"]
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """Values that go from memory to memory.
+    """Operation from memory to memory: a copy or a reduction.
 
     Parameters
     ----------
     op
         ``"part"``, ``"concat"``, ``"total"`` or ``"largest"``.
     sources
-        Where they come from.
+        Places to read from.
     start
-        The first of them, of a part.
+        Index of the first value, for a part.
     target
-        Where they go.
+        Place to write to.
     size
-        How many values are there then; a single number is written so often that any vector may read it.
+        Number of values written; a single number is repeated to the length of the longest vector.
     """
 
     op: str
@@ -44,7 +44,7 @@ class Move:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Lowered:
-    """The graph as it is computed, and what computes it."""
+    """Graph after all passes, and the kernels and moves that compute it."""
 
     graph: Graph
     steps: tuple[Panel | Move, ...]
@@ -52,14 +52,14 @@ class Lowered:
 
 @lru_cache(maxsize=256)
 def lower(graph: Graph, stackable: frozenset[str]) -> Lowered:
-    """The kernels of an equation.
+    """Lower an equation to kernels and moves.
 
     Parameters
     ----------
     graph
         The equation.
     stackable
-        Matrices that may lie behind one another where they multiply the same vector: those of float32.
+        Names of matrices that may be stacked if they multiply the same vector: the float32 ones.
     """
     graph, sums = accumulate(mixes(settle(push_parts(fold(graph)))))
     graph = fuse(halve_sigmoids(graph, sums))
@@ -90,7 +90,7 @@ def lower(graph: Graph, stackable: frozenset[str]) -> Lowered:
 
 
 def _flushed(graph: Graph) -> set[int]:
-    """New states that may creep towards zero, into subnormal numbers: not those made of such by what keeps zero."""
+    """New states that may decay into subnormal numbers; not those made of flushed ones by operations that keep 0."""
     may: list[bool] = []
     flushed: set[int] = set()
     for place, node in enumerate(graph.nodes):
@@ -111,7 +111,7 @@ def _flushed(graph: Graph) -> set[int]:
 def ranges(
     graph: Graph, x: Interval, states: Mapping[str, Interval], parameters: Mapping[str, Interval]
 ) -> list[Interval]:
-    """An interval of each node of a lowered graph, as :func:`edge_rnn.equations.bounds.intervals` gives one."""
+    """Compute an interval for each node of a lowered graph, see :func:`edge_rnn.equations.bounds.intervals`."""
 
     def parameter(graph: Graph, node: Node, found: Sequence[Interval]) -> Interval:
         low, high = parameters.get(node.name, EVERYTHING)

@@ -1,4 +1,4 @@
-"""The weights of generated kernels, and what is made of vectors before matrices are multiplied with them."""
+"""Pack the weights of generated kernels, and prepare the vectors that their matrices multiply."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ __all__ = ["Placed", "pack"]
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """A generated kernel of a step: which one, its weights, and where what it reads and writes lies.
+    """Generated kernel of a step, with its weights and the places of its operands.
 
     Parameters
     ----------
     name
-        Which kernel.
+        Name of the kernel.
     weights
-        As its panels hold them.
+        Weights packed in panels.
     units
-        How many it makes.
+        Number of units that it computes.
     vectors
-        What it multiplies, how long that is, and what is made of it first.
+        Each vector that it multiplies: place, length, and the operation that prepares it, or None.
     places
-        What each int of its record says, or pair of ints: see :class:`edge_rnn.kernels.lower.panels.Panel`.
+        Places that the ints of its record hold, see :class:`edge_rnn.kernels.lower.panels.Panel`.
     """
 
     name: Generated
@@ -59,7 +59,7 @@ def pack(
     x: Interval,
     starts: Mapping[str, NDArray[Any]],
 ) -> list[Placed | Move]:
-    """Kernels and moves of an equation, in the order in which a step runs them.
+    """Make the kernels and moves of an equation, in the order in which a step runs them.
 
     Parameters
     ----------
@@ -68,11 +68,11 @@ def pack(
     fields
         Its parameters: arrays, numbers, matrices in any format.
     target
-        For which CPU.
+        The CPU.
     x
-        What the input lies in.
+        Interval of the input.
     starts
-        The states at the start.
+        Initial states.
     """
     stackable = frozenset(name for name, value in fields.items() if isinstance(value, np.ndarray) and value.ndim == 2)
     lowered = lower(graph, stackable)
@@ -98,7 +98,7 @@ def _placed(panel: Panel, fields: Mapping[str, Any], target: Target, found: list
 
 
 def _row(fields: Mapping[str, Any], row: Scaled, units: int) -> NDArray[np.float64]:
-    """A parameter, or a part of it, as a row of its units."""
+    """Parameter, or a part of one, as a row over all units."""
     node = row.node
     if not node.name:
         return np.ones(units)
@@ -107,7 +107,7 @@ def _row(fields: Mapping[str, Any], row: Scaled, units: int) -> NDArray[np.float
 
 
 def _segment(fields: Mapping[str, Any], products: list[Scaled], units: int, target: Target) -> Segment:
-    """What a panel holds of the matrices that multiply one vector."""
+    """Segment of the matrices that multiply one vector."""
     names = {product.node.name for product in products}
     matrix = fields[products[0].node.name]
     if len(names) > 1:
@@ -116,8 +116,8 @@ def _segment(fields: Mapping[str, Any], products: list[Scaled], units: int, targ
     gates = _gates(products[0].node)
     if isinstance(matrix, Sparse) and matrix.values.shape[2] != gates:
         raise UnsupportedError(
-            f"{products[0].node.name} is sparse in blocks of {matrix.values.shape[2]} gates, and its equation takes it "
-            f"apart into {gates}; quantize it with as many."
+            f"{products[0].node.name} is sparse in blocks of {matrix.values.shape[2]} gates, expected {gates}, as its "
+            f"equation splits it; quantize it with that many."
         )
     which, scales = [each.node.start // units for each in products], [1.0] * gates
     for gate, each in zip(which, products, strict=True):
@@ -126,5 +126,5 @@ def _segment(fields: Mapping[str, Any], products: list[Scaled], units: int, targ
 
 
 def _gates(product: Node) -> int:
-    """How many gates of its units the matrix of a product has."""
+    """Number of gates in the matrix of a product."""
     return int(product.number) // product.shape[0] if product.number else 1

@@ -1,7 +1,7 @@
-"""The text of a kernel: what it does with one panel of units.
+"""Write the source text of a kernel for one panel of units.
 
-Only the words of the table of operations, names that are made here, and numbers as ``repr`` spells them get into a
-text; nothing out of a file does. It is executed by :mod:`edge_rnn.kernels.lower.build`.
+The text consists of templates from the table of operations, names that are made here, and numbers as ``repr`` spells
+them; no text from a file gets into it. :mod:`edge_rnn.kernels.lower.build` executes it.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from edge_rnn.kernels.program.record import PLACES
 __all__ = ["Panel", "Place", "Scaled", "written"]
 
 Place = tuple[str, str | int]
-"""A value's place: ``("input", "")``, ``("old", state)``, ``("new", state)``, ``("made", node)``, ``("out", "")``."""
+"""Place of a value: ``("input", "")``, ``("old", state)``, ``("new", state)``, ``("made", node)``, ``("out", "")``."""
 
 _TEXTS = {FUSED: "fma({0}, {1}, {2})", HALF_SIGMOID: "sigmoid_of_twice({0})", SAME: "{0}"}
 _UNSAFE = ("div", "sqrt", "exp", "expm1")
-"""Operations that may make of the zeros in a padding what is not finite."""
+"""Operations that may turn zeros in the padding into values that are not finite."""
 _MASK = Node("parameter", name="")
-"""1 for units that exist, 0 for those that are padding."""
+"""1 for real units, 0 for padding."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scaled:
-    """A parameter or a product, and the power of two that it is multiplied with."""
+    """Parameter or product, and the power of two that scales it."""
 
     node: Node
     scale: float
@@ -38,22 +38,22 @@ class Scaled:
 
 @dataclass(slots=True)
 class Panel:
-    """A kernel: its text, what its panels hold, and what it reads and writes.
+    """Kernel: its text, the contents of its panels, and the places that it reads and writes.
 
     Parameters
     ----------
     units
-        How many it makes.
+        Number of units that it computes.
     text
-        A function ``panel(records, w, arenas, unit)``.
+        Source of a function ``panel(records, w, arenas, unit)``.
     sums
-        For each accumulator the parameters that it starts from.
+        For each accumulator, the parameters that it starts from.
     rows
-        Parameters that it computes with; :data:`_MASK` for none.
+        Parameters that it computes with; :data:`_MASK` stands for the mask of real units.
     segments
-        For each vector that is multiplied its node, and products, one for each sum that they go into.
+        For each multiplied vector, its node and its products, one for each sum.
     places
-        What the ints of a record from PLACES on say: where something lies, and how long it is (2 ints), or where alone.
+        Places for the ints of a record from PLACES on: offset and length (2 ints), or offset alone (1 int).
     """
 
     units: int
@@ -65,7 +65,7 @@ class Panel:
 
     @property
     def gates(self) -> tuple[int, ...]:
-        """How many sums each segment goes into."""
+        """Number of sums that each segment goes into."""
         return tuple(len(products) for _, products in self.segments)
 
 
@@ -77,7 +77,7 @@ def written(
     stackable: frozenset[str],
     flushed: set[int],
 ) -> Panel:
-    """The kernel of a stage."""
+    """Write the kernel of a stage."""
     return _Writer(graph, stage, sums, place_of, stackable, flushed).panel()
 
 
@@ -118,7 +118,7 @@ class _Writer:
         return self.result
 
     def products(self, accumulators: list[int]) -> Iterator[str]:
-        """The lines that load each accumulator and add to it; what this step has just stored is multiplied last."""
+        """Yield lines that load each accumulator and add its products; values that the step just stored come last."""
         by_vector: dict[tuple[int, str], list[tuple[int, Scaled]]] = {}
         for k, place in enumerate(accumulators):
             node = self.graph.nodes[place]
@@ -143,12 +143,12 @@ class _Writer:
             yield f"({listed}), m = product{number}(({listed}), m, each(records, arenas, {at}, 0), {length})"
 
     def take(self, place: Place, ints: int) -> int:
-        """Where a record says of a place where it is."""
+        """Reserve ints of the record for a place; return the index of the first."""
         self.result.places.append((place, ints))
         return PLACES + sum(taken for _, taken in self.result.places) - ints
 
     def value(self, place: int) -> str:
-        """What stands for a node as an argument."""
+        """Name of a node's value, after the lines that load or compute it."""
         for inner in self.unknown(place):
             node = self.graph.nodes[inner]
             if node.op == "number":
@@ -164,7 +164,7 @@ class _Writer:
         return self.names[place]
 
     def unknown(self, place: int) -> Iterable[int]:
-        """A node, and before it what it is made of as far as that is made again here; none that is named already."""
+        """List a node, preceded by the arguments that have to be computed here; nodes that have a name are left out."""
         found: list[int] = []
         waiting, seen = [place], set[int]()
         while waiting:
@@ -178,7 +178,7 @@ class _Writer:
         return sorted(found)
 
     def row(self, node: Node) -> str:
-        """The name of a parameter's row."""
+        """Name of a parameter's row, after the line that loads it."""
         key = ("row", node)
         if key not in self.loaded:
             self.result.rows.append(node)
@@ -191,7 +191,7 @@ class _Writer:
         return name
 
     def compute(self, place: int) -> None:
-        """The line that makes a node, whose arguments may have to be loaded first."""
+        """Add the line that computes a node, after those that load its arguments."""
         node = self.graph.nodes[place]
         args = [self.value(arg) for arg in node.args]
         if node.op in ("minimum", "maximum") and is_leaf(self.graph.nodes[node.args[1]]):
@@ -205,7 +205,7 @@ class _Writer:
         self.names[place] = self.named(text)
 
     def store(self, place: int) -> None:
-        """The lines that write a node to each place where it is wanted."""
+        """Add the lines that store a node to each of its places."""
         for target in self.targets(place):
             slot = self.take(target, 1)
             self.body.append(f"store_each({self.names[place]}, each(records, arenas, {slot}, unit))")
@@ -219,7 +219,7 @@ class _Writer:
             yield self.place_of(place)
 
     def crosses(self, place: int) -> bool:
-        """Whether another stage reads a node, or a number that it makes of it for itself."""
+        """Return True if another stage reads a node, directly or through a number that it recomputes."""
         reads = {place}
         for user in range(place + 1, len(self.graph.nodes)):
             node = self.graph.nodes[user]

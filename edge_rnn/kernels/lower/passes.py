@@ -1,4 +1,4 @@
-"""Passes over a graph on its way to kernels; each makes a new graph that computes the same."""
+"""Compiler passes on graphs; each makes a new graph that computes the same values."""
 
 from __future__ import annotations
 
@@ -27,42 +27,42 @@ __all__ = [
 FUSED = "fused"
 """``a * b + c``, rounded once."""
 HALF_SIGMOID = "half_sigmoid"
-"""``sigmoid(2 a)``: as it is computed, by one tanh."""
+"""``sigmoid(2 a)``, which kernels compute by one tanh."""
 SAME = "same"
-"""Its argument: what is put out or kept as it came in."""
+"""Identity, for a value that is output or stored unchanged."""
 
 MOVES = ("part", "concat", "total", "largest")
-"""Operations that go from memory to memory, beside the kernels that work panel by panel."""
+"""Operations from memory to memory; all others run in kernels, panel by panel."""
 
 _MOST_NODES = 2048
 _ONE = Node("number", number=1.0)
 
 Rule = Callable[["Draft", Node, tuple[int, ...]], int]
-"""``rule(draft, node, args)``: put what becomes of a node, its arguments being what they have become; its place."""
+"""``rule(draft, node, args)``: add the replacement of a node, given the places of its new arguments; its place."""
 
 
 class Draft(Builder):
-    """A graph in the making, whose nodes are known to fit."""
+    """Graph under construction, whose nodes need no checks."""
 
     def __init__(self, graph: Graph) -> None:
         super().__init__(graph.input_size, dict(graph.sizes), {}, _MOST_NODES)
 
     def like(self, node: Node, args: tuple[int, ...]) -> int:
-        """Place of the same operation with other arguments."""
+        """Add the same operation with other arguments; return its place."""
         return self.put(Node(node.op, args, node.shape, node.name, node.number, node.start))
 
     def made(self, op: str, *args: int) -> int:
-        """Place of an operation unit by unit, its shape that of its arguments."""
+        """Add an elementwise operation with the shape of its arguments; return its place."""
         shape = next((self.nodes[a].shape for a in args if self.nodes[a].shape), ())
         return self.put(Node(op, args, shape))
 
     def constant(self, value: float) -> int:
-        """Place of a number."""
+        """Add a number; return its place."""
         return self.put(Node("number", number=value))
 
 
 def rewrite(graph: Graph, rule: Rule) -> Graph:
-    """The graph with each node made anew by a rule."""
+    """Rewrite a graph node by node."""
     draft, places = Draft(graph), list[int]()
     for node in graph.nodes:
         places.append(rule(draft, node, tuple(places[a] for a in node.args)))
@@ -71,7 +71,7 @@ def rewrite(graph: Graph, rule: Rule) -> Graph:
 
 
 def users(graph: Graph) -> list[list[int]]:
-    """For each node the places of those that are made of it, once for each time; -1 stands for the outside."""
+    """For each node, the places of its users, once per use; -1 stands for the output and the new states."""
     found: list[list[int]] = [[] for _ in graph.nodes]
     for place, node in enumerate(graph.nodes):
         for arg in node.args:
@@ -82,14 +82,14 @@ def users(graph: Graph) -> list[list[int]]:
 
 
 def fold(graph: Graph) -> Graph:
-    """Compute what is made of numbers alone; parameters get the scale 1, which later passes change."""
+    """Fold operations on constants; parameters get the scale 1, which later passes change."""
 
     def rule(draft: Draft, node: Node, args: tuple[int, ...]) -> int:
         numpy = OPERATIONS[node.op].numpy
         if numpy is not None and args and all(draft.nodes[a].op == "number" for a in args):
             value = float(numpy(*(draft.nodes[a].number for a in args)))
             if not isfinite(value):
-                raise ModelError(f"An equation has {node.op} of numbers that give {value}; expected a finite number.")
+                raise ModelError(f"An equation has {node.op} of numbers that gives {value}, expected a finite number.")
             return draft.constant(value)
         if node.op == "parameter":
             return draft.put(Node(node.op, (), node.shape, node.name, 1.0))
@@ -99,7 +99,7 @@ def fold(graph: Graph) -> Graph:
 
 
 def settle(graph: Graph) -> Graph:
-    """Have all in memory that has to be: parameters that are moved or multiplied, and what comes out as it went in."""
+    """Store values that have to be in memory: parameters that are moved or multiplied, and uncomputed outputs."""
 
     def rule(draft: Draft, node: Node, args: tuple[int, ...]) -> int:
         if node.op in MOVES or node.op == "product":
@@ -117,12 +117,12 @@ def settle(graph: Graph) -> Graph:
 
 
 def push_parts(graph: Graph) -> Graph:
-    """``part(a + b)`` as ``part(a) + part(b)``, down to rows of matrices and of parameters.
+    """Push slices down: ``part(a + b)`` becomes ``part(a) + part(b)``, to rows of matrices and of parameters.
 
-    What is left are parts of what lies in memory as a whole: of the input, of states, of other moves; and parts of
-    products that are no gate.
+    The slices that remain are those of values that are in memory as a whole: the input, states, results of moves, and
+    products that are not split into gates.
     """
-    pushed: dict[tuple[int, int, int], int] = {}  # place in the draft, first unit, units: what has become of that part
+    pushed: dict[tuple[int, int, int], int] = {}  # place in the draft, first unit, units: place of the slice
 
     def goes_through(draft: Draft, key: tuple[int, int, int]) -> tuple[tuple[int, int, int], ...]:
         place, start, size = key
@@ -138,9 +138,7 @@ def push_parts(graph: Graph) -> Graph:
             return place
         is_gate = node.op == "product" and start % size == 0 and node.shape[0] % size == 0 and node.number == 0
         if node.op == "parameter" or is_gate:
-            rows = (
-                float(node.shape[0]) if is_gate else node.number
-            )  # of a product: that it is a gate out of so many rows
+            rows = float(node.shape[0]) if is_gate else node.number  # for a gate: rows of the whole product
             return draft.put(Node(node.op, node.args, (size,), node.name, rows, node.start + start))
         if OPERATIONS[node.op].rule == "units":
             return draft.put(Node(node.op, tuple(pushed[arg, start, size] for arg in node.args), (size,)))
@@ -166,7 +164,7 @@ def push_parts(graph: Graph) -> Graph:
 
 
 def mixes(graph: Graph) -> Graph:
-    """``(1 - z) * a + z * b`` as ``a + z * (b - a)``: one multiplication less, and no ``1 - z`` to keep."""
+    """Rewrite ``(1 - z) * a + z * b`` as ``a + z * (b - a)``, which saves a multiplication and ``1 - z``."""
 
     def rule(draft: Draft, node: Node, args: tuple[int, ...]) -> int:
         found = _mix(draft, args) if node.op == "add" else None
@@ -193,7 +191,7 @@ def _mix(draft: Draft, args: tuple[int, ...]) -> tuple[int, int, int] | None:
 
 
 def fuse(graph: Graph) -> Graph:
-    """A product that is only added becomes part of a multiply-add: of two, the first."""
+    """Fuse a product whose only use is an addition into a multiply-add; if both operands are such, the first."""
     used = users(graph)
 
     def rule(draft: Draft, node: Node, args: tuple[int, ...]) -> int:

@@ -1,7 +1,7 @@
-"""Stages of a step: a graph cut where a product or a move reads what the step itself has computed.
+"""Cut a graph into the stages of a step, where a product or a move reads a value that the step itself computes.
 
-What multiplies the input and old states makes up the first stage. What multiplies a value of this step has to wait
-until all units of it are there: another stage, whose kernel finds it in memory.
+Products with the input and with old states are in the first stage. A product with a value of this step has to wait
+until all units of that value have been computed: it belongs to a later stage, whose kernel reads the value from memory.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _LEAVES = ("input", "state", "parameter", "number")
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """What one kernel does, or one move: nodes by place, each after those that it is made of."""
+    """Nodes of one kernel, or one move, by place; each after its arguments."""
 
     level: int
     units: int
@@ -30,17 +30,17 @@ class Stage:
 
 
 def is_leaf(node: Node) -> bool:
-    """Whether a node is there before the step begins."""
+    """Return True if a node's value is known before the step begins."""
     return node.op in _LEAVES
 
 
 def is_free(node: Node) -> bool:
-    """Whether a node is made again by every kernel that wants it: one number, out of numbers that are there."""
+    """Return True if every kernel recomputes a node that it reads: a single number computed from single numbers."""
     return node.shape == () and node.op not in MOVES and not is_leaf(node)
 
 
 def cut(graph: Graph) -> list[Stage]:
-    """The stages of a step, in the order in which they have to run."""
+    """Cut a graph into stages, in the order in which they have to run."""
     level = _levels(graph)
     _sink(graph, level)
     order = order_of(graph)
@@ -57,7 +57,7 @@ def cut(graph: Graph) -> list[Stage]:
 
 
 def _levels(graph: Graph) -> list[int]:
-    """For each node the stage that it is made in; a move is made behind the kernels of its stage."""
+    """Stage of each node; a move runs after the kernels of its stage."""
     level: list[int] = []
     for node in graph.nodes:
         ready = [
@@ -75,7 +75,7 @@ def _levels(graph: Graph) -> list[int]:
 
 
 def _sink(graph: Graph, level: list[int]) -> None:
-    """Make what only later stages use there, if that costs nothing: no value more has to cross."""
+    """Move nodes that only later stages use there, if no additional value has to be stored for it."""
     nodes, used = graph.nodes, users(graph)
     for place in reversed(range(len(nodes))):
         node, mine = nodes[place], used[place]
@@ -94,10 +94,10 @@ def _made(graph: Graph, node: Node) -> list[int]:
 
 
 def order_of(graph: Graph) -> list[int]:
-    """All nodes, each after those that it is made of, and of these first the one that takes longest to come by.
+    """Order all nodes so that each follows its arguments, and the argument with the longest latency comes first.
 
-    Longest by slow operations that are still to be done: the divider is a queue, and what waits for it last should be
-    what all else waits for. Ties stay as written.
+    Latency is counted in slow operations that are still to be done: they queue for the divider, so the value that
+    everything else waits for should enter the queue first. Ties keep the order of the equation.
     """
     nodes = graph.nodes
     seen = [False] * len(nodes)
@@ -121,7 +121,7 @@ def order_of(graph: Graph) -> list[int]:
 
 
 def _left(nodes: Sequence[Node], seen: Sequence[bool], stop: int) -> list[int]:
-    """For each node before ``stop`` how many slow operations follow one another until it is there."""
+    """For each node before ``stop``, the number of slow operations in its longest chain that are still to be done."""
     left: list[int] = []
     for place in range(stop):
         node = nodes[place]

@@ -1,4 +1,4 @@
-"""Accumulators: products that are only ever added together share one, and start from the biases beside them."""
+"""Find accumulators: products that always occur in the same sums share one, which starts from their biases."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from edge_rnn.kernels.lower.passes import HALF_SIGMOID, Draft, rewrite, users
 __all__ = ["SUM", "Sum", "accumulate", "halve_sigmoids"]
 
 SUM = "sum"
-"""An accumulator: its number says which, its arguments are what its products multiply."""
+"""Operation of an accumulator: its number is the index, its arguments are the vectors that its products multiply."""
 
 _MOST_LEAVES = 64
 _MOST_HALVED = 32
@@ -19,16 +19,16 @@ _MOST_HALVED = 32
 
 @dataclass(slots=True)
 class Sum:
-    """An accumulator.
+    """Accumulator.
 
     Parameters
     ----------
     products
-        What is added, as nodes; their arguments are those of the graph's node.
+        Nodes of the products that are added; their vectors are the arguments of the graph's node.
     rows
         Parameters that it starts from.
     scale
-        What all of it is multiplied with, a power of two.
+        Power of two that scales all of it.
     """
 
     products: list[Node]
@@ -37,7 +37,7 @@ class Sum:
 
 
 def accumulate(graph: Graph) -> tuple[Graph, list[Sum]]:
-    """Sums of products as accumulators: one for each class of products that always occur in the same sums."""
+    """Replace sums of products by accumulators: one for each class of products that always occur in the same sums."""
     nodes, used = graph.nodes, users(graph)
     leaves = _leaves(graph)
     roots = [
@@ -68,7 +68,7 @@ def accumulate(graph: Graph) -> tuple[Graph, list[Sum]]:
             rows = [leaf for leaf in leaves[root] if nodes[leaf].op == "parameter" and nodes[leaf].shape]
             sums[number].rows = [nodes[row] for row in rows]
             absorbed[root] = set(rows)
-    places: list[int] = []  # of each old node in the draft, in step with rewrite
+    places: list[int] = []  # place in the draft of each old node, filled in step with rewrite
 
     def rule(draft: Draft, node: Node, args: tuple[int, ...]) -> int:
         place = len(places)
@@ -93,14 +93,14 @@ def accumulate(graph: Graph) -> tuple[Graph, list[Sum]]:
 
 
 def _leaves(graph: Graph) -> list[tuple[int, ...]]:
-    """For each node the terms of the sum that it is: itself where it is none, or one that is not to be opened."""
+    """For each node, the terms of its sum; the node itself if it is not a sum, or one that stays closed."""
     nodes, found = graph.nodes, list[tuple[int, ...]]()
     for place, node in enumerate(nodes):
         terms: tuple[int, ...] = (place,)
         if node.op == "add" and node.shape and all(nodes[a].shape == node.shape for a in node.args):
             opened = tuple(leaf for arg in node.args for leaf in found[arg])
             products = [leaf for leaf in opened if nodes[leaf].op == "product"]
-            # A sum with the same product twice cannot be one accumulator; nor is one worth it that grows without end.
+            # A sum that has the same product twice cannot be one accumulator, and a very long one is not worth it.
             if products and len(set(opened)) == len(opened) <= _MOST_LEAVES:
                 terms = opened
         found.append(terms)
@@ -108,17 +108,17 @@ def _leaves(graph: Graph) -> list[tuple[int, ...]]:
 
 
 def _opened(graph: Graph, leaves: Sequence[tuple[int, ...]], user: int) -> tuple[int, ...]:
-    """Arguments of a node that have been opened into its own sum."""
+    """Arguments of a node whose terms are part of its own sum."""
     return graph.nodes[user].args if leaves[user] != (user,) else ()
 
 
 def halve_sigmoids(graph: Graph, sums: Sequence[Sum]) -> Graph:
-    """``sigmoid(z)`` as a sigmoid of twice ``z / 2``; the half goes into weights where nothing else reads them."""
+    """Rewrite ``sigmoid(z)`` as the sigmoid of twice ``z / 2``, with the half folded into weights with no other use."""
     nodes, used = graph.nodes, users(graph)
-    halved: dict[int, int] = {}  # of each old node what it has become
+    halved: dict[int, int] = {}  # place in the draft of each old node
 
     def half(draft: Draft, place: int, new: int, depth: int = 0) -> int:
-        """Half of what an old node has become."""
+        """Add half of an old node's value, given the node's new place; return its place."""
         old, once = nodes[place], len(used[place]) == 1
         if old.op == SUM and once:
             sums[int(old.number)].scale = 0.5

@@ -1,7 +1,7 @@
 """Dot products: a few rows of weights times a vector, for layers with few outputs.
 
-Where there are fewer outputs than lanes in a register, a register of inputs is better than one of outputs: nothing is
-broadcast, and no lane is padding.
+With fewer outputs than a register has lanes, a register of inputs is better than one of outputs: nothing is broadcast,
+and no lane is padding.
 """
 
 from __future__ import annotations
@@ -25,18 +25,19 @@ _LANES = 8
 
 
 def dots(load: weight_loads.Load) -> Any:
-    """An intrinsic ``(chains, weights, x, count)``: four dot products of ``count`` values, as a vector of 4.
+    """Make an intrinsic ``(chains, weights, x, count)``: four dot products of ``count`` values, as a vector of 4.
 
     Parameters
     ----------
     load
-        Reads weights: one of :mod:`edge_rnn.kernels.matrices.weight_loads`.
+        Function that loads weights, from :mod:`edge_rnn.kernels.matrices.weight_loads`.
 
     Notes
     -----
-    ``chains`` (literal, 1 or 2) says how many independent sums each product is split into. ``weights`` is a ``float*``
-    to 8 weights of the first output, of the second, third and fourth, for each 8 inputs in turn. ``x`` is a ``float*``,
-    aligned to 8 floats; beyond ``count`` (1 or more) finite up to a multiple of 8, where weights are 0.
+    ``chains`` (literal, 1 or 2) is the number of independent sums that each product is split into. ``weights`` is a
+    ``float*`` to 8 weights of the first output, then of the second, third and fourth, for each 8 inputs in turn. ``x``
+    is a ``float*``, aligned to 8 floats; from ``count`` (1 or more) to the next multiple of 8 its values are finite and
+    the weights are 0.
     """
 
     def typed(typing_context: Any, chains: Any, weights: Any, x: Any, count: Any) -> Any:
@@ -73,7 +74,7 @@ def dots(load: weight_loads.Load) -> Any:
 
 
 def _sums_of_lanes(builder: Any, vectors: list[Any]) -> Any:
-    """The sum over the lanes of each of four vectors of 8, as a vector of 4."""
+    """Sum over the lanes of each of four vectors of 8, as a vector of 4."""
     halves = [builder.fadd(llvm.lanes(builder, v, range(4)), llvm.lanes(builder, v, range(4, 8))) for v in vectors]
 
     def pick(a: Any, b: Any, which: list[int]) -> Any:

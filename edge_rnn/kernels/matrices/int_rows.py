@@ -1,8 +1,7 @@
-"""The hot loop over integer weights: rows of small integers times a rounded vector, summed up exactly in 32 bits.
+"""Hot loop over integer weights: rows of small integers times a rounded vector, summed exactly in 32 bits.
 
-A vector of 16 bits is either taken as it is (``pmaddwd``, ``mla``) or as two vectors of bytes, high and low, that the
-same weights are multiplied with (``vnni``, ``sdot``). ``round_vector`` makes the vectors, ``segments`` lays weights
-out.
+A vector of 16 bits is used either directly (``pmaddwd``, ``mla``) or as two vectors of bytes, high and low, that the
+same weights multiply (``vnni``, ``sdot``). ``round_vector`` makes the vectors, ``segments`` packs the weights.
 """
 
 from __future__ import annotations
@@ -28,13 +27,13 @@ __all__ = ["int_rows"]
 I8, I16 = ir.IntType(8), ir.IntType(16)
 
 _CHUNK = 512
-"""Rows after which sums leave 32 bits: 512 * 127 * 32639 < 2^31. Sums over bytes are far from it at any length."""
+"""Most rows whose sums fit 32 bits: 512 * 127 * 32639 < 2^31. Sums of bytes are far below that at any length."""
 
 
 def int_rows(kind: str, target: Target) -> Any:
-    """The loop for ``"int8"``, ``"w8a8"`` or ``"int4"``: ``(sums, weights, pitch, xs, rows) -> sums``.
+    """Make the loop for ``"int8"``, ``"w8a8"`` or ``"int4"``: ``(sums, weights, pitch, xs, rows) -> sums``.
 
-    ``sums[g] + scale[g] * step * sum over k of weights[k, g] * x[k]``.
+    It computes ``sums[g] + scale[g] * step * sum over k of weights[k, g] * x[k]``.
 
     Parameters
     ----------
@@ -45,7 +44,7 @@ def int_rows(kind: str, target: Target) -> Any:
     pitch
         Literal: units in the panel, the length of the vectors.
     xs
-        One ``float*``, in a tuple: to what ``quantize16`` or ``quantize8`` made.
+        Tuple of one ``float*``, to the result of ``quantize16`` or ``quantize8``.
     rows
         Length of the vector, int.
     """
@@ -70,7 +69,7 @@ def int_rows(kind: str, target: Target) -> Any:
 
 @dataclass(frozen=True)
 class _Loop:
-    """The loop for a format, a CPU, a number of gates and a width of panels."""
+    """Loop for a format, a CPU, a number of gates and a width of panels."""
 
     kind: str
     target: Target
@@ -83,18 +82,18 @@ class _Loop:
 
     @property
     def planes(self) -> int:
-        """How many vectors of bytes the weights are multiplied with."""
+        """Number of vectors that the weights multiply: 2 for high and low bytes, else 1."""
         return 2 if self.depth == 4 and self.kind != "w8a8" else 1
 
     @property
     def chains(self) -> int:
-        """Into how many independent sums each is split, so that some eight instructions are under way at once."""
+        """Number of independent sums that each sum is split into, so that about eight instructions are in flight."""
         width = self.target.register_bits // 32
         return 2 if self.planes * self.gates * max(self.lanes // width, 1) < 8 and self.depth > 1 else 1
 
     @property
     def scales(self) -> int:
-        """Floats before the values, of one group of rows."""
+        """Number of floats before the values in one group of rows."""
         return self.gates * self.lanes * (2 if self.target.dot == "vnni" else 1)
 
     def generate(self, builder: Any, sums: list[Any], weights: Any, x: Any, rows: Any) -> list[Any]:
@@ -102,7 +101,7 @@ class _Loop:
         x = builder.gep(x, [llvm.I32(QUANTIZED_HEADER)])
 
         def group(first: Any, how_many: Any, base: Any, sums: list[Any]) -> list[Any]:
-            """Sums, and the products of some rows times scale and step."""
+            """Add the products of some rows, times scale and step, to the sums."""
             totals = self.totals(builder, base, x, first, how_many)
             fmuladd = llvm.fmuladd(builder, step.type)
             for g, total in enumerate(totals):
@@ -124,7 +123,7 @@ class _Loop:
         return llvm.loop(builder, sums, llvm.I32(0), rows, GROUP, turn)[0]
 
     def totals(self, builder: Any, base: Any, x: Any, first: Any, rows: Any) -> list[Any]:
-        """Exact sums of products as float32, ``lanes`` for each gate: ``rows`` rows from ``first`` on."""
+        """Sum the products of ``rows`` rows from ``first`` on exactly; return them as float32, ``lanes`` per gate."""
         values = builder.bitcast(builder.gep(base, [llvm.I32(self.scales)]), I8.as_pointer())
         floats = ir.VectorType(llvm.F32, self.lanes)
 
@@ -149,7 +148,7 @@ class _Loop:
         return llvm.loop(builder, zeros, llvm.I32(0), rows, _CHUNK, turn)[0]
 
     def starts(self, builder: Any, base: Any) -> list[Any]:
-        """Where sums start, of the high bytes first: zero, or what the segment says for unsigned bytes."""
+        """Initial values of the sums, those of high bytes first: zero, or the segment's offsets for unsigned bytes."""
         integers = ir.VectorType(llvm.I32, self.lanes)
         if self.target.dot != "vnni":
             return [ir.Constant(integers, None)] * (self.planes * self.gates)
@@ -160,7 +159,7 @@ class _Loop:
         return offsets + [ir.Constant(integers, None)] * ((self.planes - 1) * self.gates)
 
     def inner(self, builder: Any, sums: list[Any], values: Any, x: Any, first: Any, row: Any, end: Any) -> list[Any]:
-        """Integer sums after the rows from ``row`` to ``end`` of a group that begins at row ``first`` of the vector."""
+        """Add rows ``row`` to ``end`` of a group that begins at row ``first`` of the vector to integer sums."""
         if self.depth == 1:
             return self.by_element(builder, sums, values, x, first, row, end)
         per_load = 2 if self.kind == "int4" else 1
@@ -168,7 +167,7 @@ class _Loop:
         nbytes, step, count = self.lanes * self.depth, per_load * self.depth, len(sums)
 
         def turn(how_many: int, sums: list[Any], at: Any) -> list[Any]:
-            """One load of each gate's weights, or two, which go to sums of their own."""
+            """Process one load of each gate's weights, or two, which go to separate sums."""
             sums = list(sums)
             for chain in range(how_many):
                 now = builder.add(at, llvm.I32(chain * step))
@@ -193,9 +192,9 @@ class _Loop:
     def by_element(
         self, builder: Any, sums: list[Any], values: Any, x: Any, first: Any, row: Any, end: Any
     ) -> list[Any]:
-        """The same for CPUs that multiply single values: ARM takes them out of a register that holds several.
+        """Add rows as :meth:`inner`, for CPUs that multiply single values, which ARM takes from a register of several.
 
-        So many of the vector are loaded at once, and so many rows are there always.
+        A register's worth of the vector is loaded at once; rows are padded to a multiple of that.
         """
         per_load = 2 if self.kind == "int4" else 1
         many = 4 * per_load
@@ -218,7 +217,7 @@ class _Loop:
         return llvm.loop(builder, sums, row, end, many, turn)[0]
 
     def values_of_x(self, builder: Any, x: Any, row: Any, half: int) -> list[Any]:
-        """What ``depth`` rows are multiplied with, by plane: an integer of as many bits as that takes."""
+        """Values of the vector for ``depth`` rows, by plane, packed into one integer each."""
         row = builder.add(row, llvm.I32(half * self.depth))
         element = ir.IntType(self.depth * (8 if self.depth == 4 else 16))
         index = builder.mul(builder.sdiv(row, llvm.I32(self.depth)), llvm.I32(self.planes))
@@ -235,13 +234,13 @@ def _load(builder: Any, values: Any, offset: Any, nbytes: int) -> Any:
 
 
 def _nibbles(builder: Any, both: Any) -> list[Any]:
-    """The low and the high four bits of each byte, with their sign."""
+    """Split each byte into its low and its high four bits, sign-extended."""
     four = ir.Constant(both.type, [4] * both.type.count)
     return [builder.ashr(builder.shl(both, four), four), builder.ashr(both, four)]
 
 
 def _in_parts(builder: Any, dot: _Dot, total: Any, w: Any, x: Any) -> Any:
-    """``total`` plus products, in as many registers as it takes."""
+    """Add products to ``total``, in as many registers as needed."""
     lanes = total.type.count
     size = min(dot.lanes, lanes)
     depth = w.type.count // lanes
@@ -254,7 +253,7 @@ def _in_parts(builder: Any, dot: _Dot, total: Any, w: Any, x: Any) -> Any:
 
 @dataclass(frozen=True)
 class _Dot:
-    """An instruction: ``add(total, w, x)``, of at most ``lanes`` sums."""
+    """Instruction for sums of products: ``add(total, w, x)``, for at most ``lanes`` sums."""
 
     lanes: int
     add: Callable[[Any, Any, Any], Any]

@@ -1,6 +1,6 @@
-"""The product of a matrix in a panel and a vector, whatever format the matrix is in.
+"""Product of a matrix in a panel and a vector, for a matrix in any format.
 
-Every cell asks for one of these per matrix, and so knows nothing of formats.
+Cells ask for one of these per matrix, so they are independent of formats.
 """
 
 from __future__ import annotations
@@ -22,27 +22,27 @@ from edge_rnn.kernels.vectors.load_store import at
 __all__ = ["multiply"]
 
 
-@cache  # what two matrices of a layer, or two layers, multiply with alike is lowered once
+@cache  # matrices of the same kind, in one layer or in several, share a function, which is lowered once
 def multiply(kind: str, gates: int, width: int, lanes: int, target: Target) -> Any:
-    """A helper ``(sums, w, xs, rows) -> (sums, w)``: sums plus matrix times vector, and where the next segment begins.
+    """Make a helper ``(sums, w, xs, rows) -> (sums, w)``: sums plus matrix times vector, and the next segment.
 
     Parameters
     ----------
     kind
         Format of the matrix.
     gates
-        How many vectors of sums.
+        Number of vectors of sums.
     width
         Units in the panel.
     lanes
-        Length of a vector of sums, those of several streams together.
+        Length of a vector of sums, for all streams together.
     target
-        For which CPU.
+        The CPU.
 
     Notes
     -----
     ``sums`` is a tuple of vectors, ``w`` a ``float*`` to the segment, ``xs`` a tuple with a ``float*`` for each stream:
-    to the vector, or to what the segment's operand made of it. ``rows`` is the length of the vector.
+    to the vector, or to the result of the segment's operand. ``rows`` is the length of the vector.
     """
     split = chains(target.block, gates, lanes)
     if rounds_vectors(kind):
@@ -51,7 +51,7 @@ def multiply(kind: str, gates: int, width: int, lanes: int, target: Target) -> A
 
 
 def _floats(kind: str, split: int, gates: int, width: int, target: Target) -> Any:
-    """Rows of floats, as many weights of a column side by side as have the size of a float32."""
+    """Make the product for rows of floats; weights of a column that fit one float32 are adjacent."""
     rows_of, per_float = rows_by(load_of(kind, target)), weights_per_float(kind)
 
     @helper

@@ -1,4 +1,4 @@
-"""From a layer's fields to the operations of a step: what the ``pack`` of every cell has in common."""
+"""Turn a layer's fields into operations of a step: code that the ``pack`` functions of all cells share."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from edge_rnn.typing import AnyArray
 __all__ = ["DOTS", "FEW", "coded", "matrices", "operation", "with_parameters"]
 
 FEW = 8
-"""Up to so many outputs a layer is done by dot products: a panel would be half padding and wait for its sums."""
+"""Most outputs of a layer that is computed by dot products: a panel would be half padding and wait for its sums."""
 
 DOTS = 4
-"""How many dot products are done at a time."""
+"""Number of dot products that are computed at a time."""
 
 
 def coded(*activations: str) -> tuple[str, tuple[float, ...]]:
-    """Activations as a kernel's name spells them, and alpha and beta of each: ``"hardsigmoid_tanh"``."""
+    """Spelling of activations in a kernel's name, ``"hardsigmoid_tanh"``, and alpha and beta of each."""
     parsed = [parse(text) for text in activations]
     parameters = [value for each in parsed for value in (*each.parameters, 0.0, 0.0)[:2]]
     return "_".join(each.name.replace("_", "") for each in parsed), tuple(parameters)
 
 
 def with_parameters(bias: AnyArray, *parameters: float) -> AnyArray:
-    """``(sums, units)`` and a row for each parameter: kernels of variants find them as vectors in every panel."""
+    """Append a row for each parameter to a bias ``(sums, units)``: kernels of variants read them in every panel."""
     rows = np.repeat(np.array(parameters, np.float64)[:, None], bias.shape[1], axis=1)
     return np.vstack([bias, rows])
 
@@ -38,7 +38,7 @@ def with_parameters(bias: AnyArray, *parameters: float) -> AnyArray:
 def matrices(
     fields: Mapping[str, Any], scales: Sequence[float], site: Site, gates: tuple[int, ...] | None = None
 ) -> tuple[Segment, ...]:
-    """The input matrix and the recurrent one of a cell, each gate times its scale; only some ``gates`` if given."""
+    """Segments of a cell's input matrix and recurrent matrix, each gate times its scale; only ``gates`` if given."""
     both = (segment(fields[name], scales, site.target) for name in ("weight_ih", "weight_hh"))
     return tuple(each if gates is None else each.part(*gates) for each in both)
 
@@ -46,7 +46,7 @@ def matrices(
 def operation(
     name: str, bias: AnyArray, segments: Sequence[Segment], site: Site, pad: float = 0.0, **options: Any
 ) -> Operation:
-    """An operation whose panels hold a bias and the segments of an input matrix and perhaps a recurrent one."""
+    """Make an operation whose panels hold a bias and the segments of an input matrix and optionally a recurrent one."""
     formats = formats_of(*segments)
     packed = pack_panels(bias, segments, widths_for(site.target, len(segments[0].chosen), formats), pad)
     bounds = (site.x_bound, site.h_bound)

@@ -1,12 +1,12 @@
-"""Packing: matrices into panels that a kernel reads once, front to back.
+"""Pack matrices into panels that a kernel reads once, front to back.
 
-A panel holds all that a group of units needs: for each segment (bias, input weights, recurrent weights) its rows, and
-in a row the gates of these units side by side. So the gates of a unit meet in registers: there is no gate buffer and no
-second pass. The last groups are narrower; units are padded to 8 with zeros.
+A panel holds all weights of a group of units: for each segment (bias, input weights, recurrent weights) its rows, and
+in each row the gates of these units side by side. So all gates of a unit are in registers together, without a gate
+buffer and without a second pass. The last groups are narrower; units are padded to 8 with zeros.
 
-A segment is what one matrix has in a panel: its rows (one for each value it is multiplied with), in each row the gates
-of the panel's units side by side, behind what the format needs beside them. Each is a multiple of 32 bytes long.
-``segments`` has one for each format.
+A segment is the part of one matrix in a panel: first the data that its format needs, then its rows (one per value of
+the multiplied vector), in each row the gates of the panel's units side by side. Its length is a multiple of 32 bytes.
+``segments`` has a class for each format.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = ["Segment", "bias_of", "chains", "gates_of", "pack_panels", "widths"]
 
 
 def widths(block: int, gates: int, widest: int = 1 << 16) -> tuple[int, ...]:
-    """Units in a panel, widest first, for cells that accumulate ``gates`` sums a unit in ``block`` vectors of 8.
+    """Widths of panels in units, widest first, for ``gates`` sums per unit, accumulated in ``block`` vectors of 8.
 
     >>> widths(8, 4), widths(8, 3), widths(8, 1), widths(4, 4), widths(8, 1, 16)
     ((16, 8), (16, 8), (64, 32, 16, 8), (8,), (16, 8))
@@ -38,8 +38,8 @@ def widths(block: int, gates: int, widest: int = 1 << 16) -> tuple[int, ...]:
 def chains(block: int, gates: int, width: int) -> int:
     """Number of sums that :func:`edge_rnn.kernels.matrices.rows.fma_rows` splits each of ``gates`` accumulators into.
 
-    Enough for 8 registers of sums, or as many as there are. Blocks of 16 are for registers of 16 floats; there no more
-    than 8 (Sapphire Rapids: GRU (1,20) with 2 chains for each of 3 gates 69 ns, with 3 chains 94 ns).
+    Enough to fill 8 registers, or as many as there are. Blocks of 16 are for registers of 16 floats; with these, at
+    most 8 sums in all (Sapphire Rapids: GRU (1,20) with 2 chains for each of 3 gates 69 ns, with 3 chains 94 ns).
     """
     if block == 16:
         return max(8 // (gates * max(width // 16, 1)), 1)
@@ -47,43 +47,43 @@ def chains(block: int, gates: int, width: int) -> int:
 
 
 def bias_of(fields: Mapping[str, Any], name: str) -> F64:
-    """Bias ``name`` of a layer's fields as float64 ``(G*H,)``, zeros where there is none; sums of biases round once."""
+    """Bias ``name`` of a layer's fields, ``(G*H,)`` float64 so that sums of biases round once; zeros if None."""
     matrix = fields["weight"] if "weight" in fields else fields["weight_hh"]
     bias = fields[name]
     return np.zeros(matrix.shape[0]) if bias is None else np.asarray(bias, np.float64)
 
 
 def gates_of(rows: AnyArray, scales: Sequence[float]) -> AnyArray:
-    """A bias ``(G*H,)`` as ``(G, H)``, each gate times its scale, a power of two."""
+    """Reshape a bias ``(G*H,)`` to ``(G, H)``, each gate times its scale, a power of two."""
     gates: AnyArray = rows.reshape(len(scales), -1)
     return np.asarray(gates * np.array(scales, rows.dtype)[:, None])
 
 
 @dataclass(frozen=True, slots=True)
 class Segment(ABC):
-    """A matrix of ``G`` gates by ``H`` units on its way into panels.
+    """Matrix of ``G`` gates by ``H`` units, to be packed into panels.
 
     Parameters
     ----------
     matrix
         A float32 array, or an object of :mod:`edge_rnn.formats`.
     scales
-        What each gate of the matrix is multiplied with, a power of two.
+        Factor of each gate of the matrix, a power of two.
     target
-        For which CPU.
+        The CPU.
     gates
-        The gates that this is of, in the order in which they lie side by side; None for all.
+        Gates to pack, in the order in which they are adjacent; None for all.
     """
 
     widest: ClassVar[int] = 1 << 16
     """Most units in a panel."""
     planes: ClassVar[dict[str, int]] = {}
-    """How many sums there are for one, by :attr:`Target.dot`, where it is more than one."""
+    """Number of sums that one sum is split into, by :attr:`Target.dot`, where it is more than one."""
     loop: ClassVar[str] = ""
-    """Format whose loop multiplies with it, if it has none of its own."""
+    """Format whose loop multiplies with it; empty if it has its own."""
     per_float: ClassVar[int] = 0
-    """Weights in the size of a float32, for a format that is read as floats, also by the dot products of a small Dense:
-    see :func:`edge_rnn.kernels.matrices.weight_loads.load_of`. 0 for others."""
+    """Weights that fit a float32, for a format that is read as floats, also by the dot products of a small Dense: see
+    :func:`edge_rnn.kernels.matrices.weight_loads.load_of`. 0 for other formats."""
 
     matrix: Any
     scales: Sequence[float]
@@ -91,63 +91,63 @@ class Segment(ABC):
     gates: tuple[int, ...] | None = None
 
     def part(self, *gates: int) -> Segment:
-        """The same for some gates alone."""
+        """Segment of some gates alone."""
         return replace(self, gates=gates)
 
     @property
     def which(self) -> list[int]:
-        """Places of the gates that this is of."""
+        """Indices of the gates to pack."""
         return list(range(len(self.scales)) if self.gates is None else self.gates)
 
     @property
     def chosen(self) -> Sequence[float]:
-        """Scales of the gates that this is of."""
+        """Scales of the gates to pack."""
         return [self.scales[gate] for gate in self.which]
 
     @abstractmethod
     def panel(self, start: int, width: int) -> F32:
-        """The bytes, seen as float32, of ``width`` units from ``start`` on; those beyond the last are zero."""
+        """Pack ``width`` units from ``start`` on; return the bytes as float32. Units beyond the last are zero."""
 
     def operand(self, bound: float | None) -> Operand | None:
-        """What is made first of the vector that the matrix is multiplied with, whose values ``bound`` limits."""
+        """Preparation of the vector that the matrix multiplies, given a bound of its absolute values; None for none."""
         return None
 
     def dots_operand(self, bound: float | None) -> Operand | None:
-        """The same for dot products, which read :meth:`stored`."""
+        """Preparation of the vector for dot products, which read :meth:`stored`."""
         return self.operand(bound)
 
     def stored(self) -> tuple[AnyArray, F32]:
-        """Rows ``(G*H, K)`` as they are stored, and what each is multiplied with, ``(G*H,)``."""
+        """Rows ``(G*H, K)`` as stored, and the factor of each, ``(G*H,)``."""
         raise NotImplementedError(type(self).__name__)
 
     def split(self, rows: AnyArray, start: int, width: int) -> AnyArray:
-        """``(G*H, …)`` as ``(G, width, …)``: the rows of a panel, zeros for units that do not exist."""
+        """Take the rows of a panel, ``(G, width, …)``, from ``(G*H, …)``; zeros in the padding."""
         gates = rows.reshape(len(self.scales), -1, *rows.shape[1:])[:, start : start + width][self.which]
         return np.pad(gates, [(0, 0), (0, width - gates.shape[1]), *([(0, 0)] * (gates.ndim - 2))])
 
     def per_row(self) -> F32:
-        """``(G*H,)``: the scale of each row's gate."""
+        """Scale of each row's gate, ``(G*H,)``."""
         return np.repeat(np.array(self.scales, np.float32), self.matrix.shape[0] // len(self.scales))
 
     def scaled(self, gates: AnyArray) -> AnyArray:
-        """``(G, …)``, each gate times its scale."""
+        """Multiply each gate of ``(G, …)`` by its scale."""
         factors: AnyArray = np.array(self.chosen, gates.dtype).reshape(-1, *[1] * (gates.ndim - 1))
         return np.asarray(gates * factors)
 
 
 def pack_panels(bias: AnyArray, segments: Sequence[Segment], widths: Sequence[int], pad: float = 0.0) -> Packed:
-    """Weights of one layer, panel after panel.
+    """Pack the weights of one layer, panel after panel.
 
     Parameters
     ----------
     bias
-        ``(sums, units)``: where the sums of each unit start.
+        ``(sums, units)``: initial values of the sums of each unit.
     segments
         The matrices, for the same units.
     widths
         See :func:`widths`.
     pad
-        What the bias holds for units that do not exist.
+        Bias in the padding.
     """
     units = bias.shape[1]
     whole = np.pad(bias, ((0, 0), (0, padded(units) - units)), constant_values=pad).astype(np.float32)

@@ -1,9 +1,9 @@
-"""Rounding of a vector to integers, before a matrix of integers is multiplied with it.
+"""Rounding of a vector to integers, before an integer matrix multiplies it.
 
-Out come a step as float32, 7 floats of nothing, and the integers as the CPU's instruction takes them, see
+The result is a step as float32, 7 unused floats, and the integers in the layout that the CPU's instruction takes, see
 :attr:`edge_rnn.kernels.compile.target.Target.dot`. ``mla`` and ``pmaddwd`` take int16. ``vnni`` and ``sdot`` take
-bytes: of 16 bits, 4 high ones and then the 4 low ones of each 4 values. For ``vnni`` high bytes have 128 added, and low
-ones go from 0 to 255; for ``sdot`` they go from -128 to 127.
+bytes: for 16 bits, the 4 high bytes of each 4 values and then their 4 low bytes. For ``vnni``, 128 is added to high
+bytes, and low bytes range from 0 to 255; for ``sdot`` they range from -128 to 127.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ __all__ = ["build"]
 
 
 def build(name: str, target: Target, streams: int) -> Any:
-    """The compiled rounding to steps of a fixed size, or of the largest value over the largest integer.
+    """Build the rounding to steps of a fixed size, or of the vector's largest value over the largest integer.
 
-    Weights: step and 1 / step; both 0 where the largest value of each vector decides. What is not finite makes the
-    step NaN, and so the sums that are made with it.
+    Its weights are step and 1 / step; both are 0 if each vector's largest value decides. A value that is not finite
+    makes the step NaN, and thereby all sums.
     """
     from edge_rnn.kernels.compile.compiler import helper
     from edge_rnn.kernels.matrices.store_rounded import ROUND, store_rounded

@@ -1,4 +1,4 @@
-"""The hot loop of every cell: rows of weights times values, summed up in registers."""
+"""Hot loop of every cell: rows of weights times values, summed in registers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["fma_rows", "fma_rows_half", "fma_rows_listed", "fma_rows_soft_half",
 
 @cache
 def rows_by(load: weight_loads.Load, listed: bool = False) -> Any:
-    """:data:`fma_rows` for weights that ``load`` reads; ``listed``: with an index for each row."""
+    """Make :data:`fma_rows` for weights that ``load`` reads; ``listed``: with an index for each row."""
 
     def typed(
         typing_context: Any,
@@ -36,7 +36,7 @@ def rows_by(load: weight_loads.Load, listed: bool = False) -> Any:
         word = ir.IntType(64)
 
         def add_rows(builder: Any, args: Any, how_many: int, sums: list[Any], row: Any) -> list[Any]:
-            """The sums after ``how_many`` rows from ``row`` on, row ``j`` of them added to chain ``j``."""
+            """Add ``how_many`` rows from ``row`` on to the sums, row ``j`` of them to chain ``j``."""
             _, _, weights, _, xs, _, *listed_at = args
             sums = list(sums)
             fmuladd = llvm.fmuladd(builder, vector_type)
@@ -60,7 +60,7 @@ def rows_by(load: weight_loads.Load, listed: bool = False) -> Any:
             start = [builder.extract_value(given, g) for g in range(count)]
             add = partial(add_rows, builder, args)
             done = llvm.I32(0)
-            if split > 1:  # the other chains are not worth their start and end for a few rows
+            if split > 1:  # for a few rows, the overhead of the other chains is not worth it
                 before = builder.block
                 whole = builder.mul(builder.sdiv(rows, llvm.I32(split)), llvm.I32(split))
                 with builder.if_then(builder.icmp_signed(">=", rows, llvm.I32(split))):
@@ -102,29 +102,29 @@ fma_rows = rows_by(weight_loads.floats)
 Parameters
 ----------
 chains
-    Literal: how many independent sums each accumulator is split into. An FMA takes some four cycles and two start
-    in each, so some eight have to be under way at once.
+    Literal: number of independent sums that each accumulator is split into. An FMA takes about four cycles, and two
+    start in each cycle, so about eight have to be in flight at once.
 accumulators
-    Tuple of ``n`` vectors of one length, ``lanes`` for each stream.
+    Tuple of ``n`` vectors of equal length, ``lanes`` for each stream.
 weights
-    ``float*`` to rows of ``n * pitch`` numbers, one behind the other; the vector for ``g`` begins at ``g * pitch``.
+    ``float*`` to consecutive rows of ``n * pitch`` weights; the vector for ``g`` begins at ``g * pitch``.
 pitch
-    Literal: numbers from one vector of a row to the next, ``lanes`` or more.
+    Literal: weights from one vector of a row to the next, ``lanes`` or more.
 xs
-    For each stream a ``float*`` to ``rows`` values.
+    For each stream, a ``float*`` to ``rows`` values.
 rows
     Number of rows, int; zero is allowed.
 """
 fma_rows_half = rows_by(weight_loads.halves)
-"""As :data:`fma_rows`, weights of float16 (behind a ``float*``)."""
+"""As :data:`fma_rows`, with float16 weights (behind a ``float*``)."""
 fma_rows_soft_half = rows_by(weight_loads.soft_halves)
-"""As :data:`fma_rows_half`, for CPUs that have no instruction for float16."""
+"""As :data:`fma_rows_half`, for CPUs without an instruction for float16."""
 fma_rows_listed = rows_by(weight_loads.floats, listed=True)
 """As :data:`fma_rows`, but row ``k`` times ``x[index[k]]``; a last argument is ``index``, ``int32_t*``."""
 
 
 def _either(builder: Any, one: Any, one_block: Any, other: Any, other_block: Any) -> Any:
-    """``one`` when coming from ``one_block``, ``other`` from ``other_block``."""
+    """Phi node: ``one`` when coming from ``one_block``, ``other`` from ``other_block``."""
     phi = builder.phi(one.type)
     phi.add_incoming(one, one_block)
     phi.add_incoming(other, other_block)

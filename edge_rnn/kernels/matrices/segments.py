@@ -1,6 +1,6 @@
-"""Packing of a layer's matrices, one class a format: what a panel holds of a matrix, and what it is multiplied with.
+"""Packing of a layer's matrices, one class per format: the matrix's data in a panel, and its vector's preparation.
 
-``panels`` says what a segment is, ``multiply`` has the loops that read them.
+``panels`` has the base class and describes segments, ``multiply`` has the loops that read them.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ __all__ = [
 ]
 
 DEPTH = {"vnni": 4, "sdot": 4, "pmaddwd": 2, "mla": 1}
-"""Rows that lie side by side for each unit, by :attr:`Target.dot`: as many as one instruction adds up."""
+"""Adjacent rows of each unit, by :attr:`Target.dot`: as many as one instruction adds up."""
 
 QUANTIZED_HEADER = 8
-"""Floats before the integers of a rounded vector; the first is the size of a step."""
+"""Floats before the integers of a rounded vector; the first one is the step."""
 
 
 class _Float32(Segment):
@@ -48,7 +48,7 @@ class _Float32(Segment):
 
 
 class _Float16(Segment):
-    """Rows of float16, an even number of them."""
+    """Rows of float16, padded to an even number."""
 
     per_float: ClassVar[int] = 2
 
@@ -61,7 +61,7 @@ class _Float16(Segment):
 
 
 class _LowRank(Segment):
-    """The left matrix; the right one is an operation of its own, whose result is what this is multiplied with."""
+    """Left matrix of a low-rank product; the right one is an operation of its own, whose result this one multiplies."""
 
     loop: ClassVar[str] = "float32"
     per_float: ClassVar[int] = 1
@@ -80,14 +80,14 @@ class _LowRank(Segment):
 
 
 class _Sparse(Segment):
-    """How many rows are there (8 int32, all the same), which values they are multiplied with, and the rows."""
+    """Number of rows (8 equal int32), indices of the values that they multiply, and the rows."""
 
     widest: ClassVar[int] = PANEL
 
     def panel(self, start: int, width: int) -> F32:
         place, part = divmod(start, PANEL)
         index, values = self.matrix.index[place], self.matrix.values[place][:, :, part : part + width]
-        room = -(-(8 + index.size) // 16) * 16  # a whole number of floats a unit
+        room = -(-(8 + index.size) // 16) * 16  # a whole number of floats per unit
         head = np.zeros(room, np.int32)
         head[:8], head[8 : 8 + index.size] = index.size, index
         rows = values[:, self.which] * np.array(self.chosen, np.float32)[:, None]
@@ -95,9 +95,9 @@ class _Sparse(Segment):
 
 
 class _Int8(Segment):
-    """The scale of each row, and where sums start (``vnni`` alone); then the values, ``DEPTH`` rows side by side."""
+    """Scale of each row, initial values of the sums (``vnni`` alone), and the values, ``DEPTH`` rows side by side."""
 
-    planes: ClassVar[dict[str, int]] = {"vnni": 2, "sdot": 2}  # of high and of low bytes
+    planes: ClassVar[dict[str, int]] = {"vnni": 2, "sdot": 2}  # for high and for low bytes
     per_float: ClassVar[int] = 4
 
     def panel(self, start: int, width: int) -> F32:
@@ -109,20 +109,20 @@ class _Int8(Segment):
         return _quantized(self.function, self.matrix, bound)
 
     def dots_operand(self, bound: float | None) -> Operand | None:
-        return None  # as the floats that they stand for, which so few rows are not too slow for
+        return None  # the vector stays float32, which is fast enough for so few rows
 
     @property
     def function(self) -> str:
         return "quantize16"
 
     def header(self, scale: AnyArray, values: NDArray[np.int8]) -> list[F32]:
-        """Scales ``(G, width)``, and what takes back that ``vnni`` reads signed bytes as 128 more than they are."""
+        """Scales ``(G, width)``, and for ``vnni`` the correction for the 128 that is added to the vector's bytes."""
         if self.target.dot != "vnni":
             return [_floats(scale)]
         return [_floats(scale), _floats(-128 * values.sum(axis=2, dtype=np.int32))]
 
     def interleaved(self, values: NDArray[np.int8], multiple: int) -> NDArray[np.int8]:
-        """``(G, width, K)`` as ``(K / depth, G, width, depth)``, K padded to a multiple."""
+        """Reorder ``(G, width, K)`` to ``(K / depth, G, width, depth)``, with K padded to a multiple."""
         depth, columns = DEPTH[self.target.dot], values.shape[2]
         whole = np.pad(values, ((0, 0), (0, 0), (0, -columns % multiple)))
         return whole.reshape(*whole.shape[:2], -1, depth).transpose(2, 0, 1, 3)
@@ -141,7 +141,7 @@ class _W8A8(_Int8):
 
 
 class _Int4(_Int8):
-    """For each 32 columns what :class:`_Int8` has; two values a byte, the second one ``DEPTH`` columns further on."""
+    """Layout of :class:`_Int8` for each 32 columns; two values per byte, the second one ``DEPTH`` columns later."""
 
     per_float: ClassVar[int] = 0
 
@@ -158,7 +158,7 @@ class _Int4(_Int8):
 
 
 def _quantized(function: str, matrix: Any, bound: float | None) -> Operand:
-    """Rounding of a vector: by a fixed step where its values are known to be limited, else by its own largest value."""
+    """Rounding of a vector: by a fixed step if its values have a known bound, else by its own largest value."""
     columns, steps = matrix.shape[1], matrix.vector_steps
     limits = [limit for limit in (matrix.input_range, bound) if limit is not None]
     fixed = np.zeros(8, np.float32)
@@ -180,49 +180,49 @@ _SEGMENTS: dict[str, type[Segment]] = {
 
 
 def segment(matrix: Any, scales: Sequence[float], target: Target) -> Segment:
-    """The segment of a layer's matrix, by its format."""
+    """Make the segment of a layer's matrix, by its format."""
     return _SEGMENTS[getattr(matrix, "format", "float32")](matrix, scales, target)
 
 
 def formats_of(*segments: Segment) -> tuple[str, ...]:
-    """Names of the segments' formats in :mod:`edge_rnn.kernels.matrices.multiply`: a low rank is float32 to it."""
+    """Names of the segments' formats in :mod:`edge_rnn.kernels.matrices.multiply`, where low rank is float32."""
     names = {cls: cls.loop or name for name, cls in _SEGMENTS.items()}
     return tuple(names[type(each)] for each in segments)
 
 
 def weights_per_float(format_: str) -> int:
-    """Weights of a format in the size of a float32, where they are read as floats."""
+    """Weights of a format that fit a float32; 0 if they are not read as floats."""
     return _SEGMENTS[format_].per_float
 
 
 def rounds_vectors(format_: str) -> bool:
-    """True if vectors are rounded for a format, and the products are sums of integers."""
+    """True if a format rounds the vectors, and its products are sums of integers."""
     return issubclass(_SEGMENTS[format_], _Int8)
 
 
 def widths_for(target: Target, gates: int, formats: Sequence[str]) -> tuple[int, ...]:
-    """Units in a panel, widest first, for a function that reads segments of these formats: see :func:`widths`."""
+    """Widths of panels in units, widest first, for a function that reads these formats: see :func:`widths`."""
     kinds = [_SEGMENTS[name] for name in formats]
-    # 512-bit registers, and those of AVX-512 at half their width, are 32; a block fills half of them.
+    # With AVX-512 there are 32 registers, of 512 or of 256 bits; a block fills half of them.
     planes = 1 if target.dot == "vnni" else max(kind.planes.get(target.dot, 1) for kind in kinds)
     return widths(target.block // planes, gates, min(kind.widest for kind in kinds))
 
 
 def lanes_for(target: Target, gates: int, formats: Sequence[str]) -> int | None:
-    """Most units that such a function does at once, out of a panel that may hold more; None for all of them.
+    """Most units of a panel that such a function computes at once; None for all of them.
 
-    Only of rows of float32 can a part be taken.
+    Only rows of float32 can be computed in parts.
     """
     return target.lanes(gates) if {*formats} == {"float32"} else None
 
 
 def named(name: str, formats: Sequence[str]) -> str:
-    """Name of the compiled function for matrices of these formats: the bare one where all are float32."""
+    """Name of the compiled function for matrices of these formats: the bare name if all are float32."""
     return name if {*formats} == {"float32"} else f"{name}__{'_'.join(formats)}"
 
 
 def formats_in(name: str, count: int) -> tuple[str, tuple[str, ...]]:
-    """The bare name of a compiled function, and the formats of its ``count`` matrices."""
+    """Split the name of a compiled function into the bare name and the formats of its ``count`` matrices."""
     bare, _, formats = name.partition("__")
     return bare, tuple(formats.split("_")) if formats else ("float32",) * count
 

@@ -1,4 +1,4 @@
-"""Floats to small integers in memory, laid out as the CPU's instruction for products takes them."""
+"""Store floats as small integers, in the layout that the CPU's instruction for products takes."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from edge_rnn.kernels.compile import llvm
 __all__ = ["ROUND", "store_rounded"]
 
 ROUND = np.float32(12582912.0)
-"""1.5 * 2^23: a float32 plus this has the nearest integer in its low bits."""
+"""1.5 * 2^23: added to a float32, it leaves the nearest integer in the low bits."""
 
 _ROUND_BITS = 0x4B400000
 I8, I16 = ir.IntType(8), ir.IntType(16)
 
 
 def store_rounded(dot: str, bits: int) -> Any:
-    """An intrinsic ``(vector, pointer, i)`` that stores 8 values from ``i`` on; each comes with ROUND added."""
+    """Make an intrinsic ``(vector, pointer, i)`` that stores 8 values from ``i`` on, to which ROUND has been added."""
     layouts = {("vnni", 16): _unsigned_bytes, ("sdot", 16): _signed_bytes, ("vnni", 8): _offset, ("sdot", 8): _narrow}
     layout = layouts.get((dot, bits), _int16)
     integers = ir.VectorType(llvm.I32, 8)
@@ -47,10 +47,10 @@ def _constant(value: int) -> Any:
 
 
 def _pick(builder: Any, element: Any, integers: Any, which: list[int]) -> Any:
-    """Some of the bytes, or of the halves, that 8 integers consist of; the least significant one comes first.
+    """Pick bytes or half-words of 8 integers; the least significant one of each comes first.
 
-    A shuffle, where ``trunc`` would do: some CPUs have an instruction for that, but not one that the loads of what it
-    stored need not wait for.
+    By a shuffle, although ``trunc`` would do: some CPUs have an instruction for that, but loads of the values that it
+    stores have to wait for it.
     """
     parts = builder.bitcast(integers, ir.VectorType(element, 256 // element.width))
     return llvm.lanes(builder, parts, which)
@@ -65,21 +65,21 @@ def _narrow(builder: Any, integers: Any) -> Any:
 
 
 def _offset(builder: Any, integers: Any) -> Any:
-    """Each plus 128, unsigned."""
+    """Add 128 to each value; the bytes are unsigned."""
     return _narrow(builder, builder.add(integers, _constant(128)))
 
 
 _FOURS = [4 * i + byte for half in (0, 4) for byte in (1, 0) for i in range(half, half + 4)]
-"""Of 8 integers the second bytes of 4, their first bytes, and the same of the other 4."""
+"""Order of bytes: the second bytes of 4 of 8 integers, their first bytes, and the same for the other 4."""
 
 
 def _unsigned_bytes(builder: Any, integers: Any) -> Any:
-    """High bytes plus 128, low bytes from 0 to 255."""
+    """Split into high bytes plus 128, and low bytes from 0 to 255."""
     return _pick(builder, I8, builder.xor(integers, _constant(0x8000)), _FOURS)
 
 
 def _signed_bytes(builder: Any, integers: Any) -> Any:
-    """High bytes rounded to nearest, low bytes from -128 to 127: what the low byte is short of goes to the high one."""
+    """Split into high bytes rounded to nearest, and low bytes from -128 to 127, with the carry in the high byte."""
     rounded = builder.and_(builder.add(integers, _constant(128)), _constant(0xFF00))
     low = builder.and_(integers, _constant(0x00FF))
     return _pick(builder, I8, builder.or_(rounded, low), _FOURS)

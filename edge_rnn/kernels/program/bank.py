@@ -1,7 +1,7 @@
-"""A step of several streams of one model together.
+"""Step of several streams of one model together.
 
 Operation by operation, groups of streams go through functions that load each weight once for the whole group; the
-streams that are left over go through the ones for a single stream.
+remaining streams go through the functions for a single stream.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ __all__ = ["build"]
 
 
 def build(name: str, target: Target, streams: int) -> Any:
-    """``int32_t bank(table, const float *xs, float *ys)``: 0, or 1 + which stream's sample was refused with an error.
+    """Build ``int32_t bank(table, const float *xs, float *ys)``: step all streams that are present.
 
-    ``xs`` and ``ys`` have a row for each stream. With an error, no stream has moved. Less than 0 if another call is in
-    a stream that is present, or was: -1 - which.
+    ``xs`` and ``ys`` have a row for each stream. It returns 0, or 1 + the index of the stream whose sample was refused
+    with an error, in which case no stream has changed. A result below 0 is -1 - the index of a stream that another call
+    is or was in.
     """
     from edge_rnn.kernels.program.claim import own_number
 
@@ -38,7 +39,7 @@ def build(name: str, target: Target, streams: int) -> Any:
 
 
 def _claim_all() -> Any:
-    """All streams that are present, claimed one by one."""
+    """Build a helper that claims all streams that are present."""
     from edge_rnn.kernels.compile.compiler import helper
     from edge_rnn.kernels.program.claim import enter
     from edge_rnn.kernels.vectors.addresses import as_words
@@ -46,7 +47,7 @@ def _claim_all() -> Any:
 
     @helper
     def claim_all(table, number):  # type: ignore[no-untyped-def]
-        """Which stream is in use already, those before it being claimed; else how many streams there are."""
+        """Claim streams; return the index of the first that is in use, or their number if all are claimed."""
         handles, present = as_words(table[Bank.HANDLES]), as_words(table[Bank.PRESENT])
         for s in range(table[Bank.COUNT]):
             if present[s] and enter(at(as_words(handles[s]), Handle.IN_USE), number) != FREE:
@@ -57,7 +58,7 @@ def _claim_all() -> Any:
 
 
 def _let_go_of_all() -> Any:
-    """The first streams, let go of."""
+    """Build a helper that releases the first streams."""
     from edge_rnn.kernels.compile.compiler import helper
     from edge_rnn.kernels.program.claim import leave
     from edge_rnn.kernels.vectors.addresses import as_words
@@ -65,7 +66,7 @@ def _let_go_of_all() -> Any:
 
     @helper
     def let_go_of_all(table, number, count):  # type: ignore[no-untyped-def]
-        """Which stream another call was in meanwhile; else how many streams there are."""
+        """Release streams; return the index of one that another call was in meanwhile, or the number of streams."""
         handles, present, mixed = as_words(table[Bank.HANDLES]), as_words(table[Bank.PRESENT]), table[Bank.COUNT]
         for s in range(count):
             if present[s] and not leave(at(as_words(handles[s]), Handle.IN_USE), number):
@@ -76,7 +77,7 @@ def _let_go_of_all() -> Any:
 
 
 def _step_all() -> Any:
-    """The step itself, of streams that are claimed."""
+    """Build the step itself, for streams that are claimed."""
     from edge_rnn.kernels.compile.compiler import helper
     from edge_rnn.kernels.program.policy import hand_over, is_finite, repeat_last
     from edge_rnn.kernels.vectors.addresses import as_words
@@ -108,7 +109,7 @@ def _step_all() -> Any:
 
 
 def _take_all() -> Any:
-    """The samples of all streams that are present."""
+    """Build a helper that takes the samples of all streams that are present."""
     from edge_rnn.kernels.compile.compiler import helper
     from edge_rnn.kernels.program.policy import REFUSED, repeat_last, take
     from edge_rnn.kernels.vectors.addresses import as_words
@@ -116,7 +117,7 @@ def _take_all() -> Any:
 
     @helper
     def take_all(table, xs, ys):  # type: ignore[no-untyped-def]
-        """Take the samples of all streams that are present; how many take part, or -1 - which was refused."""
+        """Take the samples; return the number of streams that take part, or -1 - the index of one that was refused."""
         handles, present, who = as_words(table[Bank.HANDLES]), as_words(table[Bank.PRESENT]), as_words(table[Bank.WHO])
         records, arenas = as_words(table[Bank.RECORDS]), as_words(table[Bank.ARENAS])
         part = 0
@@ -140,7 +141,7 @@ def _take_all() -> Any:
 
 
 def _run_program() -> Any:
-    """All operations, each for all streams that take part."""
+    """Build a helper that runs all operations, each for all streams that take part."""
     from edge_rnn.kernels.compile.compiler import helper
     from edge_rnn.kernels.vectors.addresses import as_floats, as_int32s, as_words, call_kernel
     from edge_rnn.kernels.vectors.load_store import at

@@ -1,10 +1,10 @@
-"""One call at a time in a stream: a word in its handle that says which call is in it.
+"""Claim a stream for one call at a time, by a word in its handle that identifies the call.
 
-A call is known by the address of something on its own stack, which no other call that goes on at the same time has. A
-single step claims the word by plain loads and stores, which cost a nanosecond; two threads that step at the very same
-moment may both find it free, but whichever leaves first then finds the other's number, or none, and both numbers
-cannot have been the last one written. What takes long claims it by one atomic exchange. A stream that two calls were
-in at once is of no use until it is reset, and says so.
+A call is identified by an address on its own stack, which no concurrent call has. A single step claims the word by
+plain loads and stores, which cost a nanosecond. Two threads that step at the same moment may both find it free, but
+only one of the two numbers can have been written last, so the call with the other number finds a number that is not its
+own, or none, when it leaves. Long calls claim the word by one atomic exchange. A stream that two calls were in at once
+is marked, and refuses all calls until it is reset.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = ["busy", "enter", "enter_atomically", "leave", "own_number"]
 
 @intrinsic
 def _read(typing_context: Any, word: Any) -> Any:
-    """The word at an address, as it is in memory now."""
+    """Load the word at an address from memory, atomically."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         return builder.load_atomic(args[0], "monotonic", context.get_abi_sizeof(context.get_value_type(types.intp)))
@@ -35,7 +35,7 @@ def _read(typing_context: Any, word: Any) -> Any:
 
 @intrinsic
 def _write(typing_context: Any, word: Any, value: Any) -> Any:
-    """A value to the word at an address, now."""
+    """Store a value to the word at an address, atomically."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         kind = context.get_value_type(types.intp)
@@ -48,7 +48,7 @@ def _write(typing_context: Any, word: Any, value: Any) -> Any:
 
 @intrinsic
 def _exchange_if_free(typing_context: Any, word: Any, value: Any) -> Any:
-    """Write ``value`` if the word is free, in one piece; what the word was."""
+    """Store ``value`` if the word is free, by one atomic exchange; return the old word."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         free = ir.Constant(context.get_value_type(types.intp), FREE)
@@ -59,19 +59,19 @@ def _exchange_if_free(typing_context: Any, word: Any, value: Any) -> Any:
 
 @helper
 def own_number() -> Any:
-    """A number that no other call has that goes on at the same time: an address on this call's stack."""
+    """Number that no concurrent call has: an address on this call's stack."""
     return to_word(own_words(1))
 
 
 @helper
 def busy(found: Any) -> Any:
-    """The :class:`Status` of a stream whose word is not free."""
+    """:class:`Status` for a stream whose word is not free."""
     return Status.MIXED if found == MIXED else Status.IN_USE
 
 
 @helper
 def enter(word: Any, number: Any) -> Any:
-    """Claim a stream for a single step; what its word was, FREE if it is claimed."""
+    """Claim a stream for a single step; return its old word, FREE if the claim succeeded."""
     found = _read(word)
     if found == FREE:
         _write(word, number)
@@ -80,13 +80,13 @@ def enter(word: Any, number: Any) -> Any:
 
 @helper
 def enter_atomically(word: Any, number: Any) -> Any:
-    """Claim a stream for a call that takes long; what its word was, FREE if it is claimed."""
+    """Claim a stream for a long call; return its old word, FREE if the claim succeeded."""
     return _exchange_if_free(word, number)
 
 
 @helper
 def leave(word: Any, number: Any) -> Any:
-    """Let go of a stream; whether no other call was in it meanwhile. If one was, nothing may use it any more."""
+    """Release a stream; return True if no other call entered it meanwhile. Otherwise mark it as MIXED."""
     alone = _read(word) == number
     _write(word, FREE if alone else MIXED)
     return alone

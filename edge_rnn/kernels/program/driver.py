@@ -1,7 +1,7 @@
-"""A step from outside: check and store the sample, run the program over it, check the output and hand it over.
+"""Entry of a step: check and store the sample, run the program, check the output and deliver it.
 
-``advance`` is that alone. ``step`` is the same for a stream that it first claims, see
-:mod:`edge_rnn.kernels.program.claim`; ``run`` and ``rollout`` claim it once for many steps.
+``advance`` does this alone. ``step`` claims the stream first, see :mod:`edge_rnn.kernels.program.claim`; ``run`` and
+``rollout`` claim it once for many steps.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ __all__ = ["build", "not_done"]
 
 
 def build(name: str, target: Target, streams: int) -> Any:
-    """The compiled function ``step``, ``advance``, ``run`` or ``rollout``."""
+    """Build the function ``step``, ``advance``, ``run`` or ``rollout``."""
     return {"step": _step, "advance": _advance, "run": _run, "rollout": _rollout}[name]()
 
 
 def not_done(count: int) -> Status:
-    """The status in what ``run``, ``rollout`` or ``generate`` returned: DONE, or why none of it is to be used."""
+    """Status in the result of ``run``, ``rollout`` or ``generate``: DONE, or the reason why it must not be used."""
     return Status(-count) if count < 0 else Status.DONE
 
 
 def _step() -> Any:
-    """``int32_t step(handle, const float *x, float *y)``: a :class:`Status`; ``y`` and state change only with DONE."""
+    """Build ``int32_t step(handle, const float *x, float *y)``: a :class:`Status`; ``y`` changes only with DONE."""
     from edge_rnn.kernels.compile.compiler import helper
     from edge_rnn.kernels.program.claim import busy, enter, leave, own_number
     from edge_rnn.kernels.vectors.load_store import at
@@ -44,7 +44,7 @@ def _step() -> Any:
 
 
 def _advance() -> Any:
-    """``int32_t advance(handle, const float *x, float *y)``: as ``step``, of a stream that is claimed already."""
+    """Build ``int32_t advance(handle, const float *x, float *y)``: as ``step``, for a stream that is claimed."""
     from edge_rnn.kernels.compile.compiler import helper
     from edge_rnn.kernels.program.policy import REFUSED, hand_over, is_finite, repeat_last, take
     from edge_rnn.kernels.vectors.addresses import as_floats, as_int32s, as_words, call_kernel, to_word
@@ -52,7 +52,7 @@ def _advance() -> Any:
 
     @helper
     def refuse(handle, y, status):  # type: ignore[no-untyped-def]
-        """The sample does not count: an error, or the last output once more."""
+        """Skip a sample: return an error, or repeat the last output."""
         if handle[Handle.POLICY] == Policy.RAISE:
             return status
         repeat_last(handle, y)
@@ -78,9 +78,10 @@ def _advance() -> Any:
 
 
 def _run() -> Any:
-    """``intptr_t run(handle, const float *xs, float *ys, intptr_t count)``: steps done before one was refused.
+    """Build ``intptr_t run(handle, const float *xs, float *ys, intptr_t count)``.
 
-    Less than 0 if another call is in the stream, or was: a :class:`Status` with its sign changed.
+    It returns the number of steps done before one was refused. A result below 0 is a :class:`Status` with its sign
+    changed: another call is in the stream, or was.
     """
     from edge_rnn.kernels.compile.compiler import helper
     from edge_rnn.kernels.vectors.addresses import call_for_status
@@ -98,9 +99,9 @@ def _run() -> Any:
 
 
 def _rollout() -> Any:
-    """``intptr_t rollout(handle, const float *x, float *ys, intptr_t count)``: as ``run``.
+    """Build ``intptr_t rollout(handle, const float *x, float *ys, intptr_t count)``.
 
-    The first step reads ``x``, each other one what the step before it has written.
+    As ``run``, but the first step reads ``x``, and each other step reads the output of the step before.
     """
     from edge_rnn.kernels.compile.compiler import helper
     from edge_rnn.kernels.vectors.addresses import call_for_status
@@ -120,7 +121,7 @@ def _rollout() -> Any:
 
 
 def _claimed(advance_all: Any) -> Any:
-    """A function of many steps that claims the stream once, around all of them."""
+    """Build a function of many steps that claims the stream once, around all of them."""
     from edge_rnn.kernels.program.claim import busy, enter_atomically, leave, own_number
     from edge_rnn.kernels.vectors.load_store import at
 

@@ -1,7 +1,7 @@
-"""What goes in and out of a step, by the policy of the stream: one set of rules for single streams and for banks.
+"""Input and output of a step by the stream's policy: one set of rules for single streams and for banks.
 
-``v - v`` is 0 for every finite number and NaN for the others, and a sum keeps a NaN. Words of a handle are read by
-constant places alone: where it is a function's own, nothing is left of it.
+``v - v`` is 0 for every finite number and NaN for all others, and a sum keeps a NaN. Words of a handle are read only at
+constant indices, so that a handle that is local to a function is optimized away.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ __all__ = ["REFUSED", "hand_over", "is_finite", "repeat_last", "take"]
 
 
 REFUSED = -1
-"""What :func:`take` returns for a sample that does not count."""
+"""Result of :func:`take` for a sample that does not count."""
 
 _ZERO = np.float32(0)
 
 
 @helper
 def take(handle: Any, x: Any) -> Any:
-    """Copy the sample to where the step reads it; 0, or 1 if channels were held, or REFUSED.
+    """Copy the sample to the arena; return 0, or 1 if channels were held, or REFUSED.
 
-    A sample without a finite value is nothing to begin with: before the first output it is refused, not held.
+    Under HOLD, a sample without any finite value is refused before the first output, not held.
     """
     arena, count = as_floats(handle[Handle.ARENA]), handle[Handle.INPUT_SIZE]
     sample = at(arena, handle[Handle.INPUT])
@@ -44,7 +44,7 @@ def take(handle: Any, x: Any) -> Any:
 
 @helper
 def is_finite(handle: Any) -> Any:
-    """Whether what the step has made is finite: the output, and the states where these have to be looked at."""
+    """Return True if the step's output is finite, and its states too where they have to be checked."""
     states = handle[Handle.STATES_EVEN + handle[Handle.PARITY]]
     return _all_finite(_output(handle), handle[Handle.OUTPUT_SIZE]) and _all_finite(
         at(as_floats(handle[Handle.ARENA]), states), handle[Handle.STATE_FLOATS]
@@ -53,7 +53,7 @@ def is_finite(handle: Any) -> Any:
 
 @helper
 def hand_over(handle: Any, y: Any, held: Any) -> None:
-    """The step counts: its output is kept and goes to ``y``, old and new states change places."""
+    """Complete a step: store its output, copy it to ``y``, and swap old and new states."""
     count, output = handle[Handle.OUTPUT_SIZE], _output(handle)
     last = at(as_floats(handle[Handle.ARENA]), handle[Handle.LAST_OUTPUT])
     for i in range(0, count, 8):
@@ -69,7 +69,7 @@ def hand_over(handle: Any, y: Any, held: Any) -> None:
 
 @helper
 def repeat_last(handle: Any, y: Any) -> None:
-    """The sample does not count: the last output once more, NaN where there was none."""
+    """Skip a sample: repeat the last output, NaN if there is none."""
     last = at(as_floats(handle[Handle.ARENA]), handle[Handle.LAST_OUTPUT])
     for i in range(handle[Handle.OUTPUT_SIZE]):
         y[i] = last[i]
@@ -78,14 +78,14 @@ def repeat_last(handle: Any, y: Any) -> None:
 
 @helper
 def _output(handle: Any) -> Any:
-    """What the step has put out."""
+    """Output of the step."""
     place = handle[Handle.OUTPUT_EVEN + handle[Handle.PARITY]]
     return at(as_floats(handle[Handle.ARENA]), place)
 
 
 @helper
 def _copy(sample: Any, x: Any, count: Any) -> Any:
-    """Copy ``count`` values of ``x`` to ``sample``; whether all are finite."""
+    """Copy ``count`` values of ``x`` to ``sample``; return True if all are finite."""
     totals, total, i = splat(8, _ZERO), _ZERO, 0
     while i + 8 <= count:
         values = load_anywhere(8, x, i)
@@ -102,7 +102,7 @@ def _copy(sample: Any, x: Any, count: Any) -> Any:
 
 @helper
 def _copy_or_hold(sample: Any, held: Any, x: Any, count: Any) -> Any:
-    """Copy ``x`` to ``sample``, channels that are not finite as ``held`` has them; how many these are."""
+    """Copy ``x`` to ``sample``, with ``held`` in place of values that are not finite; return the number of these."""
     missing = 0
     for i in range(count):
         if x[i] - x[i] == 0:
@@ -115,7 +115,7 @@ def _copy_or_hold(sample: Any, held: Any, x: Any, count: Any) -> Any:
 
 @helper
 def _all_finite(output: Any, count: Any) -> Any:
-    """Whether ``count`` values are finite, whatever follows them up to a multiple of 8."""
+    """Return True if ``count`` values are finite; padding up to a multiple of 8 is ignored."""
     total, i = splat(8, _ZERO), 0
     while i + 8 <= count:
         values = load(8, output, i)

@@ -1,6 +1,6 @@
-"""Reading and nothing else: what the memory that a model's weights sit in can deliver, from a compiled loop.
+"""Bandwidth probe: a compiled loop that only reads a model's weights.
 
-The yardstick of :mod:`edge_rnn.timing`, with the signature of every other kernel but a record of its own.
+:mod:`edge_rnn.timing` compares steps with it. It has the signature of every other kernel, but a record of its own.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ __all__ = ["ReadRecord", "build"]
 
 
 class ReadRecord(Words):
-    """What the record of a reading loop holds, int32 each."""
+    """Layout of the record of a reading loop, int32 each."""
 
     FLOATS = 0
-    """How many floats to read, a multiple of 8."""
+    """Number of floats to read, a multiple of 8."""
     TIMES = 1
-    """How often."""
+    """Number of passes."""
 
 
 def build(name: str, target: Target, streams: int = 1) -> Any:
-    """The compiled loop: adds ``floats`` values up ``times`` over; the sums go to ``arena[:24]``.
+    """Build the loop: add up ``floats`` values, ``times`` over; the sums go to ``arena[:24]``.
 
-    The vectors are of 8, or of 16 where a register holds as many.
-    Eight sums are under way at once, so that loads are what it waits for and not the additions. The sums of one pass
-    are carried into the next: no pass can be left out.
+    Vectors have 8 floats, or 16 if a register holds that many. Eight sums are in flight at once, so that the loop waits
+    for loads and not for additions. The sums of one pass are carried into the next, so that no pass can be optimized
+    away.
     """
     import numpy as np
 

@@ -1,9 +1,9 @@
-"""The words that compiled code reads: records (one per operation of a step) and handles (one per stream).
+"""Words that compiled code reads: records (one per operation of a step) and handles (one per stream).
 
-A step is a program: a table of function addresses and, beside each, a record of int32 that tells this function where
-its weights, inputs, outputs and states lie. Every state has two slots, old and new, which change places after each
-step: there are two records for each operation, for even and for odd steps, and a cell never asks which it is. A step
-that is not to count (a NaN came in) is undone by not changing places.
+A step is a program: a table of function addresses, and for each function a record of int32 with the places of its
+weights, inputs, outputs and states. Every state has two slots, old and new, which are swapped after each step: each
+operation has two records, for even and for odd steps, so that a cell need not know which it is. A step that must not
+count (a NaN came in) is undone by not swapping.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ __all__ = [
 ]
 
 RECORD_INTS = 16
-"""int32 in a record, and of a model whose kernels have more places in each of its records a multiple of 8 more."""
+"""int32 in a record; records of a model whose kernels have more places are longer by a multiple of 8."""
 
 PLACES = 8
-"""Where in the record of a generated kernel its places begin: the kernel's text says what each of them means."""
+"""Index of the first place in the record of a generated kernel; the kernel's text defines their meaning."""
 
 
 class Record(Words):
-    """Where a record keeps what; offsets count floats, weights from the weight block, all else from the arena."""
+    """Layout of a record; offsets count floats, WEIGHTS within the weight block, all others within the arena."""
 
     WEIGHTS = 0
     X = 1
@@ -51,21 +51,20 @@ class Record(Words):
     N_OUT = 4
     SCRATCH = 5
     BACKWARDS = 6
-    """1 if panels are read from the last to the first: every other step, see :mod:`edge_rnn.kernels.program.sweep`."""
+    """1 if panels are read from last to first: every other step, see :mod:`edge_rnn.kernels.program.sweep`."""
     UNIT_FLOATS = 7
     """Floats of weights for each unit."""
     H = 8
     N_H = 9
-    """What the recurrent matrix is multiplied with, and how many values that are: the old hidden state, or what was
-    made of it."""
+    """Vector that the recurrent matrix multiplies, and its length: the old hidden state, or an operand's result."""
     STATE = 10
     """Old and new slot of the first state; the other states follow: 10 11, 12 13."""
 
 
 class Handle(Words):
-    """Where a handle (an array of ``intptr_t``, one per stream) keeps what.
+    """Layout of a handle, an array of ``intptr_t``, one per stream.
 
-    The first three never move: loops that users have compiled and cached read them.
+    The first three words never move: loops that users have compiled and cached read them.
     """
 
     STEP = 0
@@ -75,7 +74,7 @@ class Handle(Words):
     FUNCTIONS = 3
     """Address of the table of function addresses."""
     OPERATIONS = 4
-    """How many operations a step has."""
+    """Number of operations in a step."""
     RECORDS_EVEN = 5
     RECORDS_ODD = 6
     """Addresses of the records for even and for odd steps, which a step picks by PARITY."""
@@ -89,54 +88,54 @@ class Handle(Words):
     """Offset in the arena of the last output."""
     OUTPUT_EVEN = 12
     OUTPUT_ODD = 13
-    """Offsets in the arena of what an even and an odd step put out."""
+    """Offsets in the arena of the output of an even and of an odd step."""
     STATES_EVEN = 14
     STATES_ODD = 15
-    """Offsets in the arena of the states that an even and an odd step make, one behind the other."""
+    """Offsets in the arena of the new states of an even and of an odd step, which are adjacent."""
     STATE_FLOATS = 16
-    """How many floats these are, padding included; 0 if they need not be looked at."""
+    """Number of floats in these states, padding included; 0 if they need not be checked."""
     PARITY = 17
     """0 before an even step, 1 before an odd one."""
     POLICY = 18
     REFUSED = 19
-    """How many samples were held or skipped."""
+    """Number of samples that were held or skipped."""
     IN_USE = 20
-    """:data:`FREE`, or the number of the call that is in the stream, or :data:`MIXED`."""
+    """:data:`FREE`, the number of the call that is in the stream, or :data:`MIXED`."""
     ADVANCE = 21
-    """Address of ``int32_t advance(handle, x, y)``: a step that leaves IN_USE alone."""
+    """Address of ``int32_t advance(handle, x, y)``: a step that does not touch IN_USE."""
     RECORD_LENGTH = 22
     """int32 in a record."""
 
 
 FREE = 0
-"""``Handle.IN_USE`` of a stream that no call is in."""
+"""``Handle.IN_USE`` of a stream that is not in use."""
 MIXED = -1
-"""``Handle.IN_USE`` of a stream that two calls were in at once: its state is no state, until it is reset."""
+"""``Handle.IN_USE`` of a stream that two calls were in at once: its state is invalid until it is reset."""
 
 
 class Bank(Words):
-    """Where the table of a bank of streams (an array of ``intptr_t``) keeps what."""
+    """Layout of the table of a bank of streams, an array of ``intptr_t``."""
 
     COUNT = 0
-    """How many streams."""
+    """Number of streams."""
     HANDLES = 1
-    """Address of the streams' handles, an address each."""
+    """Address of a table with the address of each stream's handle."""
     PRESENT = 2
     """Address of a word for each stream: 0 if it takes no part."""
     GROUP = 3
-    """How many streams the functions in GROUPED take at once."""
+    """Number of streams that the functions in GROUPED take at once."""
     GROUPED = 4
-    """Address of a function for each operation, 0 where there is none for several streams."""
+    """Address of a table of functions, one per operation; 0 if there is none for several streams."""
     WHO = 5
-    """Address of room for a word a stream: who takes part in this step, times 2, and 1 more if values were held."""
+    """Address of scratch, a word per stream that takes part: its index times 2, plus 1 if values were held."""
     RECORDS = 6
-    """Address of room for a word a stream: the record that each is at."""
+    """Address of scratch, a word per stream that takes part: address of its current record."""
     ARENAS = 7
-    """Address of room for a word a stream: its arena."""
+    """Address of scratch, a word per stream that takes part: address of its arena."""
 
 
 class Policy(Words):
-    """What a step does with a sample that is not finite, or that makes the output so."""
+    """Policy of a stream for samples that are not finite, or whose outputs are not."""
 
     RAISE = 0
     HOLD = 1
@@ -144,13 +143,13 @@ class Policy(Words):
 
 
 class Status(Words):
-    """What a compiled step returns."""
+    """Result of a compiled step."""
 
     DONE = 0
     BAD_SAMPLE = 1
     BAD_OUTPUT = 2
     IN_USE = 3
-    """Another call is in the stream; this one has changed nothing."""
+    """Another call is in the stream; this one changed nothing."""
     MIXED = 4
     """Another call was in the stream at the same time as this one, or as an earlier one."""
 
@@ -162,9 +161,9 @@ class Packed:
     Parameters
     ----------
     floats
-        ``(n,)`` float32: numbers of any kind, their bytes seen as float32.
+        ``(n,)`` float32: values of any type, their bytes viewed as float32.
     unit_floats
-        How many of them belong to one unit, or what else a function counts by; 0 where it does not ask.
+        Number of floats per unit, or another count that the function needs; 0 if it needs none.
     """
 
     floats: F32
@@ -176,18 +175,18 @@ NO_WEIGHTS = Packed(np.empty(0, np.float32))
 
 @dataclass(frozen=True, slots=True)
 class Operand:
-    """What a compiled function makes of a vector before a matrix is multiplied with it.
+    """Compiled function that prepares a vector before a matrix multiplies it.
 
     Parameters
     ----------
     name
-        Which compiled function.
+        Name of the compiled function.
     weights
         Its weights.
     floats
-        Length in the arena of what it makes.
+        Length of its result in the arena.
     size
-        How many values that are, for the function that reads them.
+        Number of values in the result, for the function that reads it.
     """
 
     name: str
@@ -198,23 +197,23 @@ class Operand:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One compiled function of a step, and what it needs beside its inputs.
+    """One compiled function of a step, with its weights and its use of scratch.
 
     Parameters
     ----------
     name
-        Which compiled function.
+        Name of the compiled function.
     weights
-        As the function wants them; none for a function without weights.
+        Its weights, in its own layout; empty for a function without weights.
     scratch
-        How many floats of the arena it writes to, for itself and for the operations of the same layer after it.
+        Number of floats of scratch that it writes, for itself and for later operations of the same layer.
     x, h
-        What is made first of the layer's input, and of its old hidden state; None for nothing.
+        Preparation of the layer's input, and of its old hidden state; None for none.
     x_from_scratch, h_from_scratch
-        How many values an operation before it left at the start of the scratch, to be read instead of the layer's
+        Number of values that an earlier operation left at the start of the scratch, to be read instead of the layer's
         input, or by the recurrent matrix instead of the old hidden state; 0 for none.
     to_scratch
-        How many values it leaves at the start of the scratch instead of putting out; 0 for none.
+        Number of values that it writes to the start of the scratch instead of the output; 0 for none.
     """
 
     name: str
@@ -229,14 +228,14 @@ class Operation:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """Where a layer is going to run.
+    """Conditions that a layer runs under.
 
     Parameters
     ----------
     target
-        For which CPU.
+        The CPU.
     x_bound, h_bound
-        What the layer's input and its hidden state are never larger than in size; None where there is no such number.
+        Upper bounds on the absolute values of the layer's input and of its hidden state; None if unbounded.
     """
 
     target: Target
@@ -245,5 +244,5 @@ class Site:
 
 
 def padded(size: int) -> int:
-    """``size`` rounded up to the 8 floats that vectors are loaded and stored by."""
+    """Round ``size`` up to a multiple of 8 floats, the unit of vector loads and stores."""
     return -(-size // 8) * 8

@@ -1,8 +1,8 @@
-"""The loop over panels that all cells share, for one stream or for several at once.
+"""Loop over panels that all cells share, for one stream or for several at once.
 
-Every other step reads the panels backwards: what a step has read last is then what the next one reads first, and of
-weights that are a little larger than a cache most are still found there. Always forwards, the line that is thrown out
-would always be the next one wanted, and the cache of no use at all. (Zen 4, ns a step, forwards : to and fro, one run:
+Every other step reads the panels backwards: it starts with the panels that the step before read last, so that most
+weights are still in a cache that is slightly too small for all of them. Always reading forwards would evict each line
+just before it is needed again, and the cache would be useless. (Zen 4, ns per step, forwards : back and forth, one run:
 GRU (16,64) 611 : 530 with 32 KiB of L1, LSTM (64,256) 14567 : 13519 with 1 MiB of L2.)
 """
 
@@ -22,15 +22,16 @@ Panel = Callable[..., Any]
 
 
 def sweep(streams: int, panel: Callable[[int, int], Panel], widths: tuple[int, ...], most: int | None = None) -> Panel:
-    """A kernel that runs ``panel(width, lanes)`` over all units, the widest panels first.
+    """Make a kernel that runs ``panel(width, lanes)`` over all units, the widest panels first.
 
-    ``panel(width, lanes)`` gives a helper ``(records, weights, arenas, unit)`` that does the ``lanes`` units from
-    ``unit`` on, out of a panel that holds ``width``. Of several streams a narrower part of a panel is done at a time,
-    so that the registers hold it; and of one where ``most`` says how many units they hold.
+    ``panel(width, lanes)`` returns a helper ``(records, weights, arenas, unit)`` that computes the ``lanes`` units from
+    ``unit`` on, of a panel that holds ``width`` units. For several streams, a narrower part of a panel is computed at a
+    time, so that it fits the registers; for one stream, at most ``most`` units if given.
 
     Returns
     -------
-    For one stream ``(record, weights, arena)``. For several ``(records, weights, arenas)``: tables of addresses.
+    For one stream, a function ``(record, weights, arena)``; for several, ``(records, weights, arenas)`` with tables of
+    addresses.
     """
     run: Panel = _finish
     for width in reversed(widths):
@@ -57,7 +58,7 @@ def _finish(records: Any, weights: Any, arenas: Any, start: Any, units: Any) -> 
 
 
 def _widest_panels(panel: Panel, width: int, lanes: int, rest: Panel) -> Panel:
-    """As many panels of ``width`` as there are units for, and then the ``rest``."""
+    """Make a helper that runs as many panels of ``width`` as fit the units, and then the ``rest``."""
     shift = width.bit_length() - 1
 
     @helper
@@ -79,7 +80,7 @@ def _widest_panels(panel: Panel, width: int, lanes: int, rest: Panel) -> Panel:
 
 
 def _narrow_panel(panel: Panel, width: int, lanes: int, rest: Panel) -> Panel:
-    """One panel of ``width`` if there are units left for it, and then the ``rest``."""
+    """Make a helper that runs one panel of ``width`` if enough units are left, and then the ``rest``."""
 
     @helper
     def run(records: Any, weights: Any, arenas: Any, start: Any, units: Any) -> None:

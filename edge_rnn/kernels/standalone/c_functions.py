@@ -1,4 +1,4 @@
-"""The C functions of a library, as Python functions over pointers."""
+"""C functions of a library, as Python functions over pointers."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _I32 = types.int32
 
 
 def c_functions(name: str, layout: Layout) -> Functions:
-    """By what follows the library's name: a Python function and its Numba signature each."""
+    """Make the C functions: a Python function and its Numba signature, by the name without the library's prefix."""
     return {**_stepping(name, layout), **_starting(layout), **_keeping(layout), **_testing(name, layout)}
 
 

@@ -1,4 +1,4 @@
-"""Layout of a library's data: a network as numbers, the state in memory that the caller owns, and what is refused."""
+"""Layout of a library's data: the network's constants, the state in the caller's memory, and error codes."""
 
 from __future__ import annotations
 
@@ -15,34 +15,34 @@ HEADER_INTS = 16
 """int32 before the arena in a state."""
 
 STATE_ALIGNMENT_BYTES = 32
-"""A state has to begin at a multiple of this."""
+"""Alignment of a state's address."""
 
 
 class State(Words):
-    """What the int32 before the arena mean."""
+    """Layout of the int32 before the arena."""
 
     MODEL = 0
-    """Tells that ``reset`` of this very library was there."""
+    """Tag that ``reset`` of this library wrote."""
     PARITY = 1
     POLICY = 2
     REFUSED = 3
 
 
 class Refusal(Words):
-    """What C functions return beside :class:`edge_rnn.kernels.program.record.Status`."""
+    """Error codes of C functions, in addition to :class:`edge_rnn.kernels.program.record.Status`."""
 
     NOT_RESET = 3
-    """The state was not reset, or by another library."""
+    """The state was not reset, or was reset by another library."""
     BAD_STATE = 4
-    """The state's address is no multiple of :data:`STATE_ALIGNMENT_BYTES`, or what is to be restored is not finite."""
+    """The state's address is not a multiple of :data:`STATE_ALIGNMENT_BYTES`, or values to restore are not finite."""
     BAD_POLICY = 5
     FAILED = 6
-    """The self-test: the numbers are not those that they should be."""
+    """The outputs of the self-test differ from the expected ones."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Layout:
-    """A network as numbers; see :class:`edge_rnn.streams.plan.Plan`.
+    """Network as constants; see :class:`edge_rnn.streams.plan.Plan`.
 
     Parameters
     ----------
@@ -53,20 +53,20 @@ class Layout:
     weights
         ``(n,)`` float32.
     words
-        The numbers of a handle: all but addresses, parity, policy.
+        Words of a handle, without addresses, parity and policy.
     arena_floats
         Length of the arena.
     initial
-        ``(n,)`` float32: how the arena begins at the start; zeros follow.
+        ``(n,)`` float32: first part of the arena at the start; the rest is zero.
     kept
-        ``(n, 3)`` int32: even offset, odd offset and length of all that outlasts a step; held values come first, then
-        the last output, which is NaN while there is none.
+        ``(n, 3)`` int32: even offset, odd offset and length of all values that outlast a step; held values come first,
+        then the last output, which is NaN before the first one.
     tag
-        int32 that tells this network from others.
+        int32 that identifies the network.
     test_x, test_y
-        ``(time, I)`` and ``(time, O)`` float32: samples of the self-test and what is to come out.
+        ``(time, I)`` and ``(time, O)`` float32: samples of the self-test and their expected outputs.
     test_tolerance
-        By how much it may be off.
+        Largest absolute error that passes the self-test.
     """
 
     operations: tuple[str, ...]
@@ -88,5 +88,5 @@ class Layout:
 
     @property
     def kept_floats(self) -> int:
-        """How many floats ``save`` writes."""
+        """Number of floats that ``save`` writes."""
         return int(self.kept[:, 2].sum())

@@ -1,8 +1,8 @@
-"""A whole network as one module of machine code with a plain C interface, for boards without Numba or without Python.
+"""Compile a network to one module of machine code with a plain C interface, for boards without Numba or Python.
 
-The kernels are those of the runtime, called by name; what surrounds them is :mod:`edge_rnn.kernels.program.policy`
-again, but the handle is a function's own and dissolves into constants. All that changes lies in memory that the caller
-owns, and no address is kept in it: it may be copied as bytes.
+The kernels are those of the runtime, called by name. They use the same :mod:`edge_rnn.kernels.program.policy`, but with
+a handle that is local to each function and is optimized into constants. All mutable data is in memory that the caller
+owns; it holds no addresses, so it may be copied as bytes.
 """
 
 from __future__ import annotations
@@ -16,26 +16,26 @@ from edge_rnn.kernels.standalone.c_layout import Layout
 __all__ = ["FUNCTIONS", "compile_library"]
 
 FUNCTIONS = ("state_bytes", "reset", "step", "run", "save", "restore", "set_policy", "refused", "self_test")
-"""C functions of a library, each behind the library's name and ``_``."""
+"""C functions of a library, without the prefix: the library's name and ``_``."""
 
 
 def compile_library(name: str, layout: Layout, texts: Mapping[str, str], target: Target) -> tuple[str, bytes]:
-    """The library of a network.
+    """Compile the library of a network.
 
     Parameters
     ----------
     name
-        What the names of C functions begin with.
+        Prefix of the names of C functions.
     layout
         The network.
     texts
-        C strings by the name that they are seen under.
+        C strings by the name of their symbol.
     target
         CPU to compile for.
 
     Returns
     -------
-    The optimized LLVM module as text, to be looked at, and a relocatable object.
+    The optimized LLVM module as text, for inspection, and a relocatable object.
 
     Raises
     ------

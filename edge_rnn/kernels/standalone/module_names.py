@@ -1,4 +1,4 @@
-"""What a function of a module refers to by name: constants of the module, and its other functions."""
+"""Intrinsics that refer to a module's constants and functions by symbol name."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["calls_in_order", "external", "is_aligned", "named_constant", "own_wo
 
 
 def named_constant(name: str, pointer: types.CPointer) -> Any:
-    """An intrinsic ``() -> pointer``: where the module's constant ``name`` begins."""
+    """Make an intrinsic ``() -> pointer`` to the module's constant ``name``."""
 
     def typed(typing_context: Any) -> Any:
         def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
@@ -32,7 +32,7 @@ def named_constant(name: str, pointer: types.CPointer) -> Any:
 
 
 def calls_in_order(names: Sequence[str], record_ints: int) -> Any:
-    """An intrinsic ``(record, weights, arena)`` that calls kernels by name, each with the next record."""
+    """Make an intrinsic ``(record, weights, arena)`` that calls kernels by name, each with the next record."""
 
     def typed(typing_context: Any, record: Any, weights: Any, arena: Any) -> Any:
         def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
@@ -49,12 +49,12 @@ def calls_in_order(names: Sequence[str], record_ints: int) -> Any:
 
 
 def external(name: str, signature: Any) -> Any:
-    """The module's function ``name``, to be called by others."""
+    """Refer to the module's function ``name``, to call it from others."""
     return types.ExternalFunction(name, signature)
 
 
 def stores(values: Mapping[int, int]) -> Any:
-    """An intrinsic ``(words)`` that writes numbers to places, both constants."""
+    """Make an intrinsic ``(words)`` that stores constants at constant indices."""
 
     def typed(typing_context: Any, words: Any) -> Any:
         def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
@@ -70,7 +70,7 @@ def stores(values: Mapping[int, int]) -> Any:
 
 @intrinsic(prefer_literal=True)
 def own_words(typing_context: Any, count: Any) -> Any:
-    """Room for ``count`` (a literal) words that are the function's own: ``intptr_t*``."""
+    """Allocate ``count`` (a literal) words on the function's stack: ``intptr_t*``."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         room = alloca_once(builder, ir.ArrayType(context.get_value_type(types.intp), count.literal_value))
@@ -81,7 +81,7 @@ def own_words(typing_context: Any, count: Any) -> Any:
 
 @intrinsic(prefer_literal=True)
 def is_aligned(typing_context: Any, pointer: Any, nbytes: Any) -> Any:
-    """Whether an address is a multiple of ``nbytes``, a literal power of two."""
+    """Return True if an address is a multiple of ``nbytes``, a literal power of two."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         low = builder.and_(builder.ptrtoint(args[0], llvm.I32), llvm.I32(nbytes.literal_value - 1))

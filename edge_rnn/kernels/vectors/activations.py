@@ -1,6 +1,6 @@
-"""Activations over vectors: rational and polynomial approximations, since neither libm nor SVML may be called.
+"""Activations of vectors: rational and polynomial approximations, because neither libm nor SVML may be called.
 
-No fast-math flags anywhere: a NaN stays a NaN.
+No code uses fast-math flags: a NaN stays a NaN.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ __all__ = [
 
 # tanh(x) = x P(x^2) / Q(x^2): minimax rational of degree 9/8 for |x| <= 7.7 (relative error 4.5e-9 before rounding),
 # used up to 8.02, where it rounds to exactly 1 with fused multiply-add and to 1 - 2^-23 without.
-# In float32: at most 4.8 units in the last place and 2.9e-7 off (5.3 and 2.9e-7 without fused multiply-add).
+# Error in float32: at most 4.8 units in the last place and 2.9e-7 (5.3 and 2.9e-7 without fused multiply-add).
 _LIMIT = np.float32(8.02)
 _P1, _P2, _P3, _P4 = (np.float32(p) for p in (0.13462819, 0.0035937482, 2.2281429e-05, 1.5829558e-08))
 _Q1, _Q2, _Q3, _Q4 = (np.float32(q) for q in (0.4679615, 0.02624764, 0.00034483723, 8.7528724e-07))
@@ -36,13 +36,13 @@ _ONE, _HALF, _ZERO = np.float32(1), np.float32(0.5), np.float32(0)
 # exp(x) = 2^k exp(r), r = x - k ln 2 with ln 2 in two parts; exp(r) by its minimax polynomial on |r| <= ln(2)/2.
 _LOG2_E, _LN2_HIGH, _LN2_LOW = np.float32(1.442695041), np.float32(0.693359375), np.float32(-2.12194440e-4)
 _ROUND = np.float32(12582912.0)  # 1.5 * 2^23: adding it leaves the nearest integer in the low bits
-_EXP_HIGHEST = np.float32(88.0)  # its square is infinite
-_EXP_LOWEST = np.float32(-87.0)  # exp of it is a normal number still
+_EXP_HIGHEST = np.float32(88.0)  # exp of it is finite, its square infinite
+_EXP_LOWEST = np.float32(-87.0)  # exp of it is still a normal number
 
 
 @helper
 def tanh(x: Any) -> Any:
-    """``tanh(x)``; exactly -1 and 1 at the infinities, NaN kept."""
+    """``tanh(x)``; exactly -1 and 1 at the infinities, NaN for NaN."""
     x = maximum(-_LIMIT, minimum(_LIMIT, x))
     s = x * x
     p = fma(fma(fma(fma(_P4, s, _P3), s, _P2), s, _P1), s, _ONE)
@@ -52,7 +52,7 @@ def tanh(x: Any) -> Any:
 
 @helper
 def sigmoid_of_twice(half: Any) -> Any:
-    """``sigmoid(2 half) = tanh(half) / 2 + 1/2``; packing has halved the weights in front of it, which is exact."""
+    """``sigmoid(2 half) = tanh(half) / 2 + 1/2``; weights of its argument are halved when packed, which is exact."""
     return fma(tanh(half), _HALF, _HALF)
 
 
@@ -64,16 +64,16 @@ def identity(x: Any) -> Any:
 
 @helper
 def relu(x: Any) -> Any:
-    """``max(x, 0)``, NaN kept."""
+    """``max(x, 0)``, NaN for NaN."""
     return maximum(_ZERO, x)
 
 
 def exp_by(multiply_add: Any) -> Any:
-    """The exponential function, its products and sums made by ``multiply_add(a, b, c) = a * b + c``."""
+    """Make the exponential function, with products and sums by ``multiply_add(a, b, c) = a * b + c``."""
 
     @helper
     def exp(x: Any) -> Any:
-        """``exp(x)`` for ``x <= 0``; below -87 as at -87, NaN kept."""
+        """``exp(x)`` for ``x <= 0``; ``exp(-87)`` below -87, NaN for NaN."""
         x = maximum(_EXP_LOWEST, x)
         shifted = multiply_add(x, _LOG2_E, _ROUND)
         k = shifted - _ROUND
@@ -93,9 +93,9 @@ exp = exp_by(fma)
 
 @helper
 def exp_of_any(x: Any) -> Any:
-    """``exp(x)`` by the square of its root, which overflows as it has to; below -174 as at -174, NaN kept.
+    """``exp(x)`` as the square of ``exp(x / 2)``, which overflows where it should; ``exp(-174)`` below, NaN for NaN.
 
-    At most 2.5 units in the last place off.
+    The error is at most 2.5 units in the last place.
     """
     root = exp(minimum(_EXP_HIGHEST, x * _HALF))
     return root * root
@@ -117,12 +117,12 @@ def softplus(x: Any) -> Any:
     return maximum(_ZERO, x) + p * s
 
 
-# ---- with parameters: (x, alpha, beta), vectors, of which each takes what it has
+# ---- with parameters: (x, alpha, beta), all vectors; each activation uses those that it has
 
 
 @helper
 def clip(x: Any, limit: Any) -> Any:
-    """``x`` within ``limit`` either side of zero, NaN kept."""
+    """Clip ``x`` to ``-limit .. limit``, NaN for NaN."""
     return maximum(_ZERO - limit, minimum(limit, x))
 
 
@@ -206,4 +206,4 @@ BY_NAME = {
     "thresholdedrelu": _thresholded_relu,
     "clip": _clip,
 }
-"""Activations ``(x, alpha, beta)`` by name; beside those of layers ``clip``, to ``alpha`` either side of zero."""
+"""Activations ``(x, alpha, beta)`` by name: those of layers, and ``clip``, to ``-alpha .. alpha``."""

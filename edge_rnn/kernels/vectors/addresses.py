@@ -1,4 +1,4 @@
-"""Addresses as Numba values: words taken as pointers, and calls of C functions by address."""
+"""Addresses as Numba values: conversion of words to pointers, and calls of C functions by address."""
 
 from __future__ import annotations
 
@@ -37,18 +37,18 @@ def _pointer_from_word(pointer: types.CPointer) -> Any:
 
 
 as_floats = intrinsic(_pointer_from_word(FLOATS))
-"""The address in a word as ``float*``."""
+"""Convert a word to ``float*``."""
 as_doubles = intrinsic(_pointer_from_word(types.CPointer(types.float64)))
-"""The address in a word as ``double*``."""
+"""Convert a word to ``double*``."""
 as_int32s = intrinsic(_pointer_from_word(INT32S))
-"""The address in a word as ``int32_t*``."""
+"""Convert a word to ``int32_t*``."""
 as_words = intrinsic(_pointer_from_word(WORDS))
-"""The address in a word as ``intptr_t*``."""
+"""Convert a word to ``intptr_t*``."""
 
 
 @intrinsic
 def as_int32s_at(typing_context: Any, floats: Any, offset: Any) -> Any:
-    """``floats + offset`` as ``int32_t*``: whole numbers that lie among weights."""
+    """``floats + offset`` as ``int32_t*``: integers among weights."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         return builder.bitcast(builder.gep(args[0], [args[1]]), context.get_value_type(INT32S))
@@ -58,7 +58,7 @@ def as_int32s_at(typing_context: Any, floats: Any, offset: Any) -> Any:
 
 @intrinsic
 def as_floats_at(typing_context: Any, integers: Any, offset: Any) -> Any:
-    """``integers + offset`` as ``float*``: floats that lie behind whole numbers."""
+    """``integers + offset`` as ``float*``: floats after integers."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         return builder.bitcast(builder.gep(args[0], [args[1]]), context.get_value_type(FLOATS))
@@ -68,7 +68,7 @@ def as_floats_at(typing_context: Any, integers: Any, offset: Any) -> Any:
 
 @intrinsic
 def to_word(typing_context: Any, pointer: Any) -> Any:
-    """A pointer as a word."""
+    """Convert a pointer to a word."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         return builder.ptrtoint(args[0], context.get_value_type(types.intp))
@@ -93,13 +93,13 @@ def _typed_pointers(pointer: types.CPointer) -> Any:
 
 
 floats_from = intrinsic(prefer_literal=True)(_typed_pointers(FLOATS))
-"""``(count, table)``: tuple of the first ``count`` (a literal) addresses of a table, as ``float*``."""
+"""``(count, table)``: tuple of the first ``count`` (a literal) addresses in a table, as ``float*``."""
 int32s_from = intrinsic(prefer_literal=True)(_typed_pointers(INT32S))
-"""``(count, table)``: tuple of the first ``count`` (a literal) addresses of a table, as ``int32_t*``."""
+"""``(count, table)``: tuple of the first ``count`` (a literal) addresses in a table, as ``int32_t*``."""
 
 
 def _call(returns: types.Type) -> Any:
-    """An intrinsic ``(address, tuple of arguments)`` that calls the C function at ``address``."""
+    """Make an intrinsic ``(address, tuple of arguments)`` that calls the C function at ``address``."""
 
     def typed(typing_context: Any, address: Any, arguments: Any) -> Any:
         def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:

@@ -1,8 +1,8 @@
-"""Exponentials and logarithms whose bits are the same on every CPU: products and sums are rounded one by one.
+"""Exponentials and logarithms with the same bits on every CPU: products and sums are rounded separately.
 
-Where a multiply-add is one instruction it is rounded once, elsewhere twice. A network's step takes what is quicker; a
-choice among symbols must not hang on it. Division, addition and multiplication of normal numbers are the same
-everywhere (IEEE 754), and sums over lanes have a fixed order.
+A multiply-add that is one instruction rounds once, otherwise it rounds twice. The step of a network takes the faster
+way, but the choice of a symbol must not depend on it. Division, addition and multiplication of normal numbers are the
+same everywhere (IEEE 754), and sums over lanes have a fixed order.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _LN2_HIGH, _LN2_LOW = np.float32(0.693359375), np.float32(-2.12194440e-4)
 
 @helper
 def _apart(a: Any, b: Any, c: Any) -> Any:
-    """``a * b + c``, rounded after each."""
+    """``a * b + c``, rounded after each operation."""
     return a * b + c
 
 
@@ -35,7 +35,7 @@ exp = exp_by(_apart)
 def log(x: Any) -> Any:
     """``log(x)`` of normal numbers above 0, by ``log(m) = 2 artanh(s)``, ``s = (m - 1) / (m + 1)`` within 0.172.
 
-    The series is cut off at s^11, 3e-9 of the result; at most 2 units in the last place of it, or 1e-7, are wrong.
+    The series is cut off at s^11, a relative error of 3e-9. The error is at most 2 units in the last place, or 1e-7.
     """
     k, m = exponents(x), significands(x)
     s = (m - _ONE) / (m + _ONE)
@@ -55,7 +55,7 @@ def logarithm(value: Any) -> Any:
 
 @helper
 def highest(values: Any, count: Any) -> Any:
-    """The largest of ``count`` values; those that pad them to 8 are no larger."""
+    """Largest of ``count`` values; values in the padding must not be larger."""
     most = load(8, values, 0)
     for i in range(8, count, 8):
         most = maximum(most, load(8, values, i))
@@ -64,7 +64,7 @@ def highest(values: Any, count: Any) -> Any:
 
 @helper
 def exponentials(values: Any, count: Any, most: Any, factor: Any, out: Any) -> Any:
-    """``out = exp((values - most) * factor)``, ``most`` being the largest; their sum, at least 1."""
+    """Write ``out = exp((values - most) * factor)``, where ``most`` is the largest; return the sum, at least 1."""
     total = splat(8, np.float32(0))
     for i in range(0, count, 8):
         e = exp((load(8, values, i) - most) * factor)
@@ -75,6 +75,6 @@ def exponentials(values: Any, count: Any, most: Any, factor: Any, out: Any) -> A
 
 @helper
 def logarithms(values: Any, count: Any, out: Any) -> None:
-    """``out = log(values)``; values below the smallest normal number, 1.2e-38, count as that."""
+    """Write ``out = log(values)``; values below the smallest normal number, 1.2e-38, are raised to it."""
     for i in range(0, count, 8):
         store(log(maximum(_TINY, load(8, values, i))), out, i)

@@ -1,8 +1,8 @@
-"""Vectors from memory and to it.
+"""Loads and stores of vectors.
 
-A kernel may do the same unit of several streams at once. Weights are then loaded once and repeated, so that a vector
-holds ``lanes`` values of the first stream, as many of the second, and so on; what is a stream's own comes from a tuple
-of pointers, one a stream. All but what users hand over is aligned to 8 floats.
+A kernel may compute the same unit of several streams at once. Weights are then loaded once and repeated, so that a
+vector holds ``lanes`` values of the first stream, as many of the second, and so on; a stream's own values come from a
+tuple of pointers, one per stream. All memory is aligned to 8 floats, except users' arrays.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def at(typing_context: Any, pointer: Any, offset: Any) -> Any:
 
 @intrinsic(prefer_literal=True)
 def load(typing_context: Any, lanes: Any, pointer: Any, offset: Any) -> Any:
-    """Vector of ``lanes`` (a literal) floats at ``pointer + offset``, which is aligned to 8 floats."""
+    """Load ``lanes`` (a literal) floats at ``pointer + offset``, which is aligned to 8 floats."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         return llvm.load(builder, builder.gep(args[1], [args[2]]), lanes.literal_value)
@@ -42,7 +42,7 @@ def load(typing_context: Any, lanes: Any, pointer: Any, offset: Any) -> Any:
 
 @intrinsic(prefer_literal=True)
 def load_anywhere(typing_context: Any, lanes: Any, pointer: Any, offset: Any) -> Any:
-    """Vector of ``lanes`` (a literal) floats at ``pointer + offset``, aligned to a float: a user's array."""
+    """Load ``lanes`` (a literal) floats of a user's array at ``pointer + offset``, which is aligned to one float."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         return llvm.load(builder, builder.gep(args[1], [args[2]]), lanes.literal_value, align=4)
@@ -64,12 +64,12 @@ def _store(align: int) -> Any:
 store = intrinsic(_store(llvm.ALIGNED))
 """``(vector, pointer, offset)``: write ``vector`` at ``pointer + offset``, which is aligned to 8 floats."""
 store_anywhere = intrinsic(_store(4))
-"""``(vector, pointer, offset)``: write ``vector`` at ``pointer + offset``, aligned to a float: a user's array."""
+"""``(vector, pointer, offset)``: write ``vector`` to a user's array at ``pointer + offset``, aligned to one float."""
 
 
 @intrinsic(prefer_literal=True)
 def load_shared(typing_context: Any, lanes: Any, streams: Any, pointer: Any, offset: Any) -> Any:
-    """Vector of ``lanes`` floats at ``pointer + offset``, repeated ``streams`` times (both literals)."""
+    """Load ``lanes`` floats at ``pointer + offset`` and repeat them ``streams`` times (both literals)."""
     width, count = lanes.literal_value, streams.literal_value
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
@@ -80,7 +80,7 @@ def load_shared(typing_context: Any, lanes: Any, streams: Any, pointer: Any, off
 
 @intrinsic(prefer_literal=True)
 def load_each(typing_context: Any, lanes: Any, pointers: Any) -> Any:
-    """Vector of ``lanes`` (a literal) floats from each of a tuple of pointers, aligned to 8 floats."""
+    """Load ``lanes`` (a literal) floats from each of a tuple of pointers, which are aligned to 8 floats."""
     width, count = lanes.literal_value, len(pointers)
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
@@ -106,7 +106,7 @@ def store_each(typing_context: Any, vector: Any, pointers: Any) -> Any:
 
 @intrinsic(prefer_literal=True)
 def each(typing_context: Any, records: Any, arenas: Any, slot: Any, unit: Any) -> Any:
-    """For each stream ``arena + record[slot] + unit``: tuple of ``float*`` from tuples of records and arenas."""
+    """Address ``arena + record[slot] + unit`` of each stream: tuple of ``float*`` from tuples of records and arenas."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         pointers = ir.Constant(args[1].type, ir.Undefined)

@@ -1,7 +1,7 @@
-"""Random numbers that are a function of a seed and a place, the same on every machine: Philox4x32-10.
+"""Counter-based random numbers, a function of seed and counter that is the same on every machine: Philox4x32-10.
 
 J. K. Salmon, M. A. Moraes, R. O. Dror, D. E. Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC11 (2011),
-doi:10.1145/2063384.2063405; known answers in Random123's ``kat_vectors``. Integers alone: nothing to be rounded.
+doi:10.1145/2063384.2063405; known answers in Random123's ``kat_vectors``. It uses only integers, so nothing is rounded.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _LOW, _HALF = np.uint64(0xFFFFFFFF), np.uint64(32)
 
 @helper
 def philox(seed: Any, place: Any) -> Any:
-    """32 random bits, uint64: the first word for the key ``seed`` and the counter ``place``, both 64 bits."""
+    """32 random bits as uint64: the first word for the key ``seed`` and the counter ``place``, both 64 bits."""
     seed, place = np.uint64(seed), np.uint64(place)
     key0, key1 = seed & _LOW, seed >> _HALF
     x0, x1, x2, x3 = place & _LOW, place >> _HALF, np.uint64(0), np.uint64(0)

@@ -1,11 +1,10 @@
-"""Vectors of float32 as Numba values, so that a cell can be written over whole groups of units.
+"""Vectors of float32 as Numba values, so that a cell can be written for whole groups of units.
 
 LLVM does not keep the accumulators of a matrix-vector product in registers when they come from tuples, small arrays or
 constant-trip loops; with explicit vector values it does. ``float32x16`` is a Numba type whose LLVM type is
-``<16 x float>``; the back end splits it into the registers that the CPU has.
+``<16 x float>``; the back end splits it into the CPU's registers.
 
-Here is the type and its arithmetic; ``load_store`` loads and stores, ``matrices.rows`` has the loop where the
-time goes.
+This module has the type and its arithmetic; ``load_store`` loads and stores, ``matrices.rows`` has the hot loop.
 """
 
 from __future__ import annotations
@@ -67,7 +66,7 @@ def _as_vector(context: Any, builder: Any, value: Any, given: types.Type, vector
 
 
 def _vector_of(*given: types.Type) -> Vector | None:
-    """The vector type among ``given`` when the others are the same or plain numbers."""
+    """Vector type among ``given``, if all others are the same or plain numbers; else None."""
     vectors = {type_ for type_ in given if isinstance(type_, Vector)}
     others_are_numbers = all(isinstance(type_, (Vector, types.Number)) for type_ in given)
     return vectors.pop() if len(vectors) == 1 and others_are_numbers else None
@@ -129,14 +128,14 @@ def _select(comparison: str) -> Any:
 
 
 minimum = intrinsic(_select("<"))
-"""Lane by lane ``a if a < b else b``: a NaN in ``b`` is kept, a NaN in ``a`` gives ``b``."""
+"""Lanewise ``a if a < b else b``: a NaN in ``b`` is kept, a NaN in ``a`` gives ``b``."""
 maximum = intrinsic(_select(">"))
-"""Lane by lane ``a if a > b else b``: a NaN in ``b`` is kept, a NaN in ``a`` gives ``b``."""
+"""Lanewise ``a if a > b else b``: a NaN in ``b`` is kept, a NaN in ``a`` gives ``b``."""
 
 
 @intrinsic
 def absolute(typing_context: Any, vector: Any) -> Any:
-    """Lane by lane the size, without the sign."""
+    """Lanewise absolute value."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         return builder.call(llvm.fabs(builder, args[0].type), [args[0]])
@@ -146,7 +145,7 @@ def absolute(typing_context: Any, vector: Any) -> Any:
 
 @intrinsic
 def square_root(typing_context: Any, vector: Any) -> Any:
-    """Lane by lane the square root; NaN of what is below 0."""
+    """Lanewise square root; NaN for values below 0."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         return builder.call(llvm.sqrt(builder, args[0].type), [args[0]])
@@ -156,7 +155,7 @@ def square_root(typing_context: Any, vector: Any) -> Any:
 
 @intrinsic
 def only_where(typing_context: Any, vector: Any, mask: Any) -> Any:
-    """Lane by lane the value where ``mask`` is not 0, else 0, also in place of NaN."""
+    """Lanewise value where ``mask`` is not 0, else 0, even in place of NaN."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         zero = ir.Constant(args[0].type, None)
@@ -167,7 +166,7 @@ def only_where(typing_context: Any, vector: Any, mask: Any) -> Any:
 
 @intrinsic
 def keep_above(typing_context: Any, vector: Any, limit: Any) -> Any:
-    """Lane by lane the value if it is above ``limit``, else 0; NaN kept."""
+    """Lanewise value if it is above ``limit``, else 0; NaN for NaN."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         bound = _as_vector(context, builder, args[1], sig.args[1], vector)
@@ -178,10 +177,10 @@ def keep_above(typing_context: Any, vector: Any, limit: Any) -> Any:
 
 @intrinsic
 def flush_tiny(typing_context: Any, vector: Any) -> Any:
-    """Lane by lane zero for what is smaller than 2^-80 in size; NaN kept.
+    """Lanewise zero for absolute values below 2^-80; NaN for NaN.
 
-    A state that decays would otherwise end among the subnormal numbers, which many CPUs compute with several times more
-    slowly; so far above them that products with weights stay clear of them too.
+    A decaying state would otherwise end in subnormal numbers, which slow many CPUs down several times. The limit is so
+    far above these that products with weights do not reach them either.
     """
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
@@ -195,7 +194,7 @@ def flush_tiny(typing_context: Any, vector: Any) -> Any:
 
 @intrinsic(prefer_literal=True)
 def splat(typing_context: Any, lanes: Any, value: Any) -> Any:
-    """A vector with ``value`` in each of ``lanes`` (a literal) lanes."""
+    """Vector with ``value`` in each of ``lanes`` (a literal) lanes."""
     vector = Vector(lanes.literal_value)
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
@@ -204,11 +203,11 @@ def splat(typing_context: Any, lanes: Any, value: Any) -> Any:
     return signature(vector, lanes, value), generate
 
 
-# ---- single lanes and bits: what softmax and logarithms need
+# ---- single lanes and bits, for softmax and logarithms
 
 
 def _fold(combine: Any) -> Any:
-    """An intrinsic that folds the lanes of a vector, half onto half, into one float32."""
+    """Make an intrinsic that folds the lanes of a vector, half onto half, into one float32."""
 
     def typed(typing_context: Any, vector: Any) -> Any:
         def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
@@ -225,14 +224,14 @@ def _fold(combine: Any) -> Any:
 
 
 largest_lane = intrinsic(_fold(lambda builder, a, b: builder.select(builder.fcmp_ordered(">", a, b), a, b)))
-"""The largest value of a vector, float32."""
+"""Largest value of a vector, float32."""
 sum_of_lanes = intrinsic(_fold(lambda builder, a, b: builder.fadd(a, b)))
-"""The sum of a vector's values, float32."""
+"""Sum of a vector's values, float32."""
 
 
 @intrinsic
 def all_zero(typing_context: Any, vector: Any) -> Any:
-    """Whether every lane is zero; false where one is NaN."""
+    """Return True if every lane is zero; False if one is NaN."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         other = builder.fcmp_unordered("!=", args[0], ir.Constant(args[0].type, None))
@@ -245,7 +244,7 @@ def all_zero(typing_context: Any, vector: Any) -> Any:
 
 @intrinsic
 def first_lanes(typing_context: Any, vector: Any, count: Any) -> Any:
-    """The vector with zero in all but the first ``count`` lanes."""
+    """Zero all but the first ``count`` lanes."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         integers = ir.VectorType(llvm.I32, vector.lanes)
@@ -260,7 +259,7 @@ def first_lanes(typing_context: Any, vector: Any, count: Any) -> Any:
 
 @intrinsic
 def join(typing_context: Any, low: Any, high: Any) -> Any:
-    """Two vectors of one length as one of twice the length."""
+    """Concatenate two vectors of equal length."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         return llvm.join(builder, list(args))
@@ -270,7 +269,7 @@ def join(typing_context: Any, low: Any, high: Any) -> Any:
 
 @intrinsic
 def exponents(typing_context: Any, vector: Any) -> Any:
-    """Lane by lane the whole ``k`` for which ``value / 2**k`` is from sqrt(1/2) to sqrt(2); for normal numbers > 0."""
+    """Lanewise integer ``k`` for which ``value / 2**k`` is from sqrt(1/2) to sqrt(2); for normal numbers > 0."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         return builder.sitofp(_whole_exponents(builder, args[0]), args[0].type)
@@ -280,7 +279,7 @@ def exponents(typing_context: Any, vector: Any) -> Any:
 
 @intrinsic
 def significands(typing_context: Any, vector: Any) -> Any:
-    """Lane by lane ``value / 2**k``, k being what :func:`exponents` gives."""
+    """Lanewise ``value / 2**k``, with ``k`` from :func:`exponents`."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         k = _whole_exponents(builder, args[0])
@@ -299,7 +298,7 @@ def _whole_exponents(builder: Any, value: Any) -> Any:
 
 @intrinsic(prefer_literal=True)
 def bits_shifted_left(typing_context: Any, vector: Any, shift: Any, addend: Any) -> Any:
-    """The floats whose bits are ``(bits of vector << shift) + bits of addend``: how ``2**k`` is multiplied in."""
+    """Floats with the bits ``(bits of vector << shift) + bits of addend``, to multiply by ``2**k``."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         integers = ir.VectorType(llvm.I32, vector.lanes)

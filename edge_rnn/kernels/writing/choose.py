@@ -1,8 +1,8 @@
-"""Choice of the next symbol from the scores of all: the likeliest, or one that is drawn.
+"""Choice of the next symbol from the scores of all: the likeliest one (greedy), or a sampled one.
 
-Scores become weights, whole numbers of 2^-30 of the likeliest symbol's; sums of weights are exact in any order, and the
-point where a draw falls is a whole number too. So a choice depends on the bits of the scores, on the seed, and on
-nothing else.
+Scores become weights, integers in units of 2^-30 of the likeliest symbol's weight. Sums of weights are exact in any
+order, and the random point that selects a symbol is an integer too. So a choice depends only on the bits of the scores
+and on the seed.
 """
 
 from __future__ import annotations
@@ -20,51 +20,51 @@ ONE = 2**30
 
 
 class Choice(Words):
-    """Where the table of a sampler (an array of ``intptr_t``) keeps what; float arrays are padded to 8."""
+    """Layout of the table of a sampler, an array of ``intptr_t``; float arrays are padded to 8."""
 
     HANDLE = 0
     """Address of the stream's handle."""
     ADVANCE = 1
     """Address of ``int32_t advance(handle, x, y)``."""
     SYMBOLS = 2
-    """How many symbols there are."""
+    """Number of symbols."""
     X = 3
-    """Address of the sample: one float, or one for each symbol."""
+    """Address of the sample: one float, or one per symbol."""
     ONE_HOT = 4
-    """1 if the sample has a float for each symbol; else it is the symbol's number."""
+    """1 if the sample is one-hot, with a float per symbol; 0 if it is the symbol's id."""
     PLACE = 5
-    """Which float of such a sample is 1."""
+    """Index of the 1 in a one-hot sample."""
     Y = 6
     """Address of the output; its padding holds -inf."""
     SHARES_GIVEN = 7
-    """1 if outputs are shares of 1, whose logarithms are the scores; else they are the scores."""
+    """1 if outputs are probabilities, whose logarithms are the scores; 0 if they are the scores."""
     SCORES = 8
-    """Address of room for these logarithms."""
+    """Address of scratch for these logarithms."""
     GREEDY = 9
-    """1 for the likeliest symbol, 0 for one that is drawn."""
+    """1 to choose the likeliest symbol, 0 to sample."""
     PENALIZED = 10
-    """1 if symbols that were there are to be less likely."""
+    """1 if repeated symbols are penalized."""
     SEEN = 11
-    """Address of an int32 for each symbol: 1 if it was there."""
+    """Address of an int32 per symbol: 1 if it has occurred."""
     WANTED = 12
-    """Address of room for scores with the penalty; its padding holds -inf."""
+    """Address of scratch for scores with the penalty; its padding holds -inf."""
     PARAMETERS = 13
     """Address of floats: 1 / temperature, penalty."""
     SHARES = 14
-    """Address of room for a float for each symbol."""
+    """Address of scratch, a float per symbol."""
     WEIGHTS = 15
-    """Address of room for an int32 for each symbol."""
+    """Address of scratch, an int32 per symbol."""
     TOP_K = 16
-    """How many symbols may be drawn; all of them if there is no limit."""
+    """Number of symbols to sample from; all of them if there is no limit."""
     TOP_P = 17
-    """Share of all that symbols which may be drawn make up, in 2^-32."""
+    """Probability mass of the symbols to sample from, in units of 2^-32."""
     MIN_WEIGHT = 18
-    """Least weight of a symbol that may be drawn."""
+    """Least weight of a symbol that may be sampled."""
     SEED = 19
     DRAWN = 20
-    """How many symbols were drawn so far."""
+    """Number of symbols sampled so far."""
     STOPS = 21
-    """Address of int32: for each row of symbols that ends a text its length and the symbols; then 0."""
+    """Address of int32: for each stop sequence its length and its symbols; then 0."""
     OUTCOME = 22
     """An :class:`edge_rnn.kernels.writing.generate.Outcome`."""
 
@@ -75,9 +75,9 @@ _ALL = 2**32
 
 
 def choose() -> Any:
-    """``choose(table, logarithms, place)``: the symbol, and at ``place`` the logarithm of its own probability.
+    """Build ``choose(table, logarithms, place)``: return a symbol, and store its log probability at ``place``.
 
-    That is the probability which the network gives it, before temperature, penalty and all that may not be drawn.
+    That is the probability by the network itself, before temperature, penalty and limits.
     """
     from edge_rnn.kernels.compile.compiler import helper
     from edge_rnn.kernels.vectors.addresses import as_floats
@@ -113,7 +113,7 @@ def choose() -> Any:
 
 
 def _penalize() -> Any:
-    """Scores of symbols that were there divided by the penalty, or multiplied if they are below 0."""
+    """Build a helper that divides scores of symbols that have occurred by the penalty, or multiplies those below 0."""
     from edge_rnn.kernels.compile.compiler import helper
     from edge_rnn.kernels.vectors.addresses import as_floats, as_int32s
 
@@ -130,7 +130,7 @@ def _penalize() -> Any:
 
 
 def _draw() -> Any:
-    """Draw a symbol, all or some of them being possible."""
+    """Build a helper that samples a symbol within the limits."""
     from edge_rnn.kernels.compile.compiler import helper
     from edge_rnn.kernels.vectors.addresses import as_int32s
     from edge_rnn.kernels.vectors.philox import philox, share
@@ -142,7 +142,7 @@ def _draw() -> Any:
         count, weights, total = table[Choice.SYMBOLS], as_int32s(table[Choice.WEIGHTS]), np.int64(0)
         for i in range(count):
             share_of_best = shares[i] if shares[i] < _WHOLE else _WHOLE
-            weight = np.int32(share_of_best * _ONE) if shares[i] > _NONE else np.int32(0)  # NaN is nothing
+            weight = np.int32(share_of_best * _ONE) if shares[i] > _NONE else np.int32(0)  # 0 for NaN too
             weights[i] = weight
             total += weight
         if table[Choice.TOP_K] < count:
@@ -166,15 +166,16 @@ def _draw() -> Any:
 
 
 def _keep_largest() -> Any:
-    """Keep the fewest largest weights that reach a goal, by number or by sum; the others become 0."""
+    """Build a helper that keeps the fewest largest weights that reach a goal, by number or by sum, and zeros others."""
     from edge_rnn.kernels.compile.compiler import helper
 
     @helper
     def keep_largest(weights, count, goal, by_number):  # type: ignore[no-untyped-def]
-        """Their sum; of equal weights those of lower numbers are kept.
+        """Zero the other weights; return the sum. Of equal weights, those of lower ids are kept.
 
-        The least weight to keep is found bit by bit: weights from ``low`` on reach the goal, those from ``high`` on do
-        not. At most 31 passes, however many symbols there are, and some log2 of these until one weight is in between.
+        The least weight to keep is found bit by bit: weights of at least ``low`` reach the goal, those of at least
+        ``high`` do not. It takes at most 31 passes for any number of symbols, usually about log2 of that number, until
+        only one weight is in between.
         """
         low, high, bit = np.int64(0), np.int64(2 * ONE), np.int64(ONE)
         from_low, from_high, reached = np.int64(count), np.int64(0), np.int64(0)
