@@ -14,7 +14,10 @@ __all__ = ["page", "policy"]
 @cache
 def page() -> bytes:
     """The whole page: one file with its style and script inline."""
-    return Path(__file__).with_name("page.html").read_bytes()
+    folder = Path(__file__).parent
+    style, *scripts = ((folder / name).read_bytes() for name in ("page.css", "page.js", "charts.js", "view.js"))
+    text = (folder / "page.html").read_bytes().replace(b"<style></style>", b"<style>\n%s</style>" % style)
+    return text.replace(b"<script></script>", b"<script>\n%s</script>" % b"\n".join(scripts))
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Recorder: samples a loop from its own thread for the live view, up to twenty times per second."""
+"""Recorder: samples a loop from its own thread for the live view, up to ten times per second."""
 
 from __future__ import annotations
 
@@ -10,16 +10,15 @@ from typing import Any
 
 from edge_rnn.live.channel import Channel
 from edge_rnn.loop.sensor_loop import SensorLoop
+from edge_rnn.spelling import spell_unit
 from edge_rnn.typing import AnyArray
 
 __all__ = ["Recorder", "as_json", "event"]
 
-_PERIOD_S = 0.05
-_POINTS_EVERY = 2
-"""Periods between messages with points."""
-_STATUS_EVERY = 10
+_PERIOD_S = 0.1
+_STATUS_EVERY = 5
 """Periods between status messages."""
-_KEPT_S = 30.0
+_KEPT_S = 300.0
 _MOST = 24
 """Maximum number of inputs, and of outputs, that are shown."""
 
@@ -77,7 +76,7 @@ class Recorder:
         return {
             "model": model.name or model.fingerprint[:12],
             "inputs": list(model.input_names or (f"x{i}" for i in range(model.input_size)))[:_MOST],
-            "units": list(model.input_units)[:_MOST],
+            "units": [spell_unit(unit) for unit in model.input_units[:_MOST]],
             "outputs": list(model.labels or (f"y{i}" for i in range(model.output_size)))[:_MOST],
             "more_inputs": max(model.input_size - _MOST, 0),
             "more_outputs": max(model.output_size - _MOST, 0),
@@ -95,7 +94,7 @@ class Recorder:
         while not self._over.wait(_PERIOD_S):
             self._period += 1
             self._look()
-            self._tell(points=self._period % _POINTS_EVERY == 0, status=self._period % _STATUS_EVERY == 0)
+            self._tell(points=True, status=self._period % _STATUS_EVERY == 0)
 
     def _look(self) -> None:
         steps, x, y = self._loop.latest()

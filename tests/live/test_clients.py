@@ -315,6 +315,36 @@ def test_before_the_first_answer_nothing_is_named(model: Model) -> None:
 # In a browser
 
 
+def _check_colours(browser: Browser) -> None:
+    """A row has the color that its label has in the band and among the events."""
+    colours = browser.value("rows.y.map(row => row.colour)")
+    assert len(set(colours)) == 4
+    row = "[...document.querySelectorAll('#outputs .swatch')].map(each => each.style.background)"
+    event = "[...document.querySelectorAll('#changes li')].map(each => each.children[1].textContent)"
+    assert len(browser.value(row)) == 4
+    browser.wait(f"{event}.length > 0")
+    assert set(browser.value(event)) <= {"a", "<b>", "c", "d"}
+
+
+def _check_pointer(browser: Browser) -> None:
+    """Pointing at a curve reads off all of them at that time; at a histogram, its bar."""
+    move = (
+        "(canvas => canvas.dispatchEvent(new PointerEvent('pointermove', "
+        "{{clientX: canvas.getBoundingClientRect().x + canvas.clientWidth * {at}}})))({canvas})"
+    )
+    leave = "({canvas}).dispatchEvent(new PointerEvent('pointerleave'))"
+    curve, bars = ("document.querySelector('#inputs canvas')", "document.querySelector('#work canvas')")
+    browser.value(move.format(at=1, canvas=curve))
+    browser.wait("document.querySelector('[data-pointed]').textContent === '0.0 s ago'")
+    browser.value(leave.format(canvas=curve))
+    browser.wait("document.querySelector('[data-pointed]').textContent === ''")
+    note = "document.querySelector('#work .note').textContent"
+    browser.value(move.format(at=0.5, canvas=bars))
+    browser.wait(f"/ to .*: [\\d,]+ of [\\d,]+$/.test({note}) || {note}.startsWith('count of each')")
+    browser.value(leave.format(canvas=bars))
+    browser.wait(f"{note}.startsWith('count of each')")
+
+
 @pytest.mark.usefixtures("default_signals")
 @pytest.mark.services
 @pytest.mark.needs("chromium")
@@ -333,6 +363,12 @@ def test_page_in_a_browser_shows_live_values(folder: Path, tmp_path: Path) -> No
             shown = browser.value("document.body.innerText")
             for words in ("a network", "running", "200 Hz, catch up", "p99.9", "30 s ago"):
                 assert words in shown
+            assert re.fullmatch(r"(a|<b>|c|d) · running – a network", browser.value("document.title"))
+            _check_colours(browser)
+            _check_pointer(browser)
+            browser.value("document.querySelector('#spans button[value=\"300\"]').click()")
+            assert "5 min ago" in browser.value("document.body.innerText")
+            browser.value("document.querySelector('#spans button[value=\"30\"]').click()")
             values = browser.value("[...document.querySelectorAll('.value')].map(each => each.firstChild.textContent)")
             assert len(values) == 7
             assert all(re.match(number, each) for each in values)
