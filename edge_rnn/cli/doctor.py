@@ -34,8 +34,8 @@ def add(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "doctor",
         help="check this machine and the installation",
-        description="Report processor, versions, the cache of compiled kernels, how Python calls them, and which "
-        "packages are missing for which feature.",
+        description="Report processor, versions, the cache of compiled kernels, the way Python calls them, and "
+        "which packages are missing for which feature.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -41,14 +41,14 @@ def add(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "generate",
         help="continue a prompt with a network of symbols",
-        description="Continue a prompt with a network that reads and writes symbols, printing each one as it is drawn.",
+        description="Continue a prompt with a network that reads and writes symbols; print each one as it is sampled.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("model", metavar="MODEL", help="model file, .safetensors, or hf://user/model")
     parser.add_argument("--prompt", metavar="TEXT", required=True, help="text to read first; - for stdin")
     parser.add_argument("--max-length", metavar="N", type=positive_int, default=200, help="symbols, default 200")
-    parser.add_argument("--stop", metavar="TEXT", action="append", default=[], help="text that ends it; repeatable")
+    parser.add_argument("--stop", metavar="TEXT", action="append", default=[], help="stop sequence; may be repeated")
     parser.add_argument("--temperature", metavar="T", type=float, help="0: always the most likely symbol; default 1")
     parser.add_argument("--top-k", metavar="K", type=int, help="sample from the K most likely symbols")
     parser.add_argument(

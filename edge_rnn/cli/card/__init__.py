@@ -20,8 +20,8 @@ _CARD, _DRAWING, _MODEL = "README.md", "network.svg", "model.safetensors"
 _LICENSE = re.compile(r"[a-z0-9][a-z0-9.+-]{0,63}")
 _HUB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*")
 _EPILOG = f"""\
-Writes three files, which are what a model on the Hugging Face Hub consists of:
-  {_CARD:<18} the card: what the model file says, how to use it, what was measured, what is not stated
+Writes the three files of a model repository on the Hugging Face Hub:
+  {_CARD:<18} the card: metadata of the model file, usage, measurements, and what is unknown
   {_DRAWING:<18} the network: layers, sizes, loops of state; in colors for light and dark pages
   {_MODEL:<18} the model
 
@@ -47,11 +47,13 @@ def add(subparsers: Any) -> None:
     parser.add_argument("model", metavar="MODEL", help="model file, .safetensors, or hf://user/model")
     parser.add_argument("-o", "--output", metavar="DIR", required=True, type=Path, help="folder, created if necessary")
     parser.add_argument("--license", metavar="ID", default="", help="license of the model as the Hub spells it: mit")
-    parser.add_argument("--hub", metavar="USER/MODEL", default="", help="where it will be, for the example in the card")
-    parser.add_argument("--recording", metavar="FILE", type=Path, help="measure the accuracy on this")
+    parser.add_argument(
+        "--hub", metavar="USER/MODEL", default="", help="its address on the Hub, for the example in the card"
+    )
+    parser.add_argument("--recording", metavar="FILE", type=Path, help="measure the accuracy on this recording")
     parser.add_argument("--labels", metavar="FILE", type=Path, help="one label per line, by name or index; or .npy")
     add_rate_options(parser)
-    parser.add_argument("--force", action="store_true", help=f"replace a {_CARD} that is there")
+    parser.add_argument("--force", action="store_true", help=f"replace an existing {_CARD}")
     parser.set_defaults(func=_card)
 
 

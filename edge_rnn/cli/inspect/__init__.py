@@ -43,7 +43,7 @@ def add(subparsers: Any) -> None:
     )
     parser.add_argument("model", metavar="MODEL", help="model file, .safetensors, or hf://user/model")
     add_rate_options(parser)
-    parser.add_argument("--recording", metavar="FILE", type=Path, help="run the model on this repeatedly, see below")
+    parser.add_argument("--recording", metavar="FILE", type=Path, help="recording to repeat, see below")
     parser.add_argument("--steps", metavar="N", type=positive_int, help=f"steps to run (default: {_STEPS:,})")
     parser.add_argument("--page", metavar="FILE", help="also write an HTML page with a drawing of the network, .html")
     parser.add_argument("--json", action="store_true", help="print one JSON object")

@@ -43,7 +43,7 @@ output, one line per sample, unbuffered:
 
 as a loop that runs for months, with any of --source, --sink, --rate, --snapshot, --status:
   sources    {sources}
-  sinks      {sinks}      default: stdout, as --output says
+  sinks      {sinks}      default: stdout, in the format of --output
   --sources  lists their forms and options. A source that fails or stalls is reported and retried; bad samples are
   skipped and missing values held, unless --on-bad and --on-nonfinite say otherwise. SIGTERM, SIGINT and SIGHUP save the
   state and exit with code 0; SIGUSR1 prints all counters. If the source ends and results were lost, the exit code is 1.

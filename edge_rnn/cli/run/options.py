@@ -78,7 +78,7 @@ def add_loop_options(parser: argparse.ArgumentParser) -> None:
     """Add the loop options."""
     group = parser.add_argument_group("as a loop")
     group.add_argument("--source", metavar="URL", help="source of samples, instead of FILE")
-    group.add_argument("--sink", metavar="URL", help="sink of results (default: stdout, as --output says)")
+    group.add_argument("--sink", metavar="URL", help="sink of results (default: stdout, in the format of --output)")
     group.add_argument("--sources", action=_Forms, nargs=0, help="list all forms of sources and sinks, and exit")
     group.add_argument(
         "--rate", metavar="HZ", type=positive_float, help="steps per second (default: one step per sample)"
@@ -89,7 +89,7 @@ def add_loop_options(parser: argparse.ArgumentParser) -> None:
         choices=("catch_up", "drop", "hold"),
         default="catch_up",
         help="after a deadline miss or without a new sample: catch_up processes every sample, however late (default); "
-        "drop takes the newest, or makes no step; hold steps at every deadline, repeating the last sample",
+        "drop takes the newest, or skips the step; hold steps at every deadline, repeating the last sample",
     )
     group.add_argument("--snapshot", metavar="FILE", help="save the state here, and restore it at the next start")
     group.add_argument(

@@ -66,7 +66,7 @@ class Option:
             raise InputError(f"import got {self.flag} {shown}, expected {self.expected or self.metavar}.") from None
 
 
-UPTO = Option("upto", "--upto", "the part before this tensor only", "TENSOR")
+UPTO = Option("upto", "--upto", "read only the part before this tensor", "TENSOR")
 """For kinds of files with named tensors."""
 
 

@@ -24,6 +24,6 @@ READER = Reader(
     what="a TFLite file",
     suffixes=(".tflite",),
     read=_read,
-    options=(UPTO, Option("after", "--after", "the part after this tensor only", "TENSOR")),
+    options=(UPTO, Option("after", "--after", "read only the part after this tensor", "TENSOR")),
 )
 """Entry of this reader for ``edge-rnn import``."""
