@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from math import inf, isnan
+from math import ceil, inf, isnan, log2
 from types import MappingProxyType
 from typing import Any
 
@@ -16,8 +16,10 @@ from edge_rnn.typing import AnyArray
 __all__ = ["Rule", "intervals", "kept_intervals", "parameter_intervals", "state_intervals"]
 
 _ROUNDS = 4
-"""Steps after which a state's interval that is still growing is taken as unbounded."""
-
+"""Steps after which a state's interval that is still growing is widened to the next power of two."""
+_POWERS = 6
+"""Number of these steps; after them the interval is taken as unbounded."""
+_LARGEST = 2.0**100
 
 Rule = Callable[[Graph, Node, Sequence[Interval]], Interval]
 """``rule(graph, node, found)``: interval of a node, given the intervals of earlier nodes."""
@@ -121,8 +123,8 @@ def state_intervals(
 ) -> dict[str, Interval]:
     """Intervals that the states never leave, given intervals of their initial values; infinite if none was found.
 
-    Intervals grow step by step. An interval that keeps growing is widened to infinity; then a few steps shrink all
-    intervals again to the values that a step can produce from them.
+    Intervals grow step by step. An interval that keeps growing is widened to powers of two, and finally to infinity; then
+    a few steps shrink all intervals again to the values that a step can produce from them.
     """
 
     def after(now: dict[str, Interval]) -> dict[str, Interval]:
@@ -130,13 +132,17 @@ def state_intervals(
         return {name: _hull(initial[name], found[place]) for name, place in graph.new_states.items()}
 
     now = dict(initial)
-    for round_ in range(_ROUNDS + 2 * len(initial) + 1):
+    for round_ in range(_ROUNDS + _POWERS + 2 * len(initial) + 1):
         larger = {name: _hull(now[name], new) for name, new in after(now).items()}
         if larger == now:
             break
         if round_ >= _ROUNDS:
+            widened = _next_power if round_ < _ROUNDS + _POWERS else _without_end
             larger = {
-                name: (-inf if new[0] < now[name][0] else new[0], inf if new[1] > now[name][1] else new[1])
+                name: (
+                    -widened(-new[0]) if new[0] < now[name][0] else new[0],
+                    widened(new[1]) if new[1] > now[name][1] else new[1],
+                )
                 for name, new in larger.items()
             }
         now = larger
@@ -157,6 +163,14 @@ def kept_intervals(
         name: (low, high) if max(-low, high) >= np.abs(starts[name]).max() else EVERYTHING
         for name, (low, high) in found.items()
     }
+
+
+def _next_power(end: float) -> float:
+    return 2.0 ** ceil(log2(end)) if 0 < end < _LARGEST else inf if end > 0 else 0.0
+
+
+def _without_end(end: float) -> float:
+    return inf
 
 
 def _hull(a: Interval, b: Interval) -> Interval:

@@ -19,7 +19,10 @@ from edge_rnn.equations.operations import OPERATIONS
 from edge_rnn.errors import ModelError
 from edge_rnn.spelling import counted
 
-__all__ = ["Symbol", "apply", "joined", "refused", "trace"]
+__all__ = ["ELAPSED", "Symbol", "apply", "joined", "refused", "trace"]
+
+ELAPSED = "elapsed"
+"""Argument of an equation that is the time since the last sample, in s."""
 
 _FUNCTIONS = {
     "add": "add", "subtract": "sub", "multiply": "mul", "divide": "div", "minimum": "minimum", "maximum": "maximum",
@@ -134,6 +137,8 @@ def trace(
     parameters: Mapping[str, Any],
     input_size: int | None,
     states: Mapping[str, int | None],
+    *,
+    timed: bool = False,
 ) -> Graph:
     """Trace an equation and return its graph.
 
@@ -149,6 +154,9 @@ def trace(
         Length of ``x``; None to infer it from its first use with a matrix or a vector.
     states
         Lengths of the states by name; None to infer them in the same way.
+    timed
+        True if the equation also takes the time since the last sample: the parameter :data:`ELAPSED`, or, without such a
+        parameter, the last value of the input, of which ``x`` has the values before it.
 
     Raises
     ------
@@ -161,9 +169,10 @@ def trace(
     while True:
         known = {name: -1 - k if size is None else size for k, (name, size) in enumerate(sizes.items())}
         try:
-            return _traced(equation, parameters, shapes, known.pop(""), known)
+            return _traced(equation, parameters, shapes, known.pop(""), known, timed)
         except SizeFound as found:
-            sizes[list(sizes)[-1 - found.unknown]] = found.size
+            name = list(sizes)[-1 - found.unknown]
+            sizes[name] = found.size + (not name and timed and ELAPSED not in parameters)
 
 
 def _traced(
@@ -172,6 +181,7 @@ def _traced(
     shapes: Mapping[str, tuple[int, ...]],
     input_size: int,
     states: Mapping[str, int],
+    timed: bool,
 ) -> Graph:
     try:
         builder = Builder(input_size, states, shapes)
@@ -185,7 +195,10 @@ def _traced(
             )
         given[name] = _Matrix(builder, name) if len(shape) == 2 else Symbol(builder, builder.parameter(name))
     old = {name: Symbol(builder, builder.state(name)) for name in states}
-    returned = equation(SimpleNamespace(**given), Symbol(builder, builder.input()), **old)
+    x = Symbol(builder, builder.input())
+    if timed:
+        x, old[ELAPSED] = (x, given[ELAPSED]) if ELAPSED in given else _time_apart(equation, builder, x)
+    returned = equation(SimpleNamespace(**given), x, **old)
     if not isinstance(returned, tuple) or len(returned) != 2 or not isinstance(returned[1], Mapping):
         raise ModelError(f"{_title(equation)} has to return its output and a dict of its new states.")
     output, new = returned
@@ -199,6 +212,19 @@ def _traced(
         return builder.graph(output.place, {name: value.place for name, value in new.items()})
     except ModelError as error:
         raise ModelError(f"{_title(equation)}: {error}") from None
+
+
+def _time_apart(equation: Callable[..., Any], builder: Builder, x: Symbol) -> tuple[Symbol, Symbol]:
+    """Return the input without its last value, and that value as a number."""
+    rest = builder.input_size - 1
+    if rest < 0:  # not known yet: recorded without the time, to find it
+        return x, Symbol(builder, builder.number(1.0))
+    if rest == 0:
+        raise ModelError(
+            f"{_title(equation)} reads one value, expected samples and behind them the time since the last."
+        )
+    time = builder.part(x.place, rest, 1)
+    return Symbol(builder, builder.part(x.place, 0, rest)), Symbol(builder, builder.apply("total", time))
 
 
 def apply(name: str, *values: Any) -> Any:

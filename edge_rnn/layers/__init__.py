@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from edge_rnn.layers.cell_function import CellFunction, cell
 from edge_rnn.layers.dense import Add, Dense, Embedding, Standardize
-from edge_rnn.layers.equation import Cell, CellFunction, cell
+from edge_rnn.layers.equation import Cell
 from edge_rnn.layers.layer import INPUT, Layer, Weight
 from edge_rnn.layers.recurrent import GRU, LSTM, Elman, Recurrent
 

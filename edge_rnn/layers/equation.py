@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
-import inspect
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial, update_wrapper
+from functools import partial
 from math import inf, isfinite
 from types import MappingProxyType
 from typing import Any, Self
 
 import numpy as np
 
-from edge_rnn.checks import is_whole
 from edge_rnn.equations.bounds import intervals, kept_intervals, parameter_intervals, state_intervals
 from edge_rnn.equations.graph import Builder, Graph
 from edge_rnn.equations.json_form import from_json, to_json
 from edge_rnn.equations.operations import EVERYTHING, Interval
-from edge_rnn.equations.symbols import trace
 from edge_rnn.errors import ModelError
 from edge_rnn.formats import Matrix
 from edge_rnn.layers.layer import INPUT, Layer, Weight, float32_copy, products
 from edge_rnn.typing import F32
 
-__all__ = ["Cell", "CellFunction", "cell"]
+__all__ = ["PARAMETER", "Cell"]
 
-_PARAMETER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+PARAMETER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+"""Names of parameters and functions."""
+
 _TAKEN = ("cell", "state")
 _START = "start."
 """Prefix of initial states among a layer's arrays. The dot keeps them apart from parameters, whose names have none."""
@@ -55,9 +54,13 @@ class Cell(Layer):
 
     def __post_init__(self) -> None:
         Layer.__post_init__(self)
-        if not isinstance(self.equation, Graph) or not _PARAMETER.fullmatch(self.function):
+        if not isinstance(self.equation, Graph) or not PARAMETER.fullmatch(self.function):
             raise ModelError("Cell got no equation; make a layer by calling a function that edge_rnn.cell decorates.")
         needed = {name: self.parameters.get(name) for name in self.equation.parameters}
+        if clash := set(needed) & set(dict(self.equation.sizes)):
+            raise ModelError(
+                f"{self.title} has a state and a parameter called {min(clash)}; call one of them otherwise."
+            )
         checked = {name: self._parameter(name, value) for name, value in needed.items()}
         shapes = {name: np.shape(value) for name, value in checked.items()}
         from_json(to_json(self.equation), shapes)  # raises if a parameter does not have the shape that was traced
@@ -166,7 +169,7 @@ class Cell(Layer):
         if not isinstance(options, Mapping) or set(options) != {"function", "equation", "numbers"}:
             raise ModelError("a cell got unknown or missing options, expected function, equation and numbers.")
         function, numbers = options["function"], options["numbers"]
-        if not isinstance(function, str) or not _PARAMETER.fullmatch(function):
+        if not isinstance(function, str) or not PARAMETER.fullmatch(function):
             raise ModelError(f"a cell got the function {str(function)[:80]!r}, expected a name.")
         if not isinstance(numbers, Mapping) or not all(type(v) is float and isfinite(v) for v in numbers.values()):
             raise ModelError(f"{function} got the numbers {str(numbers)[:80]}, expected finite numbers by name.")
@@ -232,101 +235,3 @@ class Cell(Layer):
     def output_size(self, input_sizes: Sequence[int]) -> int:
         self._check_input_size(self.input_size, input_sizes)
         return self.equation.output_size
-
-
-class CellFunction:
-    """Function of a cell, which makes layers when it is called; see :func:`cell`."""
-
-    def __init__(self, equation: Callable[..., Any]) -> None:
-        update_wrapper(self, equation)
-        self.equation = equation
-        names = list(inspect.signature(equation).parameters)
-        if len(names) < 3:
-            raise ModelError(
-                f"cell got {equation.__name__}({', '.join(names)}), expected a function of parameters, input and "
-                f"states: def {equation.__name__}(p, x, h)."
-            )
-        self.states = tuple(names[2:])
-
-    def __repr__(self) -> str:
-        return f"<cell {self.equation.__name__}, states {', '.join(self.states)}>"
-
-    def __call__(
-        self, *, name: str = "", inputs: Sequence[str] = (), input_size: int | None = None, **given: Any
-    ) -> Cell:
-        """Make a layer with these parameters.
-
-        Parameters
-        ----------
-        name, inputs
-            See :class:`~edge_rnn.layers.Layer`.
-        input_size
-            Number of values read per step; needed only if it does not follow from a matrix.
-        **given
-            Parameters by name: arrays, matrices in a format, numbers. Values of other types are options, which the
-            function may branch on. The name of a state takes its length, if that does not follow from a matrix, or its
-            initial values.
-        """
-        title = self.equation.__name__
-        starts, sizes = {}, dict[str, int | None]()
-        for state in self.states:
-            value = given.pop(state, None)
-            sizes[state] = int(value) if is_whole(value) else None
-            if value is not None and sizes[state] is None:
-                starts[state] = start = float32_copy(title, state, value)
-                if start.ndim != 1:
-                    raise ModelError(
-                        f"{title} {state} got shape {start.shape}, expected one value for each unit: (H,)."
-                    )
-                sizes[state] = start.size
-        parameters = {key: self._parameter(key, value) for key, value in given.items()}
-        graph = trace(self.equation, parameters, input_size, sizes)
-        return Cell(graph, parameters, starts, title, name=name, inputs=tuple(inputs))
-
-    def _parameter(self, name: str, value: Any) -> Any:
-        if not _PARAMETER.fullmatch(name):
-            raise ModelError(f"{self.equation.__name__} got a parameter {name!r}, expected letters, digits and _.")
-        if value is None or isinstance(value, (Matrix, str, bool, int)):
-            return value
-        if isinstance(value, (float, np.floating)):
-            return float(value)
-        return float32_copy(self.equation.__name__, name, value)
-
-
-def cell(equation: Callable[..., Any]) -> CellFunction:
-    """Turn a function that computes one step into a kind of layer.
-
-    Parameters
-    ----------
-    equation
-        ``equation(p, x, h, …)``: ``p`` has the parameters as attributes, ``x`` is the input, and each state has an
-        argument of its own. It returns the output and a dict of the new states. It may use ``@`` between a matrix and a
-        vector, ``+ - * /``, slices, and the functions of :mod:`edge_rnn.equations`. An ``if`` may test options, not
-        values.
-
-    Returns
-    -------
-    CellFunction
-        Makes a layer when it is called with parameters. Lengths follow from the matrices.
-
-    Raises
-    ------
-    ModelError
-        The function has no state. When it is called: it uses something that is not allowed in an equation; the message
-        names the line.
-
-    Examples
-    --------
-    >>> import numpy as np, edge_rnn
-    >>> from edge_rnn.equations import sigmoid, tanh
-    >>> @edge_rnn.cell
-    ... def mgu(p, x, h):
-    ...     f = sigmoid(p.W_f @ x + p.U_f @ h + p.b_f)
-    ...     h = (1 - f) * h + f * tanh(p.W_h @ x + p.U_h @ (f * h) + p.b_h)
-    ...     return h, {"h": h}
-    >>> w, u, b = np.ones((2, 3)), np.ones((2, 2)), np.zeros(2)
-    >>> model = edge_rnn.Model([mgu(W_f=w, U_f=u, b_f=b, W_h=w, U_h=u, b_h=b)])
-    >>> edge_rnn.Stream(model).step(np.ones(3, np.float32)).shape
-    (2,)
-    """
-    return CellFunction(equation)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import dataclasses
 import itertools
 import json
@@ -22,6 +21,7 @@ import pytest
 
 import edge_rnn
 import needs
+from built_libraries import Library, this_machine
 from edge_rnn import Model, Stream, cli, reference
 from edge_rnn import boards as device
 from edge_rnn.boards import Device
@@ -45,35 +45,8 @@ FORMATS = ("float16", "int8", "w8a8", "int4", "sparse:0.5", "rank:2")
 ARM_BOARD = "raspberry_pi_zero_2w"
 
 
-def this_machine() -> Device:
-    """A board that is the machine the tests run on."""
-    host = object_cache.host()
-    return dataclasses.replace(
-        device.load("generic_x86_64"), title="this machine", triple=host.triple, cpu=host.cpu, features=host.features
-    )
-
-
 needs_linker = pytest.mark.needs("linker:here")
 needs_arm_linker = pytest.mark.needs(f"linker:{ARM_BOARD}")
-
-
-class Library:
-    """A built library, called as from C."""
-
-    def __init__(self, folder: Path, name: str) -> None:
-        self.meta: dict[str, Any] = json.loads((folder / f"{name}.json").read_text())
-        self.library, self.name = ctypes.CDLL(str(folder / self.meta["library"])), name
-        room = np.zeros(self.meta["state_bytes"] + 64, np.uint8)
-        start = -room.ctypes.data % 64
-        self.state = room[start : start + self.meta["state_bytes"]]
-        self.y = np.zeros(self.meta["output_size"], np.float32)
-
-    def __call__(self, function: str, *arguments: Any) -> int:
-        given = [a.ctypes.data_as(ctypes.c_void_p) if isinstance(a, np.ndarray) else a for a in arguments]
-        return int(getattr(self.library, f"{self.name}_{function}")(*given))
-
-    def step(self, x: np.ndarray) -> tuple[int, np.ndarray]:
-        return self("step", np.ascontiguousarray(x, np.float32), self.y, self.state), self.y.copy()
 
 
 def samples(model: Model, count: int) -> np.ndarray:

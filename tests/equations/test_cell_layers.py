@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import edge_rnn_export
 from edge_rnn import GRU, Dense, Model, Stream, cell, load, quantize, reference, save
 from edge_rnn.equations import concat, mean, sigmoid, tanh, total
-from edge_rnn.errors import InputError, ModelError, StateError
+from edge_rnn.errors import InputError, ModelError, StateError, UnsupportedError
 from edge_rnn.layers import Cell
 from edge_rnn.quantization import calibrate
 from grids import thinned
@@ -238,3 +238,30 @@ def test_parameters_that_layers_mean_something_else_by_are_refused() -> None:
 
     with pytest.raises(ModelError, match="a parameter called graph"):
         clash(graph=np.ones(3), input_size=3)
+
+
+def test_names_that_a_graph_might_use_itself_are_parameters_like_others(tmp_path: Path) -> None:
+    @cell
+    def odd(p: Any, v3: Any, number0: Any, out: Any) -> Any:
+        a = tanh(p.x @ v3 + p.zero * number0 + p.step * 0.5 * out + p.units)
+        return a, {"number0": a, "out": total(a) * p.one}
+
+    arrays = {name: normal(k, 4) for k, name in enumerate(("zero", "step", "units", "one"))}
+    model = Model([Dense(normal(5, 3, 2), name="d"), odd(x=normal(6, 4, 5), **arrays, inputs=("d", "input"))])
+    for form in ("step", "sequence"):
+        edge_rnn_export.to_onnx(model, tmp_path / "m.onnx", form=form, steps=40)
+
+
+def test_state_whose_new_value_would_be_called_as_another_is_refused(tmp_path: Path) -> None:
+    @cell
+    def clash(p: Any, x: Any, h: Any, h_out: Any) -> Any:
+        return x + h, {"h": x + h_out, "h_out": h}
+
+    with pytest.raises(UnsupportedError, match="has the state h and h_out"):
+        edge_rnn_export.to_onnx(Model([clash(input_size=3)]), tmp_path / "m.onnx")
+
+
+def test_state_and_parameter_of_one_name_are_refused() -> None:
+    options, arrays = json.loads(json.dumps(OPTIONS).replace('"h"', '"b_f"')), dict(ARRAYS)
+    with pytest.raises(ModelError, match="a state and a parameter called b_f"):
+        Cell.of_options(options, arrays)

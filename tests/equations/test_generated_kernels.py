@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
 
 from edge_rnn import GRU, LSTM, Elman, Model, Stream, StreamBank, cell, quantize, reference
 from edge_rnn.equations import concat, sigmoid, tanh, total
@@ -22,7 +21,6 @@ from edge_rnn.layers import Layer
 from edge_rnn.streams.planner import plan_for, plan_of
 from grids import thinned
 from known_cells import as_equation, gru, lstm
-from random_equations import Program, as_cell, programs
 
 Array = Any
 ARM, X86 = "aarch64-unknown-linux-gnu", "x86_64-unknown-linux-gnu"
@@ -116,22 +114,6 @@ def test_bank_gives_the_bits_of_one_with_kernels_by_hand() -> None:
 def bound(ys: Array) -> float:
     """Some roundings of float32, of the largest value."""
     return float(4e-6 * (1 + np.abs(ys).max()))
-
-
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(programs(most_steps=6))
-def test_random_equation_runs_as_in_float64(program: Program) -> None:
-    model = Model([as_cell(program)])
-    xs = normal(program.seed, 6, program.inputs)
-    ys, states = reference.run(model, xs)
-    stream = Stream(model)
-    np.testing.assert_allclose(stream.run(xs), ys, rtol=0, atol=bound(ys))
-    for name, values in states.items():
-        np.testing.assert_allclose(stream.state[name], values, rtol=0, atol=bound(ys))
-    count = object_cache.host().group + 1
-    bank = StreamBank(model, count)
-    for x, y in zip(xs, Stream(model).run(xs), strict=True):
-        np.testing.assert_allclose(bank.step(np.tile(x, (count, 1))), np.tile(y, (count, 1)), rtol=0, atol=bound(ys))
 
 
 @pytest.mark.parametrize("board", thinned(TARGETS, lambda board: board in ("cortex-a53", "x86-64")))

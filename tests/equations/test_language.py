@@ -93,7 +93,7 @@ def test_values_lie_within_their_intervals(program: Program) -> None:
         assert low - slack <= values.min()
         assert values.max() <= high + slack
     kept = state_intervals(graph, within, dict.fromkeys(states, (0.0, 0.0)), limits)
-    assert all(-1 <= low <= high <= 1 for low, high in kept.values())  # new states of these programs are by tanh
+    assert all(-1 <= low <= high <= 1 for low, high in kept.values())  # see KEPT
 
 
 @given(programs())
@@ -132,6 +132,16 @@ def test_state_of_a_gru_never_leaves_1_and_that_of_an_lstm_cell_may() -> None:
     graph = trace(cell, {"w": np.zeros((8, 3)), "u": np.zeros((8, 2))}, 3, {"h": 2, "c": 2})
     start = {"h": (0.0, 0.0), "c": (0.0, 0.0)}
     assert state_intervals(graph, INFINITE, start, {}) == {"h": (-1.0, 1.0), "c": INFINITE}
+
+
+@pytest.mark.parametrize(("keep", "bound"), [(0.5, 1.0), (0.9, 1.0), (1.0, np.inf), (1.5, np.inf)])
+def test_state_that_leaks_is_bounded_and_one_that_adds_up_is_not(keep: float, bound: float) -> None:
+    def leaky(p: Any, x: Any, h: Any) -> Any:
+        h = keep * h + (1 - keep if keep < 1 else 1) * eq.tanh(p.w @ x)
+        return h, {"h": h}
+
+    graph = trace(leaky, {"w": np.zeros((2, 3))}, 3, {"h": 2})
+    assert state_intervals(graph, INFINITE, {"h": (0.0, 0.0)}, {}) == {"h": (-bound, bound)}
 
 
 def test_equal_expressions_are_one_node_and_what_nobody_uses_is_none() -> None:

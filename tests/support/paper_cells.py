@@ -26,6 +26,15 @@ def fast_grnn(p: Any, x: Any, h: Any) -> Any:
 
 
 @cell
+def fast_grnn_of_torchrecurrent(p: Any, x: Any, h: Any) -> Any:
+    """The same with whole matrices, and with tanh as its gate, which torchrecurrent 0.2 has."""
+    both, (b_gate, b_update) = p.weight_ih @ x + p.weight_hh @ h, split(p.bias_ih + p.bias_hh, 2)
+    z = tanh(both + b_gate)
+    h = z * h + (sigmoid(p.zeta) * (1 - z) + sigmoid(p.nu)) * tanh(both + b_update)
+    return h, {"h": h}
+
+
+@cell
 def ind_rnn(p: Any, x: Any, h: Any) -> Any:
     """Li et al. 2018, arXiv:1803.04831: each unit sees itself alone."""
     h = tanh(p.weight_ih @ x + p.bias_ih + p.vector_u * h + p.bias_hh)
@@ -119,16 +128,31 @@ def lecun_tanh(x: Any) -> Any:
 
 
 @cell
-def cfc(p: Any, x: Any, h: Any) -> Any:
-    """Hasani et al. 2022, doi:10.1038/s42256-022-00556-7; the last value read is the time since the sample before."""
-    n = len(x) - 1
-    seen, dt = concat(x[0:n], h), p.last @ x
-    seen = lecun_tanh(p.weight @ seen + p.bias)
+def cfc(p: Any, x: Any, h: Any, *, elapsed: Any) -> Any:
+    """Hasani et al. 2022, doi:10.1038/s42256-022-00556-7."""
+    seen = lecun_tanh(p.weight @ concat(x, h) + p.bias)
     if p.mode == "pure":
         rate = p.weight_1 @ seen + p.bias_1
-        h = -p.a * exp(-dt * (abs(p.w_tau) + abs(rate))) * rate + p.a
+        h = -p.a * exp(-elapsed * (abs(p.w_tau) + abs(rate))) * rate + p.a
         return h, {"h": h}
     ff1, ff2 = tanh(p.weight_1 @ seen + p.bias_1), tanh(p.weight_2 @ seen + p.bias_2)
-    share = sigmoid((p.weight_a @ seen + p.bias_a) * dt + p.weight_b @ seen + p.bias_b)
+    share = sigmoid((p.weight_a @ seen + p.bias_a) * elapsed + p.weight_b @ seen + p.bias_b)
     h = ff1 + share * ff2 if p.mode == "no_gate" else ff1 * (1 - share) + share * ff2
     return h, {"h": h}
+
+
+@cell
+def ltc(p: Any, x: Any, v: Any, *, elapsed: Any) -> Any:
+    """Hasani et al. 2021, arXiv:2006.04439, solved in six steps: membranes, and a synapse for each pair of units.
+
+    A synapse opens by a sigmoid of the unit before it, and draws the unit behind it to its reversal potential; a row of
+    ``synapses`` and of ``sensory`` is one of them.
+    """
+    opened = sigmoid(p.sensory @ (p.input_w * x + p.input_b) + p.sensory_bias)
+    charge, conductance = p.sensory_charge @ opened, p.sensory_conductance @ opened
+    inertia = p.capacity / (elapsed * (1 / 6))
+    for _ in range(6):
+        opened = sigmoid(p.synapses @ v + p.synapses_bias)
+        drawn = inertia * v + p.leak * p.rest + p.charge @ opened + charge
+        v = drawn / (inertia + p.leak + p.conductance @ opened + conductance + 1e-8)
+    return p.output_w * v[0 : p.motors] + p.output_b, {"v": v}

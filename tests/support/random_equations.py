@@ -13,7 +13,18 @@ from edge_rnn import cell
 from edge_rnn.equations import functions as eq
 from edge_rnn.layers import Cell
 
-UNARY = ("sigmoid", "tanh", "relu", "absolute", "softplus", "hard_sigmoid", "leaky_relu", "softsign")
+UNARY: dict[str, Callable[[Any], Any]] = {
+    **{name: getattr(eq, name) for name in ("sigmoid", "tanh", "relu", "absolute", "softplus", "hard_sigmoid")},
+    **{name: getattr(eq, name) for name in ("leaky_relu", "softsign", "elu")},
+    "falling": lambda a: eq.exp(-abs(a)),
+    "power of e": lambda a: eq.exp(eq.minimum(a, 2.0)),
+    "square": lambda a: a**2,
+    "root": lambda a: eq.sqrt(abs(a) + 0.25),
+    "clip": lambda a: eq.clip(a, 0.75),
+    "above": lambda a: eq.above(a, 0.3),
+    "affine": lambda a: 0.5 * a - 0.25,
+    "reflected": lambda a: 1 - a,
+}
 BINARY: dict[str, Callable[[Any, Any], Any]] = {
     "add": lambda a, b: a + b,
     "sub": lambda a, b: a - b,
@@ -25,72 +36,111 @@ BINARY: dict[str, Callable[[Any, Any], Any]] = {
     "sum and product": lambda a, b: a * b + a,
     "two products": lambda a, b: a * b + a * a,
 }
-REDUCED = ("mean", "largest", "softmax", "layer norm")
+REDUCED: dict[str, Callable[[Any, Any], Any]] = {
+    "mean": lambda a, b: a + eq.mean(b),
+    "total": lambda a, b: a * (0.1 * eq.total(b)),
+    "largest": lambda a, b: a - eq.largest(b),
+    "variance": lambda a, b: a / eq.sqrt(eq.variance(b) + 0.5),
+    "softmax": lambda a, b: eq.softmax(a),
+    "layer norm": lambda a, b: (a - eq.mean(a)) / eq.sqrt(eq.variance(a) + 0.1),
+}
+KEPT: tuple[Callable[[Any, Any], Any], ...] = (
+    lambda old, new: eq.tanh(new),
+    lambda old, new: eq.clip(new, 1.0),
+    lambda old, new: (1 - eq.sigmoid(new)) * old + eq.sigmoid(new) * eq.tanh(new + old),
+)
+"""How a new state follows from an old one, so that it stays within 1."""
+SIZES = (1, 3, 8, 13, 20)
+
+
+class _Wanted:
+    """Parameters that come into being when they are asked for: ``m8_3_0`` is a matrix, ``v8`` a vector."""
+
+    def __init__(self, seed: int) -> None:
+        self.made: dict[str, Any] = {"s": float(np.float32(np.random.default_rng(seed).normal()))}
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in self.made:
+            shape = [int(length) for length in name[1:].split("_")][: 2 if name[0] == "m" else 1]
+            random = np.random.default_rng([*name.encode()])
+            self.made[name] = random.normal(0, 1 / np.sqrt(shape[-1]), shape).astype(np.float32)
+        return self.made[name]
 
 
 @dataclass(frozen=True)
 class Program:
-    """Steps of which each takes earlier values; the last ones are put out and kept."""
+    """Steps of which each takes earlier values; the last one is put out, and all states become something of it."""
 
-    units: int
+    sizes_: tuple[int, ...]
     inputs: int
     gates: int
     steps: tuple[tuple[str, int, int], ...]
-    states: int
     seed: int
 
+    @property
+    def states(self) -> int:
+        return len(self.sizes_)
+
     def parameters(self) -> dict[str, Any]:
-        """Matrices and vectors whose products stay within a few units."""
-        random = np.random.default_rng(self.seed)
-
-        def normal(*shape: int) -> Any:
-            return random.normal(0, 1 / np.sqrt(shape[-1]), shape).astype(np.float32)
-
-        rows = self.gates * self.units
-        return {
-            "w": normal(rows, self.inputs),
-            "u": normal(rows, self.units),
-            "v": normal(self.units, self.units),
-            "b": normal(rows),
-            "d": normal(self.units),
-            "s": float(np.float32(random.normal())),
-        }
+        """Matrices and vectors whose products stay within a few units, and a number."""
+        wanted = _Wanted(self.seed)
+        self.equation(wanted, np.zeros(self.inputs), **{name: np.zeros(size) for name, size in self.sizes().items()})
+        return {name: wanted.made[name] for name in sorted(wanted.made)}
 
     def sizes(self) -> dict[str, int]:
-        return {f"s{k}": self.units for k in range(self.states)}
+        return {f"s{k}": size for k, size in enumerate(self.sizes_)}
 
     def equation(self, p: Any, x: Any, **old: Any) -> tuple[Any, dict[str, Any]]:
-        values = [*eq.split(p.w @ x + p.b + p.u @ old["s0"], self.gates), *eq.split(p.w @ x, self.gates), *old.values()]
-        values += [p.d, p.d * p.s]
+        rows = self.gates * self.sizes_[0]
+
+        def times(rows: int, value: Any, number: int = 0) -> Any:
+            return getattr(p, f"m{rows}_{value.shape[0]}_{number}") @ value
+
+        def row(size: int) -> Any:
+            return getattr(p, f"v{size}")
+
+        wx = times(rows, x)
+        gates = eq.split(wx + row(rows) + times(rows, old["s0"], 1), self.gates)
+        values = [*gates, *eq.split(wx, self.gates), *old.values(), row(self.sizes_[0]) * p.s]
         for op, a, b in self.steps:
-            left, right = values[a % len(values)], values[b % len(values)]
+            left = values[a % len(values)]
+            size = left.shape[0]
+            alike = [value for value in values if value.shape == left.shape]
+            right = alike[b % len(alike)]
             if op in BINARY:
                 made = BINARY[op](left, right)
+            elif op in REDUCED:
+                made = REDUCED[op](left, right)
             elif op == "matrix":
-                made = p.v @ left
-            elif op == "clip":
-                made = eq.clip(left, 0.75)
-            elif op == "layer norm":
-                made = (left - eq.mean(left)) / eq.sqrt(eq.variance(left) + 0.1)
-            elif op in ("mean", "largest"):
-                made = left + getattr(eq, op)(right)
+                made = times(SIZES[b % len(SIZES)], left, b % 2)
+            elif op == "row":
+                made = left * row(size)
+            elif op == "part":
+                start = b % size
+                made = left[start : start + max(1, (size - start) // 2)]
+            elif op == "concat":
+                made = eq.concat(left, values[b % len(values)])
             else:
-                made = getattr(eq, op)(left)
+                made = UNARY[op](left)
             values.append(made)
-        new = dict(zip(old, [eq.tanh(value) for value in values[-len(old) :]], strict=True))
-        return values[-1] + 0.5 * new["s0"], new
+        new = {}
+        for k, (name, size) in enumerate(self.sizes().items()):
+            found = [value for value in values if value.shape == (size,)]
+            value = found[-1] if found and k % 2 == 0 else times(size, values[-1])
+            new[name] = KEPT[(self.seed + k) % len(KEPT)](old[name], value)
+        return values[-1], new
 
 
-def programs(*, reductions: bool = True, most_steps: int = 8) -> st.SearchStrategy[Program]:
-    ops = [*UNARY, *BINARY, "matrix", "clip", *(REDUCED if reductions else ())]
+def programs(*, reductions: bool = True, most_steps: int = 8, only: tuple[str, ...] = ()) -> st.SearchStrategy[Program]:
+    """Programs out of all operations, or out of some by name."""
+    ops = only or (*UNARY, *BINARY, "matrix", "row", "part", "concat", *(REDUCED if reductions else ()))
     places = st.integers(0, 63)
     return st.builds(
         Program,
-        units=st.sampled_from([1, 3, 8, 13, 20]),
+        sizes_=st.lists(st.sampled_from(SIZES), min_size=1, max_size=3).map(tuple),
         inputs=st.integers(1, 5),
         gates=st.integers(1, 4),
         steps=st.lists(st.tuples(st.sampled_from(ops), places, places), min_size=1, max_size=most_steps).map(tuple),
-        states=st.integers(1, 3),
         seed=st.integers(0, 999),
     )
 

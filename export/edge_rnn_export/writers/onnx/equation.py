@@ -10,6 +10,7 @@ from onnx import TensorProto, helper
 
 from edge_rnn.equations.graph import Graph, Node
 from edge_rnn.equations.operations import OPERATIONS
+from edge_rnn.errors import UnsupportedError
 from edge_rnn_export.writers.onnx.nodes import Nodes
 from edge_rnn_export.writers.onnx.products import product
 
@@ -25,7 +26,10 @@ def equation(graph: Nodes, layer: Any, reads: Sequence[str], wanted: str) -> str
 
 
 class _Writer:
-    """Units are the last axis; one number is an axis of length 1, or none."""
+    """Units are the last axis; one number is an axis of length 1, or none.
+
+    What has a colon in its name is no parameter and no state.
+    """
 
     def __init__(self, graph: Nodes, layer: Any, x: str) -> None:
         self.graph, self.layer, self.x, self.sample = graph, layer, x, x
@@ -38,6 +42,12 @@ class _Writer:
     def add(self, wanted: str) -> str:
         layer, nodes = self.layer, self.equation.nodes
         states = {name: f"{layer.name}.{name}" for name, _ in self.equation.sizes}
+        for name in states:
+            if f"{name}_out" in {*states, *self.equation.parameters}:
+                raise UnsupportedError(
+                    f"{layer.title} has the state {name} and {name}_out, and a graph calls the new state so; call one "
+                    f"of them otherwise."
+                )
         for place, node in enumerate(nodes):
             if not self.waits[place]:
                 self.names[place] = self.node(self.graph, place, node)
@@ -48,7 +58,7 @@ class _Writer:
                     "Identity", [self.rows(self.graph, place, f"{states[name]}.new")], f"{states[name]}_out"
                 )
             return self.graph.apply(
-                "Identity", [self.rows(self.graph, self.equation.output, f"{layer.name}.out")], wanted
+                "Identity", [self.rows(self.graph, self.equation.output, f"{layer.name}:out")], wanted
             )
         return self.loop(states, wanted)
 
@@ -60,7 +70,7 @@ class _Writer:
 
     def loop(self, states: dict[str, str], wanted: str) -> str:
         """A Scan over time whose body has no axis of directions."""
-        layer, name, roots = self.layer, f"{self.layer.name}.step", self.equation.roots
+        layer, name, roots = self.layer, f"{self.layer.name}:step", self.equation.roots
         crossing = {arg for place, node in enumerate(self.equation.nodes) if self.waits[place] for arg in node.args}
         crossing |= {root for root in roots if not self.waits[root]}
         crossing = {place for place in crossing if self.varies[place] and not self.waits[place]}
@@ -105,14 +115,14 @@ class _Writer:
         return wanted
 
     def number(self, key: str, value: float) -> str:
-        return self.graph.constant(f"{self.layer.name}.{key}", np.array(value, np.float32))
+        return self.graph.constant(f"{self.layer.name}:{key}", np.array(value, np.float32))
 
     def last_axis(self) -> str:
-        return self.graph.constant(f"{self.layer.name}.units", np.array([-1], np.int64))
+        return self.graph.constant(f"{self.layer.name}:units", np.array([-1], np.int64))
 
     def node(self, nodes: Nodes, place: int, node: Node) -> str:
         """Add one node; its value's name."""
-        name, out = self.layer.name, f"{self.layer.name}.v{place}"
+        name, out = self.layer.name, f"{self.layer.name}:{place}"
         args = [self.names[arg] for arg in node.args]
         if node.op == "input":
             return self.x
@@ -133,7 +143,7 @@ class _Writer:
         if node.op == "total":
             return nodes.apply("ReduceSum", [*args, self.last_axis()], out, keepdims=1)
         if node.op == "largest":  # ReduceMax takes its axes in another way from opset 18 on
-            one = self.graph.constant(f"{name}.first", np.array([1], np.int64))
+            one = self.graph.constant(f"{name}:first", np.array([1], np.int64))
             nodes.node("TopK", [*args, one], out, f"{out}.place", name=out, axis=-1)
             return out
         if node.op == "above":

@@ -100,8 +100,7 @@ class Nodes:
         """Inputs of the layer as one value, concatenated if there are several."""
         if len(reads) == 1:
             return reads[0]
-        self.node("Concat", reads, f"{layer.name}.x", name=f"{layer.name}.x", axis=2)
-        return f"{layer.name}.x"
+        return self.apply("Concat", reads, f"{layer.name}:x", axis=2)
 
 
 def activation_stages(graph: Nodes, name: str, activation: Activation) -> list[Stage]:
