@@ -123,8 +123,8 @@ def state_intervals(
 ) -> dict[str, Interval]:
     """Intervals that the states never leave, given intervals of their initial values; infinite if none was found.
 
-    Intervals grow step by step. An interval that keeps growing is widened to powers of two, and finally to infinity; then
-    a few steps shrink all intervals again to the values that a step can produce from them.
+    Intervals grow step by step. An interval that keeps growing is widened to powers of two, and finally to infinity;
+    then a few steps shrink all intervals again to the values that a step can produce from them.
     """
 
     def after(now: dict[str, Interval]) -> dict[str, Interval]:

@@ -155,8 +155,8 @@ def trace(
     states
         Lengths of the states by name; None to infer them in the same way.
     timed
-        True if the equation also takes the time since the last sample: the parameter :data:`ELAPSED`, or, without such a
-        parameter, the last value of the input, of which ``x`` has the values before it.
+        True if the equation also takes the time since the last sample. It is the parameter :data:`ELAPSED`; without
+        such a parameter the last value of the input, and ``x`` has the values before it.
 
     Raises
     ------
