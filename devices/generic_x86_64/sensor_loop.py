@@ -1,10 +1,10 @@
-"""Does this machine do something unusual? Processors, memory and load from /proc, compared with the last minutes.
+"""Detect unusual activity of this machine: processor, memory and load from /proc, compared with the last minutes.
 
     python sensor_loop.py                           # any Linux, any board
-    python sensor_loop.py --recording FILE.csv      # lines of cpu,memory,load in %, % and tasks a processor
+    python sensor_loop.py --recording FILE.csv      # lines of cpu,memory,load in %, % and tasks per processor
 
-The network was written down, not trained: a quick and a slow mean of each number, and how far they are apart. One that
-has learned what is usual here takes its place with --model.
+The network is constructed by hand, not trained: it computes a fast and a slow mean of each value, and their difference.
+--model replaces it by a network that was trained on the usual activity of your machine.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from edge_rnn.backend import Detector, Hysteresis
 from edge_rnn.loop import SensorLoop, sources
 
 FIELDS = ("cpu", "memory", "load")
-APART = np.array([40.0, 10.0, 1.0])  # that the quick mean of each is from the slow one when it is unusual
-QUICK, SLOW = 0.2, 0.003  # share of a sample in a mean: over some 5 s, and over 5 minutes
+APART = np.array([40.0, 10.0, 1.0])  # difference of the two means of each value that counts as unusual
+QUICK, SLOW = 0.2, 0.003  # share of a sample in a mean: over about 5 s, and over 5 minutes
 
 
 def unlike_before() -> edge_rnn.Model:
-    """Two leaky means of each number; what they are apart, up or down; the sum of it."""
+    """Build the network: two leaky means of each value, their differences up and down, and the sum of these."""
     one = np.eye(len(FIELDS))
     share = np.repeat([QUICK, SLOW], len(FIELDS))
     means = edge_rnn.Elman(share[:, None] * np.vstack([one, one]), np.diag(1 - share), activation="none")
@@ -35,10 +35,10 @@ def unlike_before() -> edge_rnn.Model:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", help="reads cpu, memory and load")
-    parser.add_argument("--recording", metavar="FILE.csv", help="instead of this machine, as quickly as it goes")
-    parser.add_argument("--rate", type=float, default=1.0, help="samples a second of this machine (default: 1)")
-    parser.add_argument("--snapshot", help="file that keeps the state")
+    parser.add_argument("--model", help="model file with the inputs cpu, memory and load")
+    parser.add_argument("--recording", metavar="FILE.csv", help="samples to use instead of this machine, at full speed")
+    parser.add_argument("--rate", type=float, default=1.0, help="samples per second of this machine (default: 1)")
+    parser.add_argument("--snapshot", help="file to save the state in")
     args = parser.parse_args()
     model = edge_rnn.load(args.model) if args.model else unlike_before()
     rule = Hysteresis(model.output_size, 0.7, 0.3, labels=model.labels, ignore=[0])
@@ -52,10 +52,10 @@ def main() -> None:
     else:
         source, rate_hz = sources.Machine(FIELDS, len(FIELDS)), args.rate
     stream = edge_rnn.Stream(model)
-    if not args.model:  # the means begin with the first sample, unless a snapshot knows better
+    if not args.model:  # the means start at the first sample, unless a snapshot replaces them
         stream.set_state({"elman1.h": np.tile(source.read(), 2)})
     loop = SensorLoop(stream, source, sink, rate_hz, snapshot=args.snapshot)
-    print(f"{loop.run().steps} steps")  # SIGTERM and Ctrl-C end it, and it saves its state
+    print(f"{loop.run().steps} steps")  # SIGTERM and Ctrl-C end it with its state saved
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
-"""Is there a sound? A microphone, mel bands in dB, and a network that compares the last moment with the last second.
+"""Detect sounds: a microphone, mel bands in dB, and a network that compares the last moment with the last second.
 
     pip install 'edge-rnn[audio]' && sudo apt install libportaudio2
     python sensor_loop.py                             # the microphone
     python sensor_loop.py --recording FILE.wav        # one channel, any rate
     python sensor_loop.py --model KEYWORDS.safetensors
 
-No trained network of sounds comes with edge_rnn: this one was written down, a quick and a slow mean of each band.
-One of your own takes its place with --model: it gets as many bands as it reads, and each label is told but the first.
+The network is constructed by hand, not trained: it computes a fast and a slow mean of each band. --model replaces it by
+your own network, which gets as many bands as it has inputs; all its labels are reported, except the first.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from edge_rnn.loop import SensorLoop, sources
 
 RATE_HZ, HOP = 16000, 160
 BANDS = 40
-QUICK, SLOW = 0.3, 0.01  # share of a frame of 10 ms in a mean: over some 30 ms, and over a second
-LOUDER_DB = 12  # a band than it was in the last second; noise alone is not
-ENOUGH_DB = 20  # that all bands are above that, taken together
-START_DB = -40.0  # what a band is taken to have been before the first second
+QUICK, SLOW = 0.3, 0.01  # share of a frame of 10 ms in a mean: over about 30 ms, and over a second
+LOUDER_DB = 12  # rise of a band over the last second that noise alone does not reach
+ENOUGH_DB = 20  # sum over all bands of the rise above that
+START_DB = -40.0  # assumed level of each band before the first second
 
 
 def louder_than_before() -> edge_rnn.Model:
-    """Two leaky means of each band; how far the quick ones are above the slow ones; the sum of it."""
+    """Build the network: two leaky means of each band, the rise of the fast over the slow one, and the sum of these."""
     one, share = np.eye(BANDS), np.repeat([QUICK, SLOW], BANDS)
     means = edge_rnn.Elman(
         share[:, None] * np.vstack([one, one]),
@@ -44,10 +44,10 @@ def louder_than_before() -> edge_rnn.Model:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", help="reads mel bands in dB, 100 times a second")
-    parser.add_argument("--recording", metavar="FILE.wav", help="instead of the microphone")
-    parser.add_argument("--snapshot", help="file that keeps the state")
-    parser.add_argument("--device", help="of the microphone; the system's choice by default")
+    parser.add_argument("--model", help="model file whose inputs are mel bands in dB, 100 times per second")
+    parser.add_argument("--recording", metavar="FILE.wav", help="sound to use instead of the microphone")
+    parser.add_argument("--snapshot", help="file to save the state in")
+    parser.add_argument("--device", help="microphone; the system's default if not given")
     args = parser.parse_args()
     model = edge_rnn.load(args.model) if args.model else louder_than_before()
     front = LogMel(RATE_HZ, frame=400, hop=HOP, bands=model.input_size)

@@ -1,11 +1,11 @@
-"""What is the wearer doing? An MPU-6050 on I²C bus 1 (SDA on GPIO 2, SCL on GPIO 3), through the smart watch's network.
+"""Recognize activities: an MPU-6050 on I²C bus 1 (SDA on GPIO 2, SCL on GPIO 3), and the smart watch's network.
 
     pip install 'edge-rnn[i2c]'
-    python sensor_loop.py                # the sensor, or the recording where there is no bus
-    python sensor_loop.py --recording    # what a smart watch recorded
+    python sensor_loop.py                # the sensor, or the recording if there is no bus
+    python sensor_loop.py --recording    # the smart watch's recording
 
-Tells each activity as it begins. The network has learned from one watch, whose axes nobody wrote down: for your own
-wrist record some minutes of your own, and train it further (export/examples/finetune_wrist.py).
+It reports each activity when it begins. The network was trained on one watch, whose axes are unknown: for your own
+sensor, record some minutes of data and train it further (export/examples/finetune_wrist.py).
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from edge_rnn.backend import Detector, Hysteresis, Smooth
 from edge_rnn.loop import SensorLoop, Timed, sources
 
 BUS = 1
-GRAVITY_SHARE = 0.03  # of each sample in the mean that is taken for gravity: some 3 s at 10 Hz
+GRAVITY_SHARE = 0.03  # share of a sample in the mean that estimates gravity: over about 3 s at 10 Hz
 
 
 class WithoutGravity:
-    """The sensor as the watch hands it over: m/s², rad/s, and the slow part of the acceleration taken out."""
+    """Sensor with the watch's conventions: m/s², rad/s, and the slow part of the acceleration removed."""
 
     blocks, live = False, True
     units = ("m/s^2",) * 3 + ("rad/s",) * 3
@@ -43,20 +43,20 @@ class WithoutGravity:
 
 
 def recording() -> sources.Call:
-    """The watch's samples, ten a second."""
+    """Make a source of the watch's samples, ten per second."""
     xs = iter(enumerate(np.load(edge_rnn.data_path("smart_watch/recording.npz"))["x"]))
     return sources.Call(lambda: next((Timed(x, i / 10) for i, x in xs), None), live=False, sample_rate_hz=10)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--recording", action="store_true", help="instead of the sensor")
-    parser.add_argument("--rate", type=float, help="samples a second (default: the model's 10)")
-    parser.add_argument("--snapshot", help="file that keeps the state")
+    parser.add_argument("--recording", action="store_true", help="use the recording instead of the sensor")
+    parser.add_argument("--rate", type=float, help="samples per second (default: the model's 10)")
+    parser.add_argument("--snapshot", help="file to save the state in")
     args = parser.parse_args()
     played = args.recording or not Path(f"/dev/i2c-{BUS}").exists()
     if played and not args.recording:
-        print(f"there is no /dev/i2c-{BUS}; this is the recording.", file=sys.stderr)
+        print(f"there is no /dev/i2c-{BUS}; using the recording.", file=sys.stderr)
     model = edge_rnn.load(edge_rnn.data_path("smart_watch/gru.safetensors"))
     rule = Hysteresis(model.output_size, enter=0.6, leave=0.4, labels=model.labels)
     sink = Detector(
@@ -67,7 +67,7 @@ def main() -> None:
     source = recording() if played else WithoutGravity()
     rate_hz = args.rate or model.sample_rate_hz
     loop = SensorLoop(edge_rnn.Stream(model), source, sink, rate_hz, snapshot=args.snapshot)
-    print(f"{loop.run().steps} steps", file=sys.stderr)  # SIGTERM and Ctrl-C end it, and it saves its state
+    print(f"{loop.run().steps} steps", file=sys.stderr)  # SIGTERM and Ctrl-C end it with its state saved
 
 
 if __name__ == "__main__":

@@ -51,7 +51,7 @@ def page(board: boards.Device, models: list[tuple[str, Model]]) -> Iterator[str]
     for name, estimate in methods.items():
         method = METHODS[name]
         yield (
-            f"Estimated, nothing was measured on this board: {method.how}. On x86-64, the one kind of processor where "
+            f"Estimates, not measured on this board. Method: {method.how}. On x86-64, the only architecture where "
             f"this was checked, measured times were {method.low:g} to {method.high:g} times the estimates."
         )
         yield from (f"No better method: {reason}" for reason in estimate.why_not)

@@ -171,7 +171,7 @@ def test_a_board_has_a_page_that_says_how_and_what_is_estimated(name: str) -> No
     assert ("edge-rnn warm-up MODEL.safetensors" in page) == board.numba
     assert f"edge-rnn devices show {name}" in page
     figures = page.partition("<!-- fit -->")[2].partition("<!-- /fit -->")[0]
-    assert "Estimated, nothing was measured on this board" in figures
+    assert "Estimates, not measured on this board" in figures
     row = re.search(r"^\| `smart_watch/gru` \| ([\d,]+) \| [\d,]+ \| [\d,]+ \| [\d.]+ (?:ns|µs|ms) \|$", figures, re.M)
     assert row is not None
     plan = plan_for(edge_rnn.load(FOLDER / "smart_watch" / "gru.safetensors"), board.target)

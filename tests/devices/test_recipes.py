@@ -115,7 +115,7 @@ def test_activity_ends_by_ctrl_c_and_keeps_its_state(tmp_path: Path) -> None:
 def test_activity_without_a_bus_is_the_recording() -> None:
     process = start("raspberry_pi_zero_2w", "--rate", "5000")
     _, err = process.communicate(timeout=300)
-    assert (process.returncode, err) == (0, "there is no /dev/i2c-1; this is the recording.\n4000 steps\n")
+    assert (process.returncode, err) == (0, "there is no /dev/i2c-1; using the recording.\n4000 steps\n")
 
 
 def test_gravity_is_taken_out_of_what_the_sensor_says(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -106,7 +106,7 @@ def _one(args: argparse.Namespace) -> int:
     with waiting("measuring …"):
         result = {"model": args.model, **conditions(), **measure(model, args.steps, _rivals(args, model))}
     if args.rate:
-        with waiting(f"running at {args.rate:g} samples a second for {args.seconds:g} s …"):
+        with waiting(f"running at {args.rate:g} samples per second for {args.seconds:g} s …"):
             result["paced"] = paced(Stream(model).step, list(random_samples(model, 64)), args.rate, args.seconds)
     if args.plot:
         from edge_rnn.cli.bench.plot import draw_histogram
