@@ -22,7 +22,7 @@ MODULES = sorted(
 MACHINE_PATH = re.compile(rb"/(?:home|Users|root|work|tmp)/[\w.]|\b[A-Z]:\\Users\\|\bfile:///")
 
 
-@pytest.mark.parametrize("command", ["ruff check", "ruff format --check", "mypy"])
+@pytest.mark.parametrize("command", ["ruff check", "ruff format --check", pytest.param("mypy", marks=pytest.mark.slow)])
 def test_tool_finds_nothing(command: str) -> None:
     result = subprocess.run(
         [sys.executable, "-m", *command.split()], cwd=ROOT, capture_output=True, text=True, check=False

@@ -35,7 +35,7 @@ GRU = Path(__file__).parents[2] / "devices" / "smart_watch" / "gru.safetensors"
 NAMES = tuple(name for name in boards.names() if name != "wasm32")
 
 # A step's time is estimated with LLVM's tools if they are there; some tests need them.
-pytestmark = pytest.mark.may_use("llvm-mca", "llvm-objdump")
+pytestmark = [pytest.mark.may_use("llvm-mca", "llvm-objdump"), pytest.mark.sampled(1)]
 needs_emulator = pytest.mark.needs("unicorn", "pyelftools")
 needs_llvm = pytest.mark.needs("llvm-mca", "llvm-objdump")
 

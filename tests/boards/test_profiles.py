@@ -16,6 +16,8 @@ from edge_rnn.errors import FileError, InputError
 from edge_rnn.kernels.entry import object_cache
 from edge_rnn.streams.planner import plan_for
 
+pytestmark = pytest.mark.sampled(4)
+
 FOLDER = Path(__file__).parents[2] / "devices"
 NAMES = boards.names()
 ASKED_FOR = (

@@ -25,7 +25,7 @@ Build = Callable[..., Model]
 InFormat = Callable[[Model, str], Model]
 HARNESS = Path(__file__).parents[1] / "support" / "guard_pages.py"
 
-pytestmark = pytest.mark.needs("linker:here")
+pytestmark = [pytest.mark.needs("linker:here"), pytest.mark.sampled(1)]
 
 
 MODELS: dict[str, Callable[[Build, InFormat], Model]] = {

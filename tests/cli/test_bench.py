@@ -195,6 +195,7 @@ def test_rivals_that_are_not_installed(
     assert (found["rivals"], found["not_compared"]) == ([], {"rivals": "nothing is installed"})
 
 
+@pytest.mark.slow
 def test_startup(path: str, capsys: pytest.CaptureFixture[str]) -> None:
     found = measure_startup(path, repeats=1, cold_repeats=0)
     for name in ("python", "numpy", "numba", "edge_rnn"):

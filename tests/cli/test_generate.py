@@ -156,6 +156,7 @@ def test_symbols_come_at_once_and_a_closed_pipe_ends_it(run: Callable[..., Any],
     process.stderr.close()
 
 
+@pytest.mark.slow
 def test_warm_up_covers_it(run: Callable[..., Any], tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "EDGE_RNN_CACHE_DIR": str(tmp_path / "cache")}
     path = str(tmp_path / "letters.safetensors")

@@ -94,6 +94,7 @@ def test_verdicts(model: Model, steps: int, words: str, inspect: Inspect) -> Non
     assert (found["sensitivity"] is None) == (found["broke_at"] is not None)
 
 
+@pytest.mark.slow
 def test_texts_of_a_grammar(capsys: pytest.CaptureFixture[str]) -> None:
     folder = edge_rnn.data_path("reber")
     paths = [str(folder / "lstm.safetensors"), "--recording", str(folder / "texts.json")]

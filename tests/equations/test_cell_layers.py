@@ -20,6 +20,8 @@ from edge_rnn.quantization import calibrate
 from grids import thinned
 from known_cells import as_equation
 
+pytestmark = pytest.mark.sampled(2)
+
 
 def normal(seed: int, *shape: int) -> Any:
     return (np.random.default_rng(seed).normal(size=shape) / np.sqrt(shape[-1])).astype(np.float32)

@@ -22,6 +22,8 @@ from edge_rnn.streams.planner import plan_for, plan_of
 from grids import thinned
 from known_cells import as_equation, gru, lstm
 
+pytestmark = pytest.mark.sampled(2)
+
 Array = Any
 ARM, X86 = "aarch64-unknown-linux-gnu", "x86_64-unknown-linux-gnu"
 TARGETS = {

@@ -13,6 +13,8 @@ from edge_rnn.kernels.compile.target import Target
 from edge_rnn.kernels.entry import object_cache
 from grids import thinned
 
+pytestmark = pytest.mark.sampled(2)
+
 ARM, X86 = "aarch64-unknown-linux-gnu", "x86_64-unknown-linux-gnu"
 TARGETS = {
     "cortex-a53": Target(ARM, "cortex-a53", ""),

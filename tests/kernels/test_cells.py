@@ -15,6 +15,8 @@ import pytest
 from edge_rnn import Dense, Model, Standardize, Stream, reference
 from edge_rnn.layers import Add
 
+pytestmark = pytest.mark.sampled(4)
+
 TOLERANCE = 3e-6
 STEPS = 1000
 CELLS = ("elman_tanh", "elman_relu", "gru", "gru_reset_before", "lstm")

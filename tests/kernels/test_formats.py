@@ -22,6 +22,8 @@ from edge_rnn.layers import Embedding
 from edge_rnn.quantization.apply import matrices, spelled
 from grids import thinned
 
+pytestmark = pytest.mark.sampled(2)
+
 Build = Callable[..., Model]
 InFormat = Callable[[Model, str], Model]
 

@@ -13,7 +13,10 @@ from grids import thinned
 
 CHILD = Path(__file__).parents[1] / "support" / "guard_pages.py"
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there is no mmap as the harness calls it")
+pytestmark = [
+    pytest.mark.skipif(sys.platform == "win32", reason="there is no mmap as the harness calls it"),
+    pytest.mark.sampled(1),
+]
 
 
 def run_child(*arguments: str) -> None:

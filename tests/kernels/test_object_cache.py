@@ -15,6 +15,8 @@ import pytest
 from edge_rnn.kernels.entry import object_cache
 from grids import thinned
 
+pytestmark = pytest.mark.sampled(3)
+
 ROOT = Path(__file__).resolve().parents[2]
 
 PROGRAM = r"""

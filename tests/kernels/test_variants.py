@@ -16,6 +16,8 @@ from edge_rnn.errors import ModelError
 from edge_rnn.layers import Embedding
 from grids import thinned
 
+pytestmark = pytest.mark.sampled(2)
+
 SIZES = [(3, 5), (1, 8), (7, 40)]
 SPELLED = (
     *ACTIVATIONS,

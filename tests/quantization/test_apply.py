@@ -17,6 +17,8 @@ from edge_rnn.quantization.apply import calibrate, drift, matrices, spelled
 from edge_rnn.quantization.trials import stored_bytes
 from grids import thinned
 
+pytestmark = pytest.mark.sampled(3)
+
 Build = Callable[..., Model]
 CELLS = ("elman_tanh", "gru", "gru_reset_before", "lstm")
 

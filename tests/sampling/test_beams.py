@@ -14,6 +14,8 @@ from edge_rnn import GRU, LSTM, Dense, Elman, Embedding, Model, Stream, referenc
 from edge_rnn.errors import InputError
 from edge_rnn.sampling import beam_search, generate
 
+pytestmark = pytest.mark.sampled(2)
+
 Rows = tuple[tuple[int, ...], ...]
 CELLS = {"elman": (Elman, 1), "gru": (GRU, 3), "lstm": (LSTM, 4)}
 

@@ -22,6 +22,8 @@ from edge_rnn.kernels.entry import object_cache
 from edge_rnn.sampling import generate
 from sampling_oracle import ROOT, constant
 
+pytestmark = pytest.mark.sampled(4)
+
 # Scores within 16 in size: the stream's own error, 1e-6 (test_cells), and a rounding or two of numbers up to 16.
 LOG_TOLERANCE = 1e-6 + 2 * 2.0**-20
 

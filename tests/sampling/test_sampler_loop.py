@@ -20,6 +20,8 @@ from edge_rnn.errors import InputError, ModelError, UnsupportedError
 from edge_rnn.sampling import Sampler, decode, encode, generate, generate_iter, rollout
 from sampling_oracle import ROOT, Build, constant
 
+pytestmark = pytest.mark.sampled(4)
+
 # ---- the loop
 
 

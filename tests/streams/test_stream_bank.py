@@ -19,6 +19,8 @@ from edge_rnn.kernels.entry import object_cache
 from edge_rnn.kernels.entry import python_function as fast
 from grids import thinned
 
+pytestmark = pytest.mark.sampled(2)
+
 Build = Callable[..., Model]
 TOLERANCE = 1e-6
 CELLS = ("elman_tanh", "elman_relu", "gru", "gru_reset_before", "lstm")

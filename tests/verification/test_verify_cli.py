@@ -13,6 +13,8 @@ import edge_rnn
 from edge_rnn.cli import main
 from graphs import graph_of
 
+pytestmark = pytest.mark.sampled(4)
+
 HEADLINE = "        reference-Stream  reference-ONNX  Stream-ONNX  of tolerance"
 
 

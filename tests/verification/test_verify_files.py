@@ -23,6 +23,8 @@ from edge_rnn_export.writers.onnx.metadata import metadata
 from graphs import graph_of
 from verified_graphs import CELLS, graph_file, tampered
 
+pytestmark = pytest.mark.sampled(2)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Negated(Layer):

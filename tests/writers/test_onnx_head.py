@@ -24,6 +24,8 @@ from edge_rnn_export.writers.onnx.metadata import METADATA_KEY
 from graphs import graph_of
 from grids import thinned
 
+pytestmark = pytest.mark.sampled(2)
+
 LETTERS = "abcdefg"
 # onnxruntime rounds to float32 in every operator; what networks with ordinary weights are held to everywhere.
 TOLERANCE = 3e-6

@@ -18,6 +18,8 @@ from edge_rnn.errors import InputTypeError
 from edge_rnn_export import OrtStream, from_onnx, to_onnx, to_ort
 from edge_rnn_export.writers.onnx.spec import OPSETS
 
+pytestmark = pytest.mark.sampled(3)
+
 RNG = np.random.default_rng(0)
 
 

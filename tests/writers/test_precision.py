@@ -26,6 +26,8 @@ from graphs import graph_of
 from grids import thinned
 from onnx_precision import FORMS, OPERATORS, OWN, PRECISIONS, lstm, operators_of, stored
 
+pytestmark = pytest.mark.sampled(2)
+
 CELLS = ["elman_tanh", "elman_relu", "gru", "gru_reset_before", "lstm"]
 
 

@@ -16,6 +16,8 @@ from grids import thinned
 from integer_layouts import segment_bytes, vector_bytes
 from kernel_calls import addresses, aligned, compiled, load_sums, runnable, store_sums
 
+pytestmark = pytest.mark.sampled(2)
+
 TARGETS = runnable()
 MOST = {"int8": 127, "w8a8": 127, "int4": 7}
 STEPS = {"int8": 32639, "w8a8": 127, "int4": 32639}

@@ -18,6 +18,8 @@ from edge_rnn.kernels.vectors.addresses import floats_from
 from grids import thinned
 from kernel_calls import addresses, aligned, compiled, load_sums, runnable, store_sums
 
+pytestmark = pytest.mark.sampled(2)
+
 TARGETS = runnable()
 
 # chains, gates, lanes of a stream, floats from one vector of a row to the next, streams
