@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from edge_rnn import analysis as analysis
     from edge_rnn import backend as backend
     from edge_rnn import boards as boards
+    from edge_rnn import cards as cards
     from edge_rnn import equations as equations
     from edge_rnn import errors as errors
     from edge_rnn import formats as formats
@@ -82,6 +83,7 @@ if not TYPE_CHECKING:
             "analysis",
             "backend",
             "boards",
+            "cards",
             "equations",
             "errors",
             "formats",

@@ -18,8 +18,8 @@ ROOT = Path(__file__).parents[1]
 LAYERS = {"Dense", "Elman", "Embedding", "GRU", "LSTM", "Standardize"}
 FUNCTIONS = {"cell", "data_path", "load", "quantize", "save", "step"}
 PUBLIC = LAYERS | FUNCTIONS | {"EdgeRnnError", "Model", "Stream", "StreamBank"}
-PACKAGES = {"analysis", "backend", "boards", "equations", "errors", "formats", "frontend", "layers", "live", "loop",
-            "quantization", "recordings", "reference", "sampling", "storage", "streams", "timing"}  # fmt: skip
+PACKAGES = {"analysis", "backend", "boards", "cards", "equations", "errors", "formats", "frontend", "layers", "live",
+            "loop", "quantization", "recordings", "reference", "sampling", "storage", "streams", "timing"}  # fmt: skip
 LAZY = [
     "edge_rnn",
     "edge_rnn.loop",
