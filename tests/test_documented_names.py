@@ -20,6 +20,7 @@ PAGES = sorted(
     path
     for pattern in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "docs/**/*.md", "devices/*/README.md")
     for path in ROOT.glob(pattern)
+    if "generated" not in path.parts
 )
 BLOCK = re.compile(r"^```(?P<kind>\w*)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
 SPAN = re.compile(r"(?P<ticks>`+)(?P<code>[^`].*?)(?P=ticks)", re.DOTALL)

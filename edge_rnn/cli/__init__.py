@@ -12,7 +12,7 @@ import errno
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 
 from edge_rnn.cli.shared.console import warn
@@ -20,7 +20,7 @@ from edge_rnn.cli.shared.parser import DEBUG_VARIABLE, Parser
 from edge_rnn.errors import EdgeRnnError, UnsupportedError, reason_of
 from edge_rnn.printable import printable
 
-__all__ = ["main"]
+__all__ = ["main", "make_parser"]
 
 _COMMANDS = (
     "demo",
@@ -91,7 +91,19 @@ def _unexpected(error: Exception) -> str:
     return f"unexpected {type(error).__name__}: {error} (this is a bug; --debug shows the traceback)."
 
 
-def _dispatch(arguments: list[str]) -> int:
+def make_parser(command: str = "") -> tuple[Parser, Mapping[str, str]]:
+    """Create the parser of ``edge-rnn``.
+
+    Parameters
+    ----------
+    command
+        Subcommand to parse. Installed plug-ins are searched, which is the slowest part, only if it is none of
+        edge_rnn's own.
+
+    Returns
+    -------
+    The parser, and by subcommand the reason why a plug-in cannot provide it.
+    """
     parser = Parser(
         prog="edge-rnn",
         description="Streaming inference of recurrent networks on small computers.",
@@ -100,15 +112,20 @@ def _dispatch(arguments: list[str]) -> int:
     )
     parser.add_argument("--version", action="version", version=f"edge-rnn {_version()}")
     subparsers = parser.add_subparsers(metavar="COMMAND", title="commands", dest="command")
-    command = next((argument for argument in arguments if not argument.startswith("-")), "")
     for name in _COMMANDS:
         import_module(f"edge_rnn.cli.{_MODULES.get(name, name.replace('-', '_'))}").add(subparsers)
-    if command not in _COMMANDS:  # searching installed plug-ins is the slowest part of parsing
-        from edge_rnn import plugins
+    if command in _COMMANDS:
+        return parser, {}
+    from edge_rnn import plugins
 
-        missing = plugins.add_commands(subparsers)
-        if command in missing:
-            raise UnsupportedError(missing[command])
+    return parser, plugins.add_commands(subparsers)
+
+
+def _dispatch(arguments: list[str]) -> int:
+    command = next((argument for argument in arguments if not argument.startswith("-")), "")
+    parser, missing = make_parser(command)
+    if command in missing:
+        raise UnsupportedError(missing[command])
     args, left = parser.parse_known_args(arguments)
     if args.command == "run" and args.file == "-" and len(left) == 1 and not left[0].startswith("-"):
         args.file, left = left[0], []  # argparse accepts an optional FILE only directly after MODEL

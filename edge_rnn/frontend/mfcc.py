@@ -17,12 +17,12 @@ __all__ = ["MFCC"]
 class MFCC(LogMel):
     """Mel-frequency cepstral coefficients of one channel of sound: DCT-II of :class:`LogMel`, optionally liftered.
 
+    The parameters that are not listed here are those of :class:`LogMel`.
+
     Parameters
     ----------
     coefficients
         Number of coefficients, from coefficient 0 on; at most ``bands``.
-
-    The other parameters are those of :class:`LogMel`.
 
     Examples
     --------

@@ -44,9 +44,9 @@ class Source(Protocol):
         True if ``read`` may wait. The source is then read in its own thread, into a ring of fixed size. A source that
         does not wait is read in the loop's thread, at each tick; if it hangs nevertheless, the loop hangs too, and only
         systemd's watchdog detects it.
-    True if samples arrive in real time, so that old ones lose their value. False for a recording: none of its
-    samples is ever dropped.
-        sample is ever dropped.
+    ``live``
+        True if samples arrive in real time, so that old ones lose their value. False for a recording: none of its
+        samples is ever dropped.
     ``steady``
         True if a working source is never silent, like a microphone; a silent one is then re-created. For other sources
         (a sensor that reports changes, a broker), silence is only reported.

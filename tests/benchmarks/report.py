@@ -1,4 +1,4 @@
-"""Measure this machine with ``edge-rnn bench`` and write the README's tables; see README.md beside this file."""
+"""Measure this machine with ``edge-rnn bench`` and write the tables of docs/benchmarks.md; see README.md beside this."""
 
 from __future__ import annotations
 

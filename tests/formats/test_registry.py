@@ -34,10 +34,10 @@ def test_formats_are_these_in_this_order() -> None:
     assert precisions() == PRECISIONS == ("float32", "float16", "int8", "int8-weights", "int4")
 
 
-def test_each_format_has_a_segment_and_a_row_in_the_readme() -> None:
+def test_each_format_has_a_segment_and_a_row_in_the_docs() -> None:
     assert segments._SEGMENTS.keys() == {"float32", *FORMATS}
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    table = text.partition("| Format | Stored | What it is for |\n")[2].partition("\n\n")[0]
+    text = (ROOT / "docs/how_to/quantize.md").read_text(encoding="utf-8")
+    table = text.partition("| Format | Stored | Use |\n")[2].partition("\n\n")[0]
     assert [name.partition(":")[0] for name in re.findall(r"^\| `([^`]+)`", table, re.MULTILINE)] == [*FORMATS]
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge_rnn.errors import FileError, InputError
+from edge_rnn.errors import FileError, InputError, InputTypeError
 from edge_rnn.loop import sources
 from loop_fakes import Kept, loop, stream
 from source_helpers import CSV, XS, all_of, garbage, numbers, within
@@ -31,6 +31,11 @@ def test_lines_of_a_file(tmp_path: Path) -> None:
     found = all_of(sources.Lines(path, 3, ("x", "y", "z"), time="t"))
     assert np.array_equal(np.array([each.x for each in found], np.float32), XS)
     assert [each.t_s for each in found] == [i / 10 for i in range(20)]
+
+
+def test_a_model_is_no_size(tmp_path: Path) -> None:
+    with pytest.raises(InputTypeError, match=r"Lines size got <Model .*>, expected a whole number of 1 or more"):
+        sources.Lines(tmp_path / "a.csv", stream().model)  # type: ignore[arg-type]  # sinks.Lines takes the model here
 
 
 def test_file_full_of_garbage_is_gone_through(tmp_path: Path) -> None:

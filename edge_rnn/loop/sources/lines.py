@@ -10,7 +10,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from edge_rnn.checks import choice
+from edge_rnn.checks import choice, whole
 from edge_rnn.errors import FileError, InputError, file_access, no_regular_file
 from edge_rnn.loop.protocols import SourceUnfit, Timed
 from edge_rnn.loop.scheme import Scheme, Url, flag
@@ -83,7 +83,7 @@ class Lines:
         self._path = None if os.fspath(path) == "-" else Path(path)
         if follow and self._path is None:
             raise InputError("Lines got follow for stdin, expected the name of a file.")
-        self._parse = LineParser(size, names, kind, units=units, columns=columns, time=time)
+        self._parse = LineParser(whole("Lines", "size", size), names, kind, units=units, columns=columns, time=time)
         self._buffer = LineBuffer(MAX_LINE_BYTES)
         self._follow = follow
         self._at_end = follow and not from_start

@@ -48,8 +48,7 @@ def from_json(
         - GuitarML, Proteus and NeuralPi: ``model_data`` and ``state_dict``;
         - Neural Amp Modeler's ``.nam`` with the architecture LSTM, initial state included;
         - a PyTorch state_dict, nested lists by name, in order of use. If it does not determine the network, read it
-        with
-          ``from_torch(json.load(file), activations=...)``.
+          with ``from_torch(json.load(file), activations=...)``.
     about
         ``name``, ``labels``, ``sample_rate_hz``, ``input_names``, ``input_units``, ``vocabulary`` of the
         :class:`~edge_rnn.model.Model`. Name and sample rate default to those in the file.
