@@ -1,4 +1,4 @@
-"""Measure this machine with ``edge-rnn bench`` and write the tables of docs/benchmarks.md; see README.md beside this."""
+"""Measure this machine with ``edge-rnn bench`` and write the tables of docs/benchmarks.md; see README.md here."""
 
 from __future__ import annotations
 
