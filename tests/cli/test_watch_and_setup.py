@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import fcntl
 import io
+import math
 import os
 import pty
 import re
@@ -26,7 +27,7 @@ from edge_rnn import Model
 from edge_rnn.cli import main
 from edge_rnn.cli.run.options import add_loop_options
 from edge_rnn.cli.run.unit_file import Service, unit_text
-from edge_rnn.cli.run.watch import picture
+from edge_rnn.cli.run.watch import Seen, picture
 from run_loops import ROOT
 
 pytestmark = pytest.mark.may_use("systemd-analyze")
@@ -71,9 +72,9 @@ def test_picture_of_a_loop_in_a_terminal(model: Model, tmp_path: Path) -> None:
 def test_picture_says_what_is_wrong() -> None:
     loop = fakes.loop(fakes.Script([[1.0], "x", OSError("unplugged"), [2.0]], live=True), None, 10)
     console = Console(file=io.StringIO(), width=100)
-    console.print(picture(loop.status(), {}, 100))  # before the first sample
+    console.print(picture(loop.status(), Seen(), 100))  # before the first sample
     loop.run()
-    console.print(picture(loop.status(), {}, 100))
+    console.print(picture(loop.status(), Seen(), 100))
     text = console.file.getvalue()  # type: ignore[attr-defined]
     assert "1 sample bad, 1 failure of the source" in text
     assert "the source failed: unplugged" in text
@@ -87,14 +88,51 @@ def test_picture_fits_its_width(width: int, labels: tuple[str, ...]) -> None:
     status = fakes.loop(fakes.Script([])).status()
     status |= {"x": [-2.0], "y": [1e-9, 0.25], "labels": labels, "messages": {}}
     console = Console(file=io.StringIO(), width=width)
-    console.print(picture(status, {}, width))
+    console.print(picture(status, Seen(), width))
     lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
     assert max(map(len, lines)) <= width
-    bars = [run for line in lines for run in re.findall("█+…?", line)]
-    assert len(bars) == 2  # of the one input, and of the larger output
-    assert all(6 <= len(bar) <= 30 and "…" not in bar for bar in bars)
-    room = width if width < 50 else (width - 4) // 2
-    assert len(bars[0]) == min(room - 9 - 2 - len("input"), 30)
+    bars = [run for line in lines for run in re.findall("(?<=  )█+|(?<=0.25 )█+|(?<=-2 )█+", line)]
+    assert len(bars) == 2  # of the one input, to the left of the middle, and of the larger output
+    assert all(3 <= len(bar) <= 30 for bar in bars)
+
+
+def shown(frames: list[dict[str, list[float]]], width: int) -> list[str]:
+    """Lines of the last of several frames."""
+    seen, text = Seen(), ""
+    for frame in frames:
+        status = fakes.loop(fakes.Script([])).status() | {"labels": ("a", "b"), "messages": {}, **frame}
+        console = Console(file=io.StringIO(), width=width)
+        console.print(picture(status, seen, width))
+        text = console.file.getvalue()  # type: ignore[attr-defined]
+    return text.splitlines()
+
+
+def test_bars_go_to_both_sides_of_zero() -> None:
+    (line,) = (line for line in shown([{"x": [-4.0], "y": [0.0, 1.0]}], 80) if "-4" in line)
+    (back,) = (line for line in shown([{"x": [-4.0]}, {"x": [2.0], "y": [0.0, 1.0]}], 80) if line.startswith("x0"))
+    bar, other = (re.search("█+", each) for each in (line, back))
+    assert bar is not None
+    assert other is not None
+    assert other.start() == bar.end()  # zero
+    assert len(other[0]) == -(-len(bar[0]) // 2) or len(other[0]) == len(bar[0]) // 2
+
+
+def test_sparklines_have_the_past() -> None:
+    frames = [{"x": [value], "y": [value / 7, 1 - value / 7]} for value in map(float, range(8))]
+    lines = shown(frames, 80)
+    (x,) = (line for line in lines if line.startswith("x0"))
+    (a,) = (line for line in lines if line.startswith("a "))
+    (b,) = (line for line in lines if line.startswith("b "))
+    assert x.rstrip().endswith("▁▂▃▄▅▆▇█")
+    assert a.rstrip().endswith("▁▂▃▄▅▆▇█")
+    assert b.rstrip().endswith("█▇▆▅▄▃▂▁")
+    assert len(x.rstrip()) <= 80
+
+
+def test_values_that_are_not_finite_leave_gaps() -> None:
+    frames = [{"x": [value], "y": [0.5, 0.5]} for value in (0.0, math.nan, 1.0, math.inf)]
+    (x,) = (line for line in shown(frames, 80) if line.startswith("x0"))
+    assert "▁ █" in x
 
 
 # setup

@@ -28,7 +28,7 @@ import loop_fakes as fakes
 from chromium import Browser
 from edge_rnn import Model, Stream
 from edge_rnn.cli import main
-from edge_rnn.cli.run.watch import picture
+from edge_rnn.cli.run.watch import Seen, picture
 from edge_rnn.errors import InputError
 from edge_rnn.live import handler, server, serving
 from edge_rnn.live.channel import Channel
@@ -308,7 +308,7 @@ def test_before_the_first_answer_nothing_is_named(model: Model) -> None:
     assert loop.status()["y"] is None
     assert json.loads(as_json(recorder.status()))["y"] is None
     console = Console(file=io.StringIO(), width=100)
-    console.print(picture(loop.status(), {}, 100))
+    console.print(picture(loop.status(), Seen(), 100))
     assert "<b>" not in console.file.getvalue()  # type: ignore[attr-defined]
 
 
