@@ -127,6 +127,42 @@ def test_live_picture_without_colours_spells_the_labels(width: int, model: Model
     assert any("500 of 500 samples" in line for line in lines)
 
 
+@pytest.mark.parametrize("width", [60, 80, 133])
+def test_bars_fill_the_width(width: int, model: Model, recording: Recording) -> None:
+    lines = [line for line in picture(model, recording, width, None) if "% " in line and "accuracy" not in line]
+    assert len(lines) == 4
+    ends = {line.index("%") + 1 for line in lines}
+    assert ends == {width - 2 - len(" ◂ truth")}
+
+
+def test_interrupt_keeps_the_summary(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(stream: Stream, xs: Any, out: Any, rate_hz: float | None) -> Any:
+        for count in demo_play_once(stream, xs, out, rate_hz):
+            if count > 300:
+                raise KeyboardInterrupt
+            yield count
+
+    demo_play_once = play
+    monkeypatch.setattr(demo_play, "play", interrupted)
+    monkeypatch.setattr(plugins, "_entry_points", lambda group: {})
+    assert main(["demo"]) == 1
+    out, err = capsys.readouterr()
+    assert "of samples; 3 of 3 recordings by majority vote" in out
+    assert "edge-rnn: interrupted after 300 samples; the summary is of these." in err
+
+
+def test_interrupt_before_the_first_sample(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: Any) -> Any:
+        raise KeyboardInterrupt
+        yield
+
+    monkeypatch.setattr(demo_play, "play", interrupted)
+    assert main(["demo"]) == 1
+    out, err = capsys.readouterr()
+    assert "accuracy" not in out
+    assert err == "edge-rnn: interrupted.\n"
+
+
 @pytest.mark.parametrize("width", [1, 12])
 def test_live_picture_in_hardly_any_space(width: int, model: Model, recording: Recording) -> None:
     assert picture(model, recording, width, None)

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
+
+import numpy as np
 
 from edge_rnn.cli.report.style import STYLE, write_figure
 from edge_rnn.cli.shared.console import spell_ns
 
-__all__ = ["draw_histogram"]
+__all__ = ["draw_histogram", "spell_decade"]
 
+_QUANTILES = {"p50": "p50", "p99": "p99", "p99.9": "p999", "max": "max"}
+_TEXT, _ROW = 0.055, 0.085
+"""Width of a quantile's text as a share of the axis, and height of a row of them."""
 _OURS, _PACED, _FAINT = "#2c6fbb", "#c9742c", "#8a8a8a"
 
 
@@ -30,7 +36,7 @@ def draw_histogram(target: str, result: Mapping[str, Any]) -> None:
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(9, 4.2), dpi=160, facecolor="white")
         axes = figure.subplots()
-        figure.subplots_adjust(left=0.085, right=0.98, top=0.8, bottom=0.13)
+        figure.subplots_adjust(left=0.085, right=0.98, top=0.77, bottom=0.13)
         _steps(axes, result["histogram"], _OURS, "stream.step, back-to-back calls")
         if paced:
             _steps(axes, paced["histogram"], _PACED, f"from deadline to result, at {paced['rate_hz']:g} Hz")
@@ -43,13 +49,12 @@ def draw_histogram(target: str, result: Mapping[str, Any]) -> None:
                 "ha": "right",
             }
             axes.text(period, 1, "next deadline ", **text)
-        for key, name in (("p50", "p50"), ("p99", "p99"), ("p999", "p99.9"), ("max", "max")):
-            value = max(result[f"step_ns_{key}"], 1.0)
-            axes.axvline(value, color=_FAINT, linewidth=0.7)
-            axes.text(
-                value, 1.01, f"{name}\n{spell_ns(value)}", transform=axes.get_xaxis_transform(), ha="center", fontsize=7
-            )
-        axes.set(xscale="log", yscale="log", xlabel="nanoseconds", ylabel="calls")
+        axes.set_xscale("log")
+        _quantiles(axes, {name: max(result[f"step_ns_{key}"], 1.0) for name, key in _QUANTILES.items()})
+        axes.set(xscale="log", yscale="log", xlabel="time of a call", ylabel="calls")
+        axes.xaxis.set_major_formatter(lambda value, _: spell_decade(value))
+        axes.xaxis.set_minor_formatter(lambda value, _: "")
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}" if value >= 1 else "")
         axes.set_ylim(bottom=0.7)
         axes.spines[["top", "right"]].set_visible(False)
         if paced:
@@ -57,6 +62,26 @@ def draw_histogram(target: str, result: Mapping[str, Any]) -> None:
         figure.text(0.085, 0.93, result["name"] or result["model"], fontsize=13, fontweight="bold")
         figure.text(0.98, 0.93, result["processor"], color="#555555", ha="right")
         write_figure(figure, target)
+
+
+def _quantiles(axes: Any, quantiles: Mapping[str, float]) -> None:
+    """Mark quantiles by lines, with their names and values above: a row higher where they would overlap."""
+    low, high = np.log10(axes.get_xlim())
+    ends = [-np.inf, -np.inf, -np.inf]  # of the last text in each row, as shares of the width
+    for name, value in quantiles.items():
+        place = (np.log10(value) - low) / (high - low)
+        row = next((row for row, end in enumerate(ends) if place - end > _TEXT), 0)
+        ends[row] = place
+        axes.axvline(value, color=_FAINT, linewidth=0.7)
+        style: dict[str, Any] = {"transform": axes.get_xaxis_transform(), "ha": "center", "fontsize": 7}
+        axes.text(value, 1.01 + _ROW * row, f"{name}\n{spell_ns(value)}", **style)
+
+
+def spell_decade(nanoseconds: float) -> str:
+    """Spell a power of ten of nanoseconds: ``10 ns``, ``1 µs``, ``100 ms``."""
+    exponent = round(math.log10(nanoseconds))
+    unit = min(max(exponent, 0) // 3, 3)
+    return f"{10.0 ** (exponent - 3 * unit):g} {('ns', 'µs', 'ms', 's')[unit]}"
 
 
 def _steps(axes: Any, histogram: Mapping[str, Any], colour: str, label: str) -> None:

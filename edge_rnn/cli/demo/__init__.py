@@ -6,13 +6,13 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Any
 
-from edge_rnn.cli.shared.console import say
+from edge_rnn.cli.shared.console import say, warn
 from edge_rnn.cli.shared.options import positive_int
 from edge_rnn.errors import UnsupportedError
 from edge_rnn.spelling import counted
 
 if TYPE_CHECKING:
-    from edge_rnn.cli.demo.play import Recording
+    from edge_rnn.cli.demo.play import Played, Recording
     from edge_rnn.model import Model
     from edge_rnn.streams.stream import Stream
     from edge_rnn.timing import Latency
@@ -55,7 +55,7 @@ def add(subparsers: Any) -> None:
 def _demo(args: argparse.Namespace) -> int:
     import numpy as np
 
-    from edge_rnn.cli.demo.play import load_recording, score
+    from edge_rnn.cli.demo.play import Played, load_recording, score
     from edge_rnn.cli.shared.console import waiting
     from edge_rnn.shipped import data_path
     from edge_rnn.storage.model_file import load
@@ -71,7 +71,13 @@ def _demo(args: argparse.Namespace) -> int:
     with waiting("preparing kernels for this processor …"):
         stream = Stream(model)
     outputs = np.zeros((len(recording), model.output_size), np.float32)
-    _play(args, stream, recording, outputs)
+    played, interrupted = Played(), False
+    try:
+        _play(args, stream, recording, outputs, played)
+    except KeyboardInterrupt:
+        if not played.samples:
+            raise
+        interrupted, recording, outputs = True, recording.first(played.samples), outputs[: played.samples]
 
     predicted = outputs.argmax(1)
     parts = score(recording, predicted)
@@ -105,11 +111,13 @@ def _demo(args: argparse.Namespace) -> int:
         from edge_rnn.cli.demo.plot import draw
 
         draw(args.plot, model, recording, outputs, result)
+    if interrupted:
+        warn(f"interrupted after {counted(len(recording), 'sample')}; the summary is of these.")
     _report(args, result, latency, missing)
-    return 0
+    return 1 if interrupted else 0
 
 
-def _play(args: argparse.Namespace, stream: Stream, recording: Recording, outputs: F32) -> None:
+def _play(args: argparse.Namespace, stream: Stream, recording: Recording, outputs: F32, played: Played) -> None:
     from edge_rnn.cli.demo.play import play
     from edge_rnn.cli.demo.view import show_lines, show_live
     from edge_rnn.cli.shared.console import make_console
@@ -118,16 +126,16 @@ def _play(args: argparse.Namespace, stream: Stream, recording: Recording, output
     rate_hz = model.sample_rate_hz or 10.0
     pace = rate_hz if args.realtime else None
     if args.json:
-        for _ in play(stream, recording.x, outputs, pace):
+        for _ in played.follow(play(stream, recording.x, outputs, pace)):
             pass
         return
     console = make_console()
     if not sys.stdout.isatty() or console.is_dumb_terminal:  # rich can be forced to treat a pipe as a terminal
-        show_lines(model.labels, recording, outputs, play(stream, recording.x, outputs, pace))
+        show_lines(model.labels, recording, outputs, played.follow(play(stream, recording.x, outputs, pace)))
         return
     speed = "in real time" if args.realtime else f"{_FASTER} times real time"
     title = f"{model.name}: {rate_hz:g} samples per second, {speed}"
-    done = play(stream, recording.x, outputs, pace or _FASTER * rate_hz)
+    done = played.follow(play(stream, recording.x, outputs, pace or _FASTER * rate_hz))
     show_live(console, title, model.labels, recording, outputs, done)
 
 

@@ -17,7 +17,7 @@ from edge_rnn.typing import F32, AnyArray
 if TYPE_CHECKING:
     from edge_rnn.streams.stream import Stream
 
-__all__ = ["FRAME_SECONDS", "Part", "Recording", "load_recording", "play", "score"]
+__all__ = ["FRAME_SECONDS", "Part", "Played", "Recording", "load_recording", "play", "score"]
 
 FRAME_SECONDS = 1 / 20
 """Time in s between two frames of the live view."""
@@ -46,6 +46,10 @@ class Recording:
     def __len__(self) -> int:
         return len(self.x)
 
+    def first(self, samples: int) -> Recording:
+        """Return the first samples."""
+        return Recording(self.x[:samples], self.y[:samples], self.part[:samples])
+
 
 @dataclass(frozen=True, slots=True)
 class Part:
@@ -66,6 +70,18 @@ class Part:
     truth: int
     majority: int
     right: int
+
+
+@dataclass(slots=True)
+class Played:
+    """Number of samples done, also after an interrupt."""
+
+    samples: int = 0
+
+    def follow(self, done: Iterator[int]) -> Iterator[int]:
+        """Pass on the numbers that :func:`play` yields."""
+        for self.samples in done:
+            yield self.samples
 
 
 def load_recording(path: Path, samples: int | None = None) -> Recording:

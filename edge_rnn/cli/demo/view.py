@@ -24,7 +24,9 @@ COLOURS = ("#56b4e9", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#0072b2", "#f
 """Colors of the labels, in order: Okabe and Ito's palette, distinguishable with color blindness."""
 
 _AHEAD = -1
-_BAR = 28
+_BORDER = 4
+_LEAST_BAR = 4
+_TRUTH = "◂ truth"
 
 
 def show_lines(labels: tuple[str, ...], recording: Recording, outputs: F32, done: Iterable[int]) -> None:
@@ -72,12 +74,16 @@ def _picture(
     predicted = outputs.argmax(1)
     done, total = len(outputs), len(recording)
     now = Table.grid(padding=(0, 1))
+    beside = max(map(len, labels)) + len("100%") + len(_TRUTH) + 3
+    bar = max(console.width - _BORDER - beside, _LEAST_BAR)
     for i, label in enumerate(labels):
         share = float(outputs[-1, i])
         style = f"bold {COLOURS[i % len(COLOURS)]}" if i == predicted[-1] else COLOURS[i % len(COLOURS)]
-        is_true = "◂ truth" if i == recording.y[done - 1] else ""
-        now.add_row(Text(label, style), Text(_bar(share), style), Text(f"{share:4.0%}", style), Text(is_true, "dim"))
-    columns = max(1, console.width - 4 - 9)
+        is_true = _TRUTH if i == recording.y[done - 1] else ""
+        now.add_row(
+            Text(label, style), Text(_bar(share, bar), style), Text(f"{share:4.0%}", style), Text(is_true, "dim")
+        )
+    columns = max(1, console.width - _BORDER - 9)
     bands = Table.grid(padding=(0, 1))
     bands.add_column(width=8)
     truth = np.where(np.arange(total) < done, recording.y, _AHEAD)
@@ -92,10 +98,10 @@ def _picture(
     return Panel(Group(now, Text(), bands, Text(), progress), title=Text(title), title_align="left", border_style="dim")
 
 
-def _bar(share: float) -> str:
-    eighths = round(share * _BAR * 8)
-    whole, rest = divmod(max(0, min(eighths, _BAR * 8)), 8)
-    return ("█" * whole + (" ▏▎▍▌▋▊▉"[rest] if rest else "")).ljust(_BAR)
+def _bar(share: float, width: int) -> str:
+    eighths = round(share * width * 8)
+    whole, rest = divmod(max(0, min(eighths, width * 8)), 8)
+    return ("█" * whole + (" ▏▎▍▌▋▊▉"[rest] if rest else "")).ljust(width)
 
 
 def _band(values: AnyArray, columns: int, labels: tuple[str, ...], plain: bool) -> Text:

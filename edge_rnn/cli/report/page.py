@@ -28,11 +28,16 @@ h1{font-size:1.7rem;line-height:1.2;margin:0 0 .5rem}h2{font-size:1.15rem;margin
 section{margin-top:2.2rem}.verdict{font-size:1.15rem;margin:0 0 .75rem;max-width:52em}p{margin:.25rem 0;max-width:62em}
 .dim,figcaption,dl{color:var(--dim);font-size:.875rem}
 dl{display:grid;grid-template-columns:max-content 1fr;gap:0 1em;margin:0}dd{margin:0}
-.scroll{overflow-x:auto;margin-top:.5rem}
+.scroll{overflow-x:auto;margin-top:.5rem;background:
+linear-gradient(90deg,var(--page) 40%,transparent) 0 0/32px 100% no-repeat local,
+linear-gradient(270deg,var(--page) 40%,transparent) 100% 0/32px 100% no-repeat local,
+linear-gradient(90deg,#8886,transparent) 0 0/12px 100% no-repeat,
+linear-gradient(270deg,#8886,transparent) 100% 0/12px 100% no-repeat}
 table{border-collapse:collapse;font-size:.875rem;font-variant-numeric:tabular-nums;overflow-wrap:normal}
 th,td{padding:.25rem .7rem;text-align:right;white-space:nowrap;border-bottom:1px solid var(--line)}
 th{vertical-align:bottom;font-weight:600}.text,.label{text-align:left}.same{color:var(--dim)}
-tr.chosen td{background:var(--mark);font-weight:600}tr.chosen td:first-child{color:var(--chosen)}
+tr.chosen>*{background:var(--mark);font-weight:600}tr.chosen>:first-child{color:var(--chosen)}
+tbody th{position:sticky;left:0;background:var(--page);text-align:left;vertical-align:baseline}
 .plots{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,440px),1fr));gap:2.2rem 2.5rem}
 .plots section{min-width:0;margin-top:0}figure{margin:.5rem 0 0}figcaption{margin-top:.4rem}
 #sensitivity{grid-column:1/-1}

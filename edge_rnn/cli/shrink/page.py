@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from edge_rnn.cli.report import page
 from edge_rnn.cli.report.confusion import confusion, draw_confusion
 from edge_rnn.cli.shared.console import spell_bytes, spell_ns
-from edge_rnn.cli.shrink.plots import draw_drift, draw_front, draw_sensitivity, drifts, spell_error
+from edge_rnn.cli.shrink.plots import draw_drift, draw_front, draw_sensitivity, drifts, listed, spell_error
 from edge_rnn.spelling import counted
 from edge_rnn.typing import F32
 
@@ -97,9 +97,9 @@ def _table(shrunk: Shrunk) -> str:
     heads += "".join(f"<th>{head}</th>" for head in ("bytes", "memory,<br>bytes", "error"))
     heads += "<th>accuracy</th>" if plain.accuracy is not None else ""
     heads += "<th>step time</th><th>speed-up</th>"
-    rows, row, mark = [], ' class="chosen"', '▶<span class="word"> chosen</span>'
-    for trial in sorted(dict.fromkeys([plain, *shrunk.front, best]), key=lambda each: (-each.nbytes, each.error)):
-        cells = [f'<td class="text">{mark if trial is best else ""}</td>']
+    rows, row, mark = [], ' class="chosen"', ' ▶<span class="word"> chosen</span>'
+    for number, trial in enumerate(listed(shrunk), start=1):
+        cells = [f'<th scope="row">{number}{mark if trial is best else ""}</th>']
         for name in names:
             format_ = trial.formats[name]
             cells.append(f'<td class="text{" same" if format_ == "float32" else ""}">{page.escape(format_)}</td>')
@@ -120,7 +120,10 @@ def _figures(trial: Trial) -> Iterator[str]:
 
 
 def _plots(model: Model, shrunk: Shrunk, xs: F32, labels: NDArray[np.intp] | None) -> Iterator[page.Plot]:
-    caption = f"All {counted(len(shrunk.trials), 'trial')}; pale ones are equaled or beaten in all three by another."
+    caption = (
+        f"All {counted(len(shrunk.trials), 'trial')}; pale ones are equaled or beaten in all three by another. "
+        f"Numbers are those of the table."
+    )
     yield page.Plot("front", "Size, error and time", draw_front(shrunk), caption)
     lines = drifts(model, shrunk, xs)
     caption = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,17 +13,25 @@ from edge_rnn.typing import F32, F64
 
 if TYPE_CHECKING:
     from edge_rnn.model import Model
-    from edge_rnn.quantization.trials import Shrunk
+    from edge_rnn.quantization.trials import Shrunk, Trial
 
-__all__ = ["draw_drift", "draw_front", "draw_sensitivity", "drifts", "spell_error"]
+__all__ = ["draw_drift", "draw_front", "draw_sensitivity", "drifts", "listed", "spell_error"]
 
 _SLOW_TO_QUICK = ("#d2691e", "#9a9a9a", "#2c7fd1")
 _LITTLE_TO_MUCH = ("#d9ecd9", "#f4d35e", "#e07a3f", "#a01f2d")
+_BESIDE, _APART = ((0, 9), (11, 4), (-11, 4), (0, -9), (11, -6), (-11, -6)), 8
+"""Places of a number beside its point, and the least distance of two numbers, in points."""
 _LINES = ("#2c8fd1", "#2f9e6e", "#d2791e", "#9a6fd0", FAINT)
 
 
+def listed(shrunk: Shrunk) -> list[Trial]:
+    """Trials of the table in the order of their numbers, largest first: the Pareto front, float32, the chosen one."""
+    found = dict.fromkeys([shrunk.trials[0], *shrunk.front, shrunk.best])
+    return sorted(found, key=lambda each: (-each.nbytes, each.error))
+
+
 def draw_front(shrunk: Shrunk) -> str:
-    """Plot error over size, colored by speed-up, with the chosen trial labeled.
+    """Plot error over size, colored by speed-up, with the numbers of the table and the chosen trial labeled.
 
     Trials without error, above all float32, are diamonds slightly below the smallest error: the axis is logarithmic.
     """
@@ -48,6 +56,7 @@ def draw_front(shrunk: Shrunk) -> str:
         axes.locator_params(axis="x", nbins=5)
         chosen = best.error or none
         axes.scatter([best.nbytes], [chosen], s=120, facecolors="none", edgecolors=CHOSEN, linewidths=2)
+        _number(axes, [(trial.nbytes, trial.error or none) for trial in listed(shrunk)])
         middle = np.mean(axes.get_xlim())
         for trial, error, text, colour in (
             (trials[0], none, "float32, no error", INK),
@@ -60,6 +69,20 @@ def draw_front(shrunk: Shrunk) -> str:
                 axes.annotate(text, (trial.nbytes, error), (9 * side, 0), **style)
 
     return as_svg("front", 3.9, draw)
+
+
+def _number(axes: Any, places: Sequence[tuple[float, float]]) -> None:
+    """Write the number of each finite point beside it, where no other number is."""
+    taken: list[Any] = []
+    for number, place in enumerate(places, start=1):
+        if not np.isfinite(place).all():
+            continue
+        here = axes.transData.transform(place) * 72 / axes.figure.dpi
+        free = [each for each in _BESIDE if all(np.abs(here + each - other).max() > _APART for other in taken)]
+        offset = np.array((free or _BESIDE)[0])
+        taken.append(here + offset)
+        style = {"textcoords": "offset points", "ha": "center", "va": "center", "fontsize": 7}
+        axes.annotate(str(number), place, tuple(offset), **style)
 
 
 def draw_drift(lines: Mapping[str, F64]) -> str:
