@@ -28,6 +28,7 @@ _PACKAGES = (
     "torch",
     "matplotlib",
     "ai-edge-litert",
+    "huggingface_hub",
 )
 """Beside those of sources and sinks."""
 

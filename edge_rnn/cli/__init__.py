@@ -6,7 +6,6 @@ instant, even on a small computer.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import errno
 import os
@@ -108,7 +107,6 @@ def make_parser(command: str = "") -> tuple[Parser, Mapping[str, str]]:
         prog="edge-rnn",
         description="Streaming inference of recurrent networks on small computers.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"edge-rnn {_version()}")
     subparsers = parser.add_subparsers(metavar="COMMAND", title="commands", dest="command")

@@ -30,7 +30,6 @@ def add(subparsers: Any) -> None:
         description="List the known boards, with this machine marked, or show one board in full: its compile target, "
         "and each figure with its source.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("action", metavar="show NAME", nargs="*", help="show one board (default: list all)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import re
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,12 +21,14 @@ examples:
 """
 
 _RUN = "run models"
+_EXTRA = re.compile(r"\[([a-z,]+)\]")
 _ABLE: tuple[tuple[str, tuple[str, ...], str], ...] = (
     (_RUN, ("numpy", "safetensors", "llvmlite", "numba"), "edge-rnn"),
     ("import from PyTorch .safetensors", ("numpy", "safetensors"), "edge-rnn"),
     ("import from PyTorch .pt", ("torch",), "edge-rnn[train]"),
     ("export to ONNX, and demo's comparison", ("onnx", "onnxruntime"), "edge-rnn[export]"),
     ("draw pictures (demo --plot)", ("matplotlib",), "edge-rnn[plot]"),
+    ("load models from the Hugging Face Hub", ("huggingface_hub",), "edge-rnn[hub]"),
 )
 """Features and their packages, apart from those of sources and sinks."""
 
@@ -37,7 +41,6 @@ def add(subparsers: Any) -> None:
         description="Report processor, versions, the cache of compiled kernels, the way Python calls them, and "
         "which packages are missing for which feature.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(func=_doctor)
@@ -62,7 +65,7 @@ def _examination() -> dict[str, Any]:
     reason = machine.calls()
     schemes, faults = machine.schemes()
     abilities = [(each.ability, each.packages, each.install) for each in schemes if each.ability]
-    return {
+    found = {
         "version": __version__,
         "python": machine.python(),
         "processor": machine.processor(),
@@ -75,11 +78,34 @@ def _examination() -> dict[str, Any]:
         "able": {what: _able(packages, needs, install) for what, needs, install in (*_ABLE, *abilities)},
         "faults": faults,
     }
+    return found | {"advice": _advice(found)}
 
 
 def _able(packages: Mapping[str, str | None], needs: tuple[str, ...], install: str) -> dict[str, Any]:
     missing = [name for name in needs if packages.get(name) is None]
     return {"possible": not missing, "missing": missing, "install": f"pip install '{install}'" if missing else ""}
+
+
+def _advice(found: Mapping[str, Any]) -> list[str]:
+    """Say what to do next: first what keeps models from running, then what makes them slow, then what is optional."""
+    able, cache = found["able"], found["cache"]
+    if not able[_RUN]["possible"]:
+        missing = ", ".join(able[_RUN]["missing"])
+        return [f"No model can run without {missing}: {able[_RUN]['install']}, in the environment of {sys.executable}."]
+    advice = []
+    if not cache["writable"]:
+        advice.append("Set EDGE_RNN_CACHE_DIR to a folder that only you can write to: kernels are then compiled once.")
+    if cache["not_own"]:
+        advice.append(f"Delete the folder {cache['path']}: others own or can modify files in it.")
+    if not found["fast_calls"]:
+        advice.append(f"Calls from Python take the plain path, which is slower: {found['fast_calls_reason']}.")
+    if found["faults"]:
+        advice.append("Mend or uninstall the plug-ins above, which do not load.")
+    extras = ",".join(sorted({extra for each in able.values() for extra in _EXTRA.findall(each["install"])}))
+    if extras:
+        advice.append(f"If you need what is missing above: pip install 'edge-rnn[{extras}]'.")
+    advice.append("Models run. Try edge-rnn demo; run edge-rnn warm-up MODEL before a model's first use on a device.")
+    return advice
 
 
 def _kept(cache: Mapping[str, Any]) -> str:
@@ -123,3 +149,5 @@ def _print(found: dict[str, Any]) -> None:
     for fault in found["faults"]:
         console.print()
         say(fault)
+    console.print()
+    print_facts(console, [("what to do" if not i else "", advice) for i, advice in enumerate(found["advice"])])

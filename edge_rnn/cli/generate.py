@@ -43,7 +43,6 @@ def add(subparsers: Any) -> None:
         help="continue a prompt with a network of symbols",
         description="Continue a prompt with a network that reads and writes symbols; print each one as it is sampled.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("model", metavar="MODEL", help="model file, .safetensors, or hf://user/model")
     parser.add_argument("--prompt", metavar="TEXT", required=True, help="text to read first; - for stdin")

@@ -33,7 +33,6 @@ def add(subparsers: Any) -> None:
         help="compile and cache the kernels that models need",
         description="Compile and cache all kernels that models need, so that later starts compile nothing.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("models", metavar="MODEL", nargs="*", help="model files, .safetensors, or hf://user/model")
     parser.add_argument("--all", action="store_true", help="compile all kernels")

@@ -35,7 +35,6 @@ def add_import(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "import",
         help="convert a trained network of another framework to a model file",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "file",
@@ -86,7 +85,6 @@ def add_export(subparsers: Any) -> None:
         "an input and an output. "
         "Reference, Stream and onnxruntime take the same steps first; the file appears only if they agree.",
         epilog=_EXPORT,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.complete_with(_add_export_options)
     parser.set_defaults(func=_export)
@@ -133,7 +131,6 @@ def add_verify(subparsers: Any) -> None:
         "steps, and every state is compared. The exit code is 0 if they agree, and 1 if they do not or if the graph "
         "belongs to another model according to its metadata.",
         epilog=_VERIFY,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("model", metavar="MODEL", help="model file, .safetensors, or hf://user/model")
     parser.add_argument("graph", metavar="FILE", help="the graph, .onnx or .ort")

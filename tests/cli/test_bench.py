@@ -20,6 +20,7 @@ from edge_rnn.bench.networks import SHAPES, table
 from edge_rnn.bench.paced import paced
 from edge_rnn.bench.startup import measure_startup
 from edge_rnn.cli import main
+from edge_rnn.cli.bench.plot import spell_decade
 from edge_rnn.cli.bench.view import show_startup
 from edge_rnn.errors import InputError, UnsupportedError
 from edge_rnn.layers import Dense, Standardize
@@ -80,6 +81,23 @@ def test_model_as_text_with_a_paced_run_and_a_picture(
     assert "garbage collector" in out
     assert picture.read_bytes().startswith(b"\x89PNG")
     assert [each.name for each in tmp_path.iterdir() if each.name.startswith(".")] == []
+
+
+@pytest.mark.parametrize(
+    ("nanoseconds", "text"),
+    [
+        (1, "1 ns"),
+        (100, "100 ns"),
+        (1e3, "1 µs"),
+        (1e5, "100 µs"),
+        (1e6, "1 ms"),
+        (1e10, "10 s"),
+        (1e13, "10000 s"),
+        (0.1, "0.1 ns"),
+    ],
+)
+def test_decades_have_units(nanoseconds: float, text: str) -> None:
+    assert spell_decade(nanoseconds) == text
 
 
 def test_paced_run() -> None:

@@ -15,8 +15,10 @@ import pytest
 
 import edge_rnn
 from edge_rnn import Model, Stream, plugins
+from edge_rnn.bench import machine
 from edge_rnn.cli import main
 from edge_rnn.cli.shared.console import spell_ns
+from edge_rnn.cli.shared.parser import GROUPS, HelpFormatter
 from edge_rnn.cli.warm_up import all_models
 from edge_rnn.kernels.entry import object_cache
 from edge_rnn.layers import LAYER_TYPES
@@ -25,7 +27,7 @@ from edge_rnn.streams.planner import plan_of
 ROOT = Path(__file__).parents[2]
 COMMANDS = (
     *("demo", "inspect", "run", "setup", "generate", "shrink", "compare", "bench", "warm-up", "devices", "fit"),
-    *("doctor", "import", "export"),
+    *("doctor", "import", "export", "card"),
 )
 LABELS = ("rest", "walk", "run [fast]", "jump")
 
@@ -69,6 +71,47 @@ def test_top_level_help_lists_every_command(capsys: pytest.CaptureFixture[str]) 
     assert all(f"\n    {command} " in out for command in COMMANDS)
     assert main([]) == 2
     assert capsys.readouterr() == ("", out)
+
+
+def test_commands_are_listed_by_purpose(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    out = capsys.readouterr().out
+    grouped = [name for names in GROUPS.values() for name in names]
+    assert set(COMMANDS) <= set(grouped)
+    assert len(set(grouped)) == len(grouped)
+    places = [out.index(f"\n  {title}:") for title in GROUPS]
+    assert places == sorted(places)
+    for names, begin, end in zip(GROUPS.values(), places, [*places[1:], out.index("examples:")], strict=True):
+        assert all(f"\n    {name} " in out[begin:end] for name in names)
+    assert "of other packages" not in out
+
+
+@pytest.mark.parametrize("columns", [80, 250])
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_help_has_one_width(
+    command: str, columns: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    assert main([*([command] if command else []), "--help"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    long = [line for line in lines if len(line) > min(columns - 2, 118)]
+    assert not [line for line in long if len(line.split()) > 1 and "://" not in line]
+
+
+def test_text_that_goes_on_is_wrapped_as_one() -> None:
+    words = " ".join(["word"] * 20)
+    text = f"title:\n  {words}\n  {words}\n  first      {words}\n             last\n  edge-rnn run {words}"
+    lines = HelpFormatter("x")._fill_text(text, 60, "").splitlines()
+    assert max(map(len, lines)) <= 60
+    table, command = (next(i for i, line in enumerate(lines) if word in line) for word in ("first", "edge-rnn"))
+    assert lines[0] == "title:"
+    assert [len(line) - len(line.lstrip()) for line in lines[1:]] == [
+        *[2] * (table - 1),
+        *[2] + [13] * (command - table - 1),
+        *[2] + [6] * (len(lines) - command - 1),
+    ]
+    assert all(len(line) > 55 for line in lines[1 : table - 1])  # filled, also where the text had a line of its own
+    assert lines[command - 1].endswith("word last")
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
@@ -297,6 +340,7 @@ def test_doctor(capsys: pytest.CaptureFixture[str], monkeypatch: Any, tmp_path: 
     out = capsys.readouterr().out
     assert "is not a directory" in out
     assert object_cache.host().triple in out
+    assert "what to do  Set EDGE_RNN_CACHE_DIR to a folder" in out
 
 
 def test_doctor_tells_what_is_missing(capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
@@ -307,6 +351,23 @@ def test_doctor_tells_what_is_missing(capsys: pytest.CaptureFixture[str], monkey
     out = capsys.readouterr().out
     assert "missing numba: pip install 'edge-rnn'" in out
     assert "missing onnx, onnxruntime: pip install 'edge-rnn[export]'" in out
+    assert out[out.index("what to do") :].startswith(
+        "what to do  No model can run without numba: pip install 'edge-rnn'"
+    )
+
+
+def test_doctor_ends_in_what_to_do(capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
+    versions: dict[str, str | None] = dict.fromkeys(machine.packages(), "1.0")
+    monkeypatch.setattr("edge_rnn.bench.machine.packages", lambda: versions)
+    assert main(["doctor", "--json"]) == 0
+    advice = json.loads(capsys.readouterr().out)["advice"]
+    assert advice[-1].startswith("Models run. Try edge-rnn demo;")
+    assert not any("missing" in line for line in advice)
+    versions |= {"torch": None, "huggingface_hub": None}
+    assert main(["doctor"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-2].strip().endswith("If you need what is missing above: pip install 'edge-rnn[hub,train]'.")
+    assert lines[-1].strip().startswith("Models run.")
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,6 @@ def add(subparsers: Any) -> None:
         description="Measure the step time, called from Python and inside compiled code, and compare it with the "
         "memory bandwidth, a sensor's rate, and other runtimes.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("model", metavar="MODEL", nargs="?", help="model file, .safetensors, or hf://user/model")
     what = parser.add_mutually_exclusive_group()

@@ -42,7 +42,6 @@ def add(subparsers: Any) -> None:
         description="Write a model card with a drawing of the network, as a folder that can be uploaded to the Hugging "
         "Face Hub.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("model", metavar="MODEL", help="model file, .safetensors, or hf://user/model")
     parser.add_argument("-o", "--output", metavar="DIR", required=True, type=Path, help="folder, created if necessary")

@@ -42,7 +42,6 @@ def add(subparsers: Any) -> None:
         description="Compare networks trained for the same task: accuracy, memory span, size, memory at run time and "
         "step time.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("models", metavar="MODEL", nargs="+", help="model files, .safetensors, or hf://user/model")
     parser.add_argument(

@@ -42,7 +42,6 @@ def add(subparsers: Any) -> None:
         description="Stream a recording from a smart watch through a network, sample by sample; then report accuracy, "
         "latency, memory, and a comparison with ONNX.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--cell", choices=("gru", "lstm", "elman"), default="gru", help="network to run (default: gru)")
     parser.add_argument("--realtime", action="store_true", help="play at the recording's rate of 10 Hz")

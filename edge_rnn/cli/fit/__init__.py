@@ -36,7 +36,6 @@ def add(subparsers: Any) -> None:
         description="Check if a model fits a board: weights, state, code and process against its memory, the estimated "
         "step time against the sample rate; and report what would make it fit.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("model", metavar="MODEL", help="model file, .safetensors, or hf://user/model")
     parser.add_argument("--device", metavar="NAME", required=True, help="board; edge-rnn devices lists the names")

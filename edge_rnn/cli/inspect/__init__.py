@@ -20,8 +20,8 @@ _EPILOG = """\
 with --recording, on samples as for edge-rnn run, .npz with x, .npy, or texts of a grammar (.json):
   the recording is repeated with state carried over, and the state is examined after each step: its norm over time,
   units that are nearly always saturated (at 99 % of their bound or more), dead units (hardly any change). In addition,
-  how far a change of one sample affects later outputs. A verdict summarizes this. Memory use does not grow with
---steps.
+  how far a change of one sample affects later outputs. A verdict summarizes this. Memory use does not grow
+  with --steps.
 
 examples:
   edge-rnn inspect wrist.safetensors
@@ -39,7 +39,6 @@ def add(subparsers: Any) -> None:
         description="Show a model's layers, their inputs, shapes, parameters, multiply-adds and bytes; and with a "
         "recording, the behavior of its state over a million steps, and its memory span.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("model", metavar="MODEL", help="model file, .safetensors, or hf://user/model")
     add_rate_options(parser)

@@ -64,7 +64,6 @@ def add(subparsers: Any) -> None:
         help="run a model on samples from a file, pipe or sensor",
         description="Run a model on samples from a file or a pipe, and write one result line per sample.",
         epilog=_epilog,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("model", metavar="MODEL", help="model file, .safetensors, or hf://user/model")
     parser.add_argument("file", metavar="FILE", nargs="?", default="-", help="samples (default: -, stdin)")

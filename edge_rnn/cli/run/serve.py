@@ -41,7 +41,6 @@ def add(subparsers: Any) -> None:
         help="run a model on a sensor, and show it on a local web page",
         description="Run a model as a loop, as edge-rnn run --source does, and show it on a small web page.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("model", metavar="MODEL", help="model file, .safetensors, or hf://user/model")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")

@@ -84,7 +84,6 @@ def add(subparsers: Any) -> None:
         help="write a systemd service that runs a model on this machine",
         description="Write a systemd service for this machine that does what edge-rnn run does with the same options.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("model", metavar="MODEL", help="model file, .safetensors")
     parser.add_argument("-o", "--output", metavar="FILE", type=Path, help="unit file to write (default: stdout)")

@@ -49,7 +49,6 @@ def add(subparsers: Any) -> None:
         description="Try formats for each matrix of a model, measure size, error, accuracy and step time on this "
         "machine, and keep the cheapest model within a bound. Ctrl-C stops the search and keeps the best so far.",
         epilog=_epilog,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("model", metavar="MODEL", help="model file, .safetensors, or hf://user/model; float32")
     parser.add_argument("--data", metavar="RECORDING", required=True, help="recording of typical input, see below")

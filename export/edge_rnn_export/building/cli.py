@@ -30,7 +30,6 @@ def add_build(subparsers: Any) -> None:
         description="Compile a model ahead of time for a board, to a library that is called from C, or from Python "
         "without Numba and without edge_rnn.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("model", metavar="MODEL", help="model file, .safetensors, or hf://user/model")
     parser.add_argument("--device", metavar="NAME", required=True, help="board: raspberry_pi_zero_2w, cortex_m4f, ...")
