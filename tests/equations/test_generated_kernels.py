@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from edge_rnn import GRU, LSTM, Elman, Model, Stream, StreamBank, cell, quantize, reference
-from edge_rnn.equations import concat, sigmoid, tanh, total
+from edge_rnn.equations import concat, sigmoid, split, tanh, total
 from edge_rnn.equations.symbols import trace
 from edge_rnn.errors import ModelError
 from edge_rnn.kernels.compile.target import Target
@@ -210,6 +210,20 @@ def test_sum_with_a_product_twice_is_not_one_accumulator() -> None:
         return h, {"h": h}
 
     run_of(twice(w=normal(0, 6, 3), b=normal(1, 6)), normal(2, 10, 3))
+
+
+@pytest.mark.parametrize("format_", ["float32", "int8"])
+def test_sum_of_several_products_of_one_vector(format_: str) -> None:
+    @cell
+    def several(p: Any, x: Any, h: Any) -> Any:
+        first, second, third = split(p.w @ x, 3)
+        h = tanh(p.a @ x + p.b @ x + first + second + p.u @ h) + sigmoid(third)
+        return h, {"h": h}
+
+    layer = several(w=normal(0, 36, 3), a=normal(1, 12, 3), b=normal(2, 12, 3), u=normal(3, 12, 12))
+    model, xs = quantize(Model([layer]), format_), normal(4, 10, 3)
+    ys, _ = reference.run(model, xs)
+    np.testing.assert_allclose(Stream(model).run(xs), ys, rtol=0, atol=bound(ys) if format_ == "float32" else 1e-3)
 
 
 def test_deep_and_doubled_equations_take_no_recursion_and_no_long() -> None:

@@ -110,7 +110,7 @@ def test_streams_and_banks_of_many(program: Program) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("op", [*UNARY, *BINARY, *REDUCED, "matrix", "row", "part", "concat"])
+@pytest.mark.parametrize("op", [*UNARY, *BINARY, *REDUCED, "matrix", "sum of gates", "row", "part", "concat"])
 def test_streams_and_banks_of_one_operation(op: str) -> None:
     @examples(3)
     @given(program=programs(only=(op,), most_steps=3))

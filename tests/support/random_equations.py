@@ -113,6 +113,8 @@ class Program:
                 made = REDUCED[op](left, right)
             elif op == "matrix":
                 made = times(SIZES[b % len(SIZES)], left, b % 2)
+            elif op == "sum of gates":
+                made = sum(gates[1:], gates[0]) + times(self.sizes_[0], x, 2)
             elif op == "row":
                 made = left * row(size)
             elif op == "part":
@@ -133,7 +135,7 @@ class Program:
 
 def programs(*, reductions: bool = True, most_steps: int = 8, only: tuple[str, ...] = ()) -> st.SearchStrategy[Program]:
     """Programs out of all operations, or out of some by name."""
-    ops = only or (*UNARY, *BINARY, "matrix", "row", "part", "concat", *(REDUCED if reductions else ()))
+    ops = only or (*UNARY, *BINARY, "matrix", "sum of gates", "row", "part", "concat", *(REDUCED if reductions else ()))
     places = st.integers(0, 63)
     return st.builds(
         Program,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import count
 
 from edge_rnn.equations.graph import Graph, Node
 from edge_rnn.equations.operations import OPERATIONS
@@ -119,18 +120,20 @@ class _Writer:
 
     def products(self, accumulators: list[int]) -> Iterator[str]:
         """Yield lines that load each accumulator and add its products; values that the step just stored come last."""
-        by_vector: dict[tuple[int, str], list[tuple[int, Scaled]]] = {}
+        by_vector: dict[tuple[int, str, int], list[tuple[int, Scaled]]] = {}
         for k, place in enumerate(accumulators):
             node = self.graph.nodes[place]
             total = self.sums[int(node.number)]
             self.result.sums.append([Scaled(row, total.scale) for row in total.rows])
             for vector, product in zip(node.args, total.products, strict=True):
                 stacks = product.name in self.stackable
-                pairs = by_vector.setdefault((vector, "" if stacks else product.name), [])
+                # A loop has each accumulator once: what goes into the same one a second time is a loop of its own.
+                turns = (by_vector.setdefault((vector, "" if stacks else product.name, turn), []) for turn in count())
+                pairs = next(pairs for pairs in turns if all(k != other for other, _ in pairs))
                 pairs.append((k, Scaled(product, total.scale)))
         ready = sorted(by_vector.items(), key=lambda item: not is_leaf(self.graph.nodes[item[0][0]]))
         begun: set[int] = set()
-        for number, ((vector, _), pairs) in enumerate(ready):
+        for number, ((vector, _, _), pairs) in enumerate(ready):
             pairs.sort(key=lambda pair: (pair[1].node.name, pair[1].node.start))
             at = self.take(self.place_of(vector), 2)
             self.result.segments.append((vector, [product for _, product in pairs]))

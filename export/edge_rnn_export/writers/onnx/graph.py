@@ -25,6 +25,7 @@ from edge_rnn.layers import LAYER_TYPES, Cell
 from edge_rnn_export.writers.onnx.equation import equation
 from edge_rnn_export.writers.onnx.greedy import best_symbol, read_symbols
 from edge_rnn_export.writers.onnx.metadata import metadata
+from edge_rnn_export.writers.onnx.native import with_native_cells
 from edge_rnn_export.writers.onnx.nodes import Nodes, Stage, activation_stages
 from edge_rnn_export.writers.onnx.products import MICROSOFT, product
 from edge_rnn_export.writers.onnx.recurrent import activations, recurrent
@@ -55,7 +56,7 @@ def build_graph(export: ResolvedExport) -> ModelProto:
     InputError
         The graph cannot be written in this opset.
     """
-    spec, model = export.spec, export.weights
+    spec, model = export.spec, with_native_cells(export.weights)
     graph = Nodes(spec.form, spec.operators == "standard", spec.precision == "int8-weights")
     time = 1 if spec.form == "step" else "time"
     if spec.head == "greedy":
@@ -93,7 +94,8 @@ def build_graph(export: ResolvedExport) -> ModelProto:
         opset_imports=opsets,
         ir_version=helper.OP_SET_ID_VERSION_MAP["ai.onnx", opset],
     )
-    helper.set_model_props(proto, metadata(export.computed, spec.form, spec.precision, spec.head))
+    written = export.computed if model is export.weights else model
+    helper.set_model_props(proto, metadata(export.computed, spec.form, spec.precision, spec.head, written))
     checker.check_model(proto, full_check=True)
     return proto
 

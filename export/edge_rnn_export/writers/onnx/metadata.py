@@ -22,8 +22,16 @@ METADATA_KEY = "edge_rnn"
 _FORMAT = 1
 
 
-def metadata(model: Model, form: str = "step", precision: str | None = None, head: str = "model") -> dict[str, str]:
+def metadata(
+    model: Model,
+    form: str = "step",
+    precision: str | None = None,
+    head: str = "model",
+    written: Model | None = None,
+) -> dict[str, str]:
     """Return the ``metadata_props`` of a graph.
+
+    ``written`` is the model whose layers the graph has operators of, where it is another one.
 
     Returns
     -------
@@ -34,8 +42,10 @@ def metadata(model: Model, form: str = "step", precision: str | None = None, hea
         ``labels``, ``sample_rate_hz`` (or null), ``input_names``, ``input_units``, ``vocabulary``, ``input_size``,
         ``layers``, for each its ``kind``, ``name``, ``inputs``, ``options``, the names of its ``arrays`` and its
         ``formats`` (and ``idle_peephole``, values that no operator reads); and ``initial_state``: state name to list of
-        numbers, for nonzero initial states.
+        numbers, for nonzero initial states. With cells that were written as operators of ONNX, ``written``: the
+        fingerprint of the model of ``layers``.
     """
+    written = written or model
     description = {
         "format": _FORMAT,
         "version": edge_rnn.__version__,
@@ -50,9 +60,11 @@ def metadata(model: Model, form: str = "step", precision: str | None = None, hea
         "input_units": model.input_units,
         "vocabulary": model.vocabulary,
         "input_size": model.input_size,
-        "layers": [_layer(layer) for layer in model.layers],
+        "layers": [_layer(layer) for layer in written.layers],
         "initial_state": _initial_state(model),
     }
+    if written is not model:
+        description["written"] = written.fingerprint
     return {METADATA_KEY: json.dumps(description)}
 
 
