@@ -109,7 +109,7 @@ class _Reader:
         return tuple(self.value(arg, value.start, value.size) for arg in node.args)
 
     def either(self, value: _Value, op: str, fits: Callable[[_Value, _Value], Any]) -> Any:
-        """What ``fits`` finds in the arguments of a commutative operation, in one order or the other."""
+        """Return what ``fits`` finds in the arguments of a commutative operation, in one order or the other."""
         a, b = self.args(value, op)
         try:
             return fits(a, b)
