@@ -1,4 +1,4 @@
-"""Fixtures that every test may use: networks with ordinary weights, and the folder of recordings by others."""
+"""Fixtures for all tests: networks with ordinary weights, and the folder of recordings by others."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ settings.load_profile("edge_rnn")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """mypy takes longest of all tests: it is started first, for the others to run beside it."""
+    """Start mypy first, as it takes the longest and can run in parallel with the others."""
     items.sort(key=lambda item: item.name != "test_tool_finds_nothing[mypy]")
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
-    """Hide what is there between two files of tests from the garbage collector.
+    """Hide existing objects from the garbage collector between two files of tests.
 
     Loops and measurements collect before they begin, and some 6000 tests with all that they import are a million
     objects to go through each time.
@@ -74,12 +74,12 @@ def make_model() -> Callable[..., Model]:
 
 @pytest.fixture(scope="session")
 def in_format() -> Callable[[Model, str], Model]:
-    """Function that gives a network with every matrix in a format, but for those that it saves nothing of."""
+    """Function that converts every matrix of a network to a format, except those that it would not make smaller."""
     return quantized
 
 
 def quantized(model: Model, format_: str) -> Model:
-    """The model with every matrix that takes it in a format: nothing can be left out of one column."""
+    """Convert every matrix that can have a format; a matrix with one column cannot be pruned."""
     for name in matrices(model):
         try:
             model = quantize(model, {name: format_})
@@ -101,7 +101,7 @@ def build(
     activation: str = "none",
     **options: Any,
 ) -> Model:
-    """A network of one or more equal cells and a Dense head, weights uniform in +-1/sqrt(H) as PyTorch draws them.
+    """Build a network of one or more equal cells and a Dense head, weights uniform in +-1/sqrt(H) as in PyTorch.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What comes in as samples: a masked number is a missing one, and what is no number is refused with the way out."""
+"""Samples as input: masked values are missing, and values that are not numbers are refused with a remedy."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def test_what_is_no_number_is_refused_with_the_way_out(x: Any, words: str) -> No
 
 def test_an_object_that_fails_to_become_an_array_is_refused() -> None:
     class Tensor:
-        """As PyTorch's, of which gradients are asked."""
+        """Tensor like PyTorch's that requires gradients."""
 
         def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
             raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")

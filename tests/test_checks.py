@@ -1,4 +1,4 @@
-"""Numbers and choices that calls take and refuse."""
+"""Checks of numbers and choices."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Examples in docstrings run, and every name that edge_rnn hands out at the top has one."""
+"""Examples in docstrings run, and every public name of edge_rnn has one."""
 
 from __future__ import annotations
 

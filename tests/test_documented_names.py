@@ -1,4 +1,4 @@
-"""Names that README and docs spell in full are there, in a process that has imported the two packages and no more."""
+"""Full names in README and docs exist, in a process that has imported only the two packages."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ for line in sys.stdin.read().splitlines():
 
 
 def names_in(text: str) -> set[str]:
-    """Dotted names in the code of a page, and its Python blocks' imports from the two packages, a line each.
+    """Dotted names in the code of a page, and imports from the two packages in its Python blocks, one per line.
 
     Groups of entry points are spelled like modules, and are none.
     """
@@ -64,7 +64,7 @@ def names_in(text: str) -> set[str]:
 
 
 def unresolved(names: set[str]) -> list[str]:
-    """Names that are not there, each with the error."""
+    """Names that do not exist, each with the error."""
     if not names:
         return []
     path = os.pathsep.join([str(ROOT), str(ROOT / "export")])

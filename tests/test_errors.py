@@ -1,4 +1,4 @@
-"""Errors are of the project's hierarchy and of the built-in kind that Python itself raises for the like of it."""
+"""Errors belong to edge_rnn's hierarchy and to the built-in exception that Python itself raises in such cases."""
 
 from __future__ import annotations
 

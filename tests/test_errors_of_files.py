@@ -1,4 +1,4 @@
-"""Readers and writers of the host's side raise what Python raises for missing files, folders and wrong types."""
+"""Readers and writers of the host side raise Python's exceptions for missing files, folders and wrong types."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ LEFT = ("kernels",)
 
 
 def room(path: Path) -> str:
-    """The package or the module right below ``edge_rnn``; empty in ``edge_rnn_export``, which is done."""
+    """Package or module directly below ``edge_rnn``; empty in ``edge_rnn_export``, which is done."""
     inside = path.relative_to(ROOT).parts
     return Path(inside[1]).stem if inside[0] == "edge_rnn" else ""
 
@@ -50,7 +50,7 @@ def test_text_is_plain_english(path: Path) -> None:
 
 
 def test_rooms_that_are_left_have_something_to_do() -> None:
-    """A room that is done is taken off the list."""
+    """A package that is done is removed from the list."""
     for name in LEFT:
         paths = [*(ROOT / "edge_rnn" / name).rglob("*.py"), *(ROOT / "edge_rnn").glob(f"{name}.py")]
         assert paths, name

@@ -1,4 +1,4 @@
-"""The packages in rows, that no import points upwards, and that none leads in a circle."""
+"""Layers of packages: no import points upwards, and there are no cycles."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ MODULES = _modules()
 
 
 def _imports(path: Path) -> Iterator[str]:
-    """Full names of what a file imports anywhere, also inside functions and for type checkers alone."""
+    """Full names of all imports of a file, including those inside functions and for type checkers."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)

@@ -1,3 +1,5 @@
+"""Models and layers: checks, sizes, names, wiring and fingerprints."""
+
 from __future__ import annotations
 
 import dataclasses

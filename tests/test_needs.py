@@ -1,4 +1,4 @@
-"""Tests ask for what they use: what is missing skips, what was not asked for fails, skips are held against a list."""
+"""Tests declare their needs: missing ones skip, undeclared ones fail, and skips are compared with a list."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LIST = Path(__file__).parent / "skips.toml"
 
 @pytest.fixture
 def empty_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder that is the whole PATH."""
+    """Empty folder that is the whole PATH."""
     monkeypatch.setenv("PATH", str(tmp_path))
     return tmp_path
 
@@ -119,7 +119,7 @@ os.execv(sys.executable, [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p",
 
 
 def test_what_is_inherited_does_not_matter() -> None:
-    """The tests below pass where SIGINT and SIGHUP are ignored, SIGTERM is blocked, and variables are set."""
+    """The tests below pass if SIGINT and SIGHUP are ignored, SIGTERM is blocked, and variables are set."""
     environment = os.environ | {"PYTHONUNBUFFERED": "1", "NO_COLOR": "1", "COLUMNS": "20"}
     command = [sys.executable, "-c", IGNORING, f"{__file__}::test_surroundings_are_those_that_tests_rely_on"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)

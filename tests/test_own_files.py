@@ -1,4 +1,4 @@
-"""Code from a disk is run only if no other user can have put it there."""
+"""Code from a disk is run only if no other user can have written it."""
 
 from __future__ import annotations
 

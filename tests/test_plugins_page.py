@@ -1,4 +1,4 @@
-"""The example of docs/how_to/add_source.md, installed as the page says and used by its commands."""
+"""Example of docs/how_to/add_source.md, installed as on the page and used by its commands."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Texts from elsewhere steer no terminal, begin no line and hide nothing: in errors, tables, journals, pages, CSV."""
+"""Untrusted texts cannot control a terminal, start a line or hide: in errors, tables, journals, pages, CSV."""
 
 from __future__ import annotations
 

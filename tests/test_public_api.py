@@ -1,4 +1,4 @@
-"""What `import edge_rnn` offers, and what it does not load."""
+"""Public names of edge_rnn, and modules that importing it does not load."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_public_names_are_these() -> None:
 
 @pytest.mark.parametrize("package", LAZY)
 def test_lists_of_a_lazy_package_agree(package: str) -> None:
-    """What type checkers see, what ``import *`` takes and what is loaded at first use."""
+    """Names for type checkers, for ``import *``, and for loading on first use agree."""
     module = import_module(package)
     tree = ast.parse(Path(str(module.__file__)).read_text(encoding="utf-8"))
     (block,) = [node for node in tree.body if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"]

@@ -1,4 +1,4 @@
-"""Registries: own things by name, and those of packages of others, which can be as broken as they like."""
+"""Registries: own objects by name, and those of other packages, which may be broken in any way."""
 
 from __future__ import annotations
 

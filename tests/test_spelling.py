@@ -1,4 +1,4 @@
-"""Counts in words: one is one."""
+"""Counts in words: singular and plural."""
 
 from __future__ import annotations
 

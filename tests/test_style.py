@@ -1,4 +1,4 @@
-"""ruff, mypy, and what they do not look at: __all__, and paths of somebody's machine."""
+"""ruff, mypy, and rules that they do not check: ``__all__``, and paths of a developer's machine."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_command_line_prints_in_one_place_which_spells_out_what_steers_a_termina
 
 
 def _lines(path: Path) -> list[tuple[int, str]]:
-    """Numbers and texts of the lines that are compared: none that is blank, of an import, or of a docstring."""
+    """Numbers and texts of the lines to compare, without blank lines, imports and docstrings."""
     text = path.read_text(encoding="utf-8")
     left_out: set[int] = set()
     for node in ast.walk(ast.parse(text)):
@@ -89,7 +89,7 @@ def _lines(path: Path) -> list[tuple[int, str]]:
 
 
 def _repeated(paths: list[Path], length: int) -> list[str]:
-    """Pairs of places from which as many lines, or more, are the same."""
+    """Pairs of places that share at least this number of lines."""
     lines = {path: _lines(path) for path in paths}
     places: dict[tuple[str, ...], list[tuple[Path, int]]] = {}
     for path, numbered in lines.items():

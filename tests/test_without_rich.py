@@ -1,4 +1,4 @@
-"""The packages work where rich is not installed; of the command line, what prints with it says so."""
+"""The packages work without rich; commands that print with it say that it is missing."""
 
 from __future__ import annotations
 

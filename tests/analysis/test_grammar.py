@@ -1,4 +1,4 @@
-"""Grammars: what may follow, and how far back one has to look, against what follows from the words themselves."""
+"""Grammars: allowed symbols, and the lag that determines them, against brute force over all texts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ AGAIN = Grammar(
 
 
 def by_force(grammar: Grammar, text: str, longest: int = 6) -> list[int]:
-    """The same from all texts up to a length: the shortest ends that settle what may follow."""
+    """Compute the same from all texts up to a length: the shortest suffixes that determine what may follow."""
     known: list[tuple[str, tuple[str, ...]]] = []
     symbols = sorted({symbol for ways in grammar.follow.values() for symbol in ways})
     for length in range(longest + 1):

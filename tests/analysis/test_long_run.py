@@ -1,4 +1,4 @@
-"""The state over many steps: what is kept is what all states at once would tell, and memory does not grow."""
+"""State over many steps: running statistics equal those of all states at once, and memory does not grow."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far a sample moves later outputs, against what the chain rule gives for networks where that is one line."""
+"""Effect of a sample on later outputs, against the chain rule for networks where that is one line."""
 
 from __future__ import annotations
 

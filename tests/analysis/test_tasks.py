@@ -1,4 +1,4 @@
-"""Tasks: right answers and their lags, counted one by one, and intervals against the formula solved another way."""
+"""Tasks: accuracy and lags against a count one by one, and intervals against another solution of the formula."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TEXTS = ["xzx", "yzzzy", "xx", "yzy", "xzzzzzzx"]
 
 
 def remembering(decay: float) -> Model:
-    """A network that keeps x minus y with a decay, and hands out z, then whichever of the two it holds."""
+    """Network that keeps x minus y with a decay, and outputs z, then the one of the two that it holds."""
     reads = Elman(np.array([[3, -3, 0]]), np.array([[decay]]))
     return Model([reads, Dense(np.array([[1], [-1], [0]]), np.array([0, 0, 9]))], vocabulary="xyz")
 

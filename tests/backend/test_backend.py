@@ -1,4 +1,4 @@
-"""Back ends against plain definitions of what they do."""
+"""Back ends against plain definitions of their results."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ RULES: list[dict[str, Any]] = [
 
 
 def expected_events(values: list[float], output: int, options: dict[str, Any]) -> list[tuple[Any, ...]]:
-    """Events of one output, from the whole recording: what the docstring says, looked up rather than counted along."""
+    """Events of one output by the definition in the docstring, looked up in the whole recording."""
 
     def of(name: str, default: float) -> float:
         value = options.get(name, default)
@@ -228,7 +228,7 @@ def test_what_does_not_fit_is_refused(make: Any, words: str) -> None:
 
 
 def test_no_answer_counts_nowhere() -> None:
-    """NaN, as a stream puts it out before its first good sample: no mean, no vote, no event."""
+    """NaN, which a stream outputs before its first good sample, gives no mean, no vote and no event."""
     nothing, answer = np.full(2, np.nan, np.float32), np.array([0.9, 0.1], np.float32)
     smooth = Smooth(3, size=2)
     assert np.isnan(smooth.run([nothing] * 3)).all()

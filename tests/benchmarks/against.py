@@ -1,4 +1,4 @@
-"""Compare the step times of two checkouts, in turn: by how much a change to the kernels made them quicker or slower.
+"""Compare the step times of two checkouts, in turn: the speed-up by a change to the kernels.
 
     taskset -c 1 python tests/benchmarks/against.py ../before        # this checkout against the one in ../before
     taskset -c 1 python tests/benchmarks/against.py 7eebd92          # or against a commit, checked out aside
@@ -50,7 +50,7 @@ def network(cell: str, inputs: int, hidden: int) -> Any:
 
 
 def chunk_of(model: Any, call: str, loop: Callable[..., None]) -> Callable[[int], Any]:
-    """A function that does as many steps as it is given."""
+    """Make a function that takes the given number of steps."""
     import numpy as np
 
     import edge_rnn
@@ -83,7 +83,7 @@ def chunk_of(model: Any, call: str, loop: Callable[..., None]) -> Callable[[int]
 
 
 def work(cases: Sequence[Sequence[Any]]) -> None:
-    """In a process of a checkout: a chunk of the case whose number comes, and how many ns a step took."""
+    """Serve in a process of a checkout: run a chunk of each case whose number is received; answer ns per step."""
     from numba import njit
 
     import edge_rnn
@@ -121,7 +121,7 @@ def work(cases: Sequence[Sequence[Any]]) -> None:
 
 @contextmanager
 def worker(checkout: Path, cases: Sequence[Sequence[Any]]) -> Iterator[Callable[[int], float]]:
-    """A process of a checkout; a function that has it do a chunk of a case, and tells ns a step."""
+    """Start a process of a checkout; return a function that makes it run a chunk of a case and returns ns per step."""
     places = os.pathsep.join(map(str, (checkout, checkout / "export")))
     command = [sys.executable, __file__, "--work", json.dumps(cases)]
     process = subprocess.Popen(
@@ -146,7 +146,7 @@ def worker(checkout: Path, cases: Sequence[Sequence[Any]]) -> Iterator[Callable[
 
 @contextmanager
 def checkout_of(what: str) -> Iterator[Path]:
-    """A folder as it is, or a commit of this repository, exported aside."""
+    """Folder as given, or a commit of this repository exported to a temporary folder."""
     if Path(what).is_dir():
         yield Path(what).resolve()
         return
@@ -157,7 +157,7 @@ def checkout_of(what: str) -> Iterator[Path]:
 
 
 def measure(before: Path, cases: Sequence[Sequence[Any]], chunks: int) -> list[tuple[float, float]]:
-    """The least ns a step of one pair of processes, of both checkouts in each case."""
+    """Measure the minimum ns per step of both checkouts in each case, with one pair of processes."""
     least = [[float("inf")] * 2 for _ in cases]
     with ExitStack() as stack:
         pair = [stack.enter_context(worker(checkout, cases)) for checkout in (before, HERE)]

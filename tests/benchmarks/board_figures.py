@@ -1,4 +1,4 @@
-"""Write the expected figures of the boards' pages, as ``edge-rnn fit`` estimates them; see README.md beside this."""
+"""Write the figures of the boards' pages, as ``edge-rnn fit`` estimates them; see README.md in this folder."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def main() -> int:
 
 
 def networks() -> Iterator[tuple[str, Model]]:
-    """What is told of: the smart watch's network and two of the benchmark's table."""
+    """Networks of the table: the smart watch's and two of the benchmark's."""
     yield "`smart_watch/gru`", edge_rnn.load(data_path("smart_watch/gru.safetensors"))
     for entry in table(["lstm"], [(16, 64), (64, 256)]):
         yield f"{CELLS[entry.cell]} ({entry.input_size}, {entry.hidden_size}), Dense 4", entry.model

@@ -1,4 +1,4 @@
-"""Step times as ``edge-rnn fit`` estimates them against measured ones, on this machine; see README.md beside this.
+"""Compare the step times that ``edge-rnn fit`` estimates with measured ones; see README.md in this folder.
 
 Kernels are compiled for this processor, for x86-64 with AVX2 and for plain x86-64, each in a process of its own, and
 each is estimated by every method. What goes into the machine model is found here: the clock by a chain of
@@ -76,7 +76,7 @@ def _in_a_process(target: str) -> list[dict[str, Any]]:
 
 
 def measure() -> Iterator[dict[str, Any]]:
-    """Measured and estimated times of the table's networks, compiled for what this process compiles for."""
+    """Measured and estimated times of the table's networks, compiled for this process's target."""
     board = this_machine()
     for entry in table():
         compiled = program(entry.model, board)
@@ -95,7 +95,7 @@ def measure() -> Iterator[dict[str, Any]]:
 
 
 def this_machine() -> boards.Device:
-    """A profile of this machine: Intel's core from 2021 on, with what can be found out about it."""
+    """Profile of this machine: Intel's core from 2021 on, with the figures that the system reports."""
     import llvmlite.binding as llvm
 
     host, clock = object_cache.host(), clock_hz()
@@ -150,7 +150,7 @@ def _bytes_per_ns(size: int) -> float:
 
 
 def report(found: dict[str, Any]) -> Iterator[str]:
-    """The ranges, and a line for each network, as Markdown."""
+    """Format the ranges, and a line for each network, as Markdown."""
     yield "| compiled for | method | measured / estimated, least | median | greatest |"
     yield "|---|---|---|---|---|"
     everything: dict[str, list[float]] = {name: [] for name in METHODS}

@@ -1,4 +1,4 @@
-"""Measure what formats of matrices do to trained networks: those that are shipped, and others where they are there."""
+"""Measure the error of matrix formats on trained networks: those that ship, and others if they are available."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SHARED = Path(os.environ.get("EDGE_RNN_SHARED_DATA", "../shared/data")) / "model
 
 
 def networks() -> Iterator[tuple[str, edge_rnn.Model, np.ndarray]]:
-    """Name, network, and a recording that it is for."""
+    """Name, network, and a recording of its input."""
     folder = edge_rnn.data_path("smart_watch")
     with np.load(folder / "recording.npz") as arrays:
         xs = arrays["x"]
@@ -46,7 +46,7 @@ def networks() -> Iterator[tuple[str, edge_rnn.Model, np.ndarray]]:
 
 
 def beatnet(folder: Path) -> tuple[edge_rnn.Model, np.ndarray]:
-    """The recurrent part of a network that finds beats, and what the convolution before it makes of 300 frames."""
+    """Recurrent part of a beat tracker, and the output of the convolution before it for 300 frames."""
     import torch
 
     from edge_rnn_export import from_torch
@@ -67,7 +67,7 @@ def beatnet(folder: Path) -> tuple[edge_rnn.Model, np.ndarray]:
 
 
 def dtln(folder: Path) -> tuple[edge_rnn.Model, np.ndarray]:
-    """A network that finds what is noise in a spectrum, begun at zeros, and the spectra of a recording."""
+    """Network that separates noise in a spectrum, from a zero state, and the spectra of a recording."""
     import onnx
     import soundfile
 

@@ -1,4 +1,4 @@
-"""Measure the formats of matrices against float32, and int8 against other runtimes' own; see README.md beside this."""
+"""Compare the formats of matrices with float32, and int8 with other runtimes' int8; see README.md in this folder."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def measure(litert: str | None) -> dict[str, Any]:
 
 
 def _row(entry: Any, litert: str | None) -> dict[str, Any]:
-    """Steps in a compiled loop, all formats in turn; then int8 against the rivals, from Python and over a sequence."""
+    """Time steps in a compiled loop, formats in turn; then int8 against rivals, from Python and over a sequence."""
     xs = samples(entry.model, STEPS)
     models = {format_: _in_format(entry.model, format_) for format_ in FORMATS}
     streams = {"float32": edge_rnn.Stream(entry.model)} | {name: edge_rnn.Stream(m) for name, m in models.items()}
@@ -90,7 +90,7 @@ def _row(entry: Any, litert: str | None) -> dict[str, Any]:
 
 
 def _in_format(model: edge_rnn.Model, format_: str) -> edge_rnn.Model:
-    """The model with all matrices in a format; of a matrix with one column nothing can be left out."""
+    """Convert all matrices of a model to a format; a matrix with one column cannot be pruned."""
     if not format_.startswith("sparse"):
         return edge_rnn.quantize(model, format_)
     names = [name for name, matrix in matrices(model).items() if matrix.shape[1] > 1]
@@ -98,7 +98,7 @@ def _in_format(model: edge_rnn.Model, format_: str) -> edge_rnn.Model:
 
 
 def report(found: dict[str, Any]) -> Iterator[str]:
-    """The tables as lines of Markdown."""
+    """Format the tables as lines of Markdown."""
     yield "Time of a step in a compiled loop, and how many times as quick as float32 that is:"
     yield ""
     yield from markdown(

@@ -1,4 +1,4 @@
-"""Measure front ends and back ends, from Python: nanoseconds a sample, the least of many batches.
+"""Measure front ends and back ends from Python: nanoseconds per sample, the minimum of many batches.
 
     taskset -c 1 python tests/benchmarks/frontend.py
 
@@ -140,7 +140,7 @@ def kaldi_mel(front: FrontEnd) -> Callable[[Any], Any]:
 
 
 def least(call: Callable[[], Any], batches: int) -> int:
-    """Nanoseconds of the quickest of many calls."""
+    """Nanoseconds of the fastest of many calls."""
     best = 1 << 62
     with collector_off(), warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -1,4 +1,4 @@
-"""Measure the compiled loop that writes against bare steps of the same network; see README.md beside this.
+"""Compare the compiled loop for text generation with bare steps of the same network; see README.md in this folder.
 
     taskset -c 1 python tests/benchmarks/generate.py
 
@@ -46,7 +46,7 @@ def network(symbols: int, hidden: int, seed: int = 0) -> edge_rnn.Model:
 
 
 def writes(sampler: Sampler) -> Make:
-    """As many symbols as asked for, in one call."""
+    """Generate the requested number of symbols in one call."""
 
     def make(count: int) -> Callable[[], Any]:
         return lambda: sampler.generate([1], max_length=count) if count else None

@@ -1,4 +1,4 @@
-"""How late a sensor loop begins its ticks on this machine, beside a loop that does nothing but sleep; see README.md."""
+"""Measure the lateness of a sensor loop's ticks, in turn with a loop that only sleeps; see README.md."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def main() -> int:
 
 
 def measure(args: argparse.Namespace) -> dict[str, Any]:
-    """Both loops in turn, in slices of some seconds, so that what the machine does meanwhile meets both."""
+    """Run both loops in turn, in slices of some seconds, so that other load affects both alike."""
     realtime = Realtime(args.priority, args.cpus, args.lock_memory)
     names = ("empty loop, late", "SensorLoop, late", "SensorLoop, work")
     histograms = {name: LogHistogram() for name in names}
@@ -63,7 +63,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def empty(histogram: LogHistogram, rate_hz: float, seconds: float) -> None:
-    """A loop that sleeps to its deadlines, looks at the clock, and does nothing."""
+    """Run a loop that only sleeps until its deadlines and reads the clock."""
     start_ns = time.monotonic_ns()
     for tick in range(1, int(seconds * rate_hz)):
         deadline_ns = start_ns + int(tick * 1e9 / rate_hz)
@@ -74,7 +74,7 @@ def empty(histogram: LogHistogram, rate_hz: float, seconds: float) -> None:
 
 
 def full(args: argparse.Namespace, realtime: Realtime, seconds: float) -> SensorLoop:
-    """The watch's GRU at work on its recording, again and again."""
+    """Run the watch's GRU on its recording, repeatedly."""
     folder = edge_rnn.data_path("smart_watch")
     xs = np.load(folder / "recording.npz")["x"].astype(np.float32)
     left = int(seconds * args.rate)
@@ -99,7 +99,7 @@ def full(args: argparse.Namespace, realtime: Realtime, seconds: float) -> Sensor
 
 
 def report(found: dict[str, Any]) -> str:
-    """A table in Markdown."""
+    """Format a table in Markdown."""
     rows = [(name, *(spell_ns(row[column]) for column in COLUMNS)) for name, row in found["rows"].items()]
     count = found["rows"]["SensorLoop, late"]["count"]
     lines = [*markdown(("", *COLUMNS), rows), ""]

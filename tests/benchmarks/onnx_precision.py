@@ -1,4 +1,4 @@
-"""Measure graphs of smaller formats against those of float32, all in onnxruntime; see README.md beside this."""
+"""Compare graphs in smaller formats with those in float32, all in onnxruntime; see README.md in this folder."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def measure() -> dict[str, Any]:
 
 
 def _row(entry: Any) -> dict[str, Any]:
-    """All targets in turn, on one thread that does not spin."""
+    """Time all targets in turn, on one thread that does not spin."""
     model, xs = entry.model, samples(entry.model, STEPS)
     expected = edge_rnn.Stream(model).run(xs).astype(np.float64)
     nbytes, errors, makes = {}, {}, {}
@@ -105,7 +105,7 @@ def _whole(loaded: Any, model: edge_rnn.Model, xs: Any) -> Make:
 
 
 def report(found: dict[str, Any]) -> Iterator[str]:
-    """The tables as lines of Markdown."""
+    """Format the tables as lines of Markdown."""
     others = [name for name in TARGETS if name != "float32"]
 
     def title(row: dict[str, Any]) -> str:

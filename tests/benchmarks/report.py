@@ -43,7 +43,7 @@ def main() -> int:
 
 
 def measure(args: argparse.Namespace) -> dict[str, Any]:
-    """What the three commands find."""
+    """Results of the three commands."""
     only = [word for cell in args.cell or () for word in ("--cell", cell)]
     only += [word for shape in args.shape or () for word in ("--shape", shape)]
     litert = ["--litert", args.litert] if args.litert else []
@@ -55,7 +55,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def bench(*arguments: str) -> dict[str, Any]:
-    """``edge-rnn bench`` with these arguments, in this process."""
+    """Run ``edge-rnn bench`` with these arguments, in this process."""
     with contextlib.redirect_stdout(io.StringIO()) as out:
         code = edge_rnn_command(["bench", *arguments, "--json"])
     if code:
@@ -65,7 +65,7 @@ def bench(*arguments: str) -> dict[str, Any]:
 
 
 def report(found: Mapping[str, Any]) -> Iterator[str]:
-    """The tables as lines of Markdown."""
+    """Format the tables as lines of Markdown."""
     table = found["table"]
     rows = table["rows"]
     yield "Time of one step of a cell and a Dense layer of 4, by input and hidden size:"
@@ -160,7 +160,7 @@ def by_name(row: Mapping[str, Any], rival: str) -> Mapping[str, Any] | None:
 
 
 def ours(row: Mapping[str, Any], time: str) -> str:
-    """Our own time in the run with the others."""
+    """Time of edge_rnn in the run with the rivals."""
     return next((spell_ns(rival[time]) for rival in row["rivals"] if rival[time]), "")
 
 
@@ -179,7 +179,7 @@ def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str
 
 
 def insert(path: Path, text: str, begin: str = BEGIN, end: str = END) -> None:
-    """Put ``text`` between the markers of a file, written aside first."""
+    """Put ``text`` between the markers of a file, atomically."""
     before, opened, rest = path.read_text(encoding="utf-8").partition(begin)
     _, closed, after = rest.partition(end)
     if not (opened and closed):

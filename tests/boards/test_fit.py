@@ -1,4 +1,4 @@
-"""The fit check: what is counted, timed and judged; against sums worked out by hand."""
+"""Fit check: counts, times and verdicts, against sums worked out by hand."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def test_as_many_multiply_adds_are_executed_as_there_are(name: str, make_model: 
     ),
 )
 def test_a_step_runs_to_its_end_on_every_board(name: str, make_model: Callable[..., Model]) -> None:
-    """Nothing is known of the vectors here: the emulator stops for what it cannot run, or does not come back."""
+    """The emulator stops at instructions that it cannot run, or does not return."""
     compiled = program(make_model("gru", 6, 32, labels=("a", "b", "c", "d")), boards.load(name))
     blocks, stack_bytes = trace(compiled, image(compiled))
     assert sum(size for _, size in blocks) > 1000
@@ -148,7 +148,7 @@ def test_avx_code_keeps_its_length_and_takes_its_way() -> None:
 def test_loops_told_briefly_take_as_long_as_in_full(
     name: str, make_model: Callable[..., Model], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is left out of a loop is taken at its lasting pace, which the first turns have not reached: within 15 %."""
+    """Omitted iterations count at the loop's steady pace, which the first ones have not reached: within 15 %."""
     board, model = boards.load(name), make_model("gru", 16, 40)
     compiled = program(model, board)
     brief = step_time(compiled, model, ["pipeline"]).compute_cycles
@@ -360,7 +360,7 @@ def test_the_command_that_does_not_fit(capsys: pytest.CaptureFixture[str]) -> No
 def test_the_command_says_what_would_make_it_fit(
     tmp_path: Path, make_model: Callable[..., Model], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """400,000 weights are 1.7 MB in float32: too much for half of the flash of an nRF52840, not so in int8."""
+    """400,000 weights are 1.7 MB in float32: too much for half of the flash of an nRF52840, but not in int8."""
     edge_rnn.save(make_model("lstm", 60, 260), tmp_path / "large.safetensors")
     assert main(["fit", str(tmp_path / "large.safetensors"), "--device", "cortex_m4f", "--rate", "1"]) == 1
     out = " ".join(capsys.readouterr().out.split())

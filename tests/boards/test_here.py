@@ -1,4 +1,4 @@
-"""Boards are recognised by what Linux tells: lines of real ``/proc/cpuinfo`` and ``/proc/device-tree/model``."""
+"""Boards are recognized by ``/proc/cpuinfo`` and ``/proc/device-tree/model``, with lines of real boards."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ MACHINES = {
 
 
 def recognised(folder: Path, model: str, cpuinfo: str, architecture: str) -> str | None:
-    """Name of the device with these files; an empty text stands for a file that is not there."""
+    """Name of the board with these files; an empty text stands for a missing file."""
     for name, text in (("model", model), ("cpuinfo", cpuinfo)):
         if text:
             (folder / name).write_text(text, encoding="utf-8")
@@ -62,12 +62,12 @@ def test_every_board_with_a_system_is_tried() -> None:
 
 
 def test_by_cpuinfo_alone(tmp_path: Path) -> None:
-    """In a container there is no device tree, but the kernels of Raspberry Pi OS say the board here too."""
+    """A container has no device tree, but kernels of Raspberry Pi OS name the board in cpuinfo too."""
     assert recognised(tmp_path, "", ARM11, "armv6l") == "raspberry_pi_zero_w"
 
 
 def test_a_32_bit_system_under_a_64_bit_kernel(tmp_path: Path) -> None:
-    """Raspberry Pi OS, 32 bit, starts a 64-bit kernel on a Raspberry Pi 4: cpuinfo is that of the kernel."""
+    """32-bit Raspberry Pi OS starts a 64-bit kernel on a Raspberry Pi 4: cpuinfo is that of the kernel."""
     assert recognised(tmp_path, "Raspberry Pi 4 Model B Rev 1.4\0", A72, "armv7l") == "raspberry_pi_4_32bit"
 
 

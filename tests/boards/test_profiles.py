@@ -1,4 +1,4 @@
-"""The boards' profiles: each is whole, compiles, tells its sources; damaged ones are refused by file and key."""
+"""Profiles of boards: each is complete, compiles and has sources; damaged ones are refused by file and key."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_every_figure_has_a_kind_and_a_source(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_code_is_emitted_for_the_board(name: str) -> None:
-    """As the ELF header says: its machine and class; for 32-bit ARM and RISC-V floats in registers."""
+    """By the ELF header: machine, class, and, for 32-bit ARM and RISC-V, floats in registers."""
     board = boards.load(name)
     code = bytes(object_cache.compile_for("dense_few_none", board.target))
     if name == "wasm32":

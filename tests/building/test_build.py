@@ -1,4 +1,4 @@
-"""Libraries for boards: on this machine equal to Stream, looked at before anybody gets them, and nothing half-made."""
+"""Libraries for boards: equal to Stream on this machine, checked before they appear, and never half-made."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def samples(model: Model, count: int) -> np.ndarray:
 
 @pytest.fixture(autouse=True, scope="module")
 def lowered_once() -> Iterator[None]:
-    """Numba's part of a kernel for a target, which takes most of a build, is done once for all tests here."""
+    """Do Numba's part of a kernel for a target, which takes most of a build, once for all tests in this file."""
     from edge_rnn.kernels.compile import compiler
 
     with pytest.MonkeyPatch.context() as patch:
@@ -68,7 +68,7 @@ def lowered_once() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def net(make_model: Build, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a library for this machine of a small network, ``net``; not to be changed."""
+    """Folder with a library of a small network, ``net``, for this machine; read-only."""
     folder = tmp_path_factory.mktemp("net")
     build(make_model("gru", 3, 9), this_machine(), folder, name="net")
     return folder
@@ -335,7 +335,7 @@ def test_doubles_and_addresses_are_found_in_the_module() -> None:
 
 
 def boards() -> list[Any]:
-    """Names of all boards, of which the usual run takes some; a test of one that is linked for asks for what links."""
+    """Names of all boards, some of them marked slow; a test that links for a board declares its linker."""
     rows = thinned(device.names(), lambda name: name in BOARDS)
     return [
         row

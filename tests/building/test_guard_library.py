@@ -1,4 +1,4 @@
-"""A built library touches no byte beside state, samples and outputs: each lies against a page that may not be."""
+"""A built library touches no byte outside state, samples and outputs: each adjoins a protected page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The self-test that a library carries: right libraries pass it on every machine, wrong ones on none."""
+"""Self-test of a library: right libraries pass it on every machine, wrong ones on none."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_the_self_test_of_a_quantized_network_notices_what_is_wrong(cell: str, g
     ),
 )
 def test_the_self_test_bears_what_rounds_otherwise(cell: str, gain: float, format_: str) -> None:
-    """Other machines' sums: here the same network with its units in another order, and fresh noise."""
+    """Sums of other machines are imitated by the same network with its units in another order, and fresh noise."""
     model = of_gain(cell, gain)
     model = model if format_ == "float32" else edge_rnn.quantize(model, format_)
     test = self_test(model)
@@ -121,7 +121,7 @@ def reordered(model: Model) -> Model:
 
 
 def loaded(folder: Path) -> Any:
-    """The Python module beside a library, which tests it when a stream is made."""
+    """Load the Python module of a library, which tests it when a stream is made."""
     spec = importlib.util.spec_from_file_location("net", folder / "net.py")
     assert spec is not None
     assert spec.loader is not None
@@ -133,7 +133,7 @@ def loaded(folder: Path) -> Any:
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="the library is for x86-64")
 @pytest.mark.needs("linker:generic_x86_64", "pyelftools", "capstone")
 def test_a_library_is_at_home_where_it_was_built(tmp_path: Path) -> None:
-    """Compiled for a plainer processor than this one, whose sums are others; with other weights it is refused."""
+    """Compiled for an older processor than this one, with other rounding; with other weights it is refused."""
     model = edge_rnn.quantize(of_gain("gru relu", 4.0), "int8")
     build(model, "generic_x86_64", tmp_path / "right", name="net")
     shutil.copytree(tmp_path / "right", tmp_path / "wrong")

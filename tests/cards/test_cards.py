@@ -47,7 +47,7 @@ def _random(*shape: int) -> np.ndarray:
 
 
 def skipping(**options: Any) -> edge_rnn.Model:
-    """Two cells, of which a head reads both, and an addition."""
+    """Two cells, a head that reads both, and an addition."""
     return edge_rnn.Model(
         [
             edge_rnn.GRU(_random(12, 3), _random(12, 4), name="first"),
@@ -108,7 +108,7 @@ def test_no_text_is_markdown(text: str) -> None:
 
 
 def _check_inline(name: str) -> None:
-    """The name in a cell of a table comes out as itself, as text alone."""
+    """Check that a name in a table cell is rendered as plain text."""
     tokens = READER.parse(f"| x |\n| --- |\n| a{escape(name)}b |\n")
     (cell,) = [token for token in tokens if token.type == "inline" and token.content != "x"]
     assert {child.type for child in cell.children or []} <= {"text", "text_special"}

@@ -1,4 +1,4 @@
-"""``edge-rnn bench``: what it tells hangs together, and wrong use is told in a sentence."""
+"""``edge-rnn bench``: consistent output, and one-sentence errors for wrong use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command ``edge-rnn``: help, exit codes, what is said on stderr, and the small subcommands."""
+"""The command ``edge-rnn``: help, exit codes, messages on stderr, and the small subcommands."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``edge-rnn compare``: tables, JSON and the page tell the same, and mistakes are told in a sentence."""
+"""``edge-rnn compare``: tables, JSON and page agree, and mistakes give one-sentence errors."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Page(HTMLParser):
 
 @pytest.fixture
 def letters(tmp_path: Path) -> list[str]:
-    """Two networks: one that holds on to the first letter, and one that does not; and what to ask them."""
+    """Two networks, one that remembers the first letter and one that does not, and texts for them."""
     paths = []
     for name, decay in (("keeps", 2.0), ("forgets", 0.0)):
         reads = Elman(np.array([[3, -3, 0]]), np.array([[decay]]))

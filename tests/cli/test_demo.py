@@ -1,4 +1,4 @@
-"""``edge-rnn demo`` with the host side: what it tells is right, and onnxruntime takes the same steps."""
+"""``edge-rnn demo`` with the host side: correct output, and the same steps in onnxruntime."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ def model() -> Model:
 
 
 class Clock:
-    """A clock that moves only when somebody sleeps, and then by too much."""
+    """Clock that moves only during sleep, and then by too much."""
 
     def __init__(self, too_much: float) -> None:
         self.now = 1000.0

@@ -116,7 +116,7 @@ def test_export_never_replaces_the_model(tmp_path: Path, capsys: pytest.CaptureF
 
 
 def test_import_of_json_is_checked_with_its_own_recording(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """An AIDA-X file of one Dense layer: y = 2 x + 1, with a recording that is off by 0.25 in one place."""
+    """AIDA-X file of one Dense layer, y = 2 x + 1, with a recording that is wrong by 0.25 in one place."""
     layer = {"type": "dense", "activation": "", "shape": [None, None, 1], "weights": [[[2.0]], [1.0]]}
     document = {"in_shape": [None, None, 1], "layers": [layer], "input_batch": [1.0, 2.0], "output_batch": [3.0, 5.25]}
     source, model_path = tmp_path / "amp.json", tmp_path / "amp.safetensors"

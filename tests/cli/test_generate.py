@@ -1,4 +1,4 @@
-"""``edge-rnn generate``: what it writes, when, and what it says where it cannot."""
+"""``edge-rnn generate``: its output, when it appears, and its errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``edge-rnn inspect --recording``: figures, verdicts that are right about known networks, and mistakes."""
+"""``edge-rnn inspect --recording``: figures, verdicts about known networks, and mistakes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Inspect = Callable[..., Any]
 
 @pytest.fixture
 def inspect(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Inspect:
-    """Function that inspects a model on a recording and returns what was printed, or the JSON's part about it."""
+    """Function that inspects a model on a recording and returns the output, or the JSON's part about it."""
 
     def call(model: Model, xs: np.ndarray, steps: int, *options: str) -> Any:
         edge_rnn.save(model, tmp_path / "model.safetensors")

@@ -1,4 +1,4 @@
-"""``edge-rnn run``: formats in and out, what is wrong with a line, pipes."""
+"""``edge-rnn run``: input and output formats, malformed lines, pipes."""
 
 from __future__ import annotations
 
@@ -220,7 +220,7 @@ def test_one_channel_takes_bare_numbers(tmp_path: Path, capsys: pytest.CaptureFi
 def test_recordings_of_numpy_are_run_and_their_labels_counted(
     model: Model, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any
 ) -> None:  # fmt: skip
-    """At the model's rate, at another one, and brought from it: each sample as it is, or none."""
+    """At the model's rate, at another rate, and resampled from it: all samples unchanged, or none."""
     monkeypatch.chdir(tmp_path)
     edge_rnn.save(dataclasses.replace(model, sample_rate_hz=10.0), "m.safetensors")
     expected = Stream(model).run(XS)
@@ -335,7 +335,7 @@ def test_reader_that_leaves_ends_the_run_quietly(process: subprocess.Popen[bytes
 
 
 def test_cache_that_cannot_be_made_does_not_stop_a_run(tmp_path: Path) -> None:
-    """It is told, though: a service would compile at every start, unseen."""
+    """It is reported, because a service would otherwise compile at every start unnoticed."""
     model = Model([Elman([[0.5]], [[0.25]])])
     edge_rnn.save(model, tmp_path / "m.safetensors")
     result = subprocess.run(
@@ -353,7 +353,7 @@ def test_cache_that_cannot_be_made_does_not_stop_a_run(tmp_path: Path) -> None:
 
 
 def test_progress_goes_to_the_terminal_and_results_to_the_file(model: Model, tmp_path: Path) -> None:
-    """A person who sends the results to a file sees on stderr how far the run is; nobody else does."""
+    """Progress is on stderr only if that is a terminal and the results go to a file."""
     edge_rnn.save(model, tmp_path / "m.safetensors")
     (tmp_path / "xs.csv").write_text(CSV)
     command = [sys.executable, "-m", "edge_rnn", "run", "m.safetensors", "xs.csv"]

@@ -1,4 +1,4 @@
-"""``edge-rnn shrink``: recordings of every kind, the table, and what is said of mistakes."""
+"""``edge-rnn shrink``: recordings of every kind, the table, and messages for mistakes."""
 
 from __future__ import annotations
 

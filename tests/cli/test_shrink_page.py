@@ -1,4 +1,4 @@
-"""The page of ``edge-rnn shrink``: whole, alone, escaped, and right about what it says."""
+"""Page of ``edge-rnn shrink``: well-formed, self-contained, escaped, and correct."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ FACTS = {"model": "a<b>.safetensors", "recording": "r&d.npz"}
 
 
 class Page(HTMLParser):
-    """What is in a page; elements have to close in the order in which they were opened."""
+    """Contents of a page; elements have to be closed in the order in which they were opened."""
 
     def __init__(self, text: str) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""run --watch in a terminal, and services that setup writes."""
+"""``run --watch`` in a terminal, and services that ``setup`` writes."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_picture_says_what_is_wrong() -> None:
 @pytest.mark.parametrize("width", [30, 49, 50, 60, 80, 100, 200])
 @pytest.mark.parametrize("labels", [("a", "b"), ("Badminton", "Table tennis on a rainy afternoon")])
 def test_picture_fits_its_width(width: int, labels: tuple[str, ...]) -> None:
-    """The largest value's bar is as long as bars get, and nothing is cut off but a long name."""
+    """The largest value has the longest bar, and only a long name is cut off."""
     status = fakes.loop(fakes.Script([])).status()
     status |= {"x": [-2.0], "y": [1e-9, 0.25], "labels": labels, "messages": {}}
     console = Console(file=io.StringIO(), width=width)
@@ -181,7 +181,7 @@ def lines_of(text: str) -> dict[str, str]:
 
 
 def complaints(unit: Path) -> str:
-    """What systemd says of a unit; nothing where there is no systemd."""
+    """Complaints of systemd about a unit; empty without systemd."""
     if not needs.program("systemd-analyze"):
         return ""
     done = subprocess.run(["systemd-analyze", "verify", str(unit)], capture_output=True, text=True, check=False)
@@ -287,7 +287,7 @@ def test_password_that_systemd_hands_over_is_found(tmp_path: Path, monkeypatch: 
 def test_every_option_of_a_loop_reaches_the_service(
     model: Model, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:  # fmt: skip
-    """By the parser itself: an option that is added later is not forgotten; numbers keep their digits."""
+    """Options come from the parser itself, so that new ones are covered; numbers keep their digits."""
     parser = argparse.ArgumentParser()
     add_loop_options(parser)
     special = {"source": "proc:cpu,memory,load", "sink": "null:", "snapshot": "/a/s", "status": "/b/t", "cpus": "0"}

@@ -1,4 +1,4 @@
-"""Run a part of the tests on an emulated aarch64 processor: the JIT runtime itself, Numba and all.
+"""Run a part of the tests on an emulated aarch64 processor: the JIT runtime itself, including Numba.
 
     python tests/devices/emulate_runtime.py [--cpu cortex-a72] [--folder DIR] [pytest's arguments]
 

@@ -1,4 +1,4 @@
-"""Built libraries on processors that are not at hand: emulated by QEMU or run by node, against the float64 reference.
+"""Built libraries on other processors, emulated by QEMU or run by node, against the float64 reference.
 
 Nothing here is a real board. QEMU's user mode runs a program for another processor (``-cpu cortex-a53`` knows what that
 processor has not), its system mode a whole Cortex-M; C is compiled by zig, which brings a C library along.
@@ -93,7 +93,7 @@ def samples(model: Model) -> np.ndarray:
 
 
 def check(case: str, model: Model, ys: np.ndarray) -> None:
-    """Within 1e-5 of the reference; of formats that round steps, within what that makes, and as Stream does here."""
+    """Check outputs within 1e-5 of the reference; for formats that round, within their error, and as Stream."""
     expected, _ = reference.run(model, samples(model))
     steps = STEPS_OF.get(case)
     if steps is None:
@@ -111,7 +111,7 @@ def run(command: list[str], **options: object) -> subprocess.CompletedProcess[st
 
 
 def program(folder: Path, system: str) -> Path:
-    """The example of a built library as a program that needs nothing else."""
+    """Compile the example of a built library to a static program."""
     target, *options = system.split()
     out = folder / "example"
     sources = [str(folder / "example.c"), str(folder / "net.o")]
@@ -123,7 +123,7 @@ def program(folder: Path, system: str) -> Path:
 
 
 def boards_on_linux() -> list[Any]:
-    """Names of the boards, each with what its tests need."""
+    """Names of the boards, each with the needs of its tests."""
     return [
         pytest.param(board, marks=pytest.mark.needs(emulator, "ziglang", f"linker:{board}"), id=board)
         for board, (_, emulator, _) in LINUX.items()
@@ -208,7 +208,7 @@ def test_in_node(case: str, model_of: ModelOf, tmp_path: Path) -> None:
 
 @pytest.mark.needs("qemu-aarch64", "ziglang", "linker:raspberry_pi_5")
 def test_dot_products_are_kept_from_processors_without_them(model_of: ModelOf, tmp_path: Path) -> None:
-    """The example asks the system first; without asking, the processor stops at the instruction."""
+    """The example queries the system first; without that, the processor stops at the instruction."""
     model = model_of("int8")
     build(model, "raspberry_pi_5", tmp_path, name="net")
     system, emulator, _ = LINUX["raspberry_pi_5"]
@@ -228,7 +228,7 @@ def test_dot_products_are_kept_from_processors_without_them(model_of: ModelOf, t
 
 @pytest.fixture(scope="session")
 def arm64_python(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """Debian's Python for aarch64 as a command, without NumPy or Numba."""
+    """Command for Debian's Python for aarch64, without NumPy and Numba."""
     root = tmp_path_factory.mktemp("arm64") / "root"
     options = ["--variant=extract", "--architectures=arm64", "--include=python3,libpython3.11-stdlib"]
     done = run([needs.path("mmdebstrap"), *options, "bookworm", str(root)])

@@ -1,4 +1,4 @@
-"""The networks of the embedded Reber grammar: what their page promises, and what they write."""
+"""Networks of the embedded Reber grammar: the figures of their page, and the strings that they generate."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def scoring(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 
 def promised(network: str) -> list[int]:
-    """The numbers of a row of the page's table, but for per cent."""
+    """Figures of a row of the page's table, without percentages."""
     page = (FOLDER / "README.md").read_text(encoding="utf-8")
     (row,) = re.findall(rf"^\| `{network}` \|(.*)\|$", page, re.M)
     return [int(number) for number in re.findall(r"(?<![.\d])\d+(?![.\d]| %)", row)]

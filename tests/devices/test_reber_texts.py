@@ -1,4 +1,4 @@
-"""The texts of the embedded Reber grammar are those of the script, and its grammar is that of the examples."""
+"""Texts of the embedded Reber grammar: those of the script, with the grammar of the examples."""
 
 from __future__ import annotations
 

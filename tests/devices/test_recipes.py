@@ -1,4 +1,4 @@
-"""The boards' ``sensor_loop.py``, run as a user would: on recordings, and on what this machine has."""
+"""``sensor_loop.py`` of the boards, run as by a user: on recordings, and on this machine's sensors."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def start(board: str, *options: str) -> subprocess.Popen[str]:
 
 
 def run(board: str, *options: str) -> str:
-    """What it prints, once it has ended by itself."""
+    """Output of the script, after it has ended by itself."""
     out, err = start(board, *options).communicate(timeout=300)
     assert err == ""
     return out
@@ -157,7 +157,7 @@ def test_sound_in_a_wav_file(tmp_path: Path, rate_hz: int) -> None:
 
 @pytest.mark.needs("soundfile")
 def test_sound_through_a_model_of_ones_own(tmp_path: Path) -> None:
-    """As many bands as it reads; its own labels."""
+    """The model gets as many bands as it has inputs, and its own labels."""
     loud = edge_rnn.Model(
         [edge_rnn.Dense([[0.0] * 13, [1 / 13] * 13], [0, 45], activation="softmax")], labels=("no", "yes")
     )  # from a mean of -45 dB on
@@ -283,7 +283,7 @@ def test_temperature_that_is_not_told() -> None:
 @pytest.mark.may_use("systemd-analyze")
 @pytest.mark.parametrize("board", RECIPES)
 def test_service_is_there_or_written_by_setup(board: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What its script, or the page's command with a model that fits, gives is a service that systemd takes."""
+    """The unit file, or the output of the page's command with a suitable model, is a valid systemd service."""
     page = (DEVICES / board / "README.md").read_text(encoding="utf-8")
     unit = tmp_path / f"edge-rnn-{board}.service".replace("_", "-")
     there = DEVICES / board / "edge-rnn.service"

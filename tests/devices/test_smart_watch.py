@@ -1,4 +1,4 @@
-"""The recording from a smart watch and its networks: what their page promises, by the float64 reference."""
+"""Recording from a smart watch and its networks: the figures of their page, by the float64 reference."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def recording() -> dict[str, np.ndarray]:
 
 
 def _promised(network: str) -> tuple[int, ...]:
-    """Samples right, of how many, recordings right, of how many, numbers, multiply-adds: a row of the page's table."""
+    """Row of the page's table: right samples, samples, right recordings, recordings, parameters, multiply-adds."""
     page = (FOLDER / "README.md").read_text(encoding="utf-8")
     row = re.search(
         rf"^\| `{network}` \| (\d+) of (\d+) \| ([\d.]+) % \| (\d+) of (\d+) \| (\d+) \| (\d+) \|$", page, re.M

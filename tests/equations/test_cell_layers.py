@@ -1,4 +1,4 @@
-"""Cells as layers: in files, snapshots, calibration, ONNX; and read from files by whoever wrote them."""
+"""Cells as layers: in files, also hostile ones, snapshots, calibration and ONNX."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cells that know the time since the last sample: as the last value that they read, or always the same."""
+"""Cells that use the time since the last sample: as their last input, or as a constant."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Kernels that are generated from equations, against those written by hand and against float64."""
+"""Kernels generated from equations, against hand-written ones and against float64."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def test_bank_gives_the_bits_of_one_with_kernels_by_hand() -> None:
 
 
 def bound(ys: Array) -> float:
-    """Some roundings of float32, of the largest value."""
+    """Bound of some roundings of the largest value in float32."""
     return float(4e-6 * (1 + np.abs(ys).max()))
 
 
@@ -149,7 +149,7 @@ def test_generated_kernels_do_as_many_multiply_adds_as_those_by_hand(name: str) 
 
 
 def run_of(layer: Layer, xs: Array) -> Array:
-    """Outputs of a stream, found to be those of float64."""
+    """Run a stream, and check its outputs against float64."""
     model = Model([layer], input_size=xs.shape[1])
     ys, _ = reference.run(model, xs)
     np.testing.assert_allclose(Stream(model).run(xs), ys, rtol=0, atol=bound(ys))

@@ -1,4 +1,4 @@
-"""Graphs of equations: recorded, checked, printed, computed, bounded, and read out of files by anybody."""
+"""Graphs of equations: traced, checked, printed, evaluated, bounded, and read from hostile files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cells of a few lines out of papers, against values of other programs; the rest of each follows from its equation."""
+"""Cells from papers in a few lines, against values of other programs; everything else follows from the equation."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def normal(seed: int, *shape: int) -> Any:
 
 
 def assert_gives(layer: Cell, xs: Any, ys: Any, scale: float = 1.0, steps: int | None = None) -> None:
-    """The equation is right in float64, and the kernels compute it, for so many steps where it is chaotic."""
+    """Check the equation in float64, and its kernels, over a limited number of steps if it is chaotic."""
     model = Model([layer], input_size=xs.shape[1])
     own, _ = reference.run(model, xs)
     np.testing.assert_allclose(own, ys, rtol=0, atol=1e-6 * scale)
@@ -89,7 +89,7 @@ def test_cfc_of_ncps_over_uneven_time(mode: str, shared_data: Path) -> None:
 
 
 def pairs(before: int, after: int, found: Any, prefix: str) -> dict[str, Any]:
-    """Synapses from each of some values to each unit: where they open, and what they let through."""
+    """Synapses from each of some values to each unit: thresholds and weights."""
     sigma, mu, w, erev = (found[f"{prefix}{name}"].astype(np.float64) for name in ("sigma", "mu", "w", "erev"))
     w = np.log1p(np.exp(w)) * found[f"{prefix}sparsity_mask"]
     opens, ends = np.repeat(np.eye(before), after, axis=0), np.tile(np.eye(after), (1, before))

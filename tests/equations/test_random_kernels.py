@@ -1,4 +1,4 @@
-"""Random equations against float64: compiled here, in banks, in integers, as a library, and in onnxruntime.
+"""Random equations against float64: compiled for this machine, in banks, in integers, as a library, and in onnxruntime.
 
 How far each may be off follows from the equation and the format: see ``error_bounds``. A few of each run usually, since
 every one compiles kernels of its own; many more are marked ``slow``.
@@ -36,7 +36,7 @@ def samples(program: Program) -> Any:
 
 
 def expected(layer: Cell, xs: Any, own: float = 1.0) -> Any:
-    """Steps in float64 with their bounds; none of which float32 cannot hold, or of which nothing is left to compare."""
+    """Steps in float64 with their bounds; discards programs that overflow float32, or whose bounds are too wide."""
     with np.errstate(all="ignore"):
         steps = list(bounded_steps(layer, xs, own=own))
     for y, error, _, _ in steps:

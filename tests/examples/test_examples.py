@@ -1,4 +1,4 @@
-"""The examples beside the training scripts: the four modes, and the embedded Reber grammar."""
+"""Examples other than the training scripts: the four modes, and the embedded Reber grammar."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""to_ort: the file runs, and the list names what it needs."""
+"""``to_ort``: the file runs, and the list names the operators that it needs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The registry of formats: a class that is there is known to all who ask for formats, and answers for itself."""
+"""Registry of formats: every class is registered, and has all properties that its users need."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_a_precision_keeps_the_formats_that_name_it(precision: str, make_model: 
 def signs() -> Iterator[type[Matrix]]:
     @dataclass(frozen=True, slots=True, eq=False)
     class Signs(Matrix):
-        """The sign of each weight, and one scale."""
+        """Format that stores the sign of each weight, and one scale."""
 
         format: ClassVar[str] = "signs"
         dtypes: ClassVar[dict[str, str]] = {"values": "int8", "scale": "float32"}

@@ -1,4 +1,4 @@
-"""Front ends take no memory with their samples: counted at malloc itself."""
+"""Front ends allocate no memory per sample, counted at malloc itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What all front ends promise: the same numbers in any blocks, fixed memory, snapshots, spellings."""
+"""Guarantees of all front ends: the same results for any block size, fixed memory, snapshots, spellings."""
 
 from __future__ import annotations
 
@@ -270,7 +270,7 @@ def test_whatever_is_written_makes_a_front_end_or_an_input_error(
 
 
 class Differences(FrontEnd):
-    """A front end of somebody else's."""
+    """Custom front end."""
 
     kind = "differences"
     _arrays = ("_last",)

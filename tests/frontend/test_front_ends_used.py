@@ -1,4 +1,4 @@
-"""Front ends in use: spelling, chains, as a source of a loop."""
+"""Use of front ends: spelling, chains, as a source of a loop."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_standardize_is_the_layer_of_that_name() -> None:
 
 
 class Timed(NamedTuple):
-    """As a SensorLoop has it."""
+    """Sample with its time, as in a SensorLoop."""
 
     x: np.ndarray
     t_s: float

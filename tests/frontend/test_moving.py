@@ -53,7 +53,7 @@ def test_each_window_by_its_definition(
 
 
 def test_nothing_drifts_in_ten_million_samples() -> None:
-    """A large offset, and a spike that running sums would never get rid of."""
+    """A large offset, and a spike whose rounding error would stay in running sums."""
     rng = np.random.default_rng(5)
     moving = Moving(("mean", "std", "min", "max", "energy"), window=1000, hop=997)
     block = (1e3 + rng.standard_normal(1_000_000)).astype(np.float32)

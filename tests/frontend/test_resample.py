@@ -1,4 +1,4 @@
-"""Resampling against SciPy's, and against what a filter promises."""
+"""Resampling against SciPy's, and against the specification of the filter."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_the_design_is_scipys() -> None:
 
 @pytest.mark.parametrize(("rate_in", "rate_out"), RATES)
 def test_a_tone_stays_a_tone(rate_in: float, rate_out: float) -> None:
-    """A tone in the pass band comes out at its frequency and amplitude, late by ``delay``: 60 dB are 1e-3."""
+    """A tone in the pass band keeps its frequency and amplitude, delayed by ``delay``: 60 dB are 1e-3."""
     hz = 0.3 * min(rate_in, rate_out)
     resample = Resample(rate_in, rate_out)
     xs = np.sin(2 * np.pi * hz / rate_in * np.arange(4000)).astype(np.float32)

@@ -72,7 +72,7 @@ def test_tensorflow_micros_features() -> None:
 
 
 def tensorflow_mfcc(frame: np.ndarray, rate: float, bands: int, count: int) -> np.ndarray:
-    """One frame's MFCC, number by number as TensorFlow's mfcc_mel_filterbank.cc and mfcc_dct.cc do it."""
+    """MFCC of one frame, value by value as in TensorFlow's mfcc_mel_filterbank.cc and mfcc_dct.cc."""
     length = 1 << math.ceil(math.log2(len(frame)))
     window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(len(frame)) / len(frame))
     power = np.abs(np.fft.rfft(frame * window, length)) ** 2

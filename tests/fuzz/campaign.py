@@ -1,4 +1,4 @@
-"""Run mutations of a kind in a child process, and find out which of them did what.
+"""Run mutations of a kind in a child process, and collect their outcomes.
 
 A mutation follows from kind, seed and number alone. The child says on a pipe which one it begins and what came of it,
 under a limit of memory; the parent has the clock, and starts another child behind a mutation that ended this one.
@@ -48,7 +48,7 @@ PATHS = [str(ROOT / part) for part in (".", "export", "tests/support")]
 
 @dataclass
 class Outcome:
-    """What came of the mutations of a kind: how often what, and those that were not right, by number."""
+    """Outcomes of the mutations of a kind: counts, and the failed ones by number."""
 
     kind: str
     seed: int
@@ -63,7 +63,7 @@ class Outcome:
 
 
 def mutation(kind: str, seed: int, number: int) -> bytes:
-    """The bytes of a mutation."""
+    """Bytes of a mutation."""
     rng = Random(f"{kind}/{seed}/{number}")
     return KINDS[kind].damaged(rng, rng.choice(_seeds(kind)))
 
@@ -79,7 +79,7 @@ def _seeds(kind: str) -> list[Any]:
 
 
 def attempt(kind: str, number: int, data: bytes, folder: Path) -> tuple[str, str]:
-    """Read a mutation; what came of it, in a word, and details."""
+    """Read a mutation; return the outcome in a word, and details."""
     path = folder / f"given{KINDS[kind].suffix}"
     path.write_bytes(data)
     peak, began = _peak(), time.process_time()
@@ -158,7 +158,7 @@ def run(kind: str, seed: int, count: int, first: int = 0) -> Outcome:
 
 
 def _followed(answers: int, outcome: Outcome, process: subprocess.Popen[bytes]) -> int | None:
-    """Count what a child says; the number of the mutation that it has not come back from."""
+    """Count a child's reports; return the number of the mutation from which it has not returned."""
     begun, rest, limit = None, b"", 10 * HANG_SECONDS  # to import and compile what it needs
     while select.select([answers], [], [], limit)[0]:
         part = os.read(answers, 2**16)

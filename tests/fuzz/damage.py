@@ -33,12 +33,12 @@ TEXTS = (
 
 
 def several(rng: Random) -> int:
-    """How often a file is damaged: mostly once."""
+    """Number of times that a file is damaged: mostly once."""
     return rng.choice((1, 1, 1, 1, 2, 3, 5))
 
 
 def bits(rng: Random, data: bytes) -> bytes:
-    """Bits turned, numbers put in, pieces cut out, doubled or moved, the end lost."""
+    """Damage bytes: flip bits, insert numbers, cut, repeat or move pieces, or truncate."""
     found = bytearray(data)
     for _ in range(several(rng)):
         if not found:
@@ -71,7 +71,7 @@ def bits(rng: Random, data: bytes) -> bytes:
 
 
 def words(rng: Random, data: bytes, edge: int = 4096) -> bytes:
-    """Aligned words changed: a little, or to other numbers, most of them within ``edge`` bytes of an end."""
+    """Change aligned words slightly, or to other numbers, mostly within ``edge`` bytes of an end."""
     found = bytearray(data)
     for _ in range(several(rng)):
         size = rng.choice((1, 2, 4, 4, 4, 8))
@@ -91,7 +91,7 @@ def words(rng: Random, data: bytes, edge: int = 4096) -> bytes:
 
 
 def scalar(rng: Random, old: object = None) -> Any:
-    """A value that stands where another one stood: often one of the same type."""
+    """Replacement of a value: often of the same type."""
     near: list[Any] = []
     match old:
         case bool():
@@ -113,7 +113,7 @@ def scalar(rng: Random, old: object = None) -> Any:
 
 
 def _places(value: Any, most: int = 24) -> Iterator[tuple[Any, Any]]:
-    """Containers and keys of a tree; of a long list those at its start."""
+    """Containers and keys of a tree; only the first ones of a long list."""
     keys = list(value) if isinstance(value, dict) else range(min(len(value), most)) if isinstance(value, list) else ()
     for key in keys:
         yield value, key
@@ -121,7 +121,7 @@ def _places(value: Any, most: int = 24) -> Iterator[tuple[Any, Any]]:
 
 
 def tree(rng: Random, value: Any) -> Any:
-    """JSON with values replaced, left out, doubled, exchanged or renamed."""
+    """Damage JSON: replace, omit, duplicate, exchange or rename values."""
     value = copy.deepcopy(value)
     for _ in range(several(rng)):
         found = list(_places(value))
@@ -145,12 +145,12 @@ def tree(rng: Random, value: Any) -> Any:
 
 
 def as_json(value: Any) -> bytes:
-    """JSON as Python writes it, NaN and lone surrogates included."""
+    """Encode JSON as Python does, including NaN and lone surrogates."""
     return json.dumps(value).encode()
 
 
 def archive(rng: Random, members: dict[str, bytes], damage: dict[str, Callable[[Random, bytes], bytes]]) -> bytes:
-    """A zip archive of which one member, its directory or its bytes are damaged."""
+    """Damage one member, the directory or the bytes of a zip archive."""
     members = dict(members)
     how = rng.random()
     if how < 0.7:
@@ -169,7 +169,7 @@ def archive(rng: Random, members: dict[str, bytes], damage: dict[str, Callable[[
 
 
 def text_lines(rng: Random, text: str, lines: tuple[str, ...]) -> str:
-    """Text with some lines replaced by others, doubled or left out."""
+    """Damage text: replace, duplicate or omit some lines."""
     found = text.split("\n")
     for _ in range(several(rng)):
         place = rng.randrange(len(found))
@@ -179,7 +179,7 @@ def text_lines(rng: Random, text: str, lines: tuple[str, ...]) -> str:
 
 
 def message(rng: Random, proto: Any) -> None:
-    """A protobuf message with fields changed, cleared, doubled or exchanged, at any depth."""
+    """Damage a protobuf message: change, clear, duplicate or exchange fields, at any depth."""
     for _ in range(several(rng)):
         found = list(_fields(proto))
         if not found:
@@ -218,7 +218,7 @@ def _fields(proto: Any, depth: int = 7) -> Iterator[tuple[Any, Any, bool]]:
 
 
 def _of_field(rng: Random, field: Any, old: Any) -> Any:
-    """A value that a field takes; None where what was drawn is none."""
+    """Value for a field; None if the drawn value is invalid."""
     if field.type == field.TYPE_STRING:
         return rng.choice((*TEXTS, old + "_", "x", "y", "Identity", "MatMul", "Loop", "Scan"))
     if field.type == field.TYPE_BYTES:

@@ -1,4 +1,4 @@
-"""What a file that loads has to do: 50 steps as its formats say in float64, and messages fit to be read."""
+"""Judge a file that loads: 50 steps compared with its formats in float64, and readable messages."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _ran: set[str] = set()
 
 
 def complaint(error: EdgeRnnError) -> str:
-    """What is wrong with a message; empty where nothing is."""
+    """Complaint about a message; empty if there is none."""
     text = str(error)
     if len(text) > LONGEST_MESSAGE:
         return f"message of {len(text)} characters"
@@ -55,7 +55,7 @@ def complaint(error: EdgeRnnError) -> str:
 
 
 def run(model: Model, number: int) -> str:
-    """Run a model that was read, once for each that is another; what came of it, in a word."""
+    """Run a model that was read, unless an equal one was run before; return the outcome in a word."""
     if model.fingerprint in _ran:
         return "read again"
     _ran.add(model.fingerprint)
@@ -88,7 +88,7 @@ def run(model: Model, number: int) -> str:
 
 
 def _steepest(model: Model) -> float:
-    """Largest size of a weight, also of the factors of one."""
+    """Largest absolute value of a weight, also in factors of a matrix."""
     found = 0.0
     for layer in model.layers:
         arrays = [
@@ -99,7 +99,7 @@ def _steepest(model: Model) -> float:
 
 
 class _Product:
-    """A matrix whose vectors are rounded as its format says, and whose products are off as float32's are.
+    """Matrix that rounds vectors by its format, and whose products have the error of float32.
 
     Parameters
     ----------
@@ -132,7 +132,7 @@ class _Product:
 
 
 def noisy(values: AnyArray, rng: np.random.Generator | None) -> AnyArray:
-    """Off by some roundings of the largest value, or of 1, if there is noise.
+    """Add the error of some roundings of the largest value, or of 1, if there is noise.
 
     Of 1, since a small state may be what is left of two terms of that size, each of them rounded.
     """
@@ -142,7 +142,7 @@ def noisy(values: AnyArray, rng: np.random.Generator | None) -> AnyArray:
 
 
 def _steps(model: Model, xs: AnyArray, rng: np.random.Generator | None = None) -> AnyArray:
-    """Outputs ``(time, output_size)`` float64, products computed as the formats say."""
+    """Outputs ``(time, output_size)`` float64, with products computed as the formats define."""
     layers = []
     for layer, places in zip(model.layers, model.sources, strict=True):
         wide = reference.wide(layer)

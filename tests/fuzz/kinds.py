@@ -1,4 +1,4 @@
-"""Kinds of files and texts: their seeds, how they are damaged, and what reads them."""
+"""Kinds of files and texts: their seeds, their damage, and their readers."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Kind:
 
     @property
     def missing(self) -> str:
-        """Packages that it needs and that are not installed, or an empty text."""
+        """Packages that it needs but that are not installed, or an empty text."""
         return ", ".join(name for name in self.needs if find_spec(name) is None)
 
 
@@ -86,7 +86,7 @@ def _model_seeds() -> list[bytes]:
 
 
 def _damaged_model(rng: Random, data: bytes) -> bytes:
-    """Most keep a digest that fits, so that they are read to the end."""
+    """Damage a model file; mostly with a correct digest, so that it is read to the end."""
     from safetensors.numpy import load, save
 
     from edge_rnn.storage.model_file import _digest
@@ -334,7 +334,7 @@ SOURCES = (
 
 
 def _damaged_text(parts: str) -> Callable[[Random, str], bytes]:
-    """A text whose words, which ``parts`` stand between, are replaced, doubled or left out."""
+    """Damage a text: replace, duplicate or omit words, which are separated by ``parts``."""
 
     def damaged(rng: Random, text: str) -> bytes:
         if rng.random() < 0.2:

@@ -1,4 +1,4 @@
-"""Small files that are whole, made by code: what the damage is done to."""
+"""Small valid files, made by code, to be damaged."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ RNG = np.random.default_rng(1966)
 
 
 def begin_again() -> None:
-    """Let the numbers that follow be the same again, whatever was made before."""
+    """Reset the random numbers, so that files are independent of each other."""
     RNG.bit_generator.state = np.random.default_rng(1966).bit_generator.state
 
 

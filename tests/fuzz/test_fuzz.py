@@ -1,4 +1,4 @@
-"""Damaged files of every kind: a model or one of the project's own errors, in bounded time and memory."""
+"""Damaged files of every kind: a model or one of edge_rnn's errors, in bounded time and memory."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_many_damaged_files(kind: str) -> None:
 def test_streams_that_round_otherwise_than_the_format_says_are_found(
     monkeypatch: pytest.MonkeyPatch, steps: int
 ) -> None:
-    """To 126 steps where 127 are expected: outputs are off by less than the format itself is."""
+    """Rounding to 126 steps instead of 127: the outputs differ by less than the format's own error."""
     monkeypatch.setattr(judge, "_ran", set())
     monkeypatch.setitem(judge.STEPS_OF, "w8a8", steps)
     found = judge.run(quantize(Model([seeds.cell(LSTM, 3, 8), Dense(seeds.u(2, 8))]), {"lstm1": "w8a8"}), 5)

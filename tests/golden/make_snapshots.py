@@ -1,4 +1,4 @@
-"""Write ``snapshots.npz``: snapshots by edge_rnn 0.1.0, and what it computed from there on.
+"""Write ``snapshots.npz``: snapshots of edge_rnn 0.1.0, and its outputs after them.
 
 Keys are ``<kind>/<name>/<what>``. A ``stream`` has its ``model`` (the bytes of a model file), the ``snapshot``, the
 samples ``xs`` that follow, and the outputs ``ys``. A ``loop`` has the same, its ``snapshot`` a whole file, and its
@@ -86,7 +86,7 @@ def main() -> None:
 
 
 def keep_front(keep: object, rng: np.random.Generator, name: str, spec: str, front: object) -> None:
-    """Keep a front end's snapshot and what comes of the samples behind it."""
+    """Store a front end's snapshot and its outputs for the samples after it."""
     front.run(rng.standard_normal((BEFORE, front.input_size)).astype(np.float32))
     xs = rng.standard_normal((AFTER, front.input_size)).astype(np.float32)
     snapshot = front.snapshot()

@@ -1,4 +1,4 @@
-"""Write sound_features.npz: features of half a second of sound by the libraries whose conventions we follow.
+"""Write sound_features.npz: features of half a second of sound, by the libraries whose conventions edge_rnn follows.
 
     pip install librosa kaldi-native-fbank pymicro-features torchaudio
     python tests/golden/make_sound_features.py
@@ -100,7 +100,7 @@ def torchaudio_features(pcm: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def micro_features(pcm: np.ndarray) -> dict[str, np.ndarray]:
-    """30 ms of 10 ms, 40 bands; whole numbers (it multiplies them with 0.0390625)."""
+    """Frames of 30 ms every 10 ms, 40 bands; integers (the library multiplies them by 0.0390625)."""
     import pymicro_features
 
     front, data, found = pymicro_features.MicroFrontend(), pcm.tobytes(), []

@@ -1,4 +1,4 @@
-"""Write ``torch_cells.npz``: what PyTorch computes in float64 for each of its recurrent cells.
+"""Write ``torch_cells.npz``: outputs of PyTorch's recurrent cells in float64.
 
 Two layers each, 3 inputs, 5 units, 20 steps from trained initial states. Weights and inputs are float32 numbers,
 PyTorch computes with them in float64. Keys are ``<cell>/x`` (20, 3), ``<cell>/y`` (20, 5), ``<cell>/<parameter>`` under

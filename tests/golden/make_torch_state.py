@@ -1,4 +1,4 @@
-"""Write ``torch_state.safetensors`` and ``torch_state.npz``: small networks and what PyTorch computes with them.
+"""Write ``torch_state.safetensors`` and ``torch_state.npz``: small networks and their outputs in PyTorch.
 
 The first holds the parameters of several networks, each name with the network's before it: ``gru/rnn.weight_ih_l0``.
 The second holds for each network ``<network>/x`` (30, 3), float32 numbers, and ``<network>/y`` (30, O), computed by
@@ -22,7 +22,7 @@ INPUT_SIZE, STEPS = 3, 30
 
 
 class Network(nn.Module):
-    """Modules by name, each handed what the one before it gave; of a tuple the first."""
+    """Modules by name, each called with the output of the one before it; the first item of a tuple."""
 
     def __init__(self, **modules: nn.Module) -> None:
         super().__init__()
@@ -37,7 +37,7 @@ class Network(nn.Module):
 
 
 def _stepped(cell: nn.RNNCellBase, xs: Tensor) -> Tensor:
-    """What a cell gives for each row of ``xs``."""
+    """Output of a cell for each row of ``xs``."""
     state, ys = None, []
     for x in xs:
         state = cell(x, state)

@@ -1,4 +1,4 @@
-"""The approximations of the activations, bit by bit, through one-unit Dense layers."""
+"""Approximations of the activations, through Dense layers of one unit."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def through(activation: str, x: np.ndarray) -> np.ndarray:
 
 
 def axis() -> np.ndarray:
-    """Both signs, from the smallest subnormal over every magnitude to far beyond saturation."""
+    """Values of both signs, from the smallest subnormal through all magnitudes to far beyond saturation."""
     positive = np.concatenate([np.linspace(0, 12, 400_001), np.logspace(-44, 38, 50_001), SPECIAL]).astype(np.float32)
     return np.concatenate([positive, -positive])
 

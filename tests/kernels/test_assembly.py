@@ -1,4 +1,4 @@
-"""Machine code for CPUs that are not at hand: sums stay in registers in the hot loops, no instruction is too new."""
+"""Machine code for other CPUs: sums stay in registers in hot loops, and no instruction is too new."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_sums_stay_in_registers(kernel: str, cpu: str) -> None:
 
 @pairs(["lstm", "elman_tanh"], ["cortex-a72", "haswell"])
 def test_few_spills_outside_the_loops(kernel: str, cpu: str) -> None:
-    """Between the loops, where activations are computed: a few values each panel."""
+    """Activations between the loops may spill a few values per panel."""
     assert count(SPILL[TARGETS[cpu].triple], assembly(kernel, cpu)) <= 32
 
 

@@ -78,7 +78,7 @@ def test_softmax_of_large_and_far_apart_values() -> None:
 
 
 def test_standardize_keeps_the_digits_of_a_large_mean() -> None:
-    """Air pressure in pascal: some pascal around 101325, scaled exactly to the last digit."""
+    """Air pressure: some pascal around 101325, scaled exactly to the last digit."""
     rng = np.random.default_rng(0)
     model = Model([Standardize(np.full(9, 101325.0), rng.uniform(0.5, 3, 9))])
     xs = (101325 + rng.standard_normal((100, 9))).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Matrices in other formats: what they stand for, what they refuse, and that kernels compute with just that."""
+"""Matrices in other formats: their float32 matrix, refused values, and kernels that compute with exactly that."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def test_vectors_are_clipped_at_their_range() -> None:
 def test_vectors_are_rounded_just_as_the_format_says_at_weights_of_any_size(
     kind: type[Int8], steps: int, size: float
 ) -> None:
-    """At 1e36 a gate is open or shut by the sign of a sum of whole numbers, which one step of one value turns round."""
+    """At 1e36, the sign of an integer sum opens or closes a gate, and one step of one value flips it."""
     rng = np.random.default_rng(5)
     units, values = 6, rng.integers(-127, 128, (24, 6)).astype(np.int8)
     scale = (size * rng.uniform(0.5, 1.5, 24) / 127).astype(np.float32)
@@ -163,7 +163,7 @@ def test_vectors_of_the_least_and_the_largest_range_are_multiplied(given: bool) 
 
 @pytest.mark.parametrize("format_", ["int8", "int4", "w8a8"])
 def test_an_initial_state_far_above_all_later_ones_does_not_coarsen_them(make_model: Build, format_: str) -> None:
-    """Steps of 1e5 / 127 would round every state after the first to 0."""
+    """Steps of 1e5 / 127 would round every state after the first one to 0."""
     plain = make_model("lstm", 2, 8, head=2)
     cell = dataclasses.replace(plain.layers[0], h0=np.linspace(-1e5, 1e5, 8))
     model = edge_rnn.quantize(Model([cell, *plain.layers[1:]]), format_)
@@ -217,7 +217,7 @@ def test_a_recording_of_values_that_are_next_to_nothing_gives_no_range() -> None
 
 @pytest.mark.parametrize("kind", [Int8, W8A8])
 def test_an_overflow_is_seen_behind_integers(kind: type[Int8]) -> None:
-    """Rounding must not make a number of what is not one."""
+    """Rounding must not turn a value that is not finite into a number."""
     big = Dense(np.full((8, 1), 3e38, np.float32))
     after = Dense(kind(np.ones((9, 8), np.int8), np.ones(9, np.float32)))
     infinite = Stream(Model([big, after]))

@@ -1,4 +1,4 @@
-"""No byte beside weights, state, sample and output is touched: each lies against a page that may not be."""
+"""Kernels touch no byte outside weights, state, sample and output: each adjoins a protected page."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = [
 
 
 def run_child(*arguments: str) -> None:
-    """Run a program between guard pages; where it dies, say with which of its cases."""
+    """Run a program between guard pages; if it dies, name the case."""
     done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False)
     cases = done.stdout.splitlines()
     assert cases, done.stderr[-2000:]
@@ -38,7 +38,7 @@ def test_kernels_stay_within_their_memory(what: str) -> None:
 @pytest.mark.parametrize("offset", [-1, 4])
 @pytest.mark.parametrize("place", ["start", "end"])
 def test_the_guard_pages_are_there(place: str, offset: int) -> None:
-    """One float before the block, or behind it: the side with the page ends the process, and with the case's name."""
+    """One float before or after the block: on the side of the page it ends the process, with the case's name."""
     code = f"""
 import ctypes, sys
 sys.path.insert(0, {str(CHILD.parent)!r})

@@ -1,4 +1,4 @@
-"""The cache of compiled kernels: used when it can be, done without when not, and never stale or damaged."""
+"""Cache of compiled kernels: used if possible, never stale or damaged, and not required."""
 
 from __future__ import annotations
 
@@ -172,7 +172,7 @@ WORDS = ("arrays", "atomic", "checks", "errors", "own_files", "printable", "spel
 
 
 def test_all_that_kernels_are_made_of_is_in_their_key() -> None:
-    """Constants of formats and operations of equations decide on code as the kernels themselves do."""
+    """Constants of formats and operations of equations determine code too."""
     package = ROOT / "edge_rnn"
     hashed = {path for pattern in object_cache.SOURCES for path in package.glob(pattern)}
     for path in hashed:
@@ -192,7 +192,7 @@ def test_another_cpu_gets_code_of_its_own(tmp_path: Path) -> None:
 
 
 def test_works_with_jit_disabled(tmp_path: Path) -> None:
-    """``NUMBA_DISABLE_JIT=1`` is for debugging one's own functions; the kernels are compiled all the same."""
+    """``NUMBA_DISABLE_JIT=1`` is for debugging users' functions; the kernels are compiled nevertheless."""
     cache = tmp_path / "cache"
     assert report(start(cache, NUMBA_DISABLE_JIT="1"))["y"] == report(start(cache))["y"]
 

@@ -1,4 +1,4 @@
-"""The page that follows one step says what is so."""
+"""The page that follows one step agrees with the code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``edge_rnn.step`` inside the user's own compiled loop: the same bits, no allocation, errors that can be caught."""
+"""``edge_rnn.step`` in a user's compiled loop: the same bits, no allocation, errors that can be caught."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def loop(handle, xs, ys):  # type: ignore[no-untyped-def]
 
 @numba.njit
 def feedback(handle, x, y, steps):  # type: ignore[no-untyped-def]
-    """A loop that no ``run`` could do: the output becomes the next input."""
+    """Loop that ``run`` cannot do: each output becomes the next input."""
     for _ in range(steps):
         edge_rnn.step(handle, x, y)
         x[:] = y

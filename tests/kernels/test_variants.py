@@ -1,4 +1,4 @@
-"""Options of cells, and activations: compiled steps against the float64 reference, in every form of a step."""
+"""Options of cells and activations: compiled steps against the float64 reference, in every form of a step."""
 
 from __future__ import annotations
 
@@ -183,7 +183,7 @@ def test_banks_files_and_formats(place: int, tmp_path: Path) -> None:
 
 
 def test_options_that_are_usual_leave_no_trace() -> None:
-    """Files and fingerprints of plain cells are as they were before there were options."""
+    """Files and fingerprints of plain cells are the same as before options existed."""
     plain = LSTM(uniform(8, 3), uniform(8, 2))
     assert plain.options == {}
     assert GRU(uniform(6, 3), uniform(6, 2)).options == {"reset_after": True}

@@ -1,4 +1,4 @@
-"""The process in which libraries work on strangers' files: what it may not do, and what its end looks like."""
+"""Process in which libraries handle untrusted files: its restrictions, and how it ends."""
 
 from __future__ import annotations
 

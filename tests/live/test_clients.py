@@ -1,4 +1,4 @@
-"""Clients of the live page: slow, vanishing and too many ones, the command, a browser."""
+"""Clients of the live page: slow ones, vanishing ones, too many, the command, a browser."""
 
 from __future__ import annotations
 
@@ -207,7 +207,7 @@ def test_page_over_ipv6(model: Model) -> None:
 
 @contextmanager
 def command(folder: Path, *options: str) -> Iterator[tuple[subprocess.Popen[bytes], tuple[str, int]]]:
-    """``edge-rnn serve`` in a process of its own, and where its page is."""
+    """Start ``edge-rnn serve`` in a separate process; return it and the address of its page."""
     process = subprocess.Popen(
         [sys.executable, "-m", "edge_rnn", "serve", "m.safetensors", "--port", "0", *options],
         cwd=folder,

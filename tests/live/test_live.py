@@ -1,4 +1,4 @@
-"""The live page: what it tells over a real socket, whom it refuses, and that the loop does not notice."""
+"""Live page: its answers over a real socket, requests that it refuses, and its independence of the loop."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from source_helpers import with_close
 
 @pytest.fixture
 def port() -> Iterator[tuple[int, str]]:
-    """Our end of a serial line, and the name of the other one."""
+    """Test's end of a serial line, and the name of the other end."""
     needs.package("pyserial")
     import tty
 

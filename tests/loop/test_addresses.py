@@ -1,4 +1,4 @@
-"""Sources and sinks by their URLs, and what is refused in one."""
+"""Sources and sinks by their URLs, and invalid URLs."""
 
 from __future__ import annotations
 

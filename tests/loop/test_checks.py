@@ -1,4 +1,4 @@
-"""Words of a loop about a source that is not what the model is for, and how it brings one rate to another."""
+"""Checks of a source against the model, and resampling between rates."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_times_in_another_unit_are_named() -> None:
 
 @pytest.mark.parametrize(("up", "down"), [(1, 5), (3, 2), (7, 10), (160, 441)])
 def test_resampled_outputs_are_of_their_times(up: int, down: int) -> None:
-    """Against the filter by itself: the same numbers, each with the time of the moment that it is about."""
+    """Against the filter alone: the same values, each with the time that it belongs to."""
     rate_in, rate_out = float(down), float(up)
     n = 40 * max(down // up, 1)
     t = np.arange(n) / rate_in

@@ -135,7 +135,7 @@ def test_stuck_source_that_cannot_be_made_anew_is_told_and_waited_for() -> None:
 
 @pytest.mark.parametrize("steady", [False, True])
 def test_silent_source_stays_open_unless_it_is_never_silent(steady: bool) -> None:
-    """A sample every 9 s: none is lost, none is reported; then 99 s of silence are, and nothing is opened again."""
+    """A sample every 9 s: none is lost or reported; then 99 s of silence are reported, and nothing is reopened."""
     clock, gates, said = FakeClock(), [], []
 
     def make() -> Gate:
@@ -228,7 +228,7 @@ def test_reader_that_is_let_go_of_as_it_fails_leaves_the_next_one_alone(monkeypa
     clock, made_so_far = FakeClock(), []
 
     class LetGo(Backoff):
-        """Of a reader: between its failure and what it does about it the loop gives it up."""
+        """Reader that the loop abandons between its failure and its reaction to it."""
 
         def failed(self) -> float:
             nonlocal failing
@@ -317,7 +317,7 @@ def test_failing_sink_loses_outputs_and_nothing_else() -> None:
 
 
 def test_output_that_explodes_while_samples_are_held() -> None:
-    """h = relu(2 h + x) leaves float32 after some 127 steps; the loop stays, and says so."""
+    """h = relu(2 h + x) overflows float32 after about 127 steps; the loop continues and reports it."""
     network = edge_rnn.Stream(edge_rnn.Model([edge_rnn.Elman([[1.0]], [[2.0]], activation="relu")]))
     said: list[str] = []
     items = [[1.0], *("x" for _ in range(200))]

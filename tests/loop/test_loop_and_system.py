@@ -44,7 +44,7 @@ def test_signal_finishes_the_sample_and_ends_the_loop(number: signal.Signals, ra
 
 @pytest.mark.usefixtures("default_signals")
 def test_hangup_that_comes_again_and_again_lets_the_loop_finish() -> None:
-    """A session that closes often sends it twice, and SIGTERM between."""
+    """A closing session often sends SIGHUP twice, with SIGTERM in between."""
     hang_up = lambda: os.kill(os.getpid(), signal.SIGHUP)  # noqa: E731
     items = [[1.0], hang_up, hang_up, lambda: os.kill(os.getpid(), signal.SIGTERM), hang_up, [2.0], [3.0]]
     sink = Kept()
@@ -66,7 +66,7 @@ def test_sigusr1_tells_the_status() -> None:
 
 def test_stop_from_another_thread_ends_a_long_sleep() -> None:
     class Stop:
-        """A sink that has the loop stopped once it sleeps: the next sample is due after 1000 s."""
+        """Sink that stops the loop while it sleeps: the next sample is due after 1000 s."""
 
         def write(self, y: Any, t_s: float) -> None:
             threading.Timer(0.05, made.stop).start()
@@ -252,7 +252,7 @@ def test_loops_that_overlap_put_the_switch_interval_back() -> None:
 
 
 def test_priority_is_that_of_the_loop_alone() -> None:
-    """Where it is allowed: the loop's thread has it, those that it starts do not."""
+    """If permitted, the loop's thread has the priority, and threads that it starts do not."""
     try:
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
     except OSError:

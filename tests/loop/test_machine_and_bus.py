@@ -1,4 +1,4 @@
-"""Samples from the kernel's files and from an I2C bus."""
+"""Samples from the kernel's files and from an I²C bus."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_machine_without_a_thermometer(tmp_path: Path) -> None:
 
 
 class FakeBus:
-    """An MPU-6050 on a bus, with noise in its last bits, that can be told to misbehave."""
+    """MPU-6050 on a bus, with noise in its last bits, that can be made to misbehave."""
 
     opened = 0
 
@@ -212,7 +212,7 @@ def test_sensor_that_is_not_at_its_address(there: bool, hint: str) -> None:
 
 
 def misbehave(rng: np.random.Generator) -> Any:
-    """Something that no driver should do."""
+    """Simulate something that no driver should do."""
     kind = rng.integers(0, 8)
     if kind == 0:
         raise OSError(errno.EREMOTEIO, "Remote I/O error")

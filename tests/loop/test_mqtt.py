@@ -1,4 +1,4 @@
-"""MQTT against a real broker: mosquitto, started here on a free port, stopped, stunned and started again."""
+"""MQTT against a real broker: mosquitto on a free port, stopped, suspended and started again."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def network() -> Stream:
 
 
 def within(seconds: float, condition: Callable[[], bool]) -> None:
-    """Wait for something that others do; much longer than it takes."""
+    """Wait for a condition, much longer than it should take."""
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it did not happen"
@@ -94,7 +94,7 @@ def broker(tmp_path: Path) -> Iterator[Broker]:
 
 @pytest.fixture
 def client(broker: Broker) -> Iterator[Any]:
-    """A connection of the test's own, that comes back by itself."""
+    """Separate connection of the test, which reconnects by itself."""
     from paho.mqtt.client import Client
     from paho.mqtt.enums import CallbackAPIVersion
 
@@ -191,7 +191,7 @@ def test_results_go_to_a_broker_that_is_not_there_yet_and_goes_away(broker: Brok
 
 
 def test_broker_that_does_not_keep_up_costs_no_memory(broker: Broker) -> None:
-    """It is stunned: the connection stays, and nothing is read from it any more."""
+    """The broker is suspended: the connection stays open, but the broker no longer reads from it."""
     broker.start()
     sink = open_sink(broker.url("out") + "?qos=1", MODEL)
     within(60, sink._client.is_connected)  # type: ignore[attr-defined]
@@ -225,7 +225,7 @@ def test_broker_that_refuses_us(broker: Broker) -> None:
 
 
 class Listener:
-    """What a broker hands out of a topic, from the time on at which this is made."""
+    """Messages of a topic, from the creation of this object on."""
 
     def __init__(self, port: int, topic: str) -> None:
         from paho.mqtt.client import Client
@@ -291,7 +291,7 @@ def test_recording_that_is_quicker_than_the_broker_loses_nothing(
 def test_outputs_that_never_reach_a_broker_are_lost_and_counted(
     broker: Broker, query: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With qos 1 they are taken and kept at first; in the end they are as lost as with qos 0."""
+    """With QoS 1 they are accepted and kept at first, but in the end they are lost as with QoS 0."""
     monkeypatch.setattr(mqtt, "_DELIVER_S", 0.2)
     said: list[str] = []
     sink = open_sink(broker.url("out") + query, MODEL)
@@ -352,7 +352,7 @@ def test_program_of_the_documentation_keeps_a_state_for_each_topic(
 
 
 def hashed(password: str) -> str:
-    """As mosquitto keeps it: PBKDF2 with SHA-512."""
+    """Hash a password as mosquitto does: PBKDF2 with SHA-512."""
     salt = b"saltsaltsalt"
     key = hashlib.pbkdf2_hmac("sha512", password.encode(), salt, 101)
     return f"$7$101${base64.b64encode(salt).decode()}${base64.b64encode(key).decode()}"
@@ -395,7 +395,7 @@ def test_user_name_and_password_from_a_file_or_the_environment(
 
 @pytest.fixture(scope="module")
 def papers(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An authority, the broker's certificate for 127.0.0.1, and one of our own, all by openssl."""
+    """Authority, the broker's certificate for 127.0.0.1, and a client certificate, all made by openssl."""
     openssl = needs.program("openssl")
     assert openssl is not None
     folder = tmp_path_factory.mktemp("papers")
@@ -420,7 +420,7 @@ def papers(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def complaint(url: str) -> str:
-    """What the first read says."""
+    """Message of the first read's error."""
     with pytest.raises(OSError) as caught:
         open_source(url, MODEL)().read()  # type: ignore[operator]
     text = str(caught.value)

@@ -1,4 +1,4 @@
-"""What the loop is made of: deadlines, decisions, the ring, the histogram, the journal, the disk's clerk."""
+"""Parts of the loop: deadlines, decisions, ring, histogram, journal, disk thread."""
 
 from __future__ import annotations
 

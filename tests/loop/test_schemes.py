@@ -1,4 +1,4 @@
-"""The registry of sources and sinks: what help, docs, services and doctor make of it, and forms of other packages."""
+"""Registry of sources and sinks: its use by help, docs, services and doctor, and forms of other packages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SensorLoop on a clock that the tests set: policies, gaps, bad samples, failures, signals."""
+"""SensorLoop on a simulated clock: policies, gaps, bad samples, failures, signals."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_no_more_than_the_backlog_is_made_up() -> None:
 
 
 def arriving(policy: Any, arrivals: dict[int, list[float]], ticks: int) -> tuple[Kept, Any]:
-    """A loop at 10 Hz whose ring is filled by hand: what arrives by tick k, -1 for before the first."""
+    """Loop at 10 Hz whose ring is filled by hand: samples that arrive by tick k, -1 for before the first."""
     clock, sink = FakeClock(), Kept()
     made = loop(Gate(), sink, 10, clock=clock, policy=policy)
     feed = made._feed

@@ -1,4 +1,4 @@
-"""Snapshots: what is lost at most, what is refused, and who may write."""
+"""Snapshots: bounded loss, refused snapshots, and exclusive writers."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_snapshots_are_taken_at_their_interval(tmp_path: Path) -> None:
 
 
 def test_nothing_is_written_while_nothing_is_new(tmp_path: Path) -> None:
-    """A source that is broken for days does not wear out the memory card."""
+    """A source that fails for days does not wear out the memory card."""
     clock = FakeClock()
     items = [[1.0], [2.0], *(OSError("broken") for _ in range(50)), [3.0]]
     made = loop(
@@ -116,7 +116,7 @@ def test_damage_anywhere_is_found_and_the_previous_one_taken(tmp_path: Path, sta
 
 
 def test_snapshot_has_its_name_at_every_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stopped between the two renames: the last one is also the previous one by then, and still the last."""
+    """Stopped between the two renames: the last snapshot is then also the previous one, and still the last."""
     network = stream()
     snapshot_file.write(tmp_path / "state", snapshot_file.encode(network, 1, 5.0))
 
@@ -245,7 +245,7 @@ def test_bad_sample_that_ends_the_loop_saves_before(tmp_path: Path) -> None:
 
 
 def kill_at_random(folder: Path, times: int) -> None:
-    """Kill a loop again and again; each time what is there has to be whole, recent, and exactly what it was."""
+    """Kill a loop repeatedly; each time the snapshot has to be whole, recent, and exact."""
     every = 20
     rng = np.random.default_rng(4)
     truth = stream(loop_child.WIDTH)

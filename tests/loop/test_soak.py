@@ -1,4 +1,4 @@
-"""A loop that has run for long is the one that was started: memory and the cost of a sample stay."""
+"""Long runs of a loop: memory and time per sample stay constant."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def rss_bytes() -> int:
 
 
 def soak(tmp_path: Path, samples: int, *, traced: bool) -> None:
-    """Good samples with everything that can go wrong among them, at a rate, by a clock that does not wait."""
+    """Run good samples mixed with every possible fault, at a rate, by a clock that does not wait."""
     clock = FakeClock()
     good = np.ones(1, np.float32)
     bad: list[Any] = ["x", [1, 2], SampleError("bad"), OSError("gone"), np.full(1, np.nan, np.float32)]
@@ -88,7 +88,7 @@ def test_nothing_grows_in_a_million_samples(tmp_path: Path) -> None:
 
 
 def test_counters_cost_the_same_with_large_numbers() -> None:
-    """What is counted has a fixed size: an array of 64-bit words, and one whole number a counter."""
+    """Counters have a fixed size: an array of 64-bit words, and one integer per counter."""
     histogram = LogHistogram()
     before = sys.getsizeof(histogram._buckets)
     for i in range(10_000):

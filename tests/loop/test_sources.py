@@ -1,4 +1,4 @@
-"""Sources and sinks with the real thing where a machine can have it: files, pipes, a pty, /proc, WAV, a fake bus."""
+"""Sources and sinks on real files, pipes, a pty, /proc and WAV, and on a fake bus."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_named_pipe(tmp_path: Path) -> None:
 
 
 def followed(path: Path, **options: Any) -> tuple[list[list[float]], sources.Lines, threading.Thread]:
-    """What a thread has read from a file that is followed, so far."""
+    """Samples that a thread has read so far from a file that is followed."""
     source = sources.Lines(path, 1, follow=True, **options)
     found: list[list[float]] = []
 

@@ -1,4 +1,4 @@
-"""quantize: what it chooses, what it refuses, and what the networks that the project ships lose."""
+"""``quantize``: its choices, its errors, and the loss of the networks that ship."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CELLS = ("elman_tanh", "gru", "gru_reset_before", "lstm")
 
 
 def correlated(count: int, size: int, seed: int = 0) -> np.ndarray:
-    """Vectors whose values go along with each other, as those of sensors do."""
+    """Vectors with correlated values, as from sensors."""
     rng = np.random.default_rng(seed)
     return rng.standard_normal((count, 3)) @ rng.standard_normal((3, size)) + 0.1 * rng.standard_normal((count, size))
 
@@ -68,7 +68,7 @@ def test_wrist_loses_next_to_nothing(wrist: dict[str, Any], cell: str, calibrate
 def test_w8a16_stays_near_over_a_long_run_of_random_networks(
     make_model: Build, cell: str, shape: tuple[int, int]
 ) -> None:
-    """White noise through uniform weights is the hardest: 254 steps for them are an error of 1 / 254 = 3.9e-3 alone."""
+    """White noise through uniform weights is the hardest case: 254 steps alone are an error of 1 / 254 = 3.9e-3."""
     model = make_model(cell, *shape, head=0)
     xs = np.random.default_rng(1).standard_normal((10_000, shape[0])).astype(np.float32)
     assert drift(model, edge_rnn.quantize(model, "int8", calibration=xs[:5000]), xs) <= 4e-3
@@ -82,7 +82,7 @@ def test_w8a16_stays_near_over_a_long_run_of_trained_networks(wrist: dict[str, A
 
 
 def test_weights_shrink_by_the_format(make_model: Build) -> None:
-    """Of the numbers alone; a scale a row comes on top."""
+    """The values alone; the scale of each row comes on top."""
     model = make_model("gru", 64, 256, bias=False)
     whole = stored_bytes(model)
     assert whole / stored_bytes(edge_rnn.quantize(model, "float16")) == 2
@@ -110,7 +110,7 @@ def test_int8_is_within_half_a_step_of_each_row() -> None:
 
 
 def test_clipping_and_feedback_make_products_better() -> None:
-    """Each of the two ways is measured by what it is for: the mean squared error of products with such vectors."""
+    """Both methods are measured by their objective: the mean squared error of products with such vectors."""
     rng = np.random.default_rng(1)
     matrix = rng.standard_t(3, (64, 48)).astype(np.float32)
     xs = correlated(4000, 48)
@@ -127,7 +127,7 @@ def test_clipping_and_feedback_make_products_better() -> None:
 
 
 def _to_nearest(matrix: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
-    """By the largest weight alone."""
+    """Round to nearest, with a scale from the largest weight."""
     groups = [matrix[:, start : start + 32] for start in range(0, matrix.shape[1], 32)]
     scale = np.stack([np.abs(group).max(axis=1) / most for group in groups], axis=1).astype(np.float32)
     return np.round(matrix / np.repeat(scale, 32, axis=1)[:, : matrix.shape[1]]).astype(np.int8), scale
@@ -205,7 +205,7 @@ def test_calibration_is_no_worse_than_none(wrist: dict[str, Any]) -> None:
 
 
 def test_biases_take_back_what_changes_on_average(make_model: Build) -> None:
-    """Vectors far from zero, as those of sensors without scaling are."""
+    """Vectors far from zero, as from sensors without scaling."""
     model, xs = make_model("elman_tanh", 6, 16), np.random.default_rng(0).normal(3, 0.1, (500, 6))
     with_biases = edge_rnn.quantize(model, {"elman1.weight_ih": "int4"}, calibration=xs)
     assert with_biases.layers[0].arrays["bias_ih"].tolist() != model.layers[0].arrays["bias_ih"].tolist()

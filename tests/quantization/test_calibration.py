@@ -1,4 +1,4 @@
-"""calibrate: all of a recording counts, in memory that does not grow with it."""
+"""``calibrate`` uses all of a recording, in memory that does not grow with it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def branching() -> Model:
 
 
 def met(model: Model, xs: np.ndarray) -> dict[str, np.ndarray]:
-    """What each matrix is multiplied with, by the float64 reference."""
+    """Vectors that each matrix multiplies, by the float64 reference."""
     found = {}
     for layer, (reads, puts) in zip(model.layers, reference.trace(model, xs), strict=True):
         for name in layer.matrices:
@@ -49,7 +49,7 @@ def met(model: Model, xs: np.ndarray) -> dict[str, np.ndarray]:
 
 @pytest.mark.parametrize("steps", [1, 2, 777])
 def test_moments_are_those_of_every_sample(steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In blocks of 64 steps, and one by one where there is but one: the kernels are within 1e-6 of the reference."""
+    """In blocks of 64 steps, and of a single step: the kernels are within 1e-6 of the reference."""
     monkeypatch.setattr(calibration, "_BLOCK_FLOATS", 1)
     model, xs = branching(), np.random.default_rng(1).normal(100, 0.5, (steps, 2)).astype(np.float32)
     found = calibrate(model, xs)
@@ -74,7 +74,7 @@ def quiet_and_loud(quiet: int, loud: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_a_quiet_beginning_hides_nothing(make_model: Build) -> None:
-    """Weights fit what comes after half a minute of nothing as well as if it had come at once, and in either order."""
+    """Weights fit data after half a minute of silence as well as data without it, in either order."""
     model = make_model("gru", 3, 12)
     quiet, loud = quiet_and_loud(25_000, 5_000)
 
@@ -106,7 +106,7 @@ def test_a_recording_beyond_the_work_is_taken_in_stretches(make_model: Build, mo
 
 
 def test_memory_does_not_grow_with_the_recording(make_model: Build) -> None:
-    """Beside the recording: a byte a number to see that all is finite, and what the model's size asks for."""
+    """In addition to the recording: one byte per value to check that it is finite, and memory by the model's size."""
     model = make_model("elman_tanh", 1, 2)
     peaks = []
     for steps in (50_000, 400_000):
@@ -122,7 +122,7 @@ def test_memory_does_not_grow_with_the_recording(make_model: Build) -> None:
 
 
 def test_some_states_are_kept_from_all_of_a_recording(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ranges of w8a8 see the largest value wherever it is."""
+    """Ranges of w8a8 include the largest value at any position."""
     monkeypatch.setattr(moments, "_KEPT_VALUES", 200)
     model = Model([edge_rnn.Elman([[1.0]], [[0.0]], activation="relu")])
     xs = np.linspace(0, 1, 5000, dtype=np.float32)[:, None]
@@ -136,7 +136,7 @@ def test_some_states_are_kept_from_all_of_a_recording(monkeypatch: pytest.Monkey
 
 
 def test_a_matrix_is_rounded_once_for_each_way_that_matters(make_model: Build, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However often a search comes back to it."""
+    """A search reuses the result any number of times."""
     counts = {"scales": 0, "quantized": 0}
 
     def count(kind: type[Matrix], name: str) -> None:

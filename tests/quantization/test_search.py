@@ -1,4 +1,4 @@
-"""shrink: bounds that are kept, what is best within them, and a search that can be stopped."""
+"""``shrink``: bounds are kept, the result is the best within them, and the search can be stopped."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def xs() -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def labels(model: Model, xs: np.ndarray) -> np.ndarray:
-    """What the network itself says, but for a tenth."""
+    """Labels by the network itself, with a tenth of them wrong."""
     given = Stream(model).run(xs).argmax(axis=1)
     given[::10] = (given[::10] + 1) % 4
     return given
@@ -148,7 +148,7 @@ def test_speed_may_be_preferred(model: Model, xs: np.ndarray) -> None:
 def test_times_of_a_machine_that_slows_down_are_told_by_one_float32_time(
     model: Model, xs: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every timing finds the machine slower than the one before; int8 always half as long as float32."""
+    """Each timing finds the machine slower than the one before; int8 always takes half as long as float32."""
     moments = iter(range(1, 100))
     calls: list[int] = []
 

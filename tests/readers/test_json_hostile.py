@@ -1,4 +1,4 @@
-"""JSON that is damaged or means harm gives an error of the project's own, quickly and in little memory."""
+"""Damaged or hostile JSON gives one of edge_rnn's errors, quickly and in little memory."""
 
 from __future__ import annotations
 

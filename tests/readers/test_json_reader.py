@@ -1,4 +1,4 @@
-"""Networks in JSON against plain NumPy in the writers' own conventions, and against outputs that came with them."""
+"""Networks in JSON, against plain NumPy in the writers' own conventions, and against outputs in the files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keras files that are damaged or mean harm."""
+"""Damaged or hostile Keras files."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def chunked(group: Any) -> None:
 
 
 def declared(group: Any) -> None:
-    """A terabyte of zeros that are stored nowhere."""
+    """Declare a terabyte of zeros that are not stored."""
     group.create_dataset("kernel:0", (2**19, 2**19), "<f4")
 
 
@@ -255,7 +255,7 @@ def test_a_library_that_hangs_harms_nobody(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_no_other_file_is_opened_where_a_dataset_names_one(tmp_path: Path) -> None:
-    """A dataset without an end asks its sources for their length as soon as it is looked at."""
+    """An unlimited dataset asks its sources for their length as soon as it is opened."""
     pipe, path = tmp_path / "pipe", tmp_path / "net.h5"
     os.mkfifo(pipe)
     path.write_bytes(hdf5([], sequential(changed(dense(IN), "use_bias", False))))
@@ -318,7 +318,7 @@ def test_an_old_keras_is_not_handed_a_strangers_file(
 
 
 def survives(path: Path, data: bytes) -> None:
-    """A model or one of the project's own errors; anything else comes through."""
+    """Accept a model or one of edge_rnn's errors; anything else propagates."""
     path.write_bytes(data)
     try:
         from_keras(path)

@@ -1,4 +1,4 @@
-"""from_keras against Keras itself: live models, and the files that Keras writes of them."""
+"""``from_keras`` against Keras itself: live models, and files written by Keras."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def functional(make: Callable[[Any], Any], size: int = IN) -> Any:
 
 
 def randomized(model: Any) -> Any:
-    """The model with weights that differ everywhere, biases and variances included."""
+    """Randomize all weights of a model, including biases and variances."""
     rng = np.random.default_rng(3)
     for layer in model.layers:
         names = [variable.name for variable in layer.weights]
@@ -58,7 +58,7 @@ def randomized(model: Any) -> Any:
 def assert_equal_to_keras(
     model: Any, tmp_path: Path, xs: np.ndarray | None = None, endings: tuple[str, ...] = ("keras", "h5"), **options: Any
 ) -> Any:
-    """Live and from files, a network must give the same Model, which computes what Keras does."""
+    """Check that a network gives the same Model live and from files, and that it computes what Keras does."""
     if xs is None:
         xs = np.random.default_rng(5).standard_normal((STEPS, model.input_shape[-1])).astype(np.float32)
         batch = xs[None]
@@ -231,7 +231,7 @@ def test_skip_connections(tmp_path: Path) -> None:
 
 
 def test_a_shared_dense_stays_as_it_is(tmp_path: Path) -> None:
-    """Two read the Dense, one through an identity: its BatchNormalization must not go into it."""
+    """Two layers read the Dense, one through an identity: its BatchNormalization must not be folded."""
 
     def make(x: Any) -> Any:
         dense = L.Dense(H)(x)

@@ -1,4 +1,4 @@
-"""from_keras without Keras: files that the test writes itself, held against Keras's equations, and models by others."""
+"""``from_keras`` without Keras: files written by the tests, against Keras's equations, and models by others."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ CELLS: list[Callable[..., Spec]] = [
 @pytest.mark.parametrize("options", [{}, {"bias": False}, {"activation": "relu"}, {"activation": "hard_sigmoid"}])
 @pytest.mark.parametrize("cell", range(len(CELLS)))
 def test_cells(tmp_path: Path, cell: int, options: dict[str, Any]) -> None:
-    """Two of a kind and a head, in each kind of file; the weights stay as they are, so that nothing is rounded."""
+    """Two equal cells and a head, in each kind of file; weights are unchanged, so nothing is rounded."""
     more = {} if cell == 0 else {"recurrent_activation": "hard_sigmoid"} if options else {}
     specs = [CELLS[cell](name="one", **options, **more), CELLS[cell](size=H, name="two", **options, **more)]
     specs.append(dense(activation="softmax"))

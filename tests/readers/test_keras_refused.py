@@ -1,4 +1,4 @@
-"""Keras files that are refused, and why: what the device has no form for."""
+"""Keras files that are refused, with the reason."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What of a stranger's graph runs: the part that was read, in a process that is ended when it comes to no end."""
+"""Execution of untrusted graphs: only the part that was read, in a process with a time limit."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MODEL = Model([Elman(RNG.normal(size=(5, 2)), RNG.normal(size=(5, 5)) / 4), Dens
 
 
 def endless(reads: str, gives: str) -> onnx.NodeProto:
-    """A Loop of 2^50 passes over one number."""
+    """Loop of 2^50 iterations over one number."""
     body = helper.make_graph(
         [helper.make_node("Identity", ["go"], ["on"]), helper.make_node("Cos", ["value"], ["next"])],
         "body",

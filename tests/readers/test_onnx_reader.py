@@ -1,4 +1,4 @@
-"""from_onnx on graphs put together by hand: what exporters write around recurrent nodes, and what is refused."""
+"""``from_onnx`` on hand-made graphs: nodes that exporters write around recurrent nodes, and refused graphs."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def lengths_that_are_the_whole(m: Maker) -> None:
 
 @body
 def weights_in_double(m: Maker) -> None:
-    """Cast where the node reads them, as files that were made small do."""
+    """Weights in another type, cast where the node reads them, as in compressed files."""
     arrays = [m.op("Cast", m.number(uniform(*shape), np.float16), to=1) for shape in [(1, 12, 3), (1, 12, HIDDEN)]]
     y = m.op("GRU", "x", *arrays, outputs=2, hidden_size=HIDDEN)[0]
     m.op("Dropout", m.op("Cast", m.op("Squeeze", y, [1]), to=1), np.float32(0.3), out="y")
@@ -126,7 +126,7 @@ def weights_in_double(m: Maker) -> None:
 )
 @pytest.mark.parametrize("name", BODIES)
 def test_graph_is_read(name: str, sizes: tuple[Any, Any], order: str) -> None:
-    """Equal to onnxruntime, with axes open or fixed, the batch first or second or not there."""
+    """Equal to onnxruntime, with dynamic or fixed axes, and the batch first, second or missing."""
     steps, batch = ("t", "b") if sizes == ("open", "open") else sizes
     m = Maker(("input", {"time first": [steps, batch, 3], "batch first": [batch, steps, 3]}.get(order, [steps, 3])))
     if order == "one sequence":
@@ -162,7 +162,7 @@ def test_last_step_alone(kind: str, way: str) -> None:
 
 
 def test_states_that_are_handed_in_and_out() -> None:
-    """PyTorch's way: states of two layers in one input, and in one output."""
+    """As in PyTorch: states of two layers in one input, and in one output."""
     m = Maker(("x", ["t", "b", 3]), ("h", [2, "b", HIDDEN]), ("c", [2, "b", HIDDEN]))
     y, last = "x", []
     for place, reads in enumerate((3, HIDDEN)):
@@ -188,7 +188,7 @@ def test_states_that_are_handed_in_and_out() -> None:
 
 @pytest.mark.parametrize("kind", GATES)
 def test_step_graph_without_other_output_than_states(kind: str) -> None:
-    """Of several last states it is that of the layer that no other one reads."""
+    """The output is the last state of the layer that no other layer reads."""
     m = Maker(("x", [1, 1, 3]))
     first = m.cell(kind, "x")
     second = m.cell(kind, first[1], HIDDEN)

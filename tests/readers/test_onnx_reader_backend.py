@@ -1,4 +1,4 @@
-"""ONNX's own tests of RNN, GRU and LSTM: each is read and computed, or refused for a reason that is named here."""
+"""ONNX's own tests of RNN, GRU and LSTM: each is read and computed, or refused for the reason listed here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ONNX files that are damaged or mean harm give an error of the project's own, quickly and in little memory."""
+"""Damaged or hostile ONNX files give one of edge_rnn's errors, quickly and in little memory."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ GOOD = {"step": ours(), "sequence": ours("sequence"), "theirs": theirs().Seriali
 
 
 def attempt(source: Any) -> Model | None:
-    """Read within bounds of time and memory; None where an error of the project's own says that it cannot be."""
+    """Read a file within bounds of time and memory; None if one of edge_rnn's errors refuses it."""
     tracemalloc.start()
     started = time.perf_counter()
     try:
@@ -281,7 +281,7 @@ def test_external_data_without_a_folder_are_refused(tmp_path: Path) -> None:
 
 
 def test_one_external_file_claimed_by_many(tmp_path: Path) -> None:
-    """A file that is not as long as its tensors together is paid for as often as it is read."""
+    """A file shorter than its tensors in total counts each time that it is read."""
     path = external(tmp_path)
     proto = onnx.load(path, load_external_data=False)
     (tmp_path / "large.bin").write_bytes(b"\0" * 2**22)

@@ -63,7 +63,7 @@ def test_part_of_our_own_graph() -> None:
 
 
 def test_generic_reading_of_our_own_graphs() -> None:
-    """Without metadata they are like those of others: the same layers under the names of nodes."""
+    """Without metadata they are read like other graphs: the same layers under the names of nodes."""
     cells = [LSTM(uniform(16, 3), uniform(16, 4), uniform(16)), Elman(uniform(4, 4), uniform(4, 4), activation="relu")]
     scaled = Standardize([1.0, 2.0, 3.0], [2.0, 0.5, 1.0])
     model = Model([scaled, *cells, Dense(uniform(2, 4), uniform(2), activation="softmax")])

@@ -1,4 +1,4 @@
-"""What to_onnx writes comes back as the model that it was made of, bit for bit, whatever the options."""
+"""Graphs of ``to_onnx`` are read back as the original model, bit for bit, for all options."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FORMS: tuple[Literal["step", "sequence"], ...] = ("step", "sequence")
 
 
 def same(got: Model, wanted: Model) -> bool:
-    """Whether two models are equal in all that they compute and say; fingerprints hold layers, options and bits."""
+    """Return True if two models are equal in fingerprint (layers, options and bits) and metadata."""
     keys = ("name", "labels", "sample_rate_hz", "input_names", "input_units", "input_size", "sources")
     assert {key: getattr(got, key) for key in keys} == {key: getattr(wanted, key) for key in keys}
     for mine, theirs in zip(got.layers, wanted.layers, strict=True):
@@ -50,7 +50,7 @@ def activations(draw: st.DrawFn) -> str:
 
 @st.composite
 def cells(draw: st.DrawFn, reads: int, name: str) -> tuple[Layer, int]:
-    """Any cell with any of its options; and how many values it puts out."""
+    """Any cell with any of its options, and its output size."""
     cls: Any = draw(st.sampled_from([Elman, GRU, LSTM]))
     hidden = draw(st.integers(1, 4))
     projected = draw(st.integers(1, 3)) if cls is LSTM and draw(st.booleans()) else None
@@ -83,7 +83,7 @@ def cells(draw: st.DrawFn, reads: int, name: str) -> tuple[Layer, int]:
 
 @st.composite
 def models(draw: st.DrawFn) -> Model:
-    """Cells upon each other, with a scaling, skips and a head around them as it falls."""
+    """Random stacks of cells, with scaling, skips and a head."""
     size = inputs = draw(st.integers(1, 3))
     layers: list[Layer] = []
     if draw(st.booleans()):

@@ -1,4 +1,4 @@
-"""Random graphs: what from_onnx reads of them, onnxruntime computes too; all else is refused."""
+"""Random graphs: ``from_onnx`` agrees with onnxruntime, or refuses them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Shape = tuple[int, ...]
 
 
 class Graph:
-    """Operators drawn one after the other, each upon a value that is there and has a shape that it takes."""
+    """Random operators, each on an existing value of a suitable shape."""
 
     def __init__(self, draw: st.DrawFn) -> None:
         self.draw = draw

@@ -1,4 +1,4 @@
-"""What PyTorch's own ONNX exporters write of its recurrent modules comes back equal to PyTorch, or is refused."""
+"""Graphs by PyTorch's ONNX exporters of its recurrent modules are equal to PyTorch, or are refused."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ def test_newer_exporter_writes_out_the_steps_of_an_rnn(kind: str) -> None:
 @pytest.mark.parametrize("layers", [1, 2])
 @pytest.mark.parametrize("dynamo", [False, True])
 def test_projections_are_refused(dynamo: bool, layers: int) -> None:
-    """The older exporter refuses them; the newer one leaves the projection out and counts rows of other gates as H.
+    """The older exporter refuses them; the newer one omits the projection and derives a wrong H.
 
     What it writes is no LSTM that PyTorch has; it is seen by the cell state, which is as long as H says.
     """
@@ -166,7 +166,7 @@ def test_bidirectional_is_refused(kind: str, dynamo: bool) -> None:
 
 
 def test_embedding_and_norm() -> None:
-    """Symbols in, through a table, a scaling that was counted in training, and a cell."""
+    """Symbols through a table, a batch normalization, and a cell."""
 
     class Words(torch.nn.Module):
         def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""The registry of readers: what the command line makes of it, and readers of packages of others."""
+"""Registry of readers: its use by the command line, and readers of other packages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Networks that PyTorch trained for RTNeural, read from their state_dicts, against the outputs that came with them."""
+"""Networks trained in PyTorch for RTNeural, read from their state_dicts, against the outputs that came with them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""from_tflite against LiteRT, on files that the tests build and on two that others trained."""
+"""``from_tflite`` against LiteRT, on files that the tests build and on two trained by others."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LSTM_TENSOR = "tfl.unidirectional_sequence_lstm"
 
 
 def litert(data: bytes, *samples: np.ndarray) -> list[np.ndarray]:
-    """What LiteRT gives for one sample after another."""
+    """Outputs of LiteRT, sample by sample."""
     runtime = needs.package("ai-edge-litert")
     loaded = runtime.Interpreter(model_content=data, num_threads=1)
     loaded.allocate_tensors()
@@ -44,7 +44,7 @@ def samples(size: int = IN, seed: int = 3) -> np.ndarray:
 
 
 def assert_equal_to_litert(net: Net, folder: Path, **options: Any) -> Model:
-    """Every step that LiteRT puts out, or the last one, where that is all it puts out."""
+    """Compare every step that LiteRT outputs, or only the last one if it outputs no others."""
     model, xs = read(net, folder, **options), samples()
     ys, _ = reference.run(model, xs)
     (expected,) = litert(net.bytes(), xs)

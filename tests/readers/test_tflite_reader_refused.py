@@ -65,7 +65,7 @@ def test_files_that_are_none(tmp_path: Path) -> None:
 
 
 def test_more_than_the_file_bears_out_is_not_allocated(tmp_path: Path) -> None:
-    """A wide layer's activation as a matrix with ones on its diagonal; a matrix that many operators share."""
+    """An activation of a wide layer as an identity matrix; a matrix that many operators share."""
     wide = Net(T([1, 1])).add(
         "FULLY_CONNECTED", [const(np.ones((20_000, 1), "f4")), None], T([1, 20_000]), "FullyConnectedOptions"
     )
@@ -87,7 +87,7 @@ def whole() -> bytes:
 
 
 def survives(path: Path, data: bytes) -> None:
-    """A model or one of the project's own errors; anything else comes through."""
+    """Accept a model or one of edge_rnn's errors; anything else propagates."""
     path.write_bytes(data)
     for options in ({}, {"keep_int8": True}):
         try:

@@ -1,4 +1,4 @@
-"""from_torch without torch: state_dicts as arrays and files, against what PyTorch computed for the golden file."""
+"""``from_torch`` without torch: state_dicts as arrays and files, against PyTorch's outputs in the golden file."""
 
 from __future__ import annotations
 

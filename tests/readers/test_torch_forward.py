@@ -1,4 +1,4 @@
-"""from_torch runs a module's forward: what the modules alone do not tell is refused, whatever the layout is taken."""
+"""``from_torch`` runs a module's forward: it refuses what the modules alone do not show, and takes any layout."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _one_thread_same_weights() -> None:
 
 
 def network(forward: Forward, **modules: Any) -> Any:
-    """A user's own class with this forward and these modules."""
+    """User class with this forward and these modules."""
     made = type("Net", (nn.Module,), {"forward": forward})()
     for name, module in modules.items():
         setattr(made, name, module)

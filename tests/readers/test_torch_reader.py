@@ -1,4 +1,4 @@
-"""from_torch on live modules: the reference computes what PyTorch computes, and nothing in a module is passed over."""
+"""``from_torch`` on live modules: the reference equals PyTorch, and no part of a module is ignored."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _one_thread_same_weights() -> None:
 
 
 class Network(nn.Module):  # type: ignore[name-defined,misc]
-    """A user's own class: an rnn, then a head."""
+    """User class: an rnn, then a head."""
 
     def __init__(self, rnn: Any, head: Any, **others: Any) -> None:
         super().__init__()
@@ -339,7 +339,7 @@ def repacked(data: bytes, **changed: bytes) -> bytes:
 
 
 def hashed_without_end() -> bytes:
-    """A dict whose key is a tuple of two that are a tuple of two, 60 times: its hash takes 2^60 steps."""
+    """Dict whose key is a tuple of two equal tuples, nested 60 times: its hash takes 2^60 steps."""
     key = b"X\x01\0\0\0a" + b"".join(b"q%ch%c\x86" % (place, place) for place in range(60))
     stored = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(saved({"a": torch.ones(1)}))) as old, zipfile.ZipFile(stored, "w") as new:
@@ -349,7 +349,7 @@ def hashed_without_end() -> bytes:
 
 
 def of_many_disks() -> bytes:
-    """An archive whose directory is said to lie on a disk of nine: a word behind the locator's signature."""
+    """Archive whose directory claims to be on one of nine disks: a word after the locator's signature."""
     data = bytearray(saved({"a": torch.ones(1)}))
     place = data.rindex(b"PK\x06\x07")
     data[place + 16 : place + 20] = (9).to_bytes(4, "little")

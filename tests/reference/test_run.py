@@ -1,3 +1,5 @@
+"""The float64 reference: cells, layers and runs, against papers, PyTorch and hand-made examples."""
+
 from __future__ import annotations
 
 import math
@@ -415,7 +417,7 @@ def test_steps_in_float32_round_as_they_go(make_model: Callable[..., Model]) -> 
 
 
 def test_a_matrix_may_be_replaced_in_a_layer(make_model: Callable[..., Model]) -> None:
-    """By anything that multiplies: here by the same, twice as large."""
+    """Any object that multiplies will do: here the same matrix, doubled."""
 
     class Twice:
         def __init__(self, matrix: np.ndarray) -> None:

@@ -1,4 +1,4 @@
-"""Other runtimes, set up for a benchmark, compute what the reference does."""
+"""Other runtimes, as set up for the benchmark, compute what the reference does."""
 
 from __future__ import annotations
 

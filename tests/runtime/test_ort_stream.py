@@ -1,4 +1,4 @@
-"""OrtStream does what Stream does, in onnxruntime; the sample program does it with onnxruntime and NumPy alone."""
+"""OrtStream equals Stream, in onnxruntime; the sample program needs only onnxruntime and NumPy."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from sampling_oracle import Build
 
 @pytest.fixture
 def writer(make_model: Build) -> Callable[..., Model]:
-    """Function that makes a network of symbols whose scores spread."""
+    """Function that makes a network of symbols with a wide range of scores."""
 
     def make(symbols: int = 11, activation: str = "none", embedding: bool = False, spread: float = 6.0) -> Model:
         rng = np.random.default_rng(symbols)

@@ -1,4 +1,4 @@
-"""Beam search: exact where all texts are followed, and elsewhere what a plain search in float64 finds."""
+"""Beam search: exact if all texts are followed, otherwise equal to a plain search in float64."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def network(cell: str, symbols: int, seed: int = 0, activation: str = "none", em
 
 
 def log_probabilities(model: Model, symbols: list[int]) -> np.ndarray:
-    """After each symbol those of all, float64."""
+    """Log probabilities of all symbols after each symbol, float64."""
     xs = np.eye(model.vocabulary_size)[symbols] if model.input_size > 1 else np.array(symbols, float)[:, None]
     ys, _ = reference.run(model, xs)
     if model.layers[-1].options["activation"] == "softmax":
@@ -46,7 +46,7 @@ def ends(text: tuple[int, ...], stop: Rows) -> bool:
 
 
 def all_texts(model: Model, prompt: list[int], length: int, stop: Rows) -> dict[tuple[int, ...], np.ndarray]:
-    """Every text up to a length that ends where it should, and the logarithms of its symbols."""
+    """Every text up to a length that ends at a stop sequence or there, with the log probabilities of its symbols."""
     found = {}
     for n in range(1, length + 1):
         for text in itertools.product(range(model.vocabulary_size), repeat=n):
@@ -75,7 +75,7 @@ def test_wide_enough_it_is_brute_force(cell: str, options: dict[str, Any], penal
 
 
 def plain_search(model: Model, prompt: list[int], width: int, length: int, stop: Rows, penalty: float) -> list[Any]:
-    """The same rules with every text computed from its beginning."""
+    """Beam search by the same rules, with every text computed from its beginning."""
     running: list[tuple[tuple[int, ...], float]] = [((), 0.0)]
     finished: list[tuple[float, tuple[int, ...]]] = []
     for n in range(1, length + 1):

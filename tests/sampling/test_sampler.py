@@ -1,4 +1,4 @@
-"""Networks that write, against a plain float64 oracle of the same choices, draw by draw and as distributions."""
+"""Text generation against a plain float64 oracle of the same choices, draw by draw and as distributions."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ LOG_TOLERANCE = 1e-6 + 2 * 2.0**-20
 
 
 def philox(counter: list[int], key: list[int]) -> list[int]:
-    """Philox4x32-10 as its paper has it, in Python's integers."""
+    """Philox4x32-10 as in its paper, in Python's integers."""
     (x0, x1, x2, x3), (k0, k1) = counter, key
     for _ in range(10):
         a, b = 0xD2511F53 * x0, 0xCD9E8D57 * x2
@@ -74,14 +74,14 @@ def kept(
 
 
 def drawn(symbols: list[int], shares: np.ndarray, random: int) -> int:
-    """The symbol at a random place, symbols in a row by their numbers."""
+    """Symbol at a random point of the total, with symbols in the order of their ids."""
     order = np.argsort(symbols)
     place = np.searchsorted(np.cumsum(shares[order]), random / 2**32, side="right")
     return symbols[order[min(place, len(symbols) - 1)]]
 
 
 def written(model: Model, prompt: list[int], length: int, seed: int = 0, **options: Any) -> list[int]:
-    """What is to be written, from steps of a stream and the oracle's choices."""
+    """Expected text, from steps of a stream and the oracle's choices."""
     stream, symbols, seen = Stream(model), [], set[int]()
     reads = list(prompt)
     one_hot = np.eye(model.vocabulary_size, dtype=np.float32)
@@ -154,7 +154,7 @@ def test_log_probabilities_are_the_networks_own(writer: Callable[..., Model], na
 
 
 def chi_square(counts: np.ndarray, shares: np.ndarray) -> float:
-    """How many deviations chi-square is above what is expected, by Wilson and Hilferty's cube root."""
+    """Number of standard deviations by which chi-square exceeds its expectation, by Wilson and Hilferty's cube root."""
     expected = shares * counts.sum()
     freedom = len(shares) - 1
     statistic = float(((counts - expected) ** 2 / expected).sum())
@@ -179,7 +179,7 @@ def test_draws_are_distributed_as_they_should_be(name: str, activation: str) -> 
 
 
 def pooled_chi_square(drawn: np.ndarray, shares: np.ndarray) -> float:
-    """Chi-square of what was drawn; what is expected less than 20 times is counted together."""
+    """Chi-square of drawn symbols; those expected less than 20 times are pooled."""
     counts = np.bincount(drawn, minlength=len(shares))
     seldom = shares * len(drawn) < 20
     counts, shares = np.append(counts[~seldom], counts[seldom].sum()), np.append(shares[~seldom], shares[seldom].sum())

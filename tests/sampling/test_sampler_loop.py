@@ -1,4 +1,4 @@
-"""Samplers going on, texts, and networks of numbers that read their own outputs."""
+"""Samplers that continue, texts, and networks that read their own outputs."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def shifted(monkeypatch: pytest.MonkeyPatch) -> Shifted:
 
 @pytest.fixture(scope="session")
 def good(make_model: MakeModel, folder: Path) -> bytes:
-    """A file of a GRU(3) that reads two values, and a head of two."""
+    """File with a GRU(3) that reads two values, and a head of two outputs."""
     path = folder / "good.safetensors"
     save(make_model("gru", 2, 3, head=2, labels=["rest", "move"], sample_rate_hz=10), path)
     return path.read_bytes()

@@ -1,4 +1,4 @@
-"""A file that is taken for something else is told by what is in it, whatever its name, with what to do."""
+"""Files of the wrong kind are recognized by their contents, not their names, and the message says what to do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Models on the Hugging Face Hub, against a Hub on the loopback interface."""
+"""Models on the Hugging Face Hub, against a fake Hub on the loopback interface."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ REBER = edge_rnn.data_path("reber/lstm.safetensors")
 
 
 def point_to(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What HF_ENDPOINT does before huggingface_hub is imported."""
+    """Set the endpoint, as HF_ENDPOINT does before huggingface_hub is imported."""
     constants = needs.package("huggingface_hub", "huggingface_hub.constants")
     monkeypatch.setattr(constants, "ENDPOINT", url)
     monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", url + "/{repo_id}/resolve/{revision}/{filename}")
@@ -167,7 +167,7 @@ def test_results_are_named_after_the_model(path: str, name: str) -> None:
 
 
 def test_hub_reads_the_header_of_a_model_file(hub: FakeHub, tmp_path: Path) -> None:
-    """The Hub shows tensors and parameters out of the header, which it takes to be strings beside tensors."""
+    """The Hub shows tensors and parameters from the header, whose other entries have to be strings."""
     parse = needs.package("huggingface_hub").parse_local_safetensors_file_metadata
     found = parse(WATCH)
     assert sum(found.parameter_count.values()) == edge_rnn.load(WATCH).num_parameters

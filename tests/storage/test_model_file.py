@@ -1,3 +1,5 @@
+"""Model files: saved and loaded models are identical."""
+
 from __future__ import annotations
 
 import json

@@ -31,7 +31,7 @@ from model_files import (
 
 
 def attempt(data: bytes, folder: Path, model: Model) -> None:
-    """Load what may be damaged: one FileError, or the very model."""
+    """Load a file that may be damaged: FileError, or the same model."""
     path = folder / "maybe.safetensors"
     path.write_bytes(data)
     try:
@@ -88,7 +88,7 @@ def places(value: Any, way: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 
 @given(data=st.data())
 def test_lies_with_a_fitting_checksum(data: st.DataObject, good: bytes, folder: Path) -> None:
-    """Any value at any place of header or description, signed as if it were meant: FileError, or a model that holds."""
+    """Any value at any place of header or description, with a correct checksum: FileError, or a valid model."""
     parts = take_apart(good)
     whole = {"header": parts.header, "description": parts.description}
     way = data.draw(st.sampled_from([place for place in places(whole) if len(place) > 1]))
@@ -142,7 +142,7 @@ def test_a_full_header_allocates_megabytes_at_most(name: str, good: bytes, folde
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits of address space are Linux's")
 def test_lies_within_a_limit_that_the_system_holds(good: bytes, tmp_path: Path) -> None:
-    """The same for what tracemalloc does not see: the process may map 64 MB more than it has when it begins to load."""
+    """The same for memory that tracemalloc does not see: loading may map 64 MB more."""
     for name, make, _ in REFUSED:
         (tmp_path / f"{name}.safetensors").write_bytes(make(take_apart(good)))
     code = """

@@ -1,4 +1,4 @@
-"""Model files that are damaged, or lie about themselves."""
+"""Model files that are damaged or inconsistent."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_load_refuses(make: Callable[[Parts], bytes], message: str, good: bytes,
 
 
 def test_taken_apart_and_put_together_is_the_same_model(good: bytes, folder: Path) -> None:
-    """What the table above changes is all that is wrong with its files."""
+    """The files of the table above have no faults except those listed there."""
     (folder / "again.safetensors").write_bytes(take_apart(good).bytes())
     (folder / "first.safetensors").write_bytes(good)
     assert_same(load(folder / "again.safetensors"), load(folder / "first.safetensors"))

@@ -1,4 +1,4 @@
-"""Saving: what is refused, and that nothing is lost."""
+"""Saving: errors, and existing files stay intact."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def test_save_replaces(make_model: MakeModel, tmp_path: Path) -> None:
 
 
 def test_save_asks_for_the_usual_rights(make_model: MakeModel, tmp_path: Path) -> None:
-    """Another user's service may have to read the model: what the umask leaves, not a temporary file's 0600."""
+    """Another user's service may need to read the model: permissions follow the umask, not a temporary file's 0600."""
     (tmp_path / "plain").write_bytes(b"")
     save(make_model("gru", 2, 3), tmp_path / "m.safetensors")
     assert (tmp_path / "m.safetensors").stat().st_mode == (tmp_path / "plain").stat().st_mode

@@ -1,4 +1,4 @@
-"""NumPy's files from strangers: read as NumPy reads them, or refused before they take memory."""
+"""Untrusted NumPy files: read as NumPy reads them, or refused before they take memory."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from edge_rnn.storage.numpy_files import read_arrays
 
 
 def header(shape: str, dtype: str = "<f4", order: bool = False) -> bytes:
-    """The start of an ``.npy`` file, whatever its shape says."""
+    """Header of an ``.npy`` file, with any shape."""
     text = f"{{'descr': '{dtype}', 'fortran_order': {order}, 'shape': {shape}, }}".encode().ljust(118) + b"\n"
     return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text
 

@@ -1,4 +1,4 @@
-"""Snapshots that edge_rnn 0.1.0 wrote: restored, they lead to what it computed from there on.
+"""Snapshots written by edge_rnn 0.1.0: after restoring them, outputs are those of that version.
 
 They are in ``tests/golden/snapshots.npz``, beside the script that made it.
 """
@@ -36,7 +36,7 @@ def stream_of(kept: dict[str, Any], folder: Path) -> Stream:
 
 
 def check_goes_on(stream: Stream, kept: dict[str, Any]) -> None:
-    """Rounding differs between processors, by less than 1e-4 where vectors have 16 bits; a wrong state by far more."""
+    """Rounding differs between processors by less than 1e-4 with 16-bit vectors; a wrong state by far more."""
     ys = stream.run(kept["xs"])
     np.testing.assert_allclose(ys, kept["ys"], rtol=0, atol=1e-4)
     stream.reset()

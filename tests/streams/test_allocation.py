@@ -1,4 +1,4 @@
-"""No memory is allocated by a step: counted at malloc itself, and by Numba's own statistics."""
+"""A step allocates no memory, counted at malloc itself and by Numba's own statistics."""
 
 from __future__ import annotations
 

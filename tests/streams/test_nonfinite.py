@@ -1,4 +1,4 @@
-"""A sample with NaN or inf never poisons the state, whichever policy is set and whichever way the step is called."""
+"""A sample with NaN or inf never corrupts the state, for any policy and any way of calling a step."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_skip_repeats_the_output_and_leaves_the_state(make_model: Build) -> None
 
 @pytest.mark.parametrize("policy", ["hold", "skip"])
 def test_policies_survive_a_snapshot(make_model: Build, policy: str) -> None:
-    """What is held, and the last output, belong to the state: after a restart the stream goes on as before."""
+    """Held values and the last output are part of the snapshot: after a restart the stream continues as before."""
     xs = noise(30)
     xs[[9, 10, 11], 1] = np.nan
     model = make_model("lstm", 3, 9)
@@ -99,7 +99,7 @@ def test_policies_survive_a_snapshot(make_model: Build, policy: str) -> None:
 
 
 def test_a_finite_sample_that_overflows_inside_is_refused_too() -> None:
-    """1e38 twice through weights of 10 is infinite before the rectifier, and would stay in the state for ever."""
+    """1e38 twice through weights of 10 is infinite before the rectifier, and would stay in the state forever."""
     model = Model([Elman(np.full((2, 2), 10.0), np.eye(2) * 0.5, activation="relu"), Dense([[1.0, -1.0]])])
     good, bad = np.ones(2, np.float32), np.full(2, 1e38, np.float32)
     stream = Stream(model)
@@ -118,7 +118,7 @@ def test_a_finite_sample_that_overflows_inside_is_refused_too() -> None:
 
 @pytest.mark.parametrize("cell", ["elman_tanh", "gru", "lstm"])
 def test_a_state_that_decays_ends_at_zero_and_not_among_the_subnormal_numbers(make_model: Build, cell: str) -> None:
-    """Those are computed with several times more slowly on many CPUs."""
+    """Many CPUs compute with these several times more slowly."""
     layer = make_model(cell, 1, 9, bias=False, head=0).layers[0]
     decaying = {name: np.abs(array) * np.float32(0.3) for name, array in layer.arrays.items()}
     stream = Stream(Model([type(layer)(**decaying, **layer.options)]))  # type: ignore[arg-type]
@@ -134,7 +134,7 @@ def test_a_state_that_decays_ends_at_zero_and_not_among_the_subnormal_numbers(ma
 
 @pytest.mark.parametrize("outputs", [7, 8])
 def test_an_overflow_behind_a_saturating_head_is_refused_too(outputs: int) -> None:
-    """A rectified state that doubles in each step reaches infinity, and tanh makes 1 of that."""
+    """A rectified state that doubles in each step reaches infinity, which tanh maps to 1."""
     doubling = Elman([[1.0]], [[2.0]], activation="relu")
     stream = Stream(Model([doubling, Dense(np.ones((outputs, 1)), activation="tanh")]))
     with pytest.raises(InputError, match="makes output or state overflow"):
@@ -154,7 +154,7 @@ def test_an_overflow_in_a_branch_that_ends_nowhere_is_refused_too() -> None:
 
 
 def test_what_saturates_on_the_way_is_finite_whatever_the_size() -> None:
-    """An infinity between two layers that tanh turns into 1 is no reason to refuse: not with 3 outputs, not with 8."""
+    """An infinity between two layers that tanh maps to 1 is accepted: with 3 outputs and with 8."""
     for outputs in (3, 8):
         model = Model([Standardize([0.0], [1e-30]), Dense(np.ones((outputs, 1)), activation="tanh")])
         assert np.array_equal(Stream(model).step(np.full(1, 1e10, np.float32)), np.ones(outputs, np.float32))
@@ -164,7 +164,7 @@ MEANS = Standardize([3.0, -2.0, 0.5], [1.0, 4.0, 0.25])
 
 
 def test_hold_takes_the_mean_for_a_channel_without_a_past(make_model: Build) -> None:
-    """Also where the Standardize is not the first layer, and where it reads the sample beside something else."""
+    """Also if the Standardize is not the first layer, or reads the sample together with other values."""
     rest = make_model("gru", 3, 9).layers
     wide = Standardize([9.0, 9.0, *MEANS.mean], [1.0] * 5, inputs=("two", "input"))
     models = [
@@ -223,7 +223,7 @@ def test_a_snapshot_may_lack_an_output_but_nothing_else(make_model: Build) -> No
 @pytest.mark.parametrize("wild", [np.nan, np.inf, -np.inf, 1e30, -1e30, 2.5, 3.5, -0.4])
 @pytest.mark.parametrize("streams", [0, 1, 9])
 def test_no_number_that_a_network_computes_leaves_the_table(wild: float, streams: int) -> None:
-    """An Embedding behind a layer that overflows: a row of the table, or NaN for the policy to see."""
+    """An Embedding after a layer that overflows: a row of the table, or NaN, which the policy handles."""
     table = Embedding(np.arange(40.0).reshape(5, 8) + 1)
     overflow = Dense([[3e38], [-3e38]], bias=[0.0, 0.0])
     value, front = (10.0, [overflow, Dense([[1.0, 1.0]])]) if np.isnan(wild) else (wild, [Dense([[1.0]])])

@@ -1,4 +1,4 @@
-"""A stream that two threads use at once says so: in every call, and whichever of the two comes first."""
+"""A stream that two threads use at once raises an error: in every call, in any order."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_a_mixed_up_stream_is_of_no_use_until_it_is_made_whole(model: Model, cal
 
 
 def test_whoever_leaves_a_stream_that_another_has_claimed_says_so(model: Model) -> None:
-    """A claim that comes while a call is inside: one that found the word free at the same moment."""
+    """Another call claims the stream while this one is inside, having found the word free at the same moment."""
     stream = Stream(model)
     with (
         pytest.raises(StateError, match="two threads"),
@@ -97,7 +97,7 @@ def test_whoever_leaves_a_stream_that_another_has_claimed_says_so(model: Model) 
 
 @pytest.mark.parametrize("other", ["run", "step", "reset", "snapshot"])
 def test_threads_that_meet_in_a_stream(model: Model, other: str) -> None:
-    """Many runs, which let go of the GIL, against another call: whatever is given back without an error is right."""
+    """Many runs, which release the GIL, against another call: every result without an error is right."""
     xs = np.random.default_rng(0).standard_normal((60_000, 4)).astype(np.float32)
     stream, errors, over = Stream(model), [], threading.Event()
     running = threading.Event()

@@ -1,4 +1,4 @@
-"""Places in a stream's memory follow from what each layer says of its states."""
+"""Places in a stream's memory follow from each layer's declaration of its states."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from edge_rnn.streams.planner import plan_for
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Delay(Layer):
-    """Three samples in a ring, the place of the next one, and a sum that is put out."""
+    """Three samples in a ring, the index of the next one, and a sum as output."""
 
     rings: ClassVar[tuple[str, ...]] = ("past",)
     emits: ClassVar[str] = "sum"

@@ -1,4 +1,4 @@
-"""Snapshots that somebody wrote with a checksum that fits: refused, or what they lead to runs on in bounded memory."""
+"""Hostile snapshots with a correct checksum: refused, or the restored object runs in bounded memory."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ FRONT_ENDS = {
 
 
 def resealed(data: bytes, payload: bytes) -> bytes:
-    """One front end's snapshot with another payload, and the checksum of that."""
+    """Replace the payload of a front end's snapshot, with a correct checksum."""
     return data[:44] + struct.pack("<I", zlib.crc32(payload)) + payload
 
 
 def mutated(data: bytes, rng: np.random.Generator) -> bytes:
-    """A snapshot with words of its payload replaced: by whole numbers at the edges, by extreme reals, by noise."""
+    """Replace words of a snapshot's payload by integers at the limits, extreme reals, or noise."""
     payload = bytearray(data[HEAD:])
     for _ in range(int(rng.integers(1, 4))):
         if len(payload) < 8:

@@ -1,4 +1,4 @@
-"""What a stream promises: the same results however it is driven, a state that can be taken away and brought back."""
+"""Guarantees of a stream: the same results in every way of running it, and a state that can be saved and restored."""
 
 from __future__ import annotations
 
@@ -198,7 +198,7 @@ def test_threads_with_a_stream_each(model: Model) -> None:
 
 
 def test_step_outlives_its_stream(model: Model) -> None:
-    """A loop may keep nothing but ``step = stream.step``."""
+    """A loop may keep only ``step = stream.step``."""
     xs = noise(model, 20)
     expected = Stream(model).run(xs)
     stream = Stream(model)
@@ -247,7 +247,7 @@ def test_copies_are_clones_and_pickles_are_refused(model: Model) -> None:
 
 
 def test_an_array_that_was_pickled_takes_the_fast_path(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its dtype is an object of its own; samples that come from another process are such arrays."""
+    """Its dtype is a separate object; samples from another process are such arrays."""
     x = noise(model, 1)[0]
     sent = pickle.loads(pickle.dumps(x))
     assert sent.dtype is not x.dtype

@@ -1,4 +1,4 @@
-"""Streams that step together do what they do alone, each with a state of its own.
+"""Streams that step together give the same results as alone, each with its own state.
 
 Tolerance: the sums of several streams are split into fewer chains than those of one, so float32 rounds them in another
 order; 1e-6 is eight times the distance of neighbours at 1.
@@ -31,7 +31,7 @@ def noise(steps: int, streams: int, inputs: int, seed: int = 1) -> np.ndarray:
 
 
 def alone(model: Model, xs: np.ndarray) -> np.ndarray:
-    """Each stream by itself: ``(steps, streams, outputs)``."""
+    """Outputs of each stream alone: ``(steps, streams, outputs)``."""
     return np.stack([Stream(model).run(xs[:, s]) for s in range(xs.shape[1])], axis=1)
 
 

@@ -1,4 +1,4 @@
-"""Many to one: windows that overlap give, bit for bit, what each of them gives by itself."""
+"""Many to one: overlapping windows give, bit for bit, the same outputs as each window alone."""
 
 from __future__ import annotations
 

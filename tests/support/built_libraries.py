@@ -1,4 +1,4 @@
-"""Libraries built for the machine that the tests run on, called as from C."""
+"""Libraries built for the tests' machine, called as from C."""
 
 from __future__ import annotations
 

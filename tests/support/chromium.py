@@ -71,7 +71,7 @@ class Browser:
         self._process.wait(ANSWER_S)
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
-        """What the browser answers to one command; what else it tells goes to ``events``."""
+        """Send one command and return the browser's answer; other messages go to ``events``."""
         self._number += 1
         message = {"id": self._number, "method": method, "params": parameters}
         if self._session:
@@ -116,7 +116,7 @@ class Browser:
         path.write_bytes(base64.b64decode(found["data"]))
 
     def troubles(self) -> list[str]:
-        """What the console and the network complained of."""
+        """Errors of the console and of the network."""
         found = []
         for each in self.events:
             method, told = each.get("method"), each.get("params", {})

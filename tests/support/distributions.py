@@ -1,4 +1,4 @@
-"""Packages of others: a folder on ``sys.path`` with modules and the metadata of a distribution, as pip leaves them."""
+"""Third-party packages: a folder on ``sys.path`` with modules and distribution metadata, as installed by pip."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bounds of what rounding does to an equation: followed from operation to operation, none of them tried out.
+"""Bounds of the rounding error of an equation, derived operation by operation, none of them tuned.
 
 Beside each value of float64 goes a bound of its distance from what a program of float32 computes, in whatever order it
 adds and wherever it fuses a product with a sum: an operation passes on the bounds of its arguments, as far as its slope
@@ -81,7 +81,7 @@ OWN: Mapping[str, Callable[..., Any]] = {
 def bounded_steps(
     layer: Cell, xs: Any, *, own: float = 1.0
 ) -> Iterator[tuple[Any, Any, dict[str, Any], dict[str, Any]]]:
-    """After each step from the start the output, its bound, the states, and theirs.
+    """Yield output, its bound, the states and their bounds after each step.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""A Hugging Face Hub on the loopback interface: the two requests by which ``hf_hub_download`` gets a file."""
+"""Fake Hugging Face Hub on the loopback interface: the two requests by which ``hf_hub_download`` gets a file."""
 
 from __future__ import annotations
 

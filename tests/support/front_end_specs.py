@@ -33,7 +33,7 @@ def noise(front: FrontEnd, samples: int, seed: int = 0) -> np.ndarray:
 
 
 def pushed(front: FrontEnd, xs: np.ndarray) -> np.ndarray:
-    """What single samples give."""
+    """Outputs for single samples."""
     ys = []
     for x in xs:
         y = front.push(x)

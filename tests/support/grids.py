@@ -1,4 +1,4 @@
-"""Grids of parameters: all of one in the run of everything, some of it in the usual one."""
+"""Grids of parameters: all rows in the full run, some of them in the usual run."""
 
 from __future__ import annotations
 

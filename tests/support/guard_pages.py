@@ -1,4 +1,4 @@
-"""Memory between pages that may not be touched: run as a program, it steps networks whose memory lies there.
+"""Memory between protected pages: run as a program, this module steps networks whose memory lies there.
 
 Each block begins right behind such a page, or ends right before one, so that a read or a write of one byte too many
 ends the process. The weights may not be written to. The name of each case is printed before it is run: the last one
@@ -35,7 +35,7 @@ _libc.mprotect.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
 
 
 class Guarded:
-    """Blocks at one end of pages of their own, or at the other; none is ever let go of."""
+    """Blocks at the start or at the end of separate pages; none is ever freed."""
 
     def __init__(self, place: str) -> None:
         self.at_end = place == "end"
@@ -111,7 +111,7 @@ def samples(model: Model, guarded: Guarded, count: int) -> np.ndarray:
 
 
 def check_calls(model: Model, guarded: Guarded) -> None:
-    """Step, run, rollout and bank, with every policy, good samples and bad ones."""
+    """Check step, run, rollout and bank, with every policy, good samples and bad ones."""
     for policy in ("raise", "hold", "skip"):
         stream = Stream(model, on_nonfinite=policy)
         weights = stream._memory.plan.weights
@@ -152,7 +152,7 @@ def stream_words(stream: Stream) -> int:
 
 
 def check_writing(guarded: Guarded) -> None:
-    """Texts: symbols one-hot and by number, best and drawn, with all that narrows the choice."""
+    """Check text generation: symbols one-hot and by id, greedy and sampled, with all limits."""
     for symbols in (2, 5, 8, 19):
         one_hot = Model([recurrent(GRU, symbols, 7), Dense(uniform(symbols, 7))])
         numbered = Model(
@@ -168,7 +168,7 @@ def check_writing(guarded: Guarded) -> None:
 
 
 def check_library(folder: Path, room: Guarded) -> None:
-    """Every function of the library that :func:`edge_rnn_export.build` put into a folder as ``net``."""
+    """Check every function of the library that :func:`edge_rnn_export.build` wrote to a folder as ``net``."""
     meta = json.loads((folder / "net.json").read_text())
     built = ctypes.CDLL(str(folder / meta["library"]))
 

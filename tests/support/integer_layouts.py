@@ -36,7 +36,7 @@ def segment_bytes(kind: str, dot: str, values: NDArray[np.int8], scales: NDArray
 
 
 def _head(dot: str, values: NDArray[np.int8], scale: NDArray[np.float32]) -> bytes:
-    """Scales; and for CPUs that read values of the vector as 128 more than they are, what takes that back."""
+    """Scales, and the correction for CPUs to which values of the vector are given with 128 added."""
     words = scale.astype("<f4").tobytes()
     if dot == "vnni":
         words += (-128 * values.astype(np.int64).sum(axis=0)).astype("<i4").tobytes()
@@ -44,7 +44,7 @@ def _head(dot: str, values: NDArray[np.int8], scale: NDArray[np.float32]) -> byt
 
 
 def _body(dot: str, values: NDArray[np.int8]) -> bytes:
-    """A byte a value, rows padded to 4."""
+    """Values of one byte each, rows padded to 4."""
     rows, gates, units = values.shape
     depth, found = DEPTHS[dot], np.zeros(-(-rows // 4) * 4 * gates * units, np.uint8)
     for (k, g, u), value in np.ndenumerate(values):
@@ -53,7 +53,7 @@ def _body(dot: str, values: NDArray[np.int8]) -> bytes:
 
 
 def _halved(dot: str, values: NDArray[np.int8]) -> bytes:
-    """Half a byte a value, rows padded to 8: of each two blocks of rows the first is in the low halves."""
+    """Values of half a byte each, rows padded to 8: the first of each two blocks of rows is in the low halves."""
     rows, gates, units = values.shape
     depth, found = DEPTHS[dot], np.zeros(-(-rows // 8) * 4 * gates * units, np.uint8)
     for (k, g, u), value in np.ndenumerate(values):
@@ -64,7 +64,7 @@ def _halved(dot: str, values: NDArray[np.int8]) -> bytes:
 
 
 def vector_bytes(kind: str, dot: str, step: float, integers: NDArray[np.int64]) -> bytes:
-    """A rounded vector: the step, seven floats of anything, and integers, a multiple of 8 of them."""
+    """Rounded vector: the step, seven arbitrary floats, and integers padded to a multiple of 8."""
     head = np.array([step] + [np.nan] * 7, "<f4").tobytes()
     if kind == "w8a8" and dot in ("vnni", "sdot"):
         return head + bytes((int(v) + (128 if dot == "vnni" else 0)) % 256 for v in integers)

@@ -25,7 +25,7 @@ SEQUENCE = {"class_name": "InputLayer", "config": {"name": "x", "batch_shape": [
 
 @dataclass(frozen=True)
 class Spec:
-    """A layer as a file has it: class, options, arrays by name in Keras's order."""
+    """Layer as stored in a file: class, options, arrays by name in Keras's order."""
 
     kind: str
     config: dict[str, Any] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Inner kernels as Python functions over arrays: a small function around a helper, compiled for a CPU and loaded.
+"""Helpers of kernels as Python functions over arrays: a small function around a helper, compiled for a CPU and loaded.
 
 A helper is inlined into what calls it and works on vectors and raw pointers, so that no test can call it by itself:
 
@@ -60,7 +60,7 @@ def _argument(value: Any, kind: Any) -> int:
 
 
 def aligned(values: ArrayLike, dtype: DTypeLike = np.float32, behind: float = np.nan) -> NDArray[Any]:
-    """Flat copy of ``values`` aligned to 32 bytes and to no more, as weights and states are.
+    """Flat copy of ``values`` aligned to exactly 32 bytes, as weights and states are at least.
 
     64 bytes more follow that hold ``behind``, or bytes of 0x7F in an array of whole numbers: what a kernel that reads
     too far would read.
@@ -86,7 +86,7 @@ def addresses(arrays: Iterable[NDArray[Any]]) -> NDArray[np.intp]:
 
 @intrinsic(prefer_literal=True)
 def load_sums(typing_context: Any, count: Any, lanes: Any, pointer: Any) -> Any:
-    """Tuple of ``count`` vectors of ``lanes`` floats (both literals) that lie one behind the other."""
+    """Load a tuple of ``count`` adjacent vectors of ``lanes`` floats (both literals)."""
     result = types.UniTuple(Vector(lanes.literal_value), count.literal_value)
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
@@ -99,7 +99,7 @@ def load_sums(typing_context: Any, count: Any, lanes: Any, pointer: Any) -> Any:
 
 @intrinsic
 def store_sums(typing_context: Any, sums: Any, pointer: Any) -> Any:
-    """Write a tuple of vectors, one behind the other."""
+    """Store a tuple of vectors adjacently."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         for g in range(len(sums)):
@@ -114,7 +114,7 @@ def store_sums(typing_context: Any, sums: Any, pointer: Any) -> Any:
 
 
 class ByElement(Target):
-    """A CPU that multiplies small integers one by one, as Armv8.0 does: plain code that any CPU runs."""
+    """CPU that multiplies small integers one by one, as Armv8.0 does: plain code that any CPU runs."""
 
     __slots__ = ()
 
@@ -134,7 +134,7 @@ _OLDER = {
 
 
 def runnable() -> dict[str, Target]:
-    """CPUs whose code this machine runs, by name: itself, older ones of its kind, one that multiplies one by one."""
+    """CPUs whose code this machine runs, by name: itself, older ones of its architecture, and ByElement."""
     host = object_cache.host()
     there = {*host.features.split(",")}
     older = _OLDER.items() if host.triple.startswith("x86_64") else ()

@@ -1,4 +1,4 @@
-"""The cells that edge_rnn has kernels for, as equations."""
+"""Equations of the cells that edge_rnn has kernels for."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ XS = np.random.default_rng(5).standard_normal((200, 3)).astype(np.float32)
 
 
 def answer(address: tuple[str, int], request: bytes) -> tuple[int, dict[str, str], bytes]:
-    """What is answered to these bytes: code, headers, body; 0 if the connection is closed without a word."""
+    """Send bytes and return the answer: code, headers, body; code 0 if the connection is closed without an answer."""
     with socket.create_connection(address, 60) as connection:
         data = b""
         with contextlib.suppress(ConnectionError):  # it may answer before it has heard all
@@ -76,7 +76,7 @@ class Events:
 
 
 class Endless:
-    """A source of 200 Hz or so that a test ends."""
+    """Source of about 200 Hz that a test ends."""
 
     blocks = True
     live = True
@@ -97,7 +97,7 @@ class Endless:
 
 @contextmanager
 def at_work(loop: SensorLoop, **options: Any) -> Iterator[tuple[str, int]]:
-    """The loop, in a thread, with its page; yields the address."""
+    """Run a loop in a thread, with its page; yield the address."""
     thread = threading.Thread(target=loop.run)
     with serving(loop, port=0, **options) as url:
         parts = urlsplit(url)

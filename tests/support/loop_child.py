@@ -1,4 +1,4 @@
-"""A loop in a process of its own, to be killed: ``python loop_child.py FOLDER EVERY``.
+"""Loop in a separate process, to be killed: ``python loop_child.py FOLDER EVERY``.
 
 Its clock goes on by one period a tick, and never while the disk is busy with a snapshot: what a kill may lose is then
 exact, whatever else the machine does. Each step is told on stdout before the next begins.
@@ -24,7 +24,7 @@ def sample(i: int) -> np.ndarray:
 
 
 class Patient(FakeClock):
-    """A clock that stands still while the disk is busy."""
+    """Clock that stands still while the disk is busy."""
 
     made: SensorLoop | None = None
 

@@ -1,4 +1,4 @@
-"""What the tests of the loop hand to it: a clock that they set, sources and sinks that do as they are told."""
+"""Fakes for tests of the loop: a clock, and scripted sources and sinks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from edge_rnn.streams.stream import Stream
 
 
 class FakeClock:
-    """A clock that goes on when somebody sleeps, or when a test says so."""
+    """Clock that advances during sleep, or when a test advances it."""
 
     def __init__(self, start_s: float = 1000.0) -> None:
         self.ns = int(1e9 * start_s)
@@ -41,7 +41,7 @@ class FakeClock:
 
 
 class Script:
-    """A source that gives what it was told: samples, errors to raise, functions to call first."""
+    """Scripted source: samples to return, errors to raise, functions to call first."""
 
     def __init__(self, items: Iterable[Any], *, blocks: bool = False, live: bool = False) -> None:
         self.items = iter(items)
@@ -64,7 +64,7 @@ class Script:
 
 
 class Kept:
-    """A sink that keeps all it gets."""
+    """Sink that collects all results."""
 
     def __init__(self) -> None:
         self.ys: list[np.ndarray] = []
@@ -76,7 +76,7 @@ class Kept:
 
 
 class Gate:
-    """A source that waits until a test lets a sample through."""
+    """Source that waits until a test lets a sample through."""
 
     blocks = True
     live = True
@@ -95,18 +95,18 @@ class Gate:
 
 
 def stream(width: int = 1, **options: Any) -> Stream:
-    """A network that remembers: h = tanh(sum of x / 10 + h / 2)."""
+    """Stream of a network with memory: h = tanh(sum of x / 10 + h / 2)."""
     return Stream(Model([Elman(np.full((1, width), 0.1, np.float32), [[0.5]])]), **options)
 
 
 def outputs(xs: Iterable[Any], width: int = 1) -> list[float]:
-    """What the stream makes of these samples."""
+    """Outputs of the stream for these samples."""
     fresh = stream(width)
     return [float(fresh.step(np.array(x, np.float32).reshape(width))[0]) for x in xs]
 
 
 def loop(source: Any, sink: Any = None, rate_hz: float | None = None, **options: Any) -> SensorLoop:
-    """A loop with a silent journal, on a fake clock unless another is given."""
+    """Make a loop with a silent journal, on a fake clock by default."""
     options = {"clock": FakeClock(), "report": lambda text: None, "collect": "never"} | options
     network = options.pop("network", None) or stream()
     return SensorLoop(network, source, sink or Kept(), rate_hz, **options)

@@ -25,7 +25,7 @@ from model_files import (
 
 @dataclass
 class Parts:
-    """A file taken apart: header as JSON, description as JSON, data."""
+    """Parts of a model file: header as JSON, description as JSON, data."""
 
     header: dict[str, Any]
     description: dict[str, Any]
@@ -61,7 +61,7 @@ def take_apart(data: bytes) -> Parts:
 
 
 def refusal(data: bytes, folder: Path) -> str:
-    """The message of the FileError that load raises, once found to be one sentence or two about this file."""
+    """Message of the FileError that load raises; checks that it is one or two sentences about this file."""
     path = folder / "bad.safetensors"
     path.write_bytes(data)
     with pytest.raises(FileError) as caught:
@@ -128,7 +128,7 @@ def add_layers(count: int) -> Callable[[Parts], bytes]:
 
 
 def wide_add(size: int, inputs: int) -> Callable[[Parts], bytes]:
-    """A file without a single weight that claims a long sample."""
+    """File without weights that claims a long sample."""
 
     def make(parts: Parts) -> bytes:
         layer = {"kind": "Add", "name": "sum", "inputs": ["input"] * inputs, "options": {}, "arrays": []}

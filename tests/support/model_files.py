@@ -95,7 +95,7 @@ def models(draw: st.DrawFn) -> Model:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Shifted(Layer):
-    """A kind that model_file.py has never heard of, with a dtype of its own."""
+    """Kind of layer that model_file.py does not know, with an unusual dtype."""
 
     shift: NDArray[np.int8]
     spare: NDArray[np.float64] | None = None

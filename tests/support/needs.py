@@ -1,4 +1,4 @@
-"""What a test needs that not every machine has, asked for in this one place.
+"""Needs of tests that some machines lack, declared in one place.
 
 ``@pytest.mark.needs("cc", "linker:raspberry_pi_4")`` skips a test where one of them is missing, and says how to install
 it. A need is a program of ``PROGRAMS``, a package of ``PACKAGES`` or ``NODE_PACKAGES``, ``linker:BOARD`` or
@@ -31,7 +31,7 @@ _LLVM_VERSIONS = range(24, 13, -1)
 
 @dataclass(frozen=True)
 class Program:
-    """A program by the names that it may have, and what installs it."""
+    """Program, by the names that it may have, and the package that installs it."""
 
     names: tuple[str, ...]
     install: str
@@ -99,12 +99,12 @@ _UNHANDLED = {0, signal.SIGKILL, signal.SIGSTOP, signal.SIGCONT}  # do the same 
 
 
 def program(need: str) -> str | None:
-    """Path of a program of ``PROGRAMS``; None where it is not installed."""
+    """Path of a program of ``PROGRAMS``; None if it is not installed."""
     return next((found for name in PROGRAMS[need].names if (found := shutil.which(name))), None)
 
 
 def path(need: str) -> str:
-    """Path of a program of ``PROGRAMS`` or ``NODE_PACKAGES`` that the test has asked for.
+    """Path of a program of ``PROGRAMS`` or ``NODE_PACKAGES`` that the test has declared.
 
     Raises
     ------
@@ -129,7 +129,7 @@ def package(need: str, module: str = "") -> Any:
 
 
 def missing(need: str) -> bool:
-    """Whether this machine lacks what a test asks for.
+    """Return True if this machine lacks a declared need.
 
     Raises
     ------
@@ -149,7 +149,7 @@ def missing(need: str) -> bool:
 
 
 def reason(need: str) -> str:
-    """Why a test is skipped."""
+    """Reason for skipping a test."""
     if need in PROGRAMS:
         return f"needs {need}: {PROGRAMS[need].install}"
     if need in PACKAGES:
@@ -208,7 +208,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
 
 
 def _asking(linker_for: Callable[[Any], Sequence[str]]) -> Callable[[Any], Sequence[str]]:
-    """``linker_for`` that lets a test link only for targets that it has asked for."""
+    """Make a ``linker_for`` that links only for targets that the test has declared."""
 
     def asking(target: Any) -> Sequence[str]:
         if _running is not None:

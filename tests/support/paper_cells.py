@@ -1,4 +1,4 @@
-"""Cells out of papers, as their authors or those who ported them write them."""
+"""Cells from papers, as written by their authors or porters."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def fast_grnn(p: Any, x: Any, h: Any) -> Any:
 
 @cell
 def fast_grnn_of_torchrecurrent(p: Any, x: Any, h: Any) -> Any:
-    """The same with whole matrices, and with tanh as its gate, which torchrecurrent 0.2 has."""
+    """FastGRNN with full matrices, and with tanh as its gate, as in torchrecurrent 0.2."""
     both, (b_gate, b_update) = p.weight_ih @ x + p.weight_hh @ h, split(p.bias_ih + p.bias_hh, 2)
     z = tanh(both + b_gate)
     h = z * h + (sigmoid(p.zeta) * (1 - z) + sigmoid(p.nu)) * tanh(both + b_update)

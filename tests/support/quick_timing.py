@@ -1,4 +1,4 @@
-"""Measurements of time cut short: tests look at what is done with a time, and none depends on how exact it is."""
+"""Shortened time measurements: tests check the use of a time, and none depends on its precision."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from edge_rnn.timing import chunks
 def _time_chunks(
     makes: Mapping[str, chunks.Make], *, seconds: float = 0.3, enough: int = 25
 ) -> dict[str, chunks.Chunks]:
-    """A hundredth of a second of each, where a user waits for 25 chunks that nothing disturbed."""
+    """Time a hundredth of a second of each, instead of 25 undisturbed chunks."""
     return chunks.time_chunks(makes, seconds=min(seconds, 0.01), enough=min(enough, 3))
 
 

@@ -1,4 +1,4 @@
-"""Equations by chance: programs of a few lines that run on symbols and on arrays alike."""
+"""Random equations: programs of a few lines that run on symbols and on arrays alike."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ SIZES = (1, 3, 8, 13, 20)
 
 
 class _Wanted:
-    """Parameters that come into being when they are asked for: ``m8_3_0`` is a matrix, ``v8`` a vector."""
+    """Parameters that are created on first use: ``m8_3_0`` is a matrix, ``v8`` a vector."""
 
     def __init__(self, seed: int) -> None:
         self.made: dict[str, Any] = {"s": float(np.float32(np.random.default_rng(seed).normal()))}
@@ -69,7 +69,7 @@ class _Wanted:
 
 @dataclass(frozen=True)
 class Program:
-    """Steps of which each takes earlier values; the last one is put out, and all states become something of it."""
+    """Steps that each take earlier values; the last one is the output, and all states are derived from it."""
 
     sizes_: tuple[int, ...]
     inputs: int

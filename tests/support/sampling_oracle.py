@@ -14,6 +14,6 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def constant(scores: np.ndarray, activation: str = "none") -> Model:
-    """A network that gives the same scores whatever it reads."""
+    """Network with the same scores for any input."""
     count = len(scores)
     return Model([Elman(np.zeros((1, count)), [[0.0]]), Dense(np.zeros((count, 1)), scores, activation=activation)])

@@ -1,4 +1,4 @@
-"""Skipped tests held against a list: ``pytest --skips tests/skips.toml`` fails for one that the list does not have.
+"""Comparison of skipped tests with a list: ``pytest --skips tests/skips.toml`` fails for any that is not listed.
 
 An entry of the list names tests by a pattern, the reason that they give, and, where they are skipped on some machines
 only, which those are. One that is skipped nowhere in the run is reported, so that the list does not outlive its tests.
@@ -35,7 +35,7 @@ class Entry:
     where: str = ""
 
     def covers(self, test: str, reason: str) -> bool:
-        """Whether a skipped test is one of these."""
+        """Return True if a skipped test is one of these."""
         return fnmatchcase(test, self.tests) and self.reason in reason
 
 
@@ -45,7 +45,7 @@ def entries(path: Path) -> list[Entry]:
 
 
 class Skips:
-    """Skipped tests of a run, and what the list says about them."""
+    """Skipped tests of a run, and their entries in the list."""
 
     def __init__(self, listed: list[Entry]) -> None:
         self.listed = listed

@@ -24,7 +24,7 @@ def model(width: int = 3, **options: Any) -> Model:
 
 
 def all_of(source: Any) -> list[Any]:
-    """Everything until the end, problems as texts."""
+    """Read everything until the end, with problems as texts."""
     found: list[Any] = []
     while True:
         try:
@@ -42,7 +42,7 @@ def numbers(found: list[Any]) -> np.ndarray:
 
 
 def within(seconds: float, condition: Callable[[], bool]) -> None:
-    """Wait for something that another thread does; much longer than it takes."""
+    """Wait for a condition that another thread fulfills, much longer than it should take."""
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it did not happen"
@@ -50,7 +50,7 @@ def within(seconds: float, condition: Callable[[], bool]) -> None:
 
 
 def garbage() -> list[bytes]:
-    """A thousand lines that are no samples."""
+    """Thousand lines that are not samples."""
     rng = np.random.default_rng(6)
     kinds: list[Callable[[int], bytes]] = [
         lambda i: rng.bytes(20).replace(b"\n", b"").replace(b"\r", b"") + b"\xff",

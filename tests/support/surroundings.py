@@ -1,4 +1,4 @@
-"""What tests would inherit from the shell or service that starts them, set to what they rely on.
+"""Settings that tests would inherit from the shell or service that starts them, set to known values.
 
 A variable that a test is about it sets itself. Nothing is changed for pytest's own output.
 """
@@ -41,7 +41,7 @@ def pytest_sessionstart() -> None:
 
 @pytest.fixture
 def default_signals() -> Iterator[None]:
-    """Signals as in the foreground of a terminal, here and in processes started from here.
+    """Default signal handling, as in the foreground of a terminal, in this process and in its children.
 
     ``nohup`` ignores SIGHUP, a shell's ``&`` SIGINT; what is ignored, or blocked, is inherited.
     """

@@ -39,7 +39,7 @@ def const(array: Any, **options: Any) -> T:
 
 @dataclass
 class Net:
-    """A network as it grows, in the order of its operators; ``x`` is its input."""
+    """Network under construction, in the order of its operators; ``x`` is its input."""
 
     x: T
     tensors: list[T] = field(default_factory=list)
@@ -51,7 +51,7 @@ class Net:
         self.outputs = [0]
 
     def add(self, kind: str, extra: Sequence[T | int | None], out: T, title: str = "", **options: Any) -> Net:
-        """An operator that reads what the last one gave, and ``extra``: tensors, places of such, None for none."""
+        """Add an operator that reads the last output, and ``extra``: tensors, their indices, or None."""
         places = [self.outputs[0]]
         for tensor in extra:
             if isinstance(tensor, T):

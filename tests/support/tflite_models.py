@@ -33,7 +33,7 @@ def lstm_net(
     change: Callable[[list[Any]], None] | None = None,
     **options: Any,
 ) -> Net:
-    """An LSTM of its own; ``wrap`` says how a weight is stored, ``change`` spoils the inputs."""
+    """LSTM network; ``wrap`` changes the storage of weights, ``change`` spoils the inputs."""
     rng, out = np.random.default_rng(seed), P if projected else H
     net = Net(T([1, IN] if not sequence else [STEPS, 1, IN] if time_major else [1, STEPS, IN], name="x"))
     store = wrap or (lambda _, array: const(array))

@@ -15,7 +15,7 @@ CELLS = ["elman_tanh", "elman_relu", "gru", "gru_reset_before", "lstm"]
 
 
 def tampered(model: Model, path: Path, tensor: str, by: float) -> Path:
-    """The model's graph with one number of one weight moved."""
+    """Graph of a model with one value of one weight changed."""
     proto = graph_of(model)
     for stored in proto.graph.initializer:
         if stored.name == tensor:
@@ -30,7 +30,7 @@ def tampered(model: Model, path: Path, tensor: str, by: float) -> Path:
 
 
 def graph_file(model: Model, path: Path, stated: Model | None = None) -> Path:
-    """The model's graph, with what it says of itself taken from another model."""
+    """Graph of a model with the metadata of another model."""
     proto = graph_of(model)
     onnx.helper.set_model_props(proto, metadata(stated or model))
     path.write_bytes(proto.SerializeToString())

@@ -1,4 +1,4 @@
-"""What is measured is what was asked for; how long it takes is nobody's business here."""
+"""Timing: the requested work is measured; the times themselves are not tested."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_makers_do_as_many_steps_as_asked_for(make_model: Callable[..., Model]) 
 
 
 def counting() -> tuple[dict[int, int], Any]:
-    """How often chunks of each length were called, and what makes them."""
+    """Number of calls of chunks of each length, and their maker."""
     called: dict[int, int] = {}
 
     def make(steps: int) -> Any:

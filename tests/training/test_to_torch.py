@@ -1,4 +1,4 @@
-"""PyTorch modules made of models: their values, their gradients, and the weights that come back."""
+"""PyTorch modules made from models: values, gradients, and the weights read back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""verify finds graphs that do not compute what the model says, and to_onnx lets no such file appear."""
+"""``verify`` finds graphs that do not compute the model, and ``to_onnx`` never writes such a file."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_small_units_are_held_to_their_own_size(tmp_path: Path) -> None:
 
 
 def test_sum_that_cancels_passes(make_model: Callable[..., Model], tmp_path: Path) -> None:
-    """What is left of large terms is rounded by their size, in any float32 program."""
+    """The difference of large terms has their rounding error, in any float32 program."""
     model = Model([Dense([[1.0, -1.0]], [1e-3])])
     xs = np.repeat(np.random.default_rng(0).normal(1e4, 1e3, (100, 1)), 2, axis=1)
     assert verify(model, graph_file(model, tmp_path / "model.onnx"), xs=xs, steps=100).passed

@@ -72,7 +72,7 @@ def test_a_graph_of_another_model_gives_exit_code_1(
 
 
 def test_on_a_recording(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Lines of CSV whose columns stand in another order, and an array of the same, give the same figures."""
+    """CSV with columns in another order, and an array of the same samples, give the same figures."""
     xs = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
     np.save(files / "walk.npy", xs)
     lines = ["c,a,b", *(f"{c!r},{a!r},{b!r}" for a, b, c in xs.astype(float).tolist())]

@@ -1,4 +1,4 @@
-"""Files that verify refuses or finds fault with, and what to_onnx leaves behind."""
+"""Files that ``verify`` refuses or fails, and leftovers of ``to_onnx``."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.sampled(2)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Negated(Layer):
-    """A user's own kind of layer."""
+    """User-defined kind of layer."""
 
     def output_size(self, input_sizes: Sequence[int]) -> int:
         return sum(input_sizes)
@@ -85,7 +85,7 @@ def test_two_threads_may_export_to_one_name(make_model: Callable[..., Model], tm
 
 
 def test_steps_hold_with_a_recording_too(model: Model, tmp_path: Path) -> None:
-    """Fewer samples are repeated, of more the first are taken; without steps, all of a long one."""
+    """A short recording is repeated, of a long one the first samples are used; without steps, all of them."""
     path = tmp_path / "model.onnx"
     recording = np.random.default_rng(0).normal(size=(1100, 3))
     assert to_onnx(model, path, xs=recording[:300]).steps == 1000
@@ -123,7 +123,7 @@ def test_tolerance_grows_with_values_above_one(tmp_path: Path) -> None:
 
 
 def on_the_edge(cell: str, gain: float, size: int = 24) -> Model:
-    """Random recurrent weights of a gain far above 1: a difference in the last digit is one of 1 within some dozens."""
+    """Random recurrent weights with a gain far above 1: a last-digit difference grows to 1 in some dozen steps."""
     rng = np.random.default_rng(0)
 
     def some(*shape: int) -> np.ndarray:
@@ -144,7 +144,7 @@ def on_the_edge(cell: str, gain: float, size: int = 24) -> Model:
 @pytest.mark.parametrize("form", ["step", "sequence"])
 @pytest.mark.parametrize("cell", ["elman", "lstm", "gru", "gru before", "peepholes"])
 def test_a_right_graph_on_the_edge_of_chaos_is_written(cell: str, form: Any, tmp_path: Path) -> None:
-    """Runs drift apart by all that there is, single steps are within the tolerance of any network."""
+    """Runs drift apart completely, but single steps are within the tolerance of any network."""
     model = on_the_edge(cell, 12.0 if cell != "elman" else 4.0)
     report = to_onnx(model, tmp_path / "model.onnx", form=form, steps=400)
     assert report.drift > 1e-3
@@ -155,7 +155,7 @@ def test_a_right_graph_on_the_edge_of_chaos_is_written(cell: str, form: Any, tmp
 
 
 def wrong_ones(model: Model) -> dict[str, Model]:
-    """What a reader or writer would make of it that got one thing wrong."""
+    """Models that a reader or writer with a single mistake would make."""
     cell, head = model.layers
     size = cell.weight_hh.shape[1]  # type: ignore[attr-defined]
     arrays = {name: array.copy() for name, array in cell.arrays.items()}
@@ -182,7 +182,7 @@ def wrong_ones(model: Model) -> dict[str, Model]:
 
 @pytest.mark.parametrize("cell", ["elman", "lstm", "gru", "gru before", "peepholes"])
 def test_a_wrong_graph_on_the_edge_of_chaos_is_refused(cell: str, tmp_path: Path) -> None:
-    """Whatever runs of such networks drift by, and over a few steps as over many."""
+    """Regardless of the drift of runs, and over few steps as over many."""
     model = on_the_edge(cell, 12.0 if cell != "elman" else 4.0)
     for name, other in wrong_ones(model).items():
         for form in ("step", "sequence"):
@@ -198,7 +198,7 @@ def test_a_wrong_graph_on_the_edge_of_chaos_is_refused(cell: str, tmp_path: Path
 
 
 def test_calls_with_many_samples_are_held_to_what_the_graph_gives_one_by_one(tmp_path: Path) -> None:
-    """A graph of sequences whose loop is wrong, though each call with one sample is right."""
+    """A sequence graph with a wrong loop, although each call with one sample is right."""
     model = on_the_edge("lstm", 12.0)
     proto = graph_of(model, "sequence")
     (cell,) = (node for node in proto.graph.node if node.op_type == "LSTM")

@@ -1,4 +1,4 @@
-"""Scores, probabilities and best symbols out of exported graphs: the same as elsewhere, and found out where not."""
+"""Scores, probabilities and best symbols of exported graphs: correct, or found to be wrong."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ TOLERANCE = 3e-6
 
 
 def writer(reads: str = "one-hot", activation: str = "none", initial: bool = False) -> Model:
-    """A network that writes seven letters; of few seeds, this one does not end up with one of them for ever."""
+    """Network that generates seven letters; with this seed it does not end in an endless repetition of one."""
     rng = np.random.default_rng(38)
     size, hidden = len(LETTERS), 9
     inputs = size if reads == "one-hot" else 4

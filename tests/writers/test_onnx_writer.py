@@ -1,4 +1,4 @@
-"""ONNX step graphs: what stands in them, and that onnxruntime computes with them what the reference computes."""
+"""ONNX step graphs: their contents, and their outputs in onnxruntime against the reference."""
 
 from __future__ import annotations
 
@@ -190,7 +190,7 @@ def test_equal_models_give_equal_bytes(make_model: Callable[..., Model]) -> None
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Twice(Layer):
-    """A kind of layer that nobody has written an ONNX form for."""
+    """Kind of layer without an ONNX form."""
 
     def output_size(self, input_sizes: Any) -> int:
         return int(sum(input_sizes))
@@ -255,7 +255,7 @@ DECOMPOSED: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("options", DECOMPOSED, ids=str)
 def test_options_that_the_operator_lacks(options: dict[str, Any]) -> None:
-    """Step by step, and as sequences in a batch, whose every stream has a state of its own."""
+    """Step by step, and as sequences in a batch, in which each stream has its own state."""
     model = Model([LSTM(**weights(4, 3, 7), **options), LSTM(**weights(4, 7, 7), **options), Dense(np.ones((2, 7)))])
     assert graph_error(model) <= TOLERANCE
     run = session(graph_of(model, "sequence").SerializeToString())
@@ -273,7 +273,7 @@ def test_options_that_the_operator_lacks(options: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("cell", CELLS)
 def test_batches_of_sequences(cell: str, make_model: Callable[..., Model]) -> None:
-    """Each of a batch is a stream of its own, from a state of its own."""
+    """Each item of a batch is a separate stream, from its own state."""
     model = make_model(cell, 3, 7, 2, activation="softmax")
     run = session(graph_of(model, "sequence").SerializeToString())
     rng = np.random.default_rng(0)

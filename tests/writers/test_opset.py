@@ -1,4 +1,4 @@
-"""Graphs in a chosen version of ONNX's operator set: valid there, and the same numbers in each."""
+"""Graphs in each version of ONNX's operator set: valid, and with the same results."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def watch(cell: str) -> Model:
 
 
 def writer_of_letters() -> Model:
-    """A network of operators that few others take: Embedding, a cell put together from operators, softmax."""
+    """Network with rare operators: Embedding, a cell composed of operators, softmax."""
     cell = LSTM(
         RNG.normal(size=(20, 3)), RNG.normal(size=(20, 5)), cell_clip=1.5, gate_activation="hard_sigmoid:0.2:0.5"
     )

@@ -1,4 +1,4 @@
-"""Graphs of smaller formats: what is stored is what the model holds, and onnxruntime computes what it should."""
+"""Graphs in smaller formats: they store the model's values, and onnxruntime computes the right results."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ CELLS = ["elman_tanh", "elman_relu", "gru", "gru_reset_before", "lstm"]
 
 
 def checked(model: Model, folder: Path, *target: Any, steps: int = 60, seed: int = 0) -> onnx.ModelProto:
-    """The graph for a target, found to agree with the model."""
+    """Build the graph for a target, and check that it agrees with the model."""
     proto = graph_of(model, *target)
     (folder / "model.onnx").write_bytes(proto.SerializeToString())
     report = verify(model, folder / "model.onnx", steps=steps, seed=seed)
@@ -98,7 +98,7 @@ def test_operators(
 def test_int8_holds_the_numbers_and_scales_of_the_model(
     format_: str, form: Any, operators: Any, make_model: Callable[..., Model]
 ) -> None:
-    """Those that a recording chose, bit for bit; an LSTM operator has its gates in another order."""
+    """Values chosen by calibration, bit for bit; an LSTM operator has its gates in another order."""
     recording = np.random.default_rng(0).normal(size=(300, 3))
     for cell in ("gru", "lstm"):
         model = quantize(make_model(cell, 3, 8), format_, calibration=recording)
@@ -168,7 +168,7 @@ def test_precision_is_what_quantize_makes(precision: Any, make_model: Callable[.
 
 
 def test_matrices_that_have_the_format_keep_it(make_model: Callable[..., Model]) -> None:
-    """w8a8 is int8 with vectors of 8 bits too, which is what the graph computes."""
+    """w8a8 is int8 with 8-bit vectors too, as the graph computes."""
     model = quantize(make_model("gru", 3, 8), {"gru1.weight_hh": "w8a8"})
     held = at_precision(model, "int8")
     assert held.layers[0].weight_hh is model.layers[0].weight_hh  # type: ignore[attr-defined]
@@ -188,7 +188,7 @@ def test_matrices_that_have_the_format_keep_it(make_model: Callable[..., Model])
 def test_formats_side_by_side(
     cell: str, form: Any, operators: Any, make_model: Callable[..., Model], tmp_path: Path
 ) -> None:
-    """Each matrix in another format: some of what is multiplied is rounded, some not; nothing is refused."""
+    """Each matrix has a different format: some vectors are rounded, some not, and nothing is refused."""
     model = make_model(cell, 9, 18, 3)
     first, second, third, head = (layer.name for layer in model.layers)
     formats = {
@@ -281,7 +281,7 @@ def test_wiring_and_layers_without_states(precision: Any, form: Any, tmp_path: P
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("precision", ["float16", "int8-weights", "int4"])
 def test_batches_of_exact_vectors(precision: Any, form: Any, make_model: Callable[..., Model]) -> None:
-    """Each of a batch is a stream of its own, from a state of its own."""
+    """Each item of a batch is a separate stream, from its own state."""
     model = make_model("gru", 3, 7, 2)
     plain = dequantize(at_precision(model, precision))
     run = session(graph_of(model, form, precision).SerializeToString())
@@ -315,7 +315,7 @@ def test_rounded_vectors_are_those_of_the_onnx_operators(low: float) -> None:
 
 
 def test_vanishing_and_equal_values() -> None:
-    """A range of nothing has the step 1; one too small for float32 counts as nothing, in onnxruntime too."""
+    """An empty range has the step 1; one too small for float32 counts as empty, in onnxruntime too."""
     model = Model([Dense([[1.0, -0.5]])])
     run = session(graph_of(model, "step", "int8").SerializeToString())
     held = at_precision(model, "int8")
@@ -331,7 +331,7 @@ def test_vanishing_and_equal_values() -> None:
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("kind", [GRU, LSTM])
 def test_the_largest_products_do_not_overflow(kind: Any, form: Any, operators: Any) -> None:
-    """All weights 127 and all values 255: a pair of them is beyond int16, in which processors without VNNI add."""
+    """Weights of 127 and values of 255: pairs of products overflow int16, in which CPUs without VNNI add."""
     size, gates = 16, len(kind.gates)
     ones = np.full((gates * size, size), 1 / (4 * size), np.float32)
     model = Model([kind(ones, np.zeros_like(ones)), Dense(np.full((2, size), 1.0, np.float32))])

@@ -1,4 +1,4 @@
-"""Smaller formats in ONNX: faults are found, and what is told of rounding."""
+"""Smaller formats in ONNX: faults are found, and the report states the effect of rounding."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def one_more(array: np.ndarray) -> np.ndarray:
 def test_small_faults_are_found_in_spite_of_rounding(
     cell: str, tensor: str, change: Any, form: Any, make_model: Callable[..., Model], tmp_path: Path
 ) -> None:
-    """One of 127 steps of one weight, far below what rounding of vectors does over a run."""
+    """One of 127 steps of one weight, far below the effect of rounding vectors over a run."""
     model = make_model(cell, 3, 12, 2)
     report = verify(model, tampered(model, tmp_path / "m.onnx", tensor, change, form, "int8"), steps=100)
     assert not report.passed
@@ -64,7 +64,7 @@ def test_small_faults_are_found_in_spite_of_rounding(
 
 
 def test_a_loop_that_forgets_its_state_is_found(make_model: Callable[..., Model], tmp_path: Path) -> None:
-    """Calls with one sample do not show it; those with two do."""
+    """Calls with one sample do not show the fault; calls with two samples do."""
     model = make_model("elman_tanh", 3, 12)
     proto = graph_of(model, "sequence", "int8")
     (scan,) = (node for node in proto.graph.node if node.op_type == "Scan")
@@ -171,7 +171,7 @@ def test_weights_beyond_float16_are_refused(tmp_path: Path) -> None:
 
 
 def test_graph_of_another_precision_is_verified_as_what_it_is(make_model: Callable[..., Model], tmp_path: Path) -> None:
-    """The file says at which precision it was written, and for which model."""
+    """The file states its precision and its model."""
     model = make_model("gru", 3, 12)
     for precision in PRECISIONS:
         to_onnx(model, tmp_path / "m.onnx", precision=precision, steps=20)  # type: ignore[arg-type]

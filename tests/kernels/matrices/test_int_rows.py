@@ -1,4 +1,4 @@
-"""Rows of small integers times a rounded vector: sums are those of whole numbers, to the last bit where float32 can."""
+"""Rows of small integers times a rounded vector: sums equal integer sums, exactly where float32 can hold them."""
 
 from __future__ import annotations
 

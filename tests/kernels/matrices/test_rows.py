@@ -1,4 +1,4 @@
-"""Rows of weights times values: every sum is exact where float32 holds it, whatever the chains and the streams."""
+"""Rows of weights times values: every sum is exact if float32 can hold it, for any number of chains and streams."""
 
 from __future__ import annotations
 

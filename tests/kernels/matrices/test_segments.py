@@ -1,4 +1,4 @@
-"""Packing of matrices, against layouts that the test writes out number by number."""
+"""Packing of matrices, against layouts that the tests write out value by value."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Samples in and outputs out, by the policy of a stream: sizes around a vector, bad values at every place."""
+"""Input and output by the policy of a stream: sizes around a vector's, bad values at every index."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def calls() -> dict[str, Callable[..., Any]]:
 
 
 class Memory:
-    """A handle and an arena, each place of it surrounded by marks that must stay."""
+    """Handle and arena, with marks around each place that must stay unchanged."""
 
     def __init__(self, inputs: int = 1, outputs: int = 1, policy: Policy = Policy.RAISE, **words: int) -> None:
         self.arena = aligned(np.full(ROOM * (1 + len(PLACES)), MARK))
@@ -75,7 +75,7 @@ class Memory:
         return self.arena[start : start + ROOM]
 
     def untouched(self, *names: str) -> bool:
-        """True if all of the arena but these places, as far as the vectors there reach, is as it was."""
+        """Return True if the arena is unchanged except for these places, padded to whole vectors."""
         other = np.ones(self.arena.size, bool)
         for name in names:
             start = int(self.handle[Handle[name]])
@@ -85,7 +85,7 @@ class Memory:
 
 
 def users(values: Any) -> np.ndarray:
-    """An array as a user may hand it over: aligned to a float and to no more, with NaN behind it."""
+    """Array as from a user: aligned only to one float, with NaN after it."""
     return aligned(np.concatenate([[np.nan], values]))[1:]
 
 

@@ -1,4 +1,4 @@
-"""Choice of a symbol: exact against whole numbers of any size, from the weights of symbols to the one that is drawn."""
+"""Choice of a symbol: exact against Python's integers, from the weights of symbols to the sampled one."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def random_bits(seed: int, place: int) -> int:
 
 
 def left(weights: Sequence[int], top_k: int, top_p: int, min_weight: int) -> list[int]:
-    """Weights with 0 for symbols that may not be drawn: one limit after the other, the best and first symbols kept."""
+    """Weights with 0 for excluded symbols: one limit after the other, keeping the best and first symbols."""
     order = sorted(range(len(weights)), key=lambda i: (-weights[i], i))[:top_k]
     if top_p < 2**32:
         goal, total, few = max(sum(weights[i] for i in order) * top_p // 2**32, 1), 0, []
@@ -51,7 +51,7 @@ def left(weights: Sequence[int], top_k: int, top_p: int, min_weight: int) -> lis
 
 
 def at_random(weights: Sequence[int], bits: int) -> int:
-    """The symbol in whose part of the whole a random point falls."""
+    """Symbol whose part of the total weight a random point falls into."""
     point, total = bits * sum(weights) // 2**32, 0
     for symbol, weight in enumerate(weights):
         total += weight
@@ -76,7 +76,7 @@ def choose_kernel() -> Callable[..., int]:
 
 @cache
 def draw_kernel() -> Callable[..., int]:
-    """The part of it that draws: ``draw(table, shares)``."""
+    """Its helper ``draw(table, shares)``, which samples."""
     part = _draw()
 
     def draw_one(table, shares):  # type: ignore[no-untyped-def]
@@ -86,7 +86,7 @@ def draw_kernel() -> Callable[..., int]:
 
 
 class Table:
-    """A table as a sampler makes it, whose rooms hold NaN or garbage at first."""
+    """Table as a sampler makes it, with NaN or garbage in its scratch."""
 
     def __init__(self, scores: Any, factor: float = 1.0, penalty: float = 1.0, **words: int) -> None:
         count = len(scores)
@@ -120,7 +120,7 @@ class Table:
 
 
 def draw(weights: Sequence[int], bits_of: tuple[int, int] = (1, 0), **words: int) -> tuple[int, list[int]]:
-    """As :meth:`Table.draw`, by shares that are exactly these weights over 2^30."""
+    """Draw as :meth:`Table.draw`, with shares that are exactly these weights over 2^30."""
     shares = np.array(weights, np.float64) / 2**30
     assert (shares.astype(np.float32) == shares).all()
     seed, drawn = bits_of
@@ -232,7 +232,7 @@ def test_weights_are_exponentials_of_scores_and_the_symbol_is_drawn_by_them(
 
 @pytest.mark.parametrize("seed", range(40))
 def test_what_may_be_drawn_is_what_whole_numbers_say(seed: int) -> None:
-    """Few values, so that many are equal: at each border of a limit, one below and one above."""
+    """Few distinct values, so that many are equal: at each limit, and one below and one above it."""
     rng = np.random.default_rng(seed)
     for size in SIZES:
         choices = [0, 1, 2**10, 2**29, 3 * 2**28, 2**30] if seed % 2 else [2**28, 2**29, 2**30]
