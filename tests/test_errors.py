@@ -126,7 +126,7 @@ def test_file_that_the_system_refuses_is_an_os_error(
     def refuse(*_: object, **__: object) -> object:
         raise OSError(code, os.strerror(code), str(path))
 
-    monkeypatch.setattr(Path, "open", refuse)  # root may read whatever its permissions are
+    monkeypatch.setattr(Path, "open", refuse)  # root may read regardless of permissions
     with pytest.raises(kind) as caught:
         edge_rnn.load(path)
     assert isinstance(caught.value, FileAccessError)

@@ -100,11 +100,11 @@ def _repeated(paths: list[Path], length: int) -> list[str]:
     def before(path: Path, start: int) -> str:
         return lines[path][start - 1][1] if start else str(path)
 
-    def told(path: Path, start: int) -> str:
+    def place(path: Path, start: int) -> str:
         return f"{path.relative_to(ROOT)}:{lines[path][start][0]}"
 
     return [
-        f"{told(*one)} ~ {told(*other)}"
+        f"{place(*one)} ~ {place(*other)}"
         for same in places.values()
         for one, other in combinations(same, 2)
         if before(*one) != before(*other)  # else it is the rest of a longer run

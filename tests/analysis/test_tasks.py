@@ -88,7 +88,7 @@ def test_compare_tells_of_each(make_model: Callable[..., Model]) -> None:
     assert large.int8_bytes is not None
     assert large.nbytes / 4 < large.int8_bytes < large.nbytes / 3
     assert tuple(Stream(models["large"]).memory) == (large.weight_bytes, large.state_bytes)
-    assert 0 < small.step_ns < large.step_ns  # forty times as many multiply-adds
+    assert 0 < small.step_ns < large.step_ns  # 40 times more multiply-adds
     assert small.on_board is None
     assert said == ["scoring small", "scoring large", "timing"]
     assert isinstance(small.int8_score, Score)

@@ -167,8 +167,8 @@ def report(found: dict[str, Any]) -> Iterator[str]:
         yield "|---" * (3 + len(METHODS)) + "|"
         for row in rows:
             name = f"{CELLS[row['cell']]} ({row['input_size']}, {row['hidden_size']})"
-            told = " | ".join(f"{spell_ns(ns)}, {row['measured_ns'] / ns:.2f}" for ns in row["estimated_ns"].values())
-            yield f"| {name} | {spell_ns(row['measured_ns'])} | {told} | {row['weights_in']} |"
+            cells = " | ".join(f"{spell_ns(ns)}, {row['measured_ns'] / ns:.2f}" for ns in row["estimated_ns"].values())
+            yield f"| {name} | {spell_ns(row['measured_ns'])} | {cells} | {row['weights_in']} |"
     yield ""
     clock = next(iter(found["targets"].values()))[0]["clock_hz"]
     date, version, processor = found["date"][:10], found["version"], found["processor"]

@@ -99,7 +99,7 @@ def _in_format(model: edge_rnn.Model, format_: str) -> edge_rnn.Model:
 
 def report(found: dict[str, Any]) -> Iterator[str]:
     """Format the tables as lines of Markdown."""
-    yield "Time of a step in a compiled loop, and how many times as quick as float32 that is:"
+    yield "Step time in a compiled loop, and speed-up over float32:"
     yield ""
     yield from markdown(
         ("", "float32", *FORMATS),

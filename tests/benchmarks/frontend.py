@@ -44,12 +44,16 @@ BLOCK = 16000
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--batches", type=int, default=100, help="of each, of which the least counts")
+    parser.add_argument("--batches", type=int, default=100, help="batches of each; the minimum counts")
     args = parser.parse_args()
     rows = [front_end(spec, rate, args.batches) for spec, rate in FRONT_ENDS]
-    print("\n".join(markdown(("", "push, ns a sample", "run, ns a sample", "µs a feature", "times real time"), rows)))
+    print(
+        "\n".join(
+            markdown(("", "push, ns per sample", "run, ns per sample", "µs per feature", "times real time"), rows)
+        )
+    )
     print()
-    print("\n".join(markdown(("", "ns an output vector"), [*back_ends(args.batches)])))
+    print("\n".join(markdown(("", "ns per output vector"), [*back_ends(args.batches)])))
     print()
     print(
         "\n".join(

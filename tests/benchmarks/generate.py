@@ -2,9 +2,9 @@
 
     taskset -c 1 python tests/benchmarks/generate.py
 
-Steps are those of ``Stream.run`` over the symbols that greedy writing gives, one-hot; LSTM of 128 units, 96 symbols,
-weights uniform in +-1/sqrt(H). A network that knows nothing makes all symbols about as likely: nucleus sampling has the
-most to do then, so it is measured too with scores 20 times as far apart, as trained networks have them.
+Steps are those of ``Stream.run`` over the symbols of greedy generation, one-hot; LSTM of 128 units, 96 symbols, weights
+uniform in +-1/sqrt(H). An untrained network makes all symbols about equally likely, which is the worst case of nucleus
+sampling, so it is also measured with scores spread by a factor of 20, as in trained networks.
 """
 
 from __future__ import annotations

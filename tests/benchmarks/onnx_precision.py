@@ -112,7 +112,7 @@ def report(found: dict[str, Any]) -> Iterator[str]:
         return f"{CELLS[row['cell']]} ({row['input_size']}, {row['hidden_size']})"
 
     for form, what in FORMS.items():
-        yield f"{what}, and how many times as quick as float32 that is:"
+        yield f"{what}, and speed-up over float32:"
         yield ""
         rows = [
             (

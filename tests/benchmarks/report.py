@@ -88,8 +88,8 @@ def report(found: Mapping[str, Any]) -> Iterator[str]:
     if present:
         yield ""
         yield (
-            "What others take for a step from Python, and how many times as long as ours that is, which was timed once "
-            "more, in turn with them:"
+            "Step times of other runtimes, called from Python, and their ratio to edge_rnn's, which was timed again in "
+            "turn with them:"
         )
         yield ""
         whole = [rival for rival in present if any((by_name(row, rival) or {}).get("run_ratio") for row in rows)]
@@ -146,8 +146,8 @@ def startup(found: Mapping[str, Any]) -> Iterator[str]:
 def denormals(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     ratios = [row["ratio"] for row in rows]
     yield (
-        f"A state that has decayed to numbers below float32's normal range makes a step {min(ratios):.2f} to "
-        f"{max(ratios):.2f} times as long."
+        f"Steps from a state that has decayed below float32's normal range take {min(ratios):.2f} to "
+        f"{max(ratios):.2f} of the usual step time."
     )
 
 

@@ -60,7 +60,7 @@ def test_nested_loops_are_found(inner: int, outer: int) -> None:
     assert fold(("a" + "b" * inner + "c") * outer) == (Repeat(("a", Repeat(("b",), inner), "c"), outer),)
 
 
-# Instructions that are executed. Twice as many inputs: so many multiply-adds more, and nothing else.
+# Executed instructions: with twice the inputs, only the multiply-adds increase.
 
 
 MULTIPLY_ADD = {

@@ -144,7 +144,7 @@ def _process(path: Path, *options: str) -> subprocess.Popen[bytes]:
 
 
 def test_symbols_come_at_once_and_a_closed_pipe_ends_it(run: Callable[..., Any], tmp_path: Path) -> None:
-    # So many symbols take an hour: what is read of them here was there before they were all done.
+    # This number of symbols takes an hour, so the symbols read here appeared before the end.
     process = _process(tmp_path / "letters.safetensors", "--prompt", "a", "--max-length", "2000000000")
     assert process.stdout is not None
     assert process.stderr is not None

@@ -50,7 +50,7 @@ def main() -> int:
         folder = args.folder or Path(aside)
         folder.mkdir(parents=True, exist_ok=True)
         fetch(folder)
-        # QEMU tells every ARM processor as "generic": Numba and edge_rnn are told which it is.
+        # QEMU reports every ARM processor as "generic", so its name is passed to Numba and edge_rnn.
         environment = os.environ | {
             "NUMBA_CPU_NAME": args.cpu,
             "NUMBA_CPU_FEATURES": FEATURES[args.cpu],

@@ -157,7 +157,7 @@ def test_onnx_graph_of_the_newest_opset_agrees(tmp_path: Path) -> None:
         edge_rnn_export.to_onnx(model, tmp_path / "m.onnx", steps=40, opset=opset)
 
 
-# ---- whoever wrote it
+# ---- hostile files
 
 OPTIONS = make_mgu().options
 ARRAYS = {**make_mgu().arrays}

@@ -24,11 +24,11 @@ GOLDEN = np.load(Path(__file__).parents[1] / "golden" / "sound_features.npz")
 PCM = GOLDEN["pcm"]
 SOUND = (PCM / 32768).astype(np.float32)  # exact
 
-# In float64 there and here; what differs is float32 of the features, up to 130 dB: half an ulp is 4e-6, twice for
-# their file's own. Kaldi computes in float32: bands of a quiet frame are sums of terms 1e5 times as large, each good to
-# 6e-8, so logarithms are good to 1e-3 in the worst band. torchaudio is asked in float64, but has its filters' corners
-# in float32: they are good to 2.4e-4 Hz, slopes are up to 1/40 a Hz, and a band may live on a weight of 0.1: 1e-4. A
-# cosine transform of norm 1 leaves errors as they are, the lifter multiplies them with up to 12.
+# Both sides compute in float64; they differ by the rounding of features to float32, up to 130 dB: half an ulp is 4e-6,
+# and their file has the same error again. Kaldi computes in float32: bands of a quiet frame are sums of terms larger by
+# 1e5, each accurate to 6e-8, so logarithms are accurate to 1e-3 in the worst band. torchaudio computes in float64, but
+# its filters' corners are float32: accurate to 2.4e-4 Hz, with slopes of up to 1/40 per Hz, and a band may consist of a
+# weight of 0.1: 1e-4. A cosine transform of norm 1 leaves errors unchanged, the lifter multiplies them by up to 12.
 EXACT, KALDI, TORCHAUDIO, LIFTER = 1.6e-5, 1e-3, 1e-4, 12
 
 

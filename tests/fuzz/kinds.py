@@ -33,7 +33,7 @@ class Kind:
     Parameters
     ----------
     make
-        Whole ones, of whatever form ``damaged`` takes.
+        Makes valid files, in the form that ``damaged`` takes.
     damaged
         A mutation of one, as bytes.
     read

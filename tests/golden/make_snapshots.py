@@ -2,7 +2,7 @@
 
 Keys are ``<kind>/<name>/<what>``. A ``stream`` has its ``model`` (the bytes of a model file), the ``snapshot``, the
 samples ``xs`` that follow, and the outputs ``ys``. A ``loop`` has the same, its ``snapshot`` a whole file, and its
-``steps`` and ``at_s``. A ``front`` end, of which ``spec`` is the spelling, has ``snapshot``, ``xs`` and ``ys``; a
+``steps`` and ``at_s``. A ``front`` end, whose spelling is ``spec``, has ``snapshot``, ``xs`` and ``ys``; a
 ``rule`` has the events that follow instead, as rows of output, sample and since.
 
     git worktree add ../old v0.1.0 && PYTHONPATH=../old python tests/golden/make_snapshots.py

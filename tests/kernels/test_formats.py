@@ -315,7 +315,7 @@ VARIANTS = {
 }
 
 
-# Cells and formats whose sums are compared, of which the usual run takes some: each is compiled for another CPU.
+# Cells and formats whose sums are compared; the usual run takes some of them, as each is compiled for another CPU.
 ELSEWHERE = [("lstm", "int8"), ("lstm", "w8a8"), ("lstm", "int4"), ("lstm", "float16")]
 ELSEWHERE += [("gru_reset_before", "int8"), ("gru_reset_before", "int4")]
 SOME = {"pmaddwd": [("lstm", "w8a8")], "sse2": [("lstm", "int4")], "mla": [("lstm", "int8")]}

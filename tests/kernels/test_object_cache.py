@@ -106,8 +106,8 @@ def test_no_home_directory_stops_nothing(tmp_path: Path) -> None:
     code = (
         "import os; [os.environ.pop(k, None) for k in ('HOME', 'XDG_CACHE_HOME', 'EDGE_RNN_CACHE_DIR')]\n"
         "import pathlib\n"
-        "def nobody(self): raise RuntimeError('Could not determine home directory.')\n"
-        "pathlib.Path.expanduser = nobody\n" + PROGRAM
+        "def no_home(self): raise RuntimeError('Could not determine home directory.')\n"
+        "pathlib.Path.expanduser = no_home\n" + PROGRAM
     )
     done = subprocess.run(
         [sys.executable, "-c", code],

@@ -81,7 +81,7 @@ def test_stuck_source_is_given_up_and_made_anew() -> None:
     clock, gates, said = FakeClock(), [], []
 
     class Stuck(Gate):
-        def close(self) -> None:  # it hangs for good, whatever is done
+        def close(self) -> None:  # it hangs forever
             self.closed = True
 
     def make() -> Gate:

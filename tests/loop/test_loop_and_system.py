@@ -252,7 +252,7 @@ def test_loops_that_overlap_put_the_switch_interval_back() -> None:
 
 
 def test_priority_is_that_of_the_loop_alone() -> None:
-    """If permitted, the loop's thread has the priority, and threads that it starts do not."""
+    """The loop's thread has the priority, if permitted, and threads that it starts do not."""
     try:
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
     except OSError:

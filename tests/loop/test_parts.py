@@ -199,7 +199,7 @@ def test_ring_that_is_full() -> None:
     thread.join(60)
     assert (done, full.waiting, full.dropped) == ([True], 1, 0)
     going_on.clear()
-    assert not full.put(row, Item("", 2, 2), going_on)  # nobody waits for a place after the end
+    assert not full.put(row, Item("", 2, 2), going_on)  # put does not wait for a place after the end
 
 
 @pytest.mark.parametrize(
@@ -254,7 +254,7 @@ def test_report_that_fails_does_not_matter(error: type[Exception]) -> None:
     def broken(text: str) -> None:
         raise error
 
-    Journal(broken, FakeClock()).tell("bad", "nobody hears it")
+    Journal(broken, FakeClock()).tell("bad", "unheard")
 
 
 def test_clerk_does_the_latest_of_each_kind() -> None:
@@ -266,7 +266,7 @@ def test_clerk_does_the_latest_of_each_kind() -> None:
         go_on.wait(60)
         done.append("slow")
 
-    clerk = Clerk(Journal(lambda text: done.append(f"told {text}"), FakeClock()))
+    clerk = Clerk(Journal(lambda text: done.append(f"journal: {text}"), FakeClock()))
     clerk.start()
     clerk.post("a", slow)
     assert begun.wait(60)
@@ -276,7 +276,7 @@ def test_clerk_does_the_latest_of_each_kind() -> None:
     assert not clerk.wait(0.0)
     go_on.set()
     assert clerk.close(60)
-    assert sorted(done) == ["new", "slow", "told division by zero"]
+    assert sorted(done) == ["journal: division by zero", "new", "slow"]
 
 
 @given(st.lists(st.binary(max_size=30), max_size=20), st.lists(st.integers(1, 40), max_size=30))

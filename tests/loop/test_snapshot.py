@@ -277,7 +277,7 @@ def kill_at_random(folder: Path, times: int) -> None:
             assert done <= most
             continue
         assert fresh.snapshot() == saved.state == state(saved.steps)
-        assert saved_steps <= saved.steps <= done + 1  # the last step may have been killed before it was told
+        assert saved_steps <= saved.steps <= done + 1  # the last step may have been killed before it was reported
         assert done - saved.steps <= most
         saved_steps = saved.steps
     assert saved_steps > 0

@@ -270,7 +270,7 @@ def test_no_other_file_is_opened_where_a_dataset_names_one(tmp_path: Path) -> No
         os.close(reader)
         with pytest.raises(FileError, match=r"an array whose data are in another file"):
             from_keras(path)
-        with pytest.raises(BrokenPipeError):  # nobody holds the other end
+        with pytest.raises(BrokenPipeError):  # the other end is closed
             os.write(writer, b"x")
     finally:
         os.close(writer)

@@ -20,7 +20,7 @@ from edge_rnn_export.readers.tflite.reader import from_tflite
 from tflite_files import Net, T, const, uniform
 from tflite_models import IN, OUT, STEPS, H, P, dense, flat, in_int8, last_step, lstm_net, read
 
-# Steps, times as many products as a row sums, times half a unit in the last place of numbers around 1.
+# Steps, times products in the sum of a row, times half a unit in the last place of numbers around 1.
 TOLERANCE = STEPS * (IN + H + 4) * 2.0**-24
 LSTM_TENSOR = "tfl.unidirectional_sequence_lstm"
 

@@ -128,7 +128,7 @@ def states_asked_for(self: Any, x: Any, state: Any) -> Any:
 
 
 def states_made(self: Any, x: Any) -> Any:
-    return self.out(self.rnn(x, torch.zeros(1, x.size(0), 4))[0])  # float32, whatever x is
+    return self.out(self.rnn(x, torch.zeros(1, x.size(0), 4))[0])  # float32 for any x
 
 
 def step_of_a_cell(self: Any, x: Any, h: Any = None) -> Any:

@@ -1,4 +1,4 @@
-"""Columns, times and rates of lines: found by name, told apart, or refused with a message."""
+"""Columns, times and rates of lines: found by name, distinguished, or refused with a message."""
 
 from __future__ import annotations
 

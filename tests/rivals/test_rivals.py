@@ -27,7 +27,7 @@ TOLERANCE = 2e-6
 def check(rival: Rival, model: Model, steps: int = 30) -> None:
     xs = np.random.default_rng(1).standard_normal((steps, model.input_size)).astype(np.float32)
     expected, _ = reference.run(model, xs)
-    for _ in range(2):  # a second start begins anew
+    for _ in range(2):  # a second start begins again
         step = rival.start()
         ys = np.array([np.array(step(x)) for x in xs])
         assert ys.shape == expected.shape

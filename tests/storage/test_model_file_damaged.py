@@ -117,7 +117,7 @@ def test_lies_with_a_fitting_checksum(data: st.DataObject, good: bytes, folder: 
 def test_a_lie_allocates_next_to_nothing(name: str, good: bytes, folder: Path) -> None:
     make = {row[0]: row[1] for row in REFUSED}[name]
     data = make(take_apart(good))
-    refusal(data, folder)  # whatever a first call imports or caches
+    refusal(data, folder)  # imports and caches of a first call
     tracemalloc.start()
     try:
         refusal(data, folder)

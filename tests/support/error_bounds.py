@@ -1,8 +1,8 @@
 """Bounds of the rounding error of an equation, derived operation by operation, none of them tuned.
 
-Beside each value of float64 goes a bound of its distance from what a program of float32 computes, in whatever order it
-adds and wherever it fuses a product with a sum: an operation passes on the bounds of its arguments, as far as its slope
-may be between, and adds its own rounding. A matrix in a format that rounds vectors adds half a step of its range.
+Each float64 value has a bound of its distance from the value of a float32 program, for any order of additions and any
+fused multiply-adds: an operation propagates the bounds of its arguments by its largest slope between them, and adds its
+own rounding. A matrix in a format that rounds vectors adds half a step of its range.
 """
 
 from __future__ import annotations

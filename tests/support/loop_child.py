@@ -1,7 +1,7 @@
 """Loop in a separate process, to be killed: ``python loop_child.py FOLDER EVERY``.
 
-Its clock goes on by one period a tick, and never while the disk is busy with a snapshot: what a kill may lose is then
-exact, whatever else the machine does. Each step is told on stdout before the next begins.
+Its clock advances by one period per tick, and never while the disk is busy with a snapshot, so that the loss by a kill
+is exact under any load. Each step is reported on stdout before the next one begins.
 """
 
 from __future__ import annotations

@@ -95,7 +95,7 @@ NODE_PACKAGES = {  # a program below node_modules/ of the checkout, and what ins
 
 _ROOT = Path(__file__).resolve().parents[2]
 _LINKERS = {"ziglang", "ld.lld", "wasm-ld", "lld", "cc", "gcc"}
-_UNHANDLED = {0, signal.SIGKILL, signal.SIGSTOP, signal.SIGCONT}  # do the same whatever is inherited
+_UNHANDLED = {0, signal.SIGKILL, signal.SIGSTOP, signal.SIGCONT}  # independent of inherited handling
 
 
 def program(need: str) -> str | None:
