@@ -22,12 +22,13 @@ FORMS = sorted(path for path in (ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.ym
 SCHEMAS = [
     ("vendor.citation-file-format", ROOT / "CITATION.cff"),
     ("vendor.dependabot", ROOT / ".github" / "dependabot.yml"),
+    ("vendor.readthedocs", ROOT / ".readthedocs.yaml"),
     ("vendor.github-issue-config", ROOT / ".github" / "ISSUE_TEMPLATE" / "config.yml"),
     *(("vendor.github-issue-forms", path) for path in FORMS),
     *(("vendor.github-workflows", path) for path in WORKFLOWS),
     *(("custom.github-workflows-require-timeout", path) for path in WORKFLOWS),
 ]
-LEAST_CHECKS = 60
+LEAST_CHECKS = 66
 
 
 def _lint_workflows(folder: Path) -> subprocess.CompletedProcess[str]:

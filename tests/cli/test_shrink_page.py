@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -139,6 +140,9 @@ def test_table_has_the_front_and_marks_the_chosen(
     assert page.seen.count("tr") == 1 + len(rows)
     assert page.values("class").count("chosen") == 1
     assert {f"{trial.nbytes:,}" for trial in rows} <= set(page.texts)
+    numbers = [text for text in page.texts if re.fullmatch(r"\d+", text.strip(" ▶"))]
+    for number in range(1, len(rows) + 1):  # in the table, and beside the point of the plot
+        assert sum(text.strip(" ▶") == str(number) for text in numbers) >= 2
 
 
 @pytest.mark.parametrize(
