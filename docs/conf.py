@@ -33,6 +33,8 @@ autodoc_typehints = "none"  # docstrings describe each argument's type, shape an
 autodoc_member_order = "bysource"
 numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False
+smartquotes = False  # "--option" is no dash
+pygments_dark_style = "github-dark"
 copybutton_exclude = ".linenos, .gp, .go"
 
 html_theme = "furo"

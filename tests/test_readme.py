@@ -23,6 +23,7 @@ README = ROOT / "README.md"
 PAGES = [README, *sorted(path for path in ROOT.glob("docs/**/*.md") if "generated" not in path.parts)]
 BOARDS = sorted(ROOT.glob("devices/*/README.md"))
 BLOCK = re.compile(r"^(?:<!-- (?P<mark>[^\n]*) -->\n+)?```(?P<kind>\w+)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
+USUAL = [README, ROOT / "docs/how_to/add_cell.md", *BOARDS]  # in the usual run; the other pages are slow
 NEEDS = {"docs/how_to/add_cell.md": ["ziglang", "linker:raspberry_pi_zero_2w"]}
 SHIM = '#!/bin/sh\nexec "{python}" {arguments} "$@"\n'
 
@@ -45,6 +46,7 @@ def _cases() -> list[object]:
     cases: list[object] = []
     for path in [*PAGES, *BOARDS]:
         marks = [pytest.mark.needs(*NEEDS[_name(path)])] if _name(path) in NEEDS else []
+        marks += [] if path in USUAL else [pytest.mark.slow]
         cases.append(pytest.param(path, False, id=_name(path), marks=marks))
         if packages := _page_needs(path):
             marks = [*marks, pytest.mark.needs(*packages), *([pytest.mark.torch] if "torch" in packages else [])]

@@ -14,7 +14,7 @@ from edge_rnn.cli.shared.parser import Parser
 
 __all__ = ["pages"]
 
-_COLUMNS = "100"  # width of usage and of texts that keep their lines
+_COLUMNS = "84"  # width of usage and of texts that keep their lines
 
 
 def pages() -> Mapping[str, str]:

@@ -81,6 +81,7 @@ PACKAGES = {  # by what pip calls it: the module, and what installs it
     "pyserial": ("serial", "edge-rnn[serial]"),
     "scipy": ("scipy", "scipy"),
     "smbus2": ("smbus2", "edge-rnn[i2c]"),
+    "sphinx": ("myst_nb", "edge-rnn[docs]"),
     "sp-repo-review": ("sp_repo_review", "sp-repo-review[cli]"),
     "tflite": ("tflite", "edge-rnn[tflite]"),
     "torch": ("torch", "torch"),
