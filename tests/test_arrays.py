@@ -114,7 +114,7 @@ def test_masked_numbers_in_front_ends_rules_and_weights() -> None:
         ([[1.0], [1.0, 2.0]], "not an array"),
     ],
 )
-def test_what_is_no_number_is_refused_with_the_way_out(x: Any, words: str) -> None:
+def test_values_that_are_not_numbers_are_refused_with_a_remedy(x: Any, words: str) -> None:
     for call in (Stream(SUM).step, Stream(SUM).run, WindowedStream(SUM, window=1, hop=1).step, StreamBank(SUM, 2).step):
         with pytest.raises(InputError, match=words):
             call(x)

@@ -86,7 +86,7 @@ def asides(folder: Path) -> list[str]:
     return sorted(each.name for each in folder.iterdir() if each.name.endswith(".tmp"))
 
 
-def test_what_a_killed_writer_left_is_removed_and_what_one_is_writing_is_not(tmp_path: Path) -> None:
+def test_left_overs_of_a_killed_writer_are_removed_but_not_files_in_use(tmp_path: Path) -> None:
     command = [sys.executable, "-c", WRITER, str(tmp_path / "a")]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         assert child.stdin is not None
@@ -103,7 +103,7 @@ def test_what_a_killed_writer_left_is_removed_and_what_one_is_writing_is_not(tmp
     assert not (tmp_path / "a").exists()
 
 
-def test_what_writes_often_looks_once_a_minute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_frequent_writes_look_for_left_overs_once_a_minute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     swept: list[Path] = []
     now_s = iter([100.0, 101.0, 159.0, 161.0, 162.0])
     monkeypatch.setattr(atomic, "remove_left_overs", swept.append)
@@ -115,7 +115,7 @@ def test_what_writes_often_looks_once_a_minute(tmp_path: Path, monkeypatch: pyte
     assert len(swept) == 3
 
 
-def test_what_another_machine_left_is_removed_after_a_day(tmp_path: Path) -> None:
+def test_left_overs_of_another_machine_are_removed_after_a_day(tmp_path: Path) -> None:
     young, old = (tmp_path / f".edge_rnn-{start}-0123456789abcdef.tmp" for start in ("00000000", "11111111"))
     for path in (young, old):
         path.write_bytes(b"left over")

@@ -30,7 +30,7 @@ def test_bounds_are_taken() -> None:
     assert whole("f", "n", 10**30) == 10**30
 
 
-def test_a_choice_is_told_from_what_equals_it() -> None:
+def test_a_choice_is_distinguished_from_equal_values() -> None:
     for value, known in (("a", "ab"), (1, (0, 1)), (True, (True, False)), (None, ("a", None)), (np.str_("a"), "ab")):
         choice("f", "x", value, known)
 

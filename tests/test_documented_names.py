@@ -91,7 +91,7 @@ def test_names_that_a_page_spells_in_full_are_there(path: Path, missing: dict[st
     assert not [missing[name] for name in names_in(path.read_text(encoding="utf-8")) if name in missing]
 
 
-def test_names_are_found_in_spans_and_blocks_and_missing_ones_are_told() -> None:
+def test_names_are_found_in_spans_and_blocks_and_missing_ones_reported() -> None:
     text = (
         "Outside of code edge_rnn.nothing. In a span `with\nedge_rnn.live.no_such(loop):`, a path `edge_rnn/a.py`.\n"
         "```python\nfrom edge_rnn.loop import (\n    SensorLoop,\n    no_such,\n)\n\nedge_rnn.load(3)\n```\n"

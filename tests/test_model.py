@@ -290,7 +290,7 @@ def test_model_names_and_wires_its_layers() -> None:
         model.name = "other"  # type: ignore[misc]
 
 
-def test_sizes_that_weights_do_not_tell() -> None:
+def test_sizes_that_do_not_follow_from_weights() -> None:
     model = Model([Add(inputs=("input", "input")), Dense(zeros((2, 5)))], input_size=5)
     assert model.output_sizes == (5, 2)
     with pytest.raises(ModelError, match=re.escape("Dense 'dense2' reads 4 values, expected 5")):
@@ -307,7 +307,7 @@ def test_initial_state_is_named_by_layer(make_model: MakeModel) -> None:
     assert not make_model("gru", 3, 5).initial_state["gru1.h"].any()
 
 
-def test_fingerprint_tells_what_is_computed(make_model: MakeModel) -> None:
+def test_fingerprint_covers_what_is_computed(make_model: MakeModel) -> None:
     base = make_model("gru", 3, 5)
     same = make_model("gru", 3, 5, name="other", labels=list("abcd"), sample_rate_hz=4)
     assert re.fullmatch(r"[0-9a-f]{64}", base.fingerprint)

@@ -57,14 +57,14 @@ def test_package_that_is_not_installed_is_missing(monkeypatch: pytest.MonkeyPatc
     assert not needs.missing("scipy")
 
 
-def test_need_that_nothing_is_known_of_is_an_error() -> None:
+def test_unknown_need_is_an_error() -> None:
     for need in ("compiler", "linker", "linker:"):
         with pytest.raises(KeyError, match="is no need"):
             needs.missing(need)
 
 
 @pytest.mark.parametrize("command", [["node", "-v"], ["/usr/bin/llvm-mca-14"], [sys.executable, "-m", "ziglang", "cc"]])
-def test_program_that_was_not_asked_for_is_not_started(command: list[str]) -> None:
+def test_undeclared_program_is_not_started(command: list[str]) -> None:
     with pytest.raises(pytest.fail.Exception, match="has not asked"):
         subprocess.run(command, check=False)
 
@@ -84,7 +84,7 @@ def test_path_of_a_program_that_is_not_installed(empty_path: Path) -> None:
     assert needs.path("node") == str(empty_path / "node")
 
 
-def test_board_that_was_not_asked_for_is_not_linked_for() -> None:
+def test_undeclared_board_is_not_linked_for() -> None:
     from edge_rnn import boards
 
     asking = needs._asking(lambda target: ("a linker",))
@@ -118,7 +118,7 @@ os.execv(sys.executable, [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p",
 """
 
 
-def test_what_is_inherited_does_not_matter() -> None:
+def test_inherited_settings_do_not_matter() -> None:
     """The tests below pass if SIGINT and SIGHUP are ignored, SIGTERM is blocked, and variables are set."""
     environment = os.environ | {"PYTHONUNBUFFERED": "1", "NO_COLOR": "1", "COLUMNS": "20"}
     command = [sys.executable, "-c", IGNORING, f"{__file__}::test_surroundings_are_those_that_tests_rely_on"]

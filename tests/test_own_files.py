@@ -60,7 +60,7 @@ def test_links_in_a_circle_end(tmp_path: Path) -> None:
 
 @as_root
 @pytest.mark.parametrize("what", ["folder", "way", "link"])
-def test_what_another_user_owns_is_not_trusted(folder: Path, what: str) -> None:
+def test_files_of_another_user_are_not_trusted(folder: Path, what: str) -> None:
     place = folder if what == "folder" else folder.parent
     if what == "link":
         place = folder.with_name("link")

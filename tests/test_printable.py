@@ -44,7 +44,7 @@ PLAIN = ["", "gru 1", "naïve – ±5 °C, m/s²", "日本語", "क्‍ष", 
 
 
 @pytest.mark.parametrize("text", STEERING.values(), ids=STEERING.keys())
-def test_what_steers_is_spelled_out(text: str) -> None:
+def test_control_characters_are_spelled_out(text: str) -> None:
     shown = printable(f"walk{text}run")
     assert shown.isascii()
     assert shown.isprintable()
@@ -58,7 +58,7 @@ def test_plain_text_of_all_scripts_stays(text: str) -> None:
     assert printable(text) == text
 
 
-def test_no_character_of_a_steering_category_stays() -> None:
+def test_no_character_of_a_control_category_stays() -> None:
     kinds = {"Cc", "Cf", "Cs", "Zl", "Zp"}
     every = [chr(code) for code in range(0x110000)]
     steering = "".join(each for each in every if unicodedata.category(each) in kinds)
@@ -78,7 +78,7 @@ def test_errors_are_one_line_of_plain_text(kind: str, text: str) -> None:
 
 @pytest.mark.parametrize("text", STEERING.values(), ids=STEERING.keys())
 @pytest.mark.parametrize("where", ["name", "labels", "input_names", "input_units"])
-def test_model_refuses_names_that_steer(where: str, text: str) -> None:
+def test_model_refuses_names_with_control_characters(where: str, text: str) -> None:
     given = f"a{text}b"
     with pytest.raises(errors.ModelError, match=f"Model {where} got .* expected a text without control characters"):
         Model([Dense(np.ones((1, 1)))], **{where: given if where == "name" else [given]})  # type: ignore[arg-type]

@@ -78,7 +78,7 @@ def test_no_other_package_is_imported_for_a_name_of_our_own(registry: Registry[T
         ("large", "toy_things:FAR", "it is too large"),
     ],
 )
-def test_what_cannot_be_used_is_told_with_its_package(
+def test_unusable_objects_are_reported_with_their_package(
     registry: Registry[Thing], install: Install, name: str, value: str, reason: str
 ) -> None:
     text = MODULE + "MODULE = ''\n"

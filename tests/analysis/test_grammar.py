@@ -48,7 +48,7 @@ def test_what_may_follow() -> None:
 
 
 @pytest.mark.parametrize("text", ["x", "xzzx", "yzzzzy", "yy"])
-def test_a_symbol_that_comes_again_is_as_far_back_as_it_is(text: str) -> None:
+def test_lag_of_a_repeated_symbol_is_its_distance(text: str) -> None:
     found = AGAIN.reach(text)
     assert found[:-1] == list(range(len(text)))
     assert found[-1] == min(len(text), 2)  # behind a z it can only be the second of its kind
@@ -57,11 +57,11 @@ def test_a_symbol_that_comes_again_is_as_far_back_as_it_is(text: str) -> None:
 @pytest.mark.parametrize(
     ("grammar", "text"), [(EVEN, "babab"), (EVEN, "aabaa"), (EVEN, "aaa"), (AGAIN, "yzz"), (AGAIN, "xz")]
 )
-def test_reach_is_what_trying_all_texts_gives(grammar: Grammar, text: str) -> None:
+def test_reach_equals_that_by_brute_force(grammar: Grammar, text: str) -> None:
     assert grammar.reach(text) == by_force(grammar, text, 8)
 
 
-def test_what_is_no_grammar() -> None:
+def test_invalid_grammars_are_refused() -> None:
     with pytest.raises(InputError, match="names the state 'b', which is not defined"):
         Grammar("a", {"a": {"x": "b"}})
     with pytest.raises(InputError, match="has the state 'c', which no text reaches"):

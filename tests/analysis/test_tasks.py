@@ -68,7 +68,7 @@ def test_recordings_are_counted_since_the_change(make_model: Callable[..., Model
     assert (score.right, score.of) == (int((said == labels).sum()), 200)
 
 
-def test_interval_holds_the_shares_that_the_count_is_within_two_deviations_of() -> None:
+def test_interval_covers_shares_within_two_deviations_of_the_count() -> None:
     for right, of in ((0, 18), (8, 18), (18, 18), (900, 1000)):
         low, high = Bin(0, 0, right, of).interval
         for end in (low, high):
@@ -77,7 +77,7 @@ def test_interval_holds_the_shares_that_the_count_is_within_two_deviations_of() 
         assert low <= right / of <= high
 
 
-def test_compare_tells_of_each(make_model: Callable[..., Model]) -> None:
+def test_compare_reports_each_network(make_model: Callable[..., Model]) -> None:
     models = {"small": make_model("elman_tanh", 2, 4, head=3), "large": make_model("lstm", 2, 48, head=3)}
     xs = np.random.default_rng(0).standard_normal((100, 2)).astype(np.float32)
     said: list[str] = []
@@ -94,7 +94,7 @@ def test_compare_tells_of_each(make_model: Callable[..., Model]) -> None:
     assert isinstance(small.int8_score, Score)
 
 
-def test_what_is_not_for_a_task(make_model: Callable[..., Model]) -> None:
+def test_data_that_do_not_fit_the_task_are_refused(make_model: Callable[..., Model]) -> None:
     with pytest.raises(InputError, match="no texts, or a text with fewer than two symbols"):
         TextTask(AGAIN, ["x"])
     with pytest.raises(InputError, match="does not follow the grammar"):

@@ -78,7 +78,7 @@ def test_events_are_what_the_definition_says(options: dict[str, Any], ys: list[t
 
 @pytest.mark.parametrize("options", RULES)
 @given(ys=st.lists(st.tuples(VALUES, VALUES, VALUES), max_size=40), cut=st.integers(0, 40))
-def test_a_rule_goes_on_from_its_snapshot(
+def test_a_rule_continues_from_its_snapshot(
     options: dict[str, Any], ys: list[tuple[float, float, float]], cut: int
 ) -> None:
     rule = Hysteresis(3, **options)
@@ -133,7 +133,7 @@ def test_majority_by_its_definition(last: int, threshold: float | None, ys: list
 
 @pytest.mark.parametrize("make", [lambda: Smooth(7, 3), lambda: Majority(5, 3), lambda: Majority(4, 3, 0.5)])
 @given(cut=st.integers(0, 60))
-def test_smoothing_keeps_the_promises_of_a_front_end(make: Any, cut: int) -> None:
+def test_smoothing_has_the_guarantees_of_a_front_end(make: Any, cut: int) -> None:
     xs = np.random.default_rng(0).random((60, 3)).astype(np.float32)
     xs[20, 1] = np.nan
     whole = make().run(xs)
@@ -155,7 +155,7 @@ def make_detector(events: list[Event] | None = None) -> Detector:
     return Detector(rule, [Smooth(2, 2), Majority(5, 2)], on_entered=keep, on_left=keep)
 
 
-def test_a_detector_calls_back_and_goes_on_from_its_snapshot() -> None:
+def test_a_detector_calls_back_and_continues_from_its_snapshot() -> None:
     ys = np.zeros((60, 2), np.float32)
     ys[:, 0], ys[20:40, 1] = 0.5, 0.9
     events: list[Event] = []
@@ -186,7 +186,7 @@ def test_a_detector_calls_back_and_goes_on_from_its_snapshot() -> None:
         assert detector.snapshot() == before
 
 
-def test_what_a_callback_raises_comes_out_and_nothing_is_lost() -> None:
+def test_an_error_of_a_callback_propagates_and_nothing_is_lost() -> None:
     def fail(event: Event) -> None:
         raise OSError("no siren")
 
@@ -227,7 +227,7 @@ def test_what_does_not_fit_is_refused(make: Any, words: str) -> None:
         make()
 
 
-def test_no_answer_counts_nowhere() -> None:
+def test_nan_outputs_are_not_counted() -> None:
     """NaN, which a stream outputs before its first good sample, gives no mean, no vote and no event."""
     nothing, answer = np.full(2, np.nan, np.float32), np.array([0.9, 0.1], np.float32)
     smooth = Smooth(3, size=2)

@@ -92,7 +92,7 @@ def _executed(model: Model, name: str) -> list[str]:
 @pytest.mark.parametrize(
     "name", thinned(MULTIPLY_ADD, lambda name: name in ("raspberry_pi_4", "cortex_m4f", "x86_64_v3"))
 )
-def test_as_many_multiply_adds_are_executed_as_there_are(name: str, make_model: Callable[..., Model]) -> None:
+def test_executed_multiply_adds_are_those_of_the_model(name: str, make_model: Callable[..., Model]) -> None:
     pattern, lanes = MULTIPLY_ADD[name]
     counts = [
         sum(bool(re.match(pattern, text)) for text in _executed(make_model("lstm", inputs, 32), name))
@@ -145,7 +145,7 @@ def test_avx_code_keeps_its_length_and_takes_its_way() -> None:
 @pytest.mark.parametrize(
     "name", thinned(["raspberry_pi_4", "raspberry_pi_zero_2w", "x86_64_v3"], lambda name: name == "raspberry_pi_4")
 )
-def test_loops_told_briefly_take_as_long_as_in_full(
+def test_abbreviated_loops_take_as_long_as_in_full(
     name: str, make_model: Callable[..., Model], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Omitted iterations count at the loop's steady pace, which the first ones have not reached: within 15 %."""
@@ -169,7 +169,7 @@ def test_weights_are_read_from_where_they_fit() -> None:
     assert reading(replace(board, l2_bytes=0, l3_bytes=0, flash_bytes=1), 300) == ("flash", 150.0)
 
 
-def test_one_that_works_ahead_reads_while_it_computes(make_model: Callable[..., Model]) -> None:
+def test_out_of_order_processor_reads_while_it_computes(make_model: Callable[..., Model]) -> None:
     model = make_model("lstm", 16, 64)
     board = replace(boards.load("raspberry_pi_4"), l1d_bytes=0, l2_bytes=0)
     times = {}
@@ -200,7 +200,7 @@ def test_a_larger_network_takes_longer_by_the_roofline(cell: str, name: str, mak
     assert len(set(times)) == len(times)
 
 
-def test_without_tools_the_roofline_is_taken_and_said(
+def test_without_tools_the_roofline_is_used_and_reported(
     make_model: Callable[..., Model], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def gone(name: str) -> str:
@@ -229,7 +229,7 @@ def test_a_processor_without_a_model_is_counted(make_model: Callable[..., Model]
     assert estimate.compute_cycles >= estimate.instructions / board.issue_width
 
 
-def test_what_cannot_be_emulated_is_estimated_by_the_roofline(make_model: Callable[..., Model]) -> None:
+def test_code_that_cannot_be_emulated_is_estimated_by_the_roofline(make_model: Callable[..., Model]) -> None:
     model = make_model("gru", 3, 8)
     found = fit(model, boards.load("wasm32"))
     assert found.code_bytes > 1000
@@ -237,7 +237,7 @@ def test_what_cannot_be_emulated_is_estimated_by_the_roofline(make_model: Callab
     assert found.estimate.why_not == ("unicorn does not emulate wasm32.",)
 
 
-def test_methods_tell_an_error_that_was_found() -> None:
+def test_methods_state_a_measured_error() -> None:
     for method in METHODS.values():
         assert 0 < method.low < 1 < method.high
 
@@ -267,7 +267,7 @@ def test_code_bytes_are_those_of_the_sections(name: str, make_model: Callable[..
     assert compiled.code_bytes == expected > 1000
 
 
-def test_what_has_no_system_needs_flash_and_ram(make_model: Callable[..., Model]) -> None:
+def test_board_without_a_system_needs_flash_and_ram(make_model: Callable[..., Model]) -> None:
     compiled = program(make_model("gru", 3, 8), boards.load("pico_2"))
     (way,) = ways(compiled, 500)
     assert way.ram_bytes == compiled.state_bytes + 500
@@ -316,7 +316,7 @@ def test_half_of_the_memory(make_model: Callable[..., Model]) -> None:
         assert not fit(model, replace(board, **{figure: enough - 2}), 1.0).fits
 
 
-def test_the_models_own_rate_counts_where_none_is_given(make_model: Callable[..., Model]) -> None:
+def test_default_rate_is_the_models(make_model: Callable[..., Model]) -> None:
     board = boards.load("raspberry_pi_4")
     assert fit(make_model("gru", 3, 8, sample_rate_hz=50.0), board).rate_hz == 50.0
     assert fit(make_model("gru", 3, 8, sample_rate_hz=50.0), board, 20.0).rate_hz == 20.0
@@ -378,11 +378,13 @@ def test_the_command_says_what_would_make_it_fit(
         ([str(GRU)], r"--device"),
     ],
 )
-def test_what_cannot_be_told_is_2(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_exit_code_2_if_the_verdict_is_unknown(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["fit", *arguments]) == 2
     assert re.search(message, capsys.readouterr().err)
 
 
-def test_a_model_that_is_not_there_is_1_as_everywhere(capsys: pytest.CaptureFixture[str]) -> None:
+def test_exit_code_1_for_a_missing_model(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["fit", "none.safetensors", "--device", "pico_2"]) == 1
     assert capsys.readouterr().err == "edge-rnn: none.safetensors: cannot be read: No such file or directory.\n"

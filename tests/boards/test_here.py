@@ -53,7 +53,7 @@ def recognised(folder: Path, model: str, cpuinfo: str, architecture: str) -> str
 
 
 @pytest.mark.parametrize("name", MACHINES)
-def test_a_machine_is_recognised(name: str, tmp_path: Path) -> None:
+def test_a_machine_is_recognized(name: str, tmp_path: Path) -> None:
     assert recognised(tmp_path, *MACHINES[name]) == name
 
 
@@ -83,5 +83,5 @@ def test_a_32_bit_system_under_a_64_bit_kernel(tmp_path: Path) -> None:
         ("", "", ""),
     ],
 )
-def test_what_is_not_known_is_not_guessed(model: str, cpuinfo: str, architecture: str, tmp_path: Path) -> None:
+def test_unknown_machines_are_not_guessed(model: str, cpuinfo: str, architecture: str, tmp_path: Path) -> None:
     assert recognised(tmp_path, model, cpuinfo, architecture or "s390x") is None

@@ -127,7 +127,7 @@ def test_a_damaged_profile_is_refused_by_file_and_key(old: str, new: str, messag
         read(path)
 
 
-def test_a_profile_that_is_not_there_or_not_text(tmp_path: Path) -> None:
+def test_a_profile_that_is_missing_or_not_text(tmp_path: Path) -> None:
     with pytest.raises(FileError, match=r"none.toml: cannot be read: No such file"):
         read(tmp_path / "none.toml")
     (tmp_path / "device.toml").write_bytes(b"\xff\xfe")
@@ -146,7 +146,7 @@ def test_devices_lists_and_marks_this_machine(capsys: pytest.CaptureFixture[str]
     assert [each["name"] for each in found["devices"]] == list(NAMES)
 
 
-def test_devices_show_tells_every_figure_with_its_source(capsys: pytest.CaptureFixture[str]) -> None:
+def test_devices_show_lists_every_figure_with_its_source(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["devices", "show", "pico_2"]) == 0
     shown = " ".join(capsys.readouterr().out.split())
     for name, figure in boards.load("pico_2").figures.items():
@@ -165,7 +165,7 @@ def test_devices_says_what_is_wrong(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_board_has_a_page_that_says_how_and_what_is_estimated(name: str) -> None:
+def test_a_board_has_a_page_with_installation_and_estimates(name: str) -> None:
     board = boards.load(name)
     page = (FOLDER / name / "README.md").read_text(encoding="utf-8")
     assert page.startswith(f"# {board.title}\n")

@@ -91,7 +91,7 @@ def test_a_library_for_this_machine_is_stream_bit_by_bit(cell: str, make_model: 
 
 
 @needs_linker
-def test_network_that_amplifies_rounding_is_tested_as_far_as_that_tells(tmp_path: Path) -> None:
+def test_self_test_is_short_for_a_network_that_amplifies_rounding(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     weights = [rng.standard_normal(shape).astype(np.float32) for shape in ((17, 1), (17, 17), (17,))]
     model = Model([edge_rnn.Elman(*weights)])  # gains of 4 and more: chaotic
@@ -161,7 +161,7 @@ def test_a_sample_that_overflows_leaves_the_state(tmp_path: Path) -> None:
 
 
 @needs_linker
-def test_what_is_done_wrong_is_told_by_status(make_model: Build, net: Path, tmp_path: Path) -> None:
+def test_wrong_use_is_reported_by_status(make_model: Build, net: Path, tmp_path: Path) -> None:
     build(make_model("gru", 3, 9, seed=1), this_machine(), tmp_path, name="net")
     built, other = Library(net, "net"), Library(tmp_path, "net")
     assert built.step(np.ones(3))[0] == 3  # never reset
@@ -266,7 +266,9 @@ BOARDS = ("raspberry_pi_zero_w", "raspberry_pi_zero_2w", "raspberry_pi_5", "cort
         lambda *row: row in {(BOARDS[0], "sparse:0.5"), (BOARDS[1], "int4"), (BOARDS[2], "w8a8")},
     ),
 )
-def test_no_board_gets_what_it_has_not(name: str, format_: str, make_model: Build, in_format: InFormat) -> None:
+def test_no_board_gets_instructions_that_it_lacks(
+    name: str, format_: str, make_model: Build, in_format: InFormat
+) -> None:
     board = device.load(name)
     text, code = compiled(in_format(make_model("gru", 9, 24), format_), board)
     check_module(text)
@@ -362,7 +364,7 @@ def test_every_board_gets_its_files(name: str, make_model: Build, tmp_path: Path
             assert not re.search(r"(?<!\$)\$\{?\w", path.read_text()) or path.name == "Makefile", path
 
 
-def test_words_of_a_stranger_end_neither_comment_nor_table(make_model: Build, tmp_path: Path) -> None:
+def test_untrusted_words_cannot_end_a_comment_or_table(make_model: Build, tmp_path: Path) -> None:
     model = dataclasses.replace(make_model("gru", 1, 2), name="a */ int b; /* c", labels=("d|e", *"fgh"))
     build(model, "cortex_m4f", tmp_path, name="net")
     header = (tmp_path / "net.h").read_text()
@@ -379,7 +381,7 @@ def test_comment_of_c_is_one_line_that_nothing_in_it_ends_or_joins(text: str) ->
     assert shown.isprintable()
 
 
-def test_words_of_a_stranger_are_words_in_markdown() -> None:
+def test_untrusted_words_are_plain_text_in_markdown() -> None:
     shown = as_markdown("<img src=x> [a](javascript:b) `c` **d** a|b\u202e")
     assert shown == r"\<img src=x\> \[a\]\(javascript:b\) \`c\` \*\*d\*\* a\|b\\u202e"
 
@@ -405,7 +407,7 @@ def test_without_a_linker_an_object_and_a_sentence(
 
 
 @needs_arm_linker
-def test_a_build_takes_away_what_an_earlier_one_left(
+def test_a_build_removes_files_of_an_earlier_one(
     make_model: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "mine.txt").write_text("")
@@ -418,7 +420,7 @@ def test_a_build_takes_away_what_an_earlier_one_left(
     }
 
 
-def test_what_is_refused_leaves_nothing(make_model: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refused_build_leaves_no_files(make_model: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: Any) -> None:
         raise CompileError("build: no.")
 
@@ -432,12 +434,12 @@ def test_what_is_refused_leaves_nothing(make_model: Build, tmp_path: Path, monke
 
 
 @pytest.mark.parametrize("name", ["9net", "a b", "ü", "x" * 65, "-", "json", "class"])
-def test_names_that_cannot_be(name: str, make_model: Build, tmp_path: Path) -> None:
+def test_invalid_names_are_refused(name: str, make_model: Build, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"expected a C identifier|which is reserved by Python"):
         build(make_model("gru", 3, 9), ARM_BOARD, tmp_path, name=name)
 
 
-def test_a_model_is_called_after_itself(make_model: Build, tmp_path: Path) -> None:
+def test_default_name_is_the_models(make_model: Build, tmp_path: Path) -> None:
     model = make_model("gru", 3, 9)
     titled = Model(model.layers, name="7 Seas: größer")
     assert build(titled, "cortex_m4f", tmp_path).meta["name"] == "network_7_seas_gr_er"

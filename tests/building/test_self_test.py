@@ -89,7 +89,7 @@ def test_the_self_test_of_a_quantized_network_notices_what_is_wrong(cell: str, g
         lambda cell, gain, format_: gain > 1 or format_ == "int8",
     ),
 )
-def test_the_self_test_bears_what_rounds_otherwise(cell: str, gain: float, format_: str) -> None:
+def test_the_self_test_tolerates_other_rounding(cell: str, gain: float, format_: str) -> None:
     """Sums of other machines are imitated by the same network with its units in another order, and fresh noise."""
     model = of_gain(cell, gain)
     model = model if format_ == "float32" else edge_rnn.quantize(model, format_)
@@ -132,7 +132,7 @@ def loaded(folder: Path) -> Any:
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="the library is for x86-64")
 @pytest.mark.needs("linker:generic_x86_64", "pyelftools", "capstone")
-def test_a_library_is_at_home_where_it_was_built(tmp_path: Path) -> None:
+def test_a_library_for_an_older_processor_passes_its_self_test(tmp_path: Path) -> None:
     """Compiled for an older processor than this one, with other rounding; with other weights it is refused."""
     model = edge_rnn.quantize(of_gain("gru relu", 4.0), "int8")
     build(model, "generic_x86_64", tmp_path / "right", name="net")

@@ -242,7 +242,7 @@ def test_startup_command(path: str, capsys: pytest.CaptureFixture[str], monkeypa
     assert "cannot be read" in capsys.readouterr().err
 
 
-def test_startup_says_what_a_process_died_of(tmp_path: Path) -> None:
+def test_startup_reports_why_a_process_died(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedError, match=r"process for edge_rnn failed with .*FileError"):
         measure_startup(str(tmp_path / "none.safetensors"), repeats=1, cold_repeats=0)
 
@@ -296,7 +296,7 @@ def test_wrong_use(
     assert message in err
 
 
-def test_frequency_scaling_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_frequency_scaling_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("edge_rnn.bench.conditions._CPUS", tmp_path)
     assert conditions()["frequency_scaling"] == ""
     for cpu, governor in enumerate(("ondemand", "ondemand", "performance")):

@@ -141,7 +141,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["demo", "--plot", "{folder}/wrist.txt"], 1, r"expected a name that ends in one of .png|matplotlib"),
     ],
 )
-def test_wrong_use_is_told_in_a_sentence(
+def test_wrong_use_gives_a_one_sentence_error(
     arguments: list[str], code: int, message: str, path: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     damaged = tmp_path / "damaged.safetensors"
@@ -173,7 +173,7 @@ def test_traceback_only_on_request(path: str, capsys: pytest.CaptureFixture[str]
         (TypeError("oh"), 1, "edge-rnn: unexpected TypeError: oh (this is a bug; --debug shows the traceback).\n"),
     ],
 )
-def test_what_ends_a_command(
+def test_ends_of_a_command(
     error: BaseException, code: int, message: str, path: str, capsys: pytest.CaptureFixture[str], monkeypatch: Any
 ) -> None:
     def fail(path: str) -> Model:
@@ -304,7 +304,7 @@ def test_warm_up_of_all_covers_every_layer_and_option() -> None:
     assert "copy" in {name for model in models for name in plan_of(model).ops}
 
 
-def test_warm_up_fails_where_nothing_can_be_kept(
+def test_warm_up_fails_if_the_cache_is_not_writable(
     path: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any
 ) -> None:
     place = object_cache.CacheDirectory(tmp_path, False, f"{tmp_path} is not writable")
@@ -343,7 +343,7 @@ def test_doctor(capsys: pytest.CaptureFixture[str], monkeypatch: Any, tmp_path: 
     assert "what to do  Set EDGE_RNN_CACHE_DIR to a folder" in out
 
 
-def test_doctor_tells_what_is_missing(capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
+def test_doctor_reports_what_is_missing(capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
     versions = dict.fromkeys(("numpy", "safetensors", "llvmlite", "torch", "matplotlib"), "1.0")
     versions |= dict.fromkeys(("numba", "onnx", "onnxruntime"))  # type: ignore[arg-type]
     monkeypatch.setattr("edge_rnn.bench.machine.packages", lambda: versions)

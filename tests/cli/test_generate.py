@@ -69,7 +69,7 @@ def test_texts_have_seeds_one_after_another(run: Callable[..., Any], model: Mode
     assert len({line["text"] for line in lines}) == 3
 
 
-def test_texts_end_where_they_are_told_to(run: Callable[..., Any]) -> None:
+def test_texts_end_at_stop_sequences(run: Callable[..., Any]) -> None:
     for stop in ("b", "\n", "ab", "doa"):
         _, out, _ = run("--prompt", "a", "--stop", stop, "--max-length", "5000", "--json")
         (line,) = map(json.loads, out.splitlines())

@@ -77,7 +77,7 @@ def test_file_at_a_rate_in_the_formats_of_run(model: Model, start: Any, tmp_path
     assert len(process.communicate()[0].splitlines()) == 20
 
 
-def test_garbage_is_told_and_summed_up(model: Model, start: Any) -> None:
+def test_garbage_is_reported_and_summed_up(model: Model, start: Any) -> None:
     text = CSV + "".join(f"garbage {i}\n" for i in range(1000)) + "1,nan,3\n" + CSV
     process = start("--source", "csv:-", "--sink", "null:")
     out, err = process.communicate(text.encode())
@@ -192,7 +192,7 @@ def test_reader_that_leaves_ends_the_loop_quietly(model: Model, start: Any) -> N
 
 
 @pytest.mark.usefixtures("default_signals")
-def test_systemd_is_told(model: Model, start: Any, tmp_path: Path) -> None:
+def test_systemd_is_notified(model: Model, start: Any, tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind(str(tmp_path / "notify"))
         listener.settimeout(60)
@@ -220,7 +220,7 @@ def test_systemd_is_told(model: Model, start: Any, tmp_path: Path) -> None:
         (["--on-bad", "hold"], "is for a loop"),
     ],
 )
-def test_what_is_misspelled(
+def test_misspelled_arguments_are_refused(
     model: Model, options: list[str], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:  # fmt: skip
     assert main(["run", str(tmp_path / "m.safetensors"), *options]) == 1
@@ -230,7 +230,7 @@ def test_what_is_misspelled(
     assert "Traceback" not in err
 
 
-def test_sources_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_sources_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", "--sources"]) == 0
     out = capsys.readouterr().out
     assert "serial:PORT" in out

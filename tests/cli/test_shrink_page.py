@@ -154,7 +154,7 @@ def test_table_has_the_front_and_marks_the_chosen(
         (None, "the step time was not measured."),
     ],
 )
-def test_verdict_tells_what_became_of_time(
+def test_verdict_reports_the_step_time(
     step_ns: float | None, said: str, tmp_path: Path, model: Model, shrunk: Shrunk, xs: np.ndarray
 ) -> None:
     best = replace(shrunk.best, step_ns=step_ns, baseline_ns=step_ns and 100.0)
@@ -207,7 +207,7 @@ def test_drift_ends_at_the_error_of_the_table(model: Model, shrunk: Shrunk, xs: 
     assert lines[chosen][-1] == pytest.approx(shrunk.best.error, rel=1e-9)  # the same sums in another order
 
 
-def test_confusion_counts_what_was_taken_for_what(model: Model, xs: np.ndarray, labels: np.ndarray) -> None:
+def test_confusion_matrix_counts_labels_by_outputs(model: Model, xs: np.ndarray, labels: np.ndarray) -> None:
     from edge_rnn import Stream
     from edge_rnn.cli.report.confusion import confusion
 

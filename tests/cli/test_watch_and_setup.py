@@ -305,7 +305,7 @@ def test_every_option_of_a_loop_reaches_the_service(
             assert word in command
 
 
-def test_user_and_folders_that_are_not_there_are_told(
+def test_missing_user_and_folders_are_reported(
     model: Model, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:  # fmt: skip
     options = ["--source", "proc:cpu,memory,load", "--sink", f"csv:{tmp_path}/no/out.csv", "--user", "nemo_captain"]
@@ -337,7 +337,7 @@ def test_words_are_taken_literally() -> None:
         (["--source", "proc:cpu,memory,load", "--sink", "null:", "--name", "a b"], "expected letters, digits"),
     ],
 )
-def test_service_that_makes_no_sense(
+def test_invalid_service_is_refused(
     model: Model, options: list[str], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:  # fmt: skip
     assert main(["setup", str(tmp_path / "m.safetensors"), *options]) == 1

@@ -64,7 +64,7 @@ def write_wav(path: Path, rate_hz: int, seconds: float, sounds: list[tuple[float
 
 
 @pytest.mark.parametrize("board", RECIPES)
-def test_recipe_is_told_of_on_its_page_and_explains_itself(board: str) -> None:
+def test_recipe_is_on_its_page_and_has_help(board: str) -> None:
     page = (DEVICES / board / "README.md").read_text(encoding="utf-8")
     assert "`sensor_loop.py`" in page
     done = start(board, "--help")
@@ -118,7 +118,7 @@ def test_activity_without_a_bus_is_the_recording() -> None:
     assert (process.returncode, err) == (0, "there is no /dev/i2c-1; using the recording.\n4000 steps\n")
 
 
-def test_gravity_is_taken_out_of_what_the_sensor_says(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gravity_is_removed_from_the_acceleration(monkeypatch: pytest.MonkeyPatch) -> None:
     class Sensor:
         count = 0
 
@@ -156,7 +156,7 @@ def test_sound_in_a_wav_file(tmp_path: Path, rate_hz: int) -> None:
 
 
 @pytest.mark.needs("soundfile")
-def test_sound_through_a_model_of_ones_own(tmp_path: Path) -> None:
+def test_sound_through_a_custom_model(tmp_path: Path) -> None:
     """The model gets as many bands as it has inputs, and its own labels."""
     loud = edge_rnn.Model(
         [edge_rnn.Dense([[0.0] * 13, [1 / 13] * 13], [0, 45], activation="softmax")], labels=("no", "yes")
@@ -239,7 +239,7 @@ def test_means_of_the_machine_are_leaky_means() -> None:
 # The temperature
 
 
-def test_temperature_is_told_before_it_is_there(tmp_path: Path) -> None:
+def test_high_temperature_is_reported_in_advance(tmp_path: Path) -> None:
     celsius = [55.0] * 300 + [55 + 0.1 * i for i in range(1, 301)] + [50.0] * 200  # 85 °C at the end of the rise
     (tmp_path / "t.csv").write_text("".join(f"{each:.1f}\n" for each in celsius))
     lines = run("raspberry_pi_4", "--recording", str(tmp_path / "t.csv")).splitlines()
@@ -265,7 +265,7 @@ def test_temperature_is_forecast_by_holts_method() -> None:
         assert abs(stream.step(float(x)) - (level + 60 * trend)) < 2**-18 * (5 + 60 * 20 * 0.05)
 
 
-def test_temperature_that_is_not_told() -> None:
+def test_missing_temperature_is_reported() -> None:
     try:
         sources.Machine(["temperature"], 1)
     except edge_rnn.errors.UnsupportedError:

@@ -48,7 +48,7 @@ def test_device_files_of_a_wheel_and_of_neither(tmp_path: Path, monkeypatch: pyt
     assert data_path("smart_watch") == package / "_devices" / "smart_watch"
 
 
-def test_name_of_nothing_that_ships_is_answered_with_what_does() -> None:
+def test_unknown_name_is_answered_with_the_known_ones() -> None:
     there = ", ".join(sorted(f"smart_watch/{path.name}" for path in FOLDER.iterdir()))
     with pytest.raises(FileError) as nearly:
         data_path("smart_watch/grru.safetensors")
@@ -63,7 +63,7 @@ def test_name_of_nothing_that_ships_is_answered_with_what_does() -> None:
 
 
 @pytest.mark.parametrize("name", ["", ".", "/etc/passwd", "../pyproject.toml", "reber/../../x", "a\0b", 3, None])
-def test_names_that_are_no_names_of_shipped_files_are_refused(name: object) -> None:
+def test_invalid_names_of_shipped_files_are_refused(name: object) -> None:
     with pytest.raises(InputError, match=r"data_path got .*, expected a .*'smart_watch/gru\.safetensors'"):
         data_path(name)  # type: ignore[arg-type]
 
@@ -105,7 +105,7 @@ def test_licence_of_the_recording_lies_beside_it() -> None:
 
 
 @pytest.mark.parametrize("network", NETWORKS)
-def test_network_knows_what_a_deployment_has_to(network: str) -> None:
+def test_network_has_the_metadata_for_deployment(network: str) -> None:
     model = load(FOLDER / f"{network}.safetensors")
     assert [layer.kind for layer in model.layers] == ["Standardize", NETWORKS[network], "Dense"]
     assert model.layers[-1].options == {"activation": "softmax"}

@@ -87,7 +87,7 @@ def test_quantized_cell_is_near_and_goes_through_a_file(format_: str, tmp_path: 
     np.testing.assert_array_equal(Stream(again).run(xs), ys)
 
 
-def test_calibration_meets_what_a_recurrent_layers_does() -> None:
+def test_calibration_of_a_cell_equals_that_of_a_recurrent_layer() -> None:
     gru = GRU(normal(0, 36, 3), normal(1, 36, 12), normal(2, 36), name="g")
     xs = normal(9, 300, 3)
     by_hand, by_equation = (calibrate(Model([layer]), xs).meets for layer in (gru, as_equation(gru)))
@@ -97,7 +97,7 @@ def test_calibration_meets_what_a_recurrent_layers_does() -> None:
         np.testing.assert_allclose(by_equation[name].moving, meets.moving, rtol=1e-9, atol=1e-12)
 
 
-def test_calibration_meets_what_the_step_computes() -> None:
+def test_calibration_covers_vectors_that_the_step_computes() -> None:
     model, xs = Model([make_mgu(name="rnn")]), normal(9, 50, 3)
     meets = calibrate(model, xs).meets["rnn.u_h"]
     seen, state = [], reference.initial_state(model)
@@ -110,7 +110,7 @@ def test_calibration_meets_what_the_step_computes() -> None:
     np.testing.assert_allclose(meets.mean, np.mean(seen, axis=0), atol=1e-6)
 
 
-def test_snapshot_goes_on_where_it_was_taken() -> None:
+def test_snapshot_continues_where_it_was_taken() -> None:
     model, xs = MODELS["all sorts"](), normal(9, 20, 3)
     stream = Stream(model)
     stream.run(xs[:11])
@@ -232,7 +232,7 @@ def test_file_that_claims_vectors_without_end_is_refused(tmp_path: Path) -> None
         save(Model([long(input_size=900, h=2)], input_size=900), tmp_path / "m.safetensors")
 
 
-def test_parameters_that_layers_mean_something_else_by_are_refused() -> None:
+def test_parameters_with_reserved_names_are_refused() -> None:
     @cell
     def clash(p: Any, x: Any, h: Any) -> Any:
         h = p.graph * h

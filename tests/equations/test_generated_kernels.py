@@ -226,7 +226,7 @@ def test_sum_of_several_products_of_one_vector(format_: str) -> None:
     np.testing.assert_allclose(Stream(model).run(xs), ys, rtol=0, atol=bound(ys) if format_ == "float32" else 1e-3)
 
 
-def test_deep_and_doubled_equations_take_no_recursion_and_no_long() -> None:
+def test_deep_and_doubled_equations_are_lowered_quickly_without_recursion() -> None:
     @cell
     def deep(p: Any, x: Any, h: Any) -> Any:
         a = p.w @ x + p.u @ h
@@ -242,7 +242,7 @@ def test_deep_and_doubled_equations_take_no_recursion_and_no_long() -> None:
 # ---- names, texts, places
 
 
-def test_equal_cells_have_equal_kernels_whatever_their_sizes_and_names() -> None:
+def test_equal_cells_of_any_size_and_name_have_equal_kernels() -> None:
     first, second = (plan_of(Model([as_equation(layer_of(LSTM, *size))])) for size in ((1, 8), (6, 32)))
     assert first.operations == second.operations
     projected = LSTM(normal(0, 52, 3), normal(1, 52, 5), weight_hr=normal(2, 5, 13))

@@ -144,7 +144,7 @@ def test_state_that_leaks_is_bounded_and_one_that_adds_up_is_not(keep: float, bo
     assert state_intervals(graph, INFINITE, {"h": (0.0, 0.0)}, {}) == {"h": (-bound, bound)}
 
 
-def test_equal_expressions_are_one_node_and_what_nobody_uses_is_none() -> None:
+def test_equal_expressions_are_merged_and_unused_ones_removed() -> None:
     def equation(p: Any, x: Any, h: Any) -> Any:
         eq.exp(p.u @ h)
         h = (p.u @ h + p.w @ x) * (p.u @ h + p.w @ x)
@@ -190,7 +190,7 @@ def test_wrong_equation_is_refused_by_a_message_that_names_its_line(wrong: Any, 
         assert str(caught.value).startswith("<lambda>, line ")
 
 
-def test_endless_equation_is_refused_where_it_has_become_too_large() -> None:
+def test_endless_equation_is_refused_once_it_is_too_large() -> None:
     def doubled(p: Any, x: Any, h: Any) -> Any:
         while True:
             h = h + 1.5 * h
@@ -199,7 +199,7 @@ def test_endless_equation_is_refused_where_it_has_become_too_large() -> None:
         trace(doubled, {}, 3, {"h": 2})
 
 
-def test_sum_doubled_over_and_over_is_no_work() -> None:
+def test_sum_doubled_many_times_is_cheap() -> None:
     def doubled(p: Any, x: Any, h: Any) -> Any:
         h = p.w @ x
         for _ in range(400):

@@ -46,7 +46,7 @@ def test_push_gives_what_run_gives_and_what_is_due(spec: str) -> None:
 
 @pytest.mark.parametrize("spec", SPECS)
 @pytest.mark.parametrize("samples", [0, 1, 77, 333])
-def test_snapshot_and_restore_is_as_if_nothing_had_been(spec: str, samples: int) -> None:
+def test_snapshot_and_restore_continue_unchanged(spec: str, samples: int) -> None:
     front = parse(spec)
     xs = noise(front, 700)
     front.run(xs[:samples])
@@ -124,7 +124,7 @@ def test_the_output_array_is_reused_and_nothing_grows(spec: str) -> None:
 
 @pytest.mark.parametrize("spec", [spec for spec in SPECS if "micro" not in spec])
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_what_is_not_finite_is_gone_with_its_window(spec: str, bad: float) -> None:
+def test_values_that_are_not_finite_leave_with_their_window(spec: str, bad: float) -> None:
     front = parse(spec)
     xs = noise(front, 3000)
     clean = front.run(xs)
@@ -231,7 +231,7 @@ def test_what_is_refused_is_refused_before_it_takes_memory(text: str) -> None:
         "moving:window=800000,statistics=max|moving:window=800000,statistics=max|moving:window=800000,statistics=max",
     ],
 )
-def test_the_largest_that_there_are_take_no_more_than_is_said_while_they_are_made(text: str) -> None:
+def test_the_largest_front_ends_stay_within_the_stated_memory(text: str) -> None:
     parse("logmel")  # what is imported and kept then is no one's
     tracemalloc.start()
     front = parse(text)
@@ -256,9 +256,7 @@ WRITTEN = ["0", "1", "-1", "3", "1e300", "1e-300", "nan", "inf", "9" * 20, "", "
     options=st.lists(st.tuples(st.sampled_from(NAMES), st.sampled_from(WRITTEN)), max_size=4),
     text=st.text(max_size=20),
 )
-def test_whatever_is_written_makes_a_front_end_or_an_input_error(
-    kind: str, options: list[tuple[str, str]], text: str
-) -> None:
+def test_any_spelling_gives_a_front_end_or_an_input_error(kind: str, options: list[tuple[str, str]], text: str) -> None:
     for spelling in (f"{kind}:{','.join('='.join(option) for option in options)}", text, f"{kind}:{text}"):
         try:
             front = parse(spelling)
@@ -293,7 +291,7 @@ class Differences(FrontEnd):
             y[:] = self.push(x)
 
 
-def test_a_front_end_of_ones_own_keeps_the_promises() -> None:
+def test_a_custom_front_end_has_the_guarantees() -> None:
     chain = Chain([Resample(2, 1), Differences()])
     xs = noise(chain, 100)
     whole = chain.run(xs)

@@ -256,7 +256,7 @@ def test_saved_and_loaded_is_the_same(make_model: Build, in_format: InFormat, fo
     np.testing.assert_array_equal(Stream(loaded).run(xs), Stream(model).run(xs))
 
 
-def test_fingerprint_tells_formats_apart(make_model: Build, in_format: InFormat) -> None:
+def test_fingerprint_distinguishes_formats(make_model: Build, in_format: InFormat) -> None:
     model = make_model("gru", 3, 8)
     seen = {model.fingerprint, *(in_format(model, format_).fingerprint for format_ in FORMATS)}
     nudged = edge_rnn.quantize(model, "int8")

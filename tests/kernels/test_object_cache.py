@@ -68,7 +68,7 @@ def test_two_processes_fill_one_cache_at_once_and_a_third_needs_no_numba(tmp_pat
     assert not [path for path in cache.iterdir() if path.suffix != ".o"]
 
 
-def test_a_damaged_file_is_compiled_anew(tmp_path: Path) -> None:
+def test_a_damaged_file_is_compiled_again(tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     good = report(start(cache))
     files = sorted(cache.iterdir())

@@ -65,7 +65,7 @@ def test_bad_samples_and_sizes_raise(make_model: Build) -> None:
     assert stream.snapshot() == before
 
 
-def test_wrong_types_are_told_at_compile_time(make_model: Build) -> None:
+def test_wrong_types_are_reported_at_compile_time(make_model: Build) -> None:
     stream = Stream(make_model("gru", 3, 8))
     good = np.zeros((1, 3), np.float32), np.empty((1, 4), np.float32)
     for arguments, words in (

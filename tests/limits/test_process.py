@@ -105,7 +105,7 @@ def test_a_worker_remembers_and_the_next_one_does_not() -> None:
 
 
 @pytest.mark.parametrize("name", ["spin", "sleep"])
-def test_a_call_without_end_is_ended(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_endless_call_is_ended(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     began = time.monotonic()
     limits = Limits(seconds=0.1, memory_bytes=2**24)  # the system counts whole seconds, and ten by the clock
     with worker(limits) as one, pytest.raises(FileError, match=r"^the library took more than 0\.1 s of CPU time"):
@@ -113,7 +113,7 @@ def test_a_call_without_end_is_ended(name: str, monkeypatch: pytest.MonkeyPatch)
     assert time.monotonic() - began < 20
 
 
-def test_a_call_that_breaks_down_is_told() -> None:
+def test_a_call_that_crashes_is_reported() -> None:
     with worker() as one, pytest.raises(FileError, match=r"^the library crashed on it; it is damaged"):
         one.call("abort")
 

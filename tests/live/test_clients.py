@@ -68,9 +68,7 @@ def test_clients_that_vanish_and_too_many_of_them(loop: SensorLoop) -> None:
         again.close()
 
 
-def test_clients_that_say_slowly_what_they_want_keep_no_other_out(
-    loop: SensorLoop, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_slow_clients_do_not_block_others(loop: SensorLoop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(handler, "_HEAD_S", 1e6)
     monkeypatch.setattr(server, "_SLOW_S", 0.0)
     with at_work(loop) as address:
@@ -157,7 +155,7 @@ def test_loop_does_the_same_with_pages_as_without(model: Model) -> None:
     assert np.array_equal(found[0][1], found[1][1])
 
 
-def test_channel_gives_who_was_away_the_newest() -> None:
+def test_channel_gives_returning_readers_the_newest() -> None:
     channel = Channel(3)
     for i in range(5):
         channel.keep(b"p%d" % i)
@@ -174,7 +172,7 @@ def test_channel_gives_who_was_away_the_newest() -> None:
     assert channel.close(0)
 
 
-def test_address_that_cannot_be_had(loop: SensorLoop) -> None:
+def test_address_that_is_unavailable(loop: SensorLoop) -> None:
     with serving(loop, port=0) as url:
         port = urlsplit(url).port
         assert port is not None
@@ -269,7 +267,7 @@ def test_sigterm_saves_all_and_leaves_0_with_pages_open(folder: Path) -> None:
         (["--source", "csv:xs.csv", "--host", "192.0.2.1"], "has no address"),
     ],
 )
-def test_command_that_makes_no_sense(
+def test_invalid_command_is_refused(
     folder: Path, options: list[str], words: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(folder)
@@ -292,7 +290,7 @@ def test_port_of_the_command_in_use(
     assert main(["serve", "m.safetensors", "--source", "csv:xs.csv", "--port", "65536"]) == 2
 
 
-def test_before_the_first_answer_nothing_is_named(model: Model) -> None:
+def test_no_label_before_the_first_output(model: Model) -> None:
     """Samples that are skipped: no label, and null for numbers: page, status, --watch."""
     samples = iter([np.full(3, np.nan)] * 3)
     loop = SensorLoop(

@@ -165,7 +165,7 @@ def test_host_header(header: str, allowed: bool) -> None:
     assert is_allowed(header, allowed_names("board", ["pi.lan"])) is allowed
 
 
-def test_name_that_was_given_is_answered(loop: SensorLoop) -> None:
+def test_allowed_host_name_is_answered(loop: SensorLoop) -> None:
     with at_work(loop, names=["Pi.fritz.box"]) as address:
         assert get(address, host="pi.fritz.box")[0] == 200
         assert get(address, host="other.fritz.box")[0] == 403

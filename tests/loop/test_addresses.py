@@ -151,7 +151,7 @@ def test_broker_that_is_misspelled(opened: Any, url: str, words: str) -> None:
 
 
 @pytest.mark.parametrize(("will", "words"), [("a", "the topic of the results"), ("b/%2B", "contains a wildcard")])
-def test_will_that_makes_no_sense(will: str, words: str) -> None:
+def test_invalid_will_is_refused(will: str, words: str) -> None:
     with pytest.raises(InputError, match=words):
         open_sink(f"mqtt://broker/a?will={will}", model())
 
@@ -169,7 +169,7 @@ def test_will_that_makes_no_sense(will: str, words: str) -> None:
         (None, "closed the connection before answering; TLS needs mqtts://"),
     ],
 )
-def test_broker_that_cannot_be_reached_is_told_with_what_to_do(error: OSError | None, words: str) -> None:
+def test_unreachable_broker_is_reported_with_a_remedy(error: OSError | None, words: str) -> None:
     assert re.search(words, connection_problem(error, Address("house", 1883, "a")))
 
 

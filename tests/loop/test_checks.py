@@ -157,7 +157,7 @@ def said(model: Model, xs: np.ndarray) -> list[str]:
     return [each for each in [*found, monitor.finish()] if each]
 
 
-def test_range_is_said_once_and_never_of_what_the_network_was_made_for() -> None:
+def test_range_is_reported_once_and_never_for_typical_input() -> None:
     model, xs = watch()
     assert said(model, xs) == []
     assert said(model, xs[:200] * 0) == []

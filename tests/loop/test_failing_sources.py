@@ -18,7 +18,7 @@ from loop_fakes import FakeClock, Gate, Kept, Script, loop, outputs
 from loop_helpers import XS, ys
 
 
-def test_failing_source_is_tried_again_ever_more_seldom() -> None:
+def test_failing_source_is_retried_with_backoff() -> None:
     clock, said, tried = FakeClock(), [], []
     items: list[Any] = [[1.0]]
     for _ in range(12):
@@ -38,7 +38,7 @@ def test_failing_source_is_tried_again_ever_more_seldom() -> None:
     assert made.status()["source"] == "ended"
 
 
-def test_failing_source_is_made_anew_by_the_function_that_makes_it() -> None:
+def test_failing_source_is_re_created_by_its_factory() -> None:
     made: list[Script] = []
 
     def make() -> Script:
@@ -77,7 +77,7 @@ def test_source_that_wants_to_end_its_thread_is_a_failing_one() -> None:
     assert (ys(sink), counters.source_failures) == (outputs([1, 2]), 1)
 
 
-def test_stuck_source_is_given_up_and_made_anew() -> None:
+def test_stuck_source_is_abandoned_and_re_created() -> None:
     clock, gates, said = FakeClock(), [], []
 
     class Stuck(Gate):
@@ -110,7 +110,7 @@ def test_stuck_source_is_given_up_and_made_anew() -> None:
         gate.open.release(100)
 
 
-def test_stuck_source_that_cannot_be_made_anew_is_told_and_waited_for() -> None:
+def test_stuck_source_without_a_factory_is_reported_and_awaited() -> None:
     clock, said = FakeClock(), []
     gate, sink = Gate(), Kept()
     made = loop(gate, sink, clock=clock, stall_after_s=5.0, report=said.append)

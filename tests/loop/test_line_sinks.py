@@ -90,7 +90,7 @@ def test_header_that_could_not_be_written_comes_later(tmp_path: Path, monkeypatc
     assert (tmp_path / "out").read_text() == "t_s,y0,y1\n2.000000,0.0,0.0\n3.000000,0.0,0.0\n"
 
 
-def test_stdout_that_nobody_reads_ends_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_closed_stdout_ends_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     read_end, write_end = os.pipe()
     sink = sinks.Lines("/dev/null", model(), header=False)
     sink._path = None

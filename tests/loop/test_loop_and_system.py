@@ -55,7 +55,7 @@ def test_hangup_that_comes_again_and_again_lets_the_loop_finish() -> None:
 
 
 @pytest.mark.usefixtures("default_signals")
-def test_sigusr1_tells_the_status() -> None:
+def test_sigusr1_prints_the_status() -> None:
     said: list[str] = []
     items = [[1.0], lambda: os.kill(os.getpid(), signal.SIGUSR1), [2.0], [3.0]]
     loop(Script(items), report=said.append).run()
@@ -100,7 +100,7 @@ def test_status_file_is_json_with_everything(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_status_that_cannot_be_written_is_told_at_the_start(tmp_path: Path) -> None:
+def test_unwritable_status_is_reported_at_the_start(tmp_path: Path) -> None:
     for name, words in {
         "no/file": "No such folder; create it with mkdir -p .*/no",
         ".": "it is a folder or a device",
@@ -215,7 +215,7 @@ def test_what_the_user_has_frozen_stays_frozen() -> None:
         gc.unfreeze()
 
 
-def test_realtime_is_asked_for_and_what_is_refused_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_realtime_settings_are_requested_and_refusals_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     policy, affinity, seen = os.sched_getscheduler(0), os.sched_getaffinity(0), {}
     cpu = min(affinity)
 
@@ -309,7 +309,7 @@ def test_messages_go_to_the_logger(caplog: pytest.LogCaptureFixture) -> None:
         ({"collect": "often"}, "collect got 'often'"),
     ],
 )
-def test_options_that_make_no_sense(options: dict[str, Any], words: str) -> None:
+def test_invalid_options_are_refused(options: dict[str, Any], words: str) -> None:
     with pytest.raises(InputError) as caught:
         loop(Script([]), **options)
     assert words in str(caught.value)

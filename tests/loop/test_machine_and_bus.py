@@ -54,7 +54,7 @@ def test_machine_says_what_the_kernel_says(tmp_path: Path) -> None:
     assert source.read() == [37.5, 75.0, 52.5, 0.0, 2 / (os.cpu_count() or 1)]
 
 
-def test_machine_that_falls_silent_is_tried_again(tmp_path: Path) -> None:
+def test_machine_that_falls_silent_is_retried(tmp_path: Path) -> None:
     fake_machine(tmp_path)
     source = sources.Machine(["memory"], 1, tmp_path)
     kept, said = Kept(), []
@@ -140,7 +140,7 @@ def test_imu_measures_in_its_units() -> None:
 
 
 @pytest.mark.parametrize("trouble", ["gone", "asleep", "frozen", "short", "stranger"])
-def test_imu_that_misbehaves_is_set_up_anew(trouble: str) -> None:
+def test_imu_that_misbehaves_is_set_up_again(trouble: str) -> None:
     FakeBus.opened = 0
     kept, said = Kept(), []
     source = sources.Mpu6050(open_bus=FakeBus)

@@ -220,7 +220,7 @@ def test_ring_that_is_full() -> None:
         Timed([1, 2], "noon"),  # type: ignore[arg-type]
     ],
 )
-def test_what_is_no_sample(value: Any) -> None:
+def test_values_that_are_not_samples(value: Any) -> None:
     with pytest.raises(SampleError):
         fill(np.zeros(2, np.float32), value)
 

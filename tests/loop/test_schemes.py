@@ -121,7 +121,7 @@ print([name for name in sys.modules if name.startswith(("edge_rnn.loop.so", "edg
     assert result.stdout.splitlines()[-1] == "[]"
 
 
-def test_doctor_tells_what_forms_take(capsys: pytest.CaptureFixture[str]) -> None:
+def test_doctor_lists_the_needs_of_forms(capsys: pytest.CaptureFixture[str]) -> None:
     main(["doctor", "--json"])
     found = json.loads(capsys.readouterr().out)
     for registry in BOTH.values():
@@ -180,7 +180,7 @@ def test_a_service_is_made_of_what_the_form_says(
 
 
 @pytest.mark.usefixtures("toy")
-def test_doctor_tells_what_forms_of_another_package_take(capsys: pytest.CaptureFixture[str]) -> None:
+def test_doctor_lists_the_needs_of_forms_of_another_package(capsys: pytest.CaptureFixture[str]) -> None:
     main(["doctor", "--json"])
     found = json.loads(capsys.readouterr().out)
     assert found["packages"]["toy-driver"] is None
@@ -189,7 +189,7 @@ def test_doctor_tells_what_forms_of_another_package_take(capsys: pytest.CaptureF
     assert found["faults"] == []
 
 
-def test_a_broken_form_of_another_package_spoils_nothing_else(
+def test_a_broken_form_of_another_package_affects_nothing_else(
     install: Install, capsys: pytest.CaptureFixture[str]
 ) -> None:
     install(

@@ -131,7 +131,7 @@ def test_late_sample_is_waited_for_left_out_or_held(policy: Any, taken: list[flo
     assert counters.held == (2 if policy == "hold" else 0)
 
 
-def test_schedule_follows_a_source_that_begins_anew_at_another_moment() -> None:
+def test_schedule_follows_a_source_that_restarts_at_another_moment() -> None:
     clock, sink = FakeClock(), Kept()
     made = loop(Gate(), sink, 10, clock=clock)
     feed = made._feed

@@ -237,7 +237,7 @@ def test_file_that_is_no_port(tmp_path: Path) -> None:
         sources.SerialLine("usb://0", 1)
 
 
-def test_port_in_use_is_told(port: tuple[int, str]) -> None:
+def test_port_in_use_is_reported(port: tuple[int, str]) -> None:
     _, name = port
     first = sources.SerialLine(name, 1)
     first._port = first._open()

@@ -78,7 +78,7 @@ def test_nothing_is_written_while_nothing_is_new(tmp_path: Path) -> None:
     assert (counters.steps, counters.snapshots) == (3, 2)
 
 
-def test_snapshot_of_another_model_is_told_and_not_loaded(tmp_path: Path) -> None:
+def test_snapshot_of_another_model_is_reported_and_not_loaded(tmp_path: Path) -> None:
     run(tmp_path, XS[:4])
     other = Stream(Model([Elman([[0.2]], [[0.5]])]))
     ys, said, _ = run(tmp_path, XS[4:], network=other)
@@ -164,7 +164,7 @@ def test_disk_that_fails_does_not_stop_the_loop(tmp_path: Path, monkeypatch: pyt
     assert said[0].endswith("state: cannot be written: Input/output error.")
 
 
-def test_snapshot_that_is_too_old_starts_anew(tmp_path: Path) -> None:
+def test_snapshot_that_is_too_old_is_ignored(tmp_path: Path) -> None:
     run(tmp_path, XS[:4])
     ys, _, _ = run(tmp_path, XS[4:6], clock=FakeClock(1005.0), reset_after_s=10.0)
     assert ys == outputs(XS[:6])[4:]
@@ -183,7 +183,7 @@ def test_two_loops_do_not_share_a_snapshot(tmp_path: Path) -> None:
     assert run(tmp_path, XS)[0] == outputs(XS)
 
 
-def test_folder_that_is_not_there_is_said_at_once(tmp_path: Path) -> None:
+def test_missing_folder_is_reported_at_once(tmp_path: Path) -> None:
     with pytest.raises(FileError, match="cannot be written: No such folder; create it with mkdir -p"):
         run(tmp_path / "no", XS)
 
@@ -295,7 +295,7 @@ def test_kill_at_thirty_random_moments(tmp_path: Path) -> None:
     kill_at_random(tmp_path, 30)
 
 
-def test_what_is_no_snapshot(tmp_path: Path) -> None:
+def test_files_that_are_not_snapshots(tmp_path: Path) -> None:
     (tmp_path / "state").write_text("hello")
     with pytest.raises(StateError, match="state: got bytes that are not a snapshot of this version"):
         snapshot_file.read(tmp_path / "state", "00" * 32)

@@ -269,7 +269,7 @@ def test_refused(make_model: Build, call: Callable[[Model], Any], message: str) 
     assert message in str(caught.value)
 
 
-def test_what_float16_does_not_hold_is_refused() -> None:
+def test_weights_beyond_float16_are_refused_by_quantize() -> None:
     model = Model([Dense(np.full((2, 2), 7e4))])
     with pytest.raises(InputError, match=r"quantize of dense1.weight: float16 cannot hold the weight 7e\+04"):
         edge_rnn.quantize(model, "float16")

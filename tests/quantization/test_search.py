@@ -145,7 +145,7 @@ def test_speed_may_be_preferred(model: Model, xs: np.ndarray) -> None:
     assert found.best.speedup == max(timed)
 
 
-def test_times_of_a_machine_that_slows_down_are_told_by_one_float32_time(
+def test_times_of_a_machine_that_slows_down_use_one_float32_time(
     model: Model, xs: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each timing finds the machine slower than the one before; int8 always takes half as long as float32."""
@@ -169,7 +169,7 @@ def test_times_of_a_machine_that_slows_down_are_told_by_one_float32_time(
     assert verdict(found)[-1] == "Speed-up: 2.00 (50 ns per step, against 100 ns)."
 
 
-def test_progress_is_told_and_a_stop_keeps_the_best(model: Model, xs: np.ndarray) -> None:
+def test_progress_is_reported_and_a_stop_keeps_the_best(model: Model, xs: np.ndarray) -> None:
     seen: list[tuple[str, int, int]] = []
     shrink(model, xs, max_error=0.05, formats=("int8",), progress=lambda *each: seen.append(each))
     assert all(1 <= done <= of for _, done, of in seen)

@@ -194,7 +194,7 @@ def test_one_array_under_many_names_is_bounded(tmp_path: Path) -> None:
         from_keras(path)
 
 
-def test_a_text_that_claims_to_be_long_is_not_allocated(tmp_path: Path) -> None:
+def test_a_text_with_a_false_length_is_not_allocated(tmp_path: Path) -> None:
     content = bytearray(hdf5([dense(IN)]))
     place = content.index(b"model_config\0")
     length = len(json.dumps(sequential(dense(IN)))).to_bytes(4, "little")
@@ -244,7 +244,7 @@ def test_missing_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         read(content, tmp_path)
 
 
-def test_a_library_that_hangs_harms_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_library_that_hangs_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     job = "import time\ndef prepare(): pass\ndef spin(about, arrays):\n    while True: pass\nCALLS = {'read': spin}\n"
     (tmp_path / "job_that_spins.py").write_text(job)
     monkeypatch.syspath_prepend(str(tmp_path))

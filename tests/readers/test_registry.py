@@ -144,7 +144,7 @@ def test_a_reader_whose_options_clash_is_left_out(
         import_file(tmp_path / "some.toy")
 
 
-def test_a_broken_reader_of_another_package_spoils_nothing_else(
+def test_a_broken_reader_of_another_package_affects_nothing_else(
     install: Install, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     install("toy-reader", {GROUP: {"Toy": "toy_reader:TOY"}}, {"toy_reader": "import nothing_of_this_name\n"})

@@ -108,7 +108,7 @@ def test_gap_that_follows_no_linear_is_resolved_by_naming_the_modules() -> None:
     assert len(from_torch(numbered(0, 2), modules=["0"], ignore=["2"]).layers) == 1
 
 
-def test_order_that_the_sizes_do_not_tell_is_refused(tmp_path: Path) -> None:
+def test_ambiguous_order_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "state.safetensors"
     save_file({"b.weight": np.ones((3, 3), np.float32), "a.weight": np.zeros((3, 3), np.float32)}, path)
     with pytest.raises(InputError, match=r"order .*: a \(3 to 3\), b \(3 to 3\).*modules="):

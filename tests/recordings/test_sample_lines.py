@@ -41,7 +41,7 @@ def parsed(text: str, parse: LineParser) -> list[list[float]]:
         ("sep=;\nknee;hip\n2;1\n", {}),
     ],
 )
-def test_columns_are_found_by_name_whatever_their_order(text: str, options: dict) -> None:
+def test_columns_are_found_by_name_in_any_order(text: str, options: dict) -> None:
     assert parsed(text, LineParser(2, NAMES, **options)) == [[1, 2]]
 
 

@@ -72,7 +72,7 @@ def test_wiring_is_for_onnxruntime_alone(make_model: Callable[..., Model]) -> No
     assert "each layer reads the one before" in missing["NumPy"]
 
 
-def test_what_is_missing_is_told(make_model: Callable[..., Model], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_rivals_are_reported(make_model: Callable[..., Model], monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("onnxruntime", "ai_edge_litert", "torch"):
         monkeypatch.setitem(sys.modules, name, None)
     found, missing = rivals(make_model("gru", 1, 8))

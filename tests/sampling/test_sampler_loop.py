@@ -103,7 +103,7 @@ def test_a_second_process_needs_no_numba(tmp_path: Path) -> None:
     assert runs[1].endswith("False\n")
 
 
-def test_overflow_is_told() -> None:
+def test_overflow_is_reported() -> None:
     model = Model([Elman(1e3 * np.eye(2), 1e3 * np.eye(2), activation="relu"), Dense(np.eye(2))])
     stream = Stream(model)
     with pytest.raises(InputError, match=r"non-finite output after 1\d symbols; the state is as before it"):
@@ -216,7 +216,7 @@ def test_rollout_of_an_oscillator() -> None:
     np.testing.assert_allclose(ys, np.stack([np.cos(t), np.sin(t)], axis=1), rtol=0, atol=63 * 2.0**-23)
 
 
-def test_rollout_tells_what_overflows() -> None:
+def test_rollout_reports_overflow() -> None:
     model = Model([Elman([[1e10]], [[0.0]], activation="relu")])
     with pytest.raises(InputError, match=r"rollout step 3 got a sample that makes .* largest value is 1e\+30"):
         rollout(Stream(model), [1.0], 9)

@@ -100,7 +100,7 @@ def test_load_says_what_else_it_is(what: str, tmp_path: Path) -> None:
     assert "import " not in str(caught.value) or what.startswith("a graph")
 
 
-def test_a_model_file_is_known_and_its_own_damage_is_told_as_before(tmp_path: Path) -> None:
+def test_a_model_file_is_recognized_and_its_damage_reported(tmp_path: Path) -> None:
     path = tmp_path / "wrist.onnx"
     edge_rnn.save(Model([Elman([[1.0]], [[0.5]])], labels=("y",)), path)
     assert kind_of(path) is MODEL_FILE

@@ -44,7 +44,7 @@ def check_goes_on(stream: Stream, kept: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("name", names("stream"))
-def test_a_stream_goes_on(name: str, tmp_path: Path) -> None:
+def test_a_stream_continues(name: str, tmp_path: Path) -> None:
     kept = of("stream", name)
     stream = stream_of(kept, tmp_path)
     stream.restore(kept["snapshot"].tobytes())
@@ -53,7 +53,7 @@ def test_a_stream_goes_on(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", names("loop"))
-def test_a_loop_goes_on(name: str, tmp_path: Path) -> None:
+def test_a_loop_continues(name: str, tmp_path: Path) -> None:
     kept = of("loop", name)
     stream = stream_of(kept, tmp_path)
     (tmp_path / "state").write_bytes(kept["snapshot"].tobytes())
@@ -67,7 +67,7 @@ def test_a_loop_goes_on(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", names("front"))
-def test_a_front_end_goes_on(name: str) -> None:
+def test_a_front_end_continues(name: str) -> None:
     kept = of("front", name)
     front: FrontEnd = BACK_ENDS[name] if name in BACK_ENDS else parse(str(kept["spec"]))
     front.restore(kept["snapshot"].tobytes())

@@ -153,7 +153,7 @@ def test_an_overflow_in_a_branch_that_ends_nowhere_is_refused_too() -> None:
         assert np.isfinite(stream.state["elman1.h"]).all()
 
 
-def test_what_saturates_on_the_way_is_finite_whatever_the_size() -> None:
+def test_saturated_values_are_finite_at_any_size() -> None:
     """An infinity between two layers that tanh maps to 1 is accepted: with 3 outputs and with 8."""
     for outputs in (3, 8):
         model = Model([Standardize([0.0], [1e-30]), Dense(np.ones((outputs, 1)), activation="tanh")])

@@ -70,7 +70,7 @@ def test_a_call_into_a_stream_in_use_is_refused_and_changes_nothing(model: Model
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_a_mixed_up_stream_is_of_no_use_until_it_is_made_whole(model: Model, call: str) -> None:
+def test_a_mixed_up_stream_is_unusable_until_it_is_reset(model: Model, call: str) -> None:
     stream, xs = Stream(model), np.ones((2, 4), np.float32)
     expected = stream.run(xs)
     stream._memory.handle[Handle.IN_USE] = MIXED
@@ -84,7 +84,7 @@ def test_a_mixed_up_stream_is_of_no_use_until_it_is_made_whole(model: Model, cal
     assert np.array_equal(stream.run(xs), expected)
 
 
-def test_whoever_leaves_a_stream_that_another_has_claimed_says_so(model: Model) -> None:
+def test_leaving_a_stream_that_another_call_claimed_is_an_error(model: Model) -> None:
     """Another call claims the stream while this one is inside, having found the word free at the same moment."""
     stream = Stream(model)
     with (

@@ -159,7 +159,7 @@ def test_plain_path_is_the_fast_path(make_model: Build, monkeypatch: pytest.Monk
     assert np.array_equal(np.array([plain.step(x).copy() for x in xs]), expected)
 
 
-def test_memory_is_told(make_model: Build) -> None:
+def test_memory_is_reported(make_model: Build) -> None:
     model = make_model("gru", 2, 9)
     bank, stream = StreamBank(model, 10), Stream(model)
     assert bank.memory.weights == stream.memory.weights

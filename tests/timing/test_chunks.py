@@ -67,7 +67,7 @@ def counting() -> tuple[dict[int, int], Any]:
     return called, make
 
 
-def test_chunks_take_turns_and_all_are_told() -> None:
+def test_chunks_take_turns_and_all_are_reported() -> None:
     called, make = counting()
     found = time_chunks({"a": make, "b": turns(lambda: None)}, seconds=0.02, enough=3)
     assert list(found) == ["a", "b"]

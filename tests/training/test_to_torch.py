@@ -200,7 +200,7 @@ def test_what_a_standardize_holds_is_not_trained() -> None:
     assert [name for name, _ in module.named_parameters()] == ["layers.1.weight"]
 
 
-def test_parameter_that_pytorch_means_something_else_by() -> None:
+def test_parameter_with_a_name_reserved_by_pytorch() -> None:
     @cell
     def odd(p: Any, x: Any, h: Any) -> Any:
         h = tanh(p.forward * x + p.train_ * h)
@@ -227,7 +227,7 @@ def test_what_does_not_fit_is_refused() -> None:
         module(torch.zeros(4, 3), {"elman1.h": torch.zeros(4)})
 
 
-def test_layer_in_a_network_of_ones_own_comes_back_with_it() -> None:
+def test_layer_in_a_custom_network_is_read_back() -> None:
     class Network(torch.nn.Module):  # type: ignore[name-defined,misc]
         def __init__(self) -> None:
             super().__init__()

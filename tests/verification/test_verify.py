@@ -118,7 +118,7 @@ def test_rare_class_is_held_to_its_own_size(
     assert not {each.name: each for each in report.deviations}["y"].passed
 
 
-def test_file_of_another_model_fails_whatever_it_computes(model: Model, tmp_path: Path) -> None:
+def test_file_of_another_model_fails_even_if_it_computes_the_same(model: Model, tmp_path: Path) -> None:
     renamed = Model([replace(layer, name=f"a{place}") for place, layer in enumerate(model.layers)])
     report = verify(model, graph_file(model, tmp_path / "model.onnx", stated=renamed), steps=5)
     assert all(each.passed for each in report.deviations)

@@ -100,7 +100,7 @@ def test_on_a_recording(files: Path, capsys: pytest.CaptureFixture[str]) -> None
         (["export", "four.safetensors", "--precision", "int8"], 1, "in the format int4 and the precision 'int8'"),
     ],
 )
-def test_what_is_wrong_is_told(
+def test_errors_are_reported(
     words: list[str],
     code: int,
     message: str,

@@ -154,7 +154,7 @@ def test_gates_stand_in_onnx_order() -> None:
     assert weights(GRU) == [1, 0, 2]  # z r n out of r z n
 
 
-def test_metadata_tells_what_a_deployment_needs(make_model: Callable[..., Model]) -> None:
+def test_metadata_has_what_a_deployment_needs(make_model: Callable[..., Model]) -> None:
     model = make_model(
         "gru", 2, 3, head=2, initial=True,
         name="wrist", labels=("rest", "move"), sample_rate_hz=10, input_names=("ax", "ay"), input_units=("g", "g"),
@@ -178,7 +178,7 @@ def test_metadata_tells_what_a_deployment_needs(make_model: Callable[..., Model]
     }  # fmt: skip
 
 
-def test_states_that_start_at_zero_are_not_told(make_model: Callable[..., Model]) -> None:
+def test_states_that_start_at_zero_are_not_in_the_metadata(make_model: Callable[..., Model]) -> None:
     (entry,) = graph_of(make_model("lstm", 2, 3)).metadata_props
     assert json.loads(entry.value)["initial_state"] == {}
 

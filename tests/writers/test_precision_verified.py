@@ -79,7 +79,7 @@ def test_a_loop_that_forgets_its_state_is_found(make_model: Callable[..., Model]
     assert "Two samples in one call give another elman1.h and y than they should" in str(report)
 
 
-def test_ranges_that_a_graph_does_not_clip_to_are_told(tmp_path: Path) -> None:
+def test_ranges_that_a_graph_does_not_clip_to_are_reported(tmp_path: Path) -> None:
     plain = quantize(Model([Dense([[1.0, -0.5]])]), "w8a8")
     for given, told in ((None, False), (2.0, True)):
         (layer,) = plain.layers
@@ -88,7 +88,7 @@ def test_ranges_that_a_graph_does_not_clip_to_are_told(tmp_path: Path) -> None:
         assert ("Note: The model has ranges to which Stream clips vectors" in str(report)) == told
 
 
-def test_what_rounding_does_is_told(make_model: Callable[..., Model], tmp_path: Path) -> None:
+def test_effect_of_rounding_is_reported(make_model: Callable[..., Model], tmp_path: Path) -> None:
     model = make_model("lstm", 3, 24)
     report = to_onnx(model, tmp_path / "m.onnx", precision="int8")
     assert report.single_steps
@@ -108,7 +108,7 @@ def test_what_rounding_does_is_told(make_model: Callable[..., Model], tmp_path: 
     assert to_onnx(model, tmp_path / "m.onnx", steps=20).rounding == ()
 
 
-def test_size_and_time_are_told(make_model: Callable[..., Model], tmp_path: Path) -> None:
+def test_size_and_time_are_reported(make_model: Callable[..., Model], tmp_path: Path) -> None:
     path = tmp_path / "m.onnx"
     report = to_onnx(make_model("gru", 2, 4), path, precision="int8", steps=20)
     assert report.cost is not None

@@ -231,7 +231,7 @@ def test_weights_are_exponentials_of_scores_and_the_symbol_is_drawn_by_them(
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_what_may_be_drawn_is_what_whole_numbers_say(seed: int) -> None:
+def test_symbols_to_sample_from_equal_those_by_python_integers(seed: int) -> None:
     """Few distinct values, so that many are equal: at each limit, and one below and one above it."""
     rng = np.random.default_rng(seed)
     for size in SIZES:
