@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from edge_rnn.layers import Layer
+from edge_rnn.equations.printing import as_latex, as_text
+from edge_rnn.layers import Cell, Layer
 from edge_rnn.model import Model
 from edge_rnn.quantization.apply import spelled
 from edge_rnn.spelling import counted, spell_unit
@@ -64,7 +65,15 @@ def _layer(model: Model, place: int) -> dict[str, Any]:
         "states": {name: len(value) for name, value in layer.initial_state.items()},
         "parameters": layer.num_parameters,
         "multiply_adds": layer.multiply_adds,
+        **_equation(layer),
     }
+
+
+def _equation(layer: Layer) -> dict[str, Any]:
+    """Return the equation of a cell as text and in LaTeX; nothing for other layers."""
+    if not isinstance(layer, Cell):
+        return {}
+    return {"equation": {"text": as_text(layer.equation), "latex": as_latex(layer.equation)}}
 
 
 def _title(layer: Layer) -> str:

@@ -86,8 +86,13 @@ def _written(
     pattern = operation.text if is_text else operation.latex or operation.text
     if operation.binds == 3:
         return pattern.format(*(text for text, _ in args)), 3
-    least = (operation.binds, operation.binds + (node.op in _SUMS))
+    least = (operation.binds, operation.binds + (node.op in _SUMS or _is_product(graph, node, form)))
     return pattern.format(*(_bracketed(arg, most) for arg, most in zip(args, least, strict=True))), operation.binds
+
+
+def _is_product(graph: Graph, node: Node, form: Literal["text", "latex"]) -> bool:
+    """True if the last argument is a matrix product, which ``a * W @ x`` would not be read as."""
+    return form == "text" and graph.nodes[node.args[-1]].op == "product" and node.op in ("mul", "div")
 
 
 def _bracketed(written: tuple[str, int], least: int) -> str:

@@ -16,6 +16,7 @@ from edge_rnn.equations.bounds import intervals, kept_intervals, parameter_inter
 from edge_rnn.equations.graph import Builder, Graph
 from edge_rnn.equations.json_form import from_json, to_json
 from edge_rnn.equations.operations import EVERYTHING, Interval
+from edge_rnn.equations.printing import as_text
 from edge_rnn.errors import ModelError
 from edge_rnn.formats import Matrix
 from edge_rnn.layers.layer import INPUT, Layer, Weight, float32_copy, products
@@ -92,6 +93,9 @@ class Cell(Layer):
     def __reduce__(self) -> tuple[Any, ...]:
         made = partial(type(self), name=self.name, inputs=self.inputs)
         return made, (self.equation, {**self.parameters}, {**self.starts}, self.function)
+
+    def __repr__(self) -> str:
+        return f"<{self.title}: {'; '.join(as_text(self.equation).splitlines())}>"
 
     @property
     def title(self) -> str:

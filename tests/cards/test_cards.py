@@ -18,6 +18,7 @@ import needs
 from edge_rnn.cards.description import describe, facts, sentence
 from edge_rnn.cards.drawing import draw
 from edge_rnn.cards.markdown import Measured, escape, model_card
+from edge_rnn.equations import tanh
 from edge_rnn.layers import Add
 from edge_rnn.printable import is_printable, printable
 
@@ -74,6 +75,20 @@ def test_card_holds_no_figure_that_was_not_measured() -> None:
     assert "license:" not in card
     assert "its accuracy; its license." in card
     assert 'edge_rnn.load("model.safetensors")' in card
+
+
+def test_card_and_description_have_the_equation_of_a_cell() -> None:
+    @edge_rnn.cell
+    def leaky(p: Any, x: Any, h: Any) -> Any:
+        h = (1 - p.leak) * h + p.leak * tanh(p.W @ x)
+        return h, {"h": h}
+
+    found = describe(edge_rnn.Model([leaky(W=_random(4, 3), leak=0.25, name="rnn"), edge_rnn.Dense(_random(2, 4))]))
+    text = "h' = (1 - leak) * h + leak * tanh(W @ x)\ny = h'"
+    assert found["layers"][0]["equation"]["text"] == text
+    assert r"\tanh(W \, x)" in found["layers"][0]["equation"]["latex"]
+    assert "equation" not in found["layers"][1]
+    assert f"rnn:\n\n```text\n{text}\n```" in model_card(found)
 
 
 def test_front_matter_is_what_the_hub_reads() -> None:

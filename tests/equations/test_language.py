@@ -104,6 +104,15 @@ def test_printed_maths_names_every_state_and_has_as_many_brackets_open_as_closed
         assert all(text.count(a) == text.count(b) for a, b in ("()", "{}"))
 
 
+def test_product_behind_a_factor_is_in_brackets() -> None:
+    def equation(p: Any, x: Any, h: Any) -> Any:
+        h = (p.w @ x) * h + h * (p.w @ x) * (p.u @ h)
+        return h, {"h": h}
+
+    graph = trace(equation, {"w": np.zeros((2, 3)), "u": np.zeros((2, 2))}, 3, {"h": 2})
+    assert as_text(graph) == "a = w @ x\nh' = a * h + h * a * (u @ h)\ny = h'"
+
+
 def test_gru_prints_as_its_paper_has_it() -> None:
     graph = trace(gru, GRU, 3, {"h": 5})
     assert as_text(graph) == "\n".join(

@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 
+import edge_rnn
 from edge_rnn import GRU, LSTM, Dense, Elman, Model, Standardize, quantize
+from edge_rnn.equations import concat, exp, largest, softmax, split, tanh, total
 from edge_rnn.layers import Add, Embedding
 
 __all__ = ["begin_again", "describe_keras", "graphs", "json_files", "members", "models", "numpy_files"]
@@ -36,6 +38,14 @@ def cell(kind: Any, inputs: int, units: int, **options: Any) -> Any:
     return kind(u(rows, inputs), u(rows, units), u(rows), u(rows), **options)
 
 
+@edge_rnn.cell
+def by_equation(p: Any, x: Any, h: Any, c: Any) -> Any:
+    """A cell that has a bit of everything: parts, reductions, a number, states of other sizes."""
+    first, second = split(p.w @ x + p.u @ h, 2)
+    new = tanh(first * p.gain + p.b) / (1 + total(exp(-abs(second))))
+    return softmax(new + largest(second)), {"h": new, "c": concat(c[1:2], x[0:1])}
+
+
 def models() -> list[Model]:
     """A model of each kind of layer, option and format."""
     wide = Model([cell(LSTM, 5, 16), Dense(u(2, 16), u(2))])
@@ -46,6 +56,7 @@ def models() -> list[Model]:
         Model([LSTM(u(16, 2), u(16, 2), u(16), None, weight_hr=u(2, 4)), Dense(u(2, 2), activation="tanh")]),
         Model([cell(Elman, 2, 3, activation="relu"), Dense(u(2, 3), name="out"), Add(inputs=("input", "out"))]),
         Model([Embedding(u(5, 3)), cell(GRU, 3, 4, reset_after=False), Dense(u(5, 4))], vocabulary=tuple("vwxyz")),
+        Model([by_equation(w=u(6, 4), u=u(6, 3), b=u(3), gain=0.5, h=u(3), c=2, input_size=4), Dense(u(2, 3))]),
         *(quantize(wide, {"lstm1": form}) for form in ("float16", "int8", "w8a8", "int4", "sparse:0.5", "rank:3")),
     ]  # fmt: skip
 
@@ -56,7 +67,7 @@ def graphs() -> list[bytes]:
 
     from graphs import graph_of
 
-    found = [graph_of(model, form).SerializeToString() for model in models()[:5] for form in ("step", "sequence")]
+    found = [graph_of(model, form).SerializeToString() for model in models()[:6] for form in ("step", "sequence")]
     for kind, gates, options in (("RNN", 1, {}), ("GRU", 3, {"linear_before_reset": 1}), ("LSTM", 4, {})):
         numbers = {"w": u(1, 3 * gates, 2), "r": u(1, 3 * gates, 3), "b": u(1, 6 * gates), "m": u(3, 2), "n": u(2)}
         numbers["axis"] = np.array([1])

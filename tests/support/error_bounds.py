@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from edge_rnn.equations.bounds import intervals, kept_intervals, parameter_intervals
+from edge_rnn.equations.bounds import Rule, intervals, kept_intervals, parameter_intervals
 from edge_rnn.equations.graph import Graph, Node
 from edge_rnn.equations.operations import EVERYTHING, OPERATIONS
 from edge_rnn.formats import Matrix
@@ -57,6 +57,12 @@ def _power(a: Bounded, v: Any) -> Any:
     return np.exp(a[0]) * (np.expm1(a[1]) + 6 * UNIT * np.exp(a[1]))  # 2.5 units in the last place
 
 
+# Kernels round by wider ranges than follow from the equation itself: sums of products are looked at as without bounds.
+_WIDER: Mapping[str, Rule] = {
+    "product": lambda graph, node, found: EVERYTHING,
+    "sigmoid": lambda graph, node, found: (0.0, 1.0),
+}
+
 OWN: Mapping[str, Callable[..., Any]] = {
     "add": _sum,
     "sub": _sum,
@@ -91,7 +97,7 @@ def bounded_steps(
     graph = layer.graph
     values = {name: np.asarray(value, np.float64) for name, value in layer.parameters.items()}
     kept = kept_intervals(graph, EVERYTHING, layer.starts, layer.parameters)
-    ranges = intervals(graph, EVERYTHING, kept, parameter_intervals(layer.parameters))
+    ranges = intervals(graph, EVERYTHING, kept, parameter_intervals(layer.parameters), _WIDER)
     states = {name: (start.astype(np.float64), np.zeros(start.shape)) for name, start in layer.starts.items()}
     for x in xs.astype(np.float64):
         found: list[Bounded] = []

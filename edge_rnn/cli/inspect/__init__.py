@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["add"]
 
 _STEPS = 1_000_000
+_LINES = 40
 _EPILOG = """\
 with --recording, on samples as for edge-rnn run, .npz with x, .npy, or texts of a grammar (.json):
   the recording is repeated with state carried over, and the state is examined after each step: its norm over time,
@@ -108,3 +109,16 @@ def _print(found: dict[str, Any]) -> None:
     print_facts(console, about | facts(found))
     console.print()
     print_table(console, table)
+    for layer in found["layers"]:
+        if "equation" in layer:
+            _print_equation(console, layer["name"], layer["equation"]["text"].splitlines())
+
+
+def _print_equation(console: Any, name: str, lines: list[str]) -> None:
+    """Print what a cell computes, as far as one reads it in a terminal."""
+    more = len(lines) - _LINES
+    console.print(f"\n{name} computes (' marks the new value of a state)", markup=False, highlight=False)
+    for line in lines[:_LINES]:
+        console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
+    if more > 0:
+        console.print(f"  and {counted(more, 'line')} more, which --json prints", markup=False, highlight=False)
