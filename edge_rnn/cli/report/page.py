@@ -37,7 +37,7 @@ table{border-collapse:collapse;font-size:.875rem;font-variant-numeric:tabular-nu
 th,td{padding:.25rem .7rem;text-align:right;white-space:nowrap;border-bottom:1px solid var(--line)}
 th{vertical-align:bottom;font-weight:600}.text,.label{text-align:left}.same{color:var(--dim)}
 tr.chosen>*{background:var(--mark);font-weight:600}tr.chosen>:first-child{color:var(--chosen)}
-tbody th{position:sticky;left:0;background:var(--page);text-align:left;vertical-align:baseline}
+tbody th,td.label{position:sticky;left:0;background:var(--page);text-align:left;vertical-align:baseline}
 .plots{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,440px),1fr));gap:2.2rem 2.5rem}
 .plots section{min-width:0;margin-top:0}figure{margin:.5rem 0 0}figcaption{margin-top:.4rem}
 #sensitivity{grid-column:1/-1}
