@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
@@ -205,6 +206,11 @@ def test_nothing_is_drawn_beyond_the_picture() -> None:
 
 def test_same_network_gives_the_same_drawing() -> None:
     assert draw(describe(skipping())) == draw(describe(skipping()))
+
+
+def test_drawing_in_the_docs_is_that_of_today() -> None:
+    shown = Path(__file__).parents[2] / "docs" / "images" / "network.svg"
+    assert shown.read_text(encoding="utf-8") == draw(describe(WATCH))
 
 
 def test_sentence_of_a_network_that_reads_symbols() -> None:
