@@ -49,7 +49,9 @@ def _cases() -> list[object]:
         marks += [] if path in USUAL else [pytest.mark.slow]
         cases.append(pytest.param(path, False, id=_name(path), marks=marks))
         if packages := _page_needs(path):
-            marks = [*marks, pytest.mark.needs(*packages), *([pytest.mark.torch] if "torch" in packages else [])]
+            marks = [*marks, pytest.mark.needs(*packages)]
+            if "torch" in packages:  # PyTorch and Keras warn while they train and export
+                marks += [pytest.mark.torch, pytest.mark.filterwarnings("ignore")]
             cases.append(pytest.param(path, True, id=f"{_name(path)}-whole", marks=marks))
     return cases
 

@@ -119,7 +119,7 @@ def doors() -> None:
         y = 10 + 50 * row
         parts += [box(10, y, 150, 38, ORANGE, [name]), arrow(160, y + 19, 247, 129)]
     parts += [
-        note(250, 24, "read, and compared", "start"),
+        note(325, 82, "read, and compared"),
         box(250, 95, 150, 70, BLUE, ["Model", "one .safetensors"]),
     ]
     targets = (
