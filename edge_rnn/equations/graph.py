@@ -114,6 +114,16 @@ class Graph:
             found.append(node.op in leaves or any(found[arg] for arg in node.args))
         return found
 
+    def bias_of(self, matrix: str) -> str | None:
+        """The parameter that is added to each product of a matrix, and to nothing else; None if there is none."""
+        products = {place for place, node in enumerate(self.nodes) if node.op == "product" and node.name == matrix}
+        sums = [node for node in self.nodes if products.intersection(node.args)]
+        if products.intersection(self.roots) or any(node.op != "add" for node in sums):
+            return None
+        parameters = (place for place, node in enumerate(self.nodes) if node.op == "parameter")
+        alone = (place for place in parameters if [node for node in self.nodes if place in node.args] == sums)
+        return next((self.nodes[place].name for place in alone), None)
+
     def gates(self, matrix: str) -> int:
         """Number of equal parts that the products of a matrix are split into; 1 if they are not split."""
         reached: set[int] = set()

@@ -232,9 +232,8 @@ class Cell(Layer):
     def bounded_state(self) -> bool:
         return all(max(-low, high) < inf for low, high in self.state_intervals().values())
 
-    def state_bound(self, name: str) -> float | None:
-        low, high = kept_intervals(self.equation, EVERYTHING, self.starts, self.parameters)[name]
-        return None if max(-low, high) == inf else max(-low, high)
+    def rounding_ranges(self) -> dict[str, Interval]:
+        return kept_intervals(self.equation, EVERYTHING, self.starts, self.parameters)
 
     def output_size(self, input_sizes: Sequence[int]) -> int:
         self._check_input_size(self.input_size, input_sizes)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from math import inf
 from types import MappingProxyType
 from typing import Any, ClassVar, Self
 
@@ -15,6 +16,7 @@ from edge_rnn.activation import parse
 from edge_rnn.arrays import plain_array
 from edge_rnn.checks import choice, real
 from edge_rnn.equations.graph import Graph
+from edge_rnn.equations.operations import EVERYTHING, Interval
 from edge_rnn.errors import ModelError, ModelTypeError
 from edge_rnn.formats import Matrix
 from edge_rnn.typing import F32
@@ -96,13 +98,27 @@ class Layer:
         return None
 
     @property
+    def recorded_from(self) -> Hashable:
+        """What the graph follows from: layers that have the same have the same graph."""
+        return self.graph
+
+    @property
     def fields(self) -> dict[str, Any]:
-        """Fields of the layer by name: arrays, matrices and options."""
-        return {f.name: getattr(self, f.name) for f in fields(self)}
+        """Fields of the layer by name, but for its name and inputs: arrays, matrices and options."""
+        return self._fields
+
+    @property
+    def _fields(self) -> dict[str, Any]:
+        own = (f.name for f in fields(self) if f.name not in Layer.__dataclass_fields__)
+        return {name: getattr(self, name) for name in own}
 
     def replaced(self, **changes: Any) -> Self:
         """Copy of the layer with some of its fields changed."""
         return replace(self, **changes)
+
+    def probe(self) -> tuple[Layer, dict[str, slice]]:
+        """Return the layer with what its matrices multiply as its output, and the part of it for each matrix."""
+        raise NotImplementedError
 
     def gates_of(self, name: str) -> int:
         """Number of gates that the rows of a matrix are split into."""
@@ -161,9 +177,15 @@ class Layer:
         """Output range for rounding to integers; None if the largest value of each vector is better."""
         return self.output_bound
 
+    def rounding_ranges(self) -> dict[str, Interval]:
+        """Ranges for rounding states to integers; EVERYTHING if the largest value of each vector is better."""
+        bound = inf if self.rounding_bound is None else self.rounding_bound
+        return {name: (-bound, bound) if name == self.emits else EVERYTHING for name in self.initial_state}
+
     def state_bound(self, name: str) -> float | None:
         """Range for rounding a state to integers; None if the largest value of each vector is better."""
-        return self.rounding_bound if name == self.emits else None
+        low, high = self.rounding_ranges()[name]
+        return None if max(-low, high) == inf else max(-low, high)
 
     def output_size(self, input_sizes: Sequence[int]) -> int:
         """Return the output length for given input lengths; raise ModelError if these do not fit."""

@@ -169,12 +169,15 @@ def _work(model: Model) -> int:
 def _traced(model: Model, xs: F32) -> dict[str, Meets]:
     """Statistics of the vectors that each matrix multiplies, over all samples from the initial state."""
     reading = {layer.name: reads for layer, reads in zip(model.layers, model.sources, strict=True) if layer.matrices}
+    probes = Probes.of(model)
     recurrent = [
         place
         for place, layer in enumerate(model.layers)
-        if layer.graph is None and layer.emits in layer.matrices.values()
+        if any(
+            reads == layer.emits and f"{layer.name}.{name}" not in probes.places
+            for name, reads in layer.matrices.items()
+        )
     ]
-    probes = Probes.of(model)
     # The last row waits: a recurrent matrix multiplies all rows but this one, a layer that reads them this one too.
     sums = {reads: Sums() for reads in {*reading.values(), *((place,) for place in recurrent)}}
     kept = {place: Kept(len(xs), model.output_sizes[place]) for place in recurrent}

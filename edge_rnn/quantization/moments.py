@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from edge_rnn.layers import INPUT, Cell, Layer
+from edge_rnn.layers import INPUT, Layer
 from edge_rnn.model import Model
 from edge_rnn.typing import F32, F64
 
@@ -131,7 +131,7 @@ class Probes:
         layers: list[Layer] = []
         places: dict[str, tuple[int, slice]] = {}
         for layer, reads in zip(model.layers, model.sources, strict=True):
-            if isinstance(layer, Cell) and any(reads_from != INPUT for reads_from in layer.matrices.values()):
+            if set(layer.matrices.values()) - {INPUT, layer.emits}:
                 probe, parts = layer.probe()
                 inputs = tuple(INPUT if i < 0 else model.layers[i].name for i in reads)
                 places |= {

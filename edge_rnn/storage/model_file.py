@@ -158,7 +158,7 @@ def _encode(model: Model) -> bytes:
         tensors |= {f"{name}.{key}.{part}": array for key, m in own.items() for part, array in m.arrays.items()}
     description: dict[str, Any] = {key: getattr(model, key) for key in _MODEL if hasattr(model, key)}
     version = 2 if formats or model.vocabulary else 1
-    if any(layer.graph is not None for layer in model.layers):
+    if any(isinstance(layer, Cell) for layer in model.layers):
         version = VERSION
     description["version"] = version
     if model.vocabulary:
@@ -311,7 +311,7 @@ def _model(
     model = Model(layers, input_size=size, sample_rate_hz=description["sample_rate_hz"], **texts)
     sizes = (*model.output_sizes, size)  # model.sources refers to the sample as -1
     values = sum(sizes) + sum(sizes[place] for reads in model.sources for place in reads)
-    values += sum(node.shape[0] for each in layers if each.graph is not None for node in each.graph.nodes if node.shape)
+    values += sum(node.shape[0] for each in layers if isinstance(each, Cell) for node in each.graph.nodes if node.shape)
     if values > MAX_VALUES:
         raise FileError(f"has layers that read and write {values} values in a step, expected at most {MAX_VALUES}")
     stands_for = sum(matrix.size for layer in layers for matrix in layer.formats.values())

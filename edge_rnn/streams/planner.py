@@ -153,7 +153,7 @@ class _Builder:
             old = self.states[f"{layer.name}.{name}"]
             places |= {("old", name): old, ("new", name): old.swapped}
         limit = np.inf if site.x_bound is None else site.x_bound
-        steps = pack(graph, layer.fields, site.target, (-limit, limit), layer.initial_state)
+        steps = pack(graph, layer.fields, site.target, (-limit, limit), layer.rounding_ranges)
         for step in steps:
             if isinstance(step, Move):
                 self._move(step, places)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 from edge_rnn import cell
@@ -60,8 +61,8 @@ EQUATIONS = {"Elman": elman, "GRU": gru, "LSTM": lstm}
 
 def as_equation(layer: Any) -> Any:
     """The layer as a Cell with the same arrays and options."""
-    fields = dict(layer.fields)
-    own = {name: fields.pop(name) for name in ("name", "inputs")}
+    own = {name: getattr(layer, name) for name in ("name", "inputs")}
+    fields = {each.name: getattr(layer, each.name) for each in dataclasses.fields(layer) if each.name not in own}
     starts = {state: fields.pop(f"{state}0") for state in layer.initial_state}
     return EQUATIONS[layer.kind](
         **own, **{name: start for name, start in starts.items() if start is not None}, **fields

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import inf
 from typing import Any
@@ -10,18 +10,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_rnn.equations.bounds import kept_intervals, parameter_intervals
+from edge_rnn.equations.bounds import parameter_intervals
 from edge_rnn.equations.graph import Graph, Node
 from edge_rnn.equations.operations import Interval
 from edge_rnn.errors import UnsupportedError
-from edge_rnn.formats import Sparse
+from edge_rnn.formats import Matrix, Sparse
 from edge_rnn.kernels.compile.target import Target
 from edge_rnn.kernels.lower.build import panel_widths
 from edge_rnn.kernels.lower.key import Generated
 from edge_rnn.kernels.lower.lowered import Move, lower, ranges
 from edge_rnn.kernels.lower.panels import Panel, Place, Scaled
 from edge_rnn.kernels.matrices.panels import Segment, pack_panels
-from edge_rnn.kernels.matrices.segments import formats_of, segment
+from edge_rnn.kernels.matrices.segments import formats_of, rounds_vectors, segment
 from edge_rnn.kernels.program.record import Operand, Packed
 
 __all__ = ["Placed", "pack"]
@@ -57,7 +57,7 @@ def pack(
     fields: Mapping[str, Any],
     target: Target,
     x: Interval,
-    starts: Mapping[str, NDArray[Any]],
+    states: Callable[[], Mapping[str, Interval]],
 ) -> list[Placed | Move]:
     """Make the kernels and moves of an equation, in the order in which a step runs them.
 
@@ -70,13 +70,15 @@ def pack(
     target
         The CPU.
     x
-        Interval of the input.
-    starts
-        Initial states.
+        What the input lies in.
+    states
+        Gives ranges by which states are rounded; called where a format rounds vectors.
     """
     stackable = frozenset(name for name, value in fields.items() if isinstance(value, np.ndarray) and value.ndim == 2)
     lowered = lower(graph, stackable)
-    found = ranges(lowered.graph, x, kept_intervals(graph, x, starts, fields), parameter_intervals(fields))
+    found: list[Interval] = []
+    if any(rounds_vectors(value.format) for value in fields.values() if isinstance(value, Matrix)):
+        found = ranges(lowered.graph, x, states(), parameter_intervals(fields))
     return [step if isinstance(step, Move) else _placed(step, fields, target, found) for step in lowered.steps]
 
 
@@ -91,7 +93,7 @@ def _placed(panel: Panel, fields: Mapping[str, Any], target: Target, found: list
     pairs = [place for place, ints in panel.places if ints == 2]
     vectors = []
     for place, made, (vector, products) in zip(pairs, segments, panel.segments, strict=True):
-        most = max(map(abs, found[vector]))
+        most = max(map(abs, found[vector])) if found else inf
         columns = int(fields[products[0].node.name].shape[1])
         vectors.append((place, columns, made.operand(None if most == inf else most)))
     return Placed(name, packed, panel.units, tuple(vectors), tuple(panel.places))

@@ -1,0 +1,75 @@
+"""Equations of the recurrent cells, as the papers have them that the layers' classes cite.
+
+``p`` has the fields of a layer, None for those that are not there. Options are decided when an equation is recorded.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from edge_rnn.activation import parse
+from edge_rnn.equations.activations import activated
+from edge_rnn.equations.functions import clip, split
+
+__all__ = ["activation_numbers", "elman", "gru", "lstm"]
+
+
+def elman(p: Any, x: Any, h: Any) -> Any:
+    """``h' = activation(W_ih x + b_ih + W_hh h + b_hh)``."""
+    h = _activated(p, "activation", _plus(p.weight_ih @ x, p.bias_ih) + _plus(p.weight_hh @ h, p.bias_hh))
+    return h, {"h": h}
+
+
+def gru(p: Any, x: Any, h: Any) -> Any:
+    """``h' = (1 - z) n + z h``, the reset gate behind the matrix or in front of it."""
+    x_r, x_z, x_n = split(_plus(p.weight_ih @ x, p.bias_ih), 3)
+    h_r, h_z, h_n = split(_plus(p.weight_hh @ h, p.bias_hh), 3)
+    r = _activated(p, "gate_activation", x_r + h_r)
+    z = _activated(p, "gate_activation", x_z + h_z)
+    if p.reset_after:
+        h_n = r * h_n
+    else:
+        _, _, h_n = split(_plus(p.weight_hh @ (r * h), p.bias_hh), 3)
+    n = _activated(p, "candidate_activation", x_n + h_n)
+    h = (1 - z) * n + z * h
+    return h, {"h": h}
+
+
+def lstm(p: Any, x: Any, h: Any, c: Any) -> Any:
+    """``c' = f c + i g``, ``h' = o output(c')``; with peepholes, coupled gates, clips and a projection."""
+    i, f, g, o = split(_plus(p.weight_ih @ x, p.bias_ih) + _plus(p.weight_hh @ h, p.bias_hh), 4)
+    if p.peephole is not None:
+        p_i, p_f, p_o = split(p.peephole, 3)
+        i, f = i + p_i * c, f + p_f * c
+    i, f = _activated(p, "gate_activation", i), _activated(p, "gate_activation", f)
+    if p.coupled == "input":
+        i = 1 - f
+    elif p.coupled == "forget":
+        f = 1 - i
+    c = _clipped(f * c + i * _activated(p, "cell_activation", g), p.cell_clip)
+    if p.peephole is not None:
+        o = o + p_o * c
+    h = _activated(p, "gate_activation", o) * _activated(p, "output_activation", c, clips=False)
+    if p.weight_hr is not None:
+        h = _clipped(p.weight_hr @ h, p.projection_clip)
+    return h, {"h": h, "c": c}
+
+
+def activation_numbers(field: str, text: str) -> dict[str, float]:
+    """Parameters of a layer's activation as fields of their own, so that other values compile nothing anew."""
+    return {f"{field}_{number}": value for number, value in enumerate(parse(text).parameters)}
+
+
+def _plus(a: Any, b: Any) -> Any:
+    return a if b is None else a + b
+
+
+def _clipped(x: Any, limit: Any) -> Any:
+    return x if limit is None else clip(x, limit)
+
+
+def _activated(p: Any, field: str, x: Any, clips: bool = True) -> Any:
+    """``x`` after the activation that a field names, clipped before it by the layer's gate clip."""
+    text = getattr(p, field)
+    numbers = (getattr(p, name) for name in activation_numbers(field, text))
+    return activated(text, _clipped(x, p.gate_clip) if clips else x, *numbers)
