@@ -96,8 +96,8 @@ def _made(graph: Graph, node: Node) -> list[int]:
 def order_of(graph: Graph) -> list[int]:
     """Order all nodes so that each follows its arguments, and the argument with the longest latency comes first.
 
-    Latency is counted in slow operations that are still to be done: they queue for the divider, so the value that
-    everything else waits for should enter the queue first. Ties keep the order of the equation.
+    Longest by slow operations that are still to be done: the divider is a queue, and what waits for it last should be
+    what all else waits for. Ties stay as written. What is quick is done when something slow, or the outside, needs it.
     """
     nodes = graph.nodes
     seen = [False] * len(nodes)
@@ -117,7 +117,24 @@ def order_of(graph: Graph) -> list[int]:
                 left = _left(nodes, seen, place)
                 missing.sort(key=lambda arg: left[arg], reverse=True)
             waiting.append(missing[0])
-    return order
+    return _late(graph, order)
+
+
+def _late(graph: Graph, order: Sequence[int]) -> list[int]:
+    """The same order of what is slow and of what is kept, everything else right before the first that needs it."""
+    nodes, late, done = graph.nodes, list[int](), set[int]()
+    for place in order:
+        if not _is_slow(nodes[place]) and place not in graph.roots:
+            continue
+        needed, waiting = set[int](), [place]
+        while waiting:
+            each = waiting.pop()
+            if each not in done:
+                done.add(each)
+                needed.add(each)
+                waiting += nodes[each].args
+        late += (each for each in order if each in needed)
+    return late
 
 
 def _left(nodes: Sequence[Node], seen: Sequence[bool], stop: int) -> list[int]:
