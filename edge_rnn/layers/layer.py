@@ -99,7 +99,7 @@ class Layer:
 
     @property
     def recorded_from(self) -> Hashable:
-        """What the graph follows from: layers that have the same have the same graph."""
+        """What the graph follows from, as ``repr`` spells it; None where there is no graph."""
         return self.graph
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from types import MappingProxyType, SimpleNamespace
@@ -127,7 +127,16 @@ class Recurrent(Layer):
         return fields
 
     @property
-    def recorded_from(self) -> tuple[Any, ...]:
+    def recorded_from(self) -> Hashable:
+        # A class derived from one of these may have another equation tomorrow.
+        return self._given if type(self).__module__ == __name__ else self.graph
+
+    @property
+    def graph(self) -> Graph:
+        return _recorded(*self._given)
+
+    @property
+    def _given(self) -> tuple[Any, ...]:
         """Class, lengths of the states, shapes of arrays, and options: all that the graph depends on."""
         states = {name: value.size for name, value in self.initial_state.items()}
         starts = {f"{state}0" for state in states}
@@ -135,19 +144,14 @@ class Recurrent(Layer):
         kept = ((name, 0.0 if isinstance(value, float) else getattr(value, "shape", value)) for name, value in fields)
         return type(self), tuple(states.items()), tuple(kept)
 
-    @property
-    def graph(self) -> Graph:
-        return _recorded(self.recorded_from)
-
     def output_size(self, input_sizes: Sequence[int]) -> int:
         self._check_input_size(self.input_size, input_sizes)
         return self.hidden_size
 
 
 @lru_cache(maxsize=256)
-def _recorded(recorded_from: tuple[Any, ...]) -> Graph:
-    """The graph of the layers of which :attr:`Recurrent.recorded_from` is this."""
-    cls, states, fields = recorded_from
+def _recorded(cls: type[Recurrent], states: tuple[Any, ...], fields: tuple[Any, ...]) -> Graph:
+    """The graph of layers of a class with such states and fields, arrays by their shapes."""
     given = {name: SimpleNamespace(shape=value) if isinstance(value, tuple) else value for name, value in fields}
     return trace(cls.equation, given, given["weight_ih"].shape[1], dict(states))
 

@@ -11,13 +11,11 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from edge_rnn.equations.graph import Graph
 from edge_rnn.errors import UnsupportedError
 from edge_rnn.kernels.compile.target import Target
 from edge_rnn.kernels.entry import object_cache
-from edge_rnn.kernels.lower.lowered import Move
 from edge_rnn.kernels.lower.pack import Placed, pack
-from edge_rnn.kernels.lower.panels import Place
+from edge_rnn.kernels.lower.parts import Move, Place
 from edge_rnn.kernels.program.record import PLACES, RECORD_INTS, Operand, Operation, Record, Site, padded
 from edge_rnn.layers import Layer, Standardize
 from edge_rnn.model import Model
@@ -76,7 +74,7 @@ class _Builder:
             x = self._gather([sample if i < 0 else places[i] for i in reads])
             bounds = [None if i < 0 else model.layers[i].rounding_bound for i in reads]
             x_bound = None if None in bounds else max(bound for bound in bounds if bound is not None)
-            places.append(self._layer(layer, x, size, Site(self.target, x_bound, layer.rounding_bound)))
+            places.append(self._layer(layer, x, size, Site(self.target, x_bound)))
         initial = self._initial(held, last_output)
         weights = aligned(self.weights_used)
         np.concatenate([*self.weights, np.empty(0, np.float32)], out=weights)
@@ -126,8 +124,8 @@ class _Builder:
 
     def _layer(self, layer: Layer, x: Slots, size: int, site: Site) -> Slots:
         """Lay out one layer that reads ``x``; return the place of its output."""
-        if layer.graph is not None:
-            return self._equation(layer, layer.graph, x, site)
+        if layer.recorded_from is not None:
+            return self._equation(layer, x, site)
         try:
             module = import_module(f"edge_rnn.kernels.cells.{layer.kind.lower()}")
         except ModuleNotFoundError:
@@ -135,25 +133,20 @@ class _Builder:
         places = {name: self.states[f"{layer.name}.{name}"] for name in layer.initial_state}
         states = list(places.values())
         out = places[layer.emits].swapped if layer.emits else self._fixed(size)
-        operations = module.pack(layer.fields, site)
-        scratch = self._take(max(operation.scratch for operation in operations))
-        for operation in operations:
-            x_, h = operation.x_from_scratch, operation.h_from_scratch
-            vectors = [self._made_of(Slots(scratch, scratch, x_) if x_ else x, operation.x)]
-            if states:
-                vectors.append(self._made_of(Slots(scratch, scratch, h) if h else states[0], operation.h))
-            put = Slots(scratch, scratch, operation.to_scratch) if operation.to_scratch else out
-            self._operation(operation, vectors, put, states, scratch)
+        for operation in module.pack(layer.fields, site):
+            self._operation(operation, self._made_of(x, operation.x), out, states)
         return out
 
-    def _equation(self, layer: Layer, graph: Graph, x: Slots, site: Site) -> Slots:
+    def _equation(self, layer: Layer, x: Slots, site: Site) -> Slots:
         """Lay out a layer by its equation; return the place of its output."""
         places: dict[Place, Slots] = {("input", ""): x}
         for name in layer.initial_state:
             old = self.states[f"{layer.name}.{name}"]
             places |= {("old", name): old, ("new", name): old.swapped}
         limit = np.inf if site.x_bound is None else site.x_bound
-        steps = pack(graph, layer.fields, site.target, (-limit, limit), layer.rounding_ranges)
+        steps = pack(
+            layer.recorded_from, lambda: layer.graph, layer.fields, site.target, (-limit, limit), layer.rounding_ranges
+        )
         for step in steps:
             if isinstance(step, Move):
                 self._move(step, places)
@@ -162,7 +155,7 @@ class _Builder:
                 if ints == 1 and place[0] in ("made", "out") and place not in places:
                     places[place] = self._fixed(step.units)
             self._kernel(step, places)
-        return places["new", graph.emitted] if graph.emitted else places["out", ""]
+        return places["new", layer.emits] if layer.emits else places["out", ""]
 
     def _kernel(self, step: Placed, places: dict[Place, Slots]) -> None:
         """Add a generated kernel; check that all it reads and writes has the length that it assumes."""
@@ -176,13 +169,13 @@ class _Builder:
             slots = next(given) if count == 2 else places[place]
             assert count == 2 or padded(slots.size) >= padded(step.units), (step, place)
             ints += (slots,) if count == 1 else (slots, slots.size)
-        self._operation(Operation(step.name, step.weights), [Slots(0, 0, 0)], Slots(0, 0, step.units), ints=ints)
+        self._operation(Operation(step.name, step.weights), Slots(0, 0, 0), Slots(0, 0, step.units), ints=ints)
 
     def _move(self, move: Move, places: dict[Place, Slots]) -> None:
         """Add the operations that copy values, or reduce them, from memory to memory."""
         target = places[move.target] = self._fixed(move.size)
         if move.op in ("total", "largest"):
-            self._operation(Operation(f"reduce_{move.op}"), [places[move.sources[0]]], target)
+            self._operation(Operation(f"reduce_{move.op}"), places[move.sources[0]], target)
             return
         at = target.even
         for source in move.sources:
@@ -190,7 +183,7 @@ class _Builder:
             size = min(slots.size, move.size) if move.op == "part" else slots.size
             begin = Slots(slots.even + move.start, slots.odd + move.start, size)
             assert move.start + size <= slots.size, move
-            self._operation(Operation("copy"), [begin], Slots(at, at, size))
+            self._operation(Operation("copy"), begin, Slots(at, at, size))
             at += size
 
     def _made_of(self, source: Slots, operand: Operand | None) -> Slots:
@@ -200,7 +193,7 @@ class _Builder:
         key = (operand.name, operand.weights.floats.tobytes(), source)
         if key not in self.prepared:
             place = self._take(operand.floats)
-            self._operation(Operation(operand.name, operand.weights), [source], Slots(place, place, operand.size))
+            self._operation(Operation(operand.name, operand.weights), source, Slots(place, place, operand.size))
             self.prepared[key] = Slots(place, place, operand.size)
         return self.prepared[key]
 
@@ -211,42 +204,34 @@ class _Builder:
         whole = self._fixed(sum(source.size for source in sources))
         start = whole.even
         for source in sources:
-            self._operation(Operation("copy"), [source], Slots(start, start, source.size))
+            self._operation(Operation("copy"), source, Slots(start, start, source.size))
             start += source.size
         return whole
 
     def _operation(
         self,
         operation: Operation,
-        vectors: Sequence[Slots],
+        x: Slots,
         out: Slots,
         states: Sequence[Slots] = (),
-        scratch: int = 0,
-        ints: Sequence[Slots | int] | None = None,
+        ints: Sequence[Slots | int] = (),
     ) -> None:
-        """Add an operation that reads one vector, or two: the second one is multiplied with its recurrent matrix.
-
-        For a generated kernel, ``ints`` are stored in the record from ``PLACES`` on.
-        """
+        """Add an operation; of a generated kernel ``ints`` are stored in the record from ``PLACES`` on."""
         if max(self.used, self.weights_used) > np.iinfo(np.int32).max:
             raise UnsupportedError(
                 f"{self.model!r} has more than 8 GiB of weights or state, which offsets cannot reach."
             )
-        x, *h = vectors
         weights = self._weights(operation.weights.floats)
         for parity, records in enumerate(self.records):
-            record = np.zeros(max(RECORD_INTS, PLACES + -(-len(ints or ()) // 8) * 8), np.int32)
+            record = np.zeros(max(RECORD_INTS, PLACES + -(-len(ints) // 8) * 8), np.int32)
             record[Record.WEIGHTS] = weights
             record[Record.X], record[Record.OUT] = _at(x, parity), _at(out, parity)
             record[Record.N_IN], record[Record.N_OUT] = x.size, out.size
-            record[Record.SCRATCH], record[Record.BACKWARDS] = scratch, parity
-            record[Record.UNIT_FLOATS] = operation.weights.unit_floats
-            for place in h:
-                record[Record.H], record[Record.N_H] = _at(place, parity), place.size
+            record[Record.BACKWARDS], record[Record.UNIT_FLOATS] = parity, operation.weights.unit_floats
             for i, state in enumerate(states):
                 record[Record.STATE + 2 * i] = _at(state, parity)
                 record[Record.STATE + 2 * i + 1] = _at(state.swapped, parity)
-            for i, value in enumerate(ints or ()):
+            for i, value in enumerate(ints):
                 record[PLACES + i] = value if isinstance(value, int) else _at(value, parity)
             records.append(record)
         self.operations.append(operation.name)

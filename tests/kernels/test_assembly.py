@@ -12,6 +12,7 @@ import pytest
 from edge_rnn.kernels.compile.target import Target
 from edge_rnn.kernels.entry import object_cache
 from grids import thinned
+from kernel_names import kernel_named
 
 pytestmark = pytest.mark.sampled(2)
 
@@ -76,7 +77,7 @@ def too_new(cpu: str) -> str:
 
 @cache
 def assembly(kernel: str, cpu: str) -> str:
-    return str(object_cache.compile_for(kernel, TARGETS[cpu], "assembly"))
+    return str(object_cache.compile_for(kernel_named(kernel), TARGETS[cpu], "assembly"))
 
 
 def loops(text: str) -> list[str]:

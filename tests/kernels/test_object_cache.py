@@ -24,10 +24,11 @@ import json, sys
 import numpy as np
 from edge_rnn import Elman, Model, Standardize, Stream
 from edge_rnn.kernels.entry import object_cache as library
+from edge_rnn.streams.planner import plan_of
 layer = Elman(np.eye(2), np.eye(2) / 2) if "recurrent" in sys.argv else Standardize([0.1, 0.3], [2, 3])
 stream = Stream(Model([layer]))
 y = stream.step(np.array([0.1, 0.2], np.float32)).tolist() + stream.run(np.array([[0.3, 0.4]], np.float32))[0].tolist()
-names = ("step", "run", "elman_tanh" if "recurrent" in sys.argv else "standardize")
+names = ("step", "run", *plan_of(stream.model).operations)
 names += () if type(stream.step).__name__ == "partial" else ("call",)
 json.dump({
     "y": y,

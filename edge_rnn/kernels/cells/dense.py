@@ -9,9 +9,9 @@ import numpy as np
 
 from edge_rnn.kernels.compile.target import Target
 from edge_rnn.kernels.matrices.operations import DOTS, FEW, coded, operation, with_parameters
-from edge_rnn.kernels.matrices.panels import Segment, bias_of, gates_of
+from edge_rnn.kernels.matrices.panels import Segment
 from edge_rnn.kernels.matrices.segments import (
-    formats_in,
+    format_in,
     formats_of,
     lanes_for,
     named,
@@ -22,7 +22,7 @@ from edge_rnn.kernels.matrices.segments import (
 from edge_rnn.kernels.program.record import Operation, Packed, Record, Site
 from edge_rnn.typing import F32, AnyArray
 
-__all__ = ["FOR_GROUPS", "build", "linear", "pack"]
+__all__ = ["FOR_GROUPS", "build", "pack"]
 
 FOR_GROUPS = True
 
@@ -35,11 +35,11 @@ def pack(fields: Mapping[str, Any], site: Site) -> tuple[Operation, ...]:
     For softmax, outputs in the padding have the bias -inf; each adds e^-87 to the sum.
     """
     if fields["activation"] == "softmax":
-        return linear(fields, "none", (), site, pad=-np.inf), Operation("softmax")
-    return (linear(fields, *coded(fields["activation"]), site),)
+        return _linear(fields, "none", (), site, pad=-np.inf), Operation("softmax")
+    return (_linear(fields, *coded(fields["activation"]), site),)
 
 
-def linear(
+def _linear(
     fields: Mapping[str, Any], kind: str, parameters: tuple[float, ...], site: Site, pad: float = 0.0
 ) -> Operation:
     """Operation ``activation(b + W x)``; ``kind`` is a kernel's name of the activation, ``pad`` the bias of padding.
@@ -47,14 +47,17 @@ def linear(
     A variant has two more rows after its bias: alpha and beta of its activation.
     """
     scale = (0.5 if kind == "sigmoid" else 1.0,)  # sigmoid(z) is computed as tanh(z / 2) / 2 + 1 / 2
-    bias, matrix = gates_of(bias_of(fields, "bias"), scale), segment(fields["weight"], scale, site.target)
-    formats = formats_of(matrix)
+    matrix, bias = segment(fields["weight"], scale, site.target), np.zeros((1, fields["weight"].shape[0]))
+    if fields["bias"] is not None:
+        bias += scale[0] * np.asarray(fields["bias"], np.float64)
     if kind not in _PLAIN:
-        return operation(f"dense_variant_{kind}", with_parameters(bias, *parameters), (matrix,), site)
+        return operation(f"dense_variant_{kind}", with_parameters(bias, *parameters), matrix, site)
     if len(bias[0]) <= FEW and matrix.per_float and site.target.has_vectors:
         operand = matrix.dots_operand(site.x_bound)
-        return Operation(named(f"dense_few_{kind}", formats), Packed(_pack_dots(bias[0], matrix, pad)), x=operand)
-    return operation(f"dense_{kind}", bias, (matrix,), site, pad)
+        return Operation(
+            named(f"dense_few_{kind}", *formats_of(matrix)), Packed(_pack_dots(bias[0], matrix, pad)), x=operand
+        )
+    return operation(f"dense_{kind}", bias, matrix, site, pad)
 
 
 def _pack_dots(bias: AnyArray, matrix: Segment, pad: float) -> F32:
@@ -69,8 +72,8 @@ def _pack_dots(bias: AnyArray, matrix: Segment, pad: float) -> F32:
 
 
 def build(name: str, target: Target, streams: int) -> Any:
-    """Build the step ``y = activation(b + W x)``; ``name`` has the activation."""
-    bare, (kind,) = formats_in(name, 1)
+    """The compiled step: ``y = activation(b + W x)``, activation as the name says."""
+    bare, kind = format_in(name)
     _, *variant, function = bare.split("_")
     if variant == ["few"]:
         return _few(function, kind, target, streams)

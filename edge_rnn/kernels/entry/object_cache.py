@@ -106,8 +106,8 @@ _MODULES = {
     "quantize8": "matrices.round_vector",
     "quantize16": "matrices.round_vector",
 }
-SOURCES = ("kernels/**/*.py", "equations/*.py", "activation.py", "formats/*.py")
-"""Files within the package that the code of kernels depends on."""
+SOURCES = ("kernels/**/*.py", "equations/*.py", "layers/cell_equations.py", "activation.py", "formats/*.py")
+"""Files that decide on the code of kernels, within the package."""
 
 _lock = threading.RLock()
 os.register_at_fork(after_in_child=lambda: globals().update(_lock=threading.RLock()))
@@ -136,6 +136,18 @@ def load(name: str) -> Loaded:
                     _write(path, code)
             _loaded[name] = Loaded(name, _address(name, code), cached, time.perf_counter() - start)
         return _loaded[name]
+
+
+def kept_text(key: str, make: Callable[[], str]) -> str:
+    """The text that ``make`` gives for a key, made again only where it is not kept beside the object files."""
+    directory = cache_directory()
+    path = directory.path / f"{hashlib.sha256(_sources() + key.encode()).hexdigest()[:32]}.json"
+    data = _read(path) if directory.trusted else None
+    if data is None:
+        data = make().encode()
+        if directory.trusted:
+            _write(path, data)
+    return data.decode()
 
 
 def engines() -> list[Any]:

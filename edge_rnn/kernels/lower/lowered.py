@@ -3,54 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
 
 from edge_rnn.equations.bounds import Rule, intervals
 from edge_rnn.equations.graph import Graph, Node
 from edge_rnn.equations.operations import EVERYTHING, Interval, multiplied
-from edge_rnn.kernels.lower.panels import Panel, Place, written
+from edge_rnn.kernels.lower.panels import written
+from edge_rnn.kernels.lower.parts import Lowered, Move, Panel, Place
 from edge_rnn.kernels.lower.passes import FUSED, HALF_SIGMOID, SAME, fold, fuse, mixes, push_parts, settle
 from edge_rnn.kernels.lower.stages import cut
 from edge_rnn.kernels.lower.sums import SUM, accumulate, halve_sigmoids
 
-__all__ = ["Lowered", "Move", "lower", "ranges"]
+__all__ = ["lower", "ranges"]
 
 
-@dataclass(frozen=True, slots=True)
-class Move:
-    """Operation from memory to memory: a copy or a reduction.
-
-    Parameters
-    ----------
-    op
-        ``"part"``, ``"concat"``, ``"total"`` or ``"largest"``.
-    sources
-        Places to read from.
-    start
-        Index of the first value, for a part.
-    target
-        Place to write to.
-    size
-        Number of values written; a single number is repeated to the length of the longest vector.
-    """
-
-    op: str
-    sources: tuple[Place, ...]
-    start: int
-    target: Place
-    size: int
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Lowered:
-    """Graph after all passes, and the kernels and moves that compute it."""
-
-    graph: Graph
-    steps: tuple[Panel | Move, ...]
-
-
-@lru_cache(maxsize=256)
 def lower(graph: Graph, stackable: frozenset[str]) -> Lowered:
     """Lower an equation to kernels and moves.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from math import inf
 from typing import Any
@@ -17,9 +17,9 @@ from edge_rnn.errors import UnsupportedError
 from edge_rnn.formats import Matrix, Sparse
 from edge_rnn.kernels.compile.target import Target
 from edge_rnn.kernels.lower.build import panel_widths
+from edge_rnn.kernels.lower.kept import kept
 from edge_rnn.kernels.lower.key import Generated
-from edge_rnn.kernels.lower.lowered import Move, lower, ranges
-from edge_rnn.kernels.lower.panels import Panel, Place, Scaled
+from edge_rnn.kernels.lower.parts import Move, Panel, Place, Scaled
 from edge_rnn.kernels.matrices.panels import Segment, pack_panels
 from edge_rnn.kernels.matrices.segments import formats_of, rounds_vectors, segment
 from edge_rnn.kernels.program.record import Operand, Packed
@@ -53,7 +53,8 @@ class Placed:
 
 
 def pack(
-    graph: Graph,
+    recorded_from: Hashable,
+    graph: Callable[[], Graph | None],
     fields: Mapping[str, Any],
     target: Target,
     x: Interval,
@@ -63,8 +64,8 @@ def pack(
 
     Parameters
     ----------
-    graph
-        The equation.
+    recorded_from, graph
+        The equation, see :func:`edge_rnn.kernels.lower.kept.kept`.
     fields
         Its parameters: arrays, numbers, matrices in any format.
     target
@@ -75,9 +76,11 @@ def pack(
         Gives ranges by which states are rounded; called where a format rounds vectors.
     """
     stackable = frozenset(name for name, value in fields.items() if isinstance(value, np.ndarray) and value.ndim == 2)
-    lowered = lower(graph, stackable)
+    lowered = kept(recorded_from, graph, stackable)
     found: list[Interval] = []
     if any(rounds_vectors(value.format) for value in fields.values() if isinstance(value, Matrix)):
+        from edge_rnn.kernels.lower.lowered import ranges
+
         found = ranges(lowered.graph, x, states(), parameter_intervals(fields))
     return [step if isinstance(step, Move) else _placed(step, fields, target, found) for step in lowered.steps]
 

@@ -7,67 +7,23 @@ them; no text from a file gets into it. :mod:`edge_rnn.kernels.lower.build` exec
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
 from itertools import count
 
 from edge_rnn.equations.graph import Graph, Node
 from edge_rnn.equations.operations import OPERATIONS
+from edge_rnn.kernels.lower.parts import Panel, Place, Scaled
 from edge_rnn.kernels.lower.passes import FUSED, HALF_SIGMOID, SAME
 from edge_rnn.kernels.lower.stages import Stage, is_free, is_leaf
 from edge_rnn.kernels.lower.sums import SUM, Sum
 from edge_rnn.kernels.program.record import PLACES
 
-__all__ = ["Panel", "Place", "Scaled", "written"]
-
-Place = tuple[str, str | int]
-"""Place of a value: ``("input", "")``, ``("old", state)``, ``("new", state)``, ``("made", node)``, ``("out", "")``."""
+__all__ = ["written"]
 
 _TEXTS = {FUSED: "fma({0}, {1}, {2})", HALF_SIGMOID: "sigmoid_of_twice({0})", SAME: "{0}"}
 _UNSAFE = ("div", "sqrt", "exp", "expm1")
 """Operations that may turn zeros in the padding into values that are not finite."""
 _MASK = Node("parameter", name="")
 """1 for real units, 0 for padding."""
-
-
-@dataclass(frozen=True, slots=True)
-class Scaled:
-    """Parameter or product, and the power of two that scales it."""
-
-    node: Node
-    scale: float
-
-
-@dataclass(slots=True)
-class Panel:
-    """Kernel: its text, the contents of its panels, and the places that it reads and writes.
-
-    Parameters
-    ----------
-    units
-        Number of units that it computes.
-    text
-        Source of a function ``panel(records, w, arenas, unit)``.
-    sums
-        For each accumulator, the parameters that it starts from.
-    rows
-        Parameters that it computes with; :data:`_MASK` stands for the mask of real units.
-    segments
-        For each multiplied vector, its node and its products, one for each sum.
-    places
-        Places for the ints of a record from PLACES on: offset and length (2 ints), or offset alone (1 int).
-    """
-
-    units: int
-    text: str = ""
-    sums: list[list[Scaled]] = field(default_factory=list)
-    rows: list[Node] = field(default_factory=list)
-    segments: list[tuple[int, list[Scaled]]] = field(default_factory=list)
-    places: list[tuple[Place, int]] = field(default_factory=list)
-
-    @property
-    def gates(self) -> tuple[int, ...]:
-        """Number of sums that each segment goes into."""
-        return tuple(len(products) for _, products in self.segments)
 
 
 def written(

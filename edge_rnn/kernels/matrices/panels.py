@@ -12,7 +12,7 @@ the multiplied vector), in each row the gates of the panel's units side by side.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -20,9 +20,9 @@ import numpy as np
 
 from edge_rnn.kernels.compile.target import Target
 from edge_rnn.kernels.program.record import Operand, Packed, padded
-from edge_rnn.typing import F32, F64, AnyArray
+from edge_rnn.typing import F32, AnyArray
 
-__all__ = ["Segment", "bias_of", "chains", "gates_of", "pack_panels", "widths"]
+__all__ = ["Segment", "chains", "pack_panels", "widths"]
 
 
 def widths(block: int, gates: int, widest: int = 1 << 16) -> tuple[int, ...]:
@@ -44,19 +44,6 @@ def chains(block: int, gates: int, width: int) -> int:
     if block == 16:
         return max(8 // (gates * max(width // 16, 1)), 1)
     return -(-min(block, 8) // (gates * width // 8))
-
-
-def bias_of(fields: Mapping[str, Any], name: str) -> F64:
-    """Bias ``name`` of a layer's fields, ``(G*H,)`` float64 so that sums of biases round once; zeros if None."""
-    matrix = fields["weight"] if "weight" in fields else fields["weight_hh"]
-    bias = fields[name]
-    return np.zeros(matrix.shape[0]) if bias is None else np.asarray(bias, np.float64)
-
-
-def gates_of(rows: AnyArray, scales: Sequence[float]) -> AnyArray:
-    """Reshape a bias ``(G*H,)`` to ``(G, H)``, each gate times its scale, a power of two."""
-    gates: AnyArray = rows.reshape(len(scales), -1)
-    return np.asarray(gates * np.array(scales, rows.dtype)[:, None])
 
 
 @dataclass(frozen=True, slots=True)

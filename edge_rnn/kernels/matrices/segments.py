@@ -20,7 +20,7 @@ from edge_rnn.typing import F32, AnyArray
 __all__ = [
     "DEPTH",
     "QUANTIZED_HEADER",
-    "formats_in",
+    "format_in",
     "formats_of",
     "lanes_for",
     "named",
@@ -216,15 +216,15 @@ def lanes_for(target: Target, gates: int, formats: Sequence[str]) -> int | None:
     return target.lanes(gates) if {*formats} == {"float32"} else None
 
 
-def named(name: str, formats: Sequence[str]) -> str:
-    """Name of the compiled function for matrices of these formats: the bare name if all are float32."""
-    return name if {*formats} == {"float32"} else f"{name}__{'_'.join(formats)}"
+def named(name: str, format_: str) -> str:
+    """Name of the compiled function for a matrix of this format: the bare one for float32."""
+    return name if format_ == "float32" else f"{name}__{format_}"
 
 
-def formats_in(name: str, count: int) -> tuple[str, tuple[str, ...]]:
-    """Split the name of a compiled function into the bare name and the formats of its ``count`` matrices."""
-    bare, _, formats = name.partition("__")
-    return bare, tuple(formats.split("_")) if formats else ("float32",) * count
+def format_in(name: str) -> tuple[str, str]:
+    """The bare name of a compiled function, and the format of its matrix."""
+    bare, _, format_ = name.partition("__")
+    return bare, format_ or "float32"
 
 
 def _floats(array: AnyArray) -> F32:

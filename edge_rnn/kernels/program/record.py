@@ -49,16 +49,12 @@ class Record(Words):
     N_IN = 2
     OUT = 3
     N_OUT = 4
-    SCRATCH = 5
-    BACKWARDS = 6
-    """1 if panels are read from last to first: every other step, see :mod:`edge_rnn.kernels.program.sweep`."""
-    UNIT_FLOATS = 7
+    BACKWARDS = 5
+    """1 if panels are read from the last to the first: every other step, see :mod:`edge_rnn.kernels.program.sweep`."""
+    UNIT_FLOATS = 6
     """Floats of weights for each unit."""
-    H = 8
-    N_H = 9
-    """Vector that the recurrent matrix multiplies, and its length: the old hidden state, or an operand's result."""
-    STATE = 10
-    """Old and new slot of the first state; the other states follow: 10 11, 12 13."""
+    STATE = 8
+    """Old and new slot of the first state; the other states follow: 8 9, 10 11."""
 
 
 class Handle(Words):
@@ -204,26 +200,14 @@ class Operation:
     name
         Name of the compiled function.
     weights
-        Its weights, in its own layout; empty for a function without weights.
-    scratch
-        Number of floats of scratch that it writes, for itself and for later operations of the same layer.
-    x, h
-        Preparation of the layer's input, and of its old hidden state; None for none.
-    x_from_scratch, h_from_scratch
-        Number of values that an earlier operation left at the start of the scratch, to be read instead of the layer's
-        input, or by the recurrent matrix instead of the old hidden state; 0 for none.
-    to_scratch
-        Number of values that it writes to the start of the scratch instead of the output; 0 for none.
+        As the function wants them; none for a function without weights.
+    x
+        What is made first of the layer's input; None for nothing.
     """
 
     name: str
     weights: Packed = NO_WEIGHTS
-    scratch: int = 0
     x: Operand | None = None
-    h: Operand | None = None
-    x_from_scratch: int = 0
-    h_from_scratch: int = 0
-    to_scratch: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,14 +217,13 @@ class Site:
     Parameters
     ----------
     target
-        The CPU.
-    x_bound, h_bound
-        Upper bounds on the absolute values of the layer's input and of its hidden state; None if unbounded.
+        For which CPU.
+    x_bound
+        What the layer's input is never larger than in size; None where there is no such number.
     """
 
     target: Target
     x_bound: float | None
-    h_bound: float | None
 
 
 def padded(size: int) -> int:

@@ -14,7 +14,6 @@ from edge_rnn.kernels.vectors.vector import absolute, bits_shifted_left, fma, ke
 
 __all__ = [
     "BY_NAME",
-    "clip",
     "exp",
     "exp_by",
     "exp_of_any",
@@ -121,12 +120,6 @@ def softplus(x: Any) -> Any:
 
 
 @helper
-def clip(x: Any, limit: Any) -> Any:
-    """Clip ``x`` to ``-limit .. limit``, NaN for NaN."""
-    return maximum(_ZERO - limit, minimum(limit, x))
-
-
-@helper
 def _none(x: Any, alpha: Any, beta: Any) -> Any:
     return x
 
@@ -186,11 +179,6 @@ def _thresholded_relu(x: Any, alpha: Any, beta: Any) -> Any:
     return keep_above(x, alpha)
 
 
-@helper
-def _clip(x: Any, alpha: Any, beta: Any) -> Any:
-    return clip(x, alpha)
-
-
 BY_NAME = {
     "none": _none,
     "tanh": _tanh,
@@ -204,6 +192,5 @@ BY_NAME = {
     "scaledtanh": _scaled_tanh,
     "affine": _affine,
     "thresholdedrelu": _thresholded_relu,
-    "clip": _clip,
 }
-"""Activations ``(x, alpha, beta)`` by name: those of layers, and ``clip``, to ``-alpha .. alpha``."""
+"""Activations ``(x, alpha, beta)`` by name."""

@@ -1,0 +1,95 @@
+"""Lowered graphs kept beside the object files, so that a start neither records equations nor lowers them.
+
+A file is found by a hash of what the graph follows from, and of everything that decides on kernels.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Hashable
+from typing import Any
+
+from edge_rnn.equations.graph import Graph, Node
+from edge_rnn.kernels.entry import object_cache
+from edge_rnn.kernels.lower.parts import Lowered, Move, Panel, Scaled
+
+__all__ = ["kept"]
+
+_MOST = 256
+_lowered: dict[tuple[Hashable, frozenset[str]], Lowered] = {}
+
+
+def kept(recorded_from: Hashable, graph: Callable[[], Graph | None], stackable: frozenset[str]) -> Lowered:
+    """What :func:`edge_rnn.kernels.lower.lowered.lower` makes of a graph.
+
+    Parameters
+    ----------
+    recorded_from
+        What the graph follows from: the graph, or what ``repr`` spells so that no other graph has it.
+    graph
+        Gives the graph, if nothing is kept.
+    stackable
+        See :func:`edge_rnn.kernels.lower.lowered.lower`.
+    """
+    key = recorded_from, stackable
+    if key not in _lowered:
+
+        def make() -> str:
+            from edge_rnn.kernels.lower.lowered import lower
+
+            found = graph()
+            assert found is not None, recorded_from
+            return _text(lower(found, stackable))
+
+        while len(_lowered) >= _MOST:
+            del _lowered[next(iter(_lowered))]
+        _lowered[key] = _read(object_cache.kept_text(repr((recorded_from, sorted(stackable))), make))
+    return _lowered[key]
+
+
+def _text(lowered: Lowered) -> str:
+    graph = lowered.graph
+    plain = [graph.input_size, graph.output, graph.sizes, graph.states, list(map(_plain, graph.nodes))]
+    return json.dumps([plain, [_panel(step) if isinstance(step, Panel) else _move(step) for step in lowered.steps]])
+
+
+def _plain(node: Node) -> list[Any]:
+    return [node.op, node.args, node.shape, node.name, node.number, node.start]
+
+
+def _move(move: Move) -> list[Any]:
+    return [move.op, move.sources, move.start, move.target, move.size]
+
+
+def _panel(panel: Panel) -> list[Any]:
+    def scaled(all_: list[Scaled]) -> list[Any]:
+        return [[_plain(each.node), each.scale] for each in all_]
+
+    sums, rows = list(map(scaled, panel.sums)), list(map(_plain, panel.rows))
+    segments = [[vector, scaled(products)] for vector, products in panel.segments]
+    return [panel.units, panel.text, sums, rows, segments, panel.places]
+
+
+def _read(text: str) -> Lowered:
+    (input_size, output, sizes, states, nodes), steps = json.loads(text)
+    lengths = tuple((name, size) for name, size in sizes)
+    graph = Graph(tuple(map(_node, nodes)), input_size, output, lengths, tuple(states))
+    return Lowered(graph, tuple(_move_of(*step) if isinstance(step[0], str) else _panel_of(*step) for step in steps))
+
+
+def _node(plain: list[Any]) -> Node:
+    op, args, shape, name, number, start = plain
+    return Node(op, tuple(args), tuple(shape), name, number, start)
+
+
+def _move_of(op: str, sources: Any, start: int, target: Any, size: int) -> Move:
+    return Move(op, tuple(map(tuple, sources)), start, tuple(target), size)
+
+
+def _panel_of(units: int, text: str, sums: Any, rows: Any, segments: Any, places: Any) -> Panel:
+    def scaled(all_: Any) -> list[Scaled]:
+        return [Scaled(_node(node), scale) for node, scale in all_]
+
+    multiplied = [(vector, scaled(products)) for vector, products in segments]
+    kept_places = [((kind, key), ints) for (kind, key), ints in places]
+    return Panel(units, text, list(map(scaled, sums)), list(map(_node, rows)), multiplied, kept_places)
