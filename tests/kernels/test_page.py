@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from edge_rnn import boards
-from edge_rnn.kernels.program.record import RECORD_INTS, Record
+from edge_rnn.kernels.lower.key import Generated
+from edge_rnn.kernels.program.record import PLACES, RECORD_INTS, Record
 from edge_rnn.layers import LSTM, Dense
 from edge_rnn.model import Model
 from edge_rnn.streams.plan import Plan
@@ -38,19 +39,23 @@ def test_places_in_memory(plan: Plan) -> None:
     assert [int(row[0]) for row in rows_under("A stream's memory")] == places
     for number, what in ((plan.weights.size, "the model"), (plan.arena_floats, "stream")):
         assert re.search(rf"{what}: {number} floats", PAGE), what
-    assert all(f"`{name}`" in PAGE for name in plan.operations)
+    kernel, head = plan.operations
+    assert isinstance(kernel, Generated)
+    assert kernel.text in PAGE
+    assert f"`{head}`" in PAGE
 
 
 def test_words_of_a_record(plan: Plan) -> None:
     found: dict[int, list[int]] = {}
     for words, even, odd, _ in rows_under("A record"):
-        first = Record[words.split(",")[0].strip("` ")]
+        word = words.split(",")[0].strip("` ")
+        first = int(word) if word.isdecimal() else Record[word]
         for parity, text in enumerate((even, odd)):
             values = [int(value) for value in text.split(",")]
             assert plan.records[parity, 0, first : first + len(values)].tolist() == values, words
             found.setdefault(parity, []).extend(range(first, first + len(values)))
-    assert sorted(found[0]) == sorted(found[1]) == list(range(Record.STATE + 4))
-    assert not plan.records[:, 0, Record.STATE + 4 : RECORD_INTS].any()
+    assert sorted(found[0]) == sorted(found[1]) == [*range(Record.UNIT_FLOATS + 1), *range(PLACES, PLACES + 7)]
+    assert not plan.records[:, 0, PLACES + 7 : RECORD_INTS].any()
 
 
 def test_every_folder_and_file_that_is_named_is_there() -> None:
