@@ -121,10 +121,18 @@ def _cell(record: Mapping[str, Any], graph: Graph, states: Mapping[str, Any]) ->
     for key in record["arrays"]:
         state = key.removeprefix("start.")
         arrays[key] = (
-            np.array(states[f"{name}.{state}"], np.float32) if state != key else graph.constant(f"{name}.{key}").T
+            np.array(states[f"{name}.{state}"], np.float32) if state != key else _parameter(graph, f"{name}.{key}")
         )
         graph.budget.take(f"layer {str(name)[:80]!r}", 4 * arrays[key].nbytes)
     return Cell.of_options(record["options"], arrays, name=name, inputs=tuple(record["inputs"]))
+
+
+def _parameter(graph: Graph, name: str) -> AnyArray:
+    """Parameter of an equation; a matrix is stored transposed, and may be stored in pieces."""
+    if name in graph.tensors:
+        return graph.constant(name).T
+    pieces = {int(key.removeprefix(f"{name}.rows")): key for key in graph.tensors if key.startswith(f"{name}.rows")}
+    return np.concatenate([graph.constant(pieces[start]).T for start in sorted(pieces)])
 
 
 def _array(graph: Graph, cls: Any, record: Mapping[str, Any], key: str) -> AnyArray:
@@ -133,14 +141,8 @@ def _array(graph: Graph, cls: Any, record: Mapping[str, Any], key: str) -> AnyAr
     if not issubclass(cls, Recurrent):
         array = graph.constant(f"{name}.{key}")
         return array.T if key == "weight" and cls is Dense else array
-    if f"{name}.W" not in graph.tensors:  # made of elementary operators
-        if key in ("bias_ih", "bias_hh"):
-            return graph.constant(f"{name}.{key}")
-        if key == "peephole":
-            idle = np.array(record.get("idle_peephole", ()), np.float32)
-            names = [f"{name}.cell.peephole_{gate}" for gate in "ifo"]
-            return np.concatenate([graph.constant(each) if each in graph.tensors else idle for each in names])
-        return graph.constant(f"{name}.cell.{key}" if key == "weight_hr" else f"{name}.{key}").T
+    if f"{name}.W" not in graph.tensors:  # its equation
+        return _parameter(graph, f"{name}.{key}")
     order = GATES[cls.__name__]
     if key == "peephole":
         i, o, f = np.split(graph.constant(f"{name}.P")[0], 3)

@@ -142,7 +142,8 @@ def _gru(graph: Nodes, layer: Any, reads: Sequence[str], wanted: str) -> str:
 
 def _dense(graph: Nodes, layer: Any, reads: Sequence[str], wanted: str) -> str:
     name = layer.name
-    multiply = product(graph, layer.weight, f"{name}.weight", layer.bias)
+    bias = "" if layer.bias is None else graph.constant(f"{name}.bias", layer.bias)
+    multiply = product(graph, layer.weight, f"{name}.weight", bias)
     if layer.activation == "softmax":
         stages: list[Stage] = [("Softmax", [], {"axis": 2})]
     else:

@@ -41,9 +41,8 @@ def metadata(
         :mod:`edge_rnn_export.writers.onnx.head`; the rest describes the model that computes ``y``), ``name``,
         ``labels``, ``sample_rate_hz`` (or null), ``input_names``, ``input_units``, ``vocabulary``, ``input_size``,
         ``layers``, for each its ``kind``, ``name``, ``inputs``, ``options``, the names of its ``arrays`` and its
-        ``formats`` (and ``idle_peephole``, values that no operator reads); and ``initial_state``: state name to list of
-        numbers, for nonzero initial states. With cells that were written as operators of ONNX, ``written``: the
-        fingerprint of the model of ``layers``.
+        ``formats``; and ``initial_state``: state name to list of numbers, for nonzero initial states. With cells that
+        were written as operators of ONNX, ``written``: the fingerprint of the model of ``layers``.
     """
     written = written or model
     description = {
@@ -125,8 +124,6 @@ def trained_states(found: Mapping[str, str]) -> dict[str, F32]:
 
 
 def _layer(layer: Any) -> dict[str, Any]:
-    from edge_rnn_export.writers.onnx.elementary import idle_gate  # needs onnx, which is there where graphs are written
-
     described = {
         "kind": layer.kind,
         "name": layer.name,
@@ -136,8 +133,7 @@ def _layer(layer: Any) -> dict[str, Any]:
     }
     if layer.formats:
         described["formats"] = {name: matrix.format for name, matrix in layer.formats.items()}
-    idle = idle_gate(layer)
-    return described | ({"idle_peephole": np.split(layer.peephole, 3)["ifo".index(idle)].tolist()} if idle else {})
+    return described
 
 
 def _initial_state(model: Model) -> dict[str, Any]:

@@ -102,16 +102,16 @@ def stored(graph: Nodes, matrix: Weight, name: str, *, transposed: bool = False,
     return graph.constant(name, shaped(np.asarray(matrix)))
 
 
-def product(graph: Nodes, matrix: Weight, name: str, bias: F32 | None = None) -> Multiply:
-    """Return a function that multiplies a value by a matrix, and adds a bias ``(R,)``.
+def product(graph: Nodes, matrix: Weight, name: str, added: str = "") -> Multiply:
+    """Return a function that multiplies a value by a matrix, and adds a bias.
 
     Parameters
     ----------
     graph
         Receives the constants and the operations applied to them once; the products themselves may be in a loop's body.
+    added
+        Name of the bias, ``(R,)``; empty for none.
     """
-    layer, _, field = name.partition(".")
-    added = "" if bias is None else graph.constant(f"{layer}.{field.replace('weight', 'bias')}", bias)
     if is_rounding(graph, matrix):
         return _rounding(graph, matrix, name, added)
     if isinstance(matrix, Int4) and not graph.standard:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from edge_rnn.activation import parse
-from edge_rnn_export.writers.onnx.elementary import cell_of_operators, is_operator
+from edge_rnn_export.writers.onnx.equation import equation
 from edge_rnn_export.writers.onnx.nodes import ACTIVATIONS, GATES, Nodes
 from edge_rnn_export.writers.onnx.products import MICROSOFT, ZERO, is_dense, is_rounding, rows_of, stored, unsigned
 
@@ -39,15 +39,15 @@ def recurrent(
 ) -> str:
     """Add one of ONNX's recurrent operators, given its gate order; return the name of its output.
 
-    If none supports the layer's options and the formats of its matrices, the layer is built from other operators.
+    If none supports the layer's options and the formats of its matrices, the layer's equation is written.
     """
-    name, x = layer.name, graph.joined(layer, reads)
-    matrices = {"W": layer.weight_ih, "R": layer.weight_hh}
+    name, matrices = layer.name, {"W": layer.weight_ih, "R": layer.weight_hh}
     order = [layer.gates.index(gate) for gate in GATES[layer.kind]]
     places = np.concatenate([np.split(np.arange(len(order) * layer.hidden_size), len(order))[gate] for gate in order])
     rounding = operator == "LSTM" and not graph.standard and all(is_rounding(graph, m) for m in matrices.values())
-    if not is_operator(layer) or not (rounding or all(is_dense(graph, m) for m in matrices.values())):
-        return cell_of_operators(graph, layer, x, wanted)
+    if not _is_operator(layer) or not (rounding or all(is_dense(graph, m) for m in matrices.values())):
+        return equation(graph, layer, reads, wanted)
+    x = graph.joined(layer, reads)
     rearranged = {f"{name}.{key}": rows_of(matrix, places) for key, matrix in matrices.items()}
     scales: list[str] = []
     if rounding:
@@ -79,3 +79,10 @@ def recurrent(
     axis = graph.constant(f"{name}.direction", np.array([1], np.int64))
     graph.node("Squeeze", [every, axis], wanted, name=f"{name}.squeeze")
     return wanted
+
+
+def _is_operator(layer: Any) -> bool:
+    """True if ONNX's operator for the cell supports all of the layer's options, in float32."""
+    if layer.kind != "LSTM":
+        return True
+    return layer.weight_hr is None and layer.cell_clip is None and layer.coupled != "input"
