@@ -33,20 +33,35 @@ STREAMS = 8
 CHUNK_NS = 500_000
 
 
-def network(cell: str, inputs: int, hidden: int) -> Any:
+def network(cell: str, inputs: int, hidden: int, format_: str = "float32") -> Any:
     """The cell and a Dense of 4 outputs, weights uniform in +-1/sqrt(H)."""
     import numpy as np
 
     import edge_rnn
 
-    rng, gates = np.random.default_rng(hidden), {"Elman": 1, "GRU": 3, "LSTM": 4}[cell]
+    kind, _, variant = cell.partition(":")
+    rng, gates = np.random.default_rng(hidden), {"Elman": 1, "GRU": 3, "LSTM": 4}[kind]
 
     def uniform(*shape: int) -> Any:
         return rng.uniform(-1, 1, shape) / np.sqrt(hidden)
 
-    rows = gates * hidden
-    recurrent = getattr(edge_rnn, cell)(uniform(rows, inputs), uniform(rows, hidden), uniform(rows), uniform(rows))
-    return edge_rnn.Model([recurrent, edge_rnn.Dense(uniform(4, hidden), uniform(4))])
+    rows, outputs = gates * hidden, min(16, hidden) if variant == "projection" else hidden
+    options: dict[str, Any] = {
+        "": {},
+        "relu": {"activation": "relu"},
+        "before": {"reset_after": False},
+        "softsign": {"candidate_activation": "softsign"},
+        "hard": {"gate_activation": "hard_sigmoid"},
+        "peephole": {"peephole": uniform(3 * hidden)},
+        "input": {"coupled": "input"},
+        "forget": {"coupled": "forget", "peephole": uniform(3 * hidden), "cell_clip": 0.5},
+        "clip": {"gate_clip": 0.5},
+        "projection": {"weight_hr": uniform(outputs, hidden)},
+    }[variant]
+    arrays = uniform(rows, inputs), uniform(rows, outputs), uniform(rows), uniform(rows)
+    recurrent = getattr(edge_rnn, kind)(*arrays, **options)
+    model = edge_rnn.Model([recurrent, edge_rnn.Dense(uniform(4, outputs), uniform(4))])
+    return model if format_ == "float32" else edge_rnn.quantize(model, format_)
 
 
 def chunk_of(model: Any, call: str, loop: Callable[..., None]) -> Callable[[int], Any]:
@@ -99,8 +114,8 @@ def work(cases: Sequence[Sequence[Any]]) -> None:
         steps(handle, x, y, count)
 
     now, ready = time.perf_counter_ns, []
-    for cell, inputs, hidden, call in cases:
-        chunk, count = chunk_of(network(cell, inputs, hidden), call, loop), STREAMS
+    for cell, inputs, hidden, call, format_ in cases:
+        chunk, count = chunk_of(network(cell, inputs, hidden, format_), call, loop), STREAMS
         ns = 0
         while ns < CHUNK_NS and count < 10_000:
             count *= 2
@@ -172,7 +187,8 @@ def main() -> None:
     parser.add_argument("before", nargs="?", help="a folder with a checkout, or a commit")
     parser.add_argument("--pairs", type=int, default=5, help="pairs of processes")
     parser.add_argument("--chunks", type=int, default=40, help="chunks of each case in each process")
-    parser.add_argument("--cells", default=",".join(CELLS))
+    parser.add_argument("--cells", default=",".join(CELLS), help="GRU, or a variant of one: GRU:before, LSTM:peephole")
+    parser.add_argument("--format", default="float32", help="of all matrices")
     parser.add_argument("--calls", default=",".join(CALLS))
     parser.add_argument("--shapes", default=" ".join(f"{i},{h}" for i, h in SHAPES))
     parser.add_argument("--work", help=argparse.SUPPRESS)
@@ -184,16 +200,19 @@ def main() -> None:
         parser.error("which checkout to compare with: a folder or a commit")
     shapes = [tuple(map(int, shape.split(","))) for shape in args.shapes.split()]
     cases = [
-        (cell, *shape, call) for cell in args.cells.split(",") for shape in shapes for call in args.calls.split(",")
+        (cell, *shape, call, args.format)
+        for cell in args.cells.split(",")
+        for shape in shapes
+        for call in args.calls.split(",")
     ]
     with checkout_of(args.before) as before:
         found = [measure(before, cases, args.chunks) for _ in range(args.pairs)]
-    print(f"{'':20}{'before':>10}{'now':>10}{'ratio':>8}   pairs")
-    for case, (cell, inputs, hidden, call) in enumerate(cases):
+    print(f"{'':30}{'before':>10}{'now':>10}{'ratio':>8}   pairs")
+    for case, (cell, inputs, hidden, call, _) in enumerate(cases):
         old, new = (min(pair[case][side] for pair in found) for side in (0, 1))
         ratios = sorted(pair[case][1] / pair[case][0] for pair in found)
         print(
-            f"{cell:6}{f'({inputs},{hidden})':9}{call:6}"
+            f"{cell:16}{f'({inputs},{hidden})':9}{call:6}"
             f"{old:9.1f} {new:9.1f} {new / old:7.3f}   [{ratios[0]:.2f} {ratios[-1]:.2f}]"
         )
 
