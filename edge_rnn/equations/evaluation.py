@@ -48,7 +48,7 @@ def evaluate(
             value = parameters[node.name]
             value = value[:, None] if columns and np.ndim(value) == 1 else value
         elif node.op == "product":
-            value = parameters[node.name] @ np.broadcast_to(args[0], (*np.shape(args[0])[:1], *x.shape[1:]))
+            value = parameters[node.name] @ (_whole(args[0], x) if columns else args[0])
         elif node.op == "part":
             value = args[0][node.start : node.start + node.shape[0]]
         else:
@@ -61,4 +61,5 @@ def evaluate(
 
 def _whole(value: Any, x: Any) -> Any:
     """Broadcast a value to one column per step, also if it is the same in all steps."""
-    return np.array(np.broadcast_to(value, (value.shape[0], *np.shape(x)[1:])))
+    steps = np.shape(x)[1:]
+    return np.array(value if np.shape(value)[1:] == steps else np.broadcast_to(value, (len(value), *steps)))

@@ -147,6 +147,11 @@ class Layer:
         skip |= {f.name for f in fields(self) if f.metadata == SELDOM and values[f.name] == f.default}
         return {name: value for name, value in values.items() if name not in skip and value is not None}
 
+    @classmethod
+    def of_options(cls, options: Mapping[str, Any], arrays: Mapping[str, Any], **more: Any) -> Self:
+        """Return the layer that :attr:`options`, and :attr:`arrays` and :attr:`formats`, describe."""
+        return cls(**more, **arrays, **options)
+
     @property
     def num_parameters(self) -> int:
         """Number of values in the arrays and matrices."""

@@ -321,9 +321,7 @@ def _model(
 
 def _layer(cls: type[Layer], record: Mapping[str, Any], arrays: Mapping[str, Any]) -> Layer:
     common: dict[str, Any] = {"name": record["name"], "inputs": tuple(record["inputs"])}
-    if issubclass(cls, Cell):
-        return cls.of_options(record["options"], arrays, **common)
-    return cls(**common, **arrays, **record["options"])
+    return cls.of_options(record["options"], arrays, **common)
 
 
 def _digest(description: Mapping[str, Any], tensors: Mapping[str, AnyArray]) -> str:

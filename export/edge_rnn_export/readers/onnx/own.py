@@ -132,6 +132,8 @@ def _parameter(graph: Graph, name: str) -> AnyArray:
     if name in graph.tensors:
         return graph.constant(name).T
     pieces = {int(key.removeprefix(f"{name}.rows")): key for key in graph.tensors if key.startswith(f"{name}.rows")}
+    if not pieces:
+        raise ValueError(f"it has no constant {name}; another version of edge_rnn wrote it, or it was changed")
     return np.concatenate([graph.constant(pieces[start]).T for start in sorted(pieces)])
 
 
