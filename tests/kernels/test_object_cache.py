@@ -35,6 +35,7 @@ json.dump({
     "cached": [library.load(name).cached for name in names],
     "writable": library.cache_directory().writable,
     "numba": "numba" in sys.modules,
+    "lowered": "edge_rnn.kernels.lower.lowered" in sys.modules,
 }, sys.stdout)
 """
 
@@ -166,6 +167,17 @@ def test_an_edited_kernel_never_runs_stale_code(tmp_path: Path) -> None:
     after = report(start(cache, source))
     assert after["cached"] == [False] * 4
     assert after["y"] != before["y"]
+
+
+def test_a_second_start_lowers_nothing_unless_what_was_kept_is_damaged(tmp_path: Path) -> None:
+    first, second = (report(start(tmp_path, network="recurrent")) for _ in range(2))
+    assert (first["lowered"], second["lowered"]) == (True, False)
+    assert second["cached"] == [True] * 4
+    (kept,) = tmp_path.glob("*.json")
+    kept.write_bytes(kept.read_bytes()[:-1])
+    third = report(start(tmp_path, network="recurrent"))
+    assert third["lowered"] is True
+    assert first["y"] == second["y"] == third["y"]
 
 
 WORDS = ("arrays", "atomic", "checks", "errors", "own_files", "printable", "spelling", "typing")

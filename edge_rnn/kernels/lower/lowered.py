@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
-from edge_rnn.equations.bounds import Rule, intervals
-from edge_rnn.equations.graph import Graph, Node
-from edge_rnn.equations.operations import EVERYTHING, Interval, multiplied
+from edge_rnn.equations.graph import Graph
 from edge_rnn.kernels.lower.panels import written
-from edge_rnn.kernels.lower.parts import Lowered, Move, Panel, Place
-from edge_rnn.kernels.lower.passes import FUSED, HALF_SIGMOID, SAME, fold, fuse, mixes, push_parts, settle
+from edge_rnn.kernels.lower.parts import HALF_SIGMOID, SAME, Lowered, Move, Panel, Place
+from edge_rnn.kernels.lower.passes import fold, fuse, mixes, push_parts, settle
 from edge_rnn.kernels.lower.stages import cut
-from edge_rnn.kernels.lower.sums import SUM, accumulate, halve_sigmoids
+from edge_rnn.kernels.lower.sums import accumulate, halve_sigmoids
 
-__all__ = ["lower", "ranges"]
+__all__ = ["lower"]
 
 
 def lower(graph: Graph, stackable: frozenset[str]) -> Lowered:
@@ -71,31 +67,3 @@ def _flushed(graph: Graph) -> set[int]:
             decays = False
         may.append(decays)
     return flushed
-
-
-def ranges(
-    graph: Graph, x: Interval, states: Mapping[str, Interval], parameters: Mapping[str, Interval]
-) -> list[Interval]:
-    """Compute an interval for each node of a lowered graph, see :func:`edge_rnn.equations.bounds.intervals`."""
-
-    def parameter(graph: Graph, node: Node, found: Sequence[Interval]) -> Interval:
-        low, high = parameters.get(node.name, EVERYTHING)
-        return node.number * low, node.number * high
-
-    def fused(graph: Graph, node: Node, found: Sequence[Interval]) -> Interval:
-        z, gap, a = node.args
-        inner = graph.nodes[gap]
-        if inner.op == "sub" and inner.args[1] == a and found[z][0] >= 0 and found[z][1] <= 1:  # a + z * (b - a)
-            b = inner.args[0]
-            return min(found[a][0], found[b][0]), max(found[a][1], found[b][1])
-        lows, highs = zip(multiplied(found[z], found[gap]), found[a], strict=True)
-        return sum(lows), sum(highs)
-
-    rules: dict[str, Rule] = {
-        "parameter": parameter,
-        SUM: lambda graph, node, found: EVERYTHING,
-        HALF_SIGMOID: lambda graph, node, found: (0.0, 1.0),
-        SAME: lambda graph, node, found: found[node.args[0]],
-        FUSED: fused,
-    }
-    return intervals(graph, x, states, parameters, rules)

@@ -20,6 +20,7 @@ from edge_rnn.kernels.lower.build import panel_widths
 from edge_rnn.kernels.lower.kept import kept
 from edge_rnn.kernels.lower.key import Generated
 from edge_rnn.kernels.lower.parts import Move, Panel, Place, Scaled
+from edge_rnn.kernels.lower.ranges import ranges
 from edge_rnn.kernels.matrices.panels import Segment, pack_panels
 from edge_rnn.kernels.matrices.segments import formats_of, rounds_vectors, segment
 from edge_rnn.kernels.program.record import Operand, Packed
@@ -79,8 +80,6 @@ def pack(
     lowered = kept(recorded_from, graph, stackable)
     found: list[Interval] = []
     if any(rounds_vectors(value.format) for value in fields.values() if isinstance(value, Matrix)):
-        from edge_rnn.kernels.lower.lowered import ranges
-
         found = ranges(lowered.graph, x, states(), parameter_intervals(fields))
     return [step if isinstance(step, Move) else _placed(step, fields, target, found) for step in lowered.steps]
 

@@ -11,17 +11,15 @@ from itertools import count
 
 from edge_rnn.equations.graph import Graph, Node
 from edge_rnn.equations.operations import OPERATIONS
-from edge_rnn.kernels.lower.parts import Panel, Place, Scaled
-from edge_rnn.kernels.lower.passes import FUSED, HALF_SIGMOID, SAME
+from edge_rnn.kernels.lower.padding import needs_mask
+from edge_rnn.kernels.lower.parts import FUSED, HALF_SIGMOID, SAME, SUM, Panel, Place, Scaled
 from edge_rnn.kernels.lower.stages import Stage, is_free, is_leaf
-from edge_rnn.kernels.lower.sums import SUM, Sum
+from edge_rnn.kernels.lower.sums import Sum
 from edge_rnn.kernels.program.record import PLACES
 
 __all__ = ["written"]
 
 _TEXTS = {FUSED: "fma({0}, {1}, {2})", HALF_SIGMOID: "sigmoid_of_twice({0})", SAME: "{0}"}
-_UNSAFE = ("div", "sqrt", "exp", "expm1")
-"""Operations that may turn zeros in the padding into values that are not finite."""
 _MASK = Node("parameter", name="")
 """1 for real units, 0 for padding."""
 
@@ -55,7 +53,7 @@ class _Writer:
         self.names: dict[int, str] = {}
         self.body: list[str] = []
         self.loaded: dict[tuple[str, Node | int], str] = {}
-        self.masks = any(node.op in _UNSAFE for node in graph.nodes)
+        self.masks = needs_mask(graph)
 
     def panel(self) -> Panel:
         accumulators = sorted(

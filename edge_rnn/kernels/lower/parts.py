@@ -6,7 +6,20 @@ from dataclasses import dataclass, field
 
 from edge_rnn.equations.graph import Graph, Node
 
-__all__ = ["Lowered", "Move", "Panel", "Place", "Scaled"]
+__all__ = ["FUSED", "HALF_SIGMOID", "MOVES", "SAME", "SUM", "Lowered", "Move", "Panel", "Place", "Scaled"]
+
+FUSED = "fused"
+"""``a * b + c``, rounded once."""
+HALF_SIGMOID = "half_sigmoid"
+"""``sigmoid(2 a)``: as it is computed, by one tanh."""
+SAME = "same"
+"""Its argument: what is put out or kept as it came in."""
+
+MOVES = ("part", "concat", "total", "largest")
+"""Operations that go from memory to memory, beside the kernels that work panel by panel."""
+
+SUM = "sum"
+"""An accumulator: its number says which, its arguments are what its products multiply."""
 
 Place = tuple[str, str | int]
 """A value's place: ``("input", "")``, ``("old", state)``, ``("new", state)``, ``("made", node)``, ``("out", "")``."""

@@ -8,12 +8,9 @@ from math import isfinite
 from edge_rnn.equations.graph import Builder, Graph, Node
 from edge_rnn.equations.operations import OPERATIONS
 from edge_rnn.errors import ModelError
+from edge_rnn.kernels.lower.parts import FUSED, MOVES, SAME
 
 __all__ = [
-    "FUSED",
-    "HALF_SIGMOID",
-    "MOVES",
-    "SAME",
     "Draft",
     "fold",
     "fuse",
@@ -24,18 +21,8 @@ __all__ = [
     "users",
 ]
 
-FUSED = "fused"
-"""``a * b + c``, rounded once."""
-HALF_SIGMOID = "half_sigmoid"
-"""``sigmoid(2 a)``, which kernels compute by one tanh."""
-SAME = "same"
-"""Identity, for a value that is output or stored unchanged."""
-
-MOVES = ("part", "concat", "total", "largest")
-"""Operations from memory to memory; all others run in kernels, panel by panel."""
-
 _MOST_NODES = 2048
-_ONE = Node("number", number=1.0)
+_ZERO, _ONE = Node("number", number=0.0), Node("number", number=1.0)
 
 Rule = Callable[["Draft", Node, tuple[int, ...]], int]
 """``rule(draft, node, args)``: add the replacement of a node, given the places of its new arguments; its place."""
@@ -82,7 +69,7 @@ def users(graph: Graph) -> list[list[int]]:
 
 
 def fold(graph: Graph) -> Graph:
-    """Fold operations on constants; parameters get the scale 1, which later passes change."""
+    """Compute what is made of numbers alone; parameters get a scale: 1, or -1 where they are taken from 0."""
 
     def rule(draft: Draft, node: Node, args: tuple[int, ...]) -> int:
         numpy = OPERATIONS[node.op].numpy
@@ -93,6 +80,9 @@ def fold(graph: Graph) -> Graph:
             return draft.constant(value)
         if node.op == "parameter":
             return draft.put(Node(node.op, (), node.shape, node.name, 1.0))
+        if node.op == "sub" and draft.nodes[args[0]] == _ZERO and draft.nodes[args[1]].op == "parameter":
+            parameter = draft.nodes[args[1]]
+            return draft.put(Node("parameter", (), parameter.shape, parameter.name, -parameter.number))
         return draft.like(node, args)
 
     return rewrite(graph, rule)

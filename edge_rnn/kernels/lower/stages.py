@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from edge_rnn.equations.graph import Graph, Node
 from edge_rnn.equations.operations import OPERATIONS
-from edge_rnn.kernels.lower.passes import HALF_SIGMOID, MOVES, users
-from edge_rnn.kernels.lower.sums import SUM
+from edge_rnn.kernels.lower.parts import HALF_SIGMOID, MOVES, SUM
+from edge_rnn.kernels.lower.passes import users
 
 __all__ = ["Stage", "cut", "is_free", "is_leaf", "order_of"]
 

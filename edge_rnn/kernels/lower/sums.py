@@ -6,12 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edge_rnn.equations.graph import Graph, Node
-from edge_rnn.kernels.lower.passes import HALF_SIGMOID, Draft, rewrite, users
+from edge_rnn.kernels.lower.parts import HALF_SIGMOID, SUM
+from edge_rnn.kernels.lower.passes import Draft, rewrite, users
 
-__all__ = ["SUM", "Sum", "accumulate", "halve_sigmoids"]
-
-SUM = "sum"
-"""Operation of an accumulator: its number is the index, its arguments are the vectors that its products multiply."""
+__all__ = ["Sum", "accumulate", "halve_sigmoids"]
 
 _MOST_LEAVES = 64
 _MOST_HALVED = 32
