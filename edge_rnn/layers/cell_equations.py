@@ -5,13 +5,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import lru_cache
+from types import SimpleNamespace
 from typing import Any
 
 from edge_rnn.activation import parse
 from edge_rnn.equations.activations import activated
 from edge_rnn.equations.functions import clip, split
+from edge_rnn.equations.graph import Graph
+from edge_rnn.equations.symbols import trace
 
-__all__ = ["activation_numbers", "elman", "gru", "lstm"]
+__all__ = ["Equation", "activation_numbers", "elman", "gru", "lstm", "recorded"]
+
+Equation = Callable[..., Any]
+"""``equation(p, x, **states)`` returns the output and a table of the new states."""
 
 
 def elman(p: Any, x: Any, h: Any) -> Any:
@@ -55,8 +63,15 @@ def lstm(p: Any, x: Any, h: Any, c: Any) -> Any:
     return h, {"h": h, "c": c}
 
 
+@lru_cache(maxsize=256)
+def recorded(equation: Equation, states: tuple[Any, ...], fields: tuple[Any, ...]) -> Graph:
+    """Record an equation; ``states`` and ``fields`` are pairs: of names and lengths, of names and values or shapes."""
+    given = {name: SimpleNamespace(shape=value) if isinstance(value, tuple) else value for name, value in fields}
+    return trace(equation, given, given["weight_ih"].shape[1], dict(states))
+
+
 def activation_numbers(field: str, text: str) -> dict[str, float]:
-    """Parameters of a layer's activation as fields of their own, so that other values compile nothing anew."""
+    """Parameters of a layer's activation as fields of their own, so that other values need no other kernel."""
     return {f"{field}_{number}": value for number, value in enumerate(parse(text).parameters)}
 
 

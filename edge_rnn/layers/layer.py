@@ -99,7 +99,7 @@ class Layer:
 
     @property
     def recorded_from(self) -> Hashable:
-        """What the graph follows from, as ``repr`` spells it; None where there is no graph."""
+        """Everything that the graph depends on, as ``repr`` spells it; None without a graph."""
         return self.graph
 
     @property

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
-from types import MappingProxyType, SimpleNamespace
+from types import MappingProxyType
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from edge_rnn.activation import bound_of, is_share
 from edge_rnn.equations.graph import Graph
-from edge_rnn.equations.symbols import trace
 from edge_rnn.errors import ModelError
-from edge_rnn.layers.cell_equations import activation_numbers, elman, gru, lstm
+from edge_rnn.layers.cell_equations import Equation, activation_numbers, elman, gru, lstm, recorded
 from edge_rnn.layers.layer import INPUT, SELDOM, Layer, Weight, products
 from edge_rnn.typing import F32
 
@@ -46,8 +44,8 @@ class Recurrent(Layer):
     """
 
     gates: ClassVar[str]
-    equation: ClassVar[Callable[..., Any]]
-    """``equation(p, x, **states)``, see :mod:`edge_rnn.layers.cell_equations`."""
+    equation: ClassVar[Equation]
+    """See :mod:`edge_rnn.layers.cell_equations`."""
 
     matrices: ClassVar[Mapping[str, str]] = MappingProxyType({"weight_ih": INPUT, "weight_hh": "h"})
     emits: ClassVar[str] = "h"
@@ -120,7 +118,7 @@ class Recurrent(Layer):
 
     @property
     def fields(self) -> dict[str, Any]:
-        """What the layer is made of, by name, also the parameters of its activations: ``gate_activation_0``."""
+        """Fields of the layer by name, and the parameters of its activations: ``gate_activation_0``."""
         fields = self._fields
         for name in [name for name in fields if name.endswith("activation")]:
             fields |= activation_numbers(name, fields[name])
@@ -129,31 +127,24 @@ class Recurrent(Layer):
     @property
     def recorded_from(self) -> Hashable:
         # A class derived from one of these may have another equation tomorrow.
-        return self._given if type(self).__module__ == __name__ else self.graph
+        return (self.kind, *self._given) if type(self).__module__ == __name__ else self.graph
 
     @property
     def graph(self) -> Graph:
-        return _recorded(*self._given)
+        return recorded(type(self).equation, *self._given)
 
     @property
     def _given(self) -> tuple[Any, ...]:
-        """Class, lengths of the states, shapes of arrays, and options: all that the graph depends on."""
+        """Lengths of the states, and fields with arrays as shapes: what the graph depends on beside the equation."""
         states = {name: value.size for name, value in self.initial_state.items()}
         starts = {f"{state}0" for state in states}
         fields = [(name, value) for name, value in self.fields.items() if name not in starts]
         kept = ((name, 0.0 if isinstance(value, float) else getattr(value, "shape", value)) for name, value in fields)
-        return type(self), tuple(states.items()), tuple(kept)
+        return tuple(states.items()), tuple(kept)
 
     def output_size(self, input_sizes: Sequence[int]) -> int:
         self._check_input_size(self.input_size, input_sizes)
         return self.hidden_size
-
-
-@lru_cache(maxsize=256)
-def _recorded(cls: type[Recurrent], states: tuple[Any, ...], fields: tuple[Any, ...]) -> Graph:
-    """The graph of layers of a class with such states and fields, arrays by their shapes."""
-    given = {name: SimpleNamespace(shape=value) if isinstance(value, tuple) else value for name, value in fields}
-    return trace(cls.equation, given, given["weight_ih"].shape[1], dict(states))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -180,7 +171,7 @@ class Elman(Recurrent):
     """
 
     gates: ClassVar[str] = "h"
-    equation: ClassVar[Callable[..., Any]] = staticmethod(elman)
+    equation: ClassVar[Equation] = staticmethod(elman)
     usual: ClassVar[Mapping[str, tuple[Any, ...]]] = MappingProxyType({"activation": ("tanh", "relu")})
 
     activation: str = field(default="tanh", kw_only=True)
@@ -241,7 +232,7 @@ class LSTM(Recurrent):
     """
 
     gates: ClassVar[str] = "ifgo"
-    equation: ClassVar[Callable[..., Any]] = staticmethod(lstm)
+    equation: ClassVar[Equation] = staticmethod(lstm)
 
     c0: F32 | None = field(default=None, kw_only=True)
     weight_hr: F32 | None = field(default=None, kw_only=True)
@@ -335,7 +326,7 @@ class GRU(Recurrent):
     """
 
     gates: ClassVar[str] = "rzn"
-    equation: ClassVar[Callable[..., Any]] = staticmethod(gru)
+    equation: ClassVar[Equation] = staticmethod(gru)
     usual: ClassVar[Mapping[str, tuple[Any, ...]]] = MappingProxyType({"reset_after": (True, False)})
 
     reset_after: bool = field(default=True, kw_only=True)

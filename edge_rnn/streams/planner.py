@@ -216,7 +216,7 @@ class _Builder:
         states: Sequence[Slots] = (),
         ints: Sequence[Slots | int] = (),
     ) -> None:
-        """Add an operation; of a generated kernel ``ints`` are stored in the record from ``PLACES`` on."""
+        """Add an operation. For a generated kernel, ``ints`` are stored in the record from ``PLACES`` on."""
         if max(self.used, self.weights_used) > np.iinfo(np.int32).max:
             raise UnsupportedError(
                 f"{self.model!r} has more than 8 GiB of weights or state, which offsets cannot reach."

@@ -72,9 +72,9 @@ def pack(
     target
         The CPU.
     x
-        What the input lies in.
+        Interval of the input.
     states
-        Gives ranges by which states are rounded; called where a format rounds vectors.
+        Returns the intervals that states are rounded by; called if a format rounds vectors.
     """
     stackable = frozenset(name for name, value in fields.items() if isinstance(value, np.ndarray) and value.ndim == 2)
     lowered = kept(recorded_from, graph, stackable)

@@ -1,4 +1,4 @@
-"""What the kernels and moves of a step are made of, as :mod:`edge_rnn.kernels.lower.lowered` finds them in a graph."""
+"""Kernels and moves of a step, as :mod:`edge_rnn.kernels.lower.lowered` finds them in a graph."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ __all__ = ["FUSED", "HALF_SIGMOID", "MOVES", "SAME", "SUM", "Lowered", "Move", "
 FUSED = "fused"
 """``a * b + c``, rounded once."""
 HALF_SIGMOID = "half_sigmoid"
-"""``sigmoid(2 a)``: as it is computed, by one tanh."""
+"""``sigmoid(2 a)``, which kernels compute by one tanh."""
 SAME = "same"
-"""Its argument: what is put out or kept as it came in."""
+"""Identity, for a value that is output or stored unchanged."""
 
 MOVES = ("part", "concat", "total", "largest")
-"""Operations that go from memory to memory, beside the kernels that work panel by panel."""
+"""Operations from memory to memory; all others run in kernels, panel by panel."""
 
 SUM = "sum"
-"""An accumulator: its number says which, its arguments are what its products multiply."""
+"""Operation of an accumulator: its number is the index, its arguments are the vectors that its products multiply."""
 
 Place = tuple[str, str | int]
-"""A value's place: ``("input", "")``, ``("old", state)``, ``("new", state)``, ``("made", node)``, ``("out", "")``."""
+"""Place of a value: ``("input", "")``, ``("old", state)``, ``("new", state)``, ``("made", node)``, ``("out", "")``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scaled:
-    """A parameter or a product, and the power of two that it is multiplied with."""
+    """Parameter or product, and the power of two that scales it."""
 
     node: Node
     scale: float
@@ -35,22 +35,22 @@ class Scaled:
 
 @dataclass(slots=True)
 class Panel:
-    """A kernel: its text, what its panels hold, and what it reads and writes.
+    """Kernel: its text, the contents of its panels, and the places that it reads and writes.
 
     Parameters
     ----------
     units
-        How many it makes.
+        Number of units that it computes.
     text
-        A function ``panel(records, w, arenas, unit)``.
+        Source of a function ``panel(records, w, arenas, unit)``.
     sums
-        For each accumulator the parameters that it starts from.
+        For each accumulator, the parameters that it starts from.
     rows
-        Parameters that it computes with; one without a name stands for ones where there are units.
+        Parameters that it computes with; one without a name stands for the mask of real units.
     segments
-        For each vector that is multiplied its node, and products, one for each sum that they go into.
+        For each multiplied vector, its node and its products, one for each sum.
     places
-        What the ints of a record from PLACES on say: where something lies, and how long it is (2 ints), or where alone.
+        Places for the ints of a record from PLACES on: offset and length (2 ints), or offset alone (1 int).
     """
 
     units: int
@@ -62,26 +62,26 @@ class Panel:
 
     @property
     def gates(self) -> tuple[int, ...]:
-        """How many sums each segment goes into."""
+        """Number of sums that each segment goes into."""
         return tuple(len(products) for _, products in self.segments)
 
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """Values that go from memory to memory.
+    """Operation from memory to memory: a copy or a reduction.
 
     Parameters
     ----------
     op
         ``"part"``, ``"concat"``, ``"total"`` or ``"largest"``.
     sources
-        Where they come from.
+        Places to read from.
     start
-        The first of them, of a part.
+        Index of the first value, for a part.
     target
-        Where they go.
+        Place to write to.
     size
-        How many values are there then; a single number is written so often that any vector may read it.
+        Number of values written; a single number is repeated to the length of the longest vector.
     """
 
     op: str
@@ -93,7 +93,7 @@ class Move:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Lowered:
-    """The graph as it is computed, and what computes it."""
+    """Graph after all passes, and the kernels and moves that compute it."""
 
     graph: Graph
     steps: tuple[Panel | Move, ...]

@@ -69,7 +69,7 @@ def users(graph: Graph) -> list[list[int]]:
 
 
 def fold(graph: Graph) -> Graph:
-    """Compute what is made of numbers alone; parameters get a scale: 1, or -1 where they are taken from 0."""
+    """Fold operations on constants; parameters get a scale, which later passes change: 1, or -1 for a negative one."""
 
     def rule(draft: Draft, node: Node, args: tuple[int, ...]) -> int:
         numpy = OPERATIONS[node.op].numpy

@@ -15,7 +15,7 @@ __all__ = ["ranges"]
 def ranges(
     graph: Graph, x: Interval, states: Mapping[str, Interval], parameters: Mapping[str, Interval]
 ) -> list[Interval]:
-    """An interval of each node of a lowered graph, as :func:`edge_rnn.equations.bounds.intervals` gives one."""
+    """Compute an interval for each node of a lowered graph, see :func:`edge_rnn.equations.bounds.intervals`."""
 
     def parameter(graph: Graph, node: Node, found: Sequence[Interval]) -> Interval:
         return multiplied((node.number, node.number), parameters.get(node.name, EVERYTHING))

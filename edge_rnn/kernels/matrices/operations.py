@@ -1,4 +1,4 @@
-"""From a layer's fields to an operation of a step."""
+"""Turn a layer's fields into an operation of a step."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def with_parameters(bias: AnyArray, *parameters: float) -> AnyArray:
 
 
 def operation(name: str, bias: AnyArray, matrix: Segment, site: Site, pad: float = 0.0) -> Operation:
-    """An operation whose panels hold a bias and the segment of a matrix."""
+    """Make an operation whose panels hold a bias and the segment of a matrix."""
     (format_,) = formats_of(matrix)
     packed = pack_panels(bias, (matrix,), widths_for(site.target, len(matrix.chosen), (format_,)), pad)
     return Operation(named(name, format_), packed, matrix.operand(site.x_bound))

@@ -217,12 +217,12 @@ def lanes_for(target: Target, gates: int, formats: Sequence[str]) -> int | None:
 
 
 def named(name: str, format_: str) -> str:
-    """Name of the compiled function for a matrix of this format: the bare one for float32."""
+    """Name of the compiled function for a matrix of this format: the bare name for float32."""
     return name if format_ == "float32" else f"{name}__{format_}"
 
 
 def format_in(name: str) -> tuple[str, str]:
-    """The bare name of a compiled function, and the format of its matrix."""
+    """Split the name of a compiled function into the bare name and the format of its matrix."""
     bare, _, format_ = name.partition("__")
     return bare, format_ or "float32"
 

@@ -50,7 +50,7 @@ class Record(Words):
     OUT = 3
     N_OUT = 4
     BACKWARDS = 5
-    """1 if panels are read from the last to the first: every other step, see :mod:`edge_rnn.kernels.program.sweep`."""
+    """1 if panels are read from last to first: every other step, see :mod:`edge_rnn.kernels.program.sweep`."""
     UNIT_FLOATS = 6
     """Floats of weights for each unit."""
     STATE = 8
@@ -200,9 +200,9 @@ class Operation:
     name
         Name of the compiled function.
     weights
-        As the function wants them; none for a function without weights.
+        Its weights, in its own layout; empty for a function without weights.
     x
-        What is made first of the layer's input; None for nothing.
+        Preparation of the layer's input; None for none.
     """
 
     name: str
@@ -217,9 +217,9 @@ class Site:
     Parameters
     ----------
     target
-        For which CPU.
+        The CPU.
     x_bound
-        What the layer's input is never larger than in size; None where there is no such number.
+        Upper bound on the absolute values of the layer's input; None if unbounded.
     """
 
     target: Target

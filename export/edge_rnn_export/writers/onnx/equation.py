@@ -147,7 +147,7 @@ class _Writer:
         return self.graph.constant(f"{self.layer.name}:units", np.array([-1], np.int64))
 
     def length(self, place: int) -> int:
-        """How many values a node has, as far as they are computed."""
+        """Number of values of a node that are computed."""
         start, end = self.ranges[place]
         return end - start
 
