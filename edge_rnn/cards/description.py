@@ -78,7 +78,7 @@ def _equation(layer: Layer) -> dict[str, Any]:
 
 def _title(layer: Layer) -> str:
     """Return the kind with its distinguishing options: ``GRU, reset_after``, ``Dense, softmax``."""
-    if layer.graph is not None:
+    if isinstance(layer, Cell):
         return f"{layer.kind}, {layer.options['function']}"
     options = [f"{name}" if value is True else f"{name}={value}" for name, value in layer.options.items()]
     return ", ".join([layer.kind, *(option.removeprefix("activation=") for option in options)])

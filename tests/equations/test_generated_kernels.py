@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge_rnn import GRU, LSTM, Model, Stream, StreamBank, cell, reference
+from edge_rnn import GRU, LSTM, Model, Stream, StreamBank, cell, quantize, reference
 from edge_rnn.equations import concat, sigmoid, split, tanh, total
 from edge_rnn.equations.symbols import trace
 from edge_rnn.errors import ModelError
