@@ -228,7 +228,10 @@ def wide(layer: Layer, dtype: DTypeLike = np.float64) -> SimpleNamespace:
     """
     cell = CELLS.get(layer.kind.lower()) if layer.graph is None else of_equation(layer.graph)
     if cell is None:
-        raise UnsupportedError(f"reference has no function for {layer.title}; expected one of {', '.join(CELLS)}.")
+        known = ", ".join(CELLS)
+        raise UnsupportedError(
+            f"reference has no function for {layer.title}; expected a layer with an equation, or one of {known}."
+        )
     values = layer.fields | {"name": layer.name, "inputs": layer.inputs}
     absent = {name: 0.0 for name, value in values.items() if value is None}
     arrays = {name: np.asarray(array, dtype) for name, array in (layer.arrays | layer.formats).items()}
