@@ -83,6 +83,10 @@ def _written(
         return f"{_bracketed(args[0], 3)}{f'[{node.start}:{stop}]' if is_text else f'_{{{node.start}:{stop}}}'}", 3
     if node.op == "concat":
         return f"[{', '.join(text for text, _ in args)}]", 3
+    if node.op == "total" and graph.nodes[node.args[0]].shape == (1,):
+        return args[0]
+    if node.op == "sub" and graph.nodes[node.args[0]] == Node("number"):
+        return f"-{_bracketed(args[1], 2)}", 1
     pattern = operation.text if is_text else operation.latex or operation.text
     if operation.binds == 3:
         return pattern.format(*(text for text, _ in args)), 3

@@ -113,6 +113,15 @@ def test_product_behind_a_factor_is_in_brackets() -> None:
     assert as_text(graph) == "a = w @ x\nh' = a * h + h * a * (u @ h)\ny = h'"
 
 
+def test_signs_and_single_values_print_as_one_writes_them() -> None:
+    def equation(p: Any, x: Any, h: Any) -> Any:
+        h = eq.exp(-h) * eq.total(x[2:3]) + p.w @ (-h)
+        return h, {"h": h}
+
+    graph = trace(equation, {"w": np.zeros((2, 2))}, 3, {"h": 2})
+    assert as_text(graph) == "a = -h\nh' = exp(a) * x[2:3] + w @ a\ny = h'"
+
+
 def test_gru_prints_as_its_paper_has_it() -> None:
     graph = trace(gru, GRU, 3, {"h": 5})
     assert as_text(graph) == "\n".join(

@@ -6,6 +6,7 @@ every one compiles kernels of its own; many more are marked ``slow``.
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -75,8 +76,9 @@ def in_format(program: Program, format_: str) -> None:
     follows(Stream(model), layer, samples(program))
 
 
-def in_a_library(program: Program, folder: Path) -> None:
+def in_a_library(program: Program, path: Path) -> None:
     layer, xs = as_cell(program), samples(program)
+    folder = Path(tempfile.mkdtemp(dir=path))  # one that was loaded from the same path would be taken again
     steps = expected(layer, xs)
     build(Model([layer]), this_machine(), folder, name="net")
     built = Library(folder, "net")

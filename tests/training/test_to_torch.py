@@ -210,6 +210,30 @@ def test_parameter_with_a_name_reserved_by_pytorch() -> None:
     assert to_torch(model).trained().fingerprint == model.fingerprint
 
 
+VARIANTS = {
+    "elman elu": lambda: of_gates(Elman, 1, activation="elu:0.5"),
+    "elman clip": lambda: of_gates(Elman, 1, gate_clip=0.4),
+    "gru before": lambda: of_gates(GRU, 3, reset_after=False),
+    "gru hard": lambda: of_gates(GRU, 3, gate_activation="hard_sigmoid"),
+    "lstm peephole": lambda: of_gates(LSTM, 4, peephole=normal(7, 3 * H), cell_clip=0.5),
+    "lstm coupled": lambda: of_gates(LSTM, 4, coupled="input", output_activation="scaled_tanh:1.5:0.5"),
+}
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_layer_that_pytorch_has_none_of_is_computed_or_refused(name: str) -> None:
+    """Not as PyTorch's own, which would compute something else."""
+    model, xs = Model([VARIANTS[name]()]), normal(9, 12, INPUTS)
+    if model.layers[0].graph is None:
+        with pytest.raises(UnsupportedError, match=r"to_torch got .*, which PyTorch has no such kind of"):
+            to_torch(model)
+        return
+    with torch.no_grad():
+        ys, _ = to_torch(model).double()(torch.tensor(xs, dtype=torch.float64))
+    np.testing.assert_allclose(ys, reference.run(model, xs)[0], rtol=0, atol=1e-6)
+    assert to_torch(model).trained().fingerprint == model.fingerprint
+
+
 def test_what_does_not_fit_is_refused() -> None:
     model = MODELS["elman"]()
     with pytest.raises(UnsupportedError, match=r"weight_ih in int8, expected float32: .*dequantize"):

@@ -69,7 +69,8 @@ def _native(layer: Layer) -> Run | None:
         usual |= {"gate_activation": "sigmoid", "cell_activation": "tanh", "output_activation": "tanh"}
     else:
         return None
-    if any(getattr(layer, name) != value for name, value in usual.items()):
+    given = {name: getattr(layer, name) for name in usual}
+    if any(value is not usual[name] if usual[name] is None else value != usual[name] for name, value in given.items()):
         return None
 
     def run(values: Tensors, xs: Any, states: Tensors) -> tuple[Any, dict[str, Any]]:
