@@ -20,6 +20,8 @@ examples:
   edge-rnn devices show pico_2 --json | jq .figures.clock_hz
 """
 _OUTPUTS = {"shared": "shared library", "static": "static library, no system", "wasm": "WebAssembly module"}
+_WIDE = 110
+"""Columns of a terminal in which the list has titles."""
 
 
 def add(subparsers: Any) -> None:
@@ -60,20 +62,24 @@ def _list(as_json: bool) -> None:
         return
     from rich.table import Table
 
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for name, justify in (("device", "left"), ("", "left"), ("processor", "left"), ("clock", "right"),
-                          ("RAM", "right"), ("runs as", "left")):  # fmt: skip
-        table.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
-    for each in known:
-        table.add_row(
-            each.name + (" *" if here and each.name == here.name else ""),
-            each.title,
-            each.cpu,
-            _spell_hz(each.clock_hz),
-            _spell_size(each.ram_bytes),
-            _runs_as(each),
-        )
     console = make_console()
+    columns = {"device": "left", "": "left", "processor": "left", "clock": "right", "RAM": "right", "runs as": "left"}
+    if console.width < _WIDE:
+        del columns[""]  # the title, which `show` has too
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for name, justify in columns.items():
+        whole = name == "device"  # which is copied into commands
+        table.add_column(name, justify=justify, overflow="fold", no_wrap=whole)  # type: ignore[arg-type]
+    for each in known:
+        cells = {
+            "device": each.name + (" *" if here and each.name == here.name else ""),
+            "": each.title,
+            "processor": each.cpu,
+            "clock": _spell_hz(each.clock_hz),
+            "RAM": _spell_size(each.ram_bytes),
+            "runs as": _runs_as(each),
+        }
+        table.add_row(*(cells[name] for name in columns))
     print_table(console, table)
     here_text = f"* this machine: {here.title}" if here else "This machine is not in the list."
     console.print(f"\n{here_text}. edge-rnn devices show NAME shows details; board files are in {data_folder()}.")

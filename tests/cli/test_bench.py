@@ -83,6 +83,17 @@ def test_model_as_text_with_a_paced_run_and_a_picture(
     assert [each.name for each in tmp_path.iterdir() if each.name.startswith(".")] == []
 
 
+@pytest.mark.parametrize("columns", [80, 200])
+def test_bars_fit_the_width(
+    columns: int, path: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    assert main(["bench", path, "--steps", "200"]) == 0
+    bars = [line for line in capsys.readouterr().out.splitlines() if "█" in line]
+    assert max(line.count("█") for line in bars) == min(columns - 32, 60)
+    assert all(len(line) <= columns for line in bars)
+
+
 @pytest.mark.parametrize(
     ("nanoseconds", "text"),
     [

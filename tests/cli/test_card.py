@@ -73,6 +73,21 @@ def test_refused(words: list[str], says: str, tmp_path: Path, capsys: pytest.Cap
     assert not (tmp_path / "card").exists()
 
 
+@pytest.mark.parametrize("columns", [80, 140])
+def test_inspect_breaks_no_word(
+    columns: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    assert main(["inspect", WATCH]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= columns
+    (head,) = (line.split() for line in lines if line.startswith("layer "))
+    arrays = ["arrays"] if columns == 140 else []
+    assert head == ["layer", "kind", "reads", "values", *arrays, "parameters", "multiply-adds"]
+    assert any("weight_ih 48×6  weight_hh 48×16  bias_ih 48  bias_hh 48" in line for line in lines)
+    assert any(line.split()[:3] == ["standardize1", "Standardize", "input"] for line in lines)
+
+
 class _Page(HTMLParser):
     def __init__(self) -> None:
         super().__init__()

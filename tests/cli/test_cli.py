@@ -356,6 +356,16 @@ def test_doctor_reports_what_is_missing(capsys: pytest.CaptureFixture[str], monk
     )
 
 
+def test_names_of_boards_are_whole_in_80_columns(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main(["devices"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert any(line.startswith("raspberry_pi_zero_2w_32bit ") for line in lines)
+
+
 def test_doctor_ends_in_what_to_do(capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
     versions: dict[str, str | None] = dict.fromkeys(machine.packages(), "1.0")
     monkeypatch.setattr("edge_rnn.bench.machine.packages", lambda: versions)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["show_denormals", "show_model", "show_startup", "show_table"]
 
 _BAR = 60
+_BESIDE_BAR = 32
 _QUANTILES = {"p50": "p50", "p99": "p99", "p999": "p99.9", "max": "max"}
 
 
@@ -178,16 +179,16 @@ def _show_rivals(console: Console, rows: Sequence[tuple[str, Mapping[str, Any]]]
 def _show_histogram(console: Console, title: str, histogram: Mapping[str, Sequence[float]]) -> None:
     say()
     say(f"{title} (bars: logarithm of the count)")
-    say("\n".join(_bars(histogram)), lines=True)
+    say("\n".join(_bars(histogram, max(1, min(console.width - _BESIDE_BAR, _BAR)))), lines=True)
 
 
-def _bars(histogram: Mapping[str, Sequence[float]]) -> Iterator[str]:
+def _bars(histogram: Mapping[str, Sequence[float]], width: int) -> Iterator[str]:
     edges, counts = histogram["edges_ns"], histogram["counts"]
     full = math.log1p(max(counts))
     rows = [(count > 0, low, high, count) for low, high, count in zip(edges, edges[1:], counts, strict=False)]
     for filled, group in groupby(rows, key=itemgetter(0)):
         for _, low, high, count in group if filled else ():
-            bar = "█" * math.ceil(_BAR * math.log1p(count) / full)
+            bar = "█" * math.ceil(width * math.log1p(count) / full)
             yield f"{spell_ns(low):>8} to {spell_ns(high):>8} {int(count):>9,} {bar}"
         if not filled:
             yield f"{'…':>8}"

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 __all__ = ["add"]
 
 _STEPS = 1_000_000
+_WIDE = 110
+"""Columns of a terminal in which the arrays of a layer are beside its sizes, rather than below all of them."""
 _LINES = 40
 _EPILOG = """\
 with --recording, on samples as for edge-rnn run, .npz with x, .npy, or texts of a grammar (.json):
@@ -101,14 +103,19 @@ def _print(found: dict[str, Any]) -> None:
 
     console = make_console()
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for name, justify in COLUMNS.items():
+    rows, arrays = layer_rows(found), list(COLUMNS).index("arrays")
+    shown = [place for place in range(len(COLUMNS)) if place != arrays or console.width >= _WIDE]
+    for name, justify in (list(COLUMNS.items())[place] for place in shown):
         table.add_column(name, justify=justify, overflow="fold")
-    for row in layer_rows(found):
-        table.add_row(*row)
+    for row in rows:
+        table.add_row(*(row[place] for place in shown))
     about = {"model": found["name"] or "unnamed", "file": f"{found['file']}, {spell_bytes(found['file_bytes'])}"}
     print_facts(console, about | facts(found))
     console.print()
     print_table(console, table)
+    if arrays not in shown:
+        console.print()
+        print_facts(console, {row[0]: row[arrays] for row in rows if row[arrays]})
     for layer in found["layers"]:
         if "equation" in layer:
             _print_equation(console, layer["name"], layer["equation"]["text"].splitlines())
