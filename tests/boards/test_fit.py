@@ -343,6 +343,7 @@ def test_the_command_that_fits(capsys: pytest.CaptureFixture[str]) -> None:
     assert "x86-64 only" in out
 
 
+@pytest.mark.slow
 def test_the_command_that_does_not_fit(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["fit", str(GRU), "--device", "cortex_m4f", "--rate", "1e6", "--json"]) == 1
     found = json.loads(capsys.readouterr().out)

@@ -35,7 +35,7 @@ from edge_rnn_export.building.network import TEST_STEPS, layout_of, self_test
 from edge_rnn_export.building.sources import as_comment, as_markdown, sources
 from grids import thinned
 
-pytestmark = pytest.mark.sampled(2)
+pytestmark = pytest.mark.sampled(1)
 
 needs.package("pyelftools")
 needs.package("capstone")

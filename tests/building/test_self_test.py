@@ -21,7 +21,7 @@ from edge_rnn_export.building.network import TEST_STEPS, SelfTest, layout_of, se
 from edge_rnn_export.building.wander import wander
 from grids import thinned
 
-pytestmark = pytest.mark.sampled(2)
+pytestmark = pytest.mark.sampled(1)
 
 # What is trained hard, or badly: differences of a step of rounding are amplified within some steps, or at once.
 HARD = [("gru", 6.0), ("gru relu", 4.0), ("lstm", 8.0), ("lstm", 1.0), ("elman", 4.0), ("elman", 1.0)]

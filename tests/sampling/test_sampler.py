@@ -22,7 +22,7 @@ from edge_rnn.kernels.entry import object_cache
 from edge_rnn.sampling import generate
 from sampling_oracle import ROOT, constant
 
-pytestmark = pytest.mark.sampled(4)
+pytestmark = pytest.mark.sampled(2)
 
 # Scores within 16 in size: the stream's own error, 1e-6 (test_cells), and a rounding or two of numbers up to 16.
 LOG_TOLERANCE = 1e-6 + 2 * 2.0**-20
@@ -275,6 +275,7 @@ def test_exponentials_and_logarithms() -> None:
 
 
 @pytest.mark.parametrize("cpu", ["haswell", "cortex-a76"])
+@pytest.mark.slow
 def test_a_choice_has_no_fused_products(cpu: str) -> None:
     # The bits of a choice must not hang on whether the CPU has them.
     x86 = Target("x86_64-unknown-linux-gnu", "haswell", "+avx2,+fma,+f16c")

@@ -87,6 +87,7 @@ def test_scratch_memory_is_fixed(writer: Callable[..., Model]) -> None:
     assert sampler.nbytes == before < 2000
 
 
+@pytest.mark.slow
 def test_a_second_process_needs_no_numba(tmp_path: Path) -> None:
     code = (
         "import sys, numpy as np\nfrom edge_rnn import Dense, Elman, Model, Stream\n"

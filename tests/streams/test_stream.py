@@ -22,7 +22,7 @@ from edge_rnn.errors import InputError, StateError
 from edge_rnn.kernels.entry import python_function as fast
 from edge_rnn.streams.planner import plan_of
 
-pytestmark = pytest.mark.sampled(4)
+pytestmark = pytest.mark.sampled(3)
 
 Build = Callable[..., Model]
 ROOT = Path(__file__).resolve().parents[2]

@@ -26,7 +26,7 @@ from graphs import graph_of
 from grids import thinned
 from onnx_precision import FORMS, OPERATORS, OWN, PRECISIONS, lstm, operators_of, stored
 
-pytestmark = pytest.mark.sampled(2)
+pytestmark = pytest.mark.sampled(1)
 
 CELLS = ["elman_tanh", "elman_relu", "gru", "gru_reset_before", "lstm"]
 
@@ -227,6 +227,7 @@ LSTM_OPTIONS: list[tuple[dict[str, Any], bool]] = [
         ),
     ),
 )
+@pytest.mark.slow
 def test_options_of_an_lstm_of_8_bits(
     options: dict[str, Any], is_operator: bool, form: Any, operators: Any, tmp_path: Path
 ) -> None:
@@ -251,6 +252,7 @@ GRU_OPTIONS: list[dict[str, Any]] = [
     ),
     ids=str,
 )
+@pytest.mark.slow
 def test_options_of_a_gru_of_8_bits(options: dict[str, Any], form: Any, operators: Any, tmp_path: Path) -> None:
     rng = np.random.default_rng(2)
     layer = GRU(

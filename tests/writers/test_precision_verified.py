@@ -22,7 +22,7 @@ from graphs import graph_of
 from grids import thinned
 from onnx_precision import FORMS, OPERATORS, OWN, PRECISIONS, operators_of, stored
 
-pytestmark = pytest.mark.sampled(2)
+pytestmark = pytest.mark.sampled(1)
 
 
 def tampered(model: Model, path: Path, tensor: str, change: Callable[[np.ndarray], np.ndarray], *target: Any) -> Path:
