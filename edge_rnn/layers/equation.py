@@ -194,6 +194,14 @@ class Cell(Layer):
         return self.equation.input_size
 
     @property
+    def reads_time(self) -> bool:
+        """True if the last value that the layer reads is the time since the last sample, as a single number."""
+        nodes, last = self.equation.nodes, (self.equation.input_size - 1, (1,))
+        parts = {place for place, n in enumerate(nodes) if n.op == "part" and (n.start, n.shape) == last}
+        times = {place for place in parts if nodes[nodes[place].args[0]].op == "input"}
+        return any(node.op == "total" and node.args[0] in times for node in nodes)
+
+    @property
     def multiply_adds(self) -> int:
         matrices = [self.parameters[name] for name, _ in self.equation.products]
         return sum(products(matrix) for matrix in matrices if not isinstance(matrix, float))

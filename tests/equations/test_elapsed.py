@@ -12,6 +12,7 @@ import edge_rnn_export
 from edge_rnn import Dense, Model, Standardize, Stream, StreamBank, cell, load, quantize, reference, save
 from edge_rnn.equations import exp, tanh
 from edge_rnn.errors import ModelError
+from edge_rnn.recordings.random_samples import random_samples
 
 
 def normal(seed: int, *shape: int) -> Any:
@@ -80,6 +81,23 @@ def test_second_layer_gets_the_time_by_its_inputs() -> None:
     model = Model([decaying(**WEIGHTS, name="first"), clock, second])
     xs = np.column_stack([XS, TIMES])
     np.testing.assert_allclose(Stream(model).run(xs), reference.run(model, xs)[0], rtol=0, atol=2e-6)
+
+
+def test_times_of_random_samples_are_above_zero() -> None:
+    scaled = Standardize([1, 2, 3, 0], [1, 2, 3, 1], name="scaled")
+    clock = Dense([[0, 0, 0, 1]], name="clock", inputs=("input",))
+    second = decaying(w=normal(6, 5, 7), u=normal(7, 5, 5), rate=normal(8, 5), inputs=("first", "clock"))
+    models = [
+        Model([decaying(**WEIGHTS)], sample_rate_hz=50),
+        Model([scaled, decaying(**WEIGHTS)], sample_rate_hz=50),
+        Model([Dense(np.eye(7, 4), name="first"), clock, second], sample_rate_hz=50),
+    ]
+    for model in models:
+        xs = random_samples(model, 300)
+        assert (xs[:, :3] < 0).any()
+        assert (xs[:, 3] > 0).all()
+        assert 0.01 < xs[:, 3].mean() < 0.03
+    assert (random_samples(Model([decaying(**WEIGHTS, elapsed=0.1)]), 300).min(axis=0) < -1).all()
 
 
 def test_what_does_not_fit_is_refused() -> None:
