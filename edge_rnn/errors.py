@@ -45,7 +45,7 @@ __all__ = [
 class _Plain:
     """Mixin: the text is one line of plain characters, even if it quotes a name or a message from a file.
 
-    See :mod:`edge_rnn.printable`. ``args`` holds the message as it was given.
+    See :mod:`edge_rnn.printable`. ``args`` holds the original message.
     """
 
     def __str__(self) -> str:
@@ -55,7 +55,7 @@ class _Plain:
 class EdgeRnnError(_Plain, Exception):
     """Base of every error that edge_rnn and edge_rnn_export raise on purpose.
 
-    Its text is one line of plain characters; ``args`` holds the message as it was given.
+    Its text is one line of plain characters; ``args`` holds the original message.
     """
 
 

@@ -57,12 +57,12 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
 def shared_data() -> Path:
     """Folder of trained networks and recordings by others; the test is skipped without it.
 
-    It lies beside the repository, or where the environment variable ``EDGE_RNN_SHARED_DATA`` says.
+    It is next to the repository, or in the folder that the environment variable ``EDGE_RNN_SHARED_DATA`` names.
     """
     beside = Path(__file__).resolve().parents[2] / "shared" / "data"
     folder = Path(os.environ.get("EDGE_RNN_SHARED_DATA", beside))
     if not folder.is_dir():
-        pytest.skip("needs the shared data: a folder of recordings by others beside the checkout")
+        pytest.skip("needs the shared data: a folder of recordings by others next to the checkout")
     return folder
 
 

@@ -98,7 +98,7 @@ def test_left_overs_of_a_killed_writer_are_removed_but_not_files_in_use(tmp_path
         child.send_signal(signal.SIGKILL)
         child.wait()
     assert asides(tmp_path) == [left]
-    write(tmp_path / "b", b"once more")
+    write(tmp_path / "b", b"again")
     assert asides(tmp_path) == []
     assert not (tmp_path / "a").exists()
 
@@ -121,7 +121,7 @@ def test_left_overs_of_another_machine_are_removed_after_a_day(tmp_path: Path) -
         path.write_bytes(b"left over")
     day_ago = time.time() - 86500
     os.utime(old, (day_ago, day_ago))
-    (tmp_path / ".edge_rnn-notes.tmp").write_bytes(b"somebody's own")
+    (tmp_path / ".edge_rnn-notes.tmp").write_bytes(b"another file")
     write(tmp_path / "a", b"new")
     assert asides(tmp_path) == [young.name, ".edge_rnn-notes.tmp"]
 

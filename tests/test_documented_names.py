@@ -25,7 +25,7 @@ PAGES = sorted(
 BLOCK = re.compile(r"^```(?P<kind>\w*)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
 SPAN = re.compile(r"(?P<ticks>`+)(?P<code>[^`].*?)(?P=ticks)", re.DOTALL)
 DOTTED = re.compile(r"(?<![\w./])edge_rnn(?:_export)?(?:\.[A-Za-z_]\w*)+")
-# Each name in a copy of the process as it was: one that was looked up before may have imported what the next one needs.
+# Each name in a fresh copy of the process: one that was looked up before may have imported what the next one needs.
 RESOLVE = """
 import os, sys, edge_rnn, edge_rnn_export
 import numpy  # which most of them need, once
@@ -81,7 +81,7 @@ def unresolved(names: set[str]) -> list[str]:
 
 @pytest.fixture(scope="module")
 def missing() -> dict[str, str]:
-    """Names of all pages that are not there, with the error; a name that several pages spell is looked up once."""
+    """Names of all pages that do not exist, with the error; a name in several pages is looked up once."""
     lines = unresolved(set().union(*(names_in(path.read_text(encoding="utf-8")) for path in PAGES)))
     return {line.partition(": ")[0]: line for line in lines}
 

@@ -12,27 +12,53 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-SOURCES = {"edge_rnn": ROOT / "edge_rnn", "edge_rnn_export": ROOT / "export" / "edge_rnn_export"}
+SCRIPTS = ("edge_rnn", "export", "tests", "devices", "docs")
+PAGES = ("*.md", "docs/**/*.md", "devices/*/README.md", "edge_rnn/**/*.md", "export/**/*.md", "tests/**/*.md")
+EXEMPT = ("STYLE.md", "tests/test_language.py")  # they name the habits
+
 OPENING = re.compile(r"(What|Whether|How|Who|Whose|Where|That|Which|When|Why|If)\b")
-HABITS = re.compile(
-    r"\b(told|so many|so much|of which|anew|whoever|whatever|whereof|as quick|times as|nobody|right answers)\b",
-    re.IGNORECASE,
+EVERYWHERE = (
+    *("told", "so many", "so much", "of which", "anew", "whoever", "whatever", "whereof"),
+    *("as quick", "times as", "nobody", "right answers"),
 )
+IN_CODE = (
+    *("beside", "as it was", "for ever", "hands? out", "handed out", "one's own", "hangs? on", "by chance"),
+    *("somebody", "once more", "where there is none", "(?:is|are) not there", "no such number"),
+    r"(?:samples|steps|frames|values|times) an? (?:second|step|sample)",
+)
+"""More habits that have few other uses in code, but some in pages."""
 # Rooms that have not been gone through yet. None is added.
 LEFT = ("kernels",)
 
 
-def room(path: Path) -> str:
-    """Package or module directly below ``edge_rnn``; empty in ``edge_rnn_export``, which is done."""
-    inside = path.relative_to(ROOT).parts
-    return Path(inside[1]).stem if inside[0] == "edge_rnn" else ""
+def pattern(habits: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile(rf"\b(?:{'|'.join(habits)})\b", re.IGNORECASE)
 
 
-FILES = sorted(path for root in SOURCES.values() for path in root.rglob("*.py") if room(path) not in LEFT)
+PAGE_HABITS, CODE_HABITS = pattern(EVERYWHERE), pattern((*EVERYWHERE, *IN_CODE))
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def is_left(path: Path) -> bool:
+    """True for a file of a package or module of ``edge_rnn`` that is in LEFT."""
+    parts = path.relative_to(ROOT).parts
+    return parts[0] == "edge_rnn" and Path(parts[1]).stem in LEFT
+
+
+FILES = sorted(
+    path
+    for folder in SCRIPTS
+    for path in (ROOT / folder).rglob("*.py")
+    if not is_left(path) and name_of(path) not in EXEMPT
+)
+TEXTS = sorted({path for each in PAGES for path in ROOT.glob(each) if name_of(path) not in EXEMPT})
 
 
 def findings(text: str) -> Iterator[str]:
-    """Lines with a habit, and docstrings that open with a question word."""
+    """Lines of a module with a habit, and docstrings that open with a question word."""
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
             docstring = ast.get_docstring(node) or ""
@@ -40,12 +66,25 @@ def findings(text: str) -> Iterator[str]:
                 yield docstring.splitlines()[0]
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         if token.type in (tokenize.COMMENT, tokenize.STRING):
-            yield from (line.strip() for line in token.string.splitlines() if HABITS.search(line))
+            yield from (line.strip() for line in token.string.splitlines() if CODE_HABITS.search(line))
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def findings_in_page(text: str) -> Iterator[str]:
+    """Lines of a page with a habit, except those of its code blocks."""
+    for place, part in enumerate(re.split(r"(?m)^\s*```.*$", text)):
+        if place % 2 == 0:
+            yield from (line.strip() for line in part.splitlines() if PAGE_HABITS.search(line))
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
 def test_text_is_plain_english(path: Path) -> None:
     found = list(findings(path.read_text(encoding="utf-8")))
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=name_of)
+def test_page_is_plain_english(path: Path) -> None:
+    found = list(findings_in_page(path.read_text(encoding="utf-8")))
     assert not found, "\n".join(found)
 
 
@@ -58,11 +97,24 @@ def test_rooms_that_are_left_have_something_to_do() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ['"""Whether it is so."""', '"""Number."""\n# told so', 'x = "as quick as that"', "# Nobody\n"]
+    "text",
+    [
+        '"""Whether it is so."""',
+        '"""Number."""\n# told so',
+        'x = "as quick as that"',
+        "# Nobody\n",
+        "# the file beside it\n",
+        'x = "ten steps a second"',
+    ],
 )
 def test_habits_are_found(text: str) -> None:
     assert list(findings(text))
 
 
 def test_plain_text_passes() -> None:
-    assert not list(findings('"""Return True if it is."""\nx = "faster"  # measured\n'))
+    assert not list(findings('"""Return True if it is."""\nx = "faster"  # measured, besides\n'))
+
+
+def test_pages_are_searched_outside_of_their_code() -> None:
+    assert list(findings_in_page("It is told.\n\n```sh\necho told\n```\n")) == ["It is told."]
+    assert not list(findings_in_page("```sh\necho told\n```\nIt is reported.\n"))

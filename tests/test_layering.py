@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SOURCES = {"edge_rnn": ROOT / "edge_rnn", "edge_rnn_export": ROOT / "export" / "edge_rnn_export"}
 
-# From the top down. A package, or a module beside the packages, imports from rows below its own and from itself.
+# From the top down. A package, or a module next to the packages, imports from rows below its own and from itself.
 ROWS = {
     "edge_rnn": [
         {"__main__"},

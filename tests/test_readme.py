@@ -4,7 +4,7 @@ A page's blocks run in order: Python ones in one namespace, shell ones in bash, 
 checkout's ``devices`` and ``export``. A comment in the line above a block says what is different about it:
 
     <!-- no-test: REASON -->      it does not run
-    <!-- needs: torch keras -->   it runs where these packages are installed; all blocks of its page run there once more
+    <!-- needs: torch keras -->   it runs where these packages are installed; all blocks of its page run there again
     <!-- run-in-test -->          in a board's page, where shell blocks run only with this mark
 """
 

@@ -1,4 +1,4 @@
-"""Grids of which the usual run takes a few cases, see tests/support/sampled.py."""
+"""Grids with only a few cases in the usual run, see tests/support/sampled.py."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Draw the diagrams of the documentation as SVG files beside this one.
+"""Draw the diagrams of the documentation as SVG files in this folder.
 
     python docs/images/diagrams.py
 

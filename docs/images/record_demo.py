@@ -1,4 +1,4 @@
-"""Record what ``edge-rnn demo`` leaves on a terminal, as ``demo.svg`` beside this file.
+"""Record the output of ``edge-rnn demo`` in a terminal, as ``demo.svg`` in this folder.
 
     python docs/images/record_demo.py
 

@@ -30,7 +30,7 @@ _PACKAGES = (
     "ai-edge-litert",
     "huggingface_hub",
 )
-"""Beside those of sources and sinks."""
+"""Optional packages, in addition to those of sources and sinks."""
 
 
 def python() -> str:

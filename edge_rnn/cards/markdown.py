@@ -57,7 +57,7 @@ def model_card(
     found
         Result of :func:`edge_rnn.cards.description.describe`.
     drawing
-        Name of a drawing beside the card, to be shown in it.
+        File name of a drawing in the card's folder, to show in the card.
     license_id
         License as the Hub spells it, such as ``"mit"``; empty: the card says that none is stated.
     address

@@ -173,7 +173,7 @@ def right(model: Model, stream: Mapping[str, NDArray[Any]]) -> int:
 
 
 def versions(model: Model, format_: str, recordings: Recordings, seed: int = SEED) -> dict[str, Model]:
-    """What is compared. With a recording ``quantize`` drops and rounds by what the matrices meet there."""
+    """Make the versions to compare. With a recording, ``quantize`` calibrates on it."""
     formats = formats_of(model, format_)
     return {
         "float32": model,

@@ -1,10 +1,10 @@
-"""The four ways of a recurrent network, on the project's own networks and on two that are put together by hand.
+"""Four modes of recurrent networks, on networks that ship and on two that are constructed by hand.
 
     python export/examples/modes.py
 
-Many to many: an answer at each sample (Stream.step). Many to one: an answer after each window. One to many: a state or
-a sample says what to write, and the network goes on by itself. Encoder and decoder: what one network makes of a text
-is what another one begins with.
+Many to many: an output at each sample (Stream.step). Many to one: an output after each window. One to many: the network
+continues by itself from a state or a sample. Encoder and decoder: the state of one network after a text is the initial
+state of another one.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ ALPHABET = "abcdefghijklmnopqrstuvwxyz."  # the last one ends a word
 
 
 def many_to_many() -> float:
-    """The smart watch: what the wearer does, at each sample; the share that is right."""
+    """Classify each sample of the smart watch; return the accuracy."""
     folder = data_path("smart_watch")
     recording = np.load(folder / "recording.npz")
     ys = Stream(load(folder / "gru.safetensors")).run(recording["x"])
@@ -32,7 +32,7 @@ def many_to_many() -> float:
 
 
 def many_to_one(window: int = 50, hop: int = 10) -> float:
-    """The smart watch again: after each 5 s, once a second, each window by itself; the share that is right."""
+    """Classify windows of 5 s of the smart watch, one per second; return the accuracy."""
     folder = data_path("smart_watch")
     recording = np.load(folder / "recording.npz")
     answers = WindowedStream(load(folder / "gru.safetensors"), window=window, hop=hop).run(recording["x"])
@@ -42,7 +42,7 @@ def many_to_one(window: int = 50, hop: int = 10) -> float:
 
 
 def one_to_many() -> tuple[str, str]:
-    """The Reber grammar: the second letter, put into the state, comes back as the last but one."""
+    """Generate Reber strings from a state that encodes the second letter, which is repeated as the last but one."""
     model = load(data_path("reber/lstm.safetensors"))
     stream, texts = Stream(model), []
     for beginning in ("BT", "BP"):
@@ -57,14 +57,14 @@ def one_to_many() -> tuple[str, str]:
 
 
 def oscillator(hz: float, rate_hz: float) -> Model:
-    """A network that turns what it reads: one sample, and it goes round for ever."""
+    """Network that rotates its state: after one sample, it goes round forever."""
     angle = 2 * np.pi * hz / rate_hz
     turn = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
     return Model([Elman(turn, np.zeros((2, 2)), activation="affine:1:0")])
 
 
 def encoder() -> Model:
-    """A network that stacks what it reads: the last letter in place 1, the one before it in place 2, and so on.
+    """Network that stacks its input: the last letter at index 1, the one before it at index 2, and so on.
 
     Its state has a place for each letter and depth; place 0 is left free for the decoder.
     """
@@ -77,7 +77,7 @@ def encoder() -> Model:
 
 
 def decoder() -> Model:
-    """A network that takes letter by letter off the stack, whatever it reads, and puts out the one in place 0."""
+    """Network that pops letter by letter off the stack, for any input, and outputs the one at index 0."""
     letters = len(ALPHABET)
     up = np.kron(np.eye(LONGEST + 1, k=1), np.eye(letters))
     head = np.hstack([20 * np.eye(letters), np.zeros((letters, LONGEST * letters))])
@@ -87,7 +87,7 @@ def decoder() -> Model:
 
 
 def reversed_by(word: str, *, width: int = 0) -> str:
-    """A word from its end, by encoder and decoder; with a width by beam search, else greedy."""
+    """Reverse a word by encoder and decoder; by beam search if a width is given, else greedily."""
     reads, writes = Stream(encoder()), Stream(decoder())
     reads.run(np.eye(len(ALPHABET))[encode(reads.model, word)])
     writes.set_state({"stack.h": reads.state["stack.h"]})

@@ -1,16 +1,16 @@
-"""The embedded Reber grammar: strings, and for each beginning the exact truth about which letters may follow.
+"""Embedded Reber grammar: strings, and the exact set of letters that may follow each prefix.
 
 A. S. Reber, "Implicit learning of artificial grammars", Journal of Verbal Learning and Verbal Behavior 6 (1967);
 embedded by A. Cleeremans, D. Servan-Schreiber, J. L. McClelland, "Finite state automata and simple recurrent networks",
-Neural Computation 1 (1989), as S. Hochreiter and J. Schmidhuber, "Long short-term memory", Neural Computation 9 (1997),
-section 5.1, have it:
+Neural Computation 1 (1989), as in S. Hochreiter and J. Schmidhuber, "Long short-term memory", Neural Computation 9
+(1997), section 5.1:
 
     a string          B  T|P  a Reber string  the same T|P  E
     a Reber string    B, then a way through the graph below, then E
 
-So the last letter but one can be told from the second alone, and between them lie 5 letters or many more: at each of
-the four nodes with a way back, it is taken with the chance ``back``. With 1/2, as in those papers, half of the strings
-have 7 letters or fewer between; with 3/4 half of them have 14 or more. Nothing here needs anything beyond Python.
+So the last letter but one depends only on the second, and there are 5 letters or many more between them: at each of the
+four nodes with a loop, it is taken with the probability ``back``. With 1/2, as in those papers, half of the strings
+have 7 letters or fewer in between; with 3/4, half of them have 14 or more. The module needs only Python.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ BACK = {2: "S", 3: "T", 4: "X", 5: "P"}
 
 
 class Place(NamedTuple):
-    """Where in the grammar a beginning ends: the part of the string, the second letter, the node of the inner graph."""
+    """Position in the grammar after a prefix: part of the string, second letter, and node of the inner graph."""
 
     part: str
     second: str = ""
@@ -46,7 +46,7 @@ class Place(NamedTuple):
 
 
 def following(place: Place) -> dict[str, Place]:
-    """The letters that may follow, and where each leads to."""
+    """Letters that may follow, and the position after each."""
     if place.part == "first":
         return {"B": Place("second")}
     if place.part == "second":
@@ -60,7 +60,7 @@ def following(place: Place) -> dict[str, Place]:
 
 
 def allowed(beginning: str) -> str:
-    """The letters that may follow a beginning of a string, in alphabetical order; ValueError if it is none."""
+    """Letters that may follow a prefix of a string, in alphabetical order; ValueError if it is not a prefix."""
     place = Place("first")
     for count, letter in enumerate(beginning):
         nexts = following(place)
@@ -71,7 +71,7 @@ def allowed(beginning: str) -> str:
 
 
 def accepts(text: str) -> bool:
-    """Whether a text is a whole string of the grammar."""
+    """Return True if a text is a complete string of the grammar."""
     try:
         return not allowed(text)
     except ValueError:
@@ -79,7 +79,7 @@ def accepts(text: str) -> bool:
 
 
 def draw(rng: random.Random, back: float = 0.5) -> str:
-    """A string; ways back are taken with the chance ``back``, of other forks each has equal chances."""
+    """Draw a string; loops are taken with the probability ``back``, other branches with equal probabilities."""
     place, text = Place("first"), ""
     while nexts := following(place):
         letter = rng.choice(sorted(nexts))
@@ -91,5 +91,5 @@ def draw(rng: random.Random, back: float = 0.5) -> str:
 
 
 def lag(text: str) -> int:
-    """How many letters lie between the second one and the one that has to be the same."""
+    """Number of letters between the second one and the one that has to be the same."""
     return len(text) - 4

@@ -1,10 +1,10 @@
-"""How well a network knows the embedded Reber grammar: its choices, its memory, and what it writes by itself.
+"""Score networks on the embedded Reber grammar: predictions, memory, and generated strings.
 
     python export/examples/reber_score.py devices/reber/lstm.safetensors
 
-All about strings that were not trained on: at how many letters the likeliest ones are those that may follow; how often
-the last letter but one, which hangs on the second alone, is right, by how far back that is; how many of the strings
-that the network writes are of the grammar.
+All figures are for strings that are not in the training set: the number of letters at which the most likely ones are
+those allowed; the accuracy of the last letter but one, which depends only on the second, by its distance; and the
+number of generated strings that belong to the grammar.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Score:
 
 
 def score(model: Model, strings: int = TEST_STRINGS, written: int = WRITTEN) -> Score:
-    """How well a network knows the grammar."""
+    """Score a network."""
     rng, stream = random.Random(TEST_SEED), Stream(model)
     right = places = 0
     far, of_far = [0] * len(LAGS), [0] * len(LAGS)
@@ -86,7 +86,7 @@ def score(model: Model, strings: int = TEST_STRINGS, written: int = WRITTEN) -> 
 
 
 def write(model: Model, count: int) -> list[str]:
-    """Strings that a network writes after B, as its own probabilities say; TE or PE ends a string, and nothing else."""
+    """Generate strings after B by the network's own probabilities; only TE or PE ends a string."""
     stream = Stream(model)
     sampler, texts = Sampler(stream, stop=("TE", "PE"), seed=0), []
     for _ in range(count):

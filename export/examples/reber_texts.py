@@ -1,9 +1,9 @@
-"""Write ``devices/reber/texts.json``: strings to compare networks on, and the grammar that tells what may follow.
+"""Write ``devices/reber/texts.json``: strings to compare networks on, and the grammar, which defines what may follow.
 
     python export/examples/reber_texts.py
     edge-rnn compare devices/reber/*.safetensors --data devices/reber/texts.json
 
-The strings are those of ``reber_score.py``, which no network was trained on but by chance.
+The strings are those of ``reber_score.py``, which are in a training set only by coincidence.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SEED = 2**32  # of no training
 
 
 def automaton() -> tuple[str, dict[str, dict[str, str]]]:
-    """The state at the beginning, and where each letter leads to from each state: the grammar without its reasons."""
+    """Build the grammar as an automaton: the start state, and the next state for each state and letter."""
     first = Place("first")
     follow: dict[str, dict[str, str]] = {}
     new = [first]
@@ -42,7 +42,7 @@ def spelled(place: Place) -> str:
 
 
 def strings() -> list[str]:
-    """Strings in which ways back are taken with a chance of 3/4."""
+    """Draw strings in which loops are taken with probability 3/4."""
     rng = random.Random(SEED)
     return [draw(rng, BACK) for _ in range(TEXTS)]
 

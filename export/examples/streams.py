@@ -1,4 +1,4 @@
-"""What the training scripts share: a network that answers at every sample, and how it is trained on streams."""
+"""Code that the training scripts share: a network with an output at every sample, and its training on streams."""
 
 from __future__ import annotations
 

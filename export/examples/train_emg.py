@@ -13,7 +13,7 @@ gesture in turn, five seconds each, six times a gesture. Sessions 1 and 2 are tr
 As recorded, a gesture comes six times running and the next one is always the same: a network would learn that. So a
 session is cut into blocks, a rest and the gesture after it, and the blocks are shuffled. For training, rest and gesture
 are shortened at random too, so that it is the muscles that tell when a gesture begins and not the clock; and each time
-a session comes by, every electrode has another gain, as when the band is put on anew.
+a session comes by, every electrode has another gain, as when the band is put on again.
 
 The recipe was chosen by ``--validate``; the test recordings are touched once, for the figure at the end. It is that of
 one stream: all sessions 3 one after another, state carried from the first sample to the last without a reset.

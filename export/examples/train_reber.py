@@ -3,10 +3,10 @@
     python export/examples/train_reber.py               # needs the extra `train`; 4 minutes on one core
     python export/examples/train_reber.py --seeds 5     # the same recipe with other seeds too, none of them written
 
-The grammar is in ``reber.py`` beside this, what is told in the end in ``reber_score.py``. Strings are drawn while
-training, so none is seen twice but by chance. Each network reads a letter (one-hot) and puts out scores of the next
-one; each string starts from the initial state. The recipe is the same for the three, but that an Elman network has no
-gates to begin open.
+``reber.py`` has the grammar, ``reber_score.py`` computes the figures at the end. Strings are drawn during training, so
+that a string is repeated only by coincidence. Each network reads a letter (one-hot) and outputs scores of the next
+one; each string starts from the initial state. The recipe is the same for all three, except that an Elman network has
+no gates to initialize open.
 """
 
 from __future__ import annotations

@@ -3,10 +3,10 @@
     taskset -c 1 python tests/benchmarks/against.py ../before        # this checkout against the one in ../before
     taskset -c 1 python tests/benchmarks/against.py 7eebd92          # or against a commit, checked out aside
 
-Each checkout runs in a process of its own, and does a chunk of 0.5 ms of steps whenever it is asked to: first one, then
+Each checkout runs in a separate process, and does a chunk of 0.5 ms of steps on request: first one, then
 the other, case by case. Of many chunks the least counts. A process keeps the places of its code and memory, which small
 networks feel, so there are several pairs of processes; what is printed is the least of all, and in brackets how far
-apart the ratios of single pairs lie. A ratio below 1 is a gain of this checkout. See README.md beside this.
+apart the ratios of single pairs lie. A ratio below 1 is a gain of this checkout. See README.md in this folder.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
     taskset -c 1 python tests/benchmarks/frontend.py
 
 A batch is a whole number of features and some milliseconds long, so that what a feature costs is spread over its
-samples. What a rival takes for the same features over the same block is beside it where it is installed.
+samples. Times of installed rivals are for the same features over the same block.
 """
 
 from __future__ import annotations

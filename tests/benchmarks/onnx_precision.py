@@ -33,7 +33,7 @@ TARGETS = {
 }
 FORMS = {
     "step": "A step, I/O binding",
-    "turn": "A step where four such networks take turns, and the caches are not one's own",
+    "turn": "A step where four such networks take turns, and share the caches",
     "sequence": "A step of a sequence of 100 in one call",
 }
 BEGIN, END = "<!-- benchmark: onnx precision -->", "<!-- /benchmark: onnx precision -->"

@@ -141,7 +141,7 @@ def test_table_has_the_front_and_marks_the_chosen(
     assert page.values("class").count("chosen") == 1
     assert {f"{trial.nbytes:,}" for trial in rows} <= set(page.texts)
     numbers = [text for text in page.texts if re.fullmatch(r"\d+", text.strip(" ▶"))]
-    for number in range(1, len(rows) + 1):  # in the table, and beside the point of the plot
+    for number in range(1, len(rows) + 1):  # in the table, and next to the point in the plot
         assert sum(text.strip(" ▶") == str(number) for text in numbers) >= 2
 
 

@@ -41,7 +41,7 @@ def test_device_files_of_a_checkout() -> None:
 def test_device_files_of_a_wheel_and_of_neither(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = tmp_path / "edge_rnn"
     monkeypatch.setattr(shipped, "__file__", str(package / "shipped.py"))
-    (tmp_path / "devices").mkdir()  # somebody else's: there is no checkout around it
+    (tmp_path / "devices").mkdir()  # an unrelated folder: there is no checkout around it
     with pytest.raises(FileError, match=r"device files of edge_rnn are missing.*_devices.*reinstall edge-rnn"):
         data_path("smart_watch")
     (package / "_devices" / "smart_watch").mkdir(parents=True)

@@ -1,6 +1,6 @@
 """Log-mel and MFCC against librosa, Kaldi, torchaudio and TensorFlow Lite Micro, on the same frames.
 
-What these libraries give is in tests/golden/sound_features.npz, beside the script that made it; where a library is
+Their results are in tests/golden/sound_features.npz, in the folder of the script that made it; where a library is
 installed, it is asked itself about other sounds.
 """
 

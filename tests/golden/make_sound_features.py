@@ -127,7 +127,7 @@ def main() -> None:
                 warnings.simplefilter("ignore")
                 found = make(pcm)
         except ImportError as error:
-            print(f"{make.__name__}: {error}; kept as it was")
+            print(f"{make.__name__}: {error}; kept unchanged")
             continue
         kept |= {name: np.asarray(value, np.float32) for name, value in found.items()}
     np.savez_compressed(FILE, **kept)

@@ -36,7 +36,7 @@ TOO_NEW = {
     "cortex, dotprod": r"\bz\d+\.[bhsd]\b|\busdot\b|\bfmlal\b|\bbfdot\b|\bsmmla\b",  # what Armv8.2 need not have
     "x86-64": r"%[yz]mm|\bv\w+ps\b|\bpinsr[bdq]\b|\bblendv?ps\b|\bdpps\b|\broundps\b",  # AVX, SSE4.1
     "haswell": r"%zmm|%k[0-7]\b|%[xy]mm(1[6-9]|2\d|3[01])\b",  # AVX-512
-    "sapphirerapids": r"%tmm",  # AMX, whose registers a system has to hand out
+    "sapphirerapids": r"%tmm",  # AMX, whose registers a system has to grant
 }
 
 # Multiply-adds of one turn of the widest loop: gates x vectors x chains, or outputs x chains. 16 registers of 4 floats

@@ -44,11 +44,11 @@ import ctypes, sys
 sys.path.insert(0, {str(CHILD.parent)!r})
 from guard_pages import Guarded
 block = Guarded({place!r})(4)
-print("beside", flush=True)
+print("next to it", flush=True)
 ctypes.c_float.from_address(block.ctypes.data + 4 * {offset}).value
 """
     if (place == "start") == (offset < 0):
-        with pytest.raises(AssertionError, match=r"SIG(SEGV|BUS) in the case 'beside'"):
+        with pytest.raises(AssertionError, match=r"SIG(SEGV|BUS) in the case 'next to it'"):
             run_child("-c", code)
     else:
         run_child("-c", code)

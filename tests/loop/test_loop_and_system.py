@@ -205,7 +205,7 @@ def test_what_the_user_has_frozen_stays_frozen() -> None:
         with off_the_hot_path("slack"):
             assert not gc.isenabled()
             assert gc.get_freeze_count() <= frozen
-        assert frozen - 100 <= gc.get_freeze_count() <= frozen  # objects that were deleted are not there any more
+        assert frozen - 100 <= gc.get_freeze_count() <= frozen  # deleted objects are gone
         gc.disable()
         with off_the_hot_path("never"):
             pass

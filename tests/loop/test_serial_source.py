@@ -77,7 +77,7 @@ def test_serial_line_that_is_unplugged_and_comes_back(tmp_path: Path) -> None:
             time.sleep(0.01)
 
     def play() -> None:
-        within(60, lambda: made._feed.failures > 1)  # it is not there yet
+        within(60, lambda: made._feed.failures > 1)  # it does not exist yet
         first = plug()
         send(first, 5)
         name.unlink()

@@ -222,7 +222,7 @@ def test_keras_js(shared_data: Path, tmp_path: Path, kind: str) -> None:
 
 
 def test_ml_kws_gru(shared_data: Path, tmp_path: Path) -> None:
-    """TensorFlow 1's GRUCell: gates r and u beside each other, the candidate apart, kernels [x; h] in one."""
+    """TensorFlow 1's GRUCell: gates r and u in one matrix, the candidate in another, kernels [x; h] stacked."""
     arrays = np.load(shared_data / "models" / "ml-kws" / "gru_s.npz")
     units, size = 154, 10
     found = {key.rpartition("gru_cell|")[2]: arrays[key] for key in arrays.files}

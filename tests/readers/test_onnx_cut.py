@@ -60,7 +60,7 @@ def with_loop(into: str) -> onnx.ModelProto:
 
 def test_import_of_a_part_runs_that_part_alone(tmp_path: Path) -> None:
     path = tmp_path / "net.onnx"
-    path.write_bytes(with_loop("beside").SerializeToString())
+    path.write_bytes(with_loop("unused").SerializeToString())
     found = import_file(path, upto="y")
     assert found.checked.startswith("onnxruntime over 8 random steps: ")
     assert float(found.checked.split(": ")[1].split()[0]) < 1e-5  # float32 against float64

@@ -118,7 +118,7 @@ def test_two_inputs_of_samples_are_refused() -> None:
     told = refusal(
         lambda m: m.op("Concat", rnn(m), rnn(m, "z"), axis=2, out="y"), ("x", ["t", "b", 3]), ("z", ["t", "b", 3])
     )
-    assert "GRU node '/gru2': it reads the graph's input 'z' as samples beside 'x'" in told
+    assert "GRU node '/gru2': it reads the graph's input 'z' as samples in addition to 'x'" in told
 
 
 def test_unused_input_is_refused() -> None:
@@ -173,7 +173,7 @@ def test_functions_of_the_model_are_refused_with_what_to_do() -> None:
 
 def test_open_features_and_missing_shapes_are_refused() -> None:
     told = refusal(lambda m: m.op("Identity", rnn(m), out="y"), ("x", ["t", "b", "f"]))
-    assert "GRU node '/gru0' reads 2 values a step, expected 3, from its weights" in told
+    assert "GRU node '/gru0' reads 2 values per step, expected 3, from its weights" in told
     m = Maker(("x", ["t", "b", 3]))
     m.op("Identity", rnn(m), out="y")
     proto = m.proto("y")

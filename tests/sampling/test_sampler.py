@@ -277,7 +277,7 @@ def test_exponentials_and_logarithms() -> None:
 @pytest.mark.parametrize("cpu", ["haswell", "cortex-a76"])
 @pytest.mark.slow
 def test_a_choice_has_no_fused_products(cpu: str) -> None:
-    # The bits of a choice must not hang on whether the CPU has them.
+    # The bits of a choice must not depend on whether the CPU has them.
     x86 = Target("x86_64-unknown-linux-gnu", "haswell", "+avx2,+fma,+f16c")
     target = x86 if cpu == "haswell" else Target("aarch64-unknown-linux-gnu", cpu, "")
     fused = r"\bvfn?m(?:add|sub)\w+|\bfn?m(?:la|ls|add|sub)\b"

@@ -1,6 +1,6 @@
 """Snapshots written by edge_rnn 0.1.0: after restoring them, outputs are those of that version.
 
-They are in ``tests/golden/snapshots.npz``, beside the script that made it.
+They are in ``tests/golden/snapshots.npz``, in the folder of the script that made it.
 """
 
 from __future__ import annotations

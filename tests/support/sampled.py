@@ -1,4 +1,4 @@
-"""Plugin for grids of which the usual run takes a few cases: ``pytestmark = pytest.mark.sampled(4)``.
+"""Plugin for grids with only a few cases in the usual run: ``pytestmark = pytest.mark.sampled(4)``.
 
 ``sampled(most)`` on a function or a file keeps at most that many cases of each test function in the usual run and marks
 the others ``slow``. Those kept show as many values of each parameter as that number allows: the next one is always the

@@ -99,7 +99,7 @@ def test_garbage_collector_is_left_as_it_was(enabled: bool) -> None:
 
 def test_disturbed_chunks_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
     looks = count()
-    # Before and after a chunk: every other chunk has a calibration beside it that is 6 % too slow.
+    # Before and after a chunk: every other chunk is next to a calibration that is 6 % too slow.
     monkeypatch.setattr(chunks, "_calibrate", lambda: 106 if next(looks) % 4 == 3 else 100)
     found = time_chunks({"a": turns(lambda: None)}, seconds=10.0, enough=4)["a"]
     assert found.kept == 4

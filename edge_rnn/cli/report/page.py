@@ -89,7 +89,7 @@ class Page:
     measured
         Method of measurement; empty if nothing was measured.
     lead
-        Drawing beside the facts, as an ``<svg>`` element; empty for none.
+        Drawing next to the facts, as an ``<svg>`` element; empty for none.
     """
 
     title: str

@@ -20,7 +20,7 @@ __all__ = ["draw_drift", "draw_front", "draw_sensitivity", "drifts", "listed", "
 _SLOW_TO_QUICK = ("#d2691e", "#9a9a9a", "#2c7fd1")
 _LITTLE_TO_MUCH = ("#d9ecd9", "#f4d35e", "#e07a3f", "#a01f2d")
 _BESIDE, _APART = ((0, 9), (11, 4), (-11, 4), (0, -9), (11, -6), (-11, -6)), 8
-"""Places of a number beside its point, and the least distance of two numbers, in points."""
+"""Positions of a number relative to its point, and the least distance of two numbers, in points."""
 _LINES = ("#2c8fd1", "#2f9e6e", "#d2791e", "#9a6fd0", FAINT)
 
 
@@ -72,7 +72,7 @@ def draw_front(shrunk: Shrunk) -> str:
 
 
 def _number(axes: Any, places: Sequence[tuple[float, float]]) -> None:
-    """Write the number of each finite point beside it, where no other number is."""
+    """Write the number of each finite point next to it, without overlaps."""
     taken: list[Any] = []
     for number, place in enumerate(places, start=1):
         if not np.isfinite(place).all():

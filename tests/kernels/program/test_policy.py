@@ -144,7 +144,7 @@ def test_a_channel_that_is_not_finite_is_held_at_its_last_finite_value(bad: floa
         assert same(memory["INPUT"][:size], second)
         assert same(memory["HELD"][:size], second)
         third = np.full(size, bad, np.float32)
-        assert calls()["take"](memory.handle, users(third)) == 1  # nothing new at all: the last values once more
+        assert calls()["take"](memory.handle, users(third)) == 1  # nothing new at all: the last values again
         assert same(memory["INPUT"][:size], second)
 
 
@@ -231,6 +231,6 @@ def test_a_step_that_does_not_count_repeats_the_last_output_and_changes_no_place
     assert same(memory.arena, before)
     assert memory.handle[Handle.REFUSED] == 6
     assert memory.handle[Handle.PARITY] == parity
-    memory["LAST_OUTPUT"][:size] = np.nan  # nothing was put out yet
+    memory["LAST_OUTPUT"][:size] = np.nan  # there is no output yet
     calls()["repeat_last"](memory.handle, y)
     assert np.isnan(y[:size]).all()

@@ -138,6 +138,6 @@ def _rate(document: Mapping[str, Any]) -> float | None:
         if value is None or value == -1 or isinstance(value, str):  # Neural Amp Modeler writes -1 for unknown
             continue
         if type(value) not in (int, float) or not 0 < value < 1e9:
-            raise FileError(f"{key} got {reprlib.repr(value)}, expected samples a second.")
+            raise FileError(f"{key} got {reprlib.repr(value)}, expected a sample rate in Hz.")
         return float(value)
     return None

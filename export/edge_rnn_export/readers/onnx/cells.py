@@ -43,7 +43,7 @@ def _cell(node: Node) -> list[Value]:
     fields, hidden, inputs = _weights(node)
     if codes.shape[2] != inputs:
         raise FileError(
-            f"from_onnx: the {node.title} reads {codes.shape[2]} values a step, expected {inputs}, from its weights."
+            f"from_onnx: the {node.title} reads {codes.shape[2]} values per step, expected {inputs}, from its weights."
         )
     reads, rows = trace.features(node.operator, Signal(codes))
     trace.settle_grid(node.operator, rows)

@@ -168,7 +168,7 @@ def _difference(proto: ModelProto, model: Model, description: Mapping[str, Any],
     ours, theirs = written.graph, proto.graph
     for mine, other in zip_longest(ours.node, theirs.node):
         if mine is None or other is None or mine.SerializeToString() != other.SerializeToString():
-            return f"node {(other or mine).name[:80]!r} is not as it was"
+            return f"node {(other or mine).name[:80]!r} has been changed"
     for what in ("input", "output"):
         if [each.SerializeToString() for each in getattr(ours, what)] != [
             each.SerializeToString() for each in getattr(theirs, what)
@@ -177,12 +177,12 @@ def _difference(proto: ModelProto, model: Model, description: Mapping[str, Any],
     if [(each.domain, each.version) for each in written.opset_import] != [
         (each.domain, each.version) for each in proto.opset_import
     ]:
-        return "its operator set is not as it was"
+        return "its operator set has been changed"
     expected = {tensor.name: numpy_helper.to_array(tensor) for tensor in ours.initializer}
     if set(expected) != set(graph.tensors):
         return "it has other initializers"
     for name, array in expected.items():
         found = graph.constant(name)
         if found.dtype != array.dtype or found.shape != array.shape or found.tobytes() != array.tobytes():
-            return f"initializer {name[:80]!r} is not as it was"
+            return f"initializer {name[:80]!r} has been changed"
     return ""

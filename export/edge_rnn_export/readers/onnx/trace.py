@@ -129,7 +129,7 @@ class Trace:
         source, row, feature = self.decode(codes)
         count = codes.shape[-1]
         if count > _MAX_FEATURES:
-            raise operator.refuse(f"it reads {count} values a step, expected {_MAX_FEATURES} at most.")
+            raise operator.refuse(f"it reads {count} values per step, expected at most {_MAX_FEATURES}.")
         first = [part.reshape(-1, count)[0] for part in (source, feature)]
         if (row != row[..., :1]).any() or (source != first[0]).any() or (feature != first[1]).any():
             raise operator.refuse(
@@ -214,7 +214,9 @@ class Trace:
     def _take_samples(self, operator: Operator, source: Source, axis: int | None) -> None:
         assert source.port is not None
         if source.states or self.samples is not None:
-            other = "" if self.samples is None or not self.samples.port else f" beside {self.samples.port.name!r}"
+            other = (
+                "" if self.samples is None or not self.samples.port else f" in addition to {self.samples.port.name!r}"
+            )
             raise operator.refuse(
                 f"it reads the graph's input {source.port.name[:80]!r} as samples{other}; expected one input of "
                 f"samples, and states where they are states."

@@ -13,7 +13,7 @@ it is NONE, LiteRT 2.3 skips the cell state and outputs o times the candidate: s
 References
 ----------
 .. [1] https://github.com/tensorflow/tensorflow/blob/master/tensorflow/lite/kernels/unidirectional_sequence_lstm.cc and
-   lstm_eval.cc beside it.
+   lstm_eval.cc in the same folder.
 """
 
 from __future__ import annotations

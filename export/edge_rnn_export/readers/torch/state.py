@@ -222,8 +222,8 @@ def layers_of(
             if arrays[full].dtype.kind != "f":
                 raise UnsupportedError(f"from_torch: {full} got dtype {arrays[full].dtype}, expected floating point.")
         elif required:
-            beside = [key for key in arrays if key.rpartition(".")[0] == part.path]
-            raise ModelError(f"from_torch found no {full!r} for the {part.kind}, only {listed(beside) or 'nothing'}.")
+            others = [key for key in arrays if key.rpartition(".")[0] == part.path]
+            raise ModelError(f"from_torch found no {full!r} for the {part.kind}, only {listed(others) or 'nothing'}.")
         return arrays.get(full)
 
     for part in parts:
