@@ -27,8 +27,6 @@ IN_CODE = (
     r"(?:samples|steps|frames|values|times) an? (?:second|step|sample)",
 )
 """More habits that have few other uses in code, but some in pages."""
-# Rooms that have not been gone through yet. None is added.
-LEFT = ("kernels",)
 
 
 def pattern(habits: tuple[str, ...]) -> re.Pattern[str]:
@@ -42,18 +40,7 @@ def name_of(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
-def is_left(path: Path) -> bool:
-    """True for a file of a package or module of ``edge_rnn`` that is in LEFT."""
-    parts = path.relative_to(ROOT).parts
-    return parts[0] == "edge_rnn" and Path(parts[1]).stem in LEFT
-
-
-FILES = sorted(
-    path
-    for folder in SCRIPTS
-    for path in (ROOT / folder).rglob("*.py")
-    if not is_left(path) and name_of(path) not in EXEMPT
-)
+FILES = sorted(path for folder in SCRIPTS for path in (ROOT / folder).rglob("*.py") if name_of(path) not in EXEMPT)
 TEXTS = sorted({path for each in PAGES for path in ROOT.glob(each) if name_of(path) not in EXEMPT})
 
 
@@ -86,14 +73,6 @@ def test_text_is_plain_english(path: Path) -> None:
 def test_page_is_plain_english(path: Path) -> None:
     found = list(findings_in_page(path.read_text(encoding="utf-8")))
     assert not found, "\n".join(found)
-
-
-def test_rooms_that_are_left_have_something_to_do() -> None:
-    """A package that is done is removed from the list."""
-    for name in LEFT:
-        paths = [*(ROOT / "edge_rnn" / name).rglob("*.py"), *(ROOT / "edge_rnn").glob(f"{name}.py")]
-        assert paths, name
-        assert any(list(findings(path.read_text(encoding="utf-8"))) for path in paths), f"{name} is done"
 
 
 @pytest.mark.parametrize(

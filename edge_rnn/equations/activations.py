@@ -1,4 +1,4 @@
-"""Activations of layers, as :mod:`edge_rnn.activation` spells them, in functions of equations."""
+"""Activations of layers, spelled as in :mod:`edge_rnn.activation`, as functions in equations."""
 
 from __future__ import annotations
 
@@ -40,6 +40,6 @@ _FUNCTIONS: Mapping[str, Callable[..., Any]] = MappingProxyType(
 
 
 def activated(text: str, x: Any, *parameters: Any) -> Any:
-    """``x`` after the activation that ``text`` spells; ``parameters``: symbols in place of the numbers in the text."""
+    """Apply the activation that ``text`` spells; ``parameters``, if given, replace the numbers in the text."""
     activation = parse(text)
     return _FUNCTIONS[activation.name](x, *(parameters or activation.parameters))

@@ -115,7 +115,7 @@ class Graph:
         return found
 
     def bias_of(self, matrix: str) -> str | None:
-        """The parameter that is added to each product of a matrix, and to nothing else; None if there is none."""
+        """Name of the parameter that is added only to the products of a matrix, and to each; None if there is none."""
         products = {place for place, node in enumerate(self.nodes) if node.op == "product" and node.name == matrix}
         sums = [node for node in self.nodes if products.intersection(node.args)]
         if products.intersection(self.roots) or any(node.op != "add" for node in sums):

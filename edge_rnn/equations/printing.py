@@ -95,7 +95,7 @@ def _written(
 
 
 def _is_product(graph: Graph, node: Node, form: Literal["text", "latex"]) -> bool:
-    """True if the last argument is a matrix product, which ``a * W @ x`` would not be read as."""
+    """Return True if the last argument is a matrix product that needs brackets, as in ``a * (W @ x)``."""
     return form == "text" and graph.nodes[node.args[-1]].op == "product" and node.op in ("mul", "div")
 
 

@@ -1,6 +1,6 @@
-"""Equations of the recurrent cells, as the papers have them that the layers' classes cite.
+"""Equations of the recurrent cells, as in the papers that the layers' classes cite.
 
-``p`` has the fields of a layer, None for those that are not there. Options are decided when an equation is recorded.
+``p`` has the fields of a layer, None for missing ones. Options are resolved when an equation is traced.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from edge_rnn.equations.symbols import trace
 __all__ = ["Equation", "activation_numbers", "elman", "gru", "lstm", "recorded"]
 
 Equation = Callable[..., Any]
-"""``equation(p, x, **states)`` returns the output and a table of the new states."""
+"""``equation(p, x, **states)`` returns the output and a dict of the new states."""
 
 
 def elman(p: Any, x: Any, h: Any) -> Any:
@@ -29,7 +29,7 @@ def elman(p: Any, x: Any, h: Any) -> Any:
 
 
 def gru(p: Any, x: Any, h: Any) -> Any:
-    """``h' = (1 - z) n + z h``, the reset gate behind the matrix or in front of it."""
+    """``h' = (1 - z) n + z h``, with the reset gate after the matrix or before it."""
     x_r, x_z, x_n = split(_plus(p.weight_ih @ x, p.bias_ih), 3)
     h_r, h_z, h_n = split(_plus(p.weight_hh @ h, p.bias_hh), 3)
     r = _activated(p, "gate_activation", x_r + h_r)
@@ -65,13 +65,13 @@ def lstm(p: Any, x: Any, h: Any, c: Any) -> Any:
 
 @lru_cache(maxsize=256)
 def recorded(equation: Equation, states: tuple[Any, ...], fields: tuple[Any, ...]) -> Graph:
-    """Record an equation; ``states`` and ``fields`` are pairs: of names and lengths, of names and values or shapes."""
+    """Trace an equation; ``states`` are pairs of name and length, ``fields`` of name and value or shape."""
     given = {name: SimpleNamespace(shape=value) if isinstance(value, tuple) else value for name, value in fields}
     return trace(equation, given, given["weight_ih"].shape[1], dict(states))
 
 
 def activation_numbers(field: str, text: str) -> dict[str, float]:
-    """Parameters of a layer's activation as fields of their own, so that other values need no other kernel."""
+    """Make fields of the parameters of a layer's activation, so that other values need no other kernel."""
     return {f"{field}_{number}": value for number, value in enumerate(parse(text).parameters)}
 
 
@@ -84,7 +84,7 @@ def _clipped(x: Any, limit: Any) -> Any:
 
 
 def _activated(p: Any, field: str, x: Any, clips: bool = True) -> Any:
-    """``x`` after the activation that a field names, clipped before it by the layer's gate clip."""
+    """Clip ``x`` by the layer's gate clip, and apply the activation that a field names."""
     text = getattr(p, field)
     numbers = (getattr(p, name) for name in activation_numbers(field, text))
     return activated(text, _clipped(x, p.gate_clip) if clips else x, *numbers)

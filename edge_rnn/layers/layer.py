@@ -99,12 +99,12 @@ class Layer:
 
     @property
     def recorded_from(self) -> Hashable:
-        """Everything that the graph depends on, as ``repr`` spells it; None without a graph."""
+        """Value whose ``repr`` identifies the graph; None without a graph."""
         return self.graph
 
     @property
     def fields(self) -> dict[str, Any]:
-        """Fields of the layer by name, but for its name and inputs: arrays, matrices and options."""
+        """Fields of the layer by name, except its name and inputs: arrays, matrices and options."""
         return self._fields
 
     @property
@@ -117,7 +117,7 @@ class Layer:
         return replace(self, **changes)
 
     def probe(self) -> tuple[Layer, dict[str, slice]]:
-        """Return the layer with what its matrices multiply as its output, and the part of it for each matrix."""
+        """Make a layer that outputs all vectors that matrices multiply, except the input; with each matrix's slice."""
         raise NotImplementedError
 
     def gates_of(self, name: str) -> int:
@@ -149,7 +149,7 @@ class Layer:
 
     @classmethod
     def of_options(cls, options: Mapping[str, Any], arrays: Mapping[str, Any], **more: Any) -> Self:
-        """Return the layer that :attr:`options`, and :attr:`arrays` and :attr:`formats`, describe."""
+        """Rebuild a layer from its :attr:`options`, :attr:`arrays` and :attr:`formats`."""
         return cls(**more, **arrays, **options)
 
     @property

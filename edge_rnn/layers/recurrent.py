@@ -126,7 +126,7 @@ class Recurrent(Layer):
 
     @property
     def recorded_from(self) -> Hashable:
-        # A class derived from one of these may have another equation tomorrow.
+        # The equation of a user's subclass may change from one start to the next.
         return (self.kind, *self._given) if type(self).__module__ == __name__ else self.graph
 
     @property
@@ -135,7 +135,7 @@ class Recurrent(Layer):
 
     @property
     def _given(self) -> tuple[Any, ...]:
-        """Lengths of the states, and fields with arrays as shapes: what the graph depends on beside the equation."""
+        """Lengths of the states, and fields with shapes for arrays: inputs of the graph besides the equation."""
         states = {name: value.size for name, value in self.initial_state.items()}
         starts = {f"{state}0" for state in states}
         fields = [(name, value) for name, value in self.fields.items() if name not in starts]

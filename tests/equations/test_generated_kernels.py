@@ -45,7 +45,7 @@ def layer_of(kind: type[Layer], inputs: int, units: int, **options: Any) -> Any:
 
 @pytest.mark.parametrize("reset_after", [True, False])
 def test_cell_of_the_same_equation_has_the_kernels_of_the_layer(reset_after: bool) -> None:
-    """And the numbers: whoever writes the equation of a GRU gets edge_rnn's GRU."""
+    """The outputs agree too: an equation of a GRU gives the kernels of edge_rnn's GRU."""
     layer = layer_of(GRU, 4, 20, reset_after=reset_after)
     model, other = Model([layer]), Model([as_equation(layer)])
     assert plan_of(other).operations == plan_of(model).operations

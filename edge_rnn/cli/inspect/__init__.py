@@ -17,7 +17,7 @@ __all__ = ["add"]
 
 _STEPS = 1_000_000
 _WIDE = 110
-"""Columns of a terminal in which the arrays of a layer are beside its sizes, rather than below all of them."""
+"""Columns of a terminal from which on the arrays of a layer are next to its sizes, not below all of them."""
 _LINES = 40
 _EPILOG = """\
 with --recording, on samples as for edge-rnn run, .npz with x, .npy, or texts of a grammar (.json):

@@ -72,7 +72,7 @@ def _pack_dots(bias: AnyArray, matrix: Segment, pad: float) -> F32:
 
 
 def build(name: str, target: Target, streams: int) -> Any:
-    """The compiled step: ``y = activation(b + W x)``, activation as the name says."""
+    """Build the step ``y = activation(b + W x)``; ``name`` has the activation."""
     bare, kind = format_in(name)
     _, *variant, function = bare.split("_")
     if variant == ["few"]:

@@ -107,7 +107,7 @@ _MODULES = {
     "quantize16": "matrices.round_vector",
 }
 SOURCES = ("kernels/**/*.py", "equations/*.py", "layers/cell_equations.py", "activation.py", "formats/*.py")
-"""Files that decide on the code of kernels, within the package."""
+"""Files within the package that the code of kernels depends on."""
 
 _lock = threading.RLock()
 os.register_at_fork(after_in_child=lambda: globals().update(_lock=threading.RLock()))
@@ -139,7 +139,7 @@ def load(name: str) -> Loaded:
 
 
 def kept_text(key: str, make: Callable[[], str]) -> str:
-    """The text that ``make`` gives for a key, made again only where it is not kept beside the object files."""
+    """Return the text of a key from the cache next to the object files; call ``make`` for it only if it is missing."""
     directory = cache_directory()
     path = directory.path / f"{hashlib.sha256(_sources() + key.encode()).hexdigest()[:32]}.json"
     data = _read(path) if directory.trusted else None

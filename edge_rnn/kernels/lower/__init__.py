@@ -1,7 +1,8 @@
 """Lower the graph of an equation to the kernels of a step.
 
-``passes`` rewrite the graph, ``sums`` finds what shares an accumulator, ``stages`` cuts it where a product needs what
-the step has computed, ``panels`` writes the text of each stage, ``lowered`` puts all this in order. Its ``parts`` are
-``kept`` for the next start. ``pack`` lays out weights, rounding by ``ranges``; ``build`` makes of a text, which the
-kernel's ``key`` carries, the function that is compiled.
+``passes`` rewrites the graph, ``sums`` finds products that share an accumulator, ``stages`` cuts the graph where a
+product needs a value that the step itself computes, ``panels`` writes the source text of each stage, and ``lowered``
+runs all of these. ``parts`` has the classes of the result, which ``kept`` caches for later starts. ``pack`` lays out
+weights, with ``ranges`` for rounding; ``build`` turns the text, which the kernel's ``key`` carries, into the function
+that is compiled.
 """

@@ -1,6 +1,6 @@
-"""Lowered graphs kept beside the object files, so that a start neither records equations nor lowers them.
+"""Cache of lowered graphs, next to the object files, so that later starts neither trace equations nor lower them.
 
-A file is found by a hash of what the graph follows from, and of everything that decides on kernels.
+A file is named after a hash of everything that the graph and its kernels depend on.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ _lowered: dict[tuple[Hashable, frozenset[str]], Lowered] = {}
 
 
 def kept(recorded_from: Hashable, graph: Callable[[], Graph | None], stackable: frozenset[str]) -> Lowered:
-    """What :func:`edge_rnn.kernels.lower.lowered.lower` makes of a graph.
+    """Return the result of :func:`edge_rnn.kernels.lower.lowered.lower`, from the cache if possible.
 
     Parameters
     ----------
     recorded_from
-        What the graph follows from: the graph, or what ``repr`` spells so that no other graph has it.
+        The graph, or another value whose ``repr`` identifies the graph.
     graph
-        Gives the graph, if nothing is kept.
+        Function that returns the graph; called only if the cache has no result.
     stackable
         See :func:`edge_rnn.kernels.lower.lowered.lower`.
     """

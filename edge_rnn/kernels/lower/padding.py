@@ -1,4 +1,4 @@
-"""Lanes of a kernel without a unit: zeros, and what an equation makes of them."""
+"""Padding of a kernel: the values that an equation computes in lanes without a unit."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _ZERO = ("parameter", "state", SUM)
 
 
 def needs_mask(graph: Graph) -> bool:
-    """True if new states and the output have to be set to zero where there is no unit.
+    """Return True if new states and the output have to be set to zero in the padding.
 
-    Parameters and sums are zero there. So nothing is to be done if states that are zero there stay so, and nothing
-    becomes infinite or NaN. Of what other layers put out, and of moves, nothing is known.
+    Parameters and sums are zero there. So no mask is needed if states that are zero there stay zero, and no value
+    becomes infinite or NaN. The values of other layers' outputs and of moves are unknown there.
     """
     if not any(node.op in _UNSAFE for node in graph.nodes):
         return False

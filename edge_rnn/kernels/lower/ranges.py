@@ -1,4 +1,4 @@
-"""Intervals of a lowered graph's values, which vectors are rounded by."""
+"""Intervals of a lowered graph's values, by which vectors are rounded."""
 
 from __future__ import annotations
 

@@ -96,8 +96,9 @@ def _made(graph: Graph, node: Node) -> list[int]:
 def order_of(graph: Graph) -> list[int]:
     """Order all nodes so that each follows its arguments, and the argument with the longest latency comes first.
 
-    Longest by slow operations that are still to be done: the divider is a queue, and what waits for it last should be
-    what all else waits for. Ties stay as written. What is quick is done when something slow, or the outside, needs it.
+    Latency is counted in slow operations that are still to be done: they queue for the divider, so the value that
+    everything else waits for should enter the queue first. Ties keep the order of the equation. Fast operations come
+    right before the first slow operation, or the first output, that needs them.
     """
     nodes = graph.nodes
     seen = [False] * len(nodes)
@@ -121,7 +122,7 @@ def order_of(graph: Graph) -> list[int]:
 
 
 def _late(graph: Graph, order: Sequence[int]) -> list[int]:
-    """The same order of what is slow and of what is kept, everything else right before the first that needs it."""
+    """Keep the order of slow nodes and of outputs; move all others right before the first of these that needs them."""
     nodes, late, done = graph.nodes, list[int](), set[int]()
     for place in order:
         if not _is_slow(nodes[place]) and place not in graph.roots:
