@@ -137,6 +137,28 @@ def test_padding_does_not_divide_zero_by_zero() -> None:
     run_of(share(w=normal(0, 5, 3), s=np.full(5, 2.0)), normal(1, 10, 3))
 
 
+def test_padding_that_stays_zero_is_not_masked() -> None:
+    layer = layer_of(GRU, 3, 5, candidate_activation="softsign")
+    (panel,) = lower(layer.graph, frozenset(("weight_ih", "weight_hh"))).steps
+    assert "/" in panel.text
+    assert "only_where" not in panel.text
+    run_of(layer, normal(1, 30, 3))
+
+
+@pytest.mark.parametrize("reset_after", [True, False])
+def test_bias_belongs_to_a_matrix_if_nothing_else_reads_it(reset_after: bool) -> None:
+    graph = layer_of(GRU, 3, 5, reset_after=reset_after).graph
+    assert [graph.bias_of(name) for name in ("weight_ih", "weight_hh")] == ["bias_ih", "bias_hh"]
+
+    @cell
+    def shared(p: Any, x: Any, h: Any) -> Any:
+        h = tanh(p.w @ x + p.b) * sigmoid(p.u @ h + p.b) + p.v @ x
+        return h, {"h": h}
+
+    graph = shared(w=normal(0, 6, 3), u=normal(1, 6, 6), v=normal(2, 6, 3), b=normal(3, 6)).graph
+    assert [graph.bias_of(name) for name in ("w", "u", "v")] == [None] * 3
+
+
 def test_matrix_that_multiplies_a_parameter() -> None:
     @cell
     def constant(p: Any, x: Any, h: Any) -> Any:

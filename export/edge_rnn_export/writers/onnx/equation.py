@@ -87,8 +87,16 @@ class _Writer:
         """Add the nodes that wait for a state, or those that do not."""
         inner = {product for product, _ in self.biased.values()}
         for place, node in enumerate(self.equation.nodes):
-            if self.waits[place] == waiting and place not in self.names and place not in inner:
+            if self.waits[place] == waiting and place not in self.names and place not in inner and not self.cuts(place):
                 self.names[place] = self.node(nodes, place, node)
+
+    def cuts(self, place: int) -> bool:
+        """True for a parameter of which sums that are computed in part read a part each, and nothing else reads it."""
+        node, nodes = self.equation.nodes[place], self.equation.nodes
+        if node.op != "parameter" or place in self.equation.roots or not node.shape:
+            return False
+        readers = (k for k, each in enumerate(nodes) if place in each.args)
+        return all(OPERATIONS[nodes[k].op].rule == "units" and self.length(k) < node.shape[0] for k in readers)
 
     def inside(self, nodes: Nodes, states: dict[str, str]) -> None:
         """Add the nodes that wait for a state."""
