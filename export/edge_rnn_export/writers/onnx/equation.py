@@ -91,7 +91,7 @@ class _Writer:
                 self.names[place] = self.node(nodes, place, node)
 
     def cuts(self, place: int) -> bool:
-        """True for a parameter of which sums that are computed in part read a part each, and nothing else reads it."""
+        """True for a parameter that only sums read that are computed in part: each reads a part of it."""
         node, nodes = self.equation.nodes[place], self.equation.nodes
         if node.op != "parameter" or place in self.equation.roots or not node.shape:
             return False
