@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+import edge_rnn
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -33,6 +36,18 @@ def test_site_builds_without_a_warning(tmp_path: Path) -> None:
     commands = (tmp_path / "html" / "reference" / "generated" / "commands").glob("*.html")
     assert {"run", "import", "build"} <= {path.stem for path in commands}
     assert "onnxruntime" in (tmp_path / "html" / "benchmarks.html").read_text(encoding="utf-8")
+
+
+def test_every_public_package_has_a_page() -> None:
+    spec = importlib.util.spec_from_file_location("api", DOCS / "_ext" / "api.py")
+    assert spec is not None
+    assert spec.loader is not None
+    api = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(api)
+    folders = {path.parent.name for path in ROOT.glob("edge_rnn/*/__init__.py")} - {"bench", "cli", "kernels"}
+    public = {name for name in folders if hasattr(getattr(edge_rnn, name), "__all__")}
+    assert len(public) > 10
+    assert {f"edge_rnn.{name}" for name in public} | {"edge_rnn", "edge_rnn_export"} <= api.PACKAGES.keys()
 
 
 def test_gallery_has_its_notebooks() -> None:
