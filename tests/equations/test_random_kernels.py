@@ -98,8 +98,8 @@ def in_onnxruntime(program: Program) -> None:
         assert_within(stream.step(x), y, error)
 
 
-@examples(4)
-@given(program=programs(most_steps=6))
+@examples(2)
+@given(program=programs(most_steps=4))
 def test_streams_and_banks(program: Program) -> None:
     streams_and_banks(program)
 
@@ -122,7 +122,7 @@ def test_streams_and_banks_of_one_operation(op: str) -> None:
     check()
 
 
-@examples(2)
+@examples(1)
 @given(program=programs(most_steps=4))
 def test_integers(program: Program) -> None:
     in_format(program, "int8")

@@ -22,7 +22,7 @@ from edge_rnn.layers import Embedding
 from edge_rnn.quantization.apply import matrices, spelled
 from grids import thinned
 
-pytestmark = pytest.mark.sampled(2)
+pytestmark = pytest.mark.sampled(1)
 
 Build = Callable[..., Model]
 InFormat = Callable[[Model, str], Model]

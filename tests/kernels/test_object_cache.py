@@ -94,6 +94,7 @@ def test_an_unusable_directory_stops_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("place", thinned(["searched", "x" * 300], lambda place: place != "searched"))
+@pytest.mark.slow
 def test_impossible_directories_stop_nothing(tmp_path: Path, place: str) -> None:
     if place == "searched":  # (root may search it all the same)
         closed = tmp_path / "closed"
@@ -128,6 +129,7 @@ def test_no_home_directory_stops_nothing(tmp_path: Path) -> None:
     "variable",
     thinned(["NUMBA_DEBUGINFO", "NUMBA_ENABLE_PROFILING", "NUMBA_BOUNDSCHECK"], lambda name: name == "NUMBA_DEBUGINFO"),
 )
+@pytest.mark.slow
 def test_settings_for_debugging_change_nothing(tmp_path: Path, variable: str) -> None:
     assert len(report(start(tmp_path / "cache", network="recurrent", **{variable: "1"}))["y"]) == 4  # type: ignore[arg-type]
 
@@ -197,6 +199,7 @@ def test_all_that_kernels_are_made_of_is_in_their_key() -> None:
                 assert found <= hashed, f"{path.relative_to(package)} imports {node.module}"
 
 
+@pytest.mark.slow
 def test_another_cpu_gets_code_of_its_own(tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     report(start(cache))
@@ -204,6 +207,7 @@ def test_another_cpu_gets_code_of_its_own(tmp_path: Path) -> None:
     assert other["cached"] == [False] * 4
 
 
+@pytest.mark.slow
 def test_works_with_jit_disabled(tmp_path: Path) -> None:
     """``NUMBA_DISABLE_JIT=1`` is for debugging users' functions; the kernels are compiled nevertheless."""
     cache = tmp_path / "cache"

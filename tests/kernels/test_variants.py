@@ -16,7 +16,7 @@ from edge_rnn.errors import ModelError
 from edge_rnn.layers import Embedding
 from grids import thinned
 
-pytestmark = pytest.mark.sampled(2)
+pytestmark = pytest.mark.sampled(1)
 
 SIZES = [(3, 5), (1, 8), (7, 40)]
 SPELLED = (
