@@ -32,6 +32,7 @@ __all__ = [
     "SampleWarning",
     "StateError",
     "StateTypeError",
+    "UncheckedWarning",
     "UnsupportedError",
     "file_access",
     "file_error",
@@ -134,6 +135,10 @@ class CompileError(EdgeRnnError, RuntimeError):
 
 class SampleWarning(_Plain, UserWarning):
     """Samples do not fit the model: another rate or unit, or values far outside the range that it was trained on."""
+
+
+class UncheckedWarning(_Plain, UserWarning):
+    """A network was read with assumptions that its file can neither confirm nor refute."""
 
 
 @contextmanager

@@ -63,7 +63,8 @@ def beatnet(folder: Path) -> tuple[edge_rnn.Model, np.ndarray]:
     pooled = channels[:, :, :262].reshape(len(frames), 2, 131, 2).max(-1).reshape(len(frames), -1)
     xs = pooled @ weights["linear0.weight"].T + weights["linear0.bias"]
     part = {name: value for name, value in weights.items() if name.startswith(("lstm.", "linear."))}
-    return from_torch(part), xs.astype(np.float32)
+    model = from_torch(part, modules=("lstm", "linear"), activations={"linear": "none"})
+    return model, xs.astype(np.float32)
 
 
 def dtln(folder: Path) -> tuple[edge_rnn.Model, np.ndarray]:

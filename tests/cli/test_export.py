@@ -42,6 +42,8 @@ def test_import_then_export(state: Path, tmp_path: Path, capsys: pytest.CaptureF
     assert call("import", state, "-o", model_path, *options.split(), *more.split()) == 0
     assert capsys.readouterr().out == (
         f"read         PyTorch state_dict: <Model wrist: input(2) > standardize1(2) > rnn(4) > head(3)>\n"
+        f"not compared a state_dict does not hold forward; assumed: 'rnn', 'head' in this order, each on the output of "
+        f"the one before, and nothing else in forward (modules=['rnn', 'head'] (--modules rnn,head))\n"
         f"written      {model_path}, 43 parameters\n"
     )
     model = edge_rnn.load(model_path)
@@ -69,11 +71,13 @@ def test_import_then_export(state: Path, tmp_path: Path, capsys: pytest.CaptureF
         (["-o", "OUT", "--mean", "1,2"], r"one of --mean and --scale"),
         (["-o", "OUT", "--mean", "1,x", "--scale", "1,2"], r"--mean '1,x', expected numbers"),
         (["-o", "OUT", "--activation", "head"], r"--activation 'head', expected MODULE=KIND"),
-        (["-o", "OUT", "--activation", "=relu"], r"--activation 'relu', expected MODULE=KIND"),
+        (["-o", "OUT", "--activation", "rnn="], r"--activation 'rnn', expected MODULE=KIND"),
+        (["-o", "OUT", "--activation", "=relu"], r"activations name ''; expected one of 'head', 'rnn'"),
+        (["-o", "OUT"], r"nonlinearity of the RNN 'rnn'; state it in .*--activation rnn=tanh"),
         (["-o", "OUT", "--activation", "foot=relu"], r"activations name 'foot'"),
-        (["-o", "OUT", "--modules", "rnn"], r"that belong to no supported layer: head"),
-        (["-o", "OUT", "--ignore", "foot"], r"ignore names 'foot'"),
-        (["-o", "OUT", "--labels", "rest"], r"labels got 1 text"),
+        (["-o", "OUT", "--activation", "rnn=tanh", "--modules", "rnn"], r"that belong to no supported layer: head"),
+        (["-o", "OUT", "--activation", "rnn=tanh", "--ignore", "foot"], r"ignore names 'foot'"),
+        (["-o", "OUT", "--activation", "rnn=tanh", "--labels", "rest"], r"labels got 1 text"),
     ],
 )
 def test_import_says_what_is_wrong(words: list[str], message: str, state: Path, tmp_path: Path) -> None:
@@ -134,7 +138,7 @@ def test_import_of_json_is_checked_with_its_own_recording(tmp_path: Path, capsys
     ("name", "words", "message"),
     [
         ("model.txt", [], r"expected a file whose name ends in one of \.pt, "),
-        ("amp.json", ["--modules", "a"], "--modules with .*: that option is only for PyTorch state_dict"),
+        ("amp.tflite", ["--modules", "a"], "--modules with .*: that option is only for PyTorch state_dict and JSON"),
         ("amp.json", ["--mean", "1", "--scale", "1"], "--mean and --scale with"),
         ("amp.json", ["--upto", "lstm"], "--upto with .*: that option is only for TFLite and ONNX"),
         ("bad.tflite", [], "bad.tflite"),

@@ -184,7 +184,7 @@ def _state_seeds() -> list[bytes]:
     from safetensors.numpy import save
 
     found = []
-    for gates, name in ((1, "rnn"), (3, "gru"), (4, "lstm")):
+    for gates, name in ((3, "gru"), (4, "lstm")):
         arrays = {f"{name}.weight_ih_l0": seeds.u(3 * gates, 4), f"{name}.weight_hh_l0": seeds.u(3 * gates, 3)}
         arrays |= {f"{name}.bias_ih_l0": seeds.u(3 * gates), f"{name}.bias_hh_l0": seeds.u(3 * gates)}
         found.append(save(arrays | {"head.weight": seeds.u(2, 3), "head.bias": seeds.u(2)}))

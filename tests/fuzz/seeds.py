@@ -185,7 +185,7 @@ def json_files() -> list[dict[str, Any]]:
          "state_dict": state},
         {"version": "0.5.1", "architecture": "LSTM", "sample_rate": 44100, "weights": w(4 * 2 * 3 + 8 + 2 + 2 + 2 + 1),
          "config": {"input_size": 1, "hidden_size": 2, "num_layers": 1}},
-        state,
+        state | {"lin.weight": w(3, 2), "lin.bias": w(3)},
     ]  # fmt: skip
 
 
@@ -195,7 +195,7 @@ def torch_files() -> list[bytes]:
 
     torch.manual_seed(1966)
     found = []
-    for module in (torch.nn.GRU(2, 3), torch.nn.LSTM(2, 3, 2, proj_size=2), torch.nn.RNN(2, 3, bias=False)):
+    for module in (torch.nn.GRU(2, 3), torch.nn.LSTM(2, 3, 2, proj_size=2), torch.nn.GRU(2, 3, bias=False)):
         state = torch.nn.Sequential(module).state_dict()
         for value in (state, {"model": {key: each.half() for key, each in state.items()}, "epoch": 7}):
             for zipped in (True, False):

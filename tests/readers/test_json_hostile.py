@@ -19,15 +19,17 @@ from edge_rnn.model import Model
 from edge_rnn_export.readers.json import reader
 from edge_rnn_export.readers.json.reader import from_json
 
+pytestmark = pytest.mark.filterwarnings("ignore::edge_rnn.errors.UncheckedWarning")
+
 
 def _numbers(*shape: int) -> Any:
     return np.random.default_rng(1).uniform(-1, 1, shape).astype(np.float32).tolist()
 
 
-def _torch(units: int) -> dict[str, Any]:
+def _torch(units: int, outputs: int = 1) -> dict[str, Any]:
     state = {"rec.weight_ih_l0": _numbers(4 * units, 1), "rec.weight_hh_l0": _numbers(4 * units, units)}
     state |= {"rec.bias_ih_l0": _numbers(4 * units), "rec.bias_hh_l0": _numbers(4 * units)}
-    return state | {"lin.weight": _numbers(1, units), "lin.bias": _numbers(1)}
+    return state | {"lin.weight": _numbers(outputs, units), "lin.bias": _numbers(outputs)}
 
 
 def _layer(kind: str, units: int, *shapes: tuple[int, ...]) -> dict[str, Any]:
@@ -58,7 +60,7 @@ GOOD: dict[str, dict[str, Any]] = {
         "weights": _numbers(4 * 2 * 3 + 8 + 4 + 4 * 2 * 4 + 8 + 4 + 3),
         "sample_rate": 48000,
     },
-    "torch": _torch(2),
+    "torch": _torch(2, outputs=3),
 }
 
 HOSTILE: list[Any] = [None, True, False, 0, -1, 2, 10**9, 10**400, 1e300, 1e39, -0.0, "", "LSTM", "\ud800", "\u0000"]

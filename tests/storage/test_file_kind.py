@@ -191,6 +191,6 @@ def test_import_goes_by_the_contents(tmp_path: Path) -> None:
     state = {"rnn.weight_ih_l0": np.zeros((3, 2), np.float32), "rnn.weight_hh_l0": np.zeros((3, 3), np.float32)}
     for name in ("net.onnx", "net.bin", "net"):
         safetensors.numpy.save_file(state, tmp_path / name)
-        found = import_file(tmp_path / name)
+        found = import_file(tmp_path / name, activations={"rnn": "tanh"})
         assert found.kind == "PyTorch state_dict"
         assert found.model.input_size == 2

@@ -141,9 +141,9 @@ def numbers(text: str) -> list[float]:
 
 
 def pairs(texts: list[str]) -> dict[str, str]:
-    """Parse ``["head=softmax"]`` as a dict."""
+    """Parse ``["head=softmax"]`` as a dict; the name may be empty, ``"=relu"``, for the network itself."""
     found = dict(text.partition("=")[::2] for text in texts)
     for name, value in found.items():
-        if not name or not value:
-            raise ValueError(repr(name or value))
+        if not value:
+            raise ValueError(repr(name))
     return found

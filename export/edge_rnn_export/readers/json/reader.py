@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Mapping
+import warnings
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple, Unpack
 
-from edge_rnn.errors import EdgeRnnError, FileError, InputTypeError
+from edge_rnn.errors import EdgeRnnError, FileError, InputError, InputTypeError, UncheckedWarning
 from edge_rnn.model import Description, Model
 from edge_rnn_export.readers.file_bytes import read_bytes
 from edge_rnn_export.readers.json.aidax import Reference, read_layer_list
@@ -16,7 +17,7 @@ from edge_rnn_export.readers.json.guitarml import read_guitarml
 from edge_rnn_export.readers.json.nam import read_nam
 from edge_rnn_export.readers.json_text import MAX_JSON_BYTES, array_of, parse_object
 from edge_rnn_export.readers.torch.files import MAX_NAME, MAX_PARAMETERS
-from edge_rnn_export.readers.torch.reader import from_torch
+from edge_rnn_export.readers.torch.reader import read_torch
 
 __all__ = ["Reading", "from_json", "read_json"]
 
@@ -29,10 +30,17 @@ class Reading(NamedTuple):
     """Recording that ``reference.run(model, recording.xs)[0]`` should match within rounding; None if the file has
     none.
     """
+    assumed: str = ""
+    """Assumptions about a state_dict, each with the argument that states it; empty if there are none."""
 
 
 def from_json(
     source: str | PathLike[str],
+    *,
+    modules: Sequence[str] | None = None,
+    activations: Mapping[str, str] | None = None,
+    kinds: Mapping[str, str] | None = None,
+    ignore: Sequence[str] = (),
     **about: Unpack[Description],
 ) -> Model:
     """Read a network from a JSON file; the contents determine its kind.
@@ -47,8 +55,9 @@ def from_json(
         - AIDA-X, which is such a list with ``in_skip``, ``in_gain``, ``out_gain``, ``input_batch``, ``output_batch``;
         - GuitarML, Proteus and NeuralPi: ``model_data`` and ``state_dict``;
         - Neural Amp Modeler's ``.nam`` with the architecture LSTM, initial state included;
-        - a PyTorch state_dict, nested lists by name, in order of use. If it does not determine the network, read it
-          with ``from_torch(json.load(file), activations=...)``.
+        - a PyTorch state_dict, nested lists by name.
+    modules, activations, kinds, ignore
+        For a state_dict, see :func:`~edge_rnn_export.from_torch`.
     about
         ``name``, ``labels``, ``sample_rate_hz``, ``input_names``, ``input_units``, ``vocabulary`` of the
         :class:`~edge_rnn.model.Model`. Name and sample rate default to those in the file.
@@ -65,15 +74,36 @@ def from_json(
     UnsupportedError
         It is well formed, but a layer, an activation or an architecture cannot be converted; the message names it.
     InputError
-        The argument is not a path, or a state_dict does not determine the network.
+        The argument is not a path, or a state_dict leaves open what changes the outputs.
     ModelError
         A weight does not fit float32, or labels and names do not fit the network.
+
+    Warns
+    -----
+    UncheckedWarning
+        A state_dict was read with assumptions, which the warning lists.
     """
-    return read_json(source, **about).model
+    said = {"modules": modules, "activations": activations, "kinds": kinds, "ignore": ignore}
+    reading = read_json(
+        source, {name: value for name, value in said.items() if value is not None and value != ()}, **about
+    )
+    if reading.assumed:
+        text = f"{source} holds a state_dict, without forward; from_json assumed: {reading.assumed}."
+        warnings.warn(text, UncheckedWarning, stacklevel=2)
+    return reading.model
 
 
-def read_json(source: str | PathLike[str], **about: Unpack[Description]) -> Reading:
+def read_json(
+    source: str | PathLike[str], said: Mapping[str, Any] | None = None, **about: Unpack[Description]
+) -> Reading:
     """Read a network as :func:`from_json` does, and the recording to check it against if the file has one (AIDA-X).
+
+    Parameters
+    ----------
+    source, about
+        See :func:`from_json`.
+    said
+        Arguments for a state_dict, by name.
 
     Raises
     ------
@@ -89,22 +119,24 @@ def read_json(source: str | PathLike[str], **about: Unpack[Description]) -> Read
         about["name"] = about.get("name") or _name(document)
         if about.get("sample_rate_hz") is None:
             about["sample_rate_hz"] = _rate(document)
-        return Reading(*_read(document, about))
+        return _read(document, said or {}, about)
     except EdgeRnnError as error:
         raise type(error)(f"{path}: {error}") from None
 
 
-def _read(document: Mapping[str, Any], about: Description) -> tuple[Model, Reference | None]:
+def _read(document: Mapping[str, Any], said: Mapping[str, Any], about: Description) -> Reading:
     """Recognize the kind and read the network."""
     kinds = [key for key in ("architecture", "model_data", "layers") if key in document]
     if len(kinds) > 1:
         raise FileError(f"it holds {' and '.join(map(repr, kinds))}, which are of different programs; expected one.")
+    if kinds and said:
+        raise InputError(f"it holds {kinds[0]!r}, and {next(iter(said))}= is for a state_dict only.")
     if kinds == ["architecture"]:
-        return read_nam(document, about), None
+        return Reading(read_nam(document, about), None)
     if kinds == ["model_data"]:
-        return read_guitarml(document, about), None
+        return Reading(read_guitarml(document, about), None)
     if kinds == ["layers"]:
-        return read_layer_list(document, about)
+        return Reading(*read_layer_list(document, about))
     state = document["state_dict"] if isinstance(document.get("state_dict"), dict) else document
     values = list(state.values())
     if not any(isinstance(value, list) for value in values) or any(isinstance(value, str | dict) for value in values):
@@ -117,7 +149,8 @@ def _read(document: Mapping[str, Any], about: Description) -> tuple[Model, Refer
             f"its state_dict has {len(state)} arrays with names of up to {max(map(len, state))} letters, expected "
             f"{MAX_PARAMETERS} of {MAX_NAME} at most, and none that steers a terminal."
         )
-    return from_torch({key: array_of(reprlib.repr(key), value) for key, value in state.items()}, **about), None
+    read = read_torch({key: array_of(reprlib.repr(key), value) for key, value in state.items()}, **said, **about)
+    return Reading(read.model, None, read.assumed)
 
 
 def _name(document: Mapping[str, Any]) -> str:

@@ -5,49 +5,69 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge_rnn.errors import InputError
+from edge_rnn.errors import InputError, UnsupportedError
 from edge_rnn_export.readers.registry import Option, Reader, names, numbers, pairs
 
 if TYPE_CHECKING:
-    from edge_rnn.model import Model
+    from edge_rnn_export.readers.torch.reader import Reading
 
-__all__ = ["READER"]
+__all__ = ["READER", "STATE"]
 
 
-def _read(path: Path, *, mean: Any = None, scale: Any = None, **options: Any) -> Model:
-    from edge_rnn_export.readers.torch.reader import from_torch
+def _read(path: Path, *, mean: Any = None, scale: Any = None, **options: Any) -> Reading:
+    from edge_rnn_export.readers.torch.reader import read_torch
 
     if (mean is None) != (scale is None):
         raise InputError("import got one of --mean and --scale; expected both or neither.")
-    return from_torch(path, standardize=None if mean is None else (mean, scale), **options)
+    return read_torch(path, standardize=None if mean is None else (mean, scale), **options)
+
+
+def _check(read: Reading, path: Path) -> str:
+    assumed = f"; assumed: {read.assumed}" if read.assumed else ""
+    raise UnsupportedError(f"a state_dict does not hold forward{assumed}")
 
 
 _NUMBERS = "numbers with commas between them"
+
+STATE = (
+    Option("modules", "--modules", "modules in order of use; default: as the sizes determine", "A,B", names),
+    Option(
+        "activations",
+        "--activation",
+        "activation after a Linear (tanh, sigmoid, relu, softmax, none) or of an RNN (tanh, relu); may be repeated",
+        "MODULE=KIND",
+        pairs,
+        "MODULE=KIND such as head=softmax",
+        repeated=True,
+    ),
+    Option(
+        "kinds",
+        "--kind",
+        "kind of a module with a two-dimensional weight alone (Embedding, Linear); may be repeated",
+        "MODULE=KIND",
+        pairs,
+        "MODULE=KIND such as embedding=Embedding",
+        repeated=True,
+    ),
+    Option("ignore", "--ignore", "parameters or modules that inference does not use", "A,B", names),
+)
+"""Options that state what a state_dict leaves open."""
 
 READER = Reader(
     kind="PyTorch state_dict",
     what="a PyTorch state_dict",
     suffixes=(".pt", ".pth", ".safetensors"),
     read=_read,
+    check=_check,
     options=(
-        Option("modules", "--modules", "modules in order of use; default: the order in the file", "A,B", names),
-        Option(
-            "activations",
-            "--activation",
-            "activation after a Linear (tanh, sigmoid, relu, softmax, none) or of an RNN (relu); may be repeated",
-            "MODULE=KIND",
-            pairs,
-            "MODULE=KIND such as head=softmax",
-            repeated=True,
-        ),
-        Option("ignore", "--ignore", "parameters or modules that inference does not use", "A,B", names),
+        *STATE,
         Option(
             "mean", "--mean", "mean of each input, to take samples in the sensor's own units", "V,V", numbers, _NUMBERS
         ),
         Option("scale", "--scale", "scale of each input; goes with --mean", "V,V", numbers, _NUMBERS),
     ),
     examples=(
-        "edge-rnn import wrist.pt -o wrist.safetensors --labels stand,walk,run",
+        "edge-rnn import wrist.pt -o wrist.safetensors --activation head=softmax --labels stand,walk,run",
         "edge-rnn import state.safetensors -o model.safetensors --modules rnn,fc1,fc2 --activation fc1=relu",
     ),
 )

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from edge_rnn.layers import Layer
-from edge_rnn_export.readers.torch.state import Part
+from edge_rnn_export.readers.torch.state import UNWRAP, Part, wrapped
 
 __all__ = ["parts_of_module"]
 
@@ -50,6 +50,8 @@ def _part_of(nn: Any, module: Any, path: str) -> Part | None:
     def refuse(reason: str) -> Part:
         return Part(path, kind, refusal=f"from_torch cannot convert {label}: {reason}")
 
+    if "parametrizations" in module._modules or wrapped(name for name, _ in module.named_parameters(recurse=False)):
+        return refuse(UNWRAP)
     if ours and kind in ("RNN", "GRU", "LSTM"):
         reason = _refused_option(module)
         suffixes = tuple(f"_l{k}" for k in range(module.num_layers))

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Any, NamedTuple, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from edge_rnn.errors import InputError, InputTypeError, UnsupportedError
+from edge_rnn.errors import InputError, InputTypeError, UncheckedWarning, UnsupportedError
 from edge_rnn.layers import Dense, Standardize
 from edge_rnn.model import Description, Model
 from edge_rnn.storage.file_kind import TENSORS_FILE, TORCH_FILE, kind_of
@@ -20,9 +21,18 @@ from edge_rnn.typing import AnyArray
 from edge_rnn_export.readers.torch.files import as_array, read_pickle, read_safetensors
 from edge_rnn_export.readers.torch.forward import check_forward
 from edge_rnn_export.readers.torch.modules import parts_of_module
-from edge_rnn_export.readers.torch.state import Part, chained, check_numbers, layers_of, listed, parts_of
+from edge_rnn_export.readers.torch.state import Part, layers_of, listed, parts_of, split_name
+from edge_rnn_export.readers.torch.unsaid import assumptions, resolved
 
-__all__ = ["from_torch"]
+__all__ = ["Reading", "from_torch", "read_torch"]
+
+
+class Reading(NamedTuple):
+    """Network, and what was taken for granted to read it."""
+
+    model: Model
+    assumed: str
+    """Assumptions, each with the argument that states it; empty if there are none."""
 
 
 def from_torch(
@@ -30,6 +40,7 @@ def from_torch(
     *,
     modules: Sequence[str] | None = None,
     activations: Mapping[str, str] | None = None,
+    kinds: Mapping[str, str] | None = None,
     ignore: Sequence[str] = (),
     standardize: Standardize | tuple[ArrayLike, ArrayLike] | None = None,
     check: bool = True,
@@ -48,15 +59,17 @@ def from_torch(
         tensors, arrays or lists by name. Or the path of a ``.safetensors``, ``.pt`` or ``.pth`` file that holds one
         (``.pt`` and ``.pth`` are loaded with ``weights_only=True`` and need torch).
     modules
-        Names in order of use, ``("rnn", "head")``, dotted for nested ones. Without this argument the order of
-        definition is taken as the order of use. (A ``.safetensors`` file
-        does not keep the order of definition; there the sizes must determine the order.)
+        Names in order of use, ``("rnn", "head")``, dotted for nested ones. Without this argument, the order of
+        definition is the order of use of a module's parts; in a state_dict, the sizes must determine the order, or
+        numbered names state it.
     activations
         Activations by module name that are not modules themselves, such as ``{"fc1": "relu"}`` if ``forward`` calls
-        ``F.relu(self.fc1(x))``, and those that a state_dict does not hold: after a Linear (default ``"none"``) and of
-        an ``nn.RNN`` (default ``"tanh"``). In a state_dict with numbered names, ``0.weight`` and ``2.weight``,
-        a module without parameters was between them: state it under the name before it, ``{"0": "tanh"}``, or ``{"0":
-        "none"}`` for Dropout and the like. An activation of the last layer may be one that the loss function includes.
+        ``F.relu(self.fc1(x))``, and those that a state_dict does not hold: after each Linear (``"none"`` for Dropout
+        and the like), and of each ``nn.RNN`` (``"tanh"`` or ``"relu"``). Only that of the last Linear may be left out.
+        An activation of the last layer may be one that the loss function includes.
+    kinds
+        In a state_dict, ``"Embedding"`` or ``"Linear"`` by name, for each module whose weight is two-dimensional and
+        that has no bias.
     ignore
         Parameters and buffers, or modules that hold them, which inference does not use. Any other unused one is an
         error. (Name a trained initial state here too, and set it in its layer afterwards: ``dataclasses.replace(layer,
@@ -87,8 +100,15 @@ def from_torch(
         listed above); the message names it. Or ``forward`` does not compute the same as the layers in sequence. Or
         torch is needed and not installed.
     InputError
-        An argument names a module that does not exist, the order is ambiguous, a module without parameters was between
-        numbered ones, or ``forward`` cannot be called with samples alone.
+        An argument names a module that does not exist, ``forward`` cannot be called with samples alone, or a state_dict
+        leaves open what changes the outputs: the order of use, an activation, an Embedding or a Linear without bias,
+        a network without a recurrent module. The message names the argument that states it.
+
+    Warns
+    -----
+    UncheckedWarning
+        A state_dict was read, and no argument states the order of use or the activation of the last Linear; the warning
+        lists what was assumed.
     ModelError
         Parameters are missing or have inconsistent shapes.
     FileError
@@ -99,7 +119,7 @@ def from_torch(
     >>> import numpy as np
     >>> state = {"rnn.weight_ih_l0": np.zeros((24, 6)), "rnn.weight_hh_l0": np.zeros((24, 8)),
     ...          "head.weight": np.zeros((2, 8)), "head.bias": np.zeros(2)}
-    >>> from_torch(state, activations={"head": "softmax"}, labels=("rest", "move"))
+    >>> from_torch(state, modules=("rnn", "head"), activations={"head": "softmax"}, labels=("rest", "move"))
     <Model input(6) > rnn(8) > head(2)>
     """
     if _is_module(source) and isinstance(getattr(source, "model", None), Model) and hasattr(source, "trained"):
@@ -111,47 +131,84 @@ def from_torch(
         trained: Any = source.trained()
         described: Model = replace(trained, **about)
         return described
-    parts, arrays, ordered = _opened(source)
-    used_parts = _selected(parts, modules) if modules is not None else parts if ordered else chained(parts, arrays)
+    reading = read_torch(
+        source,
+        modules=modules,
+        activations=activations,
+        kinds=kinds,
+        ignore=ignore,
+        standardize=standardize,
+        check=check,
+        **about,
+    )
+    if reading.assumed:
+        text = f"from_torch read a state_dict, which does not hold forward, and assumed: {reading.assumed}."
+        warnings.warn(text, UncheckedWarning, stacklevel=2)
+    return reading.model
+
+
+def read_torch(
+    source: Any,
+    *,
+    modules: Sequence[str] | None = None,
+    activations: Mapping[str, str] | None = None,
+    kinds: Mapping[str, str] | None = None,
+    ignore: Sequence[str] = (),
+    standardize: Standardize | tuple[ArrayLike, ArrayLike] | None = None,
+    check: bool = True,
+    **about: Unpack[Description],
+) -> Reading:
+    """Read as :func:`from_torch` does, and return what was assumed instead of a warning."""
+    parts, arrays = _opened(source)
     chosen = dict(activations or {})
-    _check_activations(chosen, used_parts)
+    ignored = (ignore,) if isinstance(ignore, str) else tuple(ignore)
     live = _is_module(source)
     if not live:
-        check_numbers(parts, used_parts, chosen, named=modules is not None)
+        kept = {split_name(name)[0] for name in arrays if not any(_is_inside(name, wanted) for wanted in ignored)}
+        parts = [part for part in parts if part.path in kept]
+    used_parts = parts if modules is None else _selected(parts, modules)
+    _check_activations(chosen, used_parts)
+    assumed = []
+    if not live:
+        selected = None if modules is None else used_parts
+        used_parts = resolved(parts, selected, arrays, chosen, kinds or {})
+        assumed = assumptions(used_parts, chosen, named=modules is not None)
+    elif kinds:
+        raise InputError("from_torch got a module and kinds=; expected kinds= with a state_dict only.")
     layers, used = layers_of(used_parts, arrays, chosen)
-    _check_all_used(arrays, used, ignore)
+    _check_all_used(arrays, used, ignored)
     if live and check and layers:
         check_forward(sys.modules["torch"], source, layers, used_parts, chosen)
     if standardize is not None:
         layers.insert(0, standardize if isinstance(standardize, Standardize) else _standardize(*standardize))
-    return Model(layers, **about)
+    return Reading(Model(layers, **about), "; ".join(assumed))
 
 
 def _standardize(mean: Any, scale: Any) -> Standardize:
     return Standardize(as_array("from_torch: mean", mean), as_array("from_torch: scale", scale))
 
 
-def _opened(source: Any) -> tuple[list[Part], dict[str, AnyArray], bool]:
-    """Return a source's parts, its parameters and buffers by name, and True if in order of definition."""
+def _opened(source: Any) -> tuple[list[Part], dict[str, AnyArray]]:
+    """Return a source's parts, and its parameters and buffers by name."""
     if isinstance(source, str | PathLike):
         path = Path(source)
         known = path.suffix in (".safetensors", ".pt", ".pth") or not path.is_file()
         kind = None if known else kind_of(path)
         if path.suffix == ".safetensors" or kind is TENSORS_FILE:
-            arrays, ordered = read_safetensors(path), False
+            arrays = read_safetensors(path)
         elif path.suffix in (".pt", ".pth") or kind is TORCH_FILE:
-            arrays, ordered = read_pickle(path), True
+            arrays = read_pickle(path)
         else:
             raise InputError(f"from_torch got the file {str(path)!r}, expected one in .safetensors, .pt or .pth.")
-        return parts_of(arrays), arrays, ordered
+        return parts_of(arrays), arrays
     if _is_module(source):
         found = dict(source.named_parameters(remove_duplicate=False))
         found |= dict(source.named_buffers(remove_duplicate=False))
         arrays = {key: as_array(f"from_torch: {key}", value) for key, value in found.items()}
-        return list(parts_of_module(sys.modules["torch"].nn, source)), arrays, True
+        return list(parts_of_module(sys.modules["torch"].nn, source)), arrays
     if isinstance(source, Mapping) and all(isinstance(key, str) for key in source):
         arrays = {key: as_array(f"from_torch: {key}", value) for key, value in source.items()}
-        return parts_of(arrays), arrays, True
+        return parts_of(arrays), arrays
     raise InputTypeError(
         f"from_torch got {type(source).__name__}, expected an nn.Module, a state_dict (tensors or arrays by name) or "
         f"the path of a .safetensors, .pt or .pth file."
@@ -205,8 +262,7 @@ def _check_activations(activations: Mapping[str, str], parts: Sequence[Part]) ->
             )
 
 
-def _check_all_used(arrays: Mapping[str, AnyArray], used: set[str], ignore: Sequence[str]) -> None:
-    names = (ignore,) if isinstance(ignore, str) else tuple(ignore)
+def _check_all_used(arrays: Mapping[str, AnyArray], used: set[str], names: Sequence[str]) -> None:
     for wanted in names:
         if not any(_is_inside(key, wanted) for key in arrays):
             raise InputError(f"from_torch ignore names {wanted!r}, which does not exist; expected names of parameters.")

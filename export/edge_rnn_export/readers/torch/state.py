@@ -1,21 +1,20 @@
-"""Convert PyTorch's parameters, by name, to layers: identify the layers, and determine their order."""
+"""Identify modules from PyTorch's parameters, by name, and convert them to layers."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice, pairwise
 from typing import Any
 
 import numpy as np
 
-from edge_rnn.errors import InputError, ModelError, UnsupportedError
-from edge_rnn.layers import GRU, INPUT, LSTM, Dense, Elman, Layer, Recurrent
+from edge_rnn.errors import ModelError, UnsupportedError
+from edge_rnn.layers import GRU, INPUT, LSTM, Dense, Elman, Embedding, Layer, Recurrent
 from edge_rnn.typing import AnyArray
 from edge_rnn_export.readers.layer_names import free_name, plain_name
 
-__all__ = ["Part", "chained", "check_numbers", "layers_of", "listed", "parts_of"]
+__all__ = ["RECURRENT", "UNWRAP", "Part", "layers_of", "listed", "parts_of", "split_name", "wrapped"]
 
 
 RECURRENT: Mapping[str, type[Recurrent]] = {"RNN": Elman, "GRU": GRU, "LSTM": LSTM}
@@ -23,6 +22,14 @@ RECURRENT: Mapping[str, type[Recurrent]] = {"RNN": Elman, "GRU": GRU, "LSTM": LS
 
 _KINDS = {len(cls.gates): kind for kind, cls in RECURRENT.items()}
 _PARAMETER = re.compile(r"(?P<role>weight_ih|weight_hh|weight_hr|bias_ih|bias_hh)(?P<suffix>_l\d+)?")
+
+_WRAPPED = re.compile(r"(weight|bias)\w*_(g|v|u|orig|mask)|parametrizations\..*")
+
+UNWRAP = (
+    "PyTorch computes its weights from these (weight_norm, spectral_norm, pruning); make them plain parameters first, "
+    "with torch.nn.utils.parametrize.remove_parametrizations, remove_weight_norm, remove_spectral_norm or prune.remove."
+)
+"""Remedy for the parameters that :func:`wrapped` recognizes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +41,8 @@ class Part:
     path
         Dotted name in the network, ``"encoder.rnn"``; empty for the network itself.
     kind
-        ``"RNN"``, ``"GRU"``, ``"LSTM"``, ``"Linear"``, ``"Activation"`` or ``"Identity"``.
+        ``"RNN"``, ``"GRU"``, ``"LSTM"``, ``"Linear"``, ``"Embedding"``, ``"Activation"`` or
+        ``"Identity"``.
     suffixes
         For a recurrent module, the suffix of its parameters' names per layer: ``("_l0", "_l1")``, for a cell ``("",)``.
     activation
@@ -61,9 +69,18 @@ def parts_of(arrays: Mapping[str, AnyArray]) -> list[Part]:
     """Identify modules from a state_dict's names and shapes, in the order of their first parameters."""
     groups: dict[str, dict[str, AnyArray]] = {}
     for name, array in arrays.items():
-        path, _, last = name.rpartition(".")
+        path, last = split_name(name)
         groups.setdefault(path, {})[last] = array
     return [_part_of(path, group) for path, group in groups.items()]
+
+
+def split_name(name: str) -> tuple[str, str]:
+    """Split a parameter's name into the path of its module and its own name: ``("encoder.rnn", "weight_ih_l0")``."""
+    parametrized = re.match(r"(?:(.+)\.)?(parametrizations\..+)", name)  # submodules that PyTorch puts in the module
+    if parametrized:
+        return parametrized[1] or "", parametrized[2]
+    path, _, last = name.rpartition(".")
+    return path, last
 
 
 def _part_of(path: str, group: Mapping[str, AnyArray]) -> Part:
@@ -72,6 +89,8 @@ def _part_of(path: str, group: Mapping[str, AnyArray]) -> Part:
     def refuse(reason: str) -> Part:
         return Part(path, "", refusal=f"from_torch cannot read the {title}: {reason}")
 
+    if wrapped(group):
+        return refuse(f"it holds {listed([*group])}. {UNWRAP}")
     if any(name.endswith("_reverse") for name in group):
         return refuse("it is bidirectional, and the backward half needs samples that a stream has not seen yet.")
     suffixes: dict[str, None] = {}
@@ -96,103 +115,21 @@ def _part_of(path: str, group: Mapping[str, AnyArray]) -> Part:
         return Part(path, "Linear")
     known = "weight_ih_l0 and weight_hh_l0 of RNN, GRU and LSTM, weight_ih and weight_hh of their cells, and a "
     holds = listed([f"{name[:80]} {np.shape(array)}" for name, array in group.items()])
-    return refuse(f"it holds {holds}; supported are {known}Linear's two-dimensional weight.")
+    return refuse(
+        f"it holds {holds}; supported are {known}Linear's two-dimensional weight. Name it in ignore= (--ignore) if "
+        f"inference does not use it."
+    )
+
+
+def wrapped(names: Iterable[str]) -> bool:
+    """True if parameters of a module are those of a reparametrization: weight_norm, spectral_norm, pruning."""
+    return any(_WRAPPED.fullmatch(name) for name in names)
 
 
 def listed(names: Sequence[str]) -> str:
     """Names for a message: all if few, otherwise the first ones."""
     more = f" and {len(names) - 12} more" if len(names) > 12 else ""
     return ", ".join(name[:120] for name in names[:12]) + more
-
-
-def chained(parts: Sequence[Part], arrays: Mapping[str, AnyArray]) -> list[Part]:
-    """Return the parts in order of use, if neither the file nor the caller specifies it.
-
-    Numbered parts (of an ``nn.Sequential``) go by number. Otherwise each must read the number of values that the one
-    before it returns, and only one order may satisfy this.
-
-    Raises
-    ------
-    InputError
-        No order, or more than one, fits.
-    """
-    if any(part.refusal for part in parts):
-        return list(parts)  # parts that cannot be converted are reported first
-    heads = [part.path.rpartition(".") for part in parts]
-    if all(_is_number(number) for _, _, number in heads) and len({head for head, _, _ in heads}) == 1:
-        return sorted(parts, key=lambda part: int(part.path.rpartition(".")[2]))
-    sizes = {part.path: _sizes(part, arrays) for part in parts}
-
-    def orders(done: list[Part]) -> Iterator[list[Part]]:
-        if len(done) == len(parts):
-            yield done
-        for part in parts:
-            if part not in done and (not done or sizes[part.path][0] == sizes[done[-1].path][1]):
-                yield from orders([*done, part])
-
-    # Beyond a few parts the search could take forever, and a file could be built to cause it.
-    found = list(islice(orders([]), 2)) if len(parts) <= 8 else []
-    if len(found) == 1:
-        return found[0]
-    each = listed([f"{part.path[:80]} ({sizes[part.path][0]} to {sizes[part.path][1]})" for part in parts])
-    raise InputError(
-        f"from_torch cannot determine the order of use from the sizes: {each}. A .safetensors file does not "
-        f"keep the order of definition; name them in order of use in modules=."
-    )
-
-
-def _sizes(part: Part, arrays: Mapping[str, AnyArray]) -> tuple[int, int]:
-    """Number of inputs and of outputs of a part."""
-    if part.kind == "Linear":
-        shape = np.shape(arrays[part.parameter("weight")])
-        return shape[1], shape[0]
-    first = np.shape(arrays.get(part.parameter(f"weight_ih{part.suffixes[0]}"), ()))
-    last = np.shape(arrays.get(part.parameter(f"weight_hh{part.suffixes[-1]}"), ()))
-    return (first or (0,))[-1], (last or (0,))[-1]
-
-
-def check_numbers(parts: Sequence[Part], used: Sequence[Part], activations: Mapping[str, str], *, named: bool) -> None:
-    """Check that no module is skipped between numbered ones: ``0.weight``, ``2.weight`` had something at 1.
-
-    Parameters
-    ----------
-    parts, used
-        All parts of the state_dict, and those that become layers.
-    activations
-        Activations by the path of the module before the gap, which resolve it.
-    named
-        True if the caller named the modules in order of use, which resolves a gap that does not follow a Linear.
-
-    Raises
-    ------
-    InputError
-        A module without parameters was in a gap, and the caller does not say which.
-    """
-    numbered: dict[str, dict[int, Part]] = {}
-    for part in parts:
-        head, _, last = part.path.rpartition(".")
-        if _is_number(last):
-            numbered.setdefault(head, {})[int(last)] = part
-    for head, members in numbered.items():
-        for before, number in pairwise((-1, *sorted(members))):
-            previous, part = members.get(before), members[number]
-            if number - before == 1 or part not in used or (previous is not None and previous not in used):
-                continue
-            takes = previous is not None and previous.kind == "Linear"
-            if (previous is not None and previous.path in activations) or (named and not takes):
-                continue
-            place = f"{head}.{number - 1}" if head else str(number - 1)
-            if takes and previous is not None:
-                remedy = (
-                    f"state it in activations={{{previous.path!r}: 'relu'}} (or tanh, sigmoid, softmax; none for "
-                    f"Dropout and the like)"
-                )
-            else:
-                remedy = "if it computes nothing (Dropout, Flatten), name the modules in order of use in modules="
-            raise InputError(
-                f"from_torch: a module without parameters was at {place!r}, before {part.path!r}, and a state_dict "
-                f"does not hold it; {remedy}, or pass the module itself."
-            )
 
 
 def layers_of(
@@ -203,7 +140,7 @@ def layers_of(
     Parameters
     ----------
     activations
-        Activations by path, of a Linear, or of an RNN whose part has none.
+        Activations by path, of a Linear, and of each RNN whose part has none.
 
     Raises
     ------
@@ -236,12 +173,14 @@ def layers_of(
             name = _layer_name(part.path, layers)
             weight, bias = take(part, "weight"), take(part, "bias", required=False)
             layers.append(_made(Dense, name, weight, bias, activation=activations.get(part.path, "none")))
+        elif part.kind == "Embedding":
+            layers.append(_made(Embedding, _layer_name(part.path, layers), take(part, "weight")))
         elif part.kind == "Activation":
             _activate(layers, part)
         elif part.kind in RECURRENT:
             options: dict[str, Any] = {}
             if part.kind == "RNN":
-                options["activation"] = part.activation or activations.get(part.path, "tanh")
+                options["activation"] = part.activation or activations[part.path]
             for suffix in part.suffixes:
                 stacked = suffix if len(part.suffixes) > 1 else ""
                 name = _layer_name(part.path + stacked if part.path else "", layers)
@@ -284,8 +223,3 @@ def _layer_name(path: str, layers: Sequence[Layer]) -> str:
     """Return a layer name for a dotted path that no earlier layer has; empty if it starts with a digit."""
     name = plain_name(path)
     return free_name(name, {INPUT, *(layer.name for layer in layers)}) if name else ""
-
-
-def _is_number(text: str) -> bool:
-    """True if a part of a name is an index in an ``nn.Sequential``."""
-    return text.isdecimal() and len(text) <= 9
