@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
 import needs
+from edge_rnn import reference
 from edge_rnn.errors import InputError, UnsupportedError
 from edge_rnn.model import Model
 from edge_rnn_export import from_torch
@@ -152,6 +154,21 @@ def noisy(self: Any, x: Any) -> Any:
     return in_order(self, x)
 
 
+def zeros_asked_for(self: Any, x: Any, h: Any, c: Any) -> Any:
+    y, (h, c) = self.rnn(x, (h.detach(), c.detach()))
+    return self.out(y), h, c
+
+
+def pair_asked_for(self: Any, x: Any, state: Any) -> Any:
+    h, c = state
+    return self.out(self.rnn(x, (h.detach(), c.detach()))[0])
+
+
+def named(self: Any, x: Any, h: Any) -> dict[str, Any]:
+    y, h = self.rnn(x, h.detach())
+    return {"logits": self.out(y), "hidden": h}
+
+
 TAKEN: dict[str, tuple[Forward, dict[str, Callable[[], Any]]]] = {
     "time first": (in_order, {"rnn": lambda: nn.GRU(3, 4)}),
     "batch first": (in_order, {"rnn": lambda: nn.LSTM(3, 4, 2, batch_first=True)}),
@@ -161,6 +178,10 @@ TAKEN: dict[str, tuple[Forward, dict[str, Callable[[], Any]]]] = {
     "with states": (lambda self, x: (in_order(self, x), self.rnn(x)[1]), {"rnn": lambda: nn.RNN(3, 4)}),
     "nested tuple": (lambda self, x: ((None, in_order(self, x)), 0), {"rnn": lambda: nn.RNN(3, 4)}),
     "states asked for": (states_asked_for, {"rnn": lambda: nn.LSTM(3, 4, batch_first=True)}),
+    "two zero states": (zeros_asked_for, {"rnn": lambda: nn.LSTM(3, 4, 2)}),
+    "a pair of zero states": (pair_asked_for, {"rnn": lambda: nn.LSTM(3, 4, batch_first=True)}),
+    "a projected state": (pair_asked_for, {"rnn": lambda: nn.LSTM(3, 7, proj_size=4)}),
+    "a zero state, outputs by name": (named, {"rnn": lambda: nn.GRU(3, 4, batch_first=True)}),
     "states made": (states_made, {"rnn": lambda: nn.GRU(3, 4, batch_first=True)}),
     "unbatched": (lambda self, x: in_order(self, x + torch.zeros(16, 1)), {"rnn": lambda: nn.GRU(3, 4)}),
     "cell, one step": (step_of_a_cell, {"cell": lambda: nn.GRUCell(3, 4)}),
@@ -176,6 +197,27 @@ def test_layouts(name: str, outputs: int) -> None:
     module = network(forward, **{key: make() for key, make in modules.items()}, out=nn.Linear(4, outputs))
     assert from_torch(module).output_size == outputs
     assert not hasattr(module, "seen")
+
+
+def symbols(self: Any, x: Any, hidden: Any = None) -> Any:
+    y, hidden = self.rnn(self.encoder(x), hidden)
+    return self.out(y), hidden
+
+
+@pytest.mark.parametrize("batch_first", [False, True])
+def test_embedding_is_checked_with_symbols(batch_first: bool) -> None:
+    parts = {"encoder": nn.Embedding(20, 3), "rnn": nn.LSTM(3, 4, 2, batch_first=batch_first), "out": nn.Linear(4, 20)}
+    module = network(symbols, **parts)
+    model = from_torch(module)
+    chosen = np.arange(20)
+    with torch.no_grad():
+        expected = module.double()(torch.from_numpy(chosen)[None if batch_first else slice(None)])[0].numpy()
+    np.testing.assert_allclose(
+        reference.run(model, chosen[:, None].astype(np.float32))[0], expected.reshape(20, 20), rtol=0, atol=1e-12
+    )
+    wrong = network(lambda self, x: symbols(self, x // 2)[0], **parts)
+    with pytest.raises(UnsupportedError, match=r"forward does not compute the same"):
+        from_torch(wrong)
 
 
 @pytest.mark.parametrize("axes", [(), (-1,)])

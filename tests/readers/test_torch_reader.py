@@ -212,13 +212,15 @@ def test_rnn_keeps_its_nonlinearity() -> None:
     assert isinstance(model.layers[1], Dense)
 
 
-@pytest.mark.parametrize("nested", [False, True])
+@pytest.mark.parametrize("nested", ["", "model_state_dict", "net"])
 @pytest.mark.parametrize("ending", [".pt", ".pth"])
-def test_pickled_state_dict(tmp_path: Path, ending: str, nested: bool) -> None:
+def test_pickled_state_dict(tmp_path: Path, ending: str, nested: str) -> None:
     network = Network(nn.LSTM(I, H, 2), nn.Linear(H, O))
     path = tmp_path / f"state{ending}"
     state = network.state_dict()
-    torch.save({"epoch": 3, "model_state_dict": state, "loss": 0.1} if nested else state, path)
+    optimizer = torch.optim.Adam(network.parameters()).state_dict()
+    rest = {"epoch": 3, "optimizer": optimizer, "means": {"loss": torch.ones(1)}}
+    torch.save({**rest, nested: state} if nested else state, path)
     said: dict[str, Any] = {"modules": ("rnn", "head"), "activations": {"head": "none"}}
     assert_equal_to_torch(from_torch(path, **said), network.double())
     assert from_torch(str(path), **said).fingerprint == from_torch(path, **said).fingerprint
@@ -266,7 +268,7 @@ REFUSED: list[tuple[Callable[[], Any], dict[str, Any], type[EdgeRnnError], str]]
         UnsupportedError,
         r"nn\.BatchNorm1d '1': not one of RNN, GRU",
     ),
-    (lambda: nn.Sequential(nn.Embedding(9, I), nn.GRU(I, H)), {}, UnsupportedError, r"nn\.Embedding '0'"),
+    (lambda: nn.Sequential(nn.Embedding(9, I, max_norm=1), nn.GRU(I, H)), {}, UnsupportedError, r"'0': max_norm=1"),
     (lambda: nn.MultiheadAttention(4, 2), {}, UnsupportedError, r"nn\.MultiheadAttention: not one of"),
     (lambda: Network(Lookalike(I, H), nn.Linear(H, O)), {}, UnsupportedError, r"Lookalike 'rnn': not one of"),
     (lambda: Network(nn.GRU(I, H), nn.Linear(H, O), last=LastStep()), {}, UnsupportedError, r"LastStep 'last'"),
@@ -395,6 +397,34 @@ def test_hostile_pickle_is_refused_in_bounded_time_and_memory(
         from_torch(path)
     assert "given.pt" in str(caught.value)
     assert len(str(caught.value)) < 2000
+
+
+def test_checkpoint_of_several_networks_says_how_to_read_one(tmp_path: Path) -> None:
+    network, path = Network(nn.GRU(I, H), nn.Linear(H, O)), tmp_path / "two.pt"
+    torch.save(
+        {"model": {"net": network.state_dict()}, "ema": Network(nn.GRU(I, H), nn.Linear(H, O)).state_dict()}, path
+    )
+    message = (
+        r"2 state_dicts, \['ema'\], \['model'\]\['net'\]; read the one .*: from_torch\(torch\.load\(path\)\['ema'\]\)"
+    )
+    with pytest.raises(FileError, match=message):
+        from_torch(path)
+    said: dict[str, Any] = {"modules": ("rnn", "head"), "activations": {"head": "none"}}
+    assert_equal_to_torch(from_torch(torch.load(path)["model"]["net"], **said), network.double())
+
+
+def test_torchscript_says_how_to_read_it(tmp_path: Path) -> None:
+    path, other = tmp_path / "script.pt", tmp_path / "state.pt"
+    network = nn.GRU(I, H)
+    scripted(network).save(path)
+    with pytest.raises(
+        FileError, match=r"script\.pt holds TorchScript; run torch\.save\(torch\.jit\.load\(path\)\.state_dict"
+    ):
+        from_torch(path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        torch.save(torch.jit.load(path).state_dict(), other)
+    assert_equal_to_torch(from_torch(other), lambda xs: network.double()(xs)[0])
 
 
 def test_pickle_without_a_state_dict_is_refused(tmp_path: Path) -> None:

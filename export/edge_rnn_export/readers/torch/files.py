@@ -63,13 +63,13 @@ def read_safetensors(path: Path) -> dict[str, AnyArray]:
 def read_pickle(path: Path) -> dict[str, AnyArray]:
     """Read arrays by name, in the order of definition, from a file of ``torch.save(module.state_dict(), path)``.
 
-    A training checkpoint is accepted too, if its state_dict is under ``state_dict``, ``model_state_dict`` or
-    ``model``. Nothing in the file is run: torch loads it with ``weights_only=True``.
+    A training checkpoint is accepted too, if it holds one state_dict, under any name. Nothing in the file is run:
+    torch loads it with ``weights_only=True``.
 
     Raises
     ------
     FileError
-        The file is damaged, holds a pickled module, or has no state_dict, or cannot be read.
+        The file is damaged, holds a pickled module, no state_dict or several, or cannot be read.
     UnsupportedError
         torch is not installed, or a tensor is quantized or sparse.
     """

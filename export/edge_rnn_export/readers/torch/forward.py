@@ -14,7 +14,7 @@ import numpy as np
 
 from edge_rnn import reference
 from edge_rnn.errors import InputError, UnsupportedError
-from edge_rnn.layers import Dense, Layer
+from edge_rnn.layers import Dense, Embedding, Layer
 from edge_rnn.model import Model
 from edge_rnn.typing import F64
 from edge_rnn_export.readers.torch.state import Part
@@ -57,8 +57,11 @@ def check_forward(
         return  # a ModuleList, or a class that only holds its modules
     rng = np.random.default_rng(0)
     model = Model(layers)
-    sequences = [scale * rng.standard_normal((_STEPS, model.input_size)) for scale in _SCALES]
-    sequences = [xs.astype(np.float32) for xs in sequences]
+    if isinstance(layers[0], Embedding):
+        sequences = [rng.integers(0, len(layers[0].weight), _STEPS) for _ in _SCALES]
+    else:
+        drawn = [scale * rng.standard_normal((_STEPS, model.input_size)) for scale in _SCALES]
+        sequences = [xs.astype(np.float32) for xs in drawn]
     expected = _references(model, sequences)
     runs: list[_Run] = []
     said = ""
@@ -135,13 +138,26 @@ def _calls(torch: Any, module: Any) -> Iterator[Callable[[Any, Any], Any]]:
     rnns = [each for each in module.modules() if isinstance(each, nn.RNNBase)]
     batch_axes = [0, None, 1] if rnns and rnns[0].batch_first else [1, None, 0] if rnns else [None, 1, 0]
     for axis in batch_axes:
-        yield partial(_at_once, torch, axis, nones)
+        yield partial(_at_once, torch, axis, lambda _: nones)
+    if nones and rnns:
+        for axis in batch_axes:
+            yield partial(_at_once, torch, axis, partial(_zeros, torch, axis is not None, len(nones)))
     if any(isinstance(each, nn.RNNCellBase) for each in module.modules()):
         yield _stepped
 
 
-def _at_once(torch: Any, axis: int | None, nones: Sequence[None], run: Any, xs: Any) -> Any:
-    return _output(torch, run(xs if axis is None else xs.unsqueeze(axis), *nones), axis)
+def _at_once(torch: Any, axis: int | None, states: Callable[[Any], Sequence[Any]], run: Any, xs: Any) -> Any:
+    return _output(torch, run(xs if axis is None else xs.unsqueeze(axis), *states(run)), axis)
+
+
+def _zeros(torch: Any, batched: bool, count: int, run: Any) -> list[Any]:
+    """Zero states for this many arguments, one state each: h and c of an LSTM as a pair if there is one argument."""
+    rnn = next(each for each in run.modules() if isinstance(each, torch.nn.RNNBase))
+    batch = (1,) if batched else ()
+    h = rnn.weight_ih_l0.new_zeros(rnn.num_layers, *batch, rnn.proj_size or rnn.hidden_size)
+    c = h.new_zeros(rnn.num_layers, *batch, rnn.hidden_size)
+    states = [h, c] if rnn.mode == "LSTM" else [h]
+    return [tuple(states)] if count == 1 and len(states) > 1 else states
 
 
 def _stepped(run: Any, xs: Any) -> Any:
@@ -157,8 +173,9 @@ def _stepped(run: Any, xs: Any) -> Any:
 
 def _output(torch: Any, given: Any, axis: int | None) -> Any:
     """First tensor of the result, as ``(time, O)`` or ``(O,)``."""
-    while isinstance(given, tuple | list):
-        given = next(each for each in given if isinstance(each, tuple | list | torch.Tensor))
+    while isinstance(given, tuple | list | Mapping):
+        values = given.values() if isinstance(given, Mapping) else given
+        given = next(each for each in values if isinstance(each, tuple | list | Mapping | torch.Tensor))
     if axis is not None and given.ndim == 3:
         given = given.squeeze(axis)
     elif given.ndim == 2 and given.shape[0] == 1:
@@ -172,7 +189,8 @@ def _forward(torch: Any, module: Any, dtype: Any, call: Callable[[Any, Any], Any
         warnings.simplefilter("ignore")
         # Rounded to float32, like the layers' weights.
         fresh = copy.deepcopy(module).cpu().eval().float().to(dtype)
-        output = np.asarray(call(fresh, torch.from_numpy(xs).to(dtype)), dtype=np.float64)
+        given = torch.from_numpy(xs)
+        output = np.asarray(call(fresh, given.to(dtype) if given.is_floating_point() else given), dtype=np.float64)
     if output.ndim not in (1, 2):
         raise ValueError(f"an output of shape {output.shape}")
     return output
@@ -189,7 +207,7 @@ def _other_activations(model: Model, parts: Sequence[Part]) -> Iterator[tuple[st
 
 
 def _references(model: Model, sequences: Sequence[Any]) -> list[F64]:
-    return [reference.run(model, xs)[0] for xs in sequences]
+    return [reference.run(model, xs if xs.ndim > 1 else xs[:, None].astype(np.float32))[0] for xs in sequences]
 
 
 def _least(runs: Sequence[_Run], expected: Sequence[F64]) -> _Difference:

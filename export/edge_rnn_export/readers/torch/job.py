@@ -11,7 +11,7 @@ import io
 import pickle
 import reprlib
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,6 @@ from edge_rnn_export.readers.torch.files import as_array
 
 __all__ = ["CALLS", "prepare"]
 
-_NESTED = ("state_dict", "model_state_dict", "model")
 _DAMAGED = "is not a file of torch.save, or is damaged"
 
 
@@ -57,13 +56,21 @@ def _load(about: Mapping[str, Any], arrays: Mapping[str, Any]) -> Answer:
     except Exception as error:  # torch passes on any exception of its zip and pickle readers
         reason = (str(error) or type(error).__name__).splitlines()[0].partition(". ")[0].rstrip(".")[:200]
         raise FileError(f"{path} {_DAMAGED}: torch.load says {reason!r}.") from None
-    state = _state_dict(torch.Tensor, loaded)
-    if state is None:
+    states = dict(_state_dicts(torch.Tensor, loaded))
+    if not states:
         holds = type(loaded).__name__
         if isinstance(loaded, Mapping):
             keys = ", ".join(reprlib.repr(key) for key in list(loaded)[:12])
             holds = f"a dict with {keys}{', and more' if len(loaded) > 12 else ''}"
         raise FileError(f"{path} holds {holds}; expected a state_dict, tensors by name.")
+    if len(states) > 1:
+        places = [place[:80] for place in states]
+        listed = ", ".join(places[:6]) + (", …" if len(places) > 6 else "")
+        raise FileError(
+            f"{path} holds {len(places)} state_dicts, {listed}; read the one that is meant: "
+            f"from_torch(torch.load(path){places[0]}), or torch.save it in a file of its own."
+        )
+    (state,) = states.values()
     budget = Budget.of_file(len(data))
     found = {}
     for place, (name, tensor) in enumerate(state.items()):
@@ -86,6 +93,10 @@ def _check_archive(path: str, data: bytes) -> None:
     except Exception as error:  # zipfile raises exceptions of several modules
         reason = (str(error) or type(error).__name__)[:200]
         raise FileError(f"{path} {_DAMAGED}: its archive cannot be read, {reason!r}.") from None
+    if any(entry.filename.endswith("/constants.pkl") for entry in entries):
+        raise FileError(
+            f"{path} holds TorchScript; run torch.save(torch.jit.load(path).state_dict(), other) and read that file."
+        )
     size = sum(entry.file_size for entry in entries)
     if size > len(data) or any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
         raise FileError(
@@ -94,16 +105,22 @@ def _check_archive(path: str, data: bytes) -> None:
         )
 
 
-def _state_dict(tensor: type, loaded: object) -> Mapping[str, Any] | None:
-    """Tensors by name in the loaded object: itself, or the one entry under a name common in training scripts."""
-    for _ in range(8):  # a container that contains itself never ends
-        if not isinstance(loaded, Mapping):
-            return None
-        if loaded and all(isinstance(k, str) and isinstance(v, tensor) for k, v in loaded.items()):
-            return loaded
-        nested = [loaded[name] for name in _NESTED if isinstance(loaded.get(name), Mapping)]
-        loaded = nested[0] if len(nested) == 1 else None
-    return None
+def _state_dicts(tensor: type, loaded: object) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield each state_dict in the loaded object, with its place in it: ``"['model']"``."""
+    seen: set[int] = set()  # a container that contains itself never ends
+    level = [("", loaded)]
+    for _ in range(4):
+        deeper: list[tuple[str, object]] = []
+        for place, value in level:
+            if not isinstance(value, Mapping) or id(value) in seen:
+                continue
+            seen.add(id(value))
+            if value and all(isinstance(k, str) and isinstance(v, tensor) for k, v in value.items()):
+                if not place or any(each.ndim > 1 for each in value.values()):  # others are means, counters, ...
+                    yield place, value
+            else:
+                deeper += [(f"{place}[{key!r}]", each) for key, each in value.items() if isinstance(key, str)]
+        level = deeper
 
 
 CALLS: dict[str, Call] = {"load": _load}

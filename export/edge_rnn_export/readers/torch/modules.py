@@ -13,7 +13,7 @@ __all__ = ["parts_of_module"]
 _ACTIVATIONS = {"Tanh": "tanh", "Sigmoid": "sigmoid", "ReLU": "relu", "Softmax": "softmax"}
 _DROPOUT = ("Dropout", "Dropout1d", "AlphaDropout", "FeatureAlphaDropout")
 _CONTAINERS = ("Sequential", "ModuleList", "ModuleDict", "DataParallel")
-_KNOWN = "RNN, GRU, LSTM, their cells, Linear, Tanh, Sigmoid, ReLU, Softmax, Identity, Dropout, Flatten, Sequential"
+_KNOWN = "RNN, GRU, LSTM, their cells, Linear, Embedding, Tanh, Sigmoid, ReLU, Softmax, Identity, Dropout, Flatten, Sequential"
 
 
 def parts_of_module(nn: Any, module: Any, path: str = "") -> Iterator[Part]:
@@ -60,6 +60,9 @@ def _part_of(nn: Any, module: Any, path: str) -> Part | None:
         return Part(path, kind.removesuffix("Cell"), ("",), getattr(module, "nonlinearity", ""))
     if ours and kind in ("Linear", "Identity"):
         return Part(path, kind)
+    if ours and kind == "Embedding":
+        reason = "" if module.max_norm is None else f"max_norm={module.max_norm} changes the table in forward."
+        return Part(path, kind, refusal=f"from_torch cannot convert {label}: {reason}" if reason else "")
     if ours and kind in _ACTIVATIONS:
         if kind == "Softmax" and module.dim != -1:
             return refuse(f"dim={module.dim}, expected -1; set it to -1 if that is the axis of the outputs.")

@@ -52,8 +52,8 @@ def from_torch(
     ----------
     source
         An ``nn.Module``: ``nn.RNN``, ``GRU``, ``LSTM`` (any number of layers, with or without bias), ``RNNCell``,
-        ``GRUCell``, ``LSTMCell``, ``Linear``, or containers and classes of your own that hold these, with ``Tanh``,
-        ``Sigmoid``, ``ReLU``, ``Softmax``, ``Identity``, ``Dropout`` and ``Flatten`` between them; layers of
+        ``GRUCell``, ``LSTMCell``, ``Linear``, ``Embedding``, or containers and classes of your own that hold these, with
+        ``Tanh``, ``Sigmoid``, ``ReLU``, ``Softmax``, ``Identity``, ``Dropout`` and ``Flatten`` between them; layers of
         :func:`~edge_rnn_export.to_torch` may be among these. A whole model of it needs no further argument and comes
         back with its wiring and description. Or a state_dict:
         tensors, arrays or lists by name. Or the path of a ``.safetensors``, ``.pt`` or ``.pth`` file that holds one
@@ -84,8 +84,8 @@ def from_torch(
         True to run a module's ``forward``, on a copy in eval mode, and compare it with the layers on random sequences
         of 16 steps. Nothing else reveals what ``forward`` does: a skip connection, a module used twice, ``F.relu``, a
         hook. It may take ``(time, I)``, ``(time, 1, I)`` or ``(1, time, I)``, and return all steps or the last one,
-        alone or first in a tuple; state arguments are passed as None. A module without a ``forward`` and a state_dict
-        cannot be checked.
+        alone or first in a tuple or dict; state arguments are passed as None, and then as zeros. A network whose first
+        module is an Embedding gets random symbols. A module without a ``forward`` and a state_dict cannot be checked.
 
     Returns
     -------
