@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,9 +12,9 @@ import pytest
 
 import needs
 from edge_rnn import reference
-from edge_rnn.errors import InputError, UnsupportedError
+from edge_rnn.errors import EdgeRnnError, InputError, UnsupportedError
 from edge_rnn.model import Model
-from edge_rnn_export import from_torch
+from edge_rnn_export import from_onnx, from_torch
 
 torch = needs.package("torch")
 nn = torch.nn
@@ -92,6 +94,33 @@ def test_forward_that_does_something_else_is_refused(name: str) -> None:
     with pytest.raises(UnsupportedError, match=message):
         from_torch(module)
     assert isinstance(from_torch(module, check=False), Model)
+
+
+MORE: dict[str, Callable[[], Any]] = {
+    "a module of another kind": lambda: network(
+        lambda self, x: self.act(in_order(self, x)), rnn=nn.GRU(3, 4), out=nn.Linear(4, 2), act=nn.ELU()
+    ),
+    "sum": OTHERWISE["skip"],
+    "join": lambda: network(
+        lambda self, x: self.out(torch.cat([x, self.rnn(x)[0]], -1)), rnn=nn.GRU(3, 3), out=nn.Linear(6, 2)
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MORE)
+def test_from_onnx_reads_what_the_refusal_sends_there(name: str, tmp_path: Path) -> None:
+    module, path = MORE[name](), tmp_path / "net.onnx"
+    with pytest.raises(
+        EdgeRnnError, match=r"from_onnx reads more .*torch\.onnx\.export\(module, \(x,\), 'net\.onnx', dyn"
+    ):
+        from_torch(module)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(module, (torch.zeros(5, 1, 3),), path, dynamo=False)
+    xs = np.random.default_rng(0).standard_normal((20, 3)).astype(np.float32)
+    with torch.no_grad():
+        expected = module(torch.from_numpy(xs)[:, None])[:, 0].numpy()
+    assert np.abs(reference.run(from_onnx(path), xs)[0] - expected).max() <= 1e-5
 
 
 @pytest.mark.parametrize(

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from edge_rnn import reference
-from edge_rnn.errors import InputError, UnsupportedError
+from edge_rnn.errors import InputError, ModelError, UnsupportedError
 from edge_rnn.layers import Dense, Embedding, Layer
 from edge_rnn.model import Model
 from edge_rnn.typing import F64
-from edge_rnn_export.readers.torch.state import Part
+from edge_rnn_export.readers.torch.state import BY_ONNX, Part
 
 __all__ = ["check_forward"]
 
@@ -56,7 +56,13 @@ def check_forward(
     if type(module).forward is torch.nn.Module.forward and "forward" not in vars(module):
         return  # a ModuleList, or a class that only holds its modules
     rng = np.random.default_rng(0)
-    model = Model(layers)
+    title = f"{type(module).__name__}.forward"
+    try:
+        model = Model(layers)
+    except ModelError as error:
+        raise ModelError(
+            f"{error} Pass modules= in order of use, if {title} applies one after the other; {BY_ONNX}."
+        ) from None
     if isinstance(layers[0], Embedding):
         sequences = [rng.integers(0, len(layers[0].weight), _STEPS) for _ in _SCALES]
     else:
@@ -77,7 +83,6 @@ def check_forward(
             runs.append(run)
         if runs:
             break
-    title = f"{type(module).__name__}.forward"
     if not runs:
         if all(_is_plain(torch.nn, each) for each in module.modules()):
             return  # a Sequential's order is the order of use, even if PyTorch cannot run it: an RNN returns a tuple
@@ -96,8 +101,8 @@ def check_forward(
             break
     raise UnsupportedError(
         f"from_torch: {title} does not compute the same as {model!r}: on {_STEPS} random samples "
-        f"{_least(runs, expected).text}. {remedy}, or build the Model by hand; check=False takes the layers as they "
-        f"are."
+        f"{_least(runs, expected).text}. {remedy}, or build the Model by hand; {BY_ONNX}; check=False takes the "
+        f"layers as they are."
     )
 
 

@@ -6,14 +6,17 @@ from collections.abc import Iterator
 from typing import Any
 
 from edge_rnn.layers import Layer
-from edge_rnn_export.readers.torch.state import UNWRAP, Part, wrapped
+from edge_rnn_export.readers.torch.state import BY_ONNX, UNWRAP, Part, wrapped
 
 __all__ = ["parts_of_module"]
 
 _ACTIVATIONS = {"Tanh": "tanh", "Sigmoid": "sigmoid", "ReLU": "relu", "Softmax": "softmax"}
 _DROPOUT = ("Dropout", "Dropout1d", "AlphaDropout", "FeatureAlphaDropout")
 _CONTAINERS = ("Sequential", "ModuleList", "ModuleDict", "DataParallel")
-_KNOWN = "RNN, GRU, LSTM, their cells, Linear, Embedding, Tanh, Sigmoid, ReLU, Softmax, Identity, Dropout, Flatten, Sequential"
+_KNOWN = (
+    "RNN, GRU, LSTM, their cells, Linear, Embedding, Tanh, Sigmoid, ReLU, Softmax, Identity, Dropout, Flatten and "
+    "Sequential"
+)
 
 
 def parts_of_module(nn: Any, module: Any, path: str = "") -> Iterator[Part]:
@@ -81,8 +84,8 @@ def _part_of(nn: Any, module: Any, path: str) -> Part | None:
     if kind in _CONTAINERS if ours else len(module._modules):
         return None
     return refuse(
-        f"not one of {_KNOWN}. If it takes no part in inference, name the others in order of use in modules=; if it is "
-        f"equivalent to one of these, pass its state_dict."
+        f"not one of {_KNOWN}. {BY_ONNX}. If it takes no part in inference, name the others in order of use in "
+        f"modules=; if it is equivalent to one of these, pass its state_dict."
     )
 
 

@@ -52,8 +52,8 @@ def from_torch(
     ----------
     source
         An ``nn.Module``: ``nn.RNN``, ``GRU``, ``LSTM`` (any number of layers, with or without bias), ``RNNCell``,
-        ``GRUCell``, ``LSTMCell``, ``Linear``, ``Embedding``, or containers and classes of your own that hold these, with
-        ``Tanh``, ``Sigmoid``, ``ReLU``, ``Softmax``, ``Identity``, ``Dropout`` and ``Flatten`` between them; layers of
+        ``GRUCell``, ``LSTMCell``, ``Linear``, ``Embedding``, or containers and classes of your own that hold these,
+        with ``Tanh``, ``Sigmoid``, ``ReLU``, ``Softmax``, ``Identity``, ``Dropout`` and ``Flatten`` between; layers of
         :func:`~edge_rnn_export.to_torch` may be among these. A whole model of it needs no further argument and comes
         back with its wiring and description. Or a state_dict:
         tensors, arrays or lists by name. Or the path of a ``.safetensors``, ``.pt`` or ``.pth`` file that holds one

@@ -14,7 +14,7 @@ from edge_rnn.layers import GRU, INPUT, LSTM, Dense, Elman, Embedding, Layer, Re
 from edge_rnn.typing import AnyArray
 from edge_rnn_export.readers.layer_names import free_name, plain_name
 
-__all__ = ["RECURRENT", "UNWRAP", "Part", "layers_of", "listed", "parts_of", "split_name", "wrapped"]
+__all__ = ["BY_ONNX", "RECURRENT", "UNWRAP", "Part", "layers_of", "listed", "parts_of", "split_name", "wrapped"]
 
 
 RECURRENT: Mapping[str, type[Recurrent]] = {"RNN": Elman, "GRU": GRU, "LSTM": LSTM}
@@ -24,6 +24,12 @@ _KINDS = {len(cls.gates): kind for kind, cls in RECURRENT.items()}
 _PARAMETER = re.compile(r"(?P<role>weight_ih|weight_hh|weight_hr|bias_ih|bias_hh)(?P<suffix>_l\d+)?")
 
 _WRAPPED = re.compile(r"(weight|bias)\w*_(g|v|u|orig|mask)|parametrizations\..*")
+
+BY_ONNX = (
+    "from_onnx reads more (sums, joins, normalization, other activations), from a graph of "
+    "torch.onnx.export(module, (x,), 'net.onnx', dynamo=False)"
+)
+"""Remedy for modules and forwards that are more than a chain of the modules read here."""
 
 UNWRAP = (
     "PyTorch computes its weights from these (weight_norm, spectral_norm, pruning); make them plain parameters first, "
