@@ -29,10 +29,10 @@ __all__ = [
     "MissingFileError",
     "ModelError",
     "ModelTypeError",
+    "ReadingWarning",
     "SampleWarning",
     "StateError",
     "StateTypeError",
-    "UncheckedWarning",
     "UnsupportedError",
     "file_access",
     "file_error",
@@ -137,8 +137,8 @@ class SampleWarning(_Plain, UserWarning):
     """Samples do not fit the model: another rate or unit, or values far outside the range that it was trained on."""
 
 
-class UncheckedWarning(_Plain, UserWarning):
-    """A network was read with assumptions that its file can neither confirm nor refute."""
+class ReadingWarning(_Plain, UserWarning):
+    """A network is read with assumptions that its file does not confirm, or with outputs of another scale."""
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from edge_rnn.model import Model
 from edge_rnn_export.readers.json import reader
 from edge_rnn_export.readers.json.reader import from_json
 
-pytestmark = pytest.mark.filterwarnings("ignore::edge_rnn.errors.UncheckedWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::edge_rnn.errors.ReadingWarning")
 
 
 def _numbers(*shape: int) -> Any:

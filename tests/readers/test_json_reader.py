@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from edge_rnn import Stream, reference
-from edge_rnn.errors import EdgeRnnError, FileError, InputError, ModelError, UncheckedWarning, UnsupportedError
+from edge_rnn.errors import EdgeRnnError, FileError, InputError, ModelError, ReadingWarning, UnsupportedError
 from edge_rnn.layers import GRU, LSTM, Add, Dense
 from edge_rnn_export.readers.json.reader import from_json, read_json
 
@@ -229,7 +229,7 @@ def test_state_dict_with_metadata(write: Callable[[object], Path]) -> None:
     document = {"state_dict": guitarml("GRU", 3)["state_dict"]}
     path = write(document)
     with pytest.warns(
-        UncheckedWarning, match=r"network\.json holds a state_dict, .*modules=\['rec', 'lin'\].*'lin': 'no"
+        ReadingWarning, match=r"network\.json holds a state_dict, .*modules=\['rec', 'lin'\].*'lin': 'no"
     ):
         model = from_json(path, name="n", labels=["a"], input_names=["x", "y", "z"])
     assert from_json(path, modules=["rec", "lin"], activations={"lin": "none"}).fingerprint == model.fingerprint

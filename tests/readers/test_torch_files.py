@@ -15,7 +15,7 @@ from safetensors.numpy import load_file, save, save_file
 
 import edge_rnn
 from edge_rnn import reference
-from edge_rnn.errors import EdgeRnnError, FileError, InputError, ModelError, UncheckedWarning, UnsupportedError
+from edge_rnn.errors import EdgeRnnError, FileError, InputError, ModelError, ReadingWarning, UnsupportedError
 from edge_rnn.model import Model
 from edge_rnn_export import from_torch
 
@@ -63,7 +63,7 @@ def test_safetensors_file_finds_the_order_by_itself(network: str, tmp_path: Path
     path = tmp_path / "state.safetensors"
     save_file(golden_state(network), path)
     kinds = {"head": "Linear"} if network == "lstm" else None
-    with pytest.warns(UncheckedWarning, match=f"assumed: '{modules[0]}'.* in this order"):
+    with pytest.warns(ReadingWarning, match=f"assumed: '{modules[0]}'.* in this order"):
         model = from_torch(path, activations=activations, kinds=kinds)
     assert model.fingerprint == from_torch(str(path), modules=modules, activations=activations).fingerprint
     assert golden_error(model, network) <= TOLERANCE
@@ -72,7 +72,7 @@ def test_safetensors_file_finds_the_order_by_itself(network: str, tmp_path: Path
 def test_order_of_definition_makes_no_difference() -> None:
     state = golden_state("gru")
     turned = {name: state[name] for name in sorted(state, reverse=True)}
-    with pytest.warns(UncheckedWarning):
+    with pytest.warns(ReadingWarning):
         assert [layer.name for layer in from_torch(turned).layers] == ["rnn_l0", "rnn_l1", "head"]
 
 
@@ -95,7 +95,7 @@ def test_numbered_modules_go_by_number_not_by_alphabet(tmp_path: Path) -> None:
     state = {f"net.{k}.weight": np.full((sizes[k + 1], sizes[k]), k, np.float32) for k in range(12)}
     state |= {f"net.12.{name}": np.float32(array) for name, array in rnn(inputs=2).items()}
     save_file(state, tmp_path / "state.safetensors")
-    with pytest.warns(UncheckedWarning, match=r"'net\.0', 'net\.1', .* and 1 more in this order"):
+    with pytest.warns(ReadingWarning, match=r"'net\.0', 'net\.1', .* and 1 more in this order"):
         model = from_torch(tmp_path / "state.safetensors", activations={f"net.{k}": "none" for k in range(12)})
     assert [layer.name for layer in model.layers] == [f"net_{k}" for k in range(13)]
 

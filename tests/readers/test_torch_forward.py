@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 
 import needs
 from edge_rnn import reference
-from edge_rnn.errors import EdgeRnnError, InputError, UnsupportedError
+from edge_rnn.errors import EdgeRnnError, InputError, ReadingWarning, UnsupportedError
 from edge_rnn.model import Model
 from edge_rnn_export import from_onnx, from_torch
 
@@ -151,6 +152,39 @@ def test_functional_activation_is_found_and_said(activation: str) -> None:
 def test_activation_inside_the_loss_function_is_taken() -> None:
     module = network(in_order, rnn=nn.GRU(3, 4), out=nn.Linear(4, 3))
     assert from_torch(module, activations={"out": "softmax"}).layers[-1].options == {"activation": "softmax"}
+
+
+@pytest.mark.parametrize("module", [True, False])
+@pytest.mark.parametrize("check", [True, False])
+def test_log_softmax_at_the_end_is_read_as_softmax_and_said(module: bool, check: bool) -> None:
+    last = {"log": nn.LogSoftmax(-1)} if module else {}
+    net = network(
+        lambda self, x: torch.log_softmax(in_order(self, x), -1), rnn=nn.GRU(3, 4), out=nn.Linear(4, 3), **last
+    )
+    stated = {"modules": ["rnn", "out"], "activations": {"out": "softmax"}}
+    expected = from_torch(net, **stated)  # without a warning
+    if check or module:
+        with pytest.warns(ReadingWarning, match=re.escape("modules=['rnn', 'out'], activations={'out': 'softmax'}")):
+            assert from_torch(net, check=check).fingerprint == expected.fingerprint
+    with pytest.warns(ReadingWarning, match=r"ends in log_softmax; read as softmax"):
+        assert from_torch(net, modules=["rnn", "out"]).fingerprint == expected.fingerprint
+    xs = np.random.default_rng(0).standard_normal((20, 3)).astype(np.float32)
+    with torch.no_grad():
+        outputs = net.double()(torch.from_numpy(xs).double()).exp().numpy()
+    np.testing.assert_allclose(reference.run(expected, xs)[0], outputs, rtol=0, atol=1e-12)
+
+
+def test_log_softmax_after_a_recurrent_module_names_no_argument() -> None:
+    with pytest.warns(ReadingWarning, match=r"probabilities in the same order\.$"):
+        model = from_torch(nn.ModuleList([nn.GRU(3, 4), nn.LogSoftmax(-1)]))
+    assert model.layers[-1].options == {"activation": "softmax"}
+
+
+def test_log_softmax_elsewhere_is_refused() -> None:
+    module = nn.Sequential(nn.Linear(3, 4), nn.LogSoftmax(-1), nn.Linear(4, 2))
+    for check in (True, False):
+        with pytest.raises(UnsupportedError, match=r"nn\.LogSoftmax '1' before other modules"):
+            from_torch(module, check=check)
 
 
 def states_asked_for(self: Any, x: Any, state: Any) -> Any:

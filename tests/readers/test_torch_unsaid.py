@@ -17,7 +17,7 @@ import edge_rnn
 import needs
 from edge_rnn import reference
 from edge_rnn.cli import main
-from edge_rnn.errors import EdgeRnnError, InputError, UncheckedWarning, UnsupportedError
+from edge_rnn.errors import EdgeRnnError, InputError, ReadingWarning, UnsupportedError
 from edge_rnn.model import Model
 from edge_rnn_export import from_torch
 
@@ -112,7 +112,7 @@ def told(source: Any, **options: Any) -> tuple[Model | None, str]:
             model = from_torch(source, **options)
         except EdgeRnnError as error:
             return None, str(error)
-    assert all(each.category is UncheckedWarning and each.filename == __file__ for each in caught)
+    assert all(each.category is ReadingWarning and each.filename == __file__ for each in caught)
     assert len(caught) <= 1
     return model, "".join(str(each.message) for each in caught)
 
@@ -227,12 +227,12 @@ def test_the_command_line_takes_what_its_messages_name(
 def test_what_is_left_is_listed_and_can_be_stated() -> None:
     torch.manual_seed(0)
     net = Chain(("gru", nn.GRU(3, 8), "none"), ("head", nn.Linear(8, 2), "none"))
-    with pytest.warns(UncheckedWarning, match=r"assumed: 'gru', 'head' in this order, .*; no activation after 'head'"):
+    with pytest.warns(ReadingWarning, match=r"assumed: 'gru', 'head' in this order, .*; no activation after 'head'"):
         model = from_torch(net.state_dict())
     assert off(model, net) <= 1e-10
-    with pytest.warns(UncheckedWarning, match=r"assumed: no activation after 'head' \(activations={'head': 'none'}"):
+    with pytest.warns(ReadingWarning, match=r"assumed: no activation after 'head' \(activations={'head': 'none'}"):
         from_torch(net.state_dict(), modules=["gru", "head"])
-    with pytest.warns(UncheckedWarning, match=r"assumed: 'gru', 'head' in this order, .* in forward \([^;]*$"):
+    with pytest.warns(ReadingWarning, match=r"assumed: 'gru', 'head' in this order, .* in forward \([^;]*$"):
         from_torch(net.state_dict(), activations={"head": "none"})
     from_torch(net.state_dict(), modules=["gru", "head"], activations={"head": "none"})
 
@@ -261,7 +261,7 @@ def test_ignore_reaches_what_is_unknown(name: str) -> None:
     with pytest.raises(UnsupportedError, match=rf"{name.rpartition('.')[2]} .*ignore="):
         from_torch(state)
     assert off(from_torch(state, **net.said(), ignore=[name]), net) <= 1e-10
-    with pytest.warns(UncheckedWarning):
+    with pytest.warns(ReadingWarning):
         from_torch(state, ignore=name)
 
 

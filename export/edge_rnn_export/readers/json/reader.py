@@ -9,7 +9,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple, Unpack
 
-from edge_rnn.errors import EdgeRnnError, FileError, InputError, InputTypeError, UncheckedWarning
+from edge_rnn.errors import EdgeRnnError, FileError, InputError, InputTypeError, ReadingWarning
 from edge_rnn.model import Description, Model
 from edge_rnn_export.readers.file_bytes import read_bytes
 from edge_rnn_export.readers.json.aidax import Reference, read_layer_list
@@ -80,7 +80,7 @@ def from_json(
 
     Warns
     -----
-    UncheckedWarning
+    ReadingWarning
         A state_dict was read with assumptions, which the warning lists.
     """
     said = {"modules": modules, "activations": activations, "kinds": kinds, "ignore": ignore}
@@ -89,7 +89,7 @@ def from_json(
     )
     if reading.assumed:
         text = f"{source} holds a state_dict, without forward; from_json assumed: {reading.assumed}."
-        warnings.warn(text, UncheckedWarning, stacklevel=2)
+        warnings.warn(text, ReadingWarning, stacklevel=2)
     return reading.model
 
 

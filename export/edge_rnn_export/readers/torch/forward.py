@@ -34,8 +34,10 @@ _SINGLE_TOLERANCE = 1e-3
 
 def check_forward(
     torch: Any, module: Any, layers: Sequence[Layer], parts: Sequence[Part], activations: Mapping[str, str]
-) -> None:
+) -> list[Layer]:
     """Check that ``module.forward`` and the layers have the same outputs, on random sequences from a zero state.
+
+    Where forward ends in log_softmax, the layers returned end in softmax; otherwise they are those given.
 
     Parameters
     ----------
@@ -54,15 +56,10 @@ def check_forward(
         ``forward`` cannot be called.
     """
     if type(module).forward is torch.nn.Module.forward and "forward" not in vars(module):
-        return  # a ModuleList, or a class that only holds its modules
+        return list(layers)  # a ModuleList, or a class that only holds its modules
     rng = np.random.default_rng(0)
     title = f"{type(module).__name__}.forward"
-    try:
-        model = Model(layers)
-    except ModelError as error:
-        raise ModelError(
-            f"{error} Pass modules= in order of use, if {title} applies one after the other; {BY_ONNX}."
-        ) from None
+    model = _chained(layers, title)
     if isinstance(layers[0], Embedding):
         sequences = [rng.integers(0, len(layers[0].weight), _STEPS) for _ in _SCALES]
     else:
@@ -79,24 +76,27 @@ def check_forward(
                 said = said or f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:200]}"
                 continue
             if _difference(run, expected).passed:
-                return
+                return list(layers)
             runs.append(run)
         if runs:
             break
     if not runs:
         if all(_is_plain(torch.nn, each) for each in module.modules()):
-            return  # a Sequential's order is the order of use, even if PyTorch cannot run it: an RNN returns a tuple
+            return list(layers)  # a Sequential is used in order, even if PyTorch cannot run it: an RNN returns a tuple
         raise InputError(
             f"from_torch could not run {title} on {_STEPS} random samples to compare it with the layers that were "
             f"found ({said.rstrip('.')}); from_torch(..., check=False) accepts these unchecked, in the order of "
             f"definition or of modules=."
         )
+    found = _without_log(model, parts, runs, sequences)
+    if found is not None:
+        return list(found.layers)
     remedy = "Pass modules= in order of use, activations= where forward has some"
     for name, other in _other_activations(model, parts):
         if _least(runs, _references(other, sequences)).passed:
             activation = other.layers[-1].options["activation"]
             if activation == "none" and name in activations:
-                return  # the loss function includes it, so forward does not
+                return list(layers)  # the loss function includes it, so forward does not
             remedy = f"Pass activations={{{name!r}: {activation!r}}}"
             break
     raise UnsupportedError(
@@ -113,12 +113,36 @@ class _Run:
     outputs: list[F64]
     tolerance: float
 
+    def exponential(self) -> _Run:
+        """Return the run with the exponential of its outputs."""
+        with np.errstate(over="ignore"):
+            return replace(self, outputs=[np.exp(output) for output in self.outputs])
+
 
 @dataclass(frozen=True, slots=True)
 class _Difference:
     passed: bool
     largest: float
     text: str
+
+
+def _chained(layers: Sequence[Layer], title: str) -> Model:
+    try:
+        return Model(layers)
+    except ModelError as error:
+        raise ModelError(
+            f"{error} Pass modules= in order of use, if {title} applies one after the other; {BY_ONNX}."
+        ) from None
+
+
+def _without_log(model: Model, parts: Sequence[Part], runs: Sequence[_Run], sequences: Sequence[Any]) -> Model | None:
+    """Return the model that ends in softmax and has the exponentials of forward's outputs; None if neither does."""
+    for each in (model, *(other for _, other in _other_activations(model, parts))):
+        last = each.layers[-1]
+        softmax = isinstance(last, Dense) and last.activation == "softmax"
+        if softmax and _least([run.exponential() for run in runs], _references(each, sequences)).passed:
+            return each
+    return None
 
 
 def _is_plain(nn: Any, module: Any) -> bool:

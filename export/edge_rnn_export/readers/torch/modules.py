@@ -10,12 +10,12 @@ from edge_rnn_export.readers.torch.state import BY_ONNX, UNWRAP, Part, wrapped
 
 __all__ = ["parts_of_module"]
 
-_ACTIVATIONS = {"Tanh": "tanh", "Sigmoid": "sigmoid", "ReLU": "relu", "Softmax": "softmax"}
+_ACTIVATIONS = {"Tanh": "tanh", "Sigmoid": "sigmoid", "ReLU": "relu", "Softmax": "softmax", "LogSoftmax": "softmax"}
 _DROPOUT = ("Dropout", "Dropout1d", "AlphaDropout", "FeatureAlphaDropout")
 _CONTAINERS = ("Sequential", "ModuleList", "ModuleDict", "DataParallel")
 _KNOWN = (
-    "RNN, GRU, LSTM, their cells, Linear, Embedding, Tanh, Sigmoid, ReLU, Softmax, Identity, Dropout, Flatten and "
-    "Sequential"
+    "RNN, GRU, LSTM, their cells, Linear, Embedding, Tanh, Sigmoid, ReLU, Softmax, LogSoftmax, Identity, Dropout, "
+    "Flatten and Sequential"
 )
 
 
@@ -67,9 +67,9 @@ def _part_of(nn: Any, module: Any, path: str) -> Part | None:
         reason = "" if module.max_norm is None else f"max_norm={module.max_norm} changes the table in forward."
         return Part(path, kind, refusal=f"from_torch cannot convert {label}: {reason}" if reason else "")
     if ours and kind in _ACTIVATIONS:
-        if kind == "Softmax" and module.dim != -1:
+        if kind in ("Softmax", "LogSoftmax") and module.dim != -1:
             return refuse(f"dim={module.dim}, expected -1; set it to -1 if that is the axis of the outputs.")
-        return Part(path, "Activation", activation=_ACTIVATIONS[kind])
+        return Part(path, "Activation", activation=_ACTIVATIONS[kind], log=kind == "LogSoftmax")
     if ours and kind in _DROPOUT:
         if module.training and module.p > 0:
             return refuse("it drops values in training; call .eval() on the module first.")

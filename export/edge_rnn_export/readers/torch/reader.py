@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Unpack
 import numpy as np
 from numpy.typing import ArrayLike
 
-from edge_rnn.errors import InputError, InputTypeError, UncheckedWarning, UnsupportedError
+from edge_rnn.errors import InputError, InputTypeError, ReadingWarning, UnsupportedError
 from edge_rnn.layers import Dense, Standardize
 from edge_rnn.model import Description, Model
 from edge_rnn.storage.file_kind import TENSORS_FILE, TORCH_FILE, kind_of
@@ -33,6 +33,8 @@ class Reading(NamedTuple):
     model: Model
     assumed: str
     """Assumptions, each with the argument that states it; empty if there are none."""
+    left_out: str = ""
+    """Part of forward that was left out, with the arguments that state it; empty if there is none."""
 
 
 def from_torch(
@@ -53,7 +55,8 @@ def from_torch(
     source
         An ``nn.Module``: ``nn.RNN``, ``GRU``, ``LSTM`` (any number of layers, with or without bias), ``RNNCell``,
         ``GRUCell``, ``LSTMCell``, ``Linear``, ``Embedding``, or containers and classes of your own that hold these,
-        with ``Tanh``, ``Sigmoid``, ``ReLU``, ``Softmax``, ``Identity``, ``Dropout`` and ``Flatten`` between; layers of
+        with ``Tanh``, ``Sigmoid``, ``ReLU``, ``Softmax``, ``LogSoftmax`` (read as Softmax), ``Identity``, ``Dropout``
+        and ``Flatten`` between; layers of
         :func:`~edge_rnn_export.to_torch` may be among these. A whole model of it needs no further argument and comes
         back with its wiring and description. Or a state_dict:
         tensors, arrays or lists by name. Or the path of a ``.safetensors``, ``.pt`` or ``.pth`` file that holds one
@@ -106,9 +109,9 @@ def from_torch(
 
     Warns
     -----
-    UncheckedWarning
+    ReadingWarning
         A state_dict was read, and no argument states the order of use or the activation of the last Linear; the warning
-        lists what was assumed.
+        lists what was assumed. Or a module ends in log_softmax, which is read as softmax.
     ModelError
         Parameters are missing or have inconsistent shapes.
     FileError
@@ -143,7 +146,9 @@ def from_torch(
     )
     if reading.assumed:
         text = f"from_torch read a state_dict, which does not hold forward, and assumed: {reading.assumed}."
-        warnings.warn(text, UncheckedWarning, stacklevel=2)
+        warnings.warn(text, ReadingWarning, stacklevel=2)
+    if reading.left_out:
+        warnings.warn(f"from_torch: {reading.left_out}.", ReadingWarning, stacklevel=2)
     return reading.model
 
 
@@ -164,8 +169,8 @@ def read_torch(
     ignored = (ignore,) if isinstance(ignore, str) else tuple(ignore)
     live = _is_module(source)
     if not live:
-        kept = {split_name(name)[0] for name in arrays if not any(_is_inside(name, wanted) for wanted in ignored)}
-        parts = [part for part in parts if part.path in kept]
+        left = {split_name(name)[0] for name in arrays if not any(_is_inside(name, wanted) for wanted in ignored)}
+        parts = [part for part in parts if part.path in left]
     used_parts = parts if modules is None else _selected(parts, modules)
     _check_activations(chosen, used_parts)
     assumed = []
@@ -175,13 +180,22 @@ def read_torch(
         assumed = assumptions(used_parts, chosen, named=modules is not None)
     elif kinds:
         raise InputError("from_torch got a module and kinds=; expected kinds= with a state_dict only.")
+    left_out, without_log = "", False
     layers, used = layers_of(used_parts, arrays, chosen)
     _check_all_used(arrays, used, ignored)
     if live and check and layers:
-        check_forward(sys.modules["torch"], source, layers, used_parts, chosen)
+        given, layers = layers, check_forward(sys.modules["torch"], source, layers, used_parts, chosen)
+        without_log = layers[-1] is not given[-1]
+    computing = [part for part in used_parts if part.kind != "Identity"]
+    if without_log or (computing and computing[-1].log):
+        left_out = "forward ends in log_softmax; read as softmax, probabilities in the same order"
+        kept = [part for part in computing if not part.log]
+        if kept[-1].kind == "Linear":
+            names = [part.path for part in kept]
+            left_out += f" (state it: modules={names}, activations={ {names[-1]: 'softmax'} })"
     if standardize is not None:
         layers.insert(0, standardize if isinstance(standardize, Standardize) else _standardize(*standardize))
-    return Reading(Model(layers, **about), "; ".join(assumed))
+    return Reading(Model(layers, **about), "; ".join(assumed), left_out)
 
 
 def _standardize(mean: Any, scale: Any) -> Standardize:

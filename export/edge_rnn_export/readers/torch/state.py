@@ -57,6 +57,8 @@ class Part:
         Reason why the part cannot be converted; empty if it can.
     layer
         The layer that a module of :func:`~edge_rnn_export.to_torch` has become by training; None for any other.
+    log
+        True for an Activation that returns the logarithm, which is left out: LogSoftmax.
     """
 
     path: str
@@ -65,6 +67,7 @@ class Part:
     activation: str = ""
     refusal: str = ""
     layer: Layer | None = None
+    log: bool = False
 
     def parameter(self, name: str) -> str:
         """Full name of one of the part's parameters."""
@@ -169,9 +172,8 @@ def layers_of(
             raise ModelError(f"from_torch found no {full!r} for the {part.kind}, only {listed(others) or 'nothing'}.")
         return arrays.get(full)
 
+    _check_convertible(parts)
     for part in parts:
-        if part.refusal:
-            raise UnsupportedError(part.refusal)
         if part.layer is not None:
             used |= {name for name in arrays if name.startswith(part.parameter(""))}
             layers.append(part.layer.replaced(name=_layer_name(part.path, layers), inputs=()))
@@ -203,6 +205,17 @@ def layers_of(
                 more = options if projection is None else {**options, "weight_hr": projection}
                 layers.append(_made(RECURRENT[part.kind], name, *weights, *biases, **more))
     return layers, used
+
+
+def _check_convertible(parts: Sequence[Part]) -> None:
+    computing = [part for part in parts if part.kind != "Identity"]
+    for part in parts:
+        if part.refusal:
+            raise UnsupportedError(part.refusal)
+        if part.log and part is not computing[-1]:
+            raise UnsupportedError(
+                f"from_torch cannot convert nn.LogSoftmax {part.path!r} before other modules. {BY_ONNX}."
+            )
 
 
 def _made(cls: Callable[..., Layer], name: str, *arrays: AnyArray | None, **options: Any) -> Layer:
