@@ -53,6 +53,10 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
         gc.freeze()
 
 
+# Compiling makes and drops objects by the million.
+gc.set_threshold(20_000, 20, 20)
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Folder of trained networks and recordings by others; the test is skipped without it.

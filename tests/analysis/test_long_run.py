@@ -22,6 +22,7 @@ def one_unit(decay: float, activation: str = "relu", bias: float = 0.0) -> Model
 @pytest.mark.parametrize("cell", ["elman_tanh", "gru", "lstm"])
 @pytest.mark.parametrize(("samples", "steps"), [(7, 100), (30, 30), (30, 59), (5, 17), (1, 4)])
 @pytest.mark.parametrize("block_bytes", [1, 1 << 20])
+@pytest.mark.sampled(3)
 def test_statistics_equal_those_of_all_states_at_once(
     cell: str,
     samples: int,
@@ -101,6 +102,7 @@ def test_units_that_are_stuck_or_dead() -> None:
     assert still.dead == (0, 1, 2, 3)
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_steps(make_model: Callable[..., Model]) -> None:
     model, rows = make_model("lstm", 2, 64), RNG.standard_normal((50, 2)).astype(np.float32)
     long_run.long_run(model, rows, 100)

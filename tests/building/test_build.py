@@ -275,6 +275,7 @@ def test_no_board_gets_instructions_that_it_lacks(
     check_elf(code, board.target, EXPORTS)
 
 
+@pytest.mark.slow
 def test_instructions_that_a_board_lacks_are_found(make_model: Build, in_format: InFormat) -> None:
     model = in_format(make_model("gru", 9, 24), "int8")
     old, new = device.load("raspberry_pi_zero_2w"), device.load("raspberry_pi_5")

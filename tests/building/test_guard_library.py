@@ -40,6 +40,7 @@ MODELS: dict[str, Callable[[Build, InFormat], Model]] = {
 
 
 @pytest.mark.parametrize("name", thinned(MODELS, lambda name: name in ("elman int8", "embedding of anything")))
+@pytest.mark.slow
 def test_a_library_stays_within_its_memory(name: str, make_model: Build, in_format: InFormat, tmp_path: Path) -> None:
     host = object_cache.host()
     here = dataclasses.replace(

@@ -132,6 +132,7 @@ def loaded(folder: Path) -> Any:
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="the library is for x86-64")
 @pytest.mark.needs("linker:generic_x86_64", "pyelftools", "capstone")
+@pytest.mark.slow
 def test_a_library_for_an_older_processor_passes_its_self_test(tmp_path: Path) -> None:
     """Compiled for an older processor than this one, with other rounding; with other weights it is refused."""
     model = edge_rnn.quantize(of_gain("gru relu", 4.0), "int8")

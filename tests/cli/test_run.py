@@ -334,6 +334,7 @@ def test_reader_that_leaves_ends_the_run_quietly(process: subprocess.Popen[bytes
     assert process.stderr.read() == b""
 
 
+@pytest.mark.slow
 def test_cache_that_cannot_be_made_does_not_stop_a_run(tmp_path: Path) -> None:
     """It is reported, because a service would otherwise compile at every start unnoticed."""
     model = Model([Elman([[0.5]], [[0.25]])])

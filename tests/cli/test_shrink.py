@@ -61,6 +61,7 @@ def test_json(path: str, recording: str, capsys: pytest.CaptureFixture[str]) -> 
     assert found["bound"] == {"max_error": 0.1, "min_accuracy": None, "max_bytes": None}
 
 
+@pytest.mark.slow
 def test_report_is_written(path: str, recording: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     needs.package("matplotlib")
     page = tmp_path / "shrink.html"

@@ -154,6 +154,7 @@ def test_table_has_the_front_and_marks_the_chosen(
         (None, "the step time was not measured."),
     ],
 )
+@pytest.mark.sampled(2)
 def test_verdict_reports_the_step_time(
     step_ns: float | None, said: str, tmp_path: Path, model: Model, shrunk: Shrunk, xs: np.ndarray
 ) -> None:
@@ -182,6 +183,7 @@ def test_page_of_trials_without_an_ordinary_error(
     Page(written(tmp_path / "page.html", model, Shrunk(shrunk.model, trials[1], trials, odd), xs, None))
 
 
+@pytest.mark.slow
 def test_same_input_gives_the_same_page(
     tmp_path: Path, model: Model, shrunk: Shrunk, xs: np.ndarray, labels: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:

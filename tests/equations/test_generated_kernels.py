@@ -75,6 +75,7 @@ def bound(ys: Array) -> float:
 
 
 @pytest.mark.parametrize("board", thinned(TARGETS, lambda board: board in ("cortex-a53", "x86-64")))
+@pytest.mark.slow
 def test_generated_kernels_compile_for_every_kind_of_cpu(board: str) -> None:
     @cell
     def all_sorts(p: Any, x: Any, h: Any) -> Any:

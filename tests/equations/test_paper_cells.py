@@ -104,6 +104,7 @@ def pairs(before: int, after: int, found: Any, prefix: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("file", ["ltc", "ltc_ncp"])
+@pytest.mark.slow
 def test_ltc_of_ncps_over_uneven_time(file: str, shared_data: Path) -> None:
     with np.load(shared_data / "models" / "ncps" / f"{file}.npz") as kept:
         found = {key.removeprefix("p:"): kept[key] for key in kept.files}
@@ -141,6 +142,7 @@ def test_min_gru_and_min_lstm_are_as_their_paper_has_them() -> None:
     assert_gives(paper_cells.min_lstm(**others), xs, np.array(theirs))
 
 
+@pytest.mark.slow
 def test_layer_norm_lstm_is_as_its_paper_has_it() -> None:
     given = {"weight_ih": normal(0, 28, 3), "weight_hh": normal(1, 28, 7)}
     for seed, part in enumerate(("ih", "hh", "c")):

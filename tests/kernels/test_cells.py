@@ -47,6 +47,7 @@ def test_agrees_with_reference(make_model: Build, cell: str, inputs: int, hidden
 
 
 @pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.slow
 def test_largest_size(make_model: Build, cell: str) -> None:
     model = make_model(cell, 128, 512)
     assert error(model, noise(model, 300)) <= TOLERANCE

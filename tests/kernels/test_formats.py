@@ -343,6 +343,7 @@ np.savez(path, *ys)
 @pytest.mark.skipif(os.uname().machine != "x86_64", reason="other CPUs of the same kind as this one, which is x86-64")
 @pytest.mark.parametrize("cells", [pytest.param(SOME, id="some"), pytest.param(None, id="all", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.slow
 def test_the_same_for_cpus_that_multiply_otherwise(
     make_model: Build, variant: str, cells: dict[str, list[tuple[str, str]]] | None, tmp_path: Path
 ) -> None:

@@ -70,6 +70,7 @@ def test_two_processes_fill_one_cache_at_once_and_a_third_needs_no_numba(tmp_pat
     assert not [path for path in cache.iterdir() if path.suffix != ".o"]
 
 
+@pytest.mark.slow
 def test_a_damaged_file_is_compiled_again(tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     good = report(start(cache))
@@ -105,6 +106,7 @@ def test_impossible_directories_stop_nothing(tmp_path: Path, place: str) -> None
         assert report(start(tmp_path / place))["writable"] in (True, False)
 
 
+@pytest.mark.slow
 def test_no_home_directory_stops_nothing(tmp_path: Path) -> None:
     code = (
         "import os; [os.environ.pop(k, None) for k in ('HOME', 'XDG_CACHE_HOME', 'EDGE_RNN_CACHE_DIR')]\n"
@@ -134,6 +136,7 @@ def test_settings_for_debugging_change_nothing(tmp_path: Path, variable: str) ->
     assert len(report(start(tmp_path / "cache", network="recurrent", **{variable: "1"}))["y"]) == 4  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_without_numba_a_full_cache_will_do_and_an_empty_one_says_what_to_install(tmp_path: Path) -> None:
     """Numba hidden, metadata and all."""
     hidden = (

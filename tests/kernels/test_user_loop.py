@@ -40,6 +40,7 @@ def test_gives_the_same_bits_as_stream_step(make_model: Build, cell: str) -> Non
     assert compiled.snapshot() == stepped.snapshot()
 
 
+@pytest.mark.slow
 def test_feedback_loop(make_model: Build) -> None:
     model = make_model("lstm", 4, 9)
     x, y = np.ones(4, np.float32), np.empty(4, np.float32)

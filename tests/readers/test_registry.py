@@ -138,7 +138,8 @@ def test_a_reader_whose_options_clash_is_left_out(
     text = TOY.replace('"--gain"', f'"{flag}"').replace('Option("gain"', f'Option("{keyword}"')
     install("toy-reader", {GROUP: {"Toy": "toy_reader:TOY"}}, {"toy_reader": text})
     assert main(["import", "--help"]) == 0
-    assert f"the reader 'Toy' of the package toy-reader 1.5 cannot be used: {words}; pip" in capsys.readouterr().out
+    shown = " ".join(capsys.readouterr().out.split())  # lines are as long as the terminal is wide
+    assert f"the reader 'Toy' of the package toy-reader 1.5 cannot be used: {words}; pip" in shown
     (tmp_path / "some.toy").write_bytes(b"\x00")
     with pytest.raises(InputError, match=re.escape(f"{words}; pip install -U toy-reader")):
         import_file(tmp_path / "some.toy")
