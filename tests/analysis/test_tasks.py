@@ -77,6 +77,7 @@ def test_interval_covers_shares_within_two_deviations_of_the_count() -> None:
         assert low <= right / of <= high
 
 
+@pytest.mark.slow
 def test_compare_reports_each_network(make_model: Callable[..., Model]) -> None:
     models = {"small": make_model("elman_tanh", 2, 4, head=3), "large": make_model("lstm", 2, 48, head=3)}
     xs = np.random.default_rng(0).standard_normal((100, 2)).astype(np.float32)

@@ -106,6 +106,7 @@ def test_self_test_is_short_for_a_network_that_amplifies_rounding(tmp_path: Path
 
 
 @needs_linker
+@pytest.mark.slow
 def test_loader_refuses_the_library_of_another_network(tmp_path: Path) -> None:
     for folder, weight in (("a", 0.5), ("b", 0.25)):
         build(Model([edge_rnn.Dense([[weight]])]), this_machine(), tmp_path / folder, name="net")
@@ -117,6 +118,7 @@ def test_loader_refuses_the_library_of_another_network(tmp_path: Path) -> None:
 
 @needs_linker
 @pytest.mark.parametrize("format_", thinned(FORMATS, lambda format_: format_ in ("int8", "sparse:0.5")))
+@pytest.mark.sampled(1)
 def test_every_format_is_stream_bit_by_bit(
     format_: str, make_model: Build, in_format: InFormat, tmp_path: Path
 ) -> None:
@@ -149,6 +151,7 @@ def test_samples_that_are_not_finite(policy: str, make_model: Build, net: Path) 
 
 
 @needs_linker
+@pytest.mark.slow
 def test_a_sample_that_overflows_leaves_the_state(tmp_path: Path) -> None:
     model = Model([edge_rnn.Elman([[4.0]], [[0.5]], activation="relu")])
     build(model, this_machine(), tmp_path, name="net")
@@ -266,6 +269,7 @@ BOARDS = ("raspberry_pi_zero_w", "raspberry_pi_zero_2w", "raspberry_pi_5", "cort
         lambda *row: row in {(BOARDS[0], "sparse:0.5"), (BOARDS[1], "int4"), (BOARDS[2], "w8a8")},
     ),
 )
+@pytest.mark.slow
 def test_no_board_gets_instructions_that_it_lacks(
     name: str, format_: str, make_model: Build, in_format: InFormat
 ) -> None:
@@ -397,6 +401,7 @@ def test_rebuild_removes_only_what_a_build_makes(make_model: Build, tmp_path: Pa
     assert not (tmp_path / "libnet.so").exists()
 
 
+@pytest.mark.slow
 def test_without_a_linker_an_object_and_a_sentence(
     make_model: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -421,6 +426,7 @@ def test_a_build_removes_files_of_an_earlier_one(
     }
 
 
+@pytest.mark.slow
 def test_a_refused_build_leaves_no_files(make_model: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: Any) -> None:
         raise CompileError("build: no.")
@@ -440,6 +446,7 @@ def test_invalid_names_are_refused(name: str, make_model: Build, tmp_path: Path)
         build(make_model("gru", 3, 9), ARM_BOARD, tmp_path, name=name)
 
 
+@pytest.mark.slow
 def test_default_name_is_the_models(make_model: Build, tmp_path: Path) -> None:
     model = make_model("gru", 3, 9)
     titled = Model(model.layers, name="7 Seas: größer")

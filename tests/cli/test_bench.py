@@ -253,6 +253,7 @@ def test_startup_command(path: str, capsys: pytest.CaptureFixture[str], monkeypa
     assert "cannot be read" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_startup_reports_why_a_process_died(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedError, match=r"process for edge_rnn failed with .*FileError"):
         measure_startup(str(tmp_path / "none.safetensors"), repeats=1, cold_repeats=0)

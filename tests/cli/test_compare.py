@@ -117,6 +117,7 @@ def test_recording(wrist: list[str], capsys: pytest.CaptureFixture[str]) -> None
 
 
 @pytest.mark.may_use("llvm-mca", "llvm-objdump")
+@pytest.mark.slow
 def test_on_a_board(letters: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     from edge_rnn import boards
     from edge_rnn.boards.fitting import fit

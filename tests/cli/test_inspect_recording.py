@@ -87,6 +87,7 @@ def test_text(inspect: Inspect, make_model: Callable[..., Model]) -> None:
     ],
 )
 @pytest.mark.sampled(3)
+@pytest.mark.sampled(2)
 def test_verdicts(model: Model, steps: int, words: str, inspect: Inspect) -> None:
     xs = 1.0 + np.sin(np.arange(10.0))[:, None]
     found = inspect(model, xs, steps, "--json")

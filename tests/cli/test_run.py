@@ -399,6 +399,7 @@ def test_a_first_line_of_missing_values_is_a_sample(run: Callable[..., Any]) -> 
 
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-"])
+@pytest.mark.sampled(2)
 def test_standard_streams_that_are_closed(model: Model, tmp_path: Path, closed: str) -> None:
     edge_rnn.save(model, tmp_path / "m.safetensors")
     environment = os.environ | {"PYTHONPATH": str(ROOT)}

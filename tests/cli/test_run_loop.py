@@ -77,6 +77,7 @@ def test_file_at_a_rate_in_the_formats_of_run(model: Model, start: Any, tmp_path
     assert len(process.communicate()[0].splitlines()) == 20
 
 
+@pytest.mark.slow
 def test_garbage_is_reported_and_summed_up(model: Model, start: Any) -> None:
     text = CSV + "".join(f"garbage {i}\n" for i in range(1000)) + "1,nan,3\n" + CSV
     process = start("--source", "csv:-", "--sink", "null:")

@@ -116,6 +116,7 @@ def test_texts_of_models_and_files_are_escaped(
     assert {model.name, *NASTY[:2], NASTY[2][:17] + "…", *FACTS.values()} <= set(page.texts)
 
 
+@pytest.mark.slow
 def test_page_without_labels(tmp_path: Path, model: Model, shrunk: Shrunk, xs: np.ndarray) -> None:
     bare = replace(model, labels=())
     trials = {id(each): replace(each, accuracy=None) for each in shrunk.trials}
@@ -125,6 +126,7 @@ def test_page_without_labels(tmp_path: Path, model: Model, shrunk: Shrunk, xs: n
     assert not any("accura" in text.lower() and "calibrated" not in text for text in page.texts)
 
 
+@pytest.mark.slow
 def test_outputs_without_names_are_numbered(
     tmp_path: Path, model: Model, shrunk: Shrunk, xs: np.ndarray, labels: np.ndarray
 ) -> None:
@@ -132,6 +134,7 @@ def test_outputs_without_names_are_numbered(
     assert {"0", "1", "2", "Unnamed model"} <= set(page.texts)
 
 
+@pytest.mark.slow
 def test_table_has_the_front_and_marks_the_chosen(
     tmp_path: Path, model: Model, shrunk: Shrunk, xs: np.ndarray, labels: np.ndarray
 ) -> None:
@@ -155,6 +158,7 @@ def test_table_has_the_front_and_marks_the_chosen(
     ],
 )
 @pytest.mark.sampled(2)
+@pytest.mark.slow
 def test_verdict_reports_the_step_time(
     step_ns: float | None, said: str, tmp_path: Path, model: Model, shrunk: Shrunk, xs: np.ndarray
 ) -> None:
@@ -175,6 +179,7 @@ def test_page_of_a_search_that_found_nothing(tmp_path: Path, model: Model, shrun
 
 
 @pytest.mark.parametrize("error", [float("inf"), float("nan"), 0.0])
+@pytest.mark.sampled(2)
 def test_page_of_trials_without_an_ordinary_error(
     error: float, tmp_path: Path, model: Model, shrunk: Shrunk, xs: np.ndarray
 ) -> None:

@@ -44,6 +44,7 @@ def test_network_knows_its_letters(network: str, scoring: ModuleType) -> None:
 
 
 @pytest.mark.parametrize("network", thinned(NETWORKS, lambda network: network == "gru"))
+@pytest.mark.slow
 def test_network_is_as_its_page_says(network: str, scoring: ModuleType) -> None:
     found = scoring.score(load(FOLDER / f"{network}.safetensors"))
     letters, of_letters, far, of_far, *ranges, written, of_written, _ = promised(network)

@@ -47,6 +47,7 @@ def test_grammar_is_that_of_the_examples(examples: tuple[ModuleType, ...]) -> No
     ("network", "remembers"),
     thinned([("elman", False), ("gru", True), ("lstm", True)], lambda network, _: network == "lstm"),
 )
+@pytest.mark.slow
 def test_gated_networks_remember_and_the_other_one_guesses(
     network: str, remembers: bool, examples: tuple[ModuleType, ...]
 ) -> None:

@@ -74,6 +74,7 @@ def test_file_holds_the_cell_without_its_function(name: str, tmp_path: Path) -> 
     "format_",
     thinned(["float16", "int8", "w8a8", "int4", "sparse:0.25", "rank:2"], lambda name: name in ("w8a8", "rank:2")),
 )
+@pytest.mark.slow
 def test_quantized_cell_is_near_and_goes_through_a_file(format_: str, tmp_path: Path) -> None:
     model, xs = MODELS["mgu"](), normal(9, 200, 3)
     formats = {"rnn.w_f": "float32", "rnn.w_h": "float32", "rnn.u_f": format_, "rnn.u_h": format_}
@@ -121,6 +122,7 @@ def test_snapshot_continues_where_it_was_taken() -> None:
     np.testing.assert_array_equal(other.run(xs[11:]), ys)
 
 
+@pytest.mark.slow
 def test_state_that_integers_would_cut_off_is_refused() -> None:
     model = quantize(Model([make_mgu(name="rnn")]), "int8")
     stream = Stream(model)
@@ -140,10 +142,12 @@ def test_onnx_graph_agrees(name: str, form: Any, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("precision", ["float16", "int8", "int8-weights", "int4"])
 @pytest.mark.parametrize("operators", ["onnxruntime", "standard"])
+@pytest.mark.slow
 def test_onnx_graph_of_every_precision_agrees(precision: Any, operators: Any, tmp_path: Path) -> None:
     edge_rnn_export.to_onnx(MODELS["mgu"](), tmp_path / "m.onnx", precision=precision, operators=operators, steps=60)
 
 
+@pytest.mark.slow
 def test_onnx_graph_of_the_newest_opset_agrees(tmp_path: Path) -> None:
     @cell
     def soft(p: Any, x: Any, h: Any) -> Any:

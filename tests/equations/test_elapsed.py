@@ -40,6 +40,7 @@ def by_hand(times: Any) -> Any:
     return np.array(ys)
 
 
+@pytest.mark.slow
 def test_time_is_the_last_value_that_the_layer_reads() -> None:
     layer = decaying(**WEIGHTS)
     assert layer.input_size == 4
@@ -60,6 +61,7 @@ def test_time_that_is_always_the_same_is_a_parameter() -> None:
     np.testing.assert_allclose(Stream(Model([other])).run(XS), by_hand(np.full(30, 1.5)), rtol=0, atol=2e-6)
 
 
+@pytest.mark.slow
 def test_time_goes_through_files_formats_and_graphs(tmp_path: Path) -> None:
     names = ("ax", "ay", "az", "elapsed")
     scaled = Standardize([1, 2, 3, 0], [1, 2, 3, 1], name="scaled")

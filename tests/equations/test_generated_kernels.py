@@ -119,6 +119,7 @@ def test_output_may_be_a_parameter_and_a_state_the_input() -> None:
     np.testing.assert_array_equal(run_of(fixed(b=np.arange(5.0), h=2), normal(0, 3, 2)), [np.arange(5.0)] * 3)
 
 
+@pytest.mark.slow
 def test_states_and_output_of_any_size_and_parts_that_no_gate_begins_at() -> None:
     @cell
     def odd(p: Any, x: Any, h: Any, c: Any) -> Any:
@@ -180,6 +181,7 @@ def test_sum_with_a_product_twice_is_not_one_accumulator() -> None:
 
 
 @pytest.mark.parametrize("format_", ["float32", "int8"])
+@pytest.mark.slow
 def test_sum_of_several_products_of_one_vector(format_: str) -> None:
     @cell
     def several(p: Any, x: Any, h: Any) -> Any:
@@ -230,6 +232,7 @@ def test_kernels_text_holds_words_of_the_table_and_numbers_alone() -> None:
     assert "0.1" in text
 
 
+@pytest.mark.slow
 def test_records_are_as_long_as_the_model_needs() -> None:
     @cell
     def many(p: Any, x: Any, a: Any, b: Any, c: Any, d: Any, e: Any, f: Any) -> Any:

@@ -40,6 +40,7 @@ def assert_gives(layer: Cell, xs: Any, ys: Any, scale: float = 1.0, steps: int |
         ("janet", "janet"),
     ],
 )
+@pytest.mark.slow
 def test_cell_of_torchrecurrent(name: str, file: str, shared_data: Path) -> None:
     with np.load(shared_data / "models" / "torchrecurrent" / f"{file}.npz") as kept:
         found = {key: kept[key] for key in kept.files}
@@ -51,6 +52,7 @@ def test_cell_of_torchrecurrent(name: str, file: str, shared_data: Path) -> None
     assert_gives(getattr(paper_cells, name)(**given, **starts), xs, ys, scale, steps)
 
 
+@pytest.mark.slow
 def test_fast_grnn_of_edgeml(shared_data: Path) -> None:
     with np.load(shared_data / "models" / "edgeml-fastgrnn" / "usps.npz") as kept:
         found = {key: kept[key] for key in kept.files}
@@ -64,6 +66,7 @@ def test_fast_grnn_of_edgeml(shared_data: Path) -> None:
 
 
 @pytest.mark.parametrize("file", ["esn", "esn_leaks"])
+@pytest.mark.slow
 def test_leaky_elman_of_reservoirpy(file: str, shared_data: Path) -> None:
     with np.load(shared_data / "models" / "reservoirpy" / f"{file}.npz") as kept:
         found = {key: kept[key] for key in kept.files}
@@ -75,6 +78,7 @@ def test_leaky_elman_of_reservoirpy(file: str, shared_data: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", ["default", "no_gate", "pure"])
+@pytest.mark.slow
 def test_cfc_of_ncps_over_uneven_time(mode: str, shared_data: Path) -> None:
     with np.load(shared_data / "models" / "ncps" / f"cfc_{mode}.npz") as kept:
         found = {key.removeprefix("p:"): kept[key] for key in kept.files}
@@ -121,6 +125,7 @@ def test_ltc_of_ncps_over_uneven_time(file: str, shared_data: Path) -> None:
     assert_gives(layer, xs, found["y"], max(1.0, float(np.abs(found["y"]).max())))
 
 
+@pytest.mark.slow
 def test_min_gru_and_min_lstm_are_as_their_paper_has_them() -> None:
     weights = {
         f"{kind}_{gate}": normal(3, *shape) for kind, shape in (("weight", (7, 3)), ("bias", (7,))) for gate in "zfih"

@@ -142,6 +142,7 @@ def test_formats_of_many(format_: str) -> None:
 @pytest.mark.needs("linker:here")
 @examples(1)
 @given(program=programs(most_steps=4))
+@pytest.mark.slow
 def test_library(program: Program, tmp_path: Path) -> None:
     in_a_library(program, tmp_path)
 

@@ -27,6 +27,7 @@ reber = pytest.mark.parametrize("example", ["reber"], indirect=True)
 
 
 @modes
+@pytest.mark.slow
 def test_many_to_many_and_many_to_one(example: ModuleType) -> None:
     assert example.many_to_many() == 3646 / 4000  # as the page of devices/smart_watch says
     folder = data_path("smart_watch")

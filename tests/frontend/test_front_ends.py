@@ -18,6 +18,7 @@ from front_end_specs import NAMES, SPECS, noise, pushed
 
 @pytest.mark.parametrize("spec", SPECS)
 @given(cuts=st.lists(st.integers(0, 130), max_size=12), single=st.integers(0, 40))
+@pytest.mark.sampled(2)
 def test_the_same_numbers_in_any_blocks(spec: str, cuts: list[int], single: int) -> None:
     front = parse(spec)
     xs = noise(front, 400)
@@ -124,6 +125,7 @@ def test_the_output_array_is_reused_and_nothing_grows(spec: str) -> None:
 
 @pytest.mark.parametrize("spec", [spec for spec in SPECS if "micro" not in spec])
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.sampled(8)
 def test_values_that_are_not_finite_leave_with_their_window(spec: str, bad: float) -> None:
     front = parse(spec)
     xs = noise(front, 3000)
@@ -231,6 +233,7 @@ def test_what_is_refused_is_refused_before_it_takes_memory(text: str) -> None:
         "moving:window=800000,statistics=max|moving:window=800000,statistics=max|moving:window=800000,statistics=max",
     ],
 )
+@pytest.mark.sampled(2)
 def test_the_largest_front_ends_stay_within_the_stated_memory(text: str) -> None:
     parse("logmel")  # what is imported and kept then is no one's
     tracemalloc.start()

@@ -85,6 +85,7 @@ def test_a_damaged_file_is_compiled_again(tmp_path: Path) -> None:
     assert [path.stat().st_size for path in files] == sizes
 
 
+@pytest.mark.slow
 def test_an_unusable_directory_stops_nothing(tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("in the way")
@@ -174,6 +175,7 @@ def test_an_edited_kernel_never_runs_stale_code(tmp_path: Path) -> None:
     assert after["y"] != before["y"]
 
 
+@pytest.mark.slow
 def test_a_second_start_lowers_nothing_unless_what_was_kept_is_damaged(tmp_path: Path) -> None:
     first, second = (report(start(tmp_path, network="recurrent")) for _ in range(2))
     assert (first["lowered"], second["lowered"]) == (True, False)

@@ -132,6 +132,7 @@ def test_lstm_projection(projected: int, clip: float | None) -> None:
 
 
 @pytest.mark.parametrize("clip", [0.1, 1.0])
+@pytest.mark.slow
 def test_gate_clip_of_elman_and_gru(clip: float) -> None:
     for inputs, hidden in SIZES:
         check(Elman(**arrays(1, inputs, hidden), gate_clip=clip))
@@ -167,6 +168,7 @@ def variants() -> list[Model]:
 
 
 @pytest.mark.parametrize("place", thinned(range(3), lambda place: place == 0))
+@pytest.mark.slow
 def test_banks_files_and_formats(place: int, tmp_path: Path) -> None:
     model = variants()[place]
     edge_rnn.save(model, tmp_path / "m.safetensors")

@@ -78,6 +78,7 @@ def soak(tmp_path: Path, samples: int, *, traced: bool) -> None:
 
 
 @pytest.mark.parametrize("samples", [20_000, pytest.param(100_000, marks=pytest.mark.slow)])
+@pytest.mark.slow
 def test_nothing_grows(samples: int, tmp_path: Path) -> None:
     soak(tmp_path, samples, traced=True)
 

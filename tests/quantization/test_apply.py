@@ -65,6 +65,7 @@ def test_wrist_loses_next_to_nothing(wrist: dict[str, Any], cell: str, calibrate
         lambda *row: row in {("lstm", (3, 16)), ("gru", (16, 64)), ("elman_tanh", (3, 16))},
     ),
 )
+@pytest.mark.sampled(2)
 def test_w8a16_stays_near_over_a_long_run_of_random_networks(
     make_model: Build, cell: str, shape: tuple[int, int]
 ) -> None:
@@ -190,6 +191,7 @@ def test_what_is_not_named_stays(make_model: Build) -> None:
     assert edge_rnn.quantization.dequantize(model) is model
 
 
+@pytest.mark.slow
 def test_the_same_arguments_give_the_same_bytes(make_model: Build) -> None:
     model, xs = make_model("lstm", 5, 24), np.random.default_rng(0).standard_normal((300, 5))
     for format_ in ("int8", "w8a8", "int4", "sparse:0.5", "rank:3"):
@@ -204,6 +206,7 @@ def test_calibration_is_no_worse_than_none(wrist: dict[str, Any]) -> None:
         assert drift(wrist["gru"], calibrated, xs) <= 1.01 * drift(wrist["gru"], plain, xs)
 
 
+@pytest.mark.slow
 def test_biases_take_back_what_changes_on_average(make_model: Build) -> None:
     """Vectors far from zero, as from sensors without scaling."""
     model, xs = make_model("elman_tanh", 6, 16), np.random.default_rng(0).normal(3, 0.1, (500, 6))

@@ -97,6 +97,7 @@ def _places(value: Any, place: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 
 @pytest.mark.parametrize("kind", GOOD)
 @pytest.mark.parametrize("each", [7, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.sampled(2)
 def test_every_value_replaced_by_every_hostile_one(kind: str, each: int, tmp_path: Path) -> None:
     """Every seventh place in the usual run; neighbours are mostly numbers of one array."""
     path = tmp_path / "network.json"

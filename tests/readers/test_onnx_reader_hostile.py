@@ -222,6 +222,7 @@ def grown(kind: str) -> onnx.ModelProto:
     ["zeros", "expand", "tile", "doubled", "doubled signal", "looked at again and again", "many nodes", "many inputs",
      "many axes", "a circle", "deep bodies", "many products"],
 )  # fmt: skip
+@pytest.mark.sampled(2)
 def test_small_files_do_not_become_large(kind: str) -> None:
     assert attempt(grown(kind).SerializeToString()) is None
 

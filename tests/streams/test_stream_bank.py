@@ -56,6 +56,7 @@ def test_together_is_alone(make_model: Build, monkeypatch: pytest.MonkeyPatch, c
 @pytest.mark.parametrize(
     "activation", thinned(Dense.ACTIVATIONS, lambda activation: activation in ("none", "softmax", "elu"))
 )
+@pytest.mark.slow
 def test_dense(activation: str) -> None:
     rng = np.random.default_rng(0)
     model = Model([Dense(rng.standard_normal((70, 9)) / 3, rng.standard_normal(70), activation=activation)])  # type: ignore[arg-type]

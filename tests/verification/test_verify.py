@@ -21,6 +21,7 @@ from verified_graphs import CELLS, graph_file, tampered
 
 
 @pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.sampled(2)
 def test_three_agree_over_a_thousand_steps(cell: str, make_model: Callable[..., Model], tmp_path: Path) -> None:
     report = to_onnx(make_model(cell, 4, 12, 2, initial=True), tmp_path / "model.onnx")
     assert isinstance(report, Report)

@@ -181,6 +181,7 @@ def wrong_ones(model: Model) -> dict[str, Model]:
 
 
 @pytest.mark.parametrize("cell", ["elman", "lstm", "gru", "gru before", "peepholes"])
+@pytest.mark.sampled(1)
 def test_a_wrong_graph_on_the_edge_of_chaos_is_refused(cell: str, tmp_path: Path) -> None:
     """Regardless of the drift of runs, and over few steps as over many."""
     model = on_the_edge(cell, 12.0 if cell != "elman" else 4.0)
@@ -325,6 +326,7 @@ def test_form_is_one_of_two(model: Model, tmp_path: Path) -> None:
     [{"weight_hr": np.full((3, 7), 0.2)}, {"cell_clip": 0.3, "peephole": np.full(21, 0.1)}, {"coupled": "input"}],
     ids=str,
 )
+@pytest.mark.slow
 def test_options_that_are_put_together_agree(options: dict[str, Any], form: Any, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     outputs = 3 if "weight_hr" in options else 7

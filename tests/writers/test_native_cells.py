@@ -68,6 +68,7 @@ CELLS = {
 
 @pytest.mark.parametrize("name", CELLS)
 @pytest.mark.parametrize("form", ["step", "sequence"])
+@pytest.mark.sampled(2)
 def test_graph_has_the_operator_and_computes_the_same(name: str, form: Any, tmp_path: Path) -> None:
     model = Model([CELLS[name](), Dense(normal(9, 2, 7))])
     operators = [node.op_type for node in graph_of(model, form).graph.node]
@@ -134,6 +135,7 @@ def test_equations_that_differ_in_little_are_others() -> None:
         assert not operators & {"RNN", "GRU", "LSTM"}, layer.title
 
 
+@pytest.mark.slow
 def test_smaller_formats_stay_elementary_and_verified(tmp_path: Path) -> None:
     model = Model([CELLS["GRU"]()])
     edge_rnn_export.to_onnx(model, tmp_path / "m.onnx", precision="int8-weights", steps=40)

@@ -47,6 +47,7 @@ def graph_error(model: Model, steps: int = STEPS) -> float:
     ("cell", "layers", "bias", "initial"),
     list(itertools.product(CELLS, [1, 3], [True, False], [True, False])),
 )
+@pytest.mark.sampled(10)
 def test_cells_and_their_options(
     cell: str, layers: int, bias: bool, initial: bool, make_model: Callable[..., Model]
 ) -> None:
@@ -70,6 +71,7 @@ def test_one_bias_of_two(cls: type[Any], only: str) -> None:
 
 @pytest.mark.parametrize("activation", Dense.ACTIVATIONS)
 @pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.sampled(6)
 def test_dense(activation: str, bias: bool) -> None:
     rng = np.random.default_rng(4)
     layers = [
@@ -229,6 +231,7 @@ OPTIONS: list[tuple[str, Layer]] = [
 
 
 @pytest.mark.parametrize("layer", [row[1] for row in OPTIONS], ids=[row[0] for row in OPTIONS])
+@pytest.mark.sampled(8)
 def test_options_of_cells(layer: Layer) -> None:
     assert graph_error(Model([layer, Dense(np.ones((2, 7)) / 7)])) <= TOLERANCE
 
@@ -254,6 +257,7 @@ DECOMPOSED: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("options", DECOMPOSED, ids=str)
+@pytest.mark.sampled(2)
 def test_options_that_the_operator_lacks(options: dict[str, Any]) -> None:
     """Step by step, and as sequences in a batch, in which each stream has its own state."""
     model = Model([LSTM(**weights(4, 3, 7), **options), LSTM(**weights(4, 7, 7), **options), Dense(np.ones((2, 7)))])

@@ -185,6 +185,7 @@ def test_matrices_that_have_the_format_keep_it(make_model: Callable[..., Model])
         lambda *row: row in {("lstm", "step", "onnxruntime"), ("lstm", "sequence", "standard")},
     ),
 )
+@pytest.mark.slow
 def test_formats_side_by_side(
     cell: str, form: Any, operators: Any, make_model: Callable[..., Model], tmp_path: Path
 ) -> None:

@@ -88,6 +88,7 @@ def test_ranges_that_a_graph_does_not_clip_to_are_reported(tmp_path: Path) -> No
         assert ("Note: The model has ranges to which Stream clips vectors" in str(report)) == told
 
 
+@pytest.mark.slow
 def test_effect_of_rounding_is_reported(make_model: Callable[..., Model], tmp_path: Path) -> None:
     model = make_model("lstm", 3, 24)
     report = to_onnx(model, tmp_path / "m.onnx", precision="int8")

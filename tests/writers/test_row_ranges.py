@@ -62,6 +62,7 @@ def test_matrix_that_does_not_come_apart_is_whole(layer: Any) -> None:
 
 
 @pytest.mark.parametrize("function", [two_vectors, overlapping])
+@pytest.mark.slow
 def test_cell_in_pieces_computes_the_same_and_is_read_back(function: Any, tmp_path: Any) -> None:
     model, path = Model([layer_of(function)]), tmp_path / "m.onnx"
     assert to_onnx(model, path, steps=20).passed
@@ -70,6 +71,7 @@ def test_cell_in_pieces_computes_the_same_and_is_read_back(function: Any, tmp_pa
     assert whole == (set() if function is two_vectors else {"c.u", "c.b"})
 
 
+@pytest.mark.slow
 def test_gru_that_resets_before_is_stored_once(tmp_path: Any) -> None:
     model = quantize(Model([GRU(normal(15, 3), normal(15, 5), normal(15), normal(15), reset_after=False)]), "int8")
     assert to_onnx(model, tmp_path / "m.onnx", steps=20).passed

@@ -205,6 +205,7 @@ def test_a_penalty_that_overflows_is_the_largest_number(penalty: float, wanted: 
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize(("factor", "penalty"), [(1.0, 1.0), (0.25, 1.0), (8.0, 1.0), (1.0, 1.5), (0.5, 1.5)])
+@pytest.mark.sampled(8)
 def test_weights_are_exponentials_of_scores_and_the_symbol_is_drawn_by_them(
     size: int, factor: float, penalty: float
 ) -> None:
