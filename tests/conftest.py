@@ -36,6 +36,11 @@ settings.register_profile("thorough", deadline=None, max_examples=100)
 settings.load_profile("edge_rnn")
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """One worker more than there are cores: tests of servers, loops and processes wait for a sixth of the time."""
+    return len(os.sched_getaffinity(0)) + 1
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Start mypy first, as it takes the longest and can run in parallel with the others."""
     items.sort(key=lambda item: item.name != "test_tool_finds_nothing[mypy]")

@@ -246,6 +246,7 @@ def test_parameters_with_reserved_names_are_refused() -> None:
         clash(graph=np.ones(3), input_size=3)
 
 
+@pytest.mark.slow
 def test_names_that_a_graph_might_use_itself_are_parameters_like_others(tmp_path: Path) -> None:
     @cell
     def odd(p: Any, v3: Any, number0: Any, out: Any) -> Any:

@@ -112,6 +112,7 @@ def test_events_tell_names_points_and_status(loop: SensorLoop, model: Model) -> 
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 TLS \r\n\r\n", 400),
     ],
 )  # fmt: skip
+@pytest.mark.sampled(8)
 def test_hostile_request(loop: SensorLoop, request_: bytes, code: int) -> None:
     with at_work(loop) as address:
         found, headers, body = answer(address, request_)

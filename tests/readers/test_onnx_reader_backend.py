@@ -49,6 +49,7 @@ def test_there_are_eighteen() -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in CASES if not name.endswith(REFUSED)])
+@pytest.mark.sampled(6)
 def test_case_is_read(name: str) -> None:
     case = CASES[name]
     model = from_onnx(with_numbers(case))
