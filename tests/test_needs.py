@@ -118,6 +118,7 @@ os.execv(sys.executable, [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p",
 """
 
 
+@pytest.mark.slow
 def test_inherited_settings_do_not_matter() -> None:
     """The tests below pass if SIGINT and SIGHUP are ignored, SIGTERM is blocked, and variables are set."""
     environment = os.environ | {"PYTHONUNBUFFERED": "1", "NO_COLOR": "1", "COLUMNS": "20"}

@@ -192,6 +192,7 @@ def test_out_of_order_processor_reads_while_it_computes(make_model: Callable[...
         lambda *row: row in {("lstm", "x86_64_v3"), ("gru", "raspberry_pi_zero_w"), ("elman_tanh", "wasm32")},
     ),
 )
+@pytest.mark.slow
 def test_a_larger_network_takes_longer_by_the_roofline(cell: str, name: str, make_model: Callable[..., Model]) -> None:
     board = boards.load(name)
     models = [make_model(cell, 8, hidden) for hidden in (8, 32, 64, 128)]

@@ -133,6 +133,7 @@ def test_every_format_is_stream_bit_by_bit(
 
 @needs_linker
 @pytest.mark.parametrize("policy", ["raise", "hold", "skip"])
+@pytest.mark.slow
 def test_samples_that_are_not_finite(policy: str, make_model: Build, net: Path) -> None:
     model = make_model("gru", 3, 9)
     built, stream, xs = Library(net, "net"), Stream(model, on_nonfinite=policy), samples(model, 40)
@@ -353,6 +354,7 @@ def boards() -> list[Any]:
 
 
 @pytest.mark.parametrize("name", boards())
+@pytest.mark.slow
 def test_every_board_gets_its_files(name: str, make_model: Build, tmp_path: Path) -> None:
     board = device.load(name)
     built = build(make_model("gru", 3, 9), name, tmp_path, name="net")

@@ -112,6 +112,7 @@ def test_page_is_self_contained(tmp_path: Path) -> None:
     assert "accel_x (m/s²)" in text
 
 
+@pytest.mark.slow
 def test_page_says_what_was_found_on_a_recording(tmp_path: Path) -> None:
     target = tmp_path / "wrist.html"
     words = ["--recording", str(RECORDING), "--steps", "12000", "--page", str(target)]

@@ -69,6 +69,7 @@ def wrist(tmp_path: Path, make_model: Callable[..., Model]) -> list[str]:
     return [*paths, "--data", str(tmp_path / "walk.npz")]
 
 
+@pytest.mark.slow
 def test_tables_and_words(letters: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compare", *letters]) == 0
     out, err = capsys.readouterr()

@@ -199,6 +199,7 @@ def test_demo_without_the_host_side(model: Model, capsys: pytest.CaptureFixture[
 
 @pytest.mark.usefixtures("without_host_side")
 @pytest.mark.parametrize(("kind", "magic"), [(".png", b"\x89PNG"), (".svg", b"<?xml"), (".pdf", b"%PDF")])
+@pytest.mark.sampled(2)
 def test_plot(kind: str, magic: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     needs.package("matplotlib")
     target = tmp_path / f"wrist{kind}"

@@ -353,6 +353,7 @@ def test_cache_that_cannot_be_made_does_not_stop_a_run(tmp_path: Path) -> None:
     assert result.stdout == f"t,y0\n0,{Stream(model).step(np.array([0.5], np.float32))[0]!s}\n"
 
 
+@pytest.mark.slow
 def test_progress_goes_to_the_terminal_and_results_to_the_file(model: Model, tmp_path: Path) -> None:
     """Progress is on stderr only if that is a terminal and the results go to a file."""
     edge_rnn.save(model, tmp_path / "m.safetensors")

@@ -107,6 +107,7 @@ def test_page_is_whole_and_needs_nothing_else(
     assert {path.name for path in tmp_path.iterdir()} == {"page.html"}
 
 
+@pytest.mark.slow
 def test_texts_of_models_and_files_are_escaped(
     tmp_path: Path, model: Model, shrunk: Shrunk, xs: np.ndarray, labels: np.ndarray
 ) -> None:

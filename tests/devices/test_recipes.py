@@ -64,6 +64,7 @@ def write_wav(path: Path, rate_hz: int, seconds: float, sounds: list[tuple[float
 
 
 @pytest.mark.parametrize("board", RECIPES)
+@pytest.mark.sampled(2)
 def test_recipe_is_on_its_page_and_has_help(board: str) -> None:
     page = (DEVICES / board / "README.md").read_text(encoding="utf-8")
     assert "`sensor_loop.py`" in page
@@ -157,6 +158,7 @@ def test_sound_in_a_wav_file(tmp_path: Path, rate_hz: int) -> None:
 
 
 @pytest.mark.needs("soundfile")
+@pytest.mark.slow
 def test_sound_through_a_custom_model(tmp_path: Path) -> None:
     """The model gets as many bands as it has inputs, and its own labels."""
     loud = edge_rnn.Model(

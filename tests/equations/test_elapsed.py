@@ -52,6 +52,7 @@ def test_time_is_the_last_value_that_the_layer_reads() -> None:
         np.testing.assert_allclose(bank.step(np.tile(x, (3, 1))), np.tile(y, (3, 1)), rtol=0, atol=2e-6)
 
 
+@pytest.mark.slow
 def test_time_that_is_always_the_same_is_a_parameter() -> None:
     layer = decaying(**WEIGHTS, elapsed=0.25)
     assert layer.input_size == 3

@@ -49,6 +49,7 @@ def test_one_to_many(example: ModuleType) -> None:
 
 
 @modes
+@pytest.mark.slow
 def test_encoder_and_decoder(example: ModuleType) -> None:
     rng = random.Random(3)
     words = ["", "a", "ab", "recurrent", "z" * example.LONGEST]

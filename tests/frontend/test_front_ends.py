@@ -47,6 +47,7 @@ def test_push_gives_what_run_gives_and_what_is_due(spec: str) -> None:
 
 @pytest.mark.parametrize("spec", SPECS)
 @pytest.mark.parametrize("samples", [0, 1, 77, 333])
+@pytest.mark.sampled(8)
 def test_snapshot_and_restore_continue_unchanged(spec: str, samples: int) -> None:
     front = parse(spec)
     xs = noise(front, 700)
@@ -100,6 +101,7 @@ def test_reset_is_the_beginning(spec: str) -> None:
 
 
 @pytest.mark.parametrize("spec", SPECS)
+@pytest.mark.sampled(2)
 def test_the_output_array_is_reused_and_nothing_grows(spec: str) -> None:
     front = parse(spec)
     nbytes = front.nbytes
@@ -115,11 +117,14 @@ def test_the_output_array_is_reused_and_nothing_grows(spec: str) -> None:
     push_all()
     tracemalloc.start()
     push_all()
-    before = tracemalloc.get_traced_memory()[0]
-    push_all()
-    after = tracemalloc.get_traced_memory()[0]
+    grown = []
+    for _ in range(3):
+        before = tracemalloc.get_traced_memory()[0]
+        push_all()
+        grown.append(tracemalloc.get_traced_memory()[0] - before)
     tracemalloc.stop()
-    assert after - before < 512  # integers that have other values now, not arrays
+    # Integers that have other values now, not arrays. A thread that an earlier test left may allocate once meanwhile.
+    assert min(grown) < 512
     assert front.nbytes == nbytes > 0
 
 

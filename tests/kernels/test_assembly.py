@@ -96,6 +96,7 @@ def count(pattern: str, text: str) -> int:
 
 
 @pairs(PER_TURN, TARGETS)
+@pytest.mark.slow
 def test_sums_stay_in_registers(kernel: str, cpu: str) -> None:
     target, pattern = TARGETS[cpu], MULTIPLY_ADD[family(cpu)]
     hot = [body for body in loops(assembly(kernel, cpu)) if count(pattern, body)]

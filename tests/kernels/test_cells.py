@@ -54,6 +54,7 @@ def test_largest_size(make_model: Build, cell: str) -> None:
 
 
 @pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.sampled(2)
 def test_stacked_without_bias_and_from_a_trained_state(make_model: Build, cell: str) -> None:
     stacked = make_model(cell, 3, 13, layers=4, bias=False, initial=True)
     assert error(stacked, noise(stacked)) <= TOLERANCE

@@ -225,6 +225,7 @@ def test_an_overflow_is_seen_behind_integers(kind: type[Int8]) -> None:
         infinite.step(np.full(1, 10.0, np.float32))
 
 
+@pytest.mark.slow
 def test_zero_vectors_and_zero_rows() -> None:
     model = Model([GRU(np.zeros((24, 3)), np.zeros((24, 8))), Dense(np.zeros((12, 8)), np.arange(12))])
     for format_ in ("float16", "int8", "w8a8", "int4", "sparse:0.5"):

@@ -111,6 +111,7 @@ def test_head_in_pieces_is_read(loop: SensorLoop) -> None:
         assert connection.recv(15) == b"HTTP/1.1 200 OK"
 
 
+@pytest.mark.slow
 def test_loop_does_the_same_with_pages_as_without(model: Model) -> None:
     """Step for step, bit for bit, with pages that come, look and go at all times."""
     found = []

@@ -199,6 +199,7 @@ def test_the_same_arguments_give_the_same_bytes(make_model: Build) -> None:
         assert first.fingerprint == second.fingerprint
 
 
+@pytest.mark.slow
 def test_calibration_is_no_worse_than_none(wrist: dict[str, Any]) -> None:
     xs = wrist["x"]
     for format_ in ("int8", "int4", "w8a8", "sparse:0.5", "rank:1"):

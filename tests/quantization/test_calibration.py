@@ -48,6 +48,7 @@ def met(model: Model, xs: np.ndarray) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize("steps", [1, 2, 777])
+@pytest.mark.sampled(2)
 def test_moments_are_those_of_every_sample(steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """In blocks of 64 steps, and of a single step: the kernels are within 1e-6 of the reference."""
     monkeypatch.setattr(calibration, "_BLOCK_FLOATS", 1)

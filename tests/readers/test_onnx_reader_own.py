@@ -120,6 +120,7 @@ def test_round_trip(model: Model, form: Literal["step", "sequence"]) -> None:
         itertools.product(Dense.ACTIVATIONS, FORMS), lambda activation, _: activation in ("none", "softmax", "elu")
     ),
 )
+@pytest.mark.sampled(2)
 def test_round_trip_of_a_file(activation: str, form: Literal["step", "sequence"], tmp_path: Path) -> None:
     table = np.linspace(-1, 1, 12, dtype=np.float32).reshape(6, 2)
     layers = [Embedding(table), Dense(table, np.ones(6), activation=activation)]

@@ -44,6 +44,7 @@ def check_goes_on(stream: Stream, kept: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("name", names("stream"))
+@pytest.mark.sampled(2)
 def test_a_stream_continues(name: str, tmp_path: Path) -> None:
     kept = of("stream", name)
     stream = stream_of(kept, tmp_path)

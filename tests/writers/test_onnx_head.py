@@ -229,6 +229,7 @@ def test_ort_files_too(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("form", ["step", "sequence"])
 @pytest.mark.parametrize("precision", ["float16", "int8", "int8-weights", "int4"])
+@pytest.mark.slow
 def test_smaller_formats_with_any_head(precision: Any, form: Literal["step", "sequence"], tmp_path: Path) -> None:
     model, path = writer(activation="softmax"), tmp_path / "model.onnx"
     for head in ("greedy", "logits"):

@@ -144,6 +144,7 @@ def check_logarithm(found: float, expected: float) -> None:
 
 
 @pytest.mark.parametrize("size", SIZES)
+@pytest.mark.sampled(2)
 def test_the_best_symbol_wins_and_of_equal_ones_the_first(size: int) -> None:
     base = np.random.default_rng(size).uniform(-5, 2, size).astype(np.float32)
     for first in range(size):
