@@ -51,6 +51,8 @@ def findings(text: str) -> Iterator[str]:
             docstring = ast.get_docstring(node) or ""
             if OPENING.match(docstring):
                 yield docstring.splitlines()[0]
+    if not CODE_HABITS.search(text):  # most files; tokens take longest
+        return
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         if token.type in (tokenize.COMMENT, tokenize.STRING):
             yield from (line.strip() for line in token.string.splitlines() if CODE_HABITS.search(line))

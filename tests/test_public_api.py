@@ -96,5 +96,6 @@ def test_import_loads_nothing_heavy(package: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(PACKAGES))
+@pytest.mark.sampled(6)
 def test_package_is_an_attribute_as_soon_as_edge_rnn_is_imported(name: str) -> None:
     assert _in_a_new_process(f"import edge_rnn; print(edge_rnn.{name}.__name__)") == f"edge_rnn.{name}"

@@ -58,6 +58,7 @@ MODELS = {
 
 
 @pytest.mark.parametrize("name", MODELS)
+@pytest.mark.sampled(1)
 def test_file_holds_the_cell_without_its_function(name: str, tmp_path: Path) -> None:
     model, path, xs = MODELS[name](), tmp_path / "m.safetensors", normal(9, 20, 3)
     save(model, path)
@@ -111,6 +112,7 @@ def test_calibration_covers_vectors_that_the_step_computes() -> None:
     np.testing.assert_allclose(meets.mean, np.mean(seen, axis=0), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_snapshot_continues_where_it_was_taken() -> None:
     model, xs = MODELS["all sorts"](), normal(9, 20, 3)
     stream = Stream(model)
