@@ -10,10 +10,12 @@ checkout's ``devices`` and ``export``. A comment in the line above a block says 
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -96,6 +98,11 @@ def test_blocks_run(path: Path, whole: bool, tmp_path: Path, monkeypatch: pytest
                 ["bash", "-c", code], env=environment, capture_output=True, text=True, check=False, timeout=300
             )
             assert result.returncode == 0, f"{block['code']}\n{result.stdout}{result.stderr}"
+    # Pages open archives as one does in a notebook, whose end closes them: here, and not within a later test.
+    namespace.clear()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 @pytest.mark.parametrize("command", ["run", "test"])
