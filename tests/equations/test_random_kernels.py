@@ -105,7 +105,7 @@ def test_streams_and_banks(program: Program) -> None:
 
 
 @pytest.mark.slow
-@examples(30)
+@examples(20)
 @given(program=programs())
 def test_streams_and_banks_of_many(program: Program) -> None:
     streams_and_banks(program)
@@ -114,7 +114,7 @@ def test_streams_and_banks_of_many(program: Program) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("op", [*UNARY, *BINARY, *REDUCED, "matrix", "sum of gates", "row", "part", "concat"])
 def test_streams_and_banks_of_one_operation(op: str) -> None:
-    @examples(2)
+    @examples(1)
     @given(program=programs(only=(op,), most_steps=3))
     def check(program: Program) -> None:
         streams_and_banks(program)
@@ -131,7 +131,7 @@ def test_integers(program: Program) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("format_", ["int8", "w8a8", "int4", "float16"])
 def test_formats_of_many(format_: str) -> None:
-    @examples(12)
+    @examples(6)
     @given(program=programs())
     def check(program: Program) -> None:
         in_format(program, format_)
