@@ -275,5 +275,6 @@ def test_module_can_be_copied_and_pickled() -> None:
 def test_model_of_to_torch_takes_a_description_alone() -> None:
     module = to_torch(MODELS["gru"]())
     assert from_torch(module, name="new").name == "new"
-    with pytest.raises(InputError, match="expected none of these, the layers are those of the model"):
-        from_torch(module, standardize=([0, 0, 0], [1, 1, 1]))
+    for wrong in ({"standardize": ([0, 0, 0], [1, 1, 1])}, {"kinds": {"rnn": "Linear"}}):
+        with pytest.raises(InputError, match="expected none of these, the layers are those of the model"):
+            from_torch(module, **wrong)

@@ -107,15 +107,16 @@ def from_torch(
         leaves open what changes the outputs: the order of use, an activation, an Embedding or a Linear without bias,
         a network without a recurrent module. The message names the argument that states it.
 
+    ModelError
+        Parameters are missing or have inconsistent shapes.
+    FileError
+        The file cannot be read, is damaged, or holds a pickled module.
+
     Warns
     -----
     ReadingWarning
         A state_dict was read, and no argument states the order of use or the activation of the last Linear; the warning
         lists what was assumed. Or a module ends in log_softmax, which is read as softmax.
-    ModelError
-        Parameters are missing or have inconsistent shapes.
-    FileError
-        The file cannot be read, is damaged, or holds a pickled module.
 
     Examples
     --------
@@ -126,10 +127,10 @@ def from_torch(
     <Model input(6) > rnn(8) > head(2)>
     """
     if _is_module(source) and isinstance(getattr(source, "model", None), Model) and hasattr(source, "trained"):
-        if modules or activations or ignore or standardize is not None:
+        if modules or activations or kinds or ignore or standardize is not None:
             raise InputError(
-                "from_torch got a model of to_torch and modules=, activations=, ignore= or standardize=; expected none "
-                "of these, the layers are those of the model."
+                "from_torch got a model of to_torch and modules=, activations=, kinds=, ignore= or standardize=; "
+                "expected none of these, the layers are those of the model."
             )
         trained: Any = source.trained()
         described: Model = replace(trained, **about)
@@ -180,22 +181,32 @@ def read_torch(
         assumed = assumptions(used_parts, chosen, named=modules is not None)
     elif kinds:
         raise InputError("from_torch got a module and kinds=; expected kinds= with a state_dict only.")
-    left_out, without_log = "", False
     layers, used = layers_of(used_parts, arrays, chosen)
     _check_all_used(arrays, used, ignored)
+    without_log = False
     if live and check and layers:
         given, layers = layers, check_forward(sys.modules["torch"], source, layers, used_parts, chosen)
         without_log = layers[-1] is not given[-1]
-    computing = [part for part in used_parts if part.kind != "Identity"]
-    if without_log or (computing and computing[-1].log):
-        left_out = "forward ends in log_softmax; read as softmax, probabilities in the same order"
-        kept = [part for part in computing if not part.log]
-        if kept[-1].kind == "Linear":
-            names = [part.path for part in kept]
-            left_out += f" (state it: modules={names}, activations={ {names[-1]: 'softmax'} })"
+    left_out = _left_out(used_parts, without_log=without_log)
     if standardize is not None:
         layers.insert(0, standardize if isinstance(standardize, Standardize) else _standardize(*standardize))
     return Reading(Model(layers, **about), "; ".join(assumed), left_out)
+
+
+def _left_out(used: Sequence[Part], *, without_log: bool) -> str:
+    """Sentence about the logarithm that was left out of a last log_softmax; empty if there was none.
+
+    ``without_log`` is True if ``forward`` has one that is no module.
+    """
+    computing = [part for part in used if part.kind != "Identity"]
+    if not (without_log or (computing and computing[-1].log)):
+        return ""
+    text = "forward ends in log_softmax; read as softmax, probabilities in the same order"
+    kept = [part for part in computing if not part.log]
+    if kept[-1].kind != "Linear":
+        return text
+    names = [part.path for part in kept]
+    return f"{text} (state it: modules={names}, activations={ {names[-1]: 'softmax'} })"
 
 
 def _standardize(mean: Any, scale: Any) -> Standardize:
