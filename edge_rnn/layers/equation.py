@@ -217,18 +217,19 @@ class Cell(Layer):
 
     @property
     def output_bound(self) -> float | None:
-        return self._bound(self.state_intervals())
+        return self._bound(self.state_intervals(), self._limits)
 
     @property
     def rounding_bound(self) -> float | None:
-        from_zero = dict.fromkeys(self.starts, (0.0, 0.0))
-        bound = self._bound(state_intervals(self.equation, EVERYTHING, from_zero, self._limits))
+        from_zero, limits = dict.fromkeys(self.starts, (0.0, 0.0)), self._limits
+        bound = self._bound(state_intervals(self.equation, EVERYTHING, from_zero, limits), limits)
         return bound if bound == self.output_bound else None
 
-    def _bound(self, states: Mapping[str, Interval]) -> float | None:
-        low, high = intervals(self.equation, EVERYTHING, states, self._limits)[self.equation.output]
-        if self.equation.emitted:
-            low, high = states[self.equation.emitted]
+    def _bound(self, states: Mapping[str, Interval], limits: Mapping[str, Interval]) -> float | None:
+        if emitted := self.equation.emitted:
+            low, high = states[emitted]
+        else:
+            low, high = intervals(self.equation, EVERYTHING, states, limits)[self.equation.output]
         most = max(-low, high)
         return None if most == inf else most
 

@@ -193,9 +193,9 @@ def _quantized(model: Model, wanted: Mapping[str, str], calibration: Calibration
 
 def _bias_of(layer: Layer, name: str) -> str | None:
     """Name of the bias that is added only to the product with this matrix; None if there is no such bias."""
-    if layer.graph is not None:
-        several = [matrix for matrix, _ in layer.graph.products].count(name) > 1 and not layer.matrices[name]
-        return None if several else layer.graph.bias_of(name)
+    if (graph := layer.graph) is not None:
+        several = [matrix for matrix, _ in graph.products].count(name) > 1 and not layer.matrices[name]
+        return None if several else graph.bias_of(name)
     bias = name.replace("weight", "bias")
     return bias if getattr(layer, bias) is not None else None
 

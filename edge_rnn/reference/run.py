@@ -226,7 +226,8 @@ def wide(layer: Layer, dtype: DTypeLike = np.float64) -> SimpleNamespace:
     UnsupportedError
         The reference does not know the kind of layer.
     """
-    cell = CELLS.get(layer.kind.lower()) if layer.graph is None else of_equation(layer.graph)
+    graph = layer.graph
+    cell = CELLS.get(layer.kind.lower()) if graph is None else of_equation(graph)
     if cell is None:
         known = ", ".join(CELLS)
         raise UnsupportedError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from importlib import import_module
 from types import MappingProxyType
 from weakref import WeakKeyDictionary
@@ -72,9 +72,7 @@ class _Builder:
         places: list[Slots] = []
         for layer, reads, size in zip(model.layers, model.sources, model.output_sizes, strict=True):
             x = self._gather([sample if i < 0 else places[i] for i in reads])
-            bounds = [None if i < 0 else model.layers[i].rounding_bound for i in reads]
-            x_bound = None if None in bounds else max(bound for bound in bounds if bound is not None)
-            places.append(self._layer(layer, x, size, Site(self.target, x_bound)))
+            places.append(self._layer(layer, x, size, Site(self.target, self._bound(layer, reads))))
         initial = self._initial(held, last_output)
         weights = aligned(self.weights_used)
         np.concatenate([*self.weights, np.empty(0, np.float32)], out=weights)
@@ -98,6 +96,13 @@ class _Builder:
             initial=initial,
             checks_states=_may_hide_overflow(model),
         )
+
+    def _bound(self, layer: Layer, reads: Sequence[int]) -> float | None:
+        """Bound on what a layer reads, for its matrices of integers; None if there are none, or no bound."""
+        if not layer.formats:
+            return None
+        bounds = [None if i < 0 else self.model.layers[i].rounding_bound for i in reads]
+        return None if None in bounds else max(bound for bound in bounds if bound is not None)
 
     def _place_states(self) -> None:
         """Place the states at the start of the arena: replaced ones, all even slots before all odd ones; then rings."""
@@ -124,8 +129,8 @@ class _Builder:
 
     def _layer(self, layer: Layer, x: Slots, size: int, site: Site) -> Slots:
         """Lay out one layer that reads ``x``; return the place of its output."""
-        if layer.recorded_from is not None:
-            return self._equation(layer, x, site)
+        if (source := layer.recorded_from) is not None:
+            return self._equation(layer, source, x, site)
         try:
             module = import_module(f"edge_rnn.kernels.cells.{layer.kind.lower()}")
         except ModuleNotFoundError:
@@ -137,16 +142,14 @@ class _Builder:
             self._operation(operation, self._made_of(x, operation.x), out, states)
         return out
 
-    def _equation(self, layer: Layer, x: Slots, site: Site) -> Slots:
-        """Lay out a layer by its equation; return the place of its output."""
+    def _equation(self, layer: Layer, source: Hashable, x: Slots, site: Site) -> Slots:
+        """Lay out a layer by its equation, which ``source`` identifies; return the place of its output."""
         places: dict[Place, Slots] = {("input", ""): x}
         for name in layer.initial_state:
             old = self.states[f"{layer.name}.{name}"]
             places |= {("old", name): old, ("new", name): old.swapped}
         limit = np.inf if site.x_bound is None else site.x_bound
-        steps = pack(
-            layer.recorded_from, lambda: layer.graph, layer.fields, site.target, (-limit, limit), layer.rounding_ranges
-        )
+        steps = pack(source, lambda: layer.graph, layer.fields, site.target, (-limit, limit), layer.rounding_ranges)
         for step in steps:
             if isinstance(step, Move):
                 self._move(step, places)
