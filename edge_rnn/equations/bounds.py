@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from edge_rnn.equations.graph import Graph, Node
+from edge_rnn.equations.graph import Graph, Node, mixed
 from edge_rnn.equations.operations import EVERYTHING, OPERATIONS, Interval
 from edge_rnn.typing import AnyArray
 
@@ -96,26 +96,11 @@ def _computed(
     interval = OPERATIONS[node.op].interval
     assert interval is not None, node.op
     value = interval(*args)
-    mix = _mixed(graph, node) if node.op == "add" else None
+    mix = mixed(graph.nodes, node.args) if node.op == "add" else None
     if mix is not None and found[mix[0]][0] >= 0 and found[mix[0]][1] <= 1:
         a, b = found[mix[1]], found[mix[2]]
         return min(a[0], b[0]), max(a[1], b[1])
     return value
-
-
-def _mixed(graph: Graph, node: Node) -> tuple[int, int, int] | None:
-    """Places of z, a and b if a sum is ``(1 - z) * a + z * b``; None if it is not."""
-    nodes = graph.nodes
-    left, right = (nodes[place] for place in node.args)
-    if left.op != "mul" or right.op != "mul":
-        return None
-    for one, other in ((left, right), (right, left)):
-        for rest, a in (one.args, one.args[::-1]):
-            if nodes[rest].op == "sub" and nodes[nodes[rest].args[0]] == Node("number", number=1.0):
-                for z, b in (other.args, other.args[::-1]):
-                    if z == nodes[rest].args[1]:
-                        return z, a, b
-    return None
 
 
 def state_intervals(

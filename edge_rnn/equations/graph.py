@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,12 +12,15 @@ from edge_rnn.equations.operations import OPERATIONS, shape_of
 from edge_rnn.errors import ModelError
 from edge_rnn.spelling import counted
 
-__all__ = ["MOST_NODES", "MOST_STATES", "Builder", "Graph", "Node", "Shape", "SizeFound"]
+__all__ = ["MOST_NODES", "MOST_STATES", "NAME", "Builder", "Graph", "Node", "Shape", "SizeFound", "mixed", "spelled"]
 
 MOST_NODES = 512
 """Most nodes of an equation; common cells have 10 to 60."""
 MOST_STATES = 16
 """Most states of an equation."""
+
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+"""Names of parameters, states and functions."""
 
 Shape = tuple[int, ...]
 """``()`` for a single number, ``(units,)`` for a vector, ``(rows, columns)`` for a parameter that is a matrix."""
@@ -50,6 +54,9 @@ class Node:
     name: str = ""
     number: float = 0.0
     start: int = 0
+
+
+_ONE = Node("number", number=1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,7 +243,7 @@ class Builder:
             raise ModelError(f"{name} has the shape {shape}, expected a matrix left of @.")
         _unify(given, shape[1:])
         if given != shape[1:]:
-            raise ModelError(f"{name} of {shape[0]} by {shape[1]} was multiplied with {_values(given)}.")
+            raise ModelError(f"{name} of {shape[0]} by {shape[1]} was multiplied with {spelled(given)}.")
         return self.put(Node("product", (vector,), shape[:1], name))
 
     def part(self, vector: int, start: int, size: int) -> int:
@@ -245,14 +252,14 @@ class Builder:
         if shape and shape[0] < 0:
             raise ModelError("A slice was taken of a vector of unknown length; give the length, as in h=20.")
         if len(shape) != 1 or start < 0 or size < 1 or start + size > shape[0]:
-            raise ModelError(f"The slice {start}:{start + size} was taken of {_values(shape)}.")
+            raise ModelError(f"The slice {start}:{start + size} was taken of {spelled(shape)}.")
         return vector if (size,) == shape else self.put(Node("part", (vector,), (size,), start=start))
 
     def concat(self, *vectors: int) -> int:
         """Add the concatenation of vectors."""
         shapes = [self.nodes[place].shape for place in vectors]
         if not all(len(shape) == 1 for shape in shapes) or not shapes:
-            raise ModelError(f"concat got {', '.join(map(_values, shapes)) or 'no values'}, expected vectors.")
+            raise ModelError(f"concat got {', '.join(map(spelled, shapes)) or 'no values'}, expected vectors.")
         if any(shape[0] < 0 for shape in shapes):
             raise ModelError("concat got a vector of unknown length; give the length, as in h=20.")
         size = sum(shape[0] for shape in shapes)
@@ -273,7 +280,7 @@ class Builder:
         shape = shape_of(op, shapes)
         if shape is None:
             raise ModelError(
-                f"{op} got {' and '.join(map(_values, shapes))}, expected vectors of the same length or single numbers."
+                f"{op} got {' and '.join(map(spelled, shapes))}, expected vectors of the same length or single numbers."
             )
         return self.put(Node(op, args, shape))
 
@@ -285,7 +292,7 @@ class Builder:
             shape = self.nodes[states[name]].shape
             _unify(shape, (size,))
             if shape != (size,):
-                raise ModelError(f"the new state {name!r} got {_values(shape)}, expected {counted(size, 'value')}.")
+                raise ModelError(f"the new state {name!r} got {spelled(shape)}, expected {counted(size, 'value')}.")
         if unknown := set(states) - set(self.sizes):
             raise ModelError(f"there is no state {min(unknown)!r}, expected {_listed(self.sizes)}.")
         if not self.nodes[output].shape:
@@ -310,8 +317,23 @@ def _unify(a: Shape, b: Shape) -> None:
             raise SizeFound(one[0], other[0])
 
 
-def _values(shape: Shape) -> str:
+def spelled(shape: Shape) -> str:
+    """Spell the shape of a vector or of a single number: ``"3 values"``, ``"one number"``."""
     return counted(shape[0], "value") if shape else "one number"
+
+
+def mixed(nodes: Sequence[Node], args: Sequence[int]) -> tuple[int, int, int] | None:
+    """Places of z, a and b if the sum of two nodes is ``(1 - z) * a + z * b``; None if it is not."""
+    left, right = (nodes[place] for place in args)
+    if left.op != "mul" or right.op != "mul":
+        return None
+    for one, other in ((left, right), (right, left)):
+        for rest, a in (one.args, one.args[::-1]):
+            if nodes[rest].op == "sub" and nodes[nodes[rest].args[0]] == _ONE:
+                for z, b in (other.args, other.args[::-1]):
+                    if z == nodes[rest].args[1]:
+                        return z, a, b
+    return None
 
 
 def _listed(names: Mapping[str, Any]) -> str:

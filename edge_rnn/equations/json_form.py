@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from edge_rnn.equations.graph import MOST_NODES, Builder, Graph, Shape
+from edge_rnn.equations.graph import MOST_NODES, NAME, Builder, Graph, Shape
 from edge_rnn.equations.operations import OPERATIONS
 from edge_rnn.errors import ModelError
 from edge_rnn.spelling import counted
@@ -14,7 +13,6 @@ from edge_rnn.spelling import counted
 __all__ = ["from_json", "to_json"]
 
 _VERSION = 1
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 _MORE: Mapping[str, tuple[type, ...]] = {
     "parameter": (str,),
     "state": (str,),
@@ -66,7 +64,7 @@ def from_json(data: Any, shapes: Mapping[str, Shape]) -> Graph:
     wanted: dict[str, tuple[int, int]] = {}
     for name, entry in states.items():
         fits = isinstance(entry, list) and len(entry) == 2 and all(type(each) is int for each in entry)
-        if not isinstance(name, str) or not _NAME.fullmatch(name) or not fits or entry[0] < 1:
+        if not isinstance(name, str) or not NAME.fullmatch(name) or not fits or entry[0] < 1:
             raise ModelError(f"An equation got the state {name!r} as {entry!r}, expected its length and a place.")
         wanted[name] = entry[0], entry[1]
     if type(data["input"]) is not int or data["input"] < 1:

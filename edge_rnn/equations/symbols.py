@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import linecache
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
-from edge_rnn.equations.graph import Builder, Graph, SizeFound
+from edge_rnn.equations.graph import Builder, Graph, SizeFound, spelled
 from edge_rnn.equations.operations import OPERATIONS
 from edge_rnn.errors import ModelError
-from edge_rnn.spelling import counted
 
 __all__ = ["ELAPSED", "Symbol", "apply", "joined", "refused", "trace"]
 
@@ -91,7 +90,7 @@ class Symbol:
         return apply("mul", self, self)
 
     def __matmul__(self, other: Any) -> Symbol:
-        raise refused(f"{_values(self.shape)} left of @, expected a matrix among the parameters.")
+        raise refused(f"{spelled(self.shape)} left of @, expected a matrix among the parameters.")
 
     def __getitem__(self, key: Any) -> Symbol:
         if not isinstance(key, slice) or key.step not in (None, 1) or len(self.shape) != 1:
@@ -111,7 +110,7 @@ class Symbol:
         raise refused("an if may test options, but not values, which are unknown while an equation is traced.")
 
     def __repr__(self) -> str:
-        return f"<{self.builder.nodes[self.place].op} of {_values(self.shape)}>"
+        return f"<{self.builder.nodes[self.place].op} of {spelled(self.shape)}>"
 
 
 class _Matrix:
@@ -278,10 +277,6 @@ def _kind(value: Any) -> str:
     if isinstance(value, _Matrix):
         return f"the matrix {value.name}"
     return f"{value!r}" if isinstance(value, (str, type(None), bool)) else f"a value of type {type(value).__name__}"
-
-
-def _values(shape: Sequence[int]) -> str:
-    return counted(shape[0], "value") if shape else "one number"
 
 
 def joined(*vectors: Any) -> Any:

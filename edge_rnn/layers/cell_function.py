@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from edge_rnn.checks import is_whole, real
+from edge_rnn.equations.graph import NAME
 from edge_rnn.equations.symbols import ELAPSED, trace
 from edge_rnn.errors import ModelError
 from edge_rnn.formats import Matrix
-from edge_rnn.layers.equation import PARAMETER, Cell
+from edge_rnn.layers.equation import Cell
 from edge_rnn.layers.layer import float32_copy
 
 __all__ = ["CellFunction", "cell"]
@@ -87,7 +88,7 @@ class CellFunction:
         return Cell(graph, parameters, starts, title, name=name, inputs=tuple(inputs))
 
     def _parameter(self, name: str, value: Any) -> Any:
-        if not PARAMETER.fullmatch(name):
+        if not NAME.fullmatch(name):
             raise ModelError(f"{self.equation.__name__} got a parameter {name!r}, expected letters, digits and _.")
         if value is None or isinstance(value, (Matrix, str, bool, int)):
             return value

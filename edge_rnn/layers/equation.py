@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -13,7 +12,7 @@ from typing import Any, Self
 import numpy as np
 
 from edge_rnn.equations.bounds import intervals, kept_intervals, parameter_intervals, state_intervals
-from edge_rnn.equations.graph import Builder, Graph
+from edge_rnn.equations.graph import NAME, Builder, Graph
 from edge_rnn.equations.json_form import from_json, to_json
 from edge_rnn.equations.operations import EVERYTHING, Interval
 from edge_rnn.equations.printing import as_text
@@ -22,10 +21,7 @@ from edge_rnn.formats import Matrix
 from edge_rnn.layers.layer import INPUT, Layer, Weight, float32_copy, products
 from edge_rnn.typing import F32
 
-__all__ = ["PARAMETER", "Cell"]
-
-PARAMETER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
-"""Names of parameters and functions."""
+__all__ = ["Cell"]
 
 _TAKEN = ("cell", "state")
 _START = "start."
@@ -55,7 +51,7 @@ class Cell(Layer):
 
     def __post_init__(self) -> None:
         Layer.__post_init__(self)
-        if not isinstance(self.equation, Graph) or not PARAMETER.fullmatch(self.function):
+        if not isinstance(self.equation, Graph) or not NAME.fullmatch(self.function):
             raise ModelError("Cell got no equation; make a layer by calling a function that edge_rnn.cell decorates.")
         needed = {name: self.parameters.get(name) for name in self.equation.parameters}
         if clash := set(needed) & set(dict(self.equation.sizes)):
@@ -173,7 +169,7 @@ class Cell(Layer):
         if not isinstance(options, Mapping) or set(options) != {"function", "equation", "numbers"}:
             raise ModelError("a cell got unknown or missing options, expected function, equation and numbers.")
         function, numbers = options["function"], options["numbers"]
-        if not isinstance(function, str) or not PARAMETER.fullmatch(function):
+        if not isinstance(function, str) or not NAME.fullmatch(function):
             raise ModelError(f"a cell got the function {str(function)[:80]!r}, expected a name.")
         if not isinstance(numbers, Mapping) or not all(type(v) is float and isfinite(v) for v in numbers.values()):
             raise ModelError(f"{function} got the numbers {str(numbers)[:80]}, expected finite numbers by name.")

@@ -28,7 +28,7 @@ def _cell(function: Cell) -> Cell:
     """Register ``function(layer, x, state) -> (y, state)`` for the kind of layer that the function is named after.
 
     ``layer`` has the fields of the layer's class, arrays as float64 and absent ones as 0; ``x`` is ``(I,)``; ``state``
-    holds the layer's own arrays, ``h`` and ``c``, each ``(H,)``. A call may also compute ``n`` independent steps, one
+    holds the layer's own states by name, each ``(H,)``. A call may also compute ``n`` independent steps, one
     per column: ``x`` is ``(I, n)``, vectors of the layer are ``(H, 1)``, states ``(H, n)``.
     """
     CELLS[function.__name__] = function

@@ -24,7 +24,7 @@ def initial_state(model: Model) -> State:
     Returns
     -------
     dict
-        ``"layer.h"`` and ``"layer.c"`` -> float64 ``(H,)``, copies.
+        ``"layer.state"``, such as ``"lstm.c"`` -> float64 ``(H,)``, copies.
     """
     return {name: value.astype(np.float64) for name, value in model.initial_state.items()}
 
@@ -66,7 +66,7 @@ def layer_step(layer: SimpleNamespace, x: F64, state: State) -> tuple[F64, State
     x
         ``(I,)``: input of the layer.
     state
-        State of this layer alone: ``h`` and ``c``, each ``(H,)``.
+        State of this layer alone: its states by name, each ``(H,)``.
 
     Returns
     -------

@@ -36,6 +36,7 @@ import safetensors.numpy
 from safetensors import SafetensorError
 
 from edge_rnn.atomic import write
+from edge_rnn.equations.graph import NAME
 from edge_rnn.errors import FileError, InputError, InputTypeError, ModelError, file_error, no_regular_file
 from edge_rnn.formats import FORMATS
 from edge_rnn.layers import LAYER_TYPES, Cell, Layer
@@ -75,7 +76,7 @@ _LAYER: dict[str, Any] = {"kind": str, "name": str, "inputs": list[str], "option
 _LAYER_2 = _LAYER | {"formats": dict[str, Any]}
 _FORMAT: dict[str, Any] = {"format": str, "options": dict[str, Any]}
 _CELL: dict[str, Any] = {"function": str, "equation": dict[str, Any], "numbers": dict[str, Any]}
-_PARAMETER = re.compile(r"(start\.)?[A-Za-z_][A-Za-z0-9_]{0,63}")
+_PARAMETER = re.compile(rf"(start\.)?{NAME.pattern}")
 
 
 def save(model: Model, path: str | os.PathLike[str]) -> None:

@@ -136,7 +136,7 @@ class _Builder:
         except ModuleNotFoundError:
             raise UnsupportedError(f"{layer.title} cannot be run: edge_rnn has no kernel for {layer.kind}.") from None
         places = {name: self.states[f"{layer.name}.{name}"] for name in layer.initial_state}
-        states = list(places.values())
+        states = [slots for state in places.values() for slots in (state, state.swapped)]
         out = places[layer.emits].swapped if layer.emits else self._fixed(size)
         for operation in module.pack(layer.fields, site):
             self._operation(operation, self._made_of(x, operation.x), out, states)
@@ -172,7 +172,7 @@ class _Builder:
             slots = next(given) if count == 2 else places[place]
             assert count == 2 or padded(slots.size) >= padded(step.units), (step, place)
             ints += (slots,) if count == 1 else (slots, slots.size)
-        self._operation(Operation(step.name, step.weights), Slots(0, 0, 0), Slots(0, 0, step.units), ints=ints)
+        self._operation(Operation(step.name, step.weights), Slots(0, 0, 0), Slots(0, 0, step.units), ints)
 
     def _move(self, move: Move, places: dict[Place, Slots]) -> None:
         """Add the operations that copy values, or reduce them, from memory to memory."""
@@ -216,10 +216,9 @@ class _Builder:
         operation: Operation,
         x: Slots,
         out: Slots,
-        states: Sequence[Slots] = (),
         ints: Sequence[Slots | int] = (),
     ) -> None:
-        """Add an operation. For a generated kernel, ``ints`` are stored in the record from ``PLACES`` on."""
+        """Add an operation, with ``ints`` in its record from ``PLACES`` on."""
         if max(self.used, self.weights_used) > np.iinfo(np.int32).max:
             raise UnsupportedError(
                 f"{self.model!r} has more than 8 GiB of weights or state, which offsets cannot reach."
@@ -231,9 +230,6 @@ class _Builder:
             record[Record.X], record[Record.OUT] = _at(x, parity), _at(out, parity)
             record[Record.N_IN], record[Record.N_OUT] = x.size, out.size
             record[Record.BACKWARDS], record[Record.UNIT_FLOATS] = parity, operation.weights.unit_floats
-            for i, state in enumerate(states):
-                record[Record.STATE + 2 * i] = _at(state, parity)
-                record[Record.STATE + 2 * i + 1] = _at(state.swapped, parity)
             for i, value in enumerate(ints):
                 record[PLACES + i] = value if isinstance(value, int) else _at(value, parity)
             records.append(record)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from edge_rnn.kernels.entry import object_cache
-from edge_rnn.kernels.program.record import Operation, Record, padded
+from edge_rnn.kernels.program.record import PLACES, Operation, Record, padded
 from edge_rnn.layers import LSTM, Layer
 from edge_rnn.model import Model
 from edge_rnn.streams.plan import Plan
@@ -60,7 +60,7 @@ def test_output_is_the_state_that_the_layer_emits(plan: Plan) -> None:
     assert plan.output == plan.states["delay.sum"].swapped
     record = plan.records[0, -1]
     assert record[Record.OUT] == plan.states["delay.sum"].odd
-    old_and_new = record[Record.STATE :][:6]
+    old_and_new = record[PLACES:][:6]
     past, at, total = (plan.states[f"delay.{name}"] for name in ("past", "at", "sum"))
     assert old_and_new.tolist() == [past.even, past.even, at.even, at.odd, total.even, total.odd]
 

@@ -116,7 +116,7 @@ _engines: list[Any] = []  # an engine owns the code that it loaded
 
 
 def load(name: str) -> Loaded:
-    """Load the function ``name`` (``"lstm"``, ``"dense_softmax"``, ``"step"``), after compiling it if it is not cached.
+    """Load the function ``name`` (``"dense_tanh"``, ``"step"``), after compiling it if it is not cached.
 
     Raises
     ------
@@ -276,7 +276,7 @@ def _address(name: str, code: bytes) -> int:
 
 
 def _read(path: Path) -> bytes | None:
-    """Read object code from a cache file; None if the file is missing, damaged, or not this user's own."""
+    """Read data from a cache file; None if the file is missing, damaged, or not this user's own."""
     data = read_own(path)
     if data is None:
         return None
@@ -285,7 +285,7 @@ def _read(path: Path) -> bytes | None:
 
 
 def _write(path: Path, code: bytes) -> None:
-    """Write object code to the cache if possible; a cache that cannot be written is not an error."""
+    """Write data to the cache if possible; a cache that cannot be written is not an error."""
     try:
         for folder in reversed([each for each in (path.parent, *path.parent.parents) if not each.exists()]):
             folder.mkdir(mode=0o700, exist_ok=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Hashable
+from dataclasses import astuple
 from typing import Any
 
 from edge_rnn.equations.graph import Graph, Node
@@ -39,7 +40,7 @@ def kept(recorded_from: Hashable, graph: Callable[[], Graph | None], stackable: 
 
             found = graph()
             assert found is not None, recorded_from
-            return _text(lower(found, stackable))
+            return json.dumps(astuple(lower(found, stackable)))
 
         while len(_lowered) >= _MOST:
             del _lowered[next(iter(_lowered))]
@@ -47,31 +48,8 @@ def kept(recorded_from: Hashable, graph: Callable[[], Graph | None], stackable: 
     return _lowered[key]
 
 
-def _text(lowered: Lowered) -> str:
-    graph = lowered.graph
-    plain = [graph.input_size, graph.output, graph.sizes, graph.states, list(map(_plain, graph.nodes))]
-    return json.dumps([plain, [_panel(step) if isinstance(step, Panel) else _move(step) for step in lowered.steps]])
-
-
-def _plain(node: Node) -> list[Any]:
-    return [node.op, node.args, node.shape, node.name, node.number, node.start]
-
-
-def _move(move: Move) -> list[Any]:
-    return [move.op, move.sources, move.start, move.target, move.size]
-
-
-def _panel(panel: Panel) -> list[Any]:
-    def scaled(all_: list[Scaled]) -> list[Any]:
-        return [[_plain(each.node), each.scale] for each in all_]
-
-    sums, rows = list(map(scaled, panel.sums)), list(map(_plain, panel.rows))
-    segments = [[vector, scaled(products)] for vector, products in panel.segments]
-    return [panel.units, panel.text, sums, rows, segments, panel.places]
-
-
 def _read(text: str) -> Lowered:
-    (input_size, output, sizes, states, nodes), steps = json.loads(text)
+    (nodes, input_size, output, sizes, states), steps = json.loads(text)
     lengths = tuple((name, size) for name, size in sizes)
     graph = Graph(tuple(map(_node, nodes)), input_size, output, lengths, tuple(states))
     return Lowered(graph, tuple(_move_of(*step) if isinstance(step[0], str) else _panel_of(*step) for step in steps))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from edge_rnn.equations.graph import Graph
-from edge_rnn.kernels.lower.panels import written
+from edge_rnn.kernels.lower.padding import needs_mask
+from edge_rnn.kernels.lower.panels import Writer
 from edge_rnn.kernels.lower.parts import HALF_SIGMOID, SAME, Lowered, Move, Panel, Place
 from edge_rnn.kernels.lower.passes import fold, fuse, mixes, push_parts, settle
 from edge_rnn.kernels.lower.stages import cut
@@ -25,7 +26,7 @@ def lower(graph: Graph, stackable: frozenset[str]) -> Lowered:
     graph, sums = accumulate(mixes(settle(push_parts(fold(graph)))))
     graph = fuse(halve_sigmoids(graph, sums))
     states = {place: name for name, place in reversed(graph.new_states.items())}
-    flushed = _flushed(graph)
+    flushed, masks = _flushed(graph), needs_mask(graph)
     longest = max((node.shape[0] for node in graph.nodes if node.shape), default=1)
 
     def place_of(place: int) -> Place:
@@ -41,7 +42,7 @@ def lower(graph: Graph, stackable: frozenset[str]) -> Lowered:
     steps: list[Panel | Move] = []
     for stage in cut(graph):
         if not stage.is_move:
-            steps.append(written(graph, stage, sums, place_of, stackable, flushed))
+            steps.append(Writer(graph, stage, sums, place_of, stackable, flushed, masks).panel())
             continue
         (place,) = stage.nodes
         node = graph.nodes[place]

@@ -7,55 +7,63 @@ them; no text from a file gets into it. :mod:`edge_rnn.kernels.lower.build` exec
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from itertools import count
 
 from edge_rnn.equations.graph import Graph, Node
 from edge_rnn.equations.operations import OPERATIONS
-from edge_rnn.kernels.lower.padding import needs_mask
 from edge_rnn.kernels.lower.parts import FUSED, HALF_SIGMOID, SAME, SUM, Panel, Place, Scaled
 from edge_rnn.kernels.lower.stages import Stage, is_free, is_leaf
 from edge_rnn.kernels.lower.sums import Sum
 from edge_rnn.kernels.program.record import PLACES
 
-__all__ = ["written"]
+__all__ = ["Writer"]
 
 _TEXTS = {FUSED: "fma({0}, {1}, {2})", HALF_SIGMOID: "sigmoid_of_twice({0})", SAME: "{0}"}
 _MASK = Node("parameter", name="")
 """1 for real units, 0 for padding."""
 
 
-def written(
-    graph: Graph,
-    stage: Stage,
-    sums: list[Sum],
-    place_of: Callable[[int], Place],
-    stackable: frozenset[str],
-    flushed: set[int],
-) -> Panel:
-    """Write the kernel of a stage."""
-    return _Writer(graph, stage, sums, place_of, stackable, flushed).panel()
+@dataclass(slots=True, eq=False)
+class Writer:
+    """Writer of the kernel of a stage.
 
+    Parameters
+    ----------
+    graph
+        Graph after all passes.
+    stage
+        Nodes that the kernel computes.
+    sums
+        Accumulators of the graph.
+    place_of
+        Place of a node's value in memory.
+    stackable
+        See :func:`edge_rnn.kernels.lower.lowered.lower`.
+    flushed
+        New states whose subnormal numbers become zero.
+    masks
+        True if padding may not keep what it computes, see :mod:`edge_rnn.kernels.lower.padding`.
+    """
 
-class _Writer:
-    def __init__(
-        self,
-        graph: Graph,
-        stage: Stage,
-        sums: list[Sum],
-        place_of: Callable[[int], Place],
-        stackable: frozenset[str],
-        flushed: set[int],
-    ) -> None:
-        self.graph, self.stage, self.sums, self.place_of = graph, stage, sums, place_of
-        self.stackable, self.flushed = stackable, flushed
-        self.inside = set(stage.nodes)
-        self.result = Panel(stage.units)
-        self.names: dict[int, str] = {}
-        self.body: list[str] = []
-        self.loaded: dict[tuple[str, Node | int], str] = {}
-        self.masks = needs_mask(graph)
+    graph: Graph
+    stage: Stage
+    sums: list[Sum]
+    place_of: Callable[[int], Place]
+    stackable: frozenset[str]
+    flushed: set[int]
+    masks: bool
+    result: Panel = field(init=False)
+    inside: set[int] = field(init=False)
+    names: dict[int, str] = field(init=False, default_factory=dict)
+    body: list[str] = field(init=False, default_factory=list)
+    loaded: dict[tuple[str, Node | int], str] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.result, self.inside = Panel(self.stage.units), set(self.stage.nodes)
 
     def panel(self) -> Panel:
+        """Write the kernel: its text, the contents of its panels, and its places."""
         accumulators = sorted(
             (p for p in self.stage.nodes if self.graph.nodes[p].op == SUM), key=lambda p: self.graph.nodes[p].number
         )

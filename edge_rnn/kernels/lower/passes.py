@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import isfinite
 
-from edge_rnn.equations.graph import Builder, Graph, Node
+from edge_rnn.equations.graph import Builder, Graph, Node, mixed
 from edge_rnn.equations.operations import OPERATIONS
 from edge_rnn.errors import ModelError
 from edge_rnn.kernels.lower.parts import FUSED, MOVES, SAME
@@ -22,7 +22,7 @@ __all__ = [
 ]
 
 _MOST_NODES = 2048
-_ZERO, _ONE = Node("number", number=0.0), Node("number", number=1.0)
+_ZERO = Node("number", number=0.0)
 
 Rule = Callable[["Draft", Node, tuple[int, ...]], int]
 """``rule(draft, node, args)``: add the replacement of a node, given the places of its new arguments; its place."""
@@ -157,27 +157,15 @@ def mixes(graph: Graph) -> Graph:
     """Rewrite ``(1 - z) * a + z * b`` as ``a + z * (b - a)``, which saves a multiplication and ``1 - z``."""
 
     def rule(draft: Draft, node: Node, args: tuple[int, ...]) -> int:
-        found = _mix(draft, args) if node.op == "add" else None
+        found = None
+        if node.op == "add" and draft.nodes[args[0]].shape == draft.nodes[args[1]].shape != ():
+            found = mixed(draft.nodes, args)
         if found is None:
             return draft.like(node, args)
         z, a, b = found
         return draft.made("add", a, draft.made("mul", z, draft.made("sub", b, a)))
 
     return rewrite(graph, rule)
-
-
-def _mix(draft: Draft, args: tuple[int, ...]) -> tuple[int, int, int] | None:
-    nodes = draft.nodes
-    left, right = (nodes[place] for place in args)
-    if left.op != "mul" or right.op != "mul" or not (left.shape == right.shape != ()):
-        return None
-    for one, other in ((left, right), (right, left)):
-        for rest, a in (one.args, one.args[::-1]):
-            if nodes[rest].op == "sub" and nodes[nodes[rest].args[0]] == _ONE:
-                for z, b in (other.args, other.args[::-1]):
-                    if z == nodes[rest].args[1]:
-                        return z, a, b
-    return None
 
 
 def fuse(graph: Graph) -> Graph:

@@ -21,7 +21,7 @@ _LEAVES = ("input", "state", "parameter", "number")
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Nodes of one kernel, or one move, by place; each after its arguments."""
+    """Nodes of one kernel, or one move, by place; each after its arguments. A move has no units."""
 
     level: int
     units: int
@@ -49,11 +49,11 @@ def cut(graph: Graph) -> list[Stage]:
     for place in order:
         node = graph.nodes[place]
         if node.op in MOVES:
-            stages.append(Stage(level[place], node.shape[0] if node.shape else 1, (place,), is_move=True))
+            stages.append(Stage(level[place], 0, (place,), is_move=True))
         elif not is_leaf(node) and not is_free(node):
             kernels.setdefault((level[place], node.shape[0]), []).append(place)
     stages += [Stage(at, units, tuple(nodes)) for (at, units), nodes in kernels.items()]
-    return sorted(stages, key=lambda stage: (stage.level, stage.is_move, 0 if stage.is_move else stage.units))
+    return sorted(stages, key=lambda stage: (stage.level, stage.is_move, stage.units))
 
 
 def _levels(graph: Graph) -> list[int]:

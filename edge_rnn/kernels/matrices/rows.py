@@ -13,7 +13,7 @@ from numba.extending import intrinsic
 from edge_rnn.kernels.compile import llvm
 from edge_rnn.kernels.matrices import weight_loads
 
-__all__ = ["fma_rows", "fma_rows_half", "fma_rows_listed", "fma_rows_soft_half", "rows_by"]
+__all__ = ["fma_rows", "fma_rows_listed", "rows_by"]
 
 
 @cache
@@ -115,10 +115,6 @@ xs
 rows
     Number of rows, int; zero is allowed.
 """
-fma_rows_half = rows_by(weight_loads.halves)
-"""As :data:`fma_rows`, with float16 weights (behind a ``float*``)."""
-fma_rows_soft_half = rows_by(weight_loads.soft_halves)
-"""As :data:`fma_rows_half`, for CPUs without an instruction for float16."""
 fma_rows_listed = rows_by(weight_loads.floats, listed=True)
 """As :data:`fma_rows`, but row ``k`` times ``x[index[k]]``; a last argument is ``index``, ``int32_t*``."""
 

@@ -38,7 +38,9 @@ RECORD_INTS = 16
 """int32 in a record; records of a model whose kernels have more places are longer by a multiple of 8."""
 
 PLACES = 8
-"""Index of the first place in the record of a generated kernel; the kernel's text defines their meaning."""
+"""Index of the first place in a record. The text of a generated kernel defines what its places mean; those of any other
+kernel are the old and the new slot of each state.
+"""
 
 
 class Record(Words):
@@ -53,8 +55,6 @@ class Record(Words):
     """1 if panels are read from last to first: every other step, see :mod:`edge_rnn.kernels.program.sweep`."""
     UNIT_FLOATS = 6
     """Floats of weights for each unit."""
-    STATE = 8
-    """Old and new slot of the first state; the other states follow: 8 9, 10 11."""
 
 
 class Handle(Words):

@@ -13,7 +13,8 @@ from numba.core import types
 
 from edge_rnn.kernels.compile.compiler import FLOATS, INT32S, WORDS
 from edge_rnn.kernels.compile.target import Target
-from edge_rnn.kernels.matrices.rows import fma_rows, fma_rows_half, fma_rows_listed, fma_rows_soft_half
+from edge_rnn.kernels.matrices import weight_loads
+from edge_rnn.kernels.matrices.rows import fma_rows, fma_rows_listed, rows_by
 from edge_rnn.kernels.vectors.addresses import floats_from
 from grids import thinned
 from kernel_calls import addresses, aligned, compiled, load_sums, runnable, store_sums
@@ -141,7 +142,7 @@ def test_a_value_that_is_not_finite_reaches_all_sums_of_its_stream_and_no_other(
 
 # ---- float16
 
-HALVES = {"by the instruction": fma_rows_half, "by integers": fma_rows_soft_half}
+HALVES = {"by the instruction": rows_by(weight_loads.halves), "by integers": rows_by(weight_loads.soft_halves)}
 
 
 @cache
