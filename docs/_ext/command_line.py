@@ -18,7 +18,7 @@ _COLUMNS = "84"  # width of usage and of texts that keep their lines
 
 
 def pages() -> Mapping[str, str]:
-    """Pages by command, in the order of ``edge-rnn --help``; ``index`` lists them."""
+    """Pages by command; ``index`` lists them."""
     os.environ["COLUMNS"] = _COLUMNS
     parser, missing = make_parser()
     if missing:

@@ -63,6 +63,7 @@ def test_card_that_was_edited_is_not_replaced(tmp_path: Path, capsys: pytest.Cap
         (["--license", "MIT License"], "--license got 'MIT License', expected an identifier of the Hub such as mit"),
         (["--hub", "wrist"], "--hub got 'wrist', expected USER/MODEL."),
         (["--hub", 'a/b")\nx'], "expected USER/MODEL."),
+        (["--hub", "datasets/wrist"], "--hub got 'datasets/wrist', expected USER/MODEL."),
         (["--labels", "y.txt"], "--labels needs --recording, the samples that they belong to."),
         (["--recording", str(edge_rnn.data_path("smart_watch/recording.csv"))], "card needs labels: y in "),
     ],

@@ -98,6 +98,12 @@ def test_help_has_one_width(
     assert not [line for line in long if len(line.split()) > 1 and "://" not in line]
 
 
+def test_a_short_line_ends_its_paragraph() -> None:
+    words = " ".join(["word"] * 20)
+    text = f"  {words}\n  ends here.\n  next item"
+    assert HelpFormatter("x")._fill_text(text, 300, "").splitlines() == [f"  {words} ends here.", "  next item"]
+
+
 def test_text_that_goes_on_is_wrapped_as_one() -> None:
     words = " ".join(["word"] * 20)
     text = f"title:\n  {words}\n  {words}\n  first      {words}\n             last\n  edge-rnn run {words}"

@@ -14,6 +14,7 @@ import edge_rnn
 import needs
 from edge_rnn import Dense, Elman, Model, Stream
 from edge_rnn.cli import main
+from edge_rnn.cli.compare import _names as names_of
 from edge_rnn.cli.compare.view import spell_share
 
 GRAMMAR = {
@@ -211,3 +212,7 @@ def test_mistakes(letters: list[str], wrist: list[str], tmp_path: Path, capsys: 
         assert out == ""
         assert said in err, err
         assert "Traceback" not in err
+
+
+def test_models_on_the_hub_are_called_by_their_names() -> None:
+    assert names_of(["hf://someone/wrist@v1.2", "hf://someone/arm/gru.safetensors@v1.2"]) == ["wrist", "gru"]

@@ -138,6 +138,15 @@ def test_hub_out_of_reach(hub: FakeHub, is_offline: bool, monkeypatch: pytest.Mo
     assert not hub.requests
 
 
+def test_error_of_the_http_client_says_that_the_file_cannot_be_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise type("RemoteProtocolError", (Exception,), {})("peer closed connection")
+
+    monkeypatch.setattr(needs.package("huggingface_hub"), "hf_hub_download", broken)
+    with pytest.raises(FileError, match=r"hf://someone/wrist: cannot be fetched: peer closed connection\."):
+        edge_rnn.load("hf://someone/wrist")
+
+
 def test_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(UnsupportedError, match=r"needs huggingface_hub, .*: pip install 'edge-rnn\[hub\]'"):
@@ -200,5 +209,5 @@ def test_service_needs_a_file_that_stays(hub: FakeHub, tmp_path: Path) -> None:
     words = ("hf://someone/wrist", "--source", "stdin:", "--sink", "mqtt://broker/x")
     found = _command(hub, tmp_path, "setup", *words)
     assert found.returncode == 1
-    assert "fetch it first: hf download" in found.stderr
+    assert "fetch it first: hf download someone/wrist model.safetensors --local-dir ." in found.stderr
     assert not hub.requests

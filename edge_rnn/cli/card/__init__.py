@@ -18,7 +18,6 @@ __all__ = ["add"]
 
 _CARD, _DRAWING, _MODEL = "README.md", "network.svg", "model.safetensors"
 _LICENSE = re.compile(r"[a-z0-9][a-z0-9.+-]{0,63}")
-_HUB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*")
 _EPILOG = f"""\
 Writes the three files of a model repository on the Hugging Face Hub:
   {_CARD:<18} the card: metadata of the model file, usage, measurements, and what is unknown
@@ -67,8 +66,10 @@ def _card(args: argparse.Namespace) -> int:
 
     _check(args)
     model = load(args.model)
-    with waiting("measuring the accuracy"):
-        measured = [] if args.recording is None else [_measured(args, model)]
+    measured = []
+    if args.recording:
+        with waiting("measuring the accuracy"):
+            measured.append(_measured(args, model))
     found = describe(model)
     card = model_card(found, drawing=_DRAWING, license_id=args.license, address=args.hub, measured=measured)
     with file_access(args.output, "cannot be created"):
@@ -85,9 +86,11 @@ def _card(args: argparse.Namespace) -> int:
 
 def _check(args: argparse.Namespace) -> None:
     """Check the options before anything is measured or written."""
+    from edge_rnn.storage.hub import is_model_name
+
     if args.license and not _LICENSE.fullmatch(args.license):
         raise InputError(f"--license got {args.license!r}, expected an identifier of the Hub such as mit, apache-2.0.")
-    if args.hub and not _HUB_NAME.fullmatch(args.hub):
+    if args.hub and not is_model_name(args.hub):
         raise InputError(f"--hub got {args.hub!r}, expected USER/MODEL.")
     if args.labels and not args.recording:
         raise InputError("--labels needs --recording, the samples that they belong to.")
@@ -100,6 +103,7 @@ def _measured(args: argparse.Namespace, model: Model) -> Measured:
     from edge_rnn.analysis.tasks import RecordingTask
     from edge_rnn.cards.markdown import Measured
     from edge_rnn.cli.compare.task import read_task
+    from edge_rnn.cli.compare.view import spell_share
     from edge_rnn.cli.report.page import measured_on
     from edge_rnn.spelling import counted
 
@@ -119,5 +123,5 @@ def _measured(args: argparse.Namespace, model: Model) -> Measured:
             f"share of symbols in {counted(len(asked.task.texts), 'text')} of {name} after which the most likely "
             f"symbols, as many as the grammar allows next, are exactly the allowed ones; state reset before each text"
         )
-    text = f"{score.accuracy:.2%}, {score.right:,} of {of}"
+    text = f"{spell_share(score.accuracy)}, {score.right:,} of {of}"
     return Measured("accuracy", score.accuracy, name, text, f"Accuracy: {how}. {measured_on()}.")

@@ -87,8 +87,11 @@ def _compare(args: argparse.Namespace) -> int:
 
 def _names(paths: Sequence[str]) -> list[str]:
     """Return display names: the file names, with the folder if two are the same."""
-    counts = Counter(Path(path).stem for path in paths)
-    names = [Path(path).stem if counts[Path(path).stem] == 1 else path for path in paths]
+    from edge_rnn.storage.hub import named_after
+
+    stems = [named_after(path).stem for path in paths]
+    counts = Counter(stems)
+    names = [stem if counts[stem] == 1 else path for stem, path in zip(stems, paths, strict=True)]
     if len(set(names)) < len(names):
         raise InputError(f"compare got {max(names, key=names.count)} more than once; give each model once.")
     return names

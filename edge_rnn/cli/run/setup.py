@@ -99,12 +99,17 @@ def _setup(args: argparse.Namespace) -> int:
     from edge_rnn.atomic import write
     from edge_rnn.loop import open_source
     from edge_rnn.loop.schemes import SINKS, SOURCES, parse_sink, scheme_of
-    from edge_rnn.storage.hub import is_hub_address
+    from edge_rnn.storage.hub import HubAddress, is_hub_address
     from edge_rnn.storage.model_file import load
 
     options = RunOptions.of(args)
     if is_hub_address(args.model):
-        raise InputError(f"setup got {args.model}, but a service needs a file that stays; fetch it first: hf download.")
+        address = HubAddress.parse(args.model)
+        revision = f" --revision {address.revision}" if address.revision else ""
+        raise InputError(
+            f"setup got {args.model}, but a service needs a file that stays; fetch it first: "
+            f"hf download {address.model} {address.file}{revision} --local-dir ."
+        )
     if not options.source or not options.sink:
         raise InputError("setup needs --source and --sink, as for edge-rnn run; a service has no stdin.")
     model = load(args.model)

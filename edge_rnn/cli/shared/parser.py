@@ -61,11 +61,12 @@ def _wrapped(text: str, width: int) -> Iterator[str]:
     """Wrap long lines, joined with those that go on with them; commands and columns of tables stay."""
     lines = text.splitlines()
     while lines:
-        line = lines.pop(0)
+        line = last = lines.pop(0)
         column = _TABLE.match(line)
         indent = " " * (len(column[0]) if column else len(line) - len(line.lstrip()))
-        while lines and len(line) >= _WRAPPED and not _is_command(line) and _goes_on(lines[0], indent):
-            line = f"{line} {lines.pop(0).strip()}"
+        while lines and len(last) >= _WRAPPED and not _is_command(line) and _goes_on(lines[0], indent):
+            last = lines.pop(0)
+            line = f"{line} {last.strip()}"
         if len(line) <= width:
             yield line
             continue
