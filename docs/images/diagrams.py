@@ -18,12 +18,11 @@ BLUE, ORANGE, GREEN, PINK, PALE = "#cfe6f7", "#fbe0c4", "#cdeadf", "#f3dbe8", "#
 FONT = "system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif"
 
 
-def box(x: float, y: float, width: float, height: float, ground: str, lines: Sequence[str], mono: bool = False) -> str:
+def box(x: float, y: float, width: float, height: float, ground: str, lines: Sequence[str]) -> str:
     """Rounded box with lines of text in its middle; the first one bold if there are more."""
     top = y + height / 2 - 9 * (len(lines) - 1) + 5
-    font = " font-family=\"ui-monospace, Menlo, 'DejaVu Sans Mono', monospace\"" if mono else ""
     texts = [
-        f'<text x="{x + width / 2:g}" y="{top + 18 * i:g}"{font}'
+        f'<text x="{x + width / 2:g}" y="{top + 18 * i:g}"'
         f"{' font-weight=' + chr(34) + '600' + chr(34) if i == 0 and len(lines) > 1 else ''}>{line}</text>"
         for i, line in enumerate(lines)
     ]

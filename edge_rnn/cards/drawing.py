@@ -89,7 +89,7 @@ def _rows(found: Mapping[str, Any]) -> list[_Row]:
 def _layer(each: Mapping[str, Any]) -> _Row:
     size = counted(each["output_size"], "unit" if each["states"] else "value")
     note = f"{size}, {counted(each['parameters'], 'parameter')}"
-    return _Row(each["name"], f"{each['title'].split(', ')[0]}  {each['name']}", note, each["states"])
+    return _Row(each["name"], f"{each['kind']}  {each['name']}", note, each["states"])
 
 
 def _edges(found: Mapping[str, Any]) -> list[tuple[int, int, int]]:

@@ -45,7 +45,6 @@ class Recorder:
         self._start_s = time.monotonic()
         self._steps = 0
         self._period = 0
-        self._fresh: list[bytes] = []
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._repeat, name="edge_rnn live", daemon=True)
         self.channel = Channel(round(_KEPT_S / _PERIOD_S))
@@ -59,7 +58,7 @@ class Recorder:
         self._over.set()
         self._thread.join(5)
         self._look()
-        self._tell(points=True, status=True)
+        self._tell()
 
     def status(self) -> dict[str, Any]:
         """Status of the loop with its histograms: ``edges_ns``, and ``counts`` between consecutive edges."""
@@ -94,7 +93,8 @@ class Recorder:
         while not self._over.wait(_PERIOD_S):
             self._period += 1
             self._look()
-            self._tell(points=True, status=self._period % _STATUS_EVERY == 0)
+            if self._period % _STATUS_EVERY == 0:
+                self._tell()
 
     def _look(self) -> None:
         steps, x, y = self._loop.latest()
@@ -103,15 +103,12 @@ class Recorder:
         self._steps = steps
         best = -1 if math.isnan(y[0]) else int(y.argmax())
         point = f"[{self._now_s()},{steps},{best},{_numbers(x)},{_numbers(y)}]".encode()
-        self._fresh.append(point)
         self.channel.keep(point)
+        if self.channel.listeners:
+            self.channel.publish(event("points", b"[%s]" % point))
 
-    def _tell(self, *, points: bool, status: bool) -> None:
-        if points:
-            fresh, self._fresh = self._fresh, []
-            if fresh and self.channel.listeners:
-                self.channel.publish(event("points", b"[" + b",".join(fresh) + b"]"))
-        if status and self.channel.listeners:
+    def _tell(self) -> None:
+        if self.channel.listeners:
             self.channel.publish(event("status", as_json(self.brief())))
 
     def _now_s(self) -> float:

@@ -51,7 +51,7 @@ def draw_histogram(target: str, result: Mapping[str, Any]) -> None:
             axes.text(period, 1, "next deadline ", **text)
         axes.set_xscale("log")
         _quantiles(axes, {name: max(result[f"step_ns_{key}"], 1.0) for name, key in _QUANTILES.items()})
-        axes.set(xscale="log", yscale="log", xlabel="time of a call", ylabel="calls")
+        axes.set(yscale="log", xlabel="time of a call", ylabel="calls")
         axes.xaxis.set_major_formatter(lambda value, _: spell_decade(value))
         axes.xaxis.set_minor_formatter(lambda value, _: "")
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}" if value >= 1 else "")

@@ -53,7 +53,6 @@ def add(subparsers: Any) -> None:
 
 
 def _inspect(args: argparse.Namespace) -> int:
-    from edge_rnn.cli.inspect.page import write_page
     from edge_rnn.cli.shared.console import print_json, waiting
     from edge_rnn.storage.model_file import load
 
@@ -67,6 +66,8 @@ def _inspect(args: argparse.Namespace) -> int:
         if args.steps:
             raise InputError("--steps needs --recording, the data to run on.")
         if args.page:
+            from edge_rnn.cli.inspect.page import write_page
+
             write_page(args.page, found)
         if args.json:
             print_json(found)
@@ -79,6 +80,8 @@ def _inspect(args: argparse.Namespace) -> int:
     with waiting(f"running {counted(steps, 'step')}"):
         run, felt = examine(model, args.recording, steps, any_rate=args.any_rate, resample=args.resample)
     if args.page:
+        from edge_rnn.cli.inspect.page import write_page
+
         write_page(args.page, found, verdict(run, felt), str(args.recording), counted(run.steps, "step"))
     if args.json:
         print_json({**found, "recording": as_json(str(args.recording), run, felt)})

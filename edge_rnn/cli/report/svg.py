@@ -12,6 +12,7 @@ import numpy as np
 
 from edge_rnn.cli.report.style import STYLE
 from edge_rnn.printable import printable
+from edge_rnn.spelling import spell_unit
 
 __all__ = ["CHOSEN", "FAINT", "INK", "as_svg", "decades", "field", "frame", "grid", "scale", "spread"]
 
@@ -68,8 +69,7 @@ def scale(low: float, high: float, colours: Sequence[str], *, steps: int = 256, 
 
 def decades(axis: Any) -> None:
     """Label an axis with powers of ten in plain characters, because mathtext breaks in other fonts."""
-    superscripts = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-    axis.set_major_formatter(lambda value, _: "10" + str(round(np.log10(value))).translate(superscripts))
+    axis.set_major_formatter(lambda value, _: spell_unit(f"10^{round(np.log10(value))}"))
     axis.set_minor_formatter(lambda value, _: "")
     if axis.axis_name == "y":  # at least one label
         low, high = axis.axes.get_ylim()
