@@ -21,6 +21,12 @@ def test_no_more_are_kept_than_asked_for() -> None:
 
 
 @pytest.mark.sampled(2)
+@pytest.mark.parametrize(("a", "b"), list(product("xy", "uv")))
+def test_parameters_of_one_row_count_each(a: str, b: str, request: pytest.FixtureRequest) -> None:
+    assert (request.node.get_closest_marker("slow") is None) == ((a, b) in {("x", "u"), ("y", "v")})
+
+
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("each", range(5))
 def test_the_others_are_slow(each: int, request: pytest.FixtureRequest) -> None:
     """Run with ``-m ''``, all five are there, and the last three are marked."""

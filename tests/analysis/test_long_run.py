@@ -22,7 +22,6 @@ def one_unit(decay: float, activation: str = "relu", bias: float = 0.0) -> Model
 @pytest.mark.parametrize("cell", ["elman_tanh", "gru", "lstm"])
 @pytest.mark.parametrize(("samples", "steps"), [(7, 100), (30, 30), (30, 59), (5, 17), (1, 4)])
 @pytest.mark.parametrize("block_bytes", [1, 1 << 20])
-@pytest.mark.sampled(3)
 @pytest.mark.sampled(2)
 def test_statistics_equal_those_of_all_states_at_once(
     cell: str,

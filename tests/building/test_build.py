@@ -33,7 +33,6 @@ from edge_rnn_export.building import builder
 from edge_rnn_export.building.gate import check_elf, check_module
 from edge_rnn_export.building.network import TEST_STEPS, layout_of, self_test
 from edge_rnn_export.building.sources import as_comment, as_markdown, sources
-from grids import thinned
 
 pytestmark = pytest.mark.sampled(1)
 
@@ -75,7 +74,7 @@ def net(make_model: Build, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @needs_linker
-@pytest.mark.parametrize("cell", thinned(CELLS, lambda cell: cell not in ("elman_relu", "gru")))  # gru: see net
+@pytest.mark.parametrize("cell", CELLS)  # gru: see net
 def test_a_library_for_this_machine_is_stream_bit_by_bit(cell: str, make_model: Build, tmp_path: Path) -> None:
     model = make_model(cell, 5, 19, layers=2)
     build(model, this_machine(), tmp_path, name="net")
@@ -117,8 +116,7 @@ def test_loader_refuses_the_library_of_another_network(tmp_path: Path) -> None:
 
 
 @needs_linker
-@pytest.mark.parametrize("format_", thinned(FORMATS, lambda format_: format_ in ("int8", "sparse:0.5")))
-@pytest.mark.sampled(1)
+@pytest.mark.parametrize("format_", FORMATS)
 def test_every_format_is_stream_bit_by_bit(
     format_: str, make_model: Build, in_format: InFormat, tmp_path: Path
 ) -> None:
@@ -265,10 +263,7 @@ BOARDS = ("raspberry_pi_zero_w", "raspberry_pi_zero_2w", "raspberry_pi_5", "cort
 
 @pytest.mark.parametrize(
     ("name", "format_"),
-    thinned(
-        itertools.product(BOARDS, ("float16", "int8", "w8a8", "int4", "sparse:0.5")),
-        lambda *row: row in {(BOARDS[0], "sparse:0.5"), (BOARDS[1], "int4"), (BOARDS[2], "w8a8")},
-    ),
+    list(itertools.product(BOARDS, ("float16", "int8", "w8a8", "int4", "sparse:0.5"))),
 )
 @pytest.mark.slow
 def test_no_board_gets_instructions_that_it_lacks(
@@ -343,13 +338,12 @@ def test_doubles_and_addresses_are_found_in_the_module() -> None:
 
 
 def boards() -> list[Any]:
-    """Names of all boards, some of them marked slow; a test that links for a board declares its linker."""
-    rows = thinned(device.names(), lambda name: name in BOARDS)
+    """Names of all boards; a test that links for a board declares its linker."""
     return [
-        row
+        name
         if device.load(name).output == "static"
-        else pytest.param(name, marks=(*row.marks, pytest.mark.needs(f"linker:{name}")), id=name)
-        for name, row in zip(device.names(), rows, strict=True)
+        else pytest.param(name, marks=pytest.mark.needs(f"linker:{name}"), id=name)
+        for name in device.names()
     ]
 
 

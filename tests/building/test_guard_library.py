@@ -16,7 +16,6 @@ import needs
 from edge_rnn import Dense, Embedding, Model, Standardize, boards
 from edge_rnn.kernels.entry import object_cache
 from edge_rnn_export import build
-from grids import thinned
 
 needs.package("pyelftools")
 needs.package("capstone")
@@ -25,7 +24,7 @@ Build = Callable[..., Model]
 InFormat = Callable[[Model, str], Model]
 HARNESS = Path(__file__).parents[1] / "support" / "guard_pages.py"
 
-pytestmark = [pytest.mark.needs("linker:here"), pytest.mark.sampled(1)]
+pytestmark = pytest.mark.needs("linker:here")
 
 
 MODELS: dict[str, Callable[[Build, InFormat], Model]] = {
@@ -39,7 +38,7 @@ MODELS: dict[str, Callable[[Build, InFormat], Model]] = {
 }
 
 
-@pytest.mark.parametrize("name", thinned(MODELS, lambda name: name in ("elman int8", "embedding of anything")))
+@pytest.mark.parametrize("name", MODELS)
 @pytest.mark.slow
 def test_a_library_stays_within_its_memory(name: str, make_model: Build, in_format: InFormat, tmp_path: Path) -> None:
     host = object_cache.host()

@@ -86,7 +86,6 @@ def test_text(inspect: Inspect, make_model: Callable[..., Model]) -> None:
         (Model([Elman([[0.0]], [[0.0]])]), 200, "The outputs do not depend on the samples at all."),
     ],
 )
-@pytest.mark.sampled(3)
 @pytest.mark.sampled(2)
 def test_verdicts(model: Model, steps: int, words: str, inspect: Inspect) -> None:
     xs = 1.0 + np.sin(np.arange(10.0))[:, None]

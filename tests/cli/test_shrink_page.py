@@ -158,7 +158,6 @@ def test_table_has_the_front_and_marks_the_chosen(
         (None, "the step time was not measured."),
     ],
 )
-@pytest.mark.sampled(2)
 @pytest.mark.slow
 def test_verdict_reports_the_step_time(
     step_ns: float | None, said: str, tmp_path: Path, model: Model, shrunk: Shrunk, xs: np.ndarray

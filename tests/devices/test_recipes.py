@@ -143,7 +143,7 @@ def test_gravity_is_removed_from_the_acceleration(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.needs("soundfile")
-@pytest.mark.parametrize("rate_hz", [22050, pytest.param(16000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("rate_hz", [22050, 16000])
 @pytest.mark.slow
 def test_sound_in_a_wav_file(tmp_path: Path, rate_hz: int) -> None:
     write_wav(tmp_path / "a.wav", rate_hz, 2.5, [(1.5, 1.9)])

@@ -17,7 +17,6 @@ from edge_rnn.equations import concat, mean, sigmoid, tanh, total
 from edge_rnn.errors import InputError, ModelError, StateError, UnsupportedError
 from edge_rnn.layers import Cell
 from edge_rnn.quantization import calibrate
-from grids import thinned
 from known_cells import as_equation
 
 pytestmark = pytest.mark.sampled(2)
@@ -73,7 +72,7 @@ def test_file_holds_the_cell_without_its_function(name: str, tmp_path: Path) -> 
 
 @pytest.mark.parametrize(
     "format_",
-    thinned(["float16", "int8", "w8a8", "int4", "sparse:0.25", "rank:2"], lambda name: name in ("w8a8", "rank:2")),
+    ["float16", "int8", "w8a8", "int4", "sparse:0.25", "rank:2"],
 )
 @pytest.mark.slow
 def test_quantized_cell_is_near_and_goes_through_a_file(format_: str, tmp_path: Path) -> None:

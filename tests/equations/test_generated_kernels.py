@@ -17,7 +17,6 @@ from edge_rnn.kernels.lower.key import Generated
 from edge_rnn.kernels.lower.lowered import lower
 from edge_rnn.layers import Layer
 from edge_rnn.streams.planner import plan_for, plan_of
-from grids import thinned
 from known_cells import as_equation, gru, lstm
 
 pytestmark = pytest.mark.sampled(1)
@@ -74,7 +73,7 @@ def bound(ys: Array) -> float:
     return float(4e-6 * (1 + np.abs(ys).max()))
 
 
-@pytest.mark.parametrize("board", thinned(TARGETS, lambda board: board in ("cortex-a53", "x86-64")))
+@pytest.mark.parametrize("board", TARGETS)
 @pytest.mark.slow
 def test_generated_kernels_compile_for_every_kind_of_cpu(board: str) -> None:
     @cell

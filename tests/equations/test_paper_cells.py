@@ -12,8 +12,6 @@ import paper_cells
 from edge_rnn import Model, Stream, reference
 from edge_rnn.layers import Cell
 
-pytestmark = pytest.mark.sampled(2)
-
 
 def normal(seed: int, *shape: int) -> Any:
     return (np.random.default_rng(seed).normal(size=shape) / np.sqrt(shape[-1])).astype(np.float32)

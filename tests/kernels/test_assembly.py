@@ -11,7 +11,6 @@ import pytest
 
 from edge_rnn.kernels.compile.target import Target
 from edge_rnn.kernels.entry import object_cache
-from grids import thinned
 from kernel_names import kernel_named
 
 pytestmark = pytest.mark.sampled(2)
@@ -45,25 +44,10 @@ PER_TURN = {"lstm": 4 * 2, "gru": 3 * 2 * 2, "elman_tanh": 8, "dense_none": 8, "
 REGISTERS = {"cortex": 2, "haswell": 1, "x86-64": 1, "sapphirerapids": 1}
 WHOLE_VECTORS = {"sapphirerapids": {"gru": 3 * 2}}
 
-# What is compiled in the usual run: each kernel with a hot loop once, each CPU once.
-USUAL = {
-    ("lstm", "cortex-a72"),
-    ("lstm", "haswell"),
-    ("gru", "x86-64"),
-    ("elman_tanh", "sapphirerapids"),
-    ("dense_none", "cortex-a53"),
-    ("dense_few_none", "cortex-a76"),
-    ("lstm__int8_int8", "cortex-a76, dotprod"),
-    ("lstm__int8_int8", "haswell"),
-    ("lstm_x2", "haswell"),
-    ("softmax", "x86-64"),
-    ("step", "cortex-a53"),
-}
-
 
 def pairs(kernels: Iterable[str], cpus: Iterable[str]) -> pytest.MarkDecorator:
     """Each kernel on each CPU."""
-    rows = thinned(itertools.product(kernels, cpus), lambda *row: row in USUAL)
+    rows = list(itertools.product(kernels, cpus))
     return pytest.mark.parametrize(("kernel", "cpu"), rows)
 
 

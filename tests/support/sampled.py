@@ -26,7 +26,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         marker = cases[0].get_closest_marker("sampled")
         if marker is None:
             continue
-        kept = choose([set(case.callspec.indices.items()) for case in cases], *marker.args)
+        kept = choose(
+            [{(name, repr(value)) for name, value in case.callspec.params.items()} for case in cases], *marker.args
+        )
         for place, case in enumerate(cases):
             if place not in kept:
                 case.add_marker(pytest.mark.slow)

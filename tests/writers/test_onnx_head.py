@@ -22,7 +22,6 @@ from edge_rnn_export.runtime.session import session
 from edge_rnn_export.writers.onnx.head import GREEDY_CODE, HEADS
 from edge_rnn_export.writers.onnx.metadata import METADATA_KEY
 from graphs import graph_of
-from grids import thinned
 
 pytestmark = pytest.mark.sampled(2)
 
@@ -70,10 +69,7 @@ def test_scores_and_probabilities(own: str, form: Literal["step", "sequence"], t
 
 @pytest.mark.parametrize(
     ("reads", "activation", "initial"),
-    thinned(
-        itertools.product(["one-hot", "table"], ["none", "softmax"], [False, True]),
-        lambda *row: row in {("one-hot", "softmax", False), ("table", "none", True)},
-    ),
+    list(itertools.product(["one-hot", "table"], ["none", "softmax"], [False, True])),
 )
 def test_greedy_program_writes_what_generate_writes(
     reads: str, activation: str, initial: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -23,7 +23,6 @@ from edge_rnn_export.runtime.session import session
 from edge_rnn_export.verification.rounded_reference import RoundedReference
 from edge_rnn_export.writers.onnx.precision import at_precision, rounded_vectors
 from graphs import graph_of
-from grids import thinned
 from onnx_precision import FORMS, OPERATORS, OWN, PRECISIONS, lstm, operators_of, stored
 
 pytestmark = pytest.mark.sampled(1)
@@ -40,25 +39,9 @@ def checked(model: Model, folder: Path, *target: Any, steps: int = 60, seed: int
     return proto
 
 
-# What the usual run takes of the grid: each precision with LSTM in steps, each other cell somewhere in sequences.
-USUAL_IN_SEQUENCES = {
-    ("lstm", "int8-weights"),
-    ("gru", "int8"),
-    ("gru", "float16"),
-    ("gru_reset_before", "int4"),
-    ("elman_tanh", "int8"),
-    ("elman_relu", "float32"),
-}
-
-
 @pytest.mark.parametrize(
     ("cell", "precision", "operators", "form"),
-    thinned(
-        itertools.product(CELLS, PRECISIONS, OPERATORS, FORMS),
-        lambda cell, precision, operators, form: (
-            cell == "lstm" if form == "step" else (cell, precision) in USUAL_IN_SEQUENCES
-        ),
-    ),
+    list(itertools.product(CELLS, PRECISIONS, OPERATORS, FORMS)),
 )
 def test_every_cell_and_target(
     cell: str, precision: Any, operators: Any, form: Any, make_model: Callable[..., Model], tmp_path: Path
@@ -180,10 +163,7 @@ def test_matrices_that_have_the_format_keep_it(make_model: Callable[..., Model])
 
 @pytest.mark.parametrize(
     ("cell", "form", "operators"),
-    thinned(
-        itertools.product(["elman_tanh", "gru", "gru_reset_before", "lstm"], FORMS, OPERATORS),
-        lambda *row: row in {("lstm", "step", "onnxruntime"), ("lstm", "sequence", "standard")},
-    ),
+    list(itertools.product(["elman_tanh", "gru", "gru_reset_before", "lstm"], FORMS, OPERATORS)),
 )
 @pytest.mark.slow
 def test_formats_side_by_side(
@@ -220,13 +200,7 @@ LSTM_OPTIONS: list[tuple[dict[str, Any], bool]] = [
 
 @pytest.mark.parametrize(
     ("options", "is_operator", "form", "operators"),
-    thinned(
-        [(*row, *way) for row in LSTM_OPTIONS for way in itertools.product(FORMS, OPERATORS)],
-        lambda options, _, form, operators: (
-            (form, operators) == ("step", "onnxruntime")
-            and (options.keys() >= {"peephole", "coupled", "gate_clip"} or "projection_clip" in options)
-        ),
-    ),
+    [(*row, *way) for row in LSTM_OPTIONS for way in itertools.product(FORMS, OPERATORS)],
 )
 @pytest.mark.slow
 def test_options_of_an_lstm_of_8_bits(
@@ -247,10 +221,7 @@ GRU_OPTIONS: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize(
     ("options", "form", "operators"),
-    thinned(
-        itertools.product(GRU_OPTIONS, FORMS, OPERATORS),
-        lambda options, form, operators: (form, operators) == ("step", "onnxruntime") and "reset_after" in options,
-    ),
+    list(itertools.product(GRU_OPTIONS, FORMS, OPERATORS)),
     ids=str,
 )
 @pytest.mark.slow

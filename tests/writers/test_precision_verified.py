@@ -19,7 +19,6 @@ from edge_rnn_export import OrtStream, to_onnx, to_ort, verify
 from edge_rnn_export.exporting import onnx_file
 from edge_rnn_export.verification.check import TOLERANCE
 from graphs import graph_of
-from grids import thinned
 from onnx_precision import FORMS, OPERATORS, OWN, PRECISIONS, operators_of, stored
 
 pytestmark = pytest.mark.sampled(1)
@@ -39,7 +38,7 @@ def one_more(array: np.ndarray) -> np.ndarray:
     return array
 
 
-@pytest.mark.parametrize("form", thinned(FORMS, lambda form: form == "step"))
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize(
     ("cell", "tensor", "change"),
     [
