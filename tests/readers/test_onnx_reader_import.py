@@ -51,7 +51,7 @@ def test_upto_reads_a_part() -> None:
     model, xs = from_onnx(m.proto("y", "z"), upto="z"), samples(6, 2)
     close(ort(m.proto("y", "z"), {"x": xs}, "z"), expected(model, xs))
     assert [layer.kind for layer in from_onnx(m.proto("y"), upto=m.nodes[2].output[0]).layers] == ["GRU", "Dense"]
-    with pytest.raises(InputError, match=r"upto names 'nothing', which no node produces; expected one of 'v0_0'"):
+    with pytest.raises(InputError, match=r"upto names 'nothing', which no operator produces; expected one of 'v0_0'"):
         from_onnx(m.proto("y"), upto="nothing")
 
 

@@ -87,7 +87,7 @@ REFUSALS: dict[str, tuple[Callable[[Maker], Any], str]] = {
     ),
     "unused numbers": (
         lambda m: (m.op("Tanh", rnn(m), out="y"), m.number(uniform(3, 2))),
-        "nothing reads the initializer 'n4'",
+        "nothing reads the constant 'n4'",
     ),
     "training": (
         lambda m: m.op("Dropout", rnn(m), np.float32(0.5), m.number(True, np.bool_), out="y"),

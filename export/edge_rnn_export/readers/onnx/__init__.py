@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from edge_rnn_export.readers.registry import UPTO, Reader
 
 if TYPE_CHECKING:
-    from edge_rnn_export.readers.onnx.walk import Reading
+    from edge_rnn_export.readers.tracing.walk import Reading
 
 __all__ = ["READER"]
 

@@ -11,10 +11,10 @@ from edge_rnn.errors import FileError, UnsupportedError
 from edge_rnn.layers import Embedding
 from edge_rnn.sampling.symbols import alphabet, samples
 from edge_rnn.typing import AnyArray
-from edge_rnn_export.readers.onnx.codes import Signal, Source
 from edge_rnn_export.readers.onnx.cut import cut_out
-from edge_rnn_export.readers.onnx.trace import Trace
-from edge_rnn_export.readers.onnx.walk import Reading
+from edge_rnn_export.readers.tracing.codes import Signal, Source
+from edge_rnn_export.readers.tracing.trace import Trace
+from edge_rnn_export.readers.tracing.walk import Reading
 from edge_rnn_export.runtime.limited import LimitedGraph
 from edge_rnn_export.writers.onnx.head import SYMBOL
 

@@ -1,10 +1,10 @@
-"""Contents of an ONNX file as plain data: operators in order, inputs, outputs and constants by name."""
+"""Make the graph that readers trace of an ONNX file."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,10 @@ from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto,
 
 from edge_rnn.errors import FileError, UnsupportedError
 from edge_rnn.storage.budget import Budget
-from edge_rnn.typing import AnyArray
 from edge_rnn_export.readers.onnx.file import array_of, file_budget
+from edge_rnn_export.readers.tracing.graph import Constant, Graph, Operator, Port
 
-__all__ = ["Graph", "Operator", "Port", "graph_of"]
+__all__ = ["graph_of"]
 
 
 _MAX_OPERATORS = 2**13
@@ -23,83 +23,8 @@ _MAX_PLACES = 2**10  # inputs of an operator, outputs of an operator
 _MAX_AXES = 8
 _MAX_BODIES = 64
 _OPSETS = range(7, 29)
-_RECURRENT = ("RNN", "GRU", "LSTM")
 _FLOATS = (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16)
 _INTEGERS = (TensorProto.INT32, TensorProto.INT64, TensorProto.BOOL)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Operator:
-    """Node of the graph.
-
-    Parameters
-    ----------
-    inputs, outputs
-        Names of values; empty if omitted.
-    attributes
-        Numbers, strings, lists of them, or a tensor as a proto.
-    refusal
-        Reason why the node cannot be read regardless of its inputs, or empty.
-    """
-
-    kind: str
-    name: str
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
-    attributes: Mapping[str, Any]
-    refusal: str = ""
-
-    @property
-    def title(self) -> str:
-        """For messages: ``GRU node '/rnn/GRU'``."""
-        return f"{self.kind[:40]} node {self.name[:80]!r}"
-
-    def refuse(self, reason: str) -> UnsupportedError:
-        """Return the error that says why the node is not supported."""
-        return UnsupportedError(f"from_onnx cannot read the {self.title}: {reason}")
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Port:
-    """Input of the graph: lengths of its axes, a name or None for an open one; True for integers."""
-
-    name: str
-    shape: tuple[int | str | None, ...]
-    integers: bool
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Graph:
-    """Graph of a model.
-
-    Parameters
-    ----------
-    inputs
-        Inputs without initializers.
-    tensors
-        Initializers by name, not yet decoded.
-    budget
-        Memory budget for everything derived from the file.
-    """
-
-    operators: tuple[Operator, ...]
-    inputs: tuple[Port, ...]
-    outputs: tuple[str, ...]
-    tensors: Mapping[str, TensorProto]
-    opset: int
-    folder: Path | None
-    budget: Budget
-    _arrays: dict[str, AnyArray] = field(default_factory=dict)
-
-    def constant(self, name: str) -> AnyArray:
-        """Values of an initializer."""
-        if name not in self._arrays:
-            self._arrays[name] = array_of(self.tensors[name], self.folder, self.budget)
-        return self._arrays[name]
-
-    def holds_weights(self, name: str) -> bool:
-        """True if an initializer holds floating-point numbers."""
-        return self.tensors[name].data_type in _FLOATS
 
 
 def graph_of(model: ModelProto, folder: Path | None) -> Graph:
@@ -118,16 +43,46 @@ def graph_of(model: ModelProto, folder: Path | None) -> Graph:
         raise UnsupportedError(f"from_onnx got {len(graph.node)} nodes, expected {_MAX_OPERATORS} at most.")
     if graph.sparse_initializer:
         raise UnsupportedError("from_onnx got sparse initializers, expected dense ones.")
-    tensors = {tensor.name: tensor for tensor in graph.initializer}
-    inputs = tuple(_port(value) for value in graph.input if value.name not in tensors)
-    operators = tuple(_operator(node) for node in graph.node)
-    given = [*(port.name for port in inputs), *tensors]
+    budget = file_budget(model, folder)
+    inputs = tuple(_port(value) for value in graph.input if value.name not in {each.name for each in graph.initializer})
+    return _graph(graph, inputs, _Source(budget, folder, opset))
+
+
+@dataclass(slots=True)
+class _Source:
+    """Properties that all graphs of a file share; ``left`` is the number of bodies that may still follow."""
+
+    budget: Budget
+    folder: Path | None
+    opset: int
+    left: int = _MAX_BODIES
+
+
+def _graph(graph: GraphProto, inputs: tuple[Port, ...], source: _Source) -> Graph:
+    constants = {tensor.name: _constant(tensor, source) for tensor in graph.initializer}
+    operators = tuple(_operator(node, source) for node in graph.node)
+    given = [*(port.name for port in inputs), *constants]
     given += [name for operator in operators for name in operator.outputs if name]
-    if len(set(given)) < len(given) or len(tensors) < len(graph.initializer):
+    if len(set(given)) < len(given) or len(constants) < len(graph.initializer):
         twice = next((name for name, count in Counter(given).items() if count > 1), "an initializer")
         raise FileError(f"from_onnx got a graph in which {twice[:80]!r} is defined twice.")
-    outputs = tuple(value.name for value in graph.output)
-    return Graph(operators, inputs, outputs, tensors, opset, folder, file_budget(model, folder))
+    return Graph(operators, inputs, tuple(value.name for value in graph.output), constants, source.budget, source.opset)
+
+
+def _body(graph: GraphProto, source: _Source) -> Graph:
+    """Graph of a Loop, Scan or If, whose inputs need no shapes."""
+    source.left -= 1
+    if source.left < 0 or len(graph.node) > _MAX_OPERATORS or graph.sparse_initializer:
+        raise UnsupportedError(
+            f"from_onnx got loops and branches of more than {_MAX_BODIES} bodies, or of more than {_MAX_OPERATORS} "
+            f"nodes or sparse initializers in one; expected fewer."
+        )
+    names = {tensor.name for tensor in graph.initializer}
+    return _graph(graph, tuple(Port(value.name, ()) for value in graph.input if value.name not in names), source)
+
+
+def _constant(tensor: TensorProto, source: _Source) -> Constant:
+    return Constant(tensor.data_type in _FLOATS, partial(array_of, tensor, source.folder, source.budget))
 
 
 def _opset(model: ModelProto) -> int:
@@ -161,53 +116,34 @@ def _port(value: ValueInfoProto) -> Port:
     return Port(value.name, tuple(shape), kind in _INTEGERS)
 
 
-def _operator(node: NodeProto) -> Operator:
+def _operator(node: NodeProto, source: _Source) -> Operator:
     name = node.name or next(iter(filter(None, node.output)), "")
     if max(len(node.input), len(node.output)) > _MAX_PLACES:
         raise UnsupportedError(f"from_onnx: node {name[:80]!r} has more than {_MAX_PLACES} inputs or outputs.")
     attributes: dict[str, Any] = {}
+    bodies: dict[str, Graph] = {}
     for attribute in node.attribute:
-        if attribute.name in attributes or attribute.ref_attr_name:
+        if attribute.name in (*attributes, *bodies) or attribute.ref_attr_name:
             raise FileError(f"from_onnx: node {name[:80]!r} has the attribute {attribute.name[:80]!r} twice or unset.")
-        attributes[attribute.name] = _attribute(attribute)
-    bodies = [value for value in attributes.values() if isinstance(value, GraphProto)]
+        if attribute.type == AttributeProto.GRAPH:
+            bodies[attribute.name] = _body(attribute.g, source)
+        else:
+            attributes[attribute.name] = _attribute(attribute, source)
     refusal = ""
     if node.domain not in ("", "ai.onnx"):
         refusal = (
             f"it is of the domain {node.domain[:80]!r}, expected ONNX's own operators; "
             f"onnx.inliner.inline_local_functions(model) inlines a model's own functions."
         )
-    elif bodies:
-        refusal = _told(bodies)
-    return Operator(node.op_type, name, tuple(node.input), tuple(node.output), attributes, refusal)
+    return Operator(node.op_type, name, tuple(node.input), tuple(node.output), attributes, bodies, refusal)
 
 
-def _attribute(attribute: AttributeProto) -> Any:
-    if attribute.type in (AttributeProto.GRAPH, AttributeProto.GRAPHS):
-        return attribute.g if attribute.type == AttributeProto.GRAPH else attribute.graphs[0]
+def _attribute(attribute: AttributeProto, source: _Source) -> Any:
+    if attribute.type == AttributeProto.TENSOR:
+        return _constant(attribute.t, source)
     value = helper.get_attribute_value(attribute)
     if isinstance(value, bytes):
         return value.decode()
-    if isinstance(value, int | float | TensorProto):
+    if isinstance(value, int | float):
         return value
     return [each.decode() if isinstance(each, bytes) else each for each in value]
-
-
-def _told(bodies: list[GraphProto]) -> str:
-    """Describe control flow for a message: the recurrent operators inside it."""
-    inside = [f"the {node.op_type} node {node.name[:80]!r}" for node in _inside(bodies) if node.op_type in _RECURRENT]
-    if inside:
-        found = f"{', '.join(inside[:8])} {'is' if len(inside) == 1 else 'are'} in its body"
-        return f"{found}, and control flow is not supported; export the network without it."
-    return "control flow is not supported; a loop over steps has to be one RNN, GRU or LSTM operator."
-
-
-def _inside(bodies: list[GraphProto]) -> Iterator[NodeProto]:
-    """Yield the nodes in bodies and nested bodies, up to a maximum number of bodies."""
-    seen = 0
-    while bodies and seen < _MAX_BODIES:
-        body = bodies.pop(0)
-        seen += 1
-        for node in body.node:
-            yield node
-            bodies += [attribute.g for attribute in node.attribute if attribute.type == AttributeProto.GRAPH]

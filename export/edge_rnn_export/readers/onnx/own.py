@@ -20,7 +20,8 @@ from edge_rnn.layers import LAYER_TYPES, Cell, Dense, Layer, Recurrent
 from edge_rnn.model import Description, Model
 from edge_rnn.typing import AnyArray
 from edge_rnn_export.readers.json_text import parse_object
-from edge_rnn_export.readers.onnx.graph import Graph, graph_of
+from edge_rnn_export.readers.onnx.graph import graph_of
+from edge_rnn_export.readers.tracing.graph import Graph
 from edge_rnn_export.writers.onnx.graph import build_graph
 from edge_rnn_export.writers.onnx.metadata import METADATA_KEY
 from edge_rnn_export.writers.onnx.nodes import GATES
@@ -129,9 +130,9 @@ def _cell(record: Mapping[str, Any], graph: Graph, states: Mapping[str, Any]) ->
 
 def _parameter(graph: Graph, name: str) -> AnyArray:
     """Parameter of an equation; a matrix is stored transposed, and may be stored in pieces."""
-    if name in graph.tensors:
+    if name in graph.constants:
         return graph.constant(name).T
-    pieces = {int(key.removeprefix(f"{name}.rows")): key for key in graph.tensors if key.startswith(f"{name}.rows")}
+    pieces = {int(key.removeprefix(f"{name}.rows")): key for key in graph.constants if key.startswith(f"{name}.rows")}
     if not pieces:
         raise ValueError(f"it has no constant {name}; another version of edge_rnn wrote it, or it was changed")
     return np.concatenate([graph.constant(pieces[start]).T for start in sorted(pieces)])
@@ -143,7 +144,7 @@ def _array(graph: Graph, cls: Any, record: Mapping[str, Any], key: str) -> AnyAr
     if not issubclass(cls, Recurrent):
         array = graph.constant(f"{name}.{key}")
         return array.T if key == "weight" and cls is Dense else array
-    if f"{name}.W" not in graph.tensors:  # its equation
+    if f"{name}.W" not in graph.constants:  # its equation
         return _parameter(graph, f"{name}.{key}")
     order = GATES[cls.__name__]
     if key == "peephole":
@@ -179,7 +180,7 @@ def _difference(proto: ModelProto, model: Model, description: Mapping[str, Any],
     ]:
         return "its operator set has been changed"
     expected = {tensor.name: numpy_helper.to_array(tensor) for tensor in ours.initializer}
-    if set(expected) != set(graph.tensors):
+    if set(expected) != set(graph.constants):
         return "it has other initializers"
     for name, array in expected.items():
         found = graph.constant(name)

@@ -8,7 +8,7 @@ from edge_rnn.errors import UnsupportedError
 from edge_rnn.model import Description, Model
 
 if TYPE_CHECKING:
-    from edge_rnn_export.readers.onnx.walk import Reading
+    from edge_rnn_export.readers.tracing.walk import Reading
 
 __all__ = ["from_onnx", "reading_of"]
 
@@ -66,7 +66,7 @@ def from_onnx(
 def reading_of(source: Any, *, upto: str | None = None, **about: Unpack[Description]) -> Reading:
     """Read as :func:`from_onnx` does, with details for :func:`edge_rnn_export.readers.onnx.check.compared`."""
     try:
-        from edge_rnn_export.readers.onnx.walk import read_onnx
+        from edge_rnn_export.readers.onnx.reading import read_onnx
     except ModuleNotFoundError as error:
         raise UnsupportedError(f"from_onnx needs {error.name}: pip install 'edge-rnn[export]'.") from None
     return read_onnx(source, upto=upto, about=about)

@@ -11,9 +11,9 @@ import numpy as np
 from edge_rnn.errors import FileError, UnsupportedError
 from edge_rnn.storage.budget import Budget
 from edge_rnn.typing import AnyArray
-from edge_rnn_export.readers.onnx.codes import Signal, Value
-from edge_rnn_export.readers.onnx.graph import Operator
-from edge_rnn_export.readers.onnx.trace import Trace
+from edge_rnn_export.readers.tracing.codes import Signal, Value
+from edge_rnn_export.readers.tracing.graph import Operator
+from edge_rnn_export.readers.tracing.trace import Trace
 
 __all__ = ["Node"]
 
@@ -43,6 +43,10 @@ class Node:
         traced = any(isinstance(value, Signal) for value in self.inputs)
         return self.trace.budget if traced else self.trace.graph.budget
 
+    def damaged(self, reason: str) -> FileError:
+        """Return the error for contradictory contents, worded after the operator's title."""
+        return self.operator.damaged(reason)
+
     def refuse(self, reason: str) -> UnsupportedError:
         """Return the error that says why the node is not supported."""
         return self.operator.refuse(reason)
@@ -51,7 +55,7 @@ class Node:
         """Return an attribute, after checking that it has the type of ``default`` or one of ``kinds``."""
         value = self.attributes.pop(name, default)
         if value is not default and not isinstance(value, kinds or type(default)):
-            raise FileError(f"from_onnx: the {self.title} has {name}={str(value)[:80]}, expected another type.")
+            raise self.damaged(f"has {name}={str(value)[:80]}, expected another type.")
         return value
 
     def input(self, place: int) -> Value:
@@ -84,5 +88,5 @@ class Node:
             return None if attribute is None else [int(value) for value in attribute]
         given = self.numbers(place)
         if given.dtype.kind not in "iu" or given.size > 64:
-            raise FileError(f"from_onnx: the {self.title} has {name} of {given.dtype}, expected a few integers.")
+            raise self.damaged(f"has {name} of {given.dtype}, expected a few integers.")
         return [int(value) for value in given.reshape(-1)]

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_rnn.typing import AnyArray
-from edge_rnn_export.readers.onnx.drafts import Draft
-from edge_rnn_export.readers.onnx.graph import Port
+from edge_rnn_export.readers.tracing.drafts import Draft
+from edge_rnn_export.readers.tracing.graph import Port
 
 __all__ = ["MAX_SOURCES", "Codes", "Signal", "Source", "Value", "coded", "of_samples", "parts", "source_places"]
 

@@ -5,7 +5,7 @@ an array of codes, each with the provenance of its value. A layer then inspects 
 whole outputs of other layers, sample by sample, and the layer is read; or they are mixed in a way that a stream cannot
 compute, and the node is refused.
 
-A graph with open axes is traced twice, with two lengths for each (see :mod:`edge_rnn_export.readers.onnx.walk`).
+A graph with open axes is traced twice, with two lengths for each (see :mod:`edge_rnn_export.readers.tracing.walk`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 from edge_rnn.errors import UnsupportedError
 from edge_rnn.storage.budget import Budget
 from edge_rnn.storage.model_file import MAX_LAYERS
-from edge_rnn_export.readers.onnx.codes import (
+from edge_rnn_export.readers.tracing.codes import (
     MAX_SOURCES,
     Codes,
     Signal,
@@ -30,8 +30,8 @@ from edge_rnn_export.readers.onnx.codes import (
     parts,
     source_places,
 )
-from edge_rnn_export.readers.onnx.drafts import Draft, Kind
-from edge_rnn_export.readers.onnx.graph import Graph, Operator, Port
+from edge_rnn_export.readers.tracing.drafts import Draft, Kind
+from edge_rnn_export.readers.tracing.graph import Graph, Operator, Port
 
 __all__ = ["Trace"]
 
@@ -82,7 +82,7 @@ class Trace:
 
     def _source(self, source: Source) -> int:
         if len(self.sources) >= MAX_SOURCES:
-            raise UnsupportedError(f"from_onnx got a graph of more than {MAX_SOURCES} layers.")
+            raise UnsupportedError(f"{self.graph.reader} got a graph of more than {MAX_SOURCES} layers.")
         self.sources.append(source)
         return len(self.sources) - 1
 

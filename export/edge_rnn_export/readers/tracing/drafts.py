@@ -119,7 +119,7 @@ def _layer(draft: Draft, name: str, inputs: tuple[str, ...], budget: Budget) -> 
             return Standardize(fields["mean"], fields["scale"], name=name, inputs=inputs)
         return LAYER_TYPES[draft.kind](name=name, inputs=inputs, **draft.fields)
     except ModelError as error:
-        raise ModelError(f"from_onnx: the {draft.title} is not a valid layer: {error}") from None
+        raise ModelError(f"The {draft.title} is not a valid layer: {error}") from None
 
 
 def _names(drafts: Sequence[Draft]) -> list[str]:

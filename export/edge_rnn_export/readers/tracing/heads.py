@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 
 from edge_rnn.activation import ACTIVATIONS, Activation
-from edge_rnn.errors import FileError
 from edge_rnn.typing import AnyArray
-from edge_rnn_export.readers.onnx.codes import Signal
-from edge_rnn_export.readers.onnx.drafts import Draft
-from edge_rnn_export.readers.onnx.node import Node
+from edge_rnn_export.readers.tracing.codes import Signal
+from edge_rnn_export.readers.tracing.drafts import Draft
+from edge_rnn_export.readers.tracing.node import Node
 
 __all__ = ["HEADS"]
 
@@ -58,7 +57,7 @@ def _dense(node: Node, signal: Signal, weight: AnyArray, **fields: Any) -> Signa
     reads, rows = node.trace.features(node.operator, signal)
     count = sum(draft.size for draft in reads)
     if count != weight.shape[1]:
-        raise FileError(f"from_onnx: the {node.title} reads {count} values, expected {weight.shape[1]}.")
+        raise node.damaged(f"reads {count} values, expected {weight.shape[1]}.")
     draft = node.trace.draft(node.operator, "Dense", len(weight), reads, weight=weight, **fields)
     return node.trace.put_out(draft, rows)
 
@@ -151,7 +150,7 @@ def _batch_norm(node: Node) -> Signal:
     size = sum(draft.size for draft in reads)
     scale, bias, mean, variance = (node.numbers(place).astype(np.float64) for place in range(1, 5))
     if any(array.shape != (size,) for array in (scale, bias, mean, variance)):
-        raise FileError(f"from_onnx: the {node.title} has scales of shape {scale.shape}, expected {(size,)}.")
+        raise node.damaged(f"has scales of shape {scale.shape}, expected {(size,)}.")
     with np.errstate(all="ignore"):  # non-finite values are refused when they become weights
         factor = scale / np.sqrt(variance + epsilon)
         bias = bias - mean * factor

@@ -1,35 +1,33 @@
-"""Walk an ONNX graph from its inputs to its output, operator by operator, and check that nothing is left out."""
+"""Walk a graph from its inputs to its output, operator by operator, and check that nothing is left out."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from os import PathLike
-from typing import Any
 
 import numpy as np
 
 from edge_rnn.errors import EdgeRnnError, FileError, InputError, InputTypeError, UnsupportedError
 from edge_rnn.model import Description, Model
 from edge_rnn.storage.budget import Budget
-from edge_rnn_export.readers.onnx.cells import CELLS
-from edge_rnn_export.readers.onnx.codes import Signal, Value
-from edge_rnn_export.readers.onnx.drafts import Draft, Finished, finished
-from edge_rnn_export.readers.onnx.file import open_model
-from edge_rnn_export.readers.onnx.glue import FOLDS, GLUE, is_whole
-from edge_rnn_export.readers.onnx.graph import Graph, Operator, graph_of
-from edge_rnn_export.readers.onnx.heads import HEADS
-from edge_rnn_export.readers.onnx.node import Node
-from edge_rnn_export.readers.onnx.own import is_own, own_model
-from edge_rnn_export.readers.onnx.trace import Trace
+from edge_rnn_export.readers.tracing.cells import CELLS
+from edge_rnn_export.readers.tracing.codes import Signal, Value
+from edge_rnn_export.readers.tracing.drafts import Draft, Finished, finished
+from edge_rnn_export.readers.tracing.glue import FOLDS, GLUE, is_whole
+from edge_rnn_export.readers.tracing.graph import Graph, Operator
+from edge_rnn_export.readers.tracing.heads import HEADS
+from edge_rnn_export.readers.tracing.node import Node
+from edge_rnn_export.readers.tracing.trace import Trace
 
-__all__ = ["Reading", "read_onnx"]
+__all__ = ["DAMAGED", "Reading", "read_graph", "reason_of"]
 
 _TRACED_BYTES, _TRACED_NUMBERS = 2**26, 2**28
 # Lengths of open axes, in turn. An operation with a fixed number on an open axis gives different results for the two.
 _LENGTHS = ((3, 5, 2, 7, 4, 6), (13, 11, 17, 8, 19, 9))
 _OPEN = "expected sequences of a few thousand steps or of open length"
-_DAMAGED = (ValueError, TypeError, IndexError, KeyError, OverflowError, AttributeError, RecursionError, MemoryError)
+DAMAGED: tuple[type[Exception], ...] = (ValueError, TypeError, IndexError, KeyError, OverflowError, AttributeError)
+DAMAGED += (RecursionError, MemoryError)
+"""Exceptions that a graph which contradicts itself may cause anywhere."""
 
 _WITHOUT_CELLS = (
     "The graph has no RNN, GRU or LSTM operator at all: if an exporter unrolled the steps or wrote the gates one by "
@@ -66,22 +64,26 @@ class _Output(Operator):
         return f"value {self.inputs[0][:80]!r}"
 
 
-def read_onnx(source: str | PathLike[str] | bytes | Any, upto: str | None, about: Description) -> Reading:
-    """See :func:`~edge_rnn_export.from_onnx`."""
-    unknown = about.keys() - Description.__annotations__.keys()
-    if unknown:
-        raise TypeError(f"from_onnx() got an unexpected keyword argument {min(unknown)!r}")
+def read_graph(graph: Graph, upto: str | None, about: Description) -> Reading:
+    """Read a graph, up to its only output or to the value named ``upto``.
+
+    Raises
+    ------
+    FileError
+        The graph contradicts itself; the message names the operator.
+    UnsupportedError
+        A stream cannot compute it, or an operator is unknown.
+    InputError, InputTypeError
+        ``upto`` is not the name of a value.
+    """
     if upto is not None and not isinstance(upto, str):
-        raise InputTypeError(f"from_onnx upto got {upto!r}, expected the name of a value.")
-    proto, folder = open_model(source)
+        raise InputTypeError(f"{graph.reader} upto got {upto!r}, expected the name of a value.")
     try:
-        if upto is None and is_own(proto):
-            return Reading(own_model(proto, folder, about), "y")
-        return _read_graph(graph_of(proto, folder), upto, about)
+        return _read_graph(graph, upto, about)
     except EdgeRnnError:
         raise
-    except _DAMAGED as error:
-        raise FileError(f"from_onnx got a damaged graph: {_reason(error)}.") from None
+    except DAMAGED as error:
+        raise FileError(f"{graph.reader} got a damaged graph: {reason_of(error)}.") from None
 
 
 def _read_graph(graph: Graph, upto: str | None, about: Description) -> Reading:
@@ -101,8 +103,8 @@ def _read_graph(graph: Graph, upto: str | None, about: Description) -> Reading:
         raise UnsupportedError(f"{error} {_WITHOUT_CELLS}") from None
     if len({each.model.fingerprint for each in found}) > 1:
         raise UnsupportedError(
-            "from_onnx got a graph that computes something else for longer sequences, which a stream cannot; export it "
-            "with the length of its sequences fixed."
+            f"{graph.reader} got a graph that computes something else for longer sequences, which a stream cannot; "
+            "export it with the length of its sequences fixed."
         )
     return found[-1]
 
@@ -122,7 +124,7 @@ def _traced(graph: Graph, sizes: dict[str, int], upto: str | None, about: Descri
     if upto is None:
         _check_all_used(trace, layers)
     if trace.samples is None or not layers.layers:
-        raise UnsupportedError("from_onnx found no layer between input and output.")
+        raise UnsupportedError(f"{graph.reader} found no layer between input and output.")
     assert trace.samples.draft is not None
     model = Model(layers.layers, input_size=trace.samples.draft.size, **about)
     return Reading(model, output, axis, trace, layers)
@@ -135,24 +137,44 @@ def _run(trace: Trace, operator: Operator) -> None:
     node = Node(operator, inputs, attributes, trace)
     if operator.refusal:
         raise node.refuse(operator.refusal)
+    if operator.bodies:
+        raise node.refuse(_told(operator.bodies.values()))
     trace.work.take(f"the {node.title}", sum(value.codes.size for value in inputs if isinstance(value, Signal)))
     try:
         found = _read(node)
     except EdgeRnnError:
         raise
-    except _DAMAGED as error:
-        raise FileError(f"from_onnx: the {node.title} does not fit what it reads: {_reason(error)}.") from None
+    except DAMAGED as error:
+        raise node.damaged(f"does not fit what it reads: {reason_of(error)}.") from None
     if attributes:
         raise node.refuse(f"it has {', '.join(attributes)[:80]}, which is unknown for such a node.")
     trace.values.update({name: value for name, value in zip(operator.outputs, found, strict=False) if name})
 
 
+def _told(bodies: Iterable[Graph]) -> str:
+    """Describe control flow for a message: the recurrent operators inside it."""
+    found = [f"the {each.title}" for each in _inside(bodies) if each.kind in CELLS]
+    if found:
+        return (
+            f"{', '.join(found[:8])} {'is' if len(found) == 1 else 'are'} in its body, and control flow is not "
+            f"supported; export the network without it."
+        )
+    return "control flow is not supported; a loop over steps has to be one RNN, GRU or LSTM operator."
+
+
+def _inside(bodies: Iterable[Graph]) -> Iterator[Operator]:
+    for body in bodies:
+        for operator in body.operators:
+            yield operator
+            yield from _inside(operator.bodies.values())
+
+
 def _value(trace: Trace, operator: Operator, name: str) -> Value:
     if name in trace.values:
         return trace.values[name]
-    if name in trace.graph.tensors:
+    if name in trace.graph.constants:
         return trace.graph.constant(name)
-    raise FileError(f"from_onnx: the {operator.title} reads {name[:80]!r}, which no node before it produces.")
+    raise operator.damaged(f"reads {name[:80]!r}, which no node before it produces.")
 
 
 def _read(node: Node) -> Sequence[Value]:
@@ -182,7 +204,9 @@ def _ancestors(graph: Graph, upto: str) -> list[Operator]:
     """Operators that a value depends on, in order."""
     if not any(upto in operator.outputs for operator in graph.operators):
         names = [name for operator in graph.operators for name in operator.outputs if name]
-        raise InputError(f"from_onnx upto names {upto!r}, which no node produces; expected one of {_listed(names)}.")
+        raise InputError(
+            f"{graph.reader} upto names {upto!r}, which no operator produces; expected one of {_listed(names)}."
+        )
     wanted, found = {upto}, []
     for operator in reversed(graph.operators):
         if wanted.intersection(operator.outputs):
@@ -198,7 +222,9 @@ def _output(trace: Trace) -> str:
     for name in trace.graph.outputs:
         value = trace.values.get(name)
         if not isinstance(value, Signal):
-            raise FileError(f"from_onnx: no node produces the graph's output {name[:80]!r}, or it is constant.")
+            raise FileError(
+                f"{trace.graph.reader}: no operator produces the graph's output {name[:80]!r}, or it is constant."
+            )
         trace.work.take(f"output {name[:80]!r}", value.codes.size)
         kinds[name], signals[name] = trace.kinds(value), value
     outputs = [name for name, found in kinds.items() if not found <= {"h", "c"}]
@@ -207,7 +233,8 @@ def _output(trace: Trace) -> str:
     # One value under two names, such as the final state and the output of the same layer, is not a choice.
     if not outputs or any(not np.array_equal(signals[outputs[0]].codes, signals[name].codes) for name in outputs):
         raise UnsupportedError(
-            f"from_onnx found the outputs {_listed(list(kinds))}, expected one besides final states; name one by upto=."
+            f"{trace.graph.reader} found the outputs {_listed(list(kinds))}, expected one besides final states; name "
+            f"one by upto=."
         )
     return outputs[0]
 
@@ -240,20 +267,23 @@ def _check_all_used(trace: Trace, layers: Finished) -> None:
     for draft in trace.drafts:
         if draft not in layers.names:
             raise UnsupportedError(
-                f"from_onnx: the {draft.title} does not contribute to the output; choose one by upto=."
+                f"{trace.graph.reader}: the {draft.title} does not contribute to the output; choose one by upto=."
             )
     read = {name for operator in trace.graph.operators for name in operator.inputs}
     for port in trace.graph.inputs:
         if port.name not in read:
             raise UnsupportedError(
-                f"from_onnx: nothing reads the input {port.name[:80]!r}; remove it, or name the output by upto=."
+                f"{trace.graph.reader}: nothing reads the input {port.name[:80]!r}; remove it, or name the output by "
+                f"upto=."
             )
-    for name in trace.graph.tensors:
+    for name in trace.graph.constants:
         if name not in read and trace.graph.holds_weights(name):
             raise UnsupportedError(
-                f"from_onnx: nothing reads the initializer {name[:80]!r}; remove it, or name the output by upto=."
+                f"{trace.graph.reader}: nothing reads the constant {name[:80]!r}; remove it, or name the output by "
+                f"upto=."
             )
 
 
-def _reason(error: BaseException) -> str:
+def reason_of(error: BaseException) -> str:
+    """Return the first line of an error's message."""
     return (str(error).splitlines() or [type(error).__name__])[0][:200].rstrip(".")

@@ -1,7 +1,7 @@
 """Operators that move, slice and join axes, and those that build shapes and states.
 
 NumPy executes them, on constants in the file or on the codes of a signal (see
-:mod:`edge_rnn_export.readers.onnx.trace`). Memory that a small file could inflate is charged to the budget first.
+:mod:`edge_rnn_export.readers.tracing.trace`). Memory that a small file could inflate is charged to the budget first.
 """
 
 from __future__ import annotations
@@ -11,11 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from edge_rnn.errors import FileError
 from edge_rnn.typing import AnyArray
-from edge_rnn_export.readers.onnx.codes import Signal
-from edge_rnn_export.readers.onnx.file import array_of
-from edge_rnn_export.readers.onnx.node import Node
+from edge_rnn_export.readers.tracing.codes import Signal
+from edge_rnn_export.readers.tracing.graph import Constant
+from edge_rnn_export.readers.tracing.node import Node
 
 __all__ = ["FOLDS", "GLUE", "is_whole"]
 
@@ -109,7 +108,7 @@ def _slice(node: Node) -> list[AnyArray]:
 def _gather(node: Node) -> list[AnyArray]:
     array, places, axis = _data(node), node.numbers(1), node.take("axis", 0)
     if places.dtype.kind not in "iu":
-        raise FileError(f"from_onnx: the {node.title} takes indices of {places.dtype}, expected integers.")
+        raise node.damaged(f"takes indices of {places.dtype}, expected integers.")
     rest = array.size // max(array.shape[axis], 1)
     node.budget.take(f"the {node.title}", array.itemsize * places.size * rest)
     return [np.take(array, places, axis)]
@@ -178,14 +177,20 @@ def _constant(node: Node) -> list[AnyArray]:
         if name in node.attributes:
             value = node.attributes.pop(name)
             if name == "value":
-                return [array_of(value, None, node.budget)]
+                return [_tensor(node, value)]
             return [np.asarray(value, np.float32 if "float" in name else np.int64)]
     raise node.refuse(f"it holds {', '.join(node.attributes)[:80] or 'nothing'}, expected numbers.")
 
 
+def _tensor(node: Node, value: Any) -> AnyArray:
+    if not isinstance(value, Constant):
+        raise node.damaged(f"has the value {str(value)[:80]}, expected a tensor.")
+    return value.load()
+
+
 def _constant_of_shape(node: Node) -> list[AnyArray]:
     tensor = node.attributes.pop("value", None)
-    value = np.zeros(1, np.float32) if tensor is None else array_of(tensor, None, node.budget)
+    value = np.zeros(1, np.float32) if tensor is None else _tensor(node, tensor)
     return [_filled(node, value.reshape(-1)[:1].reshape(()), _shape(node, 0))]
 
 
@@ -225,7 +230,7 @@ def _arithmetic(function: Callable[[Any, Any], Any]) -> Callable[[Node], list[An
         a, b = node.numbers(0), node.numbers(1)
         _filled(node, np.zeros((), np.int64), np.broadcast_shapes(a.shape, b.shape))
         if a.dtype != b.dtype or a.dtype == np.bool_:
-            raise FileError(f"from_onnx: the {node.title} reads {a.dtype} and {b.dtype}, expected equal types.")
+            raise node.damaged(f"reads {a.dtype} and {b.dtype}, expected equal types.")
         with np.errstate(all="ignore"):  # non-finite values are refused when they become weights
             return [np.asarray(function(a, b))]
 

@@ -11,11 +11,10 @@ from typing import Any, Literal
 import numpy as np
 
 from edge_rnn.activation import ACTIVATIONS, Activation
-from edge_rnn.errors import FileError
 from edge_rnn.typing import AnyArray
-from edge_rnn_export.readers.onnx.codes import Signal, Value
-from edge_rnn_export.readers.onnx.drafts import Draft, Kind
-from edge_rnn_export.readers.onnx.node import Node
+from edge_rnn_export.readers.tracing.codes import Signal, Value
+from edge_rnn_export.readers.tracing.drafts import Draft, Kind
+from edge_rnn_export.readers.tracing.node import Node
 
 __all__ = ["CELLS"]
 
@@ -38,13 +37,11 @@ def _cell(node: Node) -> list[Value]:
     trace, kind = node.trace, node.kind
     x = node.signal(0)
     if x.codes.ndim != 3:
-        raise FileError(f"from_onnx: the {node.title} reads a value of shape {x.codes.shape}, expected three axes.")
+        raise node.damaged(f"reads a value of shape {x.codes.shape}, expected three axes.")
     codes = x.codes.swapaxes(0, 1) if batch_first else x.codes
     fields, hidden, inputs = _weights(node)
     if codes.shape[2] != inputs:
-        raise FileError(
-            f"from_onnx: the {node.title} reads {codes.shape[2]} values per step, expected {inputs}, from its weights."
-        )
+        raise node.damaged(f"reads {codes.shape[2]} values per step, expected {inputs}, from its weights.")
     reads, rows = trace.features(node.operator, Signal(codes))
     trace.settle_grid(node.operator, rows)
     _check_lengths(node, *rows.shape)
@@ -73,7 +70,7 @@ def _layout(node: Node) -> bool:
     """True if the batch axis comes first; refuses the reverse direction, which needs whole sequences."""
     direction, layout = node.take("direction", "forward"), node.take("layout", 0)
     if direction not in ("forward", "reverse", "bidirectional") or layout not in (0, 1):
-        raise FileError(f"from_onnx: the {node.title} has the direction {direction[:20]!r} and the layout {layout}.")
+        raise node.damaged(f"has the direction {direction[:20]!r} and the layout {layout}.")
     if direction != "forward":
         raise node.refuse(
             f"its direction is {direction!r}, and in reverse it needs the whole sequence before the first output; a "
@@ -99,7 +96,7 @@ def _weights(node: Node) -> tuple[dict[str, Any], int, int]:
         array = _floats(node, place)
         if array.shape != shape:
             name = {1: "W", 2: "R", 3: "B", 7: "P"}[place]
-            raise FileError(f"from_onnx: the {node.title} has {name} of shape {array.shape}, expected {shape}.")
+            raise node.damaged(f"has {name} of shape {array.shape}, expected {shape}.")
         found[place] = array[0]
     order = [theirs.index(gate) for gate in ours]
 
@@ -121,7 +118,7 @@ def _weights(node: Node) -> tuple[dict[str, Any], int, int]:
 def _floats(node: Node, place: int) -> AnyArray:
     array = node.numbers(place)
     if array.dtype.kind != "f":
-        raise FileError(f"from_onnx: the {node.title} has weights of {array.dtype}, expected floating point.")
+        raise node.damaged(f"has weights of {array.dtype}, expected floating point.")
     return array
 
 

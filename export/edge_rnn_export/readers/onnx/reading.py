@@ -1,0 +1,34 @@
+"""Read ONNX graphs: those that edge_rnn wrote from their metadata, all others by tracing them."""
+
+from __future__ import annotations
+
+from os import PathLike
+from typing import Any
+
+from edge_rnn.errors import EdgeRnnError, FileError, InputTypeError
+from edge_rnn.model import Description
+from edge_rnn_export.readers.onnx.file import open_model
+from edge_rnn_export.readers.onnx.graph import graph_of
+from edge_rnn_export.readers.onnx.own import is_own, own_model
+from edge_rnn_export.readers.tracing.walk import DAMAGED, Reading, read_graph, reason_of
+
+__all__ = ["read_onnx"]
+
+
+def read_onnx(source: str | PathLike[str] | bytes | Any, upto: str | None, about: Description) -> Reading:
+    """See :func:`~edge_rnn_export.from_onnx`."""
+    unknown = about.keys() - Description.__annotations__.keys()
+    if unknown:
+        raise TypeError(f"from_onnx() got an unexpected keyword argument {min(unknown)!r}")
+    if upto is not None and not isinstance(upto, str):
+        raise InputTypeError(f"from_onnx upto got {upto!r}, expected the name of a value.")
+    proto, folder = open_model(source)
+    try:
+        if upto is None and is_own(proto):
+            return Reading(own_model(proto, folder, about), "y")
+        graph = graph_of(proto, folder)
+    except EdgeRnnError:
+        raise
+    except DAMAGED as error:
+        raise FileError(f"from_onnx got a damaged graph: {reason_of(error)}.") from None
+    return read_graph(graph, upto, about)
