@@ -66,7 +66,7 @@ REFUSALS: dict[str, tuple[Callable[[Maker], Any], str]] = {
     ),
     "one minus": (lambda m: m.op("Sub", np.float32(1.0), rnn(m), out="y"), "its left operand is constant"),
     "numbers for each step": (lambda m: m.op("Add", rnn(m), uniform(3, 1, 1), out="y"), "constants differ between"),
-    "padding": (lambda m: m.op("Concat", rnn(m), np.zeros((3, 5, 1)), axis=2, out="y"), "concatenates constants with"),
+    "padding": (lambda m: m.op("Concat", rnn(m), np.zeros((3, 5, 1)), axis=2, out="y"), "reads constants that are"),
     "repeated": (lambda m: m.op("Expand", rnn(m), [2, 1, 1, 1], out="y"), "Expand node '/expand2'"),
     "left product": (lambda m: m.op("MatMul", uniform(3, 3), "x", out="y"), "its first input is constant"),
     "wrong width": (lambda m: m.op("MatMul", rnn(m), uniform(5, 2), out="y"), "reads 4 values, expected 5"),

@@ -39,7 +39,7 @@ def _cell(node: Node) -> list[Value]:
     if x.codes.ndim != 3:
         raise node.damaged(f"reads a value of shape {x.codes.shape}, expected three axes.")
     codes = x.codes.swapaxes(0, 1) if batch_first else x.codes
-    fields, hidden, inputs = _weights(node)
+    fields, sizes, inputs = _weights(node)
     if codes.shape[2] != inputs:
         raise node.damaged(f"reads {codes.shape[2]} values per step, expected {inputs}, from its weights.")
     reads, rows = trace.features(node.operator, Signal(codes))
@@ -53,14 +53,14 @@ def _cell(node: Node) -> list[Value]:
         fields["reset_after"] = bool(node.take("linear_before_reset", 0))
     if kind == "LSTM" and node.take("input_forget", 0):
         fields["coupled"] = "forget"
-    draft = trace.draft(node.operator, _KINDS[kind], hidden, reads, **fields)
-    for place, key in enumerate("hc"[: 1 + (kind == "LSTM")]):
-        start = _initial(node, draft, key, node.input(5 + place), batch_first, rows.shape[1])
+    fields |= {name: value for name, value in node.operator.beyond.items() if name != "weight_hr"}
+    draft = trace.draft(node.operator, _KINDS[kind], sizes["h"], reads, **fields)
+    for place, key in enumerate(sizes):
+        start = _initial(node, draft, key, node.input(5 + place), batch_first, rows.shape[1], sizes[key])
         if start is not None:
             draft.fields[f"{key}0"] = start
     every = trace.put_out(draft, rows).codes
-    states: tuple[Literal["h", "c"], ...] = ("h", "c") if kind == "LSTM" else ("h",)
-    last = [trace.put_out(draft, rows[-1], key).codes for key in states]
+    last = [trace.put_out(draft, rows[-1], key, size).codes for key, size in sizes.items()]
     if batch_first:
         return [Signal(every.swapaxes(0, 1)[:, :, None]), *(Signal(each[:, None]) for each in last)]
     return [Signal(every[:, None]), *(Signal(each[None]) for each in last)]
@@ -79,14 +79,17 @@ def _layout(node: Node) -> bool:
     return bool(layout)
 
 
-def _weights(node: Node) -> tuple[dict[str, Any], int, int]:
-    """Return matrices, biases and peepholes in edge_rnn's layout, the number of units, and the number of inputs."""
+def _weights(node: Node) -> tuple[dict[str, Any], dict[Literal["h", "c"], int], int]:
+    """Return matrices, biases and peepholes in edge_rnn's layout, the sizes of states, and the number of inputs."""
     theirs, ours = _GATES[node.kind]
     gates = len(ours)
     w, r = _floats(node, 1), _floats(node, 2)
     hidden = node.take("hidden_size", None, int) or (r.shape[-1] if r.ndim else 0)
     inputs = w.shape[-1] if w.ndim else 0
-    shapes = {1: (1, gates * hidden, inputs), 2: (1, gates * hidden, hidden), 3: (1, 2 * gates * hidden)}
+    projection = node.operator.beyond.get("weight_hr")
+    weight_hr = None if projection is None else _floats(node, projection)
+    output = hidden if weight_hr is None else len(weight_hr)
+    shapes = {1: (1, gates * hidden, inputs), 2: (1, gates * hidden, output), 3: (1, 2 * gates * hidden)}
     if node.kind == "LSTM":
         shapes[7] = (1, 3 * hidden)
     found: dict[int, AnyArray] = {}
@@ -112,7 +115,9 @@ def _weights(node: Node) -> tuple[dict[str, Any], int, int]:
     if 7 in found:
         i, o, f = np.split(found[7], 3)
         fields["peephole"] = np.concatenate([i, f, o])
-    return fields, hidden, inputs
+    if weight_hr is not None:
+        fields["weight_hr"] = weight_hr
+    return fields, {"h": output, "c": hidden} if node.kind == "LSTM" else {"h": output}, inputs
 
 
 def _floats(node: Node, place: int) -> AnyArray:
@@ -188,12 +193,14 @@ def _shortest(number: float) -> float:
     return float(str(np.float32(number)))
 
 
-def _initial(node: Node, draft: Draft, key: str, value: Value, batch_first: bool, batch: int) -> AnyArray | None:
+def _initial(
+    node: Node, draft: Draft, key: str, value: Value, batch_first: bool, batch: int, size: int
+) -> AnyArray | None:
     """Initial state as an array, equal across the batch; None for zeros and for an input of the graph."""
     if value is None:
         return None
     array = value.codes if isinstance(value, Signal) else value
-    expected = (batch, 1, draft.size) if batch_first else (1, batch, draft.size)
+    expected = (batch, 1, size) if batch_first else (1, batch, size)
     open_batch = isinstance(value, Signal) and array.ndim == 3 and array.shape[::2] == expected[::2]
     if array.shape != expected and (batch_first or not open_batch):
         raise node.refuse(f"its initial_{key} has shape {array.shape}, expected {expected}.")

@@ -49,7 +49,8 @@ class Source:
     Parameters
     ----------
     kind
-        ``"port"``: an input of the graph; ``"y"``: the output of a layer; ``"h"``, ``"c"``: its final states.
+        ``"port"``: an input of the graph; ``"y"``: the output of a layer; ``"h"``, ``"c"``: its final states;
+        ``"fixed"``: constants that were joined to signals, which no layer may read.
     draft
         The layer. For an input, None until it is read; then the samples, or the layer whose state it is.
     axis
@@ -58,7 +59,7 @@ class Source:
         For an input of states: layers, ``"h"`` or ``"c"``, and the indices of that state, ``(batch, H)``.
     """
 
-    kind: Literal["port", "y", "h", "c"]
+    kind: Literal["port", "y", "h", "c", "fixed"]
     draft: Draft | None = None
     port: Port | None = None
     shape: tuple[int, ...] = ()

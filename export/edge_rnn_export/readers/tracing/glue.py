@@ -127,9 +127,12 @@ def _split(node: Node) -> list[AnyArray]:
 
 def _concat(node: Node) -> list[AnyArray]:
     arrays = [_data(node, place) for place in range(len(node.inputs))]
-    if len({isinstance(value, Signal) for value in node.inputs}) > 1:
-        raise node.refuse("it concatenates constants with the outputs of layers.")
-    node.budget.take(f"the {node.title}", sum(array.nbytes for array in arrays))
+    node.budget.take(f"the {node.title}", sum(8 * array.size for array in arrays))
+    if any(isinstance(value, Signal) for value in node.inputs):
+        arrays = [
+            array if isinstance(value, Signal) else node.trace.fixed(array.shape)
+            for array, value in zip(arrays, node.inputs, strict=True)
+        ]
     return [np.concatenate(arrays, node.take("axis", 0))]
 
 
@@ -225,11 +228,44 @@ def _where(node: Node) -> list[AnyArray]:
     return [np.where(*arrays)]
 
 
-def _arithmetic(function: Callable[[Any, Any], Any]) -> Callable[[Node], list[AnyArray]]:
+def _range(node: Node) -> list[AnyArray]:
+    start, limit, delta = (node.numbers(place) for place in range(3))
+    if any(each.size != 1 or each.dtype.kind not in "iu" for each in (start, limit, delta)):
+        raise node.refuse("it counts in other than integers.")
+    numbers = range(int(start.item()), int(limit.item()), int(delta.item()))
+    node.budget.take(f"the {node.title}", 8 * len(numbers))
+    return [np.array(numbers, start.dtype)]
+
+
+def _product(node: Node) -> list[AnyArray]:
+    array, axes, kept = node.numbers(0), node.whole(1, "axes"), node.take("keepdims", 1)
+    if axes is None and node.take("noop_with_empty_axes", 0):
+        return [array]
+    with np.errstate(all="ignore"):
+        return [np.prod(array, None if axes is None else tuple(axes), dtype=array.dtype, keepdims=bool(kept))]
+
+
+def _not(node: Node) -> list[AnyArray]:
+    array = node.numbers(0)
+    if array.dtype != np.bool_:
+        raise node.damaged(f"reads {array.dtype}, expected booleans.")
+    return [~array]
+
+
+def _quotient(a: AnyArray, b: AnyArray) -> AnyArray:
+    """ONNX divides integers towards zero."""
+    if a.dtype.kind == "f":
+        return np.asarray(a / b)
+    if not b.all():
+        raise ValueError("an integer is divided by zero")
+    return np.asarray(np.sign(a) * np.sign(b) * (np.abs(a) // np.abs(b)), a.dtype)
+
+
+def _arithmetic(function: Callable[[Any, Any], Any], *, booleans: bool = False) -> Callable[[Node], list[AnyArray]]:
     def fold(node: Node) -> list[AnyArray]:
         a, b = node.numbers(0), node.numbers(1)
         _filled(node, np.zeros((), np.int64), np.broadcast_shapes(a.shape, b.shape))
-        if a.dtype != b.dtype or a.dtype == np.bool_:
+        if a.dtype != b.dtype or (a.dtype == np.bool_) != booleans:
             raise node.damaged(f"reads {a.dtype} and {b.dtype}, expected equal types.")
         with np.errstate(all="ignore"):  # non-finite values are refused when they become weights
             return [np.asarray(function(a, b))]
@@ -239,10 +275,20 @@ def _arithmetic(function: Callable[[Any, Any], Any]) -> Callable[[Node], list[An
 
 FOLDS: dict[str, Callable[[Node], list[AnyArray]]] = GLUE | {
     "Add": _arithmetic(np.add),
+    "And": _arithmetic(np.logical_and, booleans=True),
     "Constant": _constant,
     "ConstantOfShape": _constant_of_shape,
+    "Div": _arithmetic(_quotient),
     "Equal": _arithmetic(np.equal),
+    "Greater": _arithmetic(np.greater),
+    "GreaterOrEqual": _arithmetic(np.greater_equal),
+    "Less": _arithmetic(np.less),
+    "LessOrEqual": _arithmetic(np.less_equal),
     "Mul": _arithmetic(np.multiply),
+    "Not": _not,
+    "Or": _arithmetic(np.logical_or, booleans=True),
+    "Range": _range,
+    "ReduceProd": _product,
     "Shape": _shape_of,
     "Sub": _arithmetic(np.subtract),
     "Tile": _tile,

@@ -45,6 +45,9 @@ class Operator:
         Function that reads the network, for messages.
     label
         Description for messages, by default ``GRU node '/rnn/GRU'``.
+    beyond
+        Options of an LSTM that ONNX lacks, by the layer's fields: ``coupled="input"``, ``cell_clip``,
+        ``projection_clip``, and for ``weight_hr`` the place of the input with the projection.
     """
 
     kind: str
@@ -56,6 +59,7 @@ class Operator:
     refusal: str = ""
     reader: str = "from_onnx"
     label: str = ""
+    beyond: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def title(self) -> str:

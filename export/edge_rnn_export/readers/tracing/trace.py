@@ -94,11 +94,17 @@ class Trace:
         self.drafts.append(made)
         return made
 
-    def put_out(self, draft: Draft, rows: Codes, kind: Literal["y", "h", "c"] = "y") -> Signal:
+    def put_out(self, draft: Draft, rows: Codes, kind: Literal["y", "h", "c"] = "y", size: int | None = None) -> Signal:
         """Output or state of a layer for the samples in ``rows``, features along a new last axis."""
-        self.budget.take(f"the {draft.title}", 8 * rows.size * draft.size)
+        size = draft.size if size is None else size
+        self.budget.take(f"the {draft.title}", 8 * rows.size * size)
         place = self._source(Source(kind, draft))
-        return Signal(coded(place, rows[..., None], np.arange(draft.size, dtype=np.int64)))
+        return Signal(coded(place, rows[..., None], np.arange(size, dtype=np.int64)))
+
+    def fixed(self, shape: tuple[int, ...]) -> Codes:
+        """Codes of constants that an operator joins to a signal: a loop's outputs before the loop replaces them."""
+        place = self._source(Source("fixed", shape=shape))
+        return coded(place, 0, np.zeros(shape, np.int64))
 
     def decode(self, codes: Codes) -> tuple[Codes, Codes, Codes]:
         """Sources, rows and features of codes."""
@@ -139,12 +145,13 @@ class Trace:
         pattern = [(self._draft_of(operator, int(one)), int(place)) for one, place in zip(*first, strict=True)]
         return self._reads(operator, pattern), row[..., 0]
 
-    @staticmethod
-    def _check_readable(operator: Operator, signal: Signal) -> None:
+    def _check_readable(self, operator: Operator, signal: Signal) -> None:
         if not signal.codes.ndim or not signal.codes.size:
             raise operator.refuse(f"it reads a value of shape {signal.codes.shape}.")
         if signal.whole and operator.kind != "Gather":
             raise operator.refuse("it reads integers, which only the table of an Embedding may read.")
+        if any(self.sources[place].kind == "fixed" for place in source_places(signal.codes)):
+            raise operator.refuse("it reads constants that are concatenated with the outputs of layers.")
 
     def settle_grid(self, operator: Operator, rows: Codes) -> None:
         """Determine the samples' order in steps and batch from a recurrent operator, or check it."""
