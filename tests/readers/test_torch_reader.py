@@ -316,11 +316,40 @@ def test_refused(make: Callable[[], Any], options: dict[str, Any], kind: type[Ed
         from_torch(make(), **options)
 
 
-def test_pickled_module_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "module.pt"
-    torch.save(nn.GRU(I, H), path)
-    with pytest.raises(FileError, match=r"module\.pt holds more than tensors \(a whole module"):
-        from_torch(path)
+def test_state_dict_of_a_pickled_module_is_read(tmp_path: Path) -> None:
+    path, network = tmp_path / "module.pt", Network(nn.GRU(I, H, num_layers=2), nn.Linear(H, O))
+    torch.save({"model": network, "optimizer": torch.optim.SGD(network.parameters(), 0.1).state_dict()}, path)
+    model = from_torch(path, modules=("rnn", "head"), activations={"head": "none"})
+    assert_equal_to_torch(model, network.double())
+
+
+VIEWS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "as it is": lambda full: full,
+    "turned": lambda full: full.T,
+    "part of another": lambda full: full[2:7, 1:],
+    "every second": lambda full: full[::2, ::3],
+    "one row, repeated": lambda full: full[3].expand(6, 12),
+    "a parameter": lambda full: nn.Parameter(full),
+    "a number": lambda full: full[1, 1],
+    "empty": lambda full: full[:, :0],
+}
+
+
+@pytest.mark.parametrize(
+    "dtype", ["float64", "float32", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "bool"]
+)
+@pytest.mark.parametrize("zipped", [True, False])
+def test_tensors_of_a_file_are_those_that_torch_loads(tmp_path: Path, dtype: str, zipped: bool) -> None:
+    full = (torch.arange(96).reshape(8, 12) * 1.37 - 60).to(getattr(torch, dtype))
+    saved = {title: view(full) for title, view in VIEWS.items() if title != "a parameter" or full.is_floating_point()}
+    torch.save({"net": saved}, tmp_path / "views.pt", _use_new_zipfile_serialization=zipped)
+    found, _ = files.read_pickle(tmp_path / "views.pt")
+    expected = torch.load(tmp_path / "views.pt", weights_only=True)["net"]
+    assert found.keys() == expected.keys()
+    for title, array in found.items():
+        wanted = expected[title].float() if dtype == "bfloat16" else expected[title]
+        assert np.array_equal(array, wanted.detach().numpy()), title
+        assert array.dtype == wanted.detach().numpy().dtype
 
 
 @pytest.mark.parametrize("content", [b"", b"not a zip file", b"PK\x03\x04 neither"])
@@ -375,8 +404,8 @@ COMPLEX = torch.ones(2, dtype=torch.complex64)
 HOSTILE: dict[str, tuple[Callable[[], bytes], type[EdgeRnnError], str]] = {
     "one number, repeated": (lambda: saved({"a.weight": REPEATED}), FileError, r"a\.weight would take 536870912 bytes"),
     "packed": (lambda: repacked(saved({"a.weight": torch.zeros(2**20)})), FileError, r"expected no compressed data"),
-    "an archive of many disks": (of_many_disks, FileError, r"its archive cannot be read, 'zipfiles that span multiple"),
-    "a hash without end": (hashed_without_end, FileError, r"PyTorch took more than .* s of CPU time"),
+    "an archive of many disks": (of_many_disks, FileError, r"is damaged: 'zipfiles that span multiple"),
+    "a hash without end": (hashed_without_end, FileError, r"unpickling took more than .* s of CPU time"),
     "a dict in itself": (held_by_itself, FileError, r"holds a dict with 'model'; expected a state_dict"),
     "complex numbers": (lambda: saved({"a.weight": COMPLEX}), UnsupportedError, r"a\.weight holds complex64"),
     "sparse": (lambda: saved({"a.weight": torch.eye(3).to_sparse()}), UnsupportedError, r"is not an array of numbers"),
@@ -404,27 +433,17 @@ def test_checkpoint_of_several_networks_says_how_to_read_one(tmp_path: Path) -> 
     torch.save(
         {"model": {"net": network.state_dict()}, "ema": Network(nn.GRU(I, H), nn.Linear(H, O)).state_dict()}, path
     )
-    message = (
-        r"2 state_dicts, \['ema'\], \['model'\]\['net'\]; read the one .*: from_torch\(torch\.load\(path\)\['ema'\]\)"
-    )
-    with pytest.raises(FileError, match=message):
-        from_torch(path)
     said: dict[str, Any] = {"modules": ("rnn", "head"), "activations": {"head": "none"}}
-    assert_equal_to_torch(from_torch(torch.load(path)["model"]["net"], **said), network.double())
+    for source in (path, torch.load(path)):
+        with pytest.raises(InputError, match=r"2 state_dicts, model\.net, ema; name .* state='model\.net'"):
+            from_torch(source, **said)
+    assert_equal_to_torch(from_torch(path, state="model.net", **said), network.double())
 
 
-def test_torchscript_says_how_to_read_it(tmp_path: Path) -> None:
-    path, other = tmp_path / "script.pt", tmp_path / "state.pt"
-    network = nn.GRU(I, H)
+def test_torchscript_is_read_as_a_state_dict(tmp_path: Path) -> None:
+    path, network = tmp_path / "script.pt", nn.GRU(I, H)
     scripted(network).save(path)
-    with pytest.raises(
-        FileError, match=r"script\.pt holds TorchScript; run torch\.save\(torch\.jit\.load\(path\)\.state_dict"
-    ):
-        from_torch(path)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        torch.save(torch.jit.load(path).state_dict(), other)
-    assert_equal_to_torch(from_torch(other), lambda xs: network.double()(xs)[0])
+    assert_equal_to_torch(from_torch(path), lambda xs: network.double()(xs)[0])
 
 
 def test_pickle_without_a_state_dict_is_refused(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """Sandbox for libraries that read untrusted files: a process with time and memory limits that cannot open files.
 
-HDF5, PyTorch, onnxruntime and Keras are not hardened against malicious files: some files make them loop forever, take
+HDF5, pickle, onnxruntime and Keras are not hardened against malicious files: some files make them loop forever, take
 gigabytes, crash, or open other files. In a separate process that does no harm. A *job* is a module with ``prepare()``,
 which imports its library, and ``CALLS``: functions by name, whose arguments and results are plain values and arrays.
 """

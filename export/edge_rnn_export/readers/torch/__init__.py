@@ -56,10 +56,13 @@ STATE = (
 READER = Reader(
     kind="PyTorch state_dict",
     what="a PyTorch state_dict",
-    suffixes=(".pt", ".pth", ".safetensors"),
+    suffixes=(".pt", ".pth", ".ckpt", ".bin", ".safetensors"),
     read=_read,
     check=_check,
     options=(
+        Option(
+            "state", "--state", "the state_dict that is meant, in a checkpoint with several: ema, model.ema", "NAME"
+        ),
         *STATE,
         Option(
             "mean", "--mean", "mean of each input, to take samples in the sensor's own units", "V,V", numbers, _NUMBERS
@@ -68,6 +71,7 @@ READER = Reader(
     ),
     examples=(
         "edge-rnn import wrist.pt -o wrist.safetensors --activation head=softmax --labels stand,walk,run",
+        "edge-rnn import last.ckpt -o model.safetensors --state ema",
         "edge-rnn import state.safetensors -o model.safetensors --modules rnn,fc1,fc2 --activation fc1=relu",
     ),
 )

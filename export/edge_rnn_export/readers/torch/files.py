@@ -1,10 +1,9 @@
-"""Read files with a PyTorch state_dict, ``.safetensors``, ``.pt`` and ``.pth``, into arrays by name."""
+"""Read files with a PyTorch state_dict, of safetensors and of ``torch.save``, into arrays by name."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +13,25 @@ from edge_rnn.errors import FileError, UnsupportedError
 from edge_rnn.storage.model_file import MAX_FILE_BYTES
 from edge_rnn.typing import AnyArray
 from edge_rnn_export.limits.process import Limits, Worker
-from edge_rnn_export.readers.file_bytes import read_bytes, size_of
+from edge_rnn_export.readers.file_bytes import read_bytes
+from edge_rnn_export.readers.torch.archive import float32_of
 
 __all__ = ["MAX_NAME", "MAX_PARAMETERS", "as_array", "read_pickle", "read_safetensors"]
 
 
 _DTYPES = {
     code: np.dtype(name).newbyteorder("<")
-    for code, name in {"F64": "f8", "F32": "f4", "F16": "f2", "I64": "i8", "I32": "i4", "I16": "i2"}.items()
+    for code, name in {
+        "F64": "f8",
+        "F32": "f4",
+        "F16": "f2",
+        "I64": "i8",
+        "I32": "i4",
+        "I16": "i2",
+        "U64": "u8",
+        "U32": "u4",
+        "U16": "u2",
+    }.items()
 } | {"I8": np.dtype("i1"), "U8": np.dtype("u1"), "BOOL": np.dtype("?")}
 
 MAX_PARAMETERS = 4096
@@ -31,7 +41,7 @@ MAX_NAME = 256
 """Maximum length of an array's name."""
 
 SECONDS = 3.0
-"""CPU time in s for loading a file in PyTorch, more for a large one; ordinary ones take 10 ms."""
+"""CPU time in s for unpickling a file, more for a large one; ordinary ones take 10 ms."""
 
 _BYTES_PER_SECOND = 2**24
 _MEMORY = 2**27
@@ -60,30 +70,33 @@ def read_safetensors(path: Path) -> dict[str, AnyArray]:
     return _named(path, {name: _decode(path, name[:MAX_NAME], tensor) for name, tensor in sorted(tensors)})
 
 
-def read_pickle(path: Path) -> dict[str, AnyArray]:
-    """Read arrays by name, in the order of definition, from a file of ``torch.save(module.state_dict(), path)``.
+def read_pickle(path: Path, state: str | None = None) -> tuple[dict[str, AnyArray], list[str]]:
+    """Read arrays by name, in the order of definition, from a file of ``torch.save``, and name tensors left out.
 
-    A training checkpoint is accepted too, if it holds one state_dict, under any name. Nothing in the file is run:
-    torch loads it with ``weights_only=True``.
+    The file may be a checkpoint or a whole module. Nothing in it is run, and PyTorch is not needed.
+
+    Parameters
+    ----------
+    path
+        The file.
+    state
+        Dotted name of the state_dict; None if there is one only.
 
     Raises
     ------
     FileError
-        The file is damaged, holds a pickled module, no state_dict or several, or cannot be read.
+        The file is damaged, holds no state_dict, or cannot be read.
+    InputError
+        It holds several state_dicts, or none of the name.
     UnsupportedError
-        torch is not installed, or a tensor is quantized or sparse.
+        A tensor is quantized, sparse, or not of real numbers.
     """
-    size_of(path)  # for a missing file, there is no reason to install anything
-    if find_spec("torch") is None:
-        raise UnsupportedError(
-            f"{path} can only be read by PyTorch, which is not installed: pip install torch, or, on a "
-            f"machine with PyTorch, save the state_dict with safetensors.torch.save_file and read that file."
-        )
     data = read_bytes(path)
     limits = Limits(SECONDS + len(data) / _BYTES_PER_SECOND, _MEMORY + 8 * len(data))
-    with Worker("edge_rnn_export.readers.torch.job", f"{path}: PyTorch", limits) as worker:
-        about, arrays = worker.call("load", {"data": np.frombuffer(data, np.uint8)}, path=str(path))
-    return _named(path, {name: arrays[str(place)] for place, name in enumerate(about["names"])})
+    with Worker("edge_rnn_export.readers.torch.job", f"{path}: unpickling", limits) as worker:
+        about, arrays = worker.call("load", {"data": np.frombuffer(data, np.uint8)}, path=str(path), state=state)
+    found = _named(path, {name: arrays[str(place)] for place, name in enumerate(about["names"])})
+    return found, about["loose"]
 
 
 def as_array(owner: str, value: Any) -> AnyArray:
@@ -127,8 +140,8 @@ def _named(path: Path, arrays: dict[str, AnyArray]) -> dict[str, AnyArray]:
 
 def _decode(path: Path, name: str, tensor: Mapping[str, Any]) -> AnyArray:
     dtype, shape, data = tensor["dtype"], tensor["shape"], tensor["data"]
-    if dtype == "BF16":  # the upper half of a float32
-        return (np.frombuffer(data, "<u2").astype(np.uint32) << 16).view(np.float32).reshape(shape)
+    if dtype == "BF16":
+        return float32_of(np.frombuffer(data, "<u2")).reshape(shape)
     if dtype not in _DTYPES:
         raise UnsupportedError(f"{path}: {name} got dtype {dtype}, expected floating point: F64, F32, F16 or BF16.")
     return np.frombuffer(data, _DTYPES[dtype]).reshape(shape)

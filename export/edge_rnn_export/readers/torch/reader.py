@@ -6,22 +6,19 @@ import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from os import PathLike
-from pathlib import Path
 from typing import Any, NamedTuple, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from edge_rnn.errors import InputError, InputTypeError, ReadingWarning, UnsupportedError
+from edge_rnn.errors import InputError, ReadingWarning, UnsupportedError
 from edge_rnn.layers import Dense, Standardize
 from edge_rnn.model import Description, Model
-from edge_rnn.storage.file_kind import TENSORS_FILE, TORCH_FILE, kind_of
 from edge_rnn.typing import AnyArray
-from edge_rnn_export.readers.torch.files import as_array, read_pickle, read_safetensors
+from edge_rnn_export.readers.torch.files import as_array
 from edge_rnn_export.readers.torch.forward import check_forward
-from edge_rnn_export.readers.torch.modules import parts_of_module
-from edge_rnn_export.readers.torch.state import Part, layers_of, listed, parts_of, split_name
+from edge_rnn_export.readers.torch.source import is_module, opened
+from edge_rnn_export.readers.torch.state import Part, layers_of, listed, split_name
 from edge_rnn_export.readers.torch.unsaid import assumptions, resolved
 
 __all__ = ["Reading", "from_torch", "read_torch"]
@@ -40,6 +37,7 @@ class Reading(NamedTuple):
 def from_torch(
     source: Any,
     *,
+    state: str | None = None,
     modules: Sequence[str] | None = None,
     activations: Mapping[str, str] | None = None,
     kinds: Mapping[str, str] | None = None,
@@ -58,9 +56,14 @@ def from_torch(
         with ``Tanh``, ``Sigmoid``, ``ReLU``, ``Softmax``, ``LogSoftmax`` (read as Softmax), ``Identity``, ``Dropout``
         and ``Flatten`` between; layers of
         :func:`~edge_rnn_export.to_torch` may be among these. A whole model of it needs no further argument and comes
-        back with its wiring and description. Or a state_dict:
-        tensors, arrays or lists by name. Or the path of a ``.safetensors``, ``.pt`` or ``.pth`` file that holds one
-        (``.pt`` and ``.pth`` are loaded with ``weights_only=True`` and need torch).
+        back with its wiring and description. Or a state_dict: tensors, arrays or lists by name, or a checkpoint that
+        holds one under any name. Or the path of a file with one, recognized by its contents: ``.safetensors``, ``.pt``,
+        ``.pth``, ``.ckpt``, ``.bin``. Neither PyTorch nor the classes that a file names are needed, and nothing in it
+        is run; of a whole module, the state_dict is read.
+    state
+        Dotted name of the state_dict that is meant, in a checkpoint with several, ``"ema"`` or ``"model.ema"``; or the
+        beginning of the names of parameters, if these are of several networks: ``"state_dict.generator"``. Empty for
+        all tensors of the checkpoint.
     modules
         Names in order of use, ``("rnn", "head")``, dotted for nested ones. Without this argument, the order of
         definition is the order of use of a module's parts; in a state_dict, the sizes must determine the order, or
@@ -100,17 +103,17 @@ def from_torch(
     ------
     UnsupportedError
         A module, an option or a parameter cannot be converted (bidirectional, dropout in training mode, modules not
-        listed above); the message names it. Or ``forward`` does not compute the same as the layers in sequence. Or
-        torch is needed and not installed.
+        listed above); the message names it. Or ``forward`` does not compute the same as the layers in sequence.
     InputError
-        An argument names a module that does not exist, ``forward`` cannot be called with samples alone, or a state_dict
-        leaves open what changes the outputs: the order of use, an activation, an Embedding or a Linear without bias,
-        a network without a recurrent module. The message names the argument that states it.
+        An argument names a module or a state_dict that does not exist, a checkpoint holds several state_dicts,
+        ``forward`` cannot be called with samples alone, or a state_dict leaves open what changes the outputs: the order
+        of use, an activation, an Embedding or a Linear without bias, a network without a recurrent module. The message
+        names the argument that states it.
 
     ModelError
         Parameters are missing or have inconsistent shapes.
     FileError
-        The file cannot be read, is damaged, or holds a pickled module.
+        The file cannot be read, is damaged, or holds no state_dict.
 
     Warns
     -----
@@ -126,17 +129,18 @@ def from_torch(
     >>> from_torch(state, modules=("rnn", "head"), activations={"head": "softmax"}, labels=("rest", "move"))
     <Model input(6) > rnn(8) > head(2)>
     """
-    if _is_module(source) and isinstance(getattr(source, "model", None), Model) and hasattr(source, "trained"):
-        if modules or activations or kinds or ignore or standardize is not None:
+    if is_module(source) and isinstance(getattr(source, "model", None), Model) and hasattr(source, "trained"):
+        if state or modules or activations or kinds or ignore or standardize is not None:
             raise InputError(
-                "from_torch got a model of to_torch and modules=, activations=, kinds=, ignore= or standardize=; "
-                "expected none of these, the layers are those of the model."
+                "from_torch got a model of to_torch and state=, modules=, activations=, kinds=, ignore= or "
+                "standardize=; expected none of these, the layers are those of the model."
             )
         trained: Any = source.trained()
         described: Model = replace(trained, **about)
         return described
     reading = read_torch(
         source,
+        state=state,
         modules=modules,
         activations=activations,
         kinds=kinds,
@@ -156,6 +160,7 @@ def from_torch(
 def read_torch(
     source: Any,
     *,
+    state: str | None = None,
     modules: Sequence[str] | None = None,
     activations: Mapping[str, str] | None = None,
     kinds: Mapping[str, str] | None = None,
@@ -165,20 +170,22 @@ def read_torch(
     **about: Unpack[Description],
 ) -> Reading:
     """Read as :func:`from_torch` does, and return what was assumed instead of a warning."""
-    parts, arrays = _opened(source)
-    chosen = dict(activations or {})
-    ignored = (ignore,) if isinstance(ignore, str) else tuple(ignore)
-    live = _is_module(source)
+    parts, arrays, plain, notes = opened(source, state)
+    chosen = {plain(name): activation for name, activation in (activations or {}).items()}
+    kinds = {plain(name): kind for name, kind in (kinds or {}).items()}
+    ignored = [plain(name) for name in ((ignore,) if isinstance(ignore, str) else ignore)]
+    modules = modules if modules is None or isinstance(modules, str) else [plain(name) for name in modules]
+    live = is_module(source)
     if not live:
         left = {split_name(name)[0] for name in arrays if not any(_is_inside(name, wanted) for wanted in ignored)}
         parts = [part for part in parts if part.path in left]
     used_parts = parts if modules is None else _selected(parts, modules)
     _check_activations(chosen, used_parts)
-    assumed = []
+    assumed = notes
     if not live:
         selected = None if modules is None else used_parts
-        used_parts = resolved(parts, selected, arrays, chosen, kinds or {})
-        assumed = assumptions(used_parts, chosen, named=modules is not None)
+        used_parts = resolved(parts, selected, arrays, chosen, kinds)
+        assumed = assumptions(used_parts, chosen, named=modules is not None) + notes
     elif kinds:
         raise InputError("from_torch got a module and kinds=; expected kinds= with a state_dict only.")
     layers, used = layers_of(used_parts, arrays, chosen)
@@ -211,38 +218,6 @@ def _left_out(used: Sequence[Part], *, without_log: bool) -> str:
 
 def _standardize(mean: Any, scale: Any) -> Standardize:
     return Standardize(as_array("from_torch: mean", mean), as_array("from_torch: scale", scale))
-
-
-def _opened(source: Any) -> tuple[list[Part], dict[str, AnyArray]]:
-    """Return a source's parts, and its parameters and buffers by name."""
-    if isinstance(source, str | PathLike):
-        path = Path(source)
-        known = path.suffix in (".safetensors", ".pt", ".pth") or not path.is_file()
-        kind = None if known else kind_of(path)
-        if path.suffix == ".safetensors" or kind is TENSORS_FILE:
-            arrays = read_safetensors(path)
-        elif path.suffix in (".pt", ".pth") or kind is TORCH_FILE:
-            arrays = read_pickle(path)
-        else:
-            raise InputError(f"from_torch got the file {str(path)!r}, expected one in .safetensors, .pt or .pth.")
-        return parts_of(arrays), arrays
-    if _is_module(source):
-        found = dict(source.named_parameters(remove_duplicate=False))
-        found |= dict(source.named_buffers(remove_duplicate=False))
-        arrays = {key: as_array(f"from_torch: {key}", value) for key, value in found.items()}
-        return list(parts_of_module(sys.modules["torch"].nn, source)), arrays
-    if isinstance(source, Mapping) and all(isinstance(key, str) for key in source):
-        arrays = {key: as_array(f"from_torch: {key}", value) for key, value in source.items()}
-        return parts_of(arrays), arrays
-    raise InputTypeError(
-        f"from_torch got {type(source).__name__}, expected an nn.Module, a state_dict (tensors or arrays by name) or "
-        f"the path of a .safetensors, .pt or .pth file."
-    )
-
-
-def _is_module(source: Any) -> bool:
-    torch = sys.modules.get("torch")  # without it, there can be no module object
-    return torch is not None and isinstance(source, torch.nn.Module)
 
 
 def _selected(parts: Sequence[Part], modules: Sequence[str]) -> list[Part]:

@@ -1,0 +1,114 @@
+"""Open what ``from_torch`` is given: a module, a state_dict, a checkpoint, or a file, recognized by its contents."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from os import PathLike
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from edge_rnn.errors import InputError, InputTypeError
+from edge_rnn.storage.file_kind import MODEL_FILE, TENSORS_FILE, TORCH_FILE, FileKind, kind_of
+from edge_rnn.typing import AnyArray
+from edge_rnn_export.readers.torch.checkpoint import PlainNames, chosen, contents_of
+from edge_rnn_export.readers.torch.files import as_array, read_pickle, read_safetensors
+from edge_rnn_export.readers.torch.modules import parts_of_module
+from edge_rnn_export.readers.torch.state import Part, listed, parts_of
+
+__all__ = ["SUFFIXES", "Opened", "is_module", "opened"]
+
+SUFFIXES = (".pt", ".pth", ".ckpt", ".bin", ".safetensors")
+"""File name extensions of state_dicts."""
+
+
+class Opened(NamedTuple):
+    """Parts of a network, with its parameters and buffers by name."""
+
+    parts: list[Part]
+    arrays: dict[str, AnyArray]
+    plain: Callable[[str], str]
+    """Function from a name as the source spells it to one as the arrays have it."""
+    notes: list[str]
+    """What was left out."""
+
+
+def is_module(source: Any) -> bool:
+    """True for an ``nn.Module``."""
+    torch = sys.modules.get("torch")  # without it, there can be no module object
+    return torch is not None and isinstance(source, torch.nn.Module)
+
+
+def opened(source: Any, state: str | None) -> Opened:
+    """Open a source of ``from_torch``.
+
+    Parameters
+    ----------
+    source
+        Module, mapping or path.
+    state
+        Dotted name of the state_dict, in a checkpoint with several.
+
+    Raises
+    ------
+    FileError, UnsupportedError
+        See :func:`~edge_rnn_export.from_torch`.
+    InputError
+        The file is of another kind, or ``state`` names nothing.
+    InputTypeError
+        The source has the wrong type.
+    """
+    if is_module(source):
+        if state is not None:
+            raise InputError(f"from_torch got a module and state={state!r}; expected state= with a checkpoint only.")
+        found = dict(source.named_parameters(remove_duplicate=False))
+        found |= dict(source.named_buffers(remove_duplicate=False))
+        arrays = {key: as_array(f"from_torch: {key}", value) for key, value in found.items()}
+        return Opened(list(parts_of_module(sys.modules["torch"].nn, source)), arrays, lambda name: name, [])
+    if isinstance(source, str | PathLike):
+        arrays, loose = _read(Path(source), state)
+    elif isinstance(source, Mapping) and all(isinstance(key, str) for key in source):
+        arrays, loose = _taken(source, state)
+    else:
+        raise InputTypeError(
+            f"from_torch got {type(source).__name__}, expected an nn.Module, a state_dict (tensors or arrays by name), "
+            f"a checkpoint that holds one, or the path of a file."
+        )
+    plain = PlainNames(arrays)
+    arrays = plain.arrays(arrays)
+    notes = [f"{listed(loose)} in the checkpoint, outside of the state_dict, not used in forward"] if loose else []
+    return Opened(parts_of(arrays), arrays, plain, notes)
+
+
+def _read(path: Path, state: str | None) -> tuple[dict[str, AnyArray], list[str]]:
+    """Read the arrays in a file, and name those that were left out."""
+    kind = _kind(path)
+    if kind in (TENSORS_FILE, MODEL_FILE) or (kind is not TORCH_FILE and path.suffix == ".safetensors"):
+        return _within(str(path), read_safetensors(path), state), []
+    if kind is TORCH_FILE or path.suffix in SUFFIXES:
+        return read_pickle(path, state)
+    what = f", which is {kind.what}" if kind else ""
+    raise InputError(f"from_torch got the file {str(path)!r}{what}; expected a state_dict: {', '.join(SUFFIXES)}.")
+
+
+def _kind(path: Path) -> FileKind | None:
+    """Kind of a file by its contents; None if they say nothing, or if it is missing under a name of another kind."""
+    return kind_of(path) if path.suffix in SUFFIXES or path.is_file() else None
+
+
+def _taken(source: Mapping[str, Any], state: str | None) -> tuple[dict[str, AnyArray], list[str]]:
+    """Return the arrays of a state_dict, or of the one in a checkpoint, and name those that were left out."""
+    if any(isinstance(value, Mapping) for value in source.values()):
+        contents = contents_of(source, lambda value: hasattr(value, "detach") or hasattr(value, "__array__"))
+        found = chosen("from_torch: the checkpoint", contents, state)
+        return {key: as_array(f"from_torch: {key}", value) for key, value in found.items()}, contents.loose(found)
+    arrays = {key: as_array(f"from_torch: {key}", value) for key, value in source.items()}
+    return _within("from_torch: the state_dict", arrays, state), []
+
+
+def _within(owner: str, arrays: dict[str, AnyArray], state: str | None) -> dict[str, AnyArray]:
+    """Return the arrays whose names begin with ``state``, by the rest of their names."""
+    if state is None:
+        return arrays
+    contents = contents_of(arrays, lambda value: hasattr(value, "__array__"))
+    return chosen(owner, contents, state)
