@@ -14,18 +14,29 @@ from edge_rnn.spelling import counted
 __all__ = [
     "above",
     "absolute",
+    "celu",
     "clip",
     "concat",
     "elu",
     "exp",
     "hard_sigmoid",
+    "hard_swish",
     "largest",
+    "layer_norm",
     "leaky_relu",
+    "log_sigmoid",
     "maximum",
     "mean",
     "minimum",
+    "mish",
+    "prelu",
     "relu",
+    "relu6",
+    "rms_norm",
+    "rsqrt",
+    "selu",
     "sigmoid",
+    "silu",
     "softmax",
     "softplus",
     "softsign",
@@ -35,6 +46,9 @@ __all__ = [
     "total",
     "variance",
 ]
+
+
+_SELU_ALPHA, _SELU_SCALE = 1.6732632423543772848, 1.0507009873554804934
 
 
 def sigmoid(x: Any) -> Any:
@@ -93,7 +107,7 @@ def clip(x: Any, limit: Any) -> Any:
 
 
 def hard_sigmoid(x: Any, alpha: Any = 0.2, beta: Any = 0.5) -> Any:
-    """``alpha x + beta`` clipped to 0 .. 1."""
+    """``alpha x + beta`` clipped to 0 .. 1; the defaults are ONNX's, PyTorch has an ``alpha`` of 1/6."""
     return apply("maximum", apply("minimum", alpha * x + beta, 1.0), 0.0)
 
 
@@ -110,6 +124,51 @@ def elu(x: Any, alpha: Any = 1.0) -> Any:
 def softsign(x: Any) -> Any:
     """``x / (1 + |x|)``."""
     return x / (absolute(x) + 1.0)
+
+
+def relu6(x: Any) -> Any:
+    """``x`` clipped to 0 .. 6 (Krizhevsky 2010, Convolutional Deep Belief Networks on CIFAR-10)."""
+    return apply("minimum", relu(x), 6.0)
+
+
+def prelu(x: Any, weight: Any) -> Any:
+    """``x`` if it is positive, else ``weight x``, where ``weight`` is trained (He et al. 2015, arXiv:1502.01852)."""
+    return leaky_relu(x, weight)
+
+
+def selu(x: Any) -> Any:
+    """ELU scaled such that means and variances settle at 0 and 1 (Klambauer et al. 2017, arXiv:1706.02515)."""
+    return _SELU_SCALE * elu(x, _SELU_ALPHA)
+
+
+def celu(x: Any, alpha: Any = 1.0) -> Any:
+    """``x`` if it is positive, else ``alpha (exp(x / alpha) - 1)`` (Barron 2017, arXiv:1704.07483)."""
+    return relu(x) + alpha * apply("expm1", minimum(x, 0.0) * (1.0 / alpha))
+
+
+def silu(x: Any) -> Any:
+    """``x sigmoid(x)``, also called swish (Elfwing et al. 2017, arXiv:1702.03118)."""
+    return x * sigmoid(x)
+
+
+def hard_swish(x: Any) -> Any:
+    """``x relu6(x + 3) / 6`` (Howard et al. 2019, arXiv:1905.02244)."""
+    return x * hard_sigmoid(x, 1 / 6, 0.5)
+
+
+def mish(x: Any) -> Any:
+    """``x tanh(softplus(x))`` (Misra 2019, arXiv:1908.08681)."""
+    return x * tanh(softplus(x))
+
+
+def log_sigmoid(x: Any) -> Any:
+    """``log(sigmoid(x))``, as ``-softplus(-x)``, which does not overflow."""
+    return -softplus(-x)
+
+
+def rsqrt(x: Any) -> Any:
+    """``1 / sqrt(x)``."""
+    return 1.0 / sqrt(x)
 
 
 def total(x: Any) -> Any:
@@ -138,6 +197,16 @@ def softmax(x: Any) -> Any:
     return e / total(e)
 
 
+def layer_norm(x: Any, weight: Any = None, bias: Any = None, eps: Any = 1e-5) -> Any:
+    """``(x - mean(x)) / sqrt(variance(x) + eps) weight + bias`` over all units (Ba et al. 2016, arXiv:1607.06450)."""
+    return _affine((x - mean(x)) / sqrt(variance(x) + eps), weight, bias)
+
+
+def rms_norm(x: Any, weight: Any = None, eps: Any = 2.0**-23) -> Any:
+    """``x / sqrt(mean(x²) + eps) weight`` over all units (Zhang and Sennrich 2019, arXiv:1910.07467)."""
+    return _affine(x / sqrt(mean(x**2) + eps), weight, None)
+
+
 def split(x: Any, parts: int) -> tuple[Any, ...]:
     """Split a vector into ``parts`` adjacent vectors of equal length, such as its gates."""
     size = x.shape[0] if x.shape else 0
@@ -151,3 +220,8 @@ def split(x: Any, parts: int) -> tuple[Any, ...]:
 def concat(*vectors: Any) -> Any:
     """Concatenation of vectors."""
     return joined(*vectors)
+
+
+def _affine(x: Any, weight: Any, bias: Any) -> Any:
+    scaled = x if weight is None else x * weight
+    return scaled if bias is None else scaled + bias

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from edge_rnn import cell
-from edge_rnn.equations import concat, exp, mean, relu, sigmoid, split, sqrt, tanh, variance
+from edge_rnn.equations import concat, exp, layer_norm, relu, sigmoid, split, tanh
 
 
 @cell
@@ -109,17 +109,13 @@ def leaky_elman(p: Any, x: Any, h: Any) -> Any:
     return h, {"h": h}
 
 
-def normed(x: Any, scale: Any, shift: Any) -> Any:
-    return (x - mean(x)) / sqrt(variance(x) + 1e-5) * scale + shift
-
-
 @cell
 def layer_norm_lstm(p: Any, x: Any, h: Any, c: Any) -> Any:
     """Ba et al. 2016, arXiv:1607.06450."""
-    sums = normed(p.weight_ih @ x, p.scale_ih, p.shift_ih) + normed(p.weight_hh @ h, p.scale_hh, p.shift_hh)
+    sums = layer_norm(p.weight_ih @ x, p.scale_ih, p.shift_ih) + layer_norm(p.weight_hh @ h, p.scale_hh, p.shift_hh)
     i, f, g, o = split(sums, 4)
     c = sigmoid(f) * c + sigmoid(i) * tanh(g)
-    h = sigmoid(o) * tanh(normed(c, p.scale_c, p.shift_c))
+    h = sigmoid(o) * tanh(layer_norm(c, p.scale_c, p.shift_c))
     return h, {"h": h, "c": c}
 
 
