@@ -1,0 +1,181 @@
+"""Judge random trials: networks read right, refused, or read wrong, with the causes of refusals."""
+
+from __future__ import annotations
+
+import re
+import traceback
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from edge_rnn import reference
+from edge_rnn.errors import EdgeRnnError, ReadingWarning
+from edge_rnn.model import Model
+
+__all__ = ["Outcome", "Run", "Table", "Trial", "judge", "same"]
+
+TOLERANCE = 1e-5
+"""Largest error relative to the peak of an output: float32 weights that a reader folds, amplified over a network."""
+
+
+class Run(NamedTuple):
+    """Samples of a stream, and a network's own outputs."""
+
+    xs: np.ndarray
+    """``(time, I)`` float32."""
+    rows: Sequence[int] | slice
+    """Steps whose outputs are known."""
+    heads: list[np.ndarray]
+    """``(steps, O)`` float64 for each head."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Network, and its own outputs.
+
+    Parameters
+    ----------
+    text
+        Program that makes the network, for people.
+    obstacle
+        Operation over time that a stream cannot do; empty if a stream can do all of it.
+    read
+        Reads the network.
+    runs
+        Returns what the network itself computes.
+    logs
+        For each head, True if it ends in log_softmax: a reader may take it as softmax, with a warning.
+    tolerance
+        Largest error relative to the peak of an output.
+    """
+
+    text: str
+    obstacle: str
+    read: Callable[[], Model]
+    runs: Callable[[], list[Run]]
+    logs: Sequence[bool] = ()
+    tolerance: float = TOLERANCE
+
+
+class Outcome(NamedTuple):
+    """Outcome of a trial."""
+
+    what: str
+    """``"read"``, ``"partial"`` (the first of several heads alone), ``"refused"``, ``"WRONG"`` or ``"crash"``."""
+    detail: str
+    trial: Trial
+
+
+def judge(trial: Trial) -> Outcome:
+    """Read a network, and compare the model with the network."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            model = trial.read()
+        except EdgeRnnError as error:
+            return Outcome("refused", str(error), trial)
+        except Exception as error:
+            own = [each for each in traceback.extract_tb(error.__traceback__) if "edge_rnn" in each.filename]
+            place = f" at {Path(own[-1].filename).name}:{own[-1].lineno}" if own else ""
+            return Outcome("crash", f"{type(error).__name__}{place}: {error}", trial)
+    said = any(issubclass(each.category, ReadingWarning) and "log_softmax" in str(each.message) for each in caught)
+    whole, first = True, True
+    detail = ""
+    for run in trial.runs():
+        ys = reference.run(model, run.xs)[0][run.rows]
+        heads = run.heads
+        if said and any(trial.logs):
+            heads = [np.exp(head) if log else head for head, log in zip(heads, trial.logs, strict=True)]
+        error = _error(ys, np.concatenate(heads, -1))
+        if error > trial.tolerance:
+            detail = (
+                detail or f"error {error:.1e} of the peak at samples of up to {np.abs(run.xs).max():.1e}: {model!r}"
+            )
+            whole = False
+        first &= _error(ys, heads[0]) <= trial.tolerance
+    if whole:
+        return Outcome("read", repr(model), trial)
+    return Outcome("partial" if first and len(heads) > 1 else "WRONG", detail, trial)
+
+
+def _error(ys: np.ndarray, wanted: np.ndarray) -> float:
+    """Largest error relative to the peak; infinite if the shapes differ."""
+    if ys.shape != wanted.shape:
+        return np.inf
+    return float(np.abs(ys - wanted).max() / max(np.abs(wanted).max(), 1e-2))
+
+
+def same(message: str) -> str:
+    """Text that refusals of the same cause share: without names, numbers and what follows the first sentence."""
+    message = re.sub(r"^from_\w+: ", "", message)
+    message = re.sub(r"'[^']*'", "'…'", message)
+    message = re.sub(r"<Model .*?\)>", "<Model>", message)
+    message = re.sub(r"\d+(\.\d+)?(e[-+]?\d+)?", "N", message)
+    message = re.sub(r"\([N, ]*\)", "(N)", message)
+    return re.split(r"(?<=[a-z)'…])[.;:] ", message)[0][:160]
+
+
+@dataclass
+class Table:
+    """Counts of outcomes, and one trial of each cause.
+
+    Attributes
+    ----------
+    possible
+        Outcomes of networks that a stream can compute; ``others``: of those that it cannot.
+    """
+
+    possible: dict[str, int] = field(default_factory=dict)
+    others: dict[str, int] = field(default_factory=dict)
+    causes: dict[str, list[int]] = field(default_factory=dict)
+    """Numbers of the trials of each cause of a refusal, of networks that a stream can compute."""
+    faults: dict[int, str] = field(default_factory=dict)
+    """Networks read wrong, and crashes, by number."""
+    outcomes: dict[int, Outcome] = field(default_factory=dict)
+
+    def add(self, number: int, outcome: Outcome) -> None:
+        """Count a trial."""
+        counts = self.others if outcome.trial.obstacle else self.possible
+        counts[outcome.what] = counts.get(outcome.what, 0) + 1
+        self.outcomes[number] = outcome
+        if outcome.what == "refused" and not outcome.trial.obstacle:
+            self.causes.setdefault(same(outcome.detail), []).append(number)
+        elif outcome.what == "partial" and not outcome.trial.obstacle:
+            self.causes.setdefault("read, but only the first of several heads", []).append(number)
+        elif outcome.what in ("WRONG", "crash"):
+            self.faults[number] = f"{outcome.what} {outcome.detail}"
+
+    @property
+    def share(self) -> float:
+        """Share read, of those that a stream can compute."""
+        return self.possible.get("read", 0) / max(sum(self.possible.values()), 1)
+
+    def lines(self, most: int) -> list[str]:
+        """Lines of a report, with programs of this many causes at most."""
+        ranked = sorted(self.causes.items(), key=lambda item: -len(item[1]))
+        found = [
+            f"of {sum(self.possible.values())} that a stream can compute: {_spelled(self.possible)} ({self.share:.1%})",
+            f"of {sum(self.others.values())} that it cannot: {_spelled(self.others)}",
+            "",
+            *(f"{len(numbers):5d}  {cause}" for cause, numbers in ranked),
+        ]
+        for cause, numbers in ranked[:most]:
+            outcome = self.outcomes[numbers[0]]
+            found += [
+                "",
+                f"--- {cause}: {len(numbers)}, of these {numbers[:8]}",
+                outcome.detail,
+                "",
+                outcome.trial.text,
+            ]
+        for number, fault in self.faults.items():
+            found += ["", f"--- {fault}: {number}", "", self.outcomes[number].trial.text]
+        return found
+
+
+def _spelled(counts: dict[str, int]) -> str:
+    return ", ".join(f"{what} {count}" for what, count in sorted(counts.items(), key=lambda item: -item[1])) or "none"
