@@ -85,7 +85,9 @@ def model_card(
     ]
     equations = {each["name"]: each["equation"]["text"] for each in found["layers"] if "equation" in each}
     if equations:
-        parts += ["## Equations", "A prime marks the new value of a state."]
+        parts.append("## Equations")
+        if any(each["states"] for each in found["layers"] if "equation" in each):
+            parts.append("A prime marks the new value of a state.")
         parts += [f"{escape(name)}:\n\n```text\n{text}\n```" for name, text in equations.items()]
     if measured:
         parts += ["## Measured", _table(("metric", "value"), ("left", "left"), [(m.metric, m.text) for m in measured])]

@@ -2,7 +2,8 @@
 
 ``operations`` is the table of all operations, ``symbols`` traces a function, ``functions`` are the functions to write
 equations with, ``graph`` holds and checks a graph, ``json_form`` converts it for files and back, ``evaluation``
-computes it in float64, ``bounds`` derives intervals of its values, and ``printing`` writes it as text and LaTeX.
+computes it in float64, ``bounds`` derives intervals of its values, ``exposure`` finds those whose NaN shows in the
+output, and ``printing`` writes it as text and LaTeX.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from edge_rnn.equations.symbols import Symbol, apply, joined, refused
+from edge_rnn.equations.symbols import Symbol, apply, joined, refused, share
 from edge_rnn.errors import ModelError
 from edge_rnn.spelling import counted
 
@@ -183,7 +183,7 @@ def largest(x: Any) -> Any:
 
 def mean(x: Any) -> Any:
     """Mean over all units, a single number."""
-    return total(x) * (1.0 / x.shape[0])
+    return total(x) * share(x)
 
 
 def variance(x: Any) -> Any:

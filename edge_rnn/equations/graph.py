@@ -250,7 +250,9 @@ class Builder:
         """Add the slice of ``size`` units of a vector from ``start`` on."""
         shape = self.nodes[vector].shape
         if shape and shape[0] < 0:
-            raise ModelError("A slice was taken of a vector of unknown length; give the length, as in h=20.")
+            raise ModelError(
+                "A slice was taken of a vector of unknown length; give the length, as in h=20 or input_size=3."
+            )
         if len(shape) != 1 or start < 0 or size < 1 or start + size > shape[0]:
             raise ModelError(f"The slice {start}:{start + size} was taken of {spelled(shape)}.")
         return vector if (size,) == shape else self.put(Node("part", (vector,), (size,), start=start))
@@ -261,7 +263,7 @@ class Builder:
         if not all(len(shape) == 1 for shape in shapes) or not shapes:
             raise ModelError(f"concat got {', '.join(map(spelled, shapes)) or 'no values'}, expected vectors.")
         if any(shape[0] < 0 for shape in shapes):
-            raise ModelError("concat got a vector of unknown length; give the length, as in h=20.")
+            raise ModelError("concat got a vector of unknown length; give the length, as in h=20 or input_size=3.")
         size = sum(shape[0] for shape in shapes)
         if size > _MOST_UNITS:
             raise ModelError(f"An equation got a vector of {size:,} values, expected at most {_MOST_UNITS:,}.")

@@ -41,7 +41,7 @@ def _lines(graph: Graph, form: Literal["text", "latex"]) -> Iterator[tuple[str, 
     letters = (name for name in _letters() if name not in taken)
     written: list[tuple[str, int]] = []  # text and precedence
     for place, node in enumerate(graph.nodes):
-        text, binds = _written(graph, node, written, form)
+        text, binds = _written(graph, node, written, form, uses)
         is_leaf = OPERATIONS[node.op].rule == "leaf"
         if place not in names and uses[place] > 1 and not is_leaf:
             names[place] = next(letters)
@@ -65,7 +65,7 @@ def _letters() -> Iterator[str]:
 
 
 def _written(
-    graph: Graph, node: Node, written: list[tuple[str, int]], form: Literal["text", "latex"]
+    graph: Graph, node: Node, written: list[tuple[str, int]], form: Literal["text", "latex"], uses: list[int]
 ) -> tuple[str, int]:
     operation, is_text = OPERATIONS[node.op], form == "text"
     if node.op == "input":
@@ -87,11 +87,22 @@ def _written(
         return args[0]
     if node.op == "sub" and graph.nodes[node.args[0]] == Node("number"):
         return f"-{_bracketed(args[1], 2)}", 1
+    if (vector := _mean_of(graph, node, uses)) is not None:
+        text, _ = written[vector]
+        return (f"mean({text})" if is_text else rf"\operatorname{{mean}}({text})"), 3
     pattern = operation.text if is_text else operation.latex or operation.text
     if operation.binds == 3:
         return pattern.format(*(text for text, _ in args)), 3
     least = (operation.binds, operation.binds + (node.op in _SUMS or _is_product(graph, node, form)))
     return pattern.format(*(_bracketed(arg, most) for arg, most in zip(args, least, strict=True))), operation.binds
+
+
+def _mean_of(graph: Graph, node: Node, uses: list[int]) -> int | None:
+    """Place of the vector whose mean a node is; None if it is no mean, or if its sum has another use."""
+    if node.op != "mul" or graph.nodes[node.args[0]].op != "total" or uses[node.args[0]] > 1:
+        return None
+    (vector,) = graph.nodes[node.args[0]].args
+    return vector if graph.nodes[node.args[1]] == Node("number", number=1.0 / graph.nodes[vector].shape[0]) else None
 
 
 def _is_product(graph: Graph, node: Node, form: Literal["text", "latex"]) -> bool:

@@ -18,7 +18,7 @@ from edge_rnn.equations.graph import Builder, Graph, SizeFound, spelled
 from edge_rnn.equations.operations import OPERATIONS
 from edge_rnn.errors import ModelError
 
-__all__ = ["ELAPSED", "Symbol", "apply", "joined", "refused", "trace"]
+__all__ = ["ELAPSED", "Symbol", "apply", "joined", "refused", "share", "trace"]
 
 ELAPSED = "elapsed"
 """Argument of an equation that is the time since the last sample, in s."""
@@ -43,7 +43,7 @@ class Symbol:
         """``()`` for a single number, ``(units,)`` for a vector."""
         shape = self.builder.nodes[self.place].shape
         if shape and shape[0] < 0:
-            raise refused("the length of a vector is needed, but unknown so far; give it, as in h=20.")
+            raise refused("the length of a vector is needed, but unknown so far; give it, as in h=20 or input_size=3.")
         return shape
 
     def __array_ufunc__(self, function: Any, method: str, *values: Any, **options: Any) -> Any:
@@ -199,7 +199,9 @@ def _traced(
         x, old[ELAPSED] = (x, given[ELAPSED]) if ELAPSED in given else _time_apart(equation, builder, x)
     returned = equation(SimpleNamespace(**given), x, **old)
     if not isinstance(returned, tuple) or len(returned) != 2 or not isinstance(returned[1], Mapping):
-        raise ModelError(f"{_title(equation)} has to return its output and a dict of its new states.")
+        raise ModelError(
+            f"{_title(equation)} has to return its output and a dict of its new states, {{}} without states."
+        )
     output, new = returned
     for what, value in {
         "as its output": output,
@@ -238,6 +240,15 @@ def apply(name: str, *values: Any) -> Any:
         return numpy(*values)
     places = [_placed(builder, value) for value in values]
     return _recorded(builder, lambda: builder.apply(name, *places))
+
+
+def share(vector: Any) -> float:
+    """Share of one unit in the mean of a vector: 1 / length.
+
+    1 for a vector of unknown length: its length is found further on, and the equation traced again.
+    """
+    shape = vector.builder.nodes[vector.place].shape if isinstance(vector, Symbol) else vector.shape
+    return 1.0 / max(shape[0], 1)
 
 
 def _placed(builder: Builder, value: Any) -> int:

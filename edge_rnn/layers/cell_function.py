@@ -29,15 +29,16 @@ class CellFunction:
         arguments = inspect.signature(equation).parameters
         by_name = [name for name, each in arguments.items() if each.kind is each.KEYWORD_ONLY]
         names = [name for name in arguments if name not in by_name]
-        if len(names) < 3 or by_name not in ([], [ELAPSED]):
+        if len(names) < 2 or by_name not in ([], [ELAPSED]):
             raise ModelError(
                 f"cell got {equation.__name__}{inspect.signature(equation)}, expected a function of parameters, input, "
-                f"states, and perhaps the time since the last sample: def {equation.__name__}(p, x, h, *, {ELAPSED})."
+                f"states if it has some, and perhaps the time since the last sample: "
+                f"def {equation.__name__}(p, x, h, *, {ELAPSED})."
             )
         self.states, self.timed = tuple(names[2:]), bool(by_name)
 
     def __repr__(self) -> str:
-        return f"<cell {self.equation.__name__}, states {', '.join(self.states)}>"
+        return f"<cell {self.equation.__name__}, states {', '.join(self.states) or 'none'}>"
 
     def __call__(
         self,
@@ -104,9 +105,9 @@ def cell(equation: Callable[..., Any]) -> CellFunction:
     ----------
     equation
         ``equation(p, x, h, …)``: ``p`` has the parameters as attributes, ``x`` is the input, and each state has an
-        argument of its own. It returns the output and a dict of the new states. It may use ``@`` between a matrix and a
-        vector, ``+ - * /``, slices, and the functions of :mod:`edge_rnn.equations`. An ``if`` may test options, not
-        values.
+        argument of its own; a layer without states has none, and its dict of new states is empty. It returns the output
+        and a dict of the new states. It may use ``@`` between a matrix and a vector, ``+ - * /``, slices, and the
+        functions of :mod:`edge_rnn.equations`. An ``if`` may test options, not values.
 
     Returns
     -------
@@ -116,8 +117,8 @@ def cell(equation: Callable[..., Any]) -> CellFunction:
     Raises
     ------
     ModelError
-        The function has no state. When it is called: it uses something that is not allowed in an equation; the message
-        names the line.
+        The function takes other arguments. When it is called: it uses something that is not allowed in an equation; the
+        message names the line.
 
     Examples
     --------

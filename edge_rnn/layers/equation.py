@@ -12,6 +12,7 @@ from typing import Any, Self
 import numpy as np
 
 from edge_rnn.equations.bounds import intervals, kept_intervals, parameter_intervals, state_intervals
+from edge_rnn.equations.exposure import exposed
 from edge_rnn.equations.graph import NAME, Builder, Graph
 from edge_rnn.equations.json_form import from_json, to_json
 from edge_rnn.equations.operations import EVERYTHING, Interval
@@ -75,11 +76,12 @@ class Cell(Layer):
     def _parameter(self, name: str, value: Any) -> Weight | float:
         if name in _TAKEN or hasattr(type(self), name):
             raise ModelError(f"{self.title} has a parameter called {name}, a name that layers use already; rename it.")
-        if isinstance(value, (Matrix, float)):
+        if isinstance(value, Matrix):
             return value
         if value is None:
             raise ModelError(f"{self.title} got no {name}, which its equation reads; pass it by name.")
-        return float32_copy(self.title, name, value)
+        array = float32_copy(self.title, name, value)
+        return array if array.ndim or isinstance(value, np.ndarray) else float(value)
 
     def __getattr__(self, name: str) -> Any:
         if not name.startswith("__") and name != "parameters" and name in self.parameters:
@@ -236,6 +238,16 @@ class Cell(Layer):
     @property
     def bounded_state(self) -> bool:
         return all(max(-low, high) < inf for low, high in self.state_intervals().values())
+
+    @property
+    def hides_input(self) -> bool:
+        shown = exposed(self.equation)
+        return not any(shown[place] for place, node in enumerate(self.equation.nodes) if node.op == "input")
+
+    @property
+    def hides_state(self) -> bool:
+        shown = exposed(self.equation)
+        return not all(shown[place] for place in self.equation.states)
 
     def rounding_ranges(self) -> dict[str, Interval]:
         return kept_intervals(self.equation, EVERYTHING, self.starts, self.parameters)

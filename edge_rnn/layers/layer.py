@@ -173,6 +173,16 @@ class Layer:
         return True
 
     @property
+    def hides_input(self) -> bool:
+        """True if a value that the layer reads may be NaN while its output is finite."""
+        return False
+
+    @property
+    def hides_state(self) -> bool:
+        """True if a new state may be NaN while the output is finite."""
+        return False
+
+    @property
     def output_bound(self) -> float | None:
         """Upper bound of the absolute output for any input, or None if unbounded."""
         return None

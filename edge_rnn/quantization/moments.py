@@ -131,7 +131,7 @@ class Probes:
         layers: list[Layer] = []
         places: dict[str, tuple[int, slice]] = {}
         for layer, reads in zip(model.layers, model.sources, strict=True):
-            if set(layer.matrices.values()) - {INPUT, layer.emits}:
+            if set(layer.matrices.values()) - {INPUT, layer.emits or INPUT}:
                 probe, parts = layer.probe()
                 inputs = tuple(INPUT if i < 0 else model.layers[i].name for i in reads)
                 places |= {

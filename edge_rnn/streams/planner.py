@@ -255,17 +255,19 @@ class _Builder:
 def _may_hide_overflow(model: Model) -> bool:
     """Return True if a state may become infinite or NaN while the output stays finite.
 
-    A NaN passes through every layer that reads it, and a bounded state cannot become infinite. But an infinity may end
-    in an activation that saturates, and a layer that the output does not depend on never shows in it.
+    A NaN passes through most layers that read it, and a bounded state cannot become infinite. But an infinity may end
+    in an activation that saturates, an equation may use a part of a vector alone, and a layer that the output does not
+    depend on never shows in it.
     """
-    seen, waiting = set(), [len(model.layers) - 1]
+    layers = model.layers
+    seen, waiting = set(), [len(layers) - 1]
     while waiting:
         place = waiting.pop()
         if place >= 0 and place not in seen:
             seen.add(place)
-            waiting += model.sources[place]
-    with_state = [place for place, layer in enumerate(model.layers) if layer.initial_state]
-    return any(place not in seen or not model.layers[place].bounded_state for place in with_state)
+            waiting += () if layers[place].hides_input else model.sources[place]
+    with_state = [(place, layer) for place, layer in enumerate(layers) if layer.initial_state]
+    return any(place not in seen or layer.hides_state or not layer.bounded_state for place, layer in with_state)
 
 
 def _usual_sample(model: Model) -> F32:

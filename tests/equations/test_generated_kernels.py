@@ -269,7 +269,7 @@ def test_cell_says_what_does_not_fit() -> None:
     with pytest.raises(ModelError, match="gru h got shape"):
         gru(weight_hh=normal(2, 15, 5), h=np.zeros((2, 2)), **arrays)
     with pytest.raises(ModelError, match="expected a function of parameters, input, states"):
-        cell(lambda p, x: x)
+        cell(lambda p: p)
     layer = gru(weight_hh=normal(2, 15, 5), name="g", **arrays)
     with pytest.raises(ModelError, match="gru 'g' reads 4 values, expected 3"):
         Model([layer], input_size=4)

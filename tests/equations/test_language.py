@@ -122,6 +122,14 @@ def test_signs_and_single_values_print_as_one_writes_them() -> None:
     assert as_text(graph) == "a = -h\nh' = exp(a) * x[2:3] + w @ a\ny = h'"
 
 
+def test_mean_is_printed_as_such_unless_its_sum_is_used_elsewhere() -> None:
+    graph = trace(lambda p, x: (x - eq.mean(x), {}), {}, 6, {})
+    assert as_text(graph) == "y = x - mean(x)"
+    assert r"x - \operatorname{mean}(x)" in as_latex(graph)
+    graph = trace(lambda p, x: (eq.mean(abs(x)) * x + eq.total(abs(x)) * 0.25, {}), {}, 6, {})
+    assert as_text(graph) == f"a = sum(|x|)\ny = a * {1 / 6!r} * x + a * 0.25"
+
+
 def test_gru_prints_as_its_paper_has_it() -> None:
     graph = trace(gru, GRU, 3, {"h": 5})
     assert as_text(graph) == "\n".join(

@@ -6,7 +6,6 @@ every one compiles kernels of its own; many more are marked ``slow``.
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +13,10 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, Phase, assume, given, settings
 
-from built_libraries import Library, this_machine
-from edge_rnn import Model, Stream, StreamBank, quantize
-from edge_rnn.kernels.entry import object_cache
+import doors
+from edge_rnn import Model, Stream, quantize
 from edge_rnn.layers import Cell
-from edge_rnn_export import OrtStream, build
 from error_bounds import bounded_steps
-from graphs import graph_of
 from random_equations import BINARY, REDUCED, UNARY, Program, as_cell, programs
 
 STEPS = 5
@@ -45,57 +41,26 @@ def expected(layer: Cell, xs: Any, own: float = 1.0) -> Any:
     return steps
 
 
-def assert_within(found: Any, wanted: Any, error: Any, what: str = "y") -> None:
-    excess = np.abs(found - wanted) - error
-    assert (excess <= 0).all(), f"{what} is {excess.max():.3g} further off than {error[excess.argmax()]:.3g}"
-
-
-def follows(stream: Any, layer: Cell, xs: Any) -> None:
-    for x, (y, error, states, errors) in zip(xs, expected(layer, xs), strict=True):
-        assert_within(stream.step(x), y, error)
-        for name, value in states.items():
-            assert_within(stream.state[f"program1.{name}"], value, errors[name], name)
-
-
 def streams_and_banks(program: Program) -> None:
     layer, xs = as_cell(program), samples(program)
-    model = Model([layer.replaced(name="program1")])
-    follows(Stream(model), layer, xs)
-    steps = expected(layer, xs)
-    for count in (2, object_cache.host().group + 1):
-        bank = StreamBank(model, count)
-        for x, (y, error, _, _) in zip(xs, steps, strict=True):
-            for row in bank.step(np.tile(x, (count, 1))):
-                assert_within(row, y, error)
+    doors.streams_and_banks(layer, xs, expected(layer, xs))
 
 
 def in_format(program: Program, format_: str) -> None:
-    model = quantize(Model([as_cell(program).replaced(name="program1")]), format_)
+    model, xs = quantize(Model([as_cell(program).replaced(name="cell1")]), format_), samples(program)
     (layer,) = model.layers
     assert isinstance(layer, Cell)
-    follows(Stream(model), layer, samples(program))
+    doors.follows(Stream(model), xs, expected(layer, xs))
 
 
 def in_a_library(program: Program, path: Path) -> None:
     layer, xs = as_cell(program), samples(program)
-    folder = Path(tempfile.mkdtemp(dir=path))  # one that was loaded from the same path would be taken again
-    steps = expected(layer, xs)
-    build(Model([layer]), this_machine(), folder, name="net")
-    built = Library(folder, "net")
-    assert built("self_test", built.state) == 0
-    assert built("reset", built.state) == 0
-    for x, (y, error, _, _) in zip(xs, steps, strict=True):
-        status, found = built.step(x)
-        assert status == 0
-        assert_within(found, y, error)
+    doors.library(layer, xs, expected(layer, xs), path)
 
 
 def in_onnxruntime(program: Program) -> None:
     layer, xs = as_cell(program), samples(program)
-    steps = expected(layer, xs, own=4.0)
-    stream = OrtStream(graph_of(Model([layer])).SerializeToString())
-    for x, (y, error, _, _) in zip(xs, steps, strict=True):
-        assert_within(stream.step(x), y, error)
+    doors.onnxruntime(layer, xs, expected(layer, xs, own=4.0))
 
 
 @examples(1)

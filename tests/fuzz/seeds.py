@@ -46,6 +46,12 @@ def by_equation(p: Any, x: Any, h: Any, c: Any) -> Any:
     return softmax(new + largest(second)), {"h": new, "c": concat(c[1:2], x[0:1])}
 
 
+@edge_rnn.cell
+def without_states(p: Any, x: Any) -> Any:
+    """A layer that has no states."""
+    return softmax(p.w @ x[1:4]) / p.b, {}
+
+
 def models() -> list[Model]:
     """A model of each kind of layer, option and format."""
     wide = Model([cell(LSTM, 5, 16), Dense(u(2, 16), u(2))])
@@ -57,6 +63,7 @@ def models() -> list[Model]:
         Model([cell(Elman, 2, 3, activation="relu"), Dense(u(2, 3), name="out"), Add(inputs=("input", "out"))]),
         Model([Embedding(u(5, 3)), cell(GRU, 3, 4, reset_after=False), Dense(u(5, 4))], vocabulary=tuple("vwxyz")),
         Model([by_equation(w=u(6, 4), u=u(6, 3), b=u(3), gain=0.5, h=u(3), c=2, input_size=4), Dense(u(2, 3))]),
+        Model([without_states(w=u(3, 3), b=1 + u(3), input_size=5), Dense(u(2, 3))]),
         *(quantize(wide, {"lstm1": form}) for form in ("float16", "int8", "w8a8", "int4", "sparse:0.5", "rank:3")),
     ]  # fmt: skip
 
@@ -67,7 +74,7 @@ def graphs() -> list[bytes]:
 
     from graphs import graph_of
 
-    found = [graph_of(model, form).SerializeToString() for model in models()[:6] for form in ("step", "sequence")]
+    found = [graph_of(model, form).SerializeToString() for model in models()[:7] for form in ("step", "sequence")]
     for kind, gates, options in (("RNN", 1, {}), ("GRU", 3, {"linear_before_reset": 1}), ("LSTM", 4, {})):
         numbers = {"w": u(1, 3 * gates, 2), "r": u(1, 3 * gates, 3), "b": u(1, 6 * gates), "m": u(3, 2), "n": u(2)}
         numbers["axis"] = np.array([1])

@@ -69,9 +69,13 @@ class _Wanted:
 
 @dataclass(frozen=True)
 class Program:
-    """Steps that each take earlier values; the last one is the output, and all states are derived from it."""
+    """Steps that each take earlier values; the last one is the output, and all states are derived from it.
+
+    ``sizes_`` are the lengths of the states; an equation without states has vectors of the first length all the same.
+    """
 
     sizes_: tuple[int, ...]
+    keeps: bool
     inputs: int
     gates: int
     steps: tuple[tuple[str, int, int], ...]
@@ -79,7 +83,7 @@ class Program:
 
     @property
     def states(self) -> int:
-        return len(self.sizes_)
+        return len(self.sizes())
 
     def parameters(self) -> dict[str, Any]:
         """Matrices and vectors whose products stay within a few units, and a number."""
@@ -88,7 +92,7 @@ class Program:
         return {name: wanted.made[name] for name in sorted(wanted.made)}
 
     def sizes(self) -> dict[str, int]:
-        return {f"s{k}": size for k, size in enumerate(self.sizes_)}
+        return {f"s{k}": size for k, size in enumerate(self.sizes_) if self.keeps}
 
     def equation(self, p: Any, x: Any, **old: Any) -> tuple[Any, dict[str, Any]]:
         rows = self.gates * self.sizes_[0]
@@ -100,7 +104,7 @@ class Program:
             return getattr(p, f"v{size}")
 
         wx = times(rows, x)
-        gates = eq.split(wx + row(rows) + times(rows, old["s0"], 1), self.gates)
+        gates = eq.split(wx + row(rows) + times(rows, old.get("s0", x), 1), self.gates)
         values = [*gates, *eq.split(wx, self.gates), *old.values(), row(self.sizes_[0]) * p.s]
         for op, a, b in self.steps:
             left = values[a % len(values)]
@@ -140,6 +144,7 @@ def programs(*, reductions: bool = True, most_steps: int = 8, only: tuple[str, .
     return st.builds(
         Program,
         sizes_=st.lists(st.sampled_from(SIZES), min_size=1, max_size=3).map(tuple),
+        keeps=st.integers(0, 3).map(bool),
         inputs=st.integers(1, 5),
         gates=st.integers(1, 4),
         steps=st.lists(st.tuples(st.sampled_from(ops), places, places), min_size=1, max_size=most_steps).map(tuple),
@@ -150,6 +155,7 @@ def programs(*, reductions: bool = True, most_steps: int = 8, only: tuple[str, .
 def as_cell(program: Program) -> Cell:
     """The layer that computes a program."""
     functions = {
+        0: lambda p, x: program.equation(p, x),
         1: lambda p, x, s0: program.equation(p, x, s0=s0),
         2: lambda p, x, s0, s1: program.equation(p, x, s0=s0, s1=s1),
         3: lambda p, x, s0, s1, s2: program.equation(p, x, s0=s0, s1=s1, s2=s2),

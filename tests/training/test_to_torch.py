@@ -51,6 +51,16 @@ def make_all_sorts() -> Any:
     return all_sorts(**given, input_size=3, h=normal(3, 5), c=7)
 
 
+@cell
+def normed(p: Any, x: Any) -> Any:
+    return (x - mean(x)) * p.scale * p.gain, {}
+
+
+@cell
+def fixed(p: Any, x: Any) -> Any:
+    return concat(p.b, p.b * p.b), {}
+
+
 MODELS = {
     "elman": lambda: Model([of_gates(Elman, 1), Dense(normal(7, 2, H), normal(8, 2), activation="softmax")]),
     "elman relu, one bias": lambda: Model(
@@ -60,6 +70,8 @@ MODELS = {
     "lstm": lambda: Model([of_gates(LSTM, 4), Dense(normal(7, 2, H), activation="elu:0.5")]),
     "lstm, projected": lambda: Model([LSTM(normal(0, 20, INPUTS), normal(1, 20, 2), weight_hr=normal(2, 2, 5))]),
     "all sorts": lambda: Model([make_all_sorts()]),
+    "without states": lambda: Model([normed(scale=normal(0, INPUTS), gain=0.5), of_gates(Elman, 1)]),
+    "constant": lambda: Model([fixed(b=normal(0, 2), input_size=INPUTS)]),
     "wired": lambda: Model(
         [
             Dense(normal(0, INPUTS, INPUTS), name="a"),

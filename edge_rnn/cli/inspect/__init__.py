@@ -121,13 +121,14 @@ def _print(found: dict[str, Any]) -> None:
         print_facts(console, {row[0]: row[arrays] for row in rows if row[arrays]})
     for layer in found["layers"]:
         if "equation" in layer:
-            _print_equation(console, layer["name"], layer["equation"]["text"].splitlines())
+            prime = " (' marks the new value of a state)" if layer["states"] else ""
+            _print_equation(console, f"{layer['name']} computes{prime}", layer["equation"]["text"].splitlines())
 
 
-def _print_equation(console: Any, name: str, lines: list[str]) -> None:
+def _print_equation(console: Any, title: str, lines: list[str]) -> None:
     """Print what a cell computes, as far as one reads it in a terminal."""
     more = len(lines) - _LINES
-    console.print(f"\n{name} computes (' marks the new value of a state)", markup=False, highlight=False)
+    console.print(f"\n{title}", markup=False, highlight=False)
     for line in lines[:_LINES]:
         console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
     if more > 0:

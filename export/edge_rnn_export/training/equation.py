@@ -61,6 +61,8 @@ def run_equation(
     for place, node in enumerate(graph.nodes):
         if not waits[place]:
             values[place] = xs if node.op == "input" else _value(graph, node, place, values, parameters, xs)
+    if not graph.sizes:
+        return _rows(values[graph.output], xs).clone(), {}  # no view of a parameter or of the input
     now, ys = dict(states), []
     outside = [place for place in values if varies[place]]
     for t, x in enumerate(xs):

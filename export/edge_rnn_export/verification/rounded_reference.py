@@ -36,6 +36,11 @@ tanh and sigmoid (3e-7).
 """
 
 
+def _is_exact(layer: Layer) -> bool:
+    """True if a layer consists of single float32 operations, which are the same everywhere."""
+    return not layer.matrices and layer.graph is None
+
+
 class _Rounding:
     """Matrix ``(R, K)`` that rounds vectors to 8 bits before the product."""
 
@@ -95,8 +100,7 @@ class RoundedReference:
         self._model = model
         self._layers: list[tuple[Layer, SimpleNamespace, dict[str, _Rounding]]] = []
         for layer in model.layers:
-            # A layer without matrices consists of single float32 operations, which are the same everywhere.
-            wide = reference.wide(layer, np.float64 if layer.matrices else np.float32)
+            wide = reference.wide(layer, np.float32 if _is_exact(layer) else np.float64)
             found = matrices.get(layer.name, {})
             made = {name: _Rounding(np.asarray(matrix, np.float64)) for name, matrix in found.items()}
             vars(wide).update(made)
@@ -137,12 +141,12 @@ class RoundedReference:
                 else:
                     each.begin(reads, list(reads) if known else [])
             ys = []
-            for x in reads if layer.matrices else reads.astype(np.float32):
+            for x in reads.astype(np.float32) if _is_exact(layer) else reads:
                 y, own = reference.layer_step(wide, x, own)
                 ys.append(np.asarray(y, np.float64))
             toss_up |= any(each.toss_up for each in made.values())
             new |= {f"{layer.name}.{key}": value for key, value in own.items()}
             observed = seen is not None and bool(layer.emits)
             outputs.append(seen[f"{layer.name}.{layer.emits}"][None] if seen is not None and observed else np.array(ys))
-            exact.append(observed or (known and not layer.matrices))
+            exact.append(observed or (known and _is_exact(layer)))
         return np.array(ys), new, toss_up

@@ -19,11 +19,12 @@ __all__ = ["equation"]
 
 
 def equation(graph: Nodes, layer: Any, reads: Sequence[str], wanted: str) -> str:
-    """Add the layer, a step as it is, a sequence as a Scan; return the name of its output.
+    """Add the layer, a step as it is, a sequence with states as a Scan; return the name of its output.
 
     What no state is needed for stands in front of the loop and is done for all steps at once.
     """
-    return _Writer(graph, layer, graph.joined(layer, reads)).add(wanted)
+    own = wanted if wanted == "y" else f"{layer.name}:y"  # a parameter may be called y
+    return _Writer(graph, layer, graph.joined(layer, reads)).add(own)
 
 
 class _Writer:
@@ -62,10 +63,11 @@ class _Writer:
                     f"{layer.title} has the state {name} and {name}_out, and a graph calls the new state so; call one "
                     f"of them otherwise."
                 )
-        if self.graph.form != "step":
+        if states and self.graph.form != "step":
             self.nodes(self.graph, waiting=False)
             return self.loop(states, wanted)
-        self.name_ends({place: f"{states[name]}_out" for name, place in reversed(graph.new_states.items())})
+        ends = {place: f"{states[name]}_out" for name, place in reversed(graph.new_states.items())}
+        self.name_ends({graph.output: wanted} | ends)
         self.nodes(self.graph, waiting=False)
         self.inside(self.graph, states)
         for name, place in graph.new_states.items():
@@ -117,7 +119,7 @@ class _Writer:
             scanned[-1] = self.x
         outside, self.names = self.names, dict(self.names)
         for place in scanned:
-            self.names[place] = f"{name}.at{place}" if place >= 0 else f"{name}.x"
+            self.names[place] = f"{name}:at{place}" if place >= 0 else f"{name}:x"
         body = self.graph.body()
         within = {state: f"{name}.{state}" for state in states}
         self.sample = self.names[next(iter(scanned))]
@@ -125,13 +127,13 @@ class _Writer:
         self.name_ends({place: f"{within[state]}_out" for state, place in reversed(new.items()) if self.waits[place]})
         self.inside(body, within)
         ends = [self.end(body, place, f"{within[state]}_out") for state, place in new.items()]
-        ends.append(self.end(body, self.equation.output, f"{name}.y"))
+        ends.append(self.end(body, self.equation.output, f"{name}:y"))
         sizes = [size for _, size in self.equation.sizes]
         lengths = [self.equation.input_size if place < 0 else self.length(place) for place in scanned]
         inputs = [_value(*each) for each in zip(within.values(), sizes, strict=True)]
         inputs += [_value(self.names[place], length) for place, length in zip(scanned, lengths, strict=True)]
         outputs = [_value(*each) for each in zip(ends, [*sizes, self.equation.output_size], strict=True)]
-        axis = self.graph.constant(f"{name}.axis", np.array([0], np.int64))
+        axis = self.graph.constant(f"{name}:axis", np.array([0], np.int64))
         begin = [self.graph.apply("Squeeze", [state, axis], f"{state}.first") for state in states.values()]
         last = [f"{state}.last" for state in states.values()]
         self.graph.node(
