@@ -275,16 +275,10 @@ REFUSED: list[tuple[Callable[[], Any], dict[str, Any], type[EdgeRnnError], str]]
     (lambda: nn.Sequential(nn.Tanh(), nn.Linear(I, O)), {}, UnsupportedError, r"'0': an activation before the first"),
     (lambda: scripted(nn.Sequential(nn.Linear(I, O))), {}, UnsupportedError, r"pass its state_dict"),
     (
-        lambda: nn.utils.parametrizations.weight_norm(nn.Linear(I, O)),
+        lambda: {"a.weight_g": torch.ones(4, 1), "a.bias": torch.ones(4)},
         {},
         UnsupportedError,
-        r"ParametrizedLinear: PyTorch computes its weights .*remove_parametrizations",
-    ),
-    (
-        lambda: {"a.weight_g": torch.ones(4, 1), "a.weight_v": torch.ones(4, 3)},
-        {},
-        UnsupportedError,
-        r"'a': it holds weight_g, weight_v\. PyTorch computes .*remove_weight_norm",
+        r"'a': it holds weight_g, bias\. PyTorch computes .*remove_weight_norm",
     ),
     (
         lambda: Network(nn.GRU(I, H), nn.Linear(H, O)),

@@ -170,12 +170,12 @@ def read_torch(
     **about: Unpack[Description],
 ) -> Reading:
     """Read as :func:`from_torch` does, and return what was assumed instead of a warning."""
-    parts, arrays, plain, notes = opened(source, state)
+    parts, arrays, plain, notes, module = opened(source, state)
     chosen = {plain(name): activation for name, activation in (activations or {}).items()}
     kinds = {plain(name): kind for name, kind in (kinds or {}).items()}
     ignored = [plain(name) for name in ((ignore,) if isinstance(ignore, str) else ignore)]
     modules = modules if modules is None or isinstance(modules, str) else [plain(name) for name in modules]
-    live = is_module(source)
+    live = module is not None
     if not live:
         left = {split_name(name)[0] for name in arrays if not any(_is_inside(name, wanted) for wanted in ignored)}
         parts = [part for part in parts if part.path in left]
@@ -192,7 +192,7 @@ def read_torch(
     _check_all_used(arrays, used, ignored)
     without_log = False
     if live and check and layers:
-        given, layers = layers, check_forward(sys.modules["torch"], source, layers, used_parts, chosen)
+        given, layers = layers, check_forward(sys.modules["torch"], module, layers, used_parts, chosen)
         without_log = layers[-1] is not given[-1]
     left_out = _left_out(used_parts, without_log=without_log)
     if standardize is not None:
@@ -250,6 +250,9 @@ def _check_activations(activations: Mapping[str, str], parts: Sequence[Part]) ->
     takes = [part for part in parts if part.kind == "Linear" or (part.kind == "RNN" and not part.activation)]
     for name, activation in activations.items():
         part = next((part for part in takes if part.path == name), None)
+        refused = next((each.refusal for each in parts if each.path == name and each.refusal), "")
+        if refused:
+            raise UnsupportedError(refused)
         if part is None:
             raise InputError(
                 f"from_torch activations name {name!r}; expected one of {_names(takes) or 'none'}: a Linear, or an RNN "

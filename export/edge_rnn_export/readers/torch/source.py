@@ -14,6 +14,7 @@ from edge_rnn.typing import AnyArray
 from edge_rnn_export.readers.torch.checkpoint import PlainNames, chosen, contents_of
 from edge_rnn_export.readers.torch.files import as_array, read_pickle, read_safetensors
 from edge_rnn_export.readers.torch.modules import parts_of_module
+from edge_rnn_export.readers.torch.reparametrized import folded, without_reparametrizations
 from edge_rnn_export.readers.torch.state import Part, listed, parts_of
 
 __all__ = ["SUFFIXES", "Opened", "is_module", "opened"]
@@ -30,7 +31,9 @@ class Opened(NamedTuple):
     plain: Callable[[str], str]
     """Function from a name as the source spells it to one as the arrays have it."""
     notes: list[str]
-    """What was left out."""
+    """What was assumed or left out."""
+    module: Any = None
+    """The module, with plain parameters; None without one."""
 
 
 def is_module(source: Any) -> bool:
@@ -61,10 +64,11 @@ def opened(source: Any, state: str | None) -> Opened:
     if is_module(source):
         if state is not None:
             raise InputError(f"from_torch got a module and state={state!r}; expected state= with a checkpoint only.")
-        found = dict(source.named_parameters(remove_duplicate=False))
-        found |= dict(source.named_buffers(remove_duplicate=False))
+        module = without_reparametrizations(source)
+        found = dict(module.named_parameters(remove_duplicate=False))
+        found |= dict(module.named_buffers(remove_duplicate=False))
         arrays = {key: as_array(f"from_torch: {key}", value) for key, value in found.items()}
-        return Opened(list(parts_of_module(sys.modules["torch"].nn, source)), arrays, lambda name: name, [])
+        return Opened(list(parts_of_module(sys.modules["torch"].nn, module)), arrays, lambda name: name, [], module)
     if isinstance(source, str | PathLike):
         arrays, loose = _read(Path(source), state)
     elif isinstance(source, Mapping) and all(isinstance(key, str) for key in source):
@@ -75,8 +79,9 @@ def opened(source: Any, state: str | None) -> Opened:
             f"a checkpoint that holds one, or the path of a file."
         )
     plain = PlainNames(arrays)
-    arrays = plain.arrays(arrays)
-    notes = [f"{listed(loose)} in the checkpoint, outside of the state_dict, not used in forward"] if loose else []
+    arrays, notes = folded(plain.arrays(arrays))
+    if loose:
+        notes.append(f"{listed(loose)} in the checkpoint, outside of the state_dict, not used in forward")
     return Opened(parts_of(arrays), arrays, plain, notes)
 
 
