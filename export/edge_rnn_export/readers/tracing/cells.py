@@ -111,7 +111,9 @@ def _weights(node: Node) -> tuple[dict[str, Any], dict[Literal["h", "c"], int], 
     fields = {"weight_ih": arranged(found[1]), "weight_hh": arranged(found[2])}
     if 3 in found:
         of_w, of_r = np.split(found[3], 2)
-        fields |= {"bias_ih": arranged(of_w), "bias_hh": arranged(of_r)}
+        fields["bias_ih"] = arranged(of_w)
+        if of_r.any():  # ONNX has both or none
+            fields["bias_hh"] = arranged(of_r)
     if 7 in found:
         i, o, f = np.split(found[7], 3)
         fields["peephole"] = np.concatenate([i, f, o])
@@ -189,8 +191,9 @@ def _parameters(node: Node, what: str, names: Sequence[str], place: int, given: 
 
 
 def _shortest(number: float) -> float:
-    """Shortest decimal form of a float32: 0.2, not 0.20000000298."""
-    return float(str(np.float32(number)))
+    """Shortest decimal form of a float32: 0.2, not 0.20000000298. A number that is no float32 is left as it is."""
+    single = np.float32(number)
+    return float(str(single)) if float(single) == number else number
 
 
 def _initial(
