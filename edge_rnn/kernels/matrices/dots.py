@@ -16,7 +16,7 @@ from numba.extending import intrinsic
 
 from edge_rnn.kernels.compile import llvm
 from edge_rnn.kernels.matrices import weight_loads
-from edge_rnn.kernels.matrices.operations import DOTS
+from edge_rnn.kernels.matrices.panels import DOTS
 from edge_rnn.kernels.vectors.vector import Vector
 
 __all__ = ["dots"]

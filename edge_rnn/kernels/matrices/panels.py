@@ -22,7 +22,10 @@ from edge_rnn.kernels.compile.target import Target
 from edge_rnn.kernels.program.record import Operand, Packed, padded
 from edge_rnn.typing import F32, AnyArray
 
-__all__ = ["Segment", "chains", "pack_panels", "widths"]
+__all__ = ["DOTS", "Segment", "chains", "pack_panels", "widths"]
+
+DOTS = 4
+"""Number of dot products that :mod:`edge_rnn.kernels.matrices.dots` computes at a time."""
 
 
 def widths(block: int, gates: int, widest: int = 1 << 16) -> tuple[int, ...]:

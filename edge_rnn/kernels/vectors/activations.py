@@ -13,7 +13,8 @@ from edge_rnn.kernels.compile.compiler import helper
 from edge_rnn.kernels.vectors.vector import absolute, bits_shifted_left, fma, keep_above, maximum, minimum
 
 __all__ = [
-    "BY_NAME",
+    "PLAIN",
+    "VARIANTS",
     "exp",
     "exp_by",
     "exp_of_any",
@@ -116,27 +117,11 @@ def softplus(x: Any) -> Any:
     return maximum(_ZERO, x) + p * s
 
 
+PLAIN = {"none": identity, "sigmoid": sigmoid_of_twice, "tanh": tanh, "relu": relu}
+"""Activations of Dense layers by name; the sum that a sigmoid is given is half of its argument."""
+
+
 # ---- with parameters: (x, alpha, beta), all vectors; each activation uses those that it has
-
-
-@helper
-def _none(x: Any, alpha: Any, beta: Any) -> Any:
-    return x
-
-
-@helper
-def _tanh(x: Any, alpha: Any, beta: Any) -> Any:
-    return tanh(x)
-
-
-@helper
-def _sigmoid(x: Any, alpha: Any, beta: Any) -> Any:
-    return sigmoid_of_twice(x * _HALF)
-
-
-@helper
-def _relu(x: Any, alpha: Any, beta: Any) -> Any:
-    return relu(x)
 
 
 @helper
@@ -179,11 +164,7 @@ def _thresholded_relu(x: Any, alpha: Any, beta: Any) -> Any:
     return keep_above(x, alpha)
 
 
-BY_NAME = {
-    "none": _none,
-    "tanh": _tanh,
-    "sigmoid": _sigmoid,
-    "relu": _relu,
+VARIANTS = {
     "hardsigmoid": _hard_sigmoid,
     "leakyrelu": _leaky_relu,
     "elu": _elu,
@@ -193,4 +174,4 @@ BY_NAME = {
     "affine": _affine,
     "thresholdedrelu": _thresholded_relu,
 }
-"""Activations ``(x, alpha, beta)`` by name."""
+"""Other activations ``(x, alpha, beta)`` of Dense layers, by name without underscores."""
