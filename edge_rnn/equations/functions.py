@@ -24,7 +24,9 @@ __all__ = [
     "largest",
     "layer_norm",
     "leaky_relu",
+    "log",
     "log_sigmoid",
+    "log_softmax",
     "maximum",
     "mean",
     "minimum",
@@ -69,6 +71,11 @@ def relu(x: Any) -> Any:
 def exp(x: Any) -> Any:
     """Exponential function; infinite above 88.72 in a stream, where float32 overflows."""
     return apply("exp", x)
+
+
+def log(x: Any) -> Any:
+    """Natural logarithm; NaN for 0 and below in a stream, so that a step whose output shows it is refused."""
+    return apply("log", x)
 
 
 def sqrt(x: Any) -> Any:
@@ -205,6 +212,12 @@ def layer_norm(x: Any, weight: Any = None, bias: Any = None, eps: Any = 1e-5) ->
 def rms_norm(x: Any, weight: Any = None, eps: Any = 2.0**-23) -> Any:
     """``x / sqrt(mean(x²) + eps) weight`` over all units (Zhang and Sennrich 2019, arXiv:1910.07467)."""
     return _affine(x / sqrt(mean(x**2) + eps), weight, None)
+
+
+def log_softmax(x: Any) -> Any:
+    """``x - log(sum(exp(x)))``: the logarithm of :func:`softmax`."""
+    below = x - largest(x)
+    return below - log(total(exp(below)))
 
 
 def split(x: Any, parts: int) -> tuple[Any, ...]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from math import exp, inf, log1p, sqrt, tanh
+from math import exp, inf, log, log1p, sqrt, tanh
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -96,6 +96,10 @@ def _kept_above(a: Interval, limit: Interval) -> Interval:
 
 def _exponential(a: float) -> float:
     return inf if a > _LARGEST else exp(a)
+
+
+def _logarithm(a: float) -> float:
+    return log(a) if a > 0 else -inf
 
 
 def _logistic(a: float) -> float:
@@ -190,6 +194,10 @@ OPERATIONS: Mapping[str, Operation] = MappingProxyType(
         "expm1": _units(
             1, np.expm1, "exp_of_any({0}) - 1.0", "", _monotonous(lambda a: _exponential(a) - 1), text="expm1({0})",
             latex=r"(e^{{{0}}} - 1)", is_slow=True,
+        ),
+        "log": _units(
+            1, np.log, "log_of_any({0})", "Log", _monotonous(_logarithm), text="log({0})", latex=r"\log({0})",
+            is_slow=True,
         ),
         "softplus": _units(
             1, lambda x: np.maximum(x, 0.0) + np.log1p(np.exp(-np.abs(x))), "softplus({0})", "Softplus",

@@ -25,7 +25,7 @@ ELAPSED = "elapsed"
 
 _FUNCTIONS = {
     "add": "add", "subtract": "sub", "multiply": "mul", "divide": "div", "minimum": "minimum", "maximum": "maximum",
-    "absolute": "absolute", "tanh": "tanh", "exp": "exp", "expm1": "expm1", "sqrt": "sqrt",
+    "absolute": "absolute", "tanh": "tanh", "exp": "exp", "expm1": "expm1", "log": "log", "sqrt": "sqrt",
 }  # fmt: skip
 """NumPy functions that symbols support, and their operations."""
 

@@ -14,7 +14,7 @@ import pytest
 import doors
 import edge_rnn_export
 from edge_rnn import GRU, Dense, Model, Stream, cell, load, quantize, reference, save
-from edge_rnn.equations import clip, concat, mean, sigmoid, softmax, split, sqrt, tanh, total, variance
+from edge_rnn.equations import clip, concat, log_softmax, mean, sigmoid, softmax, split, sqrt, tanh, total, variance
 from edge_rnn.equations.graph import Builder
 from edge_rnn.errors import InputError, ModelError
 from edge_rnn.layers import Cell
@@ -54,6 +54,11 @@ def gated(p: Any, x: Any) -> Any:
 @cell
 def shares(p: Any, x: Any) -> Any:
     return softmax(x), {}
+
+
+@cell
+def logits(p: Any, x: Any) -> Any:
+    return log_softmax(p.w @ x), {}
 
 
 @cell
@@ -100,6 +105,7 @@ LAYERS: dict[str, Callable[[], Cell]] = {
     "glu": lambda: glu(input_size=6),
     "gated": lambda: gated(w=normal(0, 14, 6), b=normal(1, 14), v=normal(2, 5, 7)),
     "softmax": lambda: shares(input_size=6),
+    "log softmax": lambda: logits(w=normal(3, 5, 6)),
     "clip": lambda: clipped(limit=0.75, input_size=6),
     "part": lambda: middle(input_size=6),
     "constant": lambda: constant(b=normal(1, 4), input_size=6),

@@ -53,6 +53,12 @@ def _root(a: Bounded, v: Any) -> Any:
     return np.sqrt(np.maximum(a[0], 0) + a[1]) - np.sqrt(np.maximum(a[0] - a[1], 0)) + UNIT * v
 
 
+def _logarithm(a: Bounded, v: Any) -> Any:
+    share = np.where(a[0] > a[1], a[1] / np.where(a[0] > a[1], a[0], 1), 1)
+    with np.errstate(divide="ignore"):
+        return -np.log1p(-share) + 4 * UNIT * abs(v) + 2 * UNIT  # 2 units in the last place, or 1e-7
+
+
 def _power(a: Bounded, v: Any) -> Any:
     return np.exp(a[0]) * (np.expm1(a[1]) + 6 * UNIT * np.exp(a[1]))  # 2.5 units in the last place
 
@@ -76,6 +82,7 @@ OWN: Mapping[str, Callable[..., Any]] = {
     "sigmoid": lambda a, v: a[1] / 4 + 4 * UNIT,
     "exp": _power,
     "expm1": lambda a, v: _power(a, v) + UNIT * abs(v),
+    "log": _logarithm,
     "softplus": lambda a, v: a[1] + 6 * UNIT * (1 + v),
     "sqrt": _root,
     "total": lambda a, v: a[1].sum() + len(a[0]) * UNIT * a[2].sum(),

@@ -19,6 +19,7 @@ UNARY: dict[str, Callable[[Any], Any]] = {
     "falling": lambda a: eq.exp(-abs(a)),
     "power of e": lambda a: eq.exp(eq.minimum(a, 2.0)),
     "square": lambda a: a**2,
+    "logarithm": lambda a: eq.log(abs(a) + 0.25),
     "root": lambda a: eq.sqrt(abs(a) + 0.25),
     "clip": lambda a: eq.clip(a, 0.75),
     "above": lambda a: eq.above(a, 0.3),
@@ -42,6 +43,7 @@ REDUCED: dict[str, Callable[[Any, Any], Any]] = {
     "largest": lambda a, b: a - eq.largest(b),
     "variance": lambda a, b: a / eq.sqrt(eq.variance(b) + 0.5),
     "softmax": lambda a, b: eq.softmax(a),
+    "log softmax": lambda a, b: eq.log_softmax(a),
     "layer norm": lambda a, b: (a - eq.mean(a)) / eq.sqrt(eq.variance(a) + 0.1),
 }
 KEPT: tuple[Callable[[Any, Any], Any], ...] = (

@@ -15,7 +15,7 @@ from edge_rnn.kernels.lower.parts import FUSED, HALF_SIGMOID, SAME, SUM
 
 __all__ = ["needs_mask"]
 
-_UNSAFE = ("div", "sqrt", "exp", "expm1")
+_UNSAFE = ("div", "sqrt", "exp", "expm1", "log")
 """Operations whose result may be infinite or NaN."""
 _FUNCTIONS: Mapping[str, Callable[..., Any]] = MappingProxyType(
     {FUSED: lambda a, b, c: a * b + c, HALF_SIGMOID: lambda a: 0.5 + 0.5 * np.tanh(a), SAME: lambda a: a}

@@ -12,14 +12,13 @@ from typing import Any
 import numpy as np
 
 from edge_rnn.kernels.compile.compiler import helper
-from edge_rnn.kernels.vectors.activations import exp_by
+from edge_rnn.kernels.vectors.activations import exp_by, log_by
 from edge_rnn.kernels.vectors.load_store import load, store
-from edge_rnn.kernels.vectors.vector import exponents, largest_lane, maximum, significands, splat, sum_of_lanes
+from edge_rnn.kernels.vectors.vector import largest_lane, maximum, splat, sum_of_lanes
 
 __all__ = ["exp", "exponentials", "highest", "log", "logarithm", "logarithms"]
 
-_ONE, _TINY = np.float32(1), np.float32(np.finfo(np.float32).tiny)
-_LN2_HIGH, _LN2_LOW = np.float32(0.693359375), np.float32(-2.12194440e-4)
+_TINY = np.float32(np.finfo(np.float32).tiny)
 
 
 @helper
@@ -28,23 +27,7 @@ def _apart(a: Any, b: Any, c: Any) -> Any:
     return a * b + c
 
 
-exp = exp_by(_apart)
-
-
-@helper
-def log(x: Any) -> Any:
-    """``log(x)`` of normal numbers above 0, by ``log(m) = 2 artanh(s)``, ``s = (m - 1) / (m + 1)`` within 0.172.
-
-    The series is cut off at s^11, a relative error of 3e-9. The error is at most 2 units in the last place, or 1e-7.
-    """
-    k, m = exponents(x), significands(x)
-    s = (m - _ONE) / (m + _ONE)
-    q = s * s
-    p = _apart(q, np.float32(2 / 9), np.float32(2 / 7))
-    p = _apart(p, q, np.float32(2 / 5))
-    p = _apart(p, q, np.float32(2 / 3)) * q
-    rest = _apart(p, s, k * _LN2_LOW)
-    return (rest + s) + s + k * _LN2_HIGH
+exp, log = exp_by(_apart), log_by(_apart)
 
 
 @helper

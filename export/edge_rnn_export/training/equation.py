@@ -26,6 +26,7 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = MappingProxyType(
         "tanh": torch.tanh,
         "exp": torch.exp,
         "expm1": torch.expm1,
+        "log": torch.log,
         "softplus": torch.nn.functional.softplus,
         "sqrt": torch.sqrt,
         "total": lambda x: x.sum(dim=-1, keepdim=True),
