@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib import import_module
 
-from tests.readers.trials.judge import Table, Trial, judge
+from tests.readers.trials.judge import Table, Trial, UntriedError, judge, same
 
 __all__ = ["KINDS", "Kind", "run"]
 
@@ -21,14 +21,24 @@ class Kind:
         Module here, and its function, that makes a trial from seed and number.
     share
         Least share that is read, of the networks that a stream can compute.
+    few, many
+        Numbers of trials of the usual run, and of the whole one.
+    needs
+        Packages.
     """
 
     make: str
     share: float
-    needs: tuple[str, ...] = ()
+    few: int
+    many: int
+    needs: tuple[str, ...]
 
 
-KINDS = {"torch": Kind("torch_trials:trial", 0.07, ("torch",))}
+KINDS = {
+    "torch": Kind("torch_trials:trial", 0.08, 150, 1500, ("torch",)),
+    "onnx": Kind("onnx_trials:script", 0.19, 60, 600, ("torch",)),
+    "onnx-dynamo": Kind("onnx_trials:dynamo", 0.0, 10, 120, ("torch", "onnxscript")),
+}
 
 
 def run(kind: str, seed: int, numbers: Iterable[int]) -> Table:
@@ -37,5 +47,9 @@ def run(kind: str, seed: int, numbers: Iterable[int]) -> Table:
     make: Callable[[int, int], Trial] = getattr(import_module(f"tests.readers.trials.{module}"), function)
     table = Table()
     for number in numbers:
-        table.add(number, judge(make(seed, number)))
+        try:
+            table.add(number, judge(make(seed, number)))
+        except UntriedError as error:
+            cause = same(str(error))
+            table.untried[cause] = table.untried.get(cause, 0) + 1
     return table

@@ -16,7 +16,7 @@ from edge_rnn import reference
 from edge_rnn.errors import EdgeRnnError, ReadingWarning
 from edge_rnn.model import Model
 
-__all__ = ["Outcome", "Run", "Table", "Trial", "judge", "same"]
+__all__ = ["Outcome", "Run", "Table", "Trial", "UntriedError", "judge", "same"]
 
 TOLERANCE = 1e-5
 """Largest error relative to the peak of an output: float32 weights that a reader folds, amplified over a network."""
@@ -59,6 +59,10 @@ class Trial:
     runs: Callable[[], list[Run]]
     logs: Sequence[bool] = ()
     tolerance: float = TOLERANCE
+
+
+class UntriedError(Exception):
+    """A network could not be written in the form that is tried; this is the fault of the tool that writes it."""
 
 
 class Outcome(NamedTuple):
@@ -136,6 +140,8 @@ class Table:
     faults: dict[int, str] = field(default_factory=dict)
     """Networks read wrong, and crashes, by number."""
     outcomes: dict[int, Outcome] = field(default_factory=dict)
+    untried: dict[str, int] = field(default_factory=dict)
+    """Counts of networks that were not written, by cause."""
 
     def add(self, number: int, outcome: Outcome) -> None:
         """Count a trial."""
@@ -160,6 +166,7 @@ class Table:
         found = [
             f"of {sum(self.possible.values())} that a stream can compute: {_spelled(self.possible)} ({self.share:.1%})",
             f"of {sum(self.others.values())} that it cannot: {_spelled(self.others)}",
+            *([f"not tried: {_spelled(self.untried)}"] if self.untried else []),
             "",
             *(f"{len(numbers):5d}  {cause}" for cause, numbers in ranked),
         ]
