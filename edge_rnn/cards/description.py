@@ -51,13 +51,12 @@ def describe(model: Model) -> dict[str, Any]:
 def _layer(model: Model, place: int) -> dict[str, Any]:
     layer = model.layers[place]
     reads = ["input" if source < 0 else model.layers[source].name for source in model.sources[place]]
-    sizes = [model.input_size if source < 0 else model.output_sizes[source] for source in model.sources[place]]
     return {
         "name": layer.name,
         "kind": layer.kind,
         "title": _title(layer),
         "reads": reads,
-        "input_sizes": sizes,
+        "input_sizes": list(model.read_sizes[place]),
         "output_size": model.output_sizes[place],
         "options": layer.options,
         "arrays": {name: list(array.shape) for name, array in (layer.formats | layer.arrays).items()},
