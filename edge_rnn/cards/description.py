@@ -119,9 +119,9 @@ def facts(found: Mapping[str, Any]) -> dict[str, str]:
 def named_inputs(found: Mapping[str, Any]) -> list[str]:
     """Names of the inputs, with units if they are known: ``["ax (m/s²)"]``; empty if they have no names."""
     names, units = found["input_names"], found["input_units"]
-    return (
-        [f"{name} ({spell_unit(unit)})" for name, unit in zip(names, units, strict=True)] if names and units else names
-    )
+    if not names or not units:
+        return list(names)
+    return [f"{name} ({spell_unit(unit)})" for name, unit in zip(names, units, strict=True)]
 
 
 def layer_rows(found: Mapping[str, Any]) -> list[tuple[str, ...]]:
