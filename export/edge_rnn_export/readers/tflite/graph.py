@@ -56,7 +56,7 @@ def graph_of(contents: Contents, begin: int | None, end: int | None) -> tuple[Gr
 
     def write(writer: Writer, operator: TfliteOperator) -> Sequence[str]:
         if operator.kind in ("CALL_ONCE", "VAR_HANDLE"):
-            return ["" for place in operator.outputs if place >= 0]
+            return [""] * len(operator.outputs)
         if operator.kind == "READ_VARIABLE":
             numbers = numbers_of(variables.start(writer.subgraph, operator), budget)
             return [variables.read(writer, operator, numbers)]

@@ -11,19 +11,23 @@ from typing import Any
 
 import numpy as np
 
-from edge_rnn.errors import UnsupportedError
+from edge_rnn.errors import EdgeRnnError, UnsupportedError
 from edge_rnn.storage.budget import Budget
 from edge_rnn.typing import AnyArray
 from edge_rnn_export.readers.tflite.constants import is_real, numbers_of
 from edge_rnn_export.readers.tflite.contents import Contents, Subgraph, Tensor, TfliteOperator, shape_text
 from edge_rnn_export.readers.tracing.graph import Constant, Graph, Operator, Port
+from edge_rnn_export.readers.tracing.walk import DAMAGED, reason_of
 
 __all__ = ["READER", "Shared", "Writer"]
 
 READER = "from_tflite"
 
-_MAX_OPERATORS = 2**15  # of all graphs together, written
+_MAX_OPERATORS = 2**14  # of all graphs together, written
 _MAX_DEPTH = 8  # of loops in loops
+
+# Parts of names that Keras adds below that of a layer.
+_INNER = re.compile(r"(while|(simple_rnn|gru|lstm)_cell|BiasAdd)(_\d+)?|Tensordot")
 
 
 @dataclass(slots=True)
@@ -88,9 +92,17 @@ class Writer:
         """Write operators of the subgraph in order."""
         for operator in operators:
             self.current, start = operator, len(self.operators)
-            found = self.shared.write(self, operator)
-            for place, name in zip((each for each in operator.outputs if each >= 0), found, strict=True):
-                self.names[place] = self._renamed(start, name, self.subgraph.tensors[place].label)
+            try:
+                found = self.shared.write(self, operator)
+            except EdgeRnnError:
+                raise
+            except DAMAGED as error:
+                raise operator.damaged(f"does not fit what it reads: {reason_of(error)}.") from None
+            if len(found) != len(operator.outputs):
+                raise operator.damaged(f"has {len(operator.outputs)} outputs, expected {len(found)}.")
+            for place, name in zip(operator.outputs, found, strict=True):
+                if place >= 0:
+                    self.names[place] = self._renamed(start, name, self.subgraph.tensors[place].label)
 
     def _renamed(self, start: int, name: str, wanted: str) -> str:
         """Call a value that has been written since ``start`` after its tensor."""
@@ -219,7 +231,7 @@ class Writer:
         write: Callable[[Writer], Sequence[str]],
     ) -> Graph:
         """Return the graph of a loop or a branch, whose operators a function writes; it returns the outputs."""
-        inner = Writer(self.shared, self.subgraph, self.depth + 1, current=operator)
+        inner = Writer(self.shared, self.subgraph, self.depth, current=operator)
         given = write(inner)
         outputs = [inner.one("Identity", name) for name in given]  # none is an input, or there twice
         ports = tuple(Port(name, ()) for name in inputs)
@@ -241,10 +253,15 @@ def _read(operators: Iterable[Operator]) -> Iterator[str]:
 
 
 def _layer_name(subgraph: Subgraph, operator: TfliteOperator) -> str:
-    """Name for layers, before a slash: of ``a/rnn_1/while/cell/MatMul;…`` the part ``rnn_1``."""
-    place = next((each for each in operator.outputs if each >= 0), None)
-    text = "" if place is None else subgraph.tensors[place].name.split(";")[0]
-    parts = text.split("/")
-    ends = [at for at, part in enumerate(parts) if re.fullmatch(r"while(_\d+)?|Tensordot", part)]
-    kept = parts[: ends[0]] if ends else parts[:-1]
-    return f"{kept[-1]}/{operator.kind}" if kept and kept[-1] else ""
+    """Name for layers, before a slash: of ``a/rnn_1/while/gru_cell/MatMul;…`` the part ``rnn_1``.
+
+    It is found in the name of an output, else in that of a constant that the operator reads.
+    """
+    constants = (place for place in operator.inputs if place >= 0 and subgraph.tensors[place].data is not None)
+    for place in (*operator.outputs, *constants):
+        parts = subgraph.tensors[place].name.split(";")[0].split("/") if place >= 0 else []
+        ends = [at for at, part in enumerate(parts) if _INNER.fullmatch(part)]
+        kept = parts[: ends[0]] if ends else parts[:-1]
+        if kept and kept[-1]:
+            return f"{kept[-1]}/{operator.kind}"
+    return ""
