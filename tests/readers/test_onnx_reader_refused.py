@@ -60,11 +60,6 @@ REFUSALS: dict[str, tuple[Callable[[Maker], Any], str]] = {
         lambda m: rnn(m, start=(m.number(np.ones((1, 4, HIDDEN))),)),
         "its initial_h has shape (1, 4, 4), expected (1, 5, 4)",
     ),
-    "gates by hand": (
-        lambda m: m.op("Mul", m.op("Sigmoid", rnn(m)), "x", out="y"),
-        "Mul node '/mul3': it combines two signals",
-    ),
-    "one minus": (lambda m: m.op("Sub", np.float32(1.0), rnn(m), out="y"), "its left operand is constant"),
     "numbers for each step": (lambda m: m.op("Add", rnn(m), uniform(3, 1, 1), out="y"), "constants differ between"),
     "padding": (lambda m: m.op("Concat", rnn(m), np.zeros((3, 5, 1)), axis=2, out="y"), "reads constants that are"),
     "repeated": (lambda m: m.op("Expand", rnn(m), [2, 1, 1, 1], out="y"), "Expand node '/expand2'"),
@@ -141,27 +136,28 @@ def test_two_outputs_are_refused_with_what_to_do() -> None:
     )
 
 
-@pytest.mark.parametrize("kind", ["If", "Loop", "Scan"])
-@pytest.mark.parametrize("deep", [False, True])
-def test_recurrent_nodes_in_control_flow_are_named(kind: str, deep: bool) -> None:
-    inner = Maker(("x", ["t", "b", 3]))
-    inner.cell("LSTM", "x")
-    inner.nodes[0].name = "hidden away"
-    nodes = inner.nodes
-    if deep:
-        nodes = [helper.make_node("If", ["c"], ["o"], then_branch=helper.make_graph(nodes, "g", [], []))]
-    body = helper.make_graph(nodes, "body", [], [])
-    m = Maker(("x", ["t", "b", 3]))
-    m.op(kind, rnn(m), out="y", **{"then_branch" if kind == "If" else "body": body})
-    with pytest.raises(UnsupportedError, match=rf"{kind} node '/{kind.lower()}2': the LSTM node 'hidden away' is in"):
-        from_onnx(m.proto("y"))
+def test_branches_that_depend_on_an_input_are_refused_with_what_to_do() -> None:
+    branches = []
+    for place in range(2):
+        inner = Maker(("hidden", ["t", "b", 4]))
+        inner.cell("LSTM", "hidden")
+        branches.append(helper.make_graph(inner.nodes, f"branch{place}", [], []))
+    told = refusal(
+        lambda m: m.op("If", "rate", out="y", then_branch=branches[0], else_branch=branches[1]),
+        ("x", ["t", "b", 3]),
+        ("rate", [1]),
+    )
+    assert "If node '/if0': its condition depends on an input; give that input's value" in told
 
 
-def test_our_own_scan_is_refused_without_its_metadata() -> None:
-    proto = graph_of(Model([LSTM(uniform(16, 3), uniform(16, 4), cell_clip=0.5)]), "sequence")
+def test_our_own_scan_is_read_without_its_metadata() -> None:
+    lstm = LSTM(uniform(16, 3), uniform(16, 2), weight_hr=uniform(2, 4))
+    proto = graph_of(Model([lstm]), "sequence")
     del proto.metadata_props[:]
-    with pytest.raises(UnsupportedError, match=r"Scan node 'lstm1': control flow is not supported; a loop over steps"):
-        from_onnx(proto)
+    (read,) = from_onnx(proto).layers
+    assert isinstance(read, LSTM)
+    for name in ("weight_ih", "weight_hh", "weight_hr"):
+        np.testing.assert_allclose(getattr(read, name), getattr(lstm, name), rtol=0, atol=1e-7)
 
 
 def test_functions_of_the_model_are_refused_with_what_to_do() -> None:

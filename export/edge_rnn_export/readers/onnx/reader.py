@@ -25,10 +25,9 @@ def from_onnx(
     ----------
     source
         The path of an ``.onnx`` file (external data next to it are read too), its bytes, or an ``onnx.ModelProto``.
-        Supported are forward RNN, GRU and LSTM operators, with Gemm, MatMul, Add, Sub, Mul, Div, Sum,
-        BatchNormalization, Gather with a table, activations and Softmax before, between and after them, and what
-        exporters write around them: Squeeze, Unsqueeze, Reshape, Flatten, Transpose, Slice, Gather, Split, Concat,
-        Identity, Dropout, Cast, Expand, and computed shapes and zeros. Any graph that
+        Supported are forward RNN, GRU and LSTM operators, recurrences spelled in a Loop, a Scan or step by step, matrix
+        products, functions of units, normalizations and Softmax over features, a table of symbols, and what exporters
+        write around these. What is no layer of the library becomes one by its own equation. Any graph that
         :func:`~edge_rnn_export.to_onnx` writes is read back as its original model.
     upto
         Name of a value: the network is read from its input up to this value. By default up to the output, which must be
@@ -49,8 +48,8 @@ def from_onnx(
     FileError
         The file cannot be read, is damaged, or its shapes are inconsistent; the message names the node.
     UnsupportedError
-        A node has no counterpart: it is bidirectional, inside If, Loop or Scan, mixes steps, or is unknown. Or a part
-        of the graph does not contribute to the output. Or the package onnx is not installed.
+        A stream cannot compute a node: it is bidirectional, mixes steps, depends on a condition that samples decide, or
+        is unknown. Or a part of the graph does not contribute to the output. Or the package onnx is not installed.
     ModelError
         A node's arrays do not make a valid layer, or labels and names do not fit.
     InputError

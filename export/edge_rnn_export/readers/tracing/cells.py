@@ -11,10 +11,12 @@ from typing import Any, Literal
 import numpy as np
 
 from edge_rnn.activation import ACTIVATIONS, Activation
+from edge_rnn.layers import LAYER_TYPES, Recurrent
 from edge_rnn.typing import AnyArray
 from edge_rnn_export.readers.tracing.codes import Signal, Value
 from edge_rnn_export.readers.tracing.drafts import Draft, Kind
 from edge_rnn_export.readers.tracing.node import Node
+from edge_rnn_export.readers.tracing.spelled import spelled
 
 __all__ = ["CELLS"]
 
@@ -42,9 +44,6 @@ def _cell(node: Node) -> list[Value]:
     fields, sizes, inputs = _weights(node)
     if codes.shape[2] != inputs:
         raise node.damaged(f"reads {codes.shape[2]} values per step, expected {inputs}, from its weights.")
-    reads, rows = trace.features(node.operator, Signal(codes))
-    trace.settle_grid(node.operator, rows)
-    _check_lengths(node, *rows.shape)
     fields |= _activations(node)
     clip = node.take("clip", None, float, int)
     if clip is not None:
@@ -54,6 +53,11 @@ def _cell(node: Node) -> list[Value]:
     if kind == "LSTM" and node.take("input_forget", 0):
         fields["coupled"] = "forget"
     fields |= {name: value for name, value in node.operator.beyond.items() if name != "weight_hr"}
+    if len(codes) == 1 and any(_is_computed(node, node.input(5 + place)) for place in range(len(sizes))):
+        return _step(node, fields, sizes, Signal(codes[0]), batch_first)
+    reads, rows = trace.features(node.operator, Signal(codes))
+    trace.settle_grid(node.operator, rows)
+    _check_lengths(node, *rows.shape)
     draft = trace.draft(node.operator, _KINDS[kind], sizes["h"], reads, **fields)
     for place, key in enumerate(sizes):
         start = _initial(node, draft, key, node.input(5 + place), batch_first, rows.shape[1], sizes[key])
@@ -64,6 +68,39 @@ def _cell(node: Node) -> list[Value]:
     if batch_first:
         return [Signal(every.swapaxes(0, 1)[:, :, None]), *(Signal(each[:, None]) for each in last)]
     return [Signal(every[:, None]), *(Signal(each[None]) for each in last)]
+
+
+def _is_computed(node: Node, state: Value) -> bool:
+    """True if an initial state is computed, or mixes the units of an input: the operator is one step of many."""
+    if not isinstance(state, Signal):
+        return False
+    if node.trace.kinds(state) != {"port"} or node.trace.only_port(state) is None:
+        return True
+    steps = np.diff(state.codes, axis=-1)
+    return bool((steps != 1).any())
+
+
+def _step(
+    node: Node, fields: Mapping[str, Any], sizes: Mapping[Literal["h", "c"], int], x: Signal, batch_first: bool
+) -> list[Value]:
+    """Spell a single step from computed states; return Y, Y_h and, for an LSTM, Y_c."""
+    _check_lengths(node, 1, len(x.codes))
+    layer = LAYER_TYPES[_KINDS[node.kind]](**fields)
+    states: dict[str, Signal] = {}
+    for place, (key, size) in enumerate(sizes.items()):
+        value = node.input(5 + place)
+        codes = value.codes if isinstance(value, Signal) else None
+        if codes is None:
+            numbers = np.zeros((1, len(x.codes), size), np.float32) if value is None else node.numbers(5 + place)
+            codes = node.trace.constants(numbers).codes
+        if codes.size != len(x.codes) * size:
+            raise node.damaged(f"has initial_{key} of shape {codes.shape}, expected {(1, len(x.codes), size)}.")
+        states[key] = Signal(codes.reshape(len(x.codes), size))
+    assert isinstance(layer, Recurrent)
+    y, new = spelled(node, layer, x, states)
+    if batch_first:
+        return [Signal(y.codes[:, None, None]), *(Signal(new[key].codes[:, None]) for key in sizes)]
+    return [Signal(y.codes[None, None]), *(Signal(new[key].codes[None]) for key in sizes)]
 
 
 def _layout(node: Node) -> bool:

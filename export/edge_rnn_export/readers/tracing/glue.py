@@ -130,7 +130,7 @@ def _concat(node: Node) -> list[AnyArray]:
     node.budget.take(f"the {node.title}", sum(8 * array.size for array in arrays))
     if any(isinstance(value, Signal) for value in node.inputs):
         arrays = [
-            array if isinstance(value, Signal) else node.trace.fixed(array.shape)
+            array if isinstance(value, Signal) else node.trace.constants(array).codes
             for array, value in zip(arrays, node.inputs, strict=True)
         ]
     return [np.concatenate(arrays, node.take("axis", 0))]

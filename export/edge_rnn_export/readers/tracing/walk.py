@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -12,11 +13,15 @@ from edge_rnn.model import Description, Model
 from edge_rnn.storage.budget import Budget
 from edge_rnn_export.readers.tracing.cells import CELLS
 from edge_rnn_export.readers.tracing.codes import Signal, Value
-from edge_rnn_export.readers.tracing.drafts import Draft, Finished, finished
+from edge_rnn_export.readers.tracing.control import CONTROL
+from edge_rnn_export.readers.tracing.drafts import Draft
+from edge_rnn_export.readers.tracing.functions import UNARY
 from edge_rnn_export.readers.tracing.glue import FOLDS, GLUE, is_whole
 from edge_rnn_export.readers.tracing.graph import Graph, Operator
-from edge_rnn_export.readers.tracing.heads import HEADS
+from edge_rnn_export.readers.tracing.layering import Finished, finished
 from edge_rnn_export.readers.tracing.node import Node
+from edge_rnn_export.readers.tracing.operators import OPERATORS, joined
+from edge_rnn_export.readers.tracing.states import bind_states, is_state
 from edge_rnn_export.readers.tracing.trace import Trace
 
 __all__ = ["DAMAGED", "Reading", "read_graph", "reason_of"]
@@ -24,15 +29,13 @@ __all__ = ["DAMAGED", "Reading", "read_graph", "reason_of"]
 _TRACED_BYTES, _TRACED_NUMBERS = 2**26, 2**28
 # Lengths of open axes, in turn. An operation with a fixed number on an open axis gives different results for the two.
 _LENGTHS = ((3, 5, 2, 7, 4, 6), (13, 11, 17, 8, 19, 9))
+_MOST_PORTS = 8  # inputs that are tried as the samples
+_MOST_OPERATIONS = 2**15
+_DEEPEST = 16  # loops and branches inside each other
 _OPEN = "expected sequences of a few thousand steps or of open length"
 DAMAGED: tuple[type[Exception], ...] = (ValueError, TypeError, IndexError, KeyError, OverflowError, AttributeError)
 DAMAGED += (RecursionError, MemoryError)
 """Exceptions that a graph which contradicts itself may cause anywhere."""
-
-_WITHOUT_CELLS = (
-    "The graph has no RNN, GRU or LSTM operator at all: if an exporter unrolled the steps or wrote the gates one by "
-    "one, as torch.onnx.export(dynamo=True) does with nn.RNN, use another one (dynamo=False) or from_torch."
-)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -93,14 +96,9 @@ def _read_graph(graph: Graph, upto: str | None, about: Description) -> Reading:
         length or f"{port} {place}" for port, place, length in axes if length is None or isinstance(length, str)
     )
     found = []
-    try:
-        for lengths in _LENGTHS if names else _LENGTHS[:1]:
-            sizes = {name: lengths[place % len(lengths)] for place, name in enumerate(names)}
-            found.append(_traced(graph, sizes, upto, about))
-    except UnsupportedError as error:
-        if CELLS.keys() & {operator.kind for operator in graph.operators}:
-            raise
-        raise UnsupportedError(f"{error} {_WITHOUT_CELLS}") from None
+    for lengths in _LENGTHS if names else _LENGTHS[:1]:
+        sizes = {name: lengths[place % len(lengths)] for place, name in enumerate(names)}
+        found.append(_traced_with_any_samples(graph, sizes, upto, about))
     if len({each.model.fingerprint for each in found}) > 1:
         raise UnsupportedError(
             f"{graph.reader} got a graph that computes something else for longer sequences, which a stream cannot; "
@@ -109,39 +107,61 @@ def _read_graph(graph: Graph, upto: str | None, about: Description) -> Reading:
     return found[-1]
 
 
-def _traced(graph: Graph, sizes: dict[str, int], upto: str | None, about: Description) -> Reading:
-    """Read the graph with these lengths of open axes."""
+def _traced_with_any_samples(graph: Graph, sizes: dict[str, int], upto: str | None, about: Description) -> Reading:
+    """Read the graph with its first input as samples and the others as states, or if that fails with another one."""
+    if len(graph.inputs) < 2 or len(graph.outputs) < 2:
+        return _traced(graph, sizes, upto, about, None)
+    refusal: UnsupportedError | None = None
+    for port in graph.inputs[:_MOST_PORTS]:
+        try:
+            return _traced(graph, sizes, upto, about, port.name)
+        except UnsupportedError as error:
+            refusal = refusal or error
+    assert refusal is not None
+    raise refusal
+
+
+def _traced(graph: Graph, sizes: dict[str, int], upto: str | None, about: Description, wanted: str | None) -> Reading:
+    """Read the graph with these lengths of open axes; ``wanted`` is the input that has the samples."""
     codes, work = (Budget(count, remedy=_OPEN, error=UnsupportedError) for count in (_TRACED_BYTES, _TRACED_NUMBERS))
-    trace = Trace(graph, sizes, codes, work)
+    trace = Trace(graph, sizes, codes, work, wanted)
     for port in graph.inputs:
         trace.enter(port)
     operators = graph.operators if upto is None else _ancestors(graph, upto)
     for operator in operators:
-        _run(trace, operator)
+        _run(trace, operator, (graph,))
     output = _output(trace) if upto is None else upto
     end, axis = _end(trace, output)
-    layers = finished(trace.drafts, end, graph.budget)
+    bind_states(trace, output)
+    layers = finished(end, trace.rolls.same, graph.budget)
     if upto is None:
         _check_all_used(trace, layers)
     if trace.samples is None or not layers.layers:
         raise UnsupportedError(f"{graph.reader} found no layer between input and output.")
     assert trace.samples.draft is not None
+    trace.name_states(layers.states)
     model = Model(layers.layers, input_size=trace.samples.draft.size, **about)
     return Reading(model, output, axis, trace, layers)
 
 
-def _run(trace: Trace, operator: Operator) -> None:
-    """Read an operator, and store its outputs."""
-    inputs = [None if not name else _value(trace, operator, name) for name in operator.inputs]
+def _run(trace: Trace, operator: Operator, graphs: tuple[Graph, ...]) -> None:
+    """Read an operator, and store its outputs; ``graphs`` are those around it, the innermost first."""
+    inputs = [None if not name else _value(trace, operator, name, graphs) for name in operator.inputs]
     attributes = dict(operator.attributes)
     node = Node(operator, inputs, attributes, trace)
     if operator.refusal:
         raise node.refuse(operator.refusal)
-    if operator.bodies:
-        raise node.refuse(_told(operator.bodies.values()))
+    if operator.bodies and operator.kind not in CONTROL:
+        raise node.damaged(f"has {min(operator.bodies)[:80]}, a graph, expected another type.")
+    trace.operations += 1
+    if trace.operations > _MOST_OPERATIONS:
+        raise node.refuse(f"the loops of the graph take more than {_MOST_OPERATIONS} operations; {_OPEN}.")
     trace.work.take(f"the {node.title}", sum(value.codes.size for value in inputs if isinstance(value, Signal)))
     try:
-        found = _read(node)
+        if operator.kind in CONTROL:
+            found: Sequence[Value] = CONTROL[operator.kind](node, partial(_run_body, trace, graphs))
+        else:
+            found = _read(node)
     except EdgeRnnError:
         raise
     except DAMAGED as error:
@@ -151,29 +171,27 @@ def _run(trace: Trace, operator: Operator) -> None:
     trace.values.update({name: value for name, value in zip(operator.outputs, found, strict=False) if name})
 
 
-def _told(bodies: Iterable[Graph]) -> str:
-    """Describe control flow for a message: the recurrent operators inside it."""
-    found = [f"the {each.title}" for each in _inside(bodies) if each.kind in CELLS]
-    if found:
-        return (
-            f"{', '.join(found[:8])} {'is' if len(found) == 1 else 'are'} in its body, and control flow is not "
-            f"supported; export the network without it."
-        )
-    return "control flow is not supported; a loop over steps has to be one RNN, GRU or LSTM operator."
-
-
-def _inside(bodies: Iterable[Graph]) -> Iterator[Operator]:
-    for body in bodies:
+def _run_body(trace: Trace, graphs: tuple[Graph, ...], body: Graph, values: Sequence[Value]) -> list[Value]:
+    """Execute the body of a Loop, Scan or If, whose names hide those around it, and return its outputs."""
+    if len(graphs) > _DEEPEST:
+        raise UnsupportedError(f"{trace.graph.reader} got loops and branches inside each other, more than {_DEEPEST}.")
+    outside = trace.values
+    trace.values = outside.new_child({port.name: value for port, value in zip(body.inputs, values, strict=True)})
+    try:
         for operator in body.operators:
-            yield operator
-            yield from _inside(operator.bodies.values())
+            _run(trace, operator, (body, *graphs))
+        end = _Output("output", "output", body.outputs, (), {}, reader=trace.graph.reader)
+        return [_value(trace, end, name, (body, *graphs)) for name in body.outputs]
+    finally:
+        trace.values = outside
 
 
-def _value(trace: Trace, operator: Operator, name: str) -> Value:
+def _value(trace: Trace, operator: Operator, name: str, graphs: Sequence[Graph]) -> Value:
     if name in trace.values:
         return trace.values[name]
-    if name in trace.graph.constants:
-        return trace.graph.constant(name)
+    for graph in graphs:
+        if name in graph.constants:
+            return graph.constant(name)
     raise operator.damaged(f"reads {name[:80]!r}, which no node before it produces.")
 
 
@@ -181,12 +199,18 @@ def _read(node: Node) -> Sequence[Value]:
     signals = [isinstance(value, Signal) for value in node.inputs]
     if node.kind in CELLS:
         return CELLS[node.kind](node)
-    if node.kind in HEADS and any(signals) and not (node.kind == "Gather" and signals[0]):
-        return [HEADS[node.kind](node)]
+    if node.kind in ("MatMul", "Gemm") and not any(signals):
+        node = _with_state(node)
+        signals = [isinstance(value, Signal) for value in node.inputs]
+    if node.kind in OPERATORS and any(signals) and not (node.kind == "Gather" and signals[0]):
+        return [OPERATORS[node.kind](node)]
     computed = node.kind != "Shape" and any(signals)
     table = GLUE if computed else FOLDS
+    if not computed and node.kind not in table and node.kind in UNARY:
+        array = node.numbers(0)
+        return [np.asarray(UNARY[node.kind](node).call(array.astype(np.float64)), array.dtype)]
     if node.kind not in table:
-        known = ", ".join(sorted({*CELLS, *HEADS, *GLUE}))
+        known = ", ".join(sorted({*CELLS, *CONTROL, *OPERATORS, *GLUE}))
         raise node.refuse(f"it is not one of {known}." if computed else "it computes numbers in an unknown way.")
     whole = computed and is_whole(node)
     found = [np.asarray(array) for array in table[node.kind](node)]
@@ -194,6 +218,15 @@ def _read(node: Node) -> Sequence[Value]:
         if not any(np.may_share_memory(array, _array(value)) for value in node.inputs if value is not None):
             node.budget.take(f"the {node.title}", array.nbytes)
     return [Signal(array, whole) for array in found] if computed else found
+
+
+def _with_state(node: Node) -> Node:
+    """Take constants that a matrix multiplies as a state before the first step, if they are the same in all rows."""
+    array = node.numbers(0)
+    rows = array.reshape(-1, array.shape[-1]) if array.ndim > 1 else array[None]
+    if array.dtype.kind != "f" or node.numbers(1).ndim != 2 or not rows.size or (rows != rows[:1]).any():
+        return node
+    return Node(node.operator, [node.trace.constants(array), *node.inputs[1:]], node.attributes, node.trace)
 
 
 def _array(value: Signal | np.ndarray) -> np.ndarray:
@@ -228,6 +261,8 @@ def _output(trace: Trace) -> str:
         trace.work.take(f"output {name[:80]!r}", value.codes.size)
         kinds[name], signals[name] = trace.kinds(value), value
     outputs = [name for name, found in kinds.items() if not found <= {"h", "c"}]
+    if len(outputs) > 1:
+        outputs = [name for name in outputs if not is_state(trace, name)] or outputs
     if not outputs:
         outputs = [name for name, found in kinds.items() if found == {"h"} and trace.is_last(signals[name])]
     # One value under two names, such as the final state and the output of the same layer, is not a choice.
@@ -246,30 +281,34 @@ def _listed(names: Sequence[str]) -> str:
 
 def _end(trace: Trace, output: str) -> tuple[Draft, int]:
     """Layer that produces the output, of all steps or of the last; and the feature axis."""
-    end = _Output("output", "output", (output,), (), {})
+    end = _Output("output", "output", (output,), (), {}, reader=trace.graph.reader)
     signal = Node(end, (trace.values[output],), {}, trace).signal(0)
     axis = trace.place(end, signal)
     reads, rows = trace.features(end, signal, axis)
     every = np.arange(trace.rows)
-    last = every if trace.grid is None else np.sort(trace.grid[-1])
     got = np.sort(rows, axis=None)
-    if not np.array_equal(got, every) and not np.array_equal(got, last):
-        raise end.refuse(f"it holds {got.size} of {every.size} steps of the batch, expected all, or the last of each.")
-    if len(reads) == 1:
-        return reads[0], axis
-    size = sum(draft.size for draft in reads)
-    trace.graph.budget.take(f"the {end.title}", 4 * size * size)
-    return trace.draft(end, "Dense", size, reads, weight=np.eye(size, dtype=np.float32)), axis
+    if not np.array_equal(got, every):
+        for each in reads:
+            trace.rolls.roll_back(end, each, trace.rows)
+        if trace.grid is None and trace.rolls.same:
+            trace.grid = trace.grid_of(got)
+        last = every if trace.grid is None else np.sort(trace.grid[-1])
+        if not np.array_equal(got, last):
+            raise end.refuse(
+                f"it holds {got.size} of {every.size} steps of the batch, expected all, or the last of each."
+            )
+    return joined(Node(end, (), {}, trace), reads), axis
 
 
 def _check_all_used(trace: Trace, layers: Finished) -> None:
     """Check that no part of the graph was left out."""
+    used = {*layers.names, *layers.used}
     for draft in trace.drafts:
-        if draft not in layers.names:
+        if trace.rolls.same.get(draft, draft) not in used and draft.first_row >= 0:
             raise UnsupportedError(
                 f"{trace.graph.reader}: the {draft.title} does not contribute to the output; choose one by upto=."
             )
-    read = {name for operator in trace.graph.operators for name in operator.inputs}
+    read = set(_names_read(trace.graph))
     for port in trace.graph.inputs:
         if port.name not in read:
             raise UnsupportedError(
@@ -282,6 +321,15 @@ def _check_all_used(trace: Trace, layers: Finished) -> None:
                 f"{trace.graph.reader}: nothing reads the constant {name[:80]!r}; remove it, or name the output by "
                 f"upto=."
             )
+
+
+def _names_read(graph: Graph) -> Iterator[str]:
+    """Names of values that operators read, also inside their bodies."""
+    for operator in graph.operators:
+        yield from operator.inputs
+        for body in operator.bodies.values():
+            yield from body.outputs
+            yield from _names_read(body)
 
 
 def reason_of(error: BaseException) -> str:

@@ -1,0 +1,172 @@
+"""ONNX's operators on units as functions of equations, which compute arrays and record symbols.
+
+Source: https://onnx.ai/onnx/operators.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from edge_rnn.activation import ACTIVATIONS, Activation
+from edge_rnn.equations.activations import activated
+from edge_rnn.equations.functions import (
+    absolute,
+    celu,
+    exp,
+    hard_swish,
+    largest,
+    layer_norm,
+    log,
+    log_softmax,
+    maximum,
+    mean,
+    minimum,
+    mish,
+    rms_norm,
+    selu,
+    softmax,
+    sqrt,
+    tanh,
+    total,
+)
+from edge_rnn_export.readers.tracing.node import Node
+
+__all__ = ["BINARY", "NORMS", "REDUCTIONS", "UNARY", "WHOLE", "Function", "activation"]
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """Function of units: a name that tells it apart, with its numbers, and the function."""
+
+    name: str
+    call: Callable[..., Any]
+
+
+def activation(name: str, numbers: tuple[float, ...] = ()) -> Function:
+    """Activation of layers, in their spelling."""
+    text = str(Activation(name, numbers or ACTIVATIONS[name]))
+    return Function(f"activation:{text}", partial(activated, text))
+
+
+def _add(a: Any, b: Any) -> Any:
+    return a + b
+
+
+def _sub(a: Any, b: Any) -> Any:
+    return a - b
+
+
+def _mul(a: Any, b: Any) -> Any:
+    return a * b
+
+
+def _div(a: Any, b: Any) -> Any:
+    return a / b
+
+
+BINARY: Mapping[str, Function] = {
+    "Add": Function("add", _add),
+    "Div": Function("div", _div),
+    "Max": Function("maximum", maximum),
+    "Min": Function("minimum", minimum),
+    "Mul": Function("mul", _mul),
+    "Sub": Function("sub", _sub),
+}
+"""Operators of two vectors, or of a vector and constants."""
+
+
+def _negative(x: Any) -> Any:
+    return 0.0 - x
+
+
+def _reciprocal(x: Any) -> Any:
+    return 1.0 / x
+
+
+def _tanh_gelu(x: Any) -> Any:
+    return 0.5 * x * (1.0 + tanh(0.7978845608028654 * (x + 0.044715 * x * x * x)))
+
+
+def _shortest(number: Any) -> float:
+    """Shortest decimal form of a float32: 0.2, not 0.20000000298."""
+    return float(str(np.float32(number)))
+
+
+def _with_numbers(name: str, *options: tuple[str, float]) -> Callable[[Node], Function]:
+    def read(node: Node) -> Function:
+        return activation(name, tuple(_shortest(node.take(key, default)) for key, default in options))
+
+    return read
+
+
+def _fixed(name: str, call: Callable[..., Any]) -> Callable[[Node], Function]:
+    return lambda node: Function(name, call)
+
+
+def _gelu(node: Node) -> Function:
+    if node.take("approximate", "none") != "tanh":
+        raise node.refuse("it is an exact GELU, which needs erf; train with the approximation by tanh.")
+    return Function("gelu:tanh", _tanh_gelu)
+
+
+def _selu(node: Node) -> Function:
+    if (
+        abs(node.take("alpha", 1.67326319) - 1.67326319) > 1e-6
+        or abs(node.take("gamma", 1.05070102) - 1.05070102) > 1e-6
+    ):
+        raise node.refuse("it has another alpha or gamma than those of SELU; expected the defaults.")
+    return Function("selu", selu)
+
+
+def _celu_of(node: Node) -> Function:
+    alpha = _shortest(node.take("alpha", 1.0))
+    return Function(f"celu:{alpha}", partial(celu, alpha=alpha))
+
+
+UNARY: Mapping[str, Callable[[Node], Function]] = {
+    "Abs": _fixed("abs", absolute),
+    "Celu": _celu_of,
+    "Elu": _with_numbers("elu", ("alpha", 1.0)),
+    "Exp": _fixed("exp", exp),
+    "Gelu": _gelu,
+    "HardSigmoid": _with_numbers("hard_sigmoid", ("alpha", 0.2), ("beta", 0.5)),
+    "HardSwish": _fixed("hard_swish", hard_swish),
+    "LeakyRelu": _with_numbers("leaky_relu", ("alpha", 0.01)),
+    "Log": _fixed("log", log),
+    "Mish": _fixed("mish", mish),
+    "Neg": _fixed("neg", _negative),
+    "Reciprocal": _fixed("reciprocal", _reciprocal),
+    "Relu": _with_numbers("relu"),
+    "Selu": _selu,
+    "Sigmoid": _with_numbers("sigmoid"),
+    "Softplus": _with_numbers("softplus"),
+    "Softsign": _with_numbers("softsign"),
+    "Sqrt": _fixed("sqrt", sqrt),
+    "Tanh": _with_numbers("tanh"),
+    "ThresholdedRelu": _with_numbers("thresholded_relu", ("alpha", 1.0)),
+}
+"""Operators of one vector."""
+
+REDUCTIONS: Mapping[str, Function] = {
+    "ReduceMax": Function("largest", largest),
+    "ReduceMean": Function("mean", mean),
+    "ReduceSum": Function("total", total),
+}
+"""Operators from all units to a single number."""
+
+WHOLE: Mapping[str, Function] = {
+    "LogSoftmax": Function("log_softmax", log_softmax),
+    "Softmax": Function("softmax", softmax),
+}
+"""Operators of all units at once, along one axis."""
+
+NORMS: Mapping[str, tuple[str, Callable[..., Any]]] = {
+    "LayerNormalization": ("layer_norm", layer_norm),
+    "RMSNormalization": ("rms_norm", rms_norm),
+}
+"""Normalizations over all units, by name, and functions of a vector, its trained numbers and ``eps``."""
