@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib import import_module
@@ -9,6 +10,9 @@ from importlib import import_module
 from tests.readers.trials.judge import Table, Trial, UntriedError, judge, same
 
 __all__ = ["KINDS", "Kind", "run"]
+
+
+os.environ.setdefault("KERAS_BACKEND", "torch")
 
 
 @dataclass(frozen=True)
@@ -25,19 +29,24 @@ class Kind:
         Numbers of trials of the usual run, and of the whole one.
     needs
         Packages.
+    obstacles
+        True if some of the networks do what a stream cannot.
     """
 
     make: str
     share: float
     few: int
     many: int
-    needs: tuple[str, ...]
+    needs: tuple[str, ...] = ()
+    obstacles: bool = True
 
 
 KINDS = {
     "torch": Kind("torch_trials:trial", 0.08, 150, 1500, ("torch",)),
     "onnx": Kind("onnx_trials:script", 0.19, 60, 600, ("torch",)),
     "onnx-dynamo": Kind("onnx_trials:dynamo", 0.0, 10, 120, ("torch", "onnxscript")),
+    "keras": Kind("keras_trials:trial", 0.25, 60, 600, ("torch", "keras", "h5py")),
+    "tflite": Kind("tflite_trials:trial", 0.0, 24, 24, obstacles=False),
 }
 
 

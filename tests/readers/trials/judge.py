@@ -95,7 +95,7 @@ def judge(trial: Trial) -> Outcome:
         if said and any(trial.logs):
             heads = [np.exp(head) if log else head for head, log in zip(heads, trial.logs, strict=True)]
         error = _error(ys, np.concatenate(heads, -1))
-        if error > trial.tolerance:
+        if not error <= trial.tolerance:
             detail = (
                 detail or f"error {error:.1e} of the peak at samples of up to {np.abs(run.xs).max():.1e}: {model!r}"
             )
@@ -107,15 +107,20 @@ def judge(trial: Trial) -> Outcome:
 
 
 def _error(ys: np.ndarray, wanted: np.ndarray) -> float:
-    """Largest error relative to the peak; infinite if the shapes differ."""
+    """Largest error relative to the peak, until the outputs are beyond float32; infinite if the shapes differ."""
     if ys.shape != wanted.shape:
         return np.inf
+    inside = np.abs(wanted).max(-1) < np.finfo(np.float32).max  # False for NaN, too
+    if not inside.all():
+        ys, wanted = ys[: inside.argmin()], wanted[: inside.argmin()]
+    if not len(ys):
+        return 0.0
     return float(np.abs(ys - wanted).max() / max(np.abs(wanted).max(), 1e-2))
 
 
 def same(message: str) -> str:
     """Text that refusals of the same cause share: without names, numbers and what follows the first sentence."""
-    message = re.sub(r"^from_\w+: ", "", message)
+    message = re.sub(r"^(from_\w+|\S*/\S*): ", "", message)
     message = re.sub(r"'[^']*'", "'…'", message)
     message = re.sub(r"<Model .*?\)>", "<Model>", message)
     message = re.sub(r"\d+(\.\d+)?(e[-+]?\d+)?", "N", message)

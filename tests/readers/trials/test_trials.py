@@ -17,7 +17,11 @@ from tests.readers.trials.judge import Run, Table, Trial, judge, same
 
 RUNS = [
     *(pytest.param(kind, 1, KINDS[kind].few, id=f"{kind}-few") for kind in KINDS),
-    *(pytest.param(kind, 2, KINDS[kind].many, id=f"{kind}-many", marks=pytest.mark.slow) for kind in KINDS),
+    *(
+        pytest.param(kind, 2, each.many, id=f"{kind}-many", marks=pytest.mark.slow)
+        for kind, each in KINDS.items()
+        if each.many > each.few
+    ),
 ]
 
 
@@ -31,7 +35,8 @@ def test_no_network_is_read_wrong_and_enough_are_read(kind: str, seed: int, coun
     assert not table.faults, "\n".join(table.lines(0))
     assert table.share >= KINDS[kind].share, "\n".join(table.lines(0))
     assert len(table.outcomes) >= count // 2  # or hardly any could be written
-    assert sum(table.others.values()) >= count // 20  # or nothing is tried that must be refused
+    if KINDS[kind].obstacles:
+        assert sum(table.others.values()) >= count // 20  # or nothing is tried that must be refused
 
 
 # The judge itself
