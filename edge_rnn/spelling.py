@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
-__all__ = ["counted", "spell_unit"]
+__all__ = ["counted", "listed", "spell_unit"]
 
 _POWER = re.compile(r"\^(-?\d+)")
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -21,6 +22,11 @@ def counted(count: int, one: str, several: str = "") -> str:
         Plural of the noun; by default ``one`` with an s.
     """
     return f"{count:,} {one if count == 1 else several or one + 's'}"
+
+
+def listed(parts: Sequence[str]) -> str:
+    """Join parts as in a sentence: ``a, b and c``."""
+    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
 
 
 def spell_unit(unit: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,8 +11,8 @@ from pathlib import Path
 import pytest
 
 import edge_rnn
-from checkout import ROOT, environment
 
+ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 GALLERY = sorted(path.stem for path in (DOCS / "gallery").glob("*.md"))
 
@@ -20,9 +21,10 @@ GALLERY = sorted(path.stem for path in (DOCS / "gallery").glob("*.md"))
 @pytest.mark.needs("sphinx")
 def test_site_builds_without_a_warning(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-j", "2", "-q", str(DOCS), str(tmp_path / "html")]
+    paths = [str(ROOT), str(ROOT / "export"), *filter(None, [os.environ.get("PYTHONPATH")])]
     result = subprocess.run(
         command,
-        env=environment(),
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
         capture_output=True,
         text=True,
         check=False,

@@ -6,7 +6,7 @@ import pytest
 
 from edge_rnn.cli.run.troubles import spell_troubles
 from edge_rnn.loop import Counters
-from edge_rnn.spelling import counted
+from edge_rnn.spelling import counted, listed
 
 
 @pytest.mark.parametrize(
@@ -21,6 +21,11 @@ from edge_rnn.spelling import counted
 )
 def test_counted(count: int, names: tuple[str, ...], words: str) -> None:
     assert counted(count, *names) == words
+
+
+@pytest.mark.parametrize(("count", "words"), [(0, ""), (1, "a"), (2, "a and b"), (3, "a, b and c")])
+def test_listed(count: int, words: str) -> None:
+    assert listed("abc"[:count]) == words
 
 
 def test_one_of_each_trouble_is_one() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from edge_rnn.cli.shared.console import say
 from edge_rnn.errors import InputError
-from edge_rnn.spelling import counted
+from edge_rnn.spelling import counted, listed
 
 __all__ = ["add_export", "add_import", "add_verify"]
 
@@ -67,7 +67,7 @@ def _add_readers(parser: argparse.ArgumentParser) -> None:
     parser.epilog = "".join(["examples:\n", *examples, *(f"\n{fault}\n" for fault in READERS.contents().faults)])
     groups: dict[tuple[str, ...], Any] = {}
     for option, kinds in takers_of_options(readers).items():
-        group = groups.get(kinds) or groups.setdefault(kinds, parser.add_argument_group(f"for {' and '.join(kinds)}"))
+        group = groups.get(kinds) or groups.setdefault(kinds, parser.add_argument_group(f"for {listed(kinds)}"))
         about: dict[str, Any] = {"dest": _DEST + option.name, "help": option.help, "default": None}
         if option.metavar:
             about |= {"metavar": option.metavar, "action": "append" if option.repeated else "store"}
@@ -180,14 +180,13 @@ def _import(args: argparse.Namespace) -> int:
 
 def _export(args: argparse.Namespace) -> int:
     from edge_rnn.storage.hub import local_file, named_after
-    from edge_rnn.storage.model_file import load_local
+    from edge_rnn.storage.model_file import load
     from edge_rnn_export.exporting.onnx_file import to_onnx
 
     output = args.output or str(named_after(args.model).with_suffix(".onnx"))
-    file = local_file(args.model)
-    if Path(output).exists() and Path(output).samefile(file):
+    if Path(output).exists() and Path(output).samefile(local_file(args.model)):
         raise InputError(f"export would overwrite the model {args.model} with the graph; give -o another name.")
-    model = load_local(file, args.model)
+    model = load(args.model)
     xs = _recording(args, model)
     target: dict[str, Any] = {"form": args.form, "precision": args.precision, "operators": args.operators}
     target |= {"head": args.head, "opset": args.opset}

@@ -140,7 +140,7 @@ def test_import_of_json_is_checked_with_its_own_recording(tmp_path: Path, capsys
         ("model.txt", [], r"expected a file whose name ends in one of \.pt, "),
         ("amp.tflite", ["--modules", "a"], "--modules with .*: that option is only for PyTorch state_dict and JSON"),
         ("amp.json", ["--mean", "1", "--scale", "1"], "--mean and --scale with"),
-        ("amp.json", ["--upto", "lstm"], "--upto with .*: that option is only for TFLite and ONNX"),
+        ("amp.json", ["--upto", "lstm"], "--upto with .*: that option is only for TFLite, Keras and ONNX"),
         ("bad.tflite", [], "bad.tflite"),
     ],
 )

@@ -11,7 +11,10 @@ import pytest
 import paper_cells
 from edge_rnn import Model, Stream, reference
 from edge_rnn.layers import Cell
-from normals import normal
+
+
+def normal(seed: int, *shape: int) -> Any:
+    return (np.random.default_rng(seed).normal(size=shape) / np.sqrt(shape[-1])).astype(np.float32)
 
 
 def assert_gives(layer: Cell, xs: Any, ys: Any, scale: float = 1.0, steps: int | None = None) -> None:

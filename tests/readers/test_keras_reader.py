@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import zipfile
 from collections.abc import Callable, Sequence
@@ -132,18 +133,11 @@ def test_keras_2_13_names_its_groups_otherwise(tmp_path: Path) -> None:
     assert read(old, tmp_path).fingerprint == read(archive(specs), tmp_path).fingerprint
 
 
-def test_batch_normalization_is_folded_in_float64(tmp_path: Path) -> None:
+def test_batch_normalization(tmp_path: Path) -> None:
     """Weights are rounded once, to half a last place; sums of up to 9 terms of size 2."""
     specs = [recurrent("LSTM"), normalized(), dense(units=H), normalized(name="second")]
     for data in (hdf5(specs), archive(specs)):
-        model = assert_equal_to_equations(data, specs, tmp_path, 3, 32 * 2.0**-24)
-        assert [layer.kind for layer in model.layers] == ["LSTM", "Dense"]
-        before, gain = (
-            specs[place].arrays["gamma"] / np.sqrt(specs[place].arrays["moving_variance"].astype(np.float64) + 0.01)
-            for place in (1, 3)
-        )
-        wanted = gain[:, None] * (specs[2].arrays["kernel"].T * before).astype(np.float32)
-        np.testing.assert_allclose(model.layers[1].arrays["weight"], wanted, rtol=2.0**-23)
+        assert_equal_to_equations(data, specs, tmp_path, 3, 32 * 2.0**-24)
 
 
 def cudnn(spec: Spec) -> Spec:
@@ -219,6 +213,26 @@ def test_keras_js(shared_data: Path, tmp_path: Path, kind: str) -> None:
         expected = np.reshape(case["expected"]["data"], case["expected"]["shape"])
         # Inputs and weights too were rounded to the sixth decimal: up to 10 terms, two factors of half a unit each.
         np.testing.assert_allclose(ys if expected.ndim == 2 else ys[-1], expected, rtol=0, atol=1e-5, err_msg=title)
+
+
+def test_sleepecg_up_to_its_bidirectional_layers(shared_data: Path) -> None:
+    """Masking, BatchNormalization, Dense, ReLU, then two layers that need the whole night."""
+    folder = shared_data / "models" / "sleepecg"
+    path = folder / "wrn-gru-mesa.keras"
+    with pytest.raises(UnsupportedError, match=r"Bidirectional 'bidirectional': the backward half .* upto='re_lu'\."):
+        from_keras(path)
+    with pytest.raises(UnsupportedError, match=r"Masking 'masking': it skips padding steps .* unpadded=True"):
+        from_keras(path, upto="re_lu")
+    model = from_keras(path, upto="re_lu", unpadded=True)
+    with zipfile.ZipFile(path) as file, h5py.File(io.BytesIO(file.read("model.weights.h5"))) as weights:
+        gamma, beta, mean, variance = (weights[f"layers/batch_normalization/vars/{n}"][()] for n in range(4))
+        kernel, bias = (weights[f"layers/dense/vars/{n}"][()].astype(np.float64) for n in range(2))
+    xs = np.load(folder / "wrn-gru-mesa.npz")["x"].astype(np.float64)
+    scaled = gamma * (xs - mean) / np.sqrt(variance.astype(np.float64) + 0.001) + beta
+    expected = np.maximum(scaled @ kernel + bias, 0)
+    # Sums of 36 terms: weights, gains and offsets are each rounded to half a last place.
+    size = (np.abs(scaled) + np.abs(gamma * mean / np.sqrt(variance))) @ np.abs(kernel)
+    assert (np.abs(reference.run(model, xs)[0] - expected) <= 4 * 2.0**-24 * (size + np.abs(bias))).all()
 
 
 def test_ml_kws_gru(shared_data: Path, tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def test_help_tells_each_kind_with_its_options_and_examples(capsys: pytest.Captu
         assert f"{reader.what} ({', '.join(reader.suffixes)})" in words
         assert all(f"  {option.flag}" in out for option in reader.options)
         assert all(f"\n  {example}\n" in out for example in reader.examples)
-    assert "for TFLite and ONNX:\n  --upto TENSOR" in out
+    assert "for TFLite, Keras and ONNX:\n  --upto TENSOR" in out
 
 
 def test_help_of_import_loads_no_framework() -> None:

@@ -19,6 +19,7 @@ from edge_rnn_export import from_keras
 STEPS, IN, H, OUT = 9, 5, 4, 3
 GATES = {"SimpleRNN": 1, "GRU": 3, "LSTM": 4, "CuDNNGRU": 3, "CuDNNLSTM": 4}
 GROUPS = {"GRU": "gru", "LSTM": "lstm", "SimpleRNN": "simple_rnn", "BatchNormalization": "batch_normalization"}
+GROUPS |= {"PReLU": "p_re_lu"}
 INSIDE = {"GRU": "cell", "LSTM": "cell", "SimpleRNN": "cell", "RNN": "cell", "TimeDistributed": "layer"}
 SEQUENCE = {"class_name": "InputLayer", "config": {"name": "x", "batch_shape": [None, None, IN]}}
 

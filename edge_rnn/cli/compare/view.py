@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from edge_rnn.analysis.tasks import Bin, RecordingTask, TextTask
 from edge_rnn.cli.shared.console import make_console, print_table, spell_ns
+from edge_rnn.spelling import listed
 
 if TYPE_CHECKING:
     from edge_rnn.analysis.comparison import Compared
@@ -102,7 +103,7 @@ def verdict(found: Sequence[Compared], asked: Asked) -> list[str]:
     small, quick = min(found, key=lambda each: each.nbytes), min(found, key=lambda each: each.step_ns)
     as_int8 = f", {small.int8_bytes:,} as int8" if small.int8_bytes else ""
     others = [f"{each.name} {each.step_ns / quick.step_ns:.2f} times" for each in found if each is not quick]
-    longer = f" ({_listed(others)} that)" if others else ""
+    longer = f" ({listed(others)} that)" if others else ""
     lines.append(
         f"Smallest: {small.name}, {small.nbytes:,} bytes{as_int8}. Fastest here: {quick.name}, "
         f"{spell_ns(quick.step_ns)} per step{longer}."
@@ -169,8 +170,4 @@ def spell_share(share: float) -> str:
 def _ranked(found: Sequence[Compared], low: int, high: int | None) -> str:
     parts = [(each.score.within(low) if high is None else each.score.within(low, high), each.name) for each in found]
     shares = sorted(((right / of, name) for (right, of), name in parts), key=lambda pair: -pair[0])
-    return _listed([f"{name} {spell_share(share)}" for share, name in shares])
-
-
-def _listed(parts: Sequence[str]) -> str:
-    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
+    return listed([f"{name} {spell_share(share)}" for share, name in shares])

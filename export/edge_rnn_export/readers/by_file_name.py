@@ -11,6 +11,7 @@ from typing import Any
 from edge_rnn.errors import FileError, InputError, UnsupportedError
 from edge_rnn.model import Model
 from edge_rnn.registry import Registry
+from edge_rnn.spelling import listed
 from edge_rnn.storage.file_kind import MODEL_FILE, kind_of
 from edge_rnn_export.readers.registry import ABOUT, Reader, conflict, takers_of_options
 
@@ -92,7 +93,7 @@ def _refuse_foreign(reader: Reader, given: Iterable[str], path: str | PathLike[s
     flags = [option.flag for option, each in takers.items() if each == kinds and option.name in foreign]
     if not flags:
         raise TypeError(f"import_file got the option {min(foreign)!r}, which no reader has.")
-    raise InputError(f"import got {' and '.join(flags)} with {path}: that option is only for {' and '.join(kinds)} .")
+    raise InputError(f"import got {' and '.join(flags)} with {path}: that option is only for {listed(kinds)}.")
 
 
 def _reader_of(path: Path) -> Reader:

@@ -66,8 +66,8 @@ class Option:
             raise InputError(f"import got {self.flag} {shown}, expected {self.expected or self.metavar}.") from None
 
 
-UPTO = Option("upto", "--upto", "read only the part before this tensor", "TENSOR")
-"""For kinds of files with named tensors."""
+UPTO = Option("upto", "--upto", "read only the part before this tensor, or up to this layer of Keras", "TENSOR")
+"""For kinds of files with named tensors or layers."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,21 +6,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge_rnn.errors import UnsupportedError
-from edge_rnn_export.readers.registry import Option, Reader
+from edge_rnn_export.readers.registry import UPTO, Option, Reader
 
 if TYPE_CHECKING:
-    from edge_rnn.model import Model
+    from edge_rnn_export.readers.keras.reader import KerasReading
 
 __all__ = ["READER"]
 
 
-def _read(path: Path, **options: Any) -> Model:
-    from edge_rnn_export.readers.keras.reader import from_keras
+def _read(path: Path, **options: Any) -> KerasReading:
+    from edge_rnn_export.readers.keras.reader import reading_of
 
-    return from_keras(path, **options)
+    return reading_of(path, **options)
 
 
-def _check(read: Model, path: Path) -> str:
+def _check(read: KerasReading, path: Path) -> str:
     from edge_rnn_export.readers.keras.check import compare
 
     checked, unchecked = compare(read, path)
@@ -34,7 +34,7 @@ READER = Reader(
     what="a Keras model",
     suffixes=(".keras", ".h5", ".hdf5"),
     read=_read,
-    options=(Option("unpadded", "--unpadded", "ignore Masking: no step of the stream is padding"),),
+    options=(UPTO, Option("unpadded", "--unpadded", "ignore Masking: no step of the stream is padding")),
     check=_check,
     examples=("edge-rnn import gestures.keras -o gestures.safetensors --labels rest,fist,wave",),
 )

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from importlib.util import find_spec
+from math import prod
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,8 @@ import numpy as np
 from edge_rnn import reference
 from edge_rnn.errors import FileError, UnsupportedError
 from edge_rnn.layers import Embedding
-from edge_rnn.model import Model
 from edge_rnn_export.limits.process import Limits, Worker
+from edge_rnn_export.readers.keras.reader import KerasReading
 from edge_rnn_export.readers.keras.source import file_source, open_file
 
 __all__ = ["compare"]
@@ -33,13 +34,13 @@ SECONDS = 60.0
 _MEMORY = 2**31
 
 
-def compare(model: Model, path: str | PathLike[str]) -> tuple[str, str]:
+def compare(read: KerasReading, path: str | PathLike[str]) -> tuple[str, str]:
     """Run the file in Keras and the imported network in the reference, on the same random input.
 
     Parameters
     ----------
-    model
-        Network read by :func:`edge_rnn_export.from_keras`.
+    read
+        Network that was read.
     path
         The file that it was read from. Keras loads it in its safe mode, in a limited process, and only if its
         configuration names no classes but Keras's own.
@@ -59,32 +60,39 @@ def compare(model: Model, path: str | PathLike[str]) -> tuple[str, str]:
     limits = Limits(SECONDS, _MEMORY + 32 * len(data), opens_files=True, written_bytes=2**20 + 32 * len(data))
     try:
         with _backend(), Worker("edge_rnn_export.readers.keras.job", "Keras", limits) as worker:
-            about, _ = worker.call("open", {"data": np.frombuffer(data, np.uint8)}, suffix=Path(path).suffix)
-            xs, batch = _input(model, about["shape"])
-            _, found = worker.call("run", {"batch": batch})
+            given = {"data": np.frombuffer(data, np.uint8)}
+            about, _ = worker.call("open", given, suffix=Path(path).suffix, upto=read.upto)
+            xs, batches = _inputs(read, about["inputs"])
+            _, found = worker.call("run", batches)
     except (FileError, UnsupportedError) as error:
         return "", f"with Keras: {str(error).rstrip('.')}"
-    ys = found["ys"][0]
-    own, _ = reference.run(model, xs)
-    own = own if ys.ndim == 2 and len(ys) == len(own) else own[-1:]
+    ys = found[f"ys{read.place}"][0]
+    own, _ = reference.run(read.model, xs)
+    own = own if ys.size == own.size and len(own) > 1 else own[-1:]
     if ys.size != own.size:
         return "", f"with Keras: it returns outputs of shape {ys.shape}, expected {own.shape}"
     off = float(np.abs(own - ys.reshape(own.shape)).max())
     return f"Keras {about['version']} on {len(xs)} random steps: {off:.1e} off at most", ""
 
 
-def _input(model: Model, shape: Sequence[int | None]) -> tuple[Any, Any]:
-    """Return a random sequence ``(time, input_size)`` and the batch of it for Keras."""
+def _inputs(read: KerasReading, shapes: Mapping[str, Sequence[int | None]]) -> tuple[Any, dict[str, Any]]:
+    """Return a random sequence ``(time, input_size)``, and the inputs with a batch of it; states are zeros."""
     rng = np.random.default_rng(0)
-    table = next((layer.weight for layer in model.layers if isinstance(layer, Embedding)), None)
-    steps = (shape[1] or STEPS) if len(shape) == (3 if table is None else 2) else 1
+    table = next((layer.weight for layer in read.model.layers if isinstance(layer, Embedding)), None)
+    shape = shapes.get(read.samples, ())
+    lengths = [shape[0] or 1 if shape else 1, *shape[1:]]
+    steps = 1
+    if len(lengths) > 1 + (table is None):
+        steps = lengths[1] = lengths[1] or STEPS
     if table is None:
-        xs: Any = rng.standard_normal((steps, model.input_size)).astype(np.float32)
+        xs: Any = rng.standard_normal((steps, read.model.input_size)).astype(np.float32)
     else:
         xs = rng.integers(min(1, len(table) - 1), len(table), (steps, 1))  # 0 may mean padding
-    fixed = [shape[0] or 1, *([steps] if len(shape) > 1 and (table is not None or len(shape) == 3) else [])]
-    whole = (*fixed, model.input_size) if table is None else tuple(fixed)
-    return xs, np.array(np.broadcast_to(xs.reshape(whole[1:]), whole))
+    if xs.size * lengths[0] != prod(length or 1 for length in lengths):
+        raise UnsupportedError(f"its input has the shape {tuple(shape)}, expected {xs.shape[1]} values per step.")
+    states = {name: np.zeros([length or 1 for length in each], np.float32) for name, each in shapes.items()}
+    whole = [length or 1 for length in lengths]
+    return xs, {**states, read.samples: np.array(np.broadcast_to(xs.reshape(whole[1:]), whole))}
 
 
 def _is_patched(installed: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import reprlib
+from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import Any
 
@@ -13,7 +14,7 @@ from edge_rnn.errors import FileError, UnsupportedError
 from edge_rnn.typing import AnyArray
 from edge_rnn_export.limits.process import Limits, Worker
 
-__all__ = ["Hdf5"]
+__all__ = ["Hdf5", "by_stem"]
 
 
 SECONDS = 3.0
@@ -79,27 +80,30 @@ class Hdf5:
             raise FileError(f"there is no array {reprlib.repr(key)}.")
         return self._arrays[key]
 
-    def below(self, *path: str) -> dict[str, tuple[str, ...]]:
-        """Paths of all arrays below a group, by the last part of their names: ``"kernel"`` for ``"kernel_1:0"``.
-
-        Raises
-        ------
-        FileError
-            Two arrays have the same name.
-        """
+    def below(self, *path: str) -> list[tuple[str, ...]]:
+        """Paths of all arrays below a group."""
         start = "/".join((*path, ""))
-        found: dict[str, tuple[str, ...]] = {}
-        for key in (*self._arrays, *self._refusals):
-            if key.startswith(start):
-                name = key.rpartition("/")[2]
-                stem = next(name[:end] for end in range(1, len(name) + 1) if _SUFFIX.fullmatch(name[end:]))
-                if stem in found:
-                    raise FileError(f"{reprlib.repr('/'.join(path))} holds two arrays called {reprlib.repr(stem)}.")
-                found[stem] = tuple(key.split("/"))
-        return found
+        return [tuple(key.split("/")) for key in (*self._arrays, *self._refusals) if key.startswith(start)]
 
     def _all(self) -> tuple[str, ...]:
         return (*self._groups, *self._arrays, *self._refusals)
+
+
+def by_stem(paths: Sequence[tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    """Paths of arrays by the last part of their names: ``"kernel"`` for ``"kernel_1:0"``.
+
+    Raises
+    ------
+    FileError
+        Two arrays have the same name.
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    for path in paths:
+        stem = next(path[-1][:end] for end in range(1, len(path[-1]) + 1) if _SUFFIX.fullmatch(path[-1][end:]))
+        if stem in found:
+            raise FileError(f"{reprlib.repr('/'.join(path[:-1]))} holds two arrays called {reprlib.repr(stem)}.")
+        found[stem] = path
+    return found
 
 
 def _dumped(data: bytes) -> dict[str, Any]:

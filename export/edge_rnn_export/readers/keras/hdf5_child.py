@@ -21,7 +21,7 @@ ROOTS = ("model_weights", "layers", "_layer_checkpoint_dependencies", "top_level
 MAX_ENTRIES = 2**14
 """Maximum number of groups and arrays together."""
 
-MAX_DEPTH = 12
+MAX_DEPTH = 40
 """Maximum depth of nested groups."""
 
 MAX_DIMENSIONS = 4

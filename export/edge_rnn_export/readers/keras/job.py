@@ -35,7 +35,7 @@ def prepare() -> None:
 
 
 def _open(about: Mapping[str, Any], arrays: Mapping[str, Any]) -> Answer:
-    """Load the file in Keras's safe mode; return Keras's version and the ``shape`` of the inputs."""
+    """Load the file in Keras's safe mode; return Keras's version and the shapes of the ``inputs`` by name."""
     import keras
 
     with tempfile.TemporaryDirectory() as folder:
@@ -45,20 +45,24 @@ def _open(about: Mapping[str, Any], arrays: Mapping[str, Any]) -> Answer:
         sys.addaudithook(_guard(folder))
         with _as_unsupported():
             network = keras.models.load_model(path, compile=False, safe_mode=True)
+            if about["upto"]:
+                network = keras.Model(network.inputs, network.get_layer(about["upto"]).output)
             _loaded[:] = [network]
             return {
                 "version": f"{keras.__version__} ({keras.config.backend()})",
-                "shape": list(network.input_shape),
+                "inputs": {each.name: list(each.shape) for each in network.inputs},
             }, {}
 
 
 def _run(_: Mapping[str, Any], arrays: Mapping[str, Any]) -> Answer:
-    """Return the outputs ``ys`` for a batch."""
+    """Return the outputs ``ys0``, ``ys1``, … for batches of the inputs."""
     import keras
 
     with _as_unsupported():
-        ys = keras.ops.convert_to_numpy(_loaded[0](arrays["batch"], training=False))
-        return {}, {"ys": np.ascontiguousarray(ys, np.float64)}
+        batches = [arrays[each.name] for each in _loaded[0].inputs]
+        ys = keras.tree.flatten(_loaded[0](batches if len(batches) > 1 else batches[0], training=False))
+        found = [np.ascontiguousarray(keras.ops.convert_to_numpy(each), np.float64) for each in ys]
+        return {}, {f"ys{place}": each for place, each in enumerate(found)}
 
 
 @contextmanager

@@ -2,21 +2,46 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from os import PathLike
 from typing import Any, Unpack
 
-from edge_rnn.errors import EdgeRnnError
+from edge_rnn.errors import EdgeRnnError, FileError, InputTypeError, UnsupportedError
 from edge_rnn.model import Description, Model
-from edge_rnn_export.readers.keras.layers import read_layers
-from edge_rnn_export.readers.keras.reading import Reading
-from edge_rnn_export.readers.keras.source import file_source, model_source, open_file
+from edge_rnn.storage.budget import Budget
+from edge_rnn_export.readers.keras.emission import READER, Emission
+from edge_rnn_export.readers.keras.network import network_of
+from edge_rnn_export.readers.keras.source import Source, file_source, model_source, open_file
+from edge_rnn_export.readers.keras.walk import write_model
+from edge_rnn_export.readers.tracing.walk import DAMAGED, read_graph, reason_of
 
-__all__ = ["from_keras"]
+__all__ = ["KerasReading", "from_keras", "reading_of"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class KerasReading:
+    """Imported network, and what of the Keras model it computes.
+
+    Parameters
+    ----------
+    upto
+        Name of the layer at its end, or None.
+    samples
+        Name of the input with the samples; all others are states.
+    place
+        Index of its output among the model's outputs.
+    """
+
+    model: Model
+    upto: str | None
+    samples: str
+    place: int
 
 
 def from_keras(
     source: Any,
     *,
+    upto: str | None = None,
     unpadded: bool = False,
     **about: Unpack[Description],
 ) -> Model:
@@ -26,11 +51,14 @@ def from_keras(
     ----------
     source
         The path of a ``.keras`` archive or of a whole model in HDF5 (``.h5``, ``.hdf5``), which needs h5py but not
-        Keras; no code in the file is run. Or a ``keras.Model`` of any backend. Sequential and functional models with
-        one input and one output are supported, made of SimpleRNN, GRU, LSTM, their cells in an RNN, CuDNNGRU,
-        CuDNNLSTM, Dense, TimeDistributed, Embedding, Normalization, BatchNormalization, the activations ReLU,
-        LeakyReLU, ELU, Softmax and those given by name, Concatenate and Add of outputs, Dropout, and Flatten and
-        Reshape if they mix no steps.
+        Keras; no code in the file is run. Or a ``keras.Model`` of any backend. Sequential and functional models, also
+        inside one another, are supported, made of recurrent layers and their cells, Dense, Embedding, normalizations,
+        activations, sums, products, averages, maxima, minima and concatenations of outputs, dropout, layers that move
+        axes, TimeDistributed, and functions of ``keras.ops`` between them.
+    upto
+        Name of a layer: the network is read from its input up to the output of this layer. By default up to the output,
+        which must be the only one besides final states. A layer of a model inside the model is called
+        ``"encoder/gru"``.
     unpadded
         True to state that sequences are not padded: Masking and ``mask_zero``, with which Keras skips padding steps,
         are then ignored. By default they are refused, as a stream has no padding.
@@ -41,37 +69,69 @@ def from_keras(
     Returns
     -------
     Model
-        States start at zero, also those of stateful layers. A network that returns only the last step
-        (``return_sequences=False``) returns every step. BatchNormalization is folded, in float64, into the weights of
-        the layer after it or of the Dense before it. An activation that follows any other layer than a Dense becomes a
-        Dense with an identity matrix.
+        States start at zero, also those of stateful layers and those that are inputs of the Keras model. A network that
+        returns only the last step (``return_sequences=False``) returns every step. Layers bear Keras's names.
 
     Raises
     ------
     FileError
         The file cannot be read, is damaged, or its shapes do not fit together; the message names the layer.
     UnsupportedError
-        A layer or an option has no counterpart, or steps are mixed or processed in reverse; the message names it. Or
+        A layer, a function or an option has no counterpart, or steps are mixed or processed in reverse; the message
+        names the layer, and where it helps the part of the network that can be read. Or there are several outputs, or
         the file holds only weights, or h5py is not installed.
     InputError
-        The argument is neither a path nor a model.
+        The source is neither a path nor a model, or ``upto`` is not the name of a layer.
     ModelError
         A weight does not fit float32, or labels and names do not fit the network.
+
+    Examples
+    --------
+    >>> model = from_keras("gestures.keras", labels=("rest", "fist", "wave"))  # doctest: +SKIP
     """
+    return reading_of(source, upto=upto, unpadded=unpadded, **about).model
+
+
+def reading_of(
+    source: Any, *, upto: str | None = None, unpadded: bool = False, **about: Unpack[Description]
+) -> KerasReading:
+    """Read as :func:`from_keras` does, with details for :mod:`edge_rnn_export.readers.keras.check`."""
+    unknown = about.keys() - Description.__annotations__.keys()
+    if unknown:
+        raise TypeError(f"from_keras() got an unexpected keyword argument {min(unknown)!r}")
+    if upto is not None and not isinstance(upto, str):
+        raise InputTypeError(f"{READER} upto got {upto!r}, expected the name of a layer.")
     is_file = isinstance(source, str | PathLike)
     given = open_file(source) if is_file else source
     try:
         opened = file_source(given) if is_file else model_source(given)
-        reading = Reading(opened, unpadded=unpadded)
         config = opened.document.get("config")
         own = config.get("name") if isinstance(config, dict) else None
-        read_layers(reading)
         if not about.get("name") and isinstance(own, str) and own.isprintable():
             about["name"] = own
-        return Model(
-            reading.wiring.layers,
-            input_size=0 if reading.symbols else reading.input_size,
-            **about,
-        )
+        return _read(opened, upto, about, unpadded=unpadded)
     except EdgeRnnError as error:
-        raise type(error)(f"{source if is_file else 'from_keras'}: {error}") from None
+        text = str(error)
+        what = f"{source}: " if is_file else "" if text.startswith(READER) else f"{READER}: "
+        raise type(error)(what + text.removeprefix(f"{READER}: ")) from None
+
+
+def _read(source: Source, upto: str | None, about: Description, *, unpadded: bool) -> KerasReading:
+    emission = Emission(source)
+    try:
+        outputs = write_model(network_of(source.document), emission, upto, unpadded=unpadded)
+    except EdgeRnnError:
+        raise
+    except DAMAGED as error:
+        raise FileError(f"its description contradicts itself: {reason_of(error)}.") from None
+    try:
+        found = read_graph(emission.graph(outputs, Budget.of_file(source.stored_bytes)), None, about)
+    except UnsupportedError as error:
+        if not emission.joins:
+            raise
+        raise UnsupportedError(
+            f"{error} Note that {emission.joins}, which mixes steps and features. A head over a whole window is no "
+            f"step of a stream; read the part before it by upto=."
+        ) from None
+    samples = found.trace and found.trace.samples and found.trace.samples.port
+    return KerasReading(found.model, upto, samples.name if samples else "", outputs.index(found.output))

@@ -21,17 +21,18 @@ from edge_rnn.errors import EdgeRnnError, FileError, InputTypeError, Unsupported
 from edge_rnn.typing import AnyArray
 from edge_rnn_export.readers.file_bytes import read_bytes
 from edge_rnn_export.readers.json_text import MAX_JSON_BYTES, parse_object
-from edge_rnn_export.readers.keras.graph import Node
-from edge_rnn_export.readers.keras.hdf5 import Hdf5
+from edge_rnn_export.readers.keras.hdf5 import Hdf5, by_stem
+from edge_rnn_export.readers.keras.network import Layer
 
 __all__ = ["Source", "file_source", "model_source", "open_file"]
 
-Fetch = Callable[[Node, Sequence[str]], Sequence[AnyArray]]
+Fetch = Callable[[Layer, Sequence[str]], Sequence[AnyArray]]
 
 MAX_MEMBERS = 1024
 """Maximum number of files in a ``.keras`` archive: three, and the assets of layers that have any."""
 
 _ZIP, _HDF5 = b"PK\x03\x04", b"\x89HDF\r\n\x1a\n"
+_WITH_CELL = ("SimpleRNN", "GRU", "LSTM")  # their arrays belong to a cell inside
 _WHOLE = "save the whole model, model.save('model.keras'), or load the weights into it and hand over the model"
 
 
@@ -46,13 +47,16 @@ class Source:
     version
         Keras's major version; 0 if unknown.
     arrays
-        ``arrays(node, names)`` returns a layer's arrays with these names; ``names`` lists all of its arrays in order (a
-        leading ``-`` marks an array that is stored but not wanted).
+        ``arrays(layer, names)`` returns a layer's arrays with these names; ``names`` lists all of its arrays in order
+        (a leading ``-`` marks an array that is stored but not wanted).
+    stored_bytes
+        Length of the file, or size of the live model's weights.
     """
 
     document: Mapping[str, Any]
     version: int
     arrays: Fetch
+    stored_bytes: int
 
 
 def open_file(path: str | PathLike[str]) -> bytes:
@@ -94,8 +98,9 @@ def model_source(model: Any) -> Source:
     InputError
         The argument is not a model.
     """
-    keras = sys.modules.get("keras")  # without it, there can be no model object
-    if keras is None or not isinstance(model, keras.Model):
+    loaded = (sys.modules.get(name) for name in ("keras", "tf_keras"))  # without them, there can be no model object
+    keras = next((each for each in loaded if each is not None and isinstance(model, each.Model)), None)
+    if keras is None:
         raise InputTypeError(
             f"it got {type(model).__name__}, expected a Keras model, or the path of a .keras or .h5 file."
         )
@@ -121,7 +126,8 @@ def _of_archive(data: bytes) -> Source:
         raise FileError(f"its archive is damaged: {reason}.") from None
     version = parse_object(metadata).get("keras_version")
     file = cache(lambda: Hdf5(weights))  # opened when something in it is requested
-    return Source(parse_object(config), _major(version), lambda node, names: _numbered(file(), node, names))
+    fetch: Fetch = lambda layer, names: _numbered(file(), layer, names)  # noqa: E731
+    return Source(parse_object(config), _major(version), fetch, len(data))
 
 
 def _member(archive: zipfile.ZipFile, name: str, limit: int) -> bytes:
@@ -136,18 +142,19 @@ def _member(archive: zipfile.ZipFile, name: str, limit: int) -> bytes:
         return file.read(limit)
 
 
-def _numbered(file: Hdf5, node: Node, names: Sequence[str]) -> list[AnyArray]:
+def _numbered(file: Hdf5, layer: Layer, names: Sequence[str]) -> list[AnyArray]:
     """Arrays of a layer in ``model.weights.h5``: by number, in ``layers/gru_1/cell/vars``."""
-    top = next((top for top in ("layers", "_layer_checkpoint_dependencies") if file.has(top, node.stored)), "")
-    if not top:  # the second name is Keras 2.13's
-        raise FileError(f"{node.title} has no weights: there is no group layers/{node.stored}.")
-    owner = file.text("name", top, node.stored, "vars")
-    if owner is not None and owner != node.name:
-        raise FileError(f"{node.title} has its weights in a group that belongs to {reprlib.repr(owner)}.")
-    path = (top, node.stored, *node.inner, "vars")
+    older = tuple("_layer_checkpoint_dependencies" if name == "layers" else name for name in layer.stored)  # Keras 2.13
+    group = next((group for group in (layer.stored, older) if file.has(*group)), ())
+    if not group:
+        raise FileError(f"{layer.title} has no weights: there is no group {'/'.join(layer.stored)}.")
+    owner = file.text("name", *group, "vars")
+    if owner is not None and owner != layer.name:
+        raise FileError(f"{layer.title} has its weights in a group that belongs to {reprlib.repr(owner)}.")
+    path = (*group, *(["cell"] if layer.kind in _WITH_CELL else []), "vars")
     there = file.names(*path)
     if there != sorted(map(str, range(len(names)))):
-        raise _count(node, len(there), names)
+        raise _count(layer, len(there), names)
     return [file.array(*path, str(place)) for place, name in enumerate(names) if not name.startswith("-")]
 
 
@@ -161,17 +168,24 @@ def _of_hdf5(data: bytes) -> Source:
         raise FileError("it is an HDF5 file, but not from Keras: it has no model_config.")
     version = file.text("keras_version")
     document = parse_object(config.encode(errors="surrogatepass"))
-    return Source(document, _major(version or document.get("keras_version")), lambda n, names: _named(file, n, names))
+    fetch: Fetch = lambda layer, names: _named(file, layer, names)  # noqa: E731
+    return Source(document, _major(version or document.get("keras_version")), fetch, len(data))
 
 
-def _named(file: Hdf5, node: Node, names: Sequence[str]) -> list[AnyArray]:
-    """Arrays of a layer in a whole-model HDF5 file: by name, somewhere below ``model_weights/gru``."""
-    path = ("model_weights", *node.name.split("/"))
+def _named(file: Hdf5, layer: Layer, names: Sequence[str]) -> list[AnyArray]:
+    """Arrays of a layer in a whole-model HDF5 file: by name, somewhere below ``model_weights/gru``.
+
+    Those of layers inside a model are below the model's group, and their paths name the layer.
+    """
+    path = ("model_weights", *layer.names[0].split("/"))
     if not file.has(*path):
-        raise FileError(f"{node.title} has no weights: there is no group {reprlib.repr('/'.join(path))}.")
-    there = file.below(*path)
+        raise FileError(f"{layer.title} has no weights: there is no group {reprlib.repr('/'.join(path))}.")
+    inside = file.below(*path)
+    for name in layer.names[1:]:
+        inside = [each for each in inside if name in each[len(path) :]] or inside
+    there = by_stem(inside)
     if there.keys() != {name.removeprefix("-") for name in names}:
-        raise _count(node, len(there), names, sorted(there))
+        raise _count(layer, len(inside), names, sorted(there))
     return [file.array(*there[name]) for name in names if not name.startswith("-")]
 
 
@@ -184,24 +198,29 @@ def _of_model(model: Any, version: str) -> Source:
             f"the {type(model).__name__} {reprlib.repr(model.name)} has no readable configuration: {reason}. "
             f"Expected a Sequential or a functional model."
         ) from None
-    return Source(parse_object(text.encode()), _major(version), lambda node, names: _live(model, node, names))
+
+    def fetch(layer: Layer, names: Sequence[str]) -> list[AnyArray]:
+        return _live(layer.find(model), layer, names)
+
+    stored = sum(int(np.prod(weight.shape)) * 4 for weight in model.weights)
+    return Source(parse_object(text.encode()), _major(version), fetch, stored)
 
 
-def _live(model: Any, node: Node, names: Sequence[str]) -> list[AnyArray]:
-    arrays = [np.asarray(array) for array in model.get_layer(node.name).get_weights()]
+def _live(found: Any, layer: Layer, names: Sequence[str]) -> list[AnyArray]:
+    arrays = [np.asarray(array) for array in found.get_weights()]
     if len(arrays) != len(names):
-        raise _count(node, len(arrays), names)
+        raise _count(layer, len(arrays), names)
     wanted = [array for array, name in zip(arrays, names, strict=True) if not name.startswith("-")]
     for array in wanted:
         if array.dtype.kind != "f":
-            raise UnsupportedError(f"{node.title} holds {array.dtype}, expected floating-point numbers.")
+            raise UnsupportedError(f"{layer.title} holds {array.dtype}, expected floating-point numbers.")
     return wanted
 
 
-def _count(node: Node, got: int, names: Sequence[str], there: Sequence[str] = ()) -> FileError:
+def _count(layer: Layer, got: int, names: Sequence[str], there: Sequence[str] = ()) -> FileError:
     listed = f": {reprlib.repr(list(there))}" if there else ""
     expected = ", ".join(name.removeprefix("-") for name in names)
-    return FileError(f"{node.title} got {got} arrays{listed}, expected {len(names)}: {expected}.")
+    return FileError(f"{layer.title} got {got} arrays{listed}, expected {len(names)}: {expected}.")
 
 
 def _major(version: object) -> int:

@@ -24,8 +24,6 @@ def _read(path: Path, *, mean: Any = None, scale: Any = None, **options: Any) ->
 
 def _check(read: Reading, path: Path) -> str:
     assumed = f"; assumed: {read.assumed}" if read.assumed else ""
-    if read.from_code:
-        raise UnsupportedError(f"the code of forward is read, and not run{assumed}")
     raise UnsupportedError(f"a state_dict does not hold forward{assumed}")
 
 

@@ -21,7 +21,6 @@ __all__ = ["Archive", "float32_of", "opened"]
 _DAMAGED = "is not a file of torch.save, or is damaged"
 _MAGIC = 0x1950A86A20F9469CFC6C
 _AXES = 8
-_MOST_CODE = 2**18
 
 
 def opened(path: str, data: bytes) -> Archive:
@@ -99,10 +98,6 @@ class Archive:
         array = np.ascontiguousarray(array, dtype.newbyteorder("=")).reshape(tensor.size)
         return float32_of(array) if tensor.dtype == "bfloat16" else array
 
-    def code(self, name: str) -> str:
-        """Text of a file of TorchScript's code; empty if there is none."""
-        return ""
-
     def _bytes_of(self, storage: Storage) -> bytes:
         raise NotImplementedError
 
@@ -129,16 +124,6 @@ class _Zip(Archive):
         """Content of a short member; empty if there is none."""
         entry = self._names.get(self._folder + name)
         return self._archive.read(entry).decode("ascii").strip() if entry and entry.file_size < 64 else ""
-
-    def code(self, name: str) -> str:
-        """Text of a file of TorchScript's code, which is compressed; empty if there is none."""
-        entry = self._names.get(f"{self._folder}code/{name}")
-        if entry is None:
-            return ""
-        if entry.file_size > _MOST_CODE:
-            raise FileError(f"{self._path} has {entry.file_size} bytes of code in {name[:80]}, expected {_MOST_CODE}.")
-        self._budget.take(f"{self._path}: {name[:80]}", 64 * entry.file_size)  # and its syntax tree
-        return self._archive.read(entry).decode("utf-8")
 
     def _stored(self, name: str) -> bytes:
         """Content of a member that is not compressed: repeated data would decompress to gigabytes."""

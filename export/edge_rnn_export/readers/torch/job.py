@@ -8,18 +8,14 @@ from __future__ import annotations
 
 import codecs
 import zipfile
-import zlib
 from collections.abc import Mapping
-from dataclasses import asdict
 from io import BytesIO
 from typing import Any
 
 from edge_rnn_export.limits.worker import Answer, Call
-from edge_rnn_export.readers.torch.archive import Archive, opened
+from edge_rnn_export.readers.torch.archive import opened
 from edge_rnn_export.readers.torch.checkpoint import chosen, contents_of
-from edge_rnn_export.readers.torch.pickled import Object, Tensor
-from edge_rnn_export.readers.torch.script_code import chain_of
-from edge_rnn_export.readers.torch.script_operators import UnreadableError
+from edge_rnn_export.readers.torch.pickled import Tensor
 
 __all__ = ["CALLS", "prepare"]
 
@@ -42,25 +38,7 @@ def _load(about: Mapping[str, Any], arrays: Mapping[str, Any]) -> Answer:
     found = {
         str(place): archive.array(f"{path}: {name[:256]}", each) for place, (name, each) in enumerate(state.items())
     }
-    script = _forward(archive, state) if about["state"] is None else {}
-    return {"names": list(state), **script, "loose": [name[:80] for name in contents.loose(state)]}, found
-
-
-def _forward(archive: Archive, state: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Return ``steps`` of a TorchScript's forward, or ``unread``, the reason why there are none."""
-    root = archive.root
-    if not isinstance(root, Object) or not root.kind.startswith("__torch__."):
-        return {}
-    try:
-        steps = chain_of(root, {id(each): name for name, each in reversed([*state.items()])}, archive.code)
-        for name in (name for step in steps for name in step.states if name in state):
-            if archive.array(name, state[name]).any():
-                raise UnreadableError(f"its state {name!r} is not zero; set it as h0 or c0 of the layer afterwards")
-    except UnreadableError as error:
-        return {"unread": str(error)[:200]}
-    except (zipfile.BadZipFile, zlib.error, UnicodeError, EOFError, NotImplementedError) as error:
-        return {"unread": f"its code is damaged ({type(error).__name__})"}
-    return {"steps": [asdict(step) for step in steps]}
+    return {"names": list(state), "loose": [name[:80] for name in contents.loose(state)]}, found
 
 
 CALLS: dict[str, Call] = {"load": _load}

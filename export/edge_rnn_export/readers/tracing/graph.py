@@ -48,8 +48,6 @@ class Operator:
     beyond
         Options of an LSTM that ONNX lacks, by the layer's fields: ``coupled="input"``, ``cell_clip``,
         ``projection_clip``, and for ``weight_hr`` the place of the input with the projection.
-    advice
-        Sentence at the end of a refusal: the way to read the rest of the network.
     """
 
     kind: str
@@ -62,7 +60,6 @@ class Operator:
     reader: str = "from_onnx"
     label: str = ""
     beyond: Mapping[str, Any] = field(default_factory=dict)
-    advice: str = ""
 
     @property
     def title(self) -> str:
@@ -71,8 +68,7 @@ class Operator:
 
     def refuse(self, reason: str) -> UnsupportedError:
         """Return the error that says why the operator is not supported."""
-        advice = f" {self.advice}" if self.advice else ""
-        return UnsupportedError(f"{self.reader} cannot read the {self.title}: {reason}{advice}")
+        return UnsupportedError(f"{self.reader} cannot read the {self.title}: {reason}")
 
     def damaged(self, reason: str) -> FileError:
         """Return the error for contradictory contents, worded after the operator's title."""

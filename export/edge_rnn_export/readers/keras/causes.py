@@ -1,0 +1,125 @@
+"""Find what explains best why a network cannot be read, before its layers are looked at one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from edge_rnn.errors import UnsupportedError
+from edge_rnn_export.readers.keras.emission import READER
+from edge_rnn_export.readers.keras.layers import LAYERS, MERGES
+from edge_rnn_export.readers.keras.network import Layer, Network
+from edge_rnn_export.readers.keras.operations import OPERATIONS
+from edge_rnn_export.readers.keras.options import flag_of
+from edge_rnn_export.readers.keras.order import calls_in_order, targets_of
+from edge_rnn_export.readers.keras.recurrent import CELLS, RECURRENT
+
+__all__ = ["check_causes", "is_operation"]
+
+_OVER_TIME = "it mixes the steps of a sequence, and a stream holds one at a time"
+_REASONS = {
+    "Bidirectional": "the backward half needs samples that a stream has not seen yet",
+    "Lambda": "it is code, which a file must not contain",
+    **dict.fromkeys(("GlobalAveragePooling1D", "GlobalMaxPooling1D", "AveragePooling1D", "MaxPooling1D"), _OVER_TIME),
+    **dict.fromkeys(("Attention", "AdditiveAttention", "MultiHeadAttention", "Dot", "UpSampling1D"), _OVER_TIME),
+    **dict.fromkeys(("ZeroPadding1D", "DepthwiseConv1D", "SeparableConv1D", "ConvLSTM1D"), _OVER_TIME),
+}
+_WRAPPERS = ("TimeDistributed",)
+
+
+def check_causes(network: Network, order: Sequence[tuple[str, int]], path: Sequence[str], *, unpadded: bool) -> None:
+    """Raise the error for the first layer that cannot be read at all; masks come last, as they can be left out.
+
+    Raises
+    ------
+    UnsupportedError
+        A layer is of a class of its own or unknown, works backwards, or skips padding steps.
+    """
+    for masks in (False, True):
+        if masks and unpadded:
+            return
+        for error in _causes(network, order, path, masks):
+            raise error
+
+
+def _causes(
+    network: Network, order: Sequence[tuple[str, int]], path: Sequence[str], masks: bool
+) -> Iterator[UnsupportedError]:
+    for name, number in order:
+        layer = network.layers[name]
+        calls = layer.calls[number : number + 1]
+        reason = _padding(layer, any(call.masks for call in calls)) if masks else _reason(layer)
+        if reason:
+            before = next((ref.layer for call in calls for ref in call.reads), None)
+            more = (
+                "" if masks or before is None or network.layers[before].kind == "InputLayer" else _part(layer, before)
+            )
+            yield UnsupportedError(f"{READER} cannot read the {layer.title}: {reason}{more}.")
+        for inner in (layer, *layer.wrapped):
+            if inner.network is not None:
+                rest = path[1:] if path and path[0] == name else ()
+                targets = targets_of(inner.network, rest)
+                yield from _causes(inner.network, calls_in_order(inner.network, targets), rest, masks)
+
+
+def is_operation(layer: Layer) -> bool:
+    """True for a function of ``keras.ops``; HDF5 files do not tell it apart from a layer of the same name."""
+    named = layer.kind in OPERATIONS and not layer.foreign
+    apart = layer.kind not in _known_layers() or any(len(call.args) > 1 for call in layer.calls)
+    return layer.operation or (named and apart)
+
+
+def _known_layers() -> tuple[str, ...]:
+    return ("InputLayer", *RECURRENT, *LAYERS, *MERGES, *_WRAPPERS)
+
+
+def _part(layer: Layer, before: str) -> str:
+    around = "".join(f"{name}/" for name in layer.names[:-1])
+    return f"; the part of the network before it is read by upto={around + before!r}"
+
+
+def _reason(layer: Layer) -> str:
+    """Reason why a layer cannot be read, or empty."""
+    if layer.foreign:
+        return f"it is not Keras's own, but from {layer.foreign}"
+    operation = is_operation(layer)
+    if layer.kind in _REASONS and not operation:
+        return _REASONS[layer.kind]
+    if operation:
+        known: Sequence[str] = tuple(OPERATIONS)
+    elif layer.kind in ("RNN", "StackedRNNCells"):
+        return next(
+            (f"it holds the {inner.title}, {_of_cell(inner)}" for inner in layer.wrapped if _of_cell(inner)), ""
+        )
+    else:
+        known = _known_layers()
+    if layer.kind not in known and layer.network is None:
+        return f"edge_rnn has no counterpart of it; expected {', '.join(sorted(known))}"
+    if layer.kind in RECURRENT and flag_of(layer.title, layer.config, "go_backwards", False):
+        return (
+            "it has go_backwards=True: it starts with samples that a stream has not seen yet. If it is the whole "
+            "network and was trained on sequences that were turned round, build it without"
+        )
+    if layer.kind in RECURRENT and flag_of(layer.title, layer.config, "time_major", False):
+        return "it has time_major=True, expected a batch of sequences"
+    return next((f"it holds the {inner.title}: {_reason(inner)}" for inner in layer.wrapped if _reason(inner)), "")
+
+
+def _of_cell(cell: Layer) -> str:
+    """Reason why a cell inside an RNN layer cannot be read, or empty."""
+    if cell.foreign:
+        return f"which is not Keras's own, but from {cell.foreign}"
+    if cell.kind == "StackedRNNCells":
+        return next((_of_cell(inner) for inner in cell.wrapped if _of_cell(inner)), "")
+    known = [f"{kind}Cell" for kind in CELLS if not kind.startswith("CuDNN")]
+    return "" if cell.kind in known else f"expected {', '.join(known)} or StackedRNNCells of these"
+
+
+def _padding(layer: Layer, masked: bool) -> str:
+    """Reason why a layer depends on padding, or empty."""
+    kinds = [(each.kind, each.config.get("mask_zero")) for each in (layer, *layer.wrapped)]
+    if not masked and not any(kind == "Masking" or (kind == "Embedding" and zero) for kind, zero in kinds):
+        return ""
+    return (
+        "it skips padding steps (Masking, mask_zero). A stream has no padding; if no real step looks like padding, "
+        "say so with unpadded=True, and it is ignored"
+    )
