@@ -74,7 +74,7 @@ def exp(x: Any) -> Any:
 
 
 def log(x: Any) -> Any:
-    """Natural logarithm; NaN for 0 and below in a stream, so that a step whose output shows it is refused."""
+    """Natural logarithm; -infinite for 0, NaN below it."""
     return apply("log", x)
 
 
@@ -204,6 +204,12 @@ def softmax(x: Any) -> Any:
     return e / total(e)
 
 
+def log_softmax(x: Any) -> Any:
+    """``log(softmax(x))``, which stays finite where a share rounds to 0."""
+    below = x - largest(x)
+    return below - log(total(exp(below)))
+
+
 def layer_norm(x: Any, weight: Any = None, bias: Any = None, eps: Any = 1e-5) -> Any:
     """``(x - mean(x)) / sqrt(variance(x) + eps) weight + bias`` over all units (Ba et al. 2016, arXiv:1607.06450)."""
     return _affine((x - mean(x)) / sqrt(variance(x) + eps), weight, bias)
@@ -212,12 +218,6 @@ def layer_norm(x: Any, weight: Any = None, bias: Any = None, eps: Any = 1e-5) ->
 def rms_norm(x: Any, weight: Any = None, eps: Any = 2.0**-23) -> Any:
     """``x / sqrt(mean(x²) + eps) weight`` over all units (Zhang and Sennrich 2019, arXiv:1910.07467)."""
     return _affine(x / sqrt(mean(x**2) + eps), weight, None)
-
-
-def log_softmax(x: Any) -> Any:
-    """``x - log(sum(exp(x)))``: the logarithm of :func:`softmax`."""
-    below = x - largest(x)
-    return below - log(total(exp(below)))
 
 
 def split(x: Any, parts: int) -> tuple[Any, ...]:

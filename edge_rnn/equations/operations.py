@@ -196,8 +196,7 @@ OPERATIONS: Mapping[str, Operation] = MappingProxyType(
             latex=r"(e^{{{0}}} - 1)", is_slow=True,
         ),
         "log": _units(
-            1, np.log, "log_of_any({0})", "Log", _monotonous(_logarithm), text="log({0})", latex=r"\log({0})",
-            is_slow=True,
+            1, np.log, "log({0})", "Log", _monotonous(_logarithm), latex=r"\log({0})", is_slow=True
         ),
         "softplus": _units(
             1, lambda x: np.maximum(x, 0.0) + np.log1p(np.exp(-np.abs(x))), "softplus({0})", "Softplus",

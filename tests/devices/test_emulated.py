@@ -19,7 +19,8 @@ import numpy as np
 import pytest
 
 import needs
-from edge_rnn import LSTM, Dense, Model, Stream, boards, reference
+from edge_rnn import LSTM, Dense, Model, Stream, boards, cell, reference
+from edge_rnn.equations import log, log_softmax, mish, softplus
 from edge_rnn_export import build
 
 pytestmark = pytest.mark.emulated
@@ -69,8 +70,18 @@ def lstm_of_every_option() -> Model:
     )
 
 
+def cell_of_many_functions() -> Model:
+    @cell
+    def many(p: Any, x: Any, h: Any) -> Any:
+        a = p.w @ x + p.u @ h
+        return log_softmax(a), {"h": mish(a) / (1 + softplus(a)) + log(a * a + 1e-40)}
+
+    random = np.random.default_rng(6).standard_normal
+    return Model([many(w=random((11, 5)), u=random((11, 11)) / 20)])
+
+
 CELLS = ("elman_tanh", "elman_relu", "gru", "gru_reset_before", "lstm")
-CASES = (*CELLS, "options", *FORMATS)
+CASES = (*CELLS, "options", "functions", *FORMATS)
 
 
 ModelOf = Callable[[str], Model]
@@ -81,6 +92,8 @@ def model_of(make_model: Callable[..., Model], in_format: Callable[[Model, str],
     def model_of(case: str) -> Model:
         if case == "options":
             return lstm_of_every_option()
+        if case == "functions":
+            return cell_of_many_functions()
         if case in FORMATS:
             return in_format(make_model("lstm", 9, 24), case)
         return make_model(case, 5, 19, layers=2, head=11)

@@ -12,6 +12,7 @@ import pytest
 from edge_rnn import Model, Stream, cell, reference
 from edge_rnn.equations import functions as eq
 from edge_rnn.equations.bounds import intervals, parameter_intervals
+from edge_rnn.errors import InputError
 from edge_rnn.layers import Cell
 from edge_rnn_export import from_onnx, to_onnx
 from error_bounds import bounded_steps
@@ -31,6 +32,8 @@ FUNCTIONS: Mapping[str, Callable[[Any, Any, Any], Any]] = {
     "mish": lambda x, weight, bias: eq.mish(x),
     "log_sigmoid": lambda x, weight, bias: eq.log_sigmoid(x),
     "rsqrt": lambda x, weight, bias: eq.rsqrt(abs(x) + 0.5),
+    "log": lambda x, weight, bias: eq.log(abs(x) + 0.5),
+    "log_softmax": lambda x, weight, bias: eq.log_softmax(x),
     "layer_norm": lambda x, weight, bias: eq.layer_norm(x, weight, bias),
     "layer_norm:1": lambda x, weight, bias: eq.layer_norm(x, eps=1.0),
     "rms_norm": lambda x, weight, bias: eq.rms_norm(x, weight),
@@ -113,6 +116,18 @@ def test_pytorch_module_computes_every_function() -> None:
         ys, _ = to_torch(model).double()(torch.tensor(xs, dtype=torch.float64))
     expected, _ = reference.run(model, xs)
     np.testing.assert_allclose(ys, expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("x", [0.0, -1.0])
+def test_stream_refuses_a_logarithm_that_is_not_finite(x: float) -> None:
+    @cell
+    def logarithm(p: Any, x: Any) -> Any:
+        return eq.log(x), {}
+
+    model = Model([logarithm(input_size=1)])
+    with pytest.raises(InputError, match="overflow"):
+        Stream(model).step(x)
+    np.testing.assert_allclose(Stream(model).step(1e-40), np.log(np.float32(1e-40)), rtol=1e-6)
 
 
 def test_values_of_every_function_lie_within_their_intervals() -> None:

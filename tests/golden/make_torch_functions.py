@@ -1,7 +1,7 @@
 """Write ``torch_functions.npz``: values of PyTorch's functions that equations may use, in float64.
 
 Keys are ``x`` (29,), from -100 to 100, and ``weight`` and ``bias`` of its shape; ``<function>`` (29,) is the function
-of ``x``. ``rsqrt`` is that of ``|x| + 0.5``.
+of ``x``. ``rsqrt`` and ``log`` are those of ``|x| + 0.5``.
 
     python tests/golden/make_torch_functions.py        # needs torch
 """
@@ -30,6 +30,8 @@ FUNCTIONS: Mapping[str, Callable[[Any, Any, Any], Any]] = {
     "mish": lambda x, weight, bias: functional.mish(x),
     "log_sigmoid": lambda x, weight, bias: functional.logsigmoid(x),
     "rsqrt": lambda x, weight, bias: torch.rsqrt(abs(x) + 0.5),
+    "log": lambda x, weight, bias: torch.log(abs(x) + 0.5),
+    "log_softmax": lambda x, weight, bias: functional.log_softmax(x, 0),
     "layer_norm": lambda x, weight, bias: functional.layer_norm(x, x.shape, weight, bias),
     "layer_norm:1": lambda x, weight, bias: functional.layer_norm(x, x.shape, eps=1.0),
     "rms_norm": lambda x, weight, bias: functional.rms_norm(x, x.shape, weight, eps=2.0**-23),

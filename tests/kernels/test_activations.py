@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
 
-from edge_rnn import Dense, Model, Stream, cell
-from edge_rnn.equations import log
-from edge_rnn.errors import InputError
+from edge_rnn import Dense, Model, Stream
 
 SPECIAL = np.array([0.0, -0.0, 1e-45, 1e-38, 8.01, 8.02, 8.03, 20.0, 3e38], np.float32)
 
@@ -50,23 +46,6 @@ def test_sigmoid() -> None:
     assert np.abs(y - expected).max() <= 2.5e-7
     assert y.min() >= 0
     assert y.max() <= 1
-
-
-def test_log_is_within_two_units_in_the_last_place_and_nan_where_there_is_none() -> None:
-    @cell
-    def logarithm(p: Any, x: Any) -> Any:
-        return log(x), {}
-
-    stream, x = Stream(Model([logarithm(input_size=1)]), on_nonfinite="skip"), axis()
-    x = x[x >= np.finfo(np.float32).tiny]
-    y, expected = stream.run(x[:, None])[:, 0], np.log(x.astype(np.float64))
-    ulp = np.spacing(np.abs(expected).astype(np.float32)).astype(np.float64)
-    assert (np.abs(y - expected) <= np.maximum(2 * ulp, 1e-7)).all()
-    assert stream.step(1.0) == 0
-    np.testing.assert_allclose(stream.step(1e-40), np.log(1.17549435e-38), rtol=1e-6)
-    for none in (0.0, -1.0):
-        with pytest.raises(InputError, match="overflow"):
-            Stream(Model([logarithm(input_size=1)])).step(none)
 
 
 def test_relu_and_none_are_exact() -> None:

@@ -53,14 +53,13 @@ def _root(a: Bounded, v: Any) -> Any:
     return np.sqrt(np.maximum(a[0], 0) + a[1]) - np.sqrt(np.maximum(a[0] - a[1], 0)) + UNIT * v
 
 
-def _logarithm(a: Bounded, v: Any) -> Any:
-    share = np.where(a[0] > a[1], a[1] / np.where(a[0] > a[1], a[0], 1), 1)
-    with np.errstate(divide="ignore"):
-        return -np.log1p(-share) + 4 * UNIT * abs(v) + 2 * UNIT  # 2 units in the last place, or 1e-7
-
-
 def _power(a: Bounded, v: Any) -> Any:
     return np.exp(a[0]) * (np.expm1(a[1]) + 6 * UNIT * np.exp(a[1]))  # 2.5 units in the last place
+
+
+def _logarithm(a: Bounded, v: Any) -> Any:
+    least = a[0] - a[1]
+    return np.where(least > 0, np.log1p(a[1] / np.where(least > 0, least, 1)) + 2 * UNIT * abs(v), np.inf)
 
 
 # Kernels round by wider ranges than follow from the equation itself: sums of products are looked at as without bounds.

@@ -21,9 +21,10 @@ def build(name: Generated, target: Target) -> Any:
     from edge_rnn.kernels.compile.compiler import helper
     from edge_rnn.kernels.matrices.multiply import multiply
     from edge_rnn.kernels.program.sweep import sweep
-    from edge_rnn.kernels.vectors import activations, load_store, vector
+    from edge_rnn.kernels.vectors import activations, load_store, logarithm, vector
 
-    known = {word: getattr(module, word) for module in (vector, activations, load_store) for word in module.__all__}
+    modules = (vector, activations, logarithm, load_store)
+    known = {word: getattr(module, word) for module in modules for word in module.__all__}
     formats, streams = name.formats, name.streams
 
     def panel(width: int, lanes: int) -> Any:

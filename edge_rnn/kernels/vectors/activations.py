@@ -10,16 +10,7 @@ from typing import Any
 import numpy as np
 
 from edge_rnn.kernels.compile.compiler import helper
-from edge_rnn.kernels.vectors.vector import (
-    absolute,
-    bits_shifted_left,
-    exponents,
-    fma,
-    keep_above,
-    maximum,
-    minimum,
-    significands,
-)
+from edge_rnn.kernels.vectors.vector import absolute, bits_shifted_left, fma, keep_above, maximum, minimum
 
 __all__ = [
     "PLAIN",
@@ -28,8 +19,6 @@ __all__ = [
     "exp_by",
     "exp_of_any",
     "identity",
-    "log_by",
-    "log_of_any",
     "relu",
     "sigmoid_of_twice",
     "softplus",
@@ -49,7 +38,6 @@ _LOG2_E, _LN2_HIGH, _LN2_LOW = np.float32(1.442695041), np.float32(0.693359375),
 _ROUND = np.float32(12582912.0)  # 1.5 * 2^23: adding it leaves the nearest integer in the low bits
 _EXP_HIGHEST = np.float32(88.0)  # exp of it is finite, its square infinite
 _EXP_LOWEST = np.float32(-87.0)  # exp of it is still a normal number
-_SMALLEST = np.float32(np.finfo(np.float32).tiny)
 
 
 @helper
@@ -111,38 +99,6 @@ def exp_of_any(x: Any) -> Any:
     """
     root = exp(minimum(_EXP_HIGHEST, x * _HALF))
     return root * root
-
-
-def log_by(multiply_add: Any) -> Any:
-    """Make the natural logarithm, with products and sums by ``multiply_add(a, b, c) = a * b + c``."""
-
-    @helper
-    def log(x: Any) -> Any:
-        """``log(x)`` of normal numbers above 0, by ``log(m) = 2 artanh(s)``, ``s = (m - 1) / (m + 1)`` within 0.172.
-
-        The series is cut off at s^11, a relative error of 3e-9. The error is at most 2 units in the last place, or
-        1e-7.
-        """
-        k, m = exponents(x), significands(x)
-        s = (m - _ONE) / (m + _ONE)
-        q = s * s
-        p = multiply_add(q, np.float32(2 / 9), np.float32(2 / 7))
-        p = multiply_add(p, q, np.float32(2 / 5))
-        p = multiply_add(p, q, np.float32(2 / 3)) * q
-        rest = multiply_add(p, s, k * _LN2_LOW)
-        return (rest + s) + s + k * _LN2_HIGH
-
-    return log
-
-
-_log = log_by(fma)
-
-
-@helper
-def log_of_any(x: Any) -> Any:
-    """``log(x)``; NaN for 0, below and infinity; numbers below 1.2e-38 count as that."""
-    above = keep_above(x, _ZERO)
-    return _log(maximum(_SMALLEST, above)) * (above / above)
 
 
 @helper

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from edge_rnn.kernels.compile.compiler import helper
-from edge_rnn.kernels.vectors.activations import exp_by, log_by
+from edge_rnn.kernels.vectors.activations import exp_by
 from edge_rnn.kernels.vectors.load_store import load, store
-from edge_rnn.kernels.vectors.vector import largest_lane, maximum, splat, sum_of_lanes
+from edge_rnn.kernels.vectors.logarithm import log_by
+from edge_rnn.kernels.vectors.vector import exponents, largest_lane, maximum, significands, splat, sum_of_lanes
 
 __all__ = ["exp", "exponentials", "highest", "log", "logarithm", "logarithms"]
 
@@ -27,7 +28,13 @@ def _apart(a: Any, b: Any, c: Any) -> Any:
     return a * b + c
 
 
-exp, log = exp_by(_apart), log_by(_apart)
+exp, _log = exp_by(_apart), log_by(_apart)
+
+
+@helper
+def log(x: Any) -> Any:
+    """``log(x)`` of normal numbers above 0."""
+    return _log(exponents(x), significands(x))
 
 
 @helper
