@@ -91,6 +91,8 @@ _STARTS: tuple[tuple[int, bytes, FileKind], ...] = (
 )
 _ZIPS: tuple[tuple[str, FileKind], ...] = (
     ("data.pkl", TORCH_FILE),
+    ("data/weights/model_weights_config.json", TORCH_FILE),
+    ("serialized_state_dict.pt", TORCH_FILE),
     ("model.weights.h5", _KERAS),
     (".npy", FileKind("NumPy arrays (.npz)", remedy=_RECORDING, sure=True)),
 )

@@ -198,7 +198,12 @@ REFUSED: list[tuple[Any, dict[str, Any], type[EdgeRnnError], str]] = [
     (rnn(), {"modules": ["gru"]}, InputError, r"'gru', which does not exist"),
     (rnn(), {"standardize": ([0.0, 0.0], [1.0, 1.0])}, ModelError, r"reads 2 values, expected 3"),
     (rnn(), {"labels": ["rest"]}, ModelError, r"labels got 1 text, expected 4"),
-    ("model.onnx", {}, InputError, r"'model\.onnx'; expected a state_dict: \.pt, \.pth, \.ckpt, \.bin, \.safetensors"),
+    (
+        "model.onnx",
+        {},
+        InputError,
+        r"'model\.onnx'; expected a state_dict: \.pt, \.pth, \.ckpt, \.bin, \.pt2, \.safetensors",
+    ),
     ("absent.safetensors", {}, FileError, r"absent\.safetensors: cannot be read: No such file"),
     ([1, 2], {}, InputError, r"got list, expected an nn\.Module"),
     ({1: np.zeros((2, 2))}, {}, InputError, r"got dict, expected an nn\.Module"),

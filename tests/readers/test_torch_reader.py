@@ -337,7 +337,7 @@ def test_tensors_of_a_file_are_those_that_torch_loads(tmp_path: Path, dtype: str
     full = (torch.arange(96).reshape(8, 12) * 1.37 - 60).to(getattr(torch, dtype))
     saved = {title: view(full) for title, view in VIEWS.items() if title != "a parameter" or full.is_floating_point()}
     torch.save({"net": saved}, tmp_path / "views.pt", _use_new_zipfile_serialization=zipped)
-    found, _ = files.read_pickle(tmp_path / "views.pt")
+    found = files.read_pickle(tmp_path / "views.pt").arrays
     expected = torch.load(tmp_path / "views.pt", weights_only=True)["net"]
     assert found.keys() == expected.keys()
     for title, array in found.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import pickle
 import struct
 import zipfile
@@ -11,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Instance", "old", "zipped"]
+__all__ = ["Instance", "exported", "old", "zipped"]
 
 _STORAGES = {"f8": "Double", "f4": "Float", "f2": "Half", "i8": "Long", "i4": "Int", "u1": "Byte", "b1": "Bool"}
+_EXPORTED = {"f8": 8, "f4": 7, "f2": 6, "i8": 5, "u1": 1}
 _MAGIC = 0x1950A86A20F9469CFC6C
 _OLD = (_MAGIC, 1001, {"protocol_version": 1001, "little_endian": True, "type_sizes": {}})
 
@@ -78,6 +80,22 @@ def zipped(value: Any, others: dict[str, str] | None = None, folder: str = "arch
             archive.writestr(f"{folder}/{name}", text, zipfile.ZIP_DEFLATED if name.startswith("code/") else None)
         for place, array in enumerate(writer.storages):
             archive.writestr(f"{folder}/data/{place}", array.tobytes())
+    return file.getvalue()
+
+
+def exported(arrays: dict[str, np.ndarray], others: dict[str, str] | None = None, **changed: Any) -> bytes:
+    """File of ``torch.export.save``; ``changed`` replaces fields of each tensor."""
+    file, config = io.BytesIO(), {}
+    with zipfile.ZipFile(file, "w") as archive:
+        for place, (name, array) in enumerate(arrays.items()):
+            strides = [{"as_int": step // array.itemsize} for step in np.ascontiguousarray(array).strides]
+            about = {"dtype": _EXPORTED[array.dtype.str[1:]], "sizes": [{"as_int": size} for size in array.shape],
+                     "strides": strides, "storage_offset": {"as_int": 0}, "layout": 7, **changed}  # fmt: skip
+            config[name] = {"path_name": f"weight_{place}", "is_param": True, "use_pickle": False, "tensor_meta": about}
+            archive.writestr(f"net/data/weights/weight_{place}", array.tobytes())
+        texts = {"data/weights/model_weights_config.json": json.dumps({"config": config}), "archive_format": "pt2"}
+        for name, text in (texts | (others or {})).items():
+            archive.writestr(f"net/{name}", text)
     return file.getvalue()
 
 

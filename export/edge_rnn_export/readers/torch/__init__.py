@@ -24,6 +24,8 @@ def _read(path: Path, *, mean: Any = None, scale: Any = None, **options: Any) ->
 
 def _check(read: Reading, path: Path) -> str:
     assumed = f"; assumed: {read.assumed}" if read.assumed else ""
+    if read.from_code:
+        raise UnsupportedError(f"forward is read from the file, and not run{assumed}")
     raise UnsupportedError(f"a state_dict does not hold forward{assumed}")
 
 
@@ -56,7 +58,7 @@ STATE = (
 READER = Reader(
     kind="PyTorch state_dict",
     what="a PyTorch state_dict",
-    suffixes=(".pt", ".pth", ".ckpt", ".bin", ".safetensors"),
+    suffixes=(".pt", ".pth", ".ckpt", ".bin", ".pt2", ".safetensors"),
     read=_read,
     check=_check,
     options=(

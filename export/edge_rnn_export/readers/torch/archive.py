@@ -1,26 +1,27 @@
-"""Read files of ``torch.save`` and ``torch.jit.save`` without PyTorch: an archive of a pickle and raw storages."""
+"""Read files of ``torch.save``, ``torch.jit.save`` and ``torch.export.save`` without PyTorch."""
 
 from __future__ import annotations
 
 import zipfile
 from collections.abc import Mapping
-from functools import cached_property
 from io import BytesIO
-from math import prod
 from typing import Any
 
 import numpy as np
 
-from edge_rnn.errors import EdgeRnnError, FileError, UnsupportedError
-from edge_rnn.storage.budget import Budget
-from edge_rnn.typing import AnyArray
-from edge_rnn_export.readers.torch.pickled import DTYPES, Storage, Tensor, load
+from edge_rnn.errors import EdgeRnnError, FileError
+from edge_rnn_export.readers.torch.archive_members import DAMAGED, Archive, ZipArchive, damaged
+from edge_rnn_export.readers.torch.exported import CONFIG, OLD_STATE, Exported
+from edge_rnn_export.readers.torch.pickled import DTYPES, Object, Storage, Tensor, load
+from edge_rnn_export.readers.torch.script_code import chain_of
+from edge_rnn_export.readers.torch.script_symbols import Step, UnreadableError
 
-__all__ = ["Archive", "float32_of", "opened"]
+__all__ = ["opened"]
 
-_DAMAGED = "is not a file of torch.save, or is damaged"
 _MAGIC = 0x1950A86A20F9469CFC6C
-_AXES = 8
+_MOST_CODE = 2**18
+_TREE_BYTES = 64
+"""Memory of a syntax tree, per byte of code."""
 
 
 def opened(path: str, data: bytes) -> Archive:
@@ -32,111 +33,38 @@ def opened(path: str, data: bytes) -> Archive:
         The file is damaged, or holds compressed weights.
     """
     try:
-        return _Zip(path, data) if zipfile.is_zipfile(BytesIO(data)) else _Old(path, data)
+        if not zipfile.is_zipfile(BytesIO(data)):
+            return _Old(path, data)
+        with zipfile.ZipFile(BytesIO(data)) as archive:
+            names = archive.namelist()
+            state = next((archive.getinfo(name) for name in names if name.rpartition("/")[2] == OLD_STATE), None)
+            if state is not None and state.file_size < len(data):  # torch.export before PyTorch 2.8
+                return _Saved(path, archive.read(state))
+        return Exported(path, data) if any(name.endswith(CONFIG) for name in names) else _Saved(path, data)
     except (EdgeRnnError, MemoryError):
         raise
     except Exception as error:  # pickle and zipfile raise exceptions of many modules
-        raise _damaged(path, error) from None
+        raise damaged(path, error) from None
 
 
-class Archive:
-    """A file of torch.save.
-
-    Parameters
-    ----------
-    path
-        The file, for messages.
-    data
-        Its bytes.
-    """
-
-    root: Any
-    """The object that was saved."""
-
-    def __init__(self, path: str, data: bytes) -> None:
-        self._path, self._big = path, False
-        self._budget = Budget.of_file(len(data))
-
-    def array(self, title: str, tensor: Tensor) -> AnyArray:
-        """Return a tensor's values; a bfloat16 as float32.
-
-        Raises
-        ------
-        FileError
-            It lies outside its storage, or would take too much memory.
-        UnsupportedError
-            Its kind or type cannot be read.
-        """
-        if tensor.refusal:
-            raise UnsupportedError(f"{title} is not an array of numbers: it is {tensor.refusal}.")
-        if tensor.dtype not in DTYPES or DTYPES[tensor.dtype].kind == "c":
-            raise UnsupportedError(f"{title} holds {tensor.dtype}, expected real numbers of 16 to 64 bits.")
-        dtype = DTYPES[tensor.dtype].newbyteorder(">" if self._big else "<")
-        axes = (tensor.offset, *tensor.size, *tensor.stride)
-        if len(tensor.size) != len(tensor.stride) or len(tensor.size) > _AXES:
-            raise FileError(f"{title} got {len(tensor.size)} axes and {len(tensor.stride)} strides; it is damaged.")
-        if any(type(each) is not int or not 0 <= each < 2**48 for each in axes):
-            raise FileError(f"{title} got a shape or strides that are no counts; it is damaged.")
-        self._budget.take(title, prod(tensor.size) * max(dtype.itemsize, 4))
-        plain = np.dtype("f4") if tensor.dtype == "bfloat16" else dtype.newbyteorder("=")
-        if 0 in tensor.size:
-            return np.zeros(tensor.size, plain)
-        try:
-            raw = self._bytes_of(tensor.storage)
-        except (EdgeRnnError, MemoryError):
-            raise
-        except Exception as error:
-            raise _damaged(self._path, error) from None
-        # The offset of a view of a storage counts in the storage's own elements, that of a tensor in the tensor's.
-        start = tensor.storage.first * DTYPES.get(tensor.storage.dtype, dtype).itemsize
-        values = np.frombuffer(raw[start : start + (len(raw) - start) // dtype.itemsize * dtype.itemsize], dtype)
-        last = tensor.offset + sum((n - 1) * step for n, step in zip(tensor.size, tensor.stride, strict=True))
-        if last >= len(values):
-            raise FileError(f"{title} ends at element {last} of a storage of {len(values)}; the file is damaged.")
-        steps = [step * dtype.itemsize for step in tensor.stride]
-        array = np.lib.stride_tricks.as_strided(values[tensor.offset :], tensor.size, steps)
-        array = np.ascontiguousarray(array, dtype.newbyteorder("=")).reshape(tensor.size)
-        return float32_of(array) if tensor.dtype == "bfloat16" else array
-
-    def _bytes_of(self, storage: Storage) -> bytes:
-        raise NotImplementedError
-
-
-class _Zip(Archive):
+class _Saved(ZipArchive):
     """The format since PyTorch 1.6, and TorchScript."""
 
     def __init__(self, path: str, data: bytes) -> None:
-        super().__init__(path, data)
-        self._archive = zipfile.ZipFile(BytesIO(data))
-        self._raw: dict[str, bytes] = {}
-        pickles = [name for name in self._archive.namelist() if name.rpartition("/")[2] == "data.pkl"]
-        if not pickles:
-            raise FileError(f"{path} {_DAMAGED}: the archive has no data.pkl.")
-        self._folder = min(pickles, key=len).removesuffix("data.pkl")
-        self._big = self._text("byteorder") == "big"
+        super().__init__(path, data, "data.pkl")
         self.root = load(BytesIO(self._stored("data.pkl")), _zipped_storage)
 
-    @cached_property
-    def _names(self) -> Mapping[str, zipfile.ZipInfo]:
-        return {entry.filename: entry for entry in self._archive.infolist()}
-
-    def _text(self, name: str) -> str:
-        """Content of a short member; empty if there is none."""
-        entry = self._names.get(self._folder + name)
-        return self._archive.read(entry).decode("ascii").strip() if entry and entry.file_size < 64 else ""
-
-    def _stored(self, name: str) -> bytes:
-        """Content of a member that is not compressed: repeated data would decompress to gigabytes."""
-        entry = self._names.get(self._folder + name)
-        if entry is None:
-            raise FileError(f"{self._path} {_DAMAGED}: the archive has no {name[:80]}.")
-        if entry.compress_type != zipfile.ZIP_STORED:
-            raise FileError(
-                f"{self._path} has {name[:80]} of {entry.compress_size} bytes that decompress to {entry.file_size}, "
-                f"expected no compressed data; load it at its origin and save it again with torch.save."
-            )
-        self._budget.take(f"{self._path}: {name[:80]}", entry.file_size)
-        return self._archive.read(entry)
+    def steps(self, state: Mapping[str, Tensor]) -> tuple[Step, ...] | None:
+        """Return the steps of a TorchScript's forward, from its code; None for another file."""
+        if not isinstance(self.root, Object) or not self.root.kind.startswith("__torch__."):
+            return None
+        names = {id(each): name for name, each in reversed([*state.items()])}
+        try:
+            return chain_of(self.root, names, lambda name: self._deflated(f"code/{name}", _MOST_CODE, _TREE_BYTES))
+        except (EdgeRnnError, UnreadableError, MemoryError):
+            raise
+        except Exception as error:  # of zipfile and zlib
+            raise damaged(self._path, error) from None
 
     def _bytes_of(self, storage: Storage) -> bytes:
         if storage.key not in self._raw:
@@ -167,7 +95,7 @@ class _Old(Archive):
             raise ValueError("a storage before its time")
 
         if load(file, nothing) != _MAGIC:
-            raise FileError(f"{path} {_DAMAGED}: it does not begin as such a file does.")
+            raise FileError(f"{path} {DAMAGED}: it does not begin as such a file does.")
         load(file, nothing)
         system = load(file, nothing)
         self._big = not system.get("little_endian", True)
@@ -177,7 +105,7 @@ class _Old(Archive):
             count = int.from_bytes(file.read(8), "little")
             size = count * DTYPES.get(found[key].dtype, np.dtype("u1")).itemsize
             if size > len(data):
-                raise FileError(f"{path} {_DAMAGED}: it claims {size} bytes of a tensor, and has {len(data)}.")
+                raise FileError(f"{path} {DAMAGED}: it claims {size} bytes of a tensor, and has {len(data)}.")
             self._raw[key] = file.read(size)
 
     def _bytes_of(self, storage: Storage) -> bytes:
@@ -189,13 +117,3 @@ def _zipped_storage(pid: Any) -> Storage:
     if tag != "storage" or not isinstance(key, str) or not hasattr(kind, "dtype"):
         raise ValueError("a reference to no storage")
     return Storage(key, kind.dtype, count)
-
-
-def float32_of(bits: AnyArray) -> AnyArray:
-    """Values of bfloat16, the upper halves of float32, given as words of 16 bits."""
-    return np.asarray(bits.astype(np.uint32) << 16).view(np.float32)  # shifting a single number makes no array
-
-
-def _damaged(path: str, error: Exception) -> FileError:
-    reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")[:200]
-    return FileError(f"{path} {_DAMAGED}: {reason!r}.")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,9 +14,9 @@ from edge_rnn.storage.model_file import MAX_FILE_BYTES
 from edge_rnn.typing import AnyArray
 from edge_rnn_export.limits.process import Limits, Worker
 from edge_rnn_export.readers.file_bytes import read_bytes
-from edge_rnn_export.readers.torch.archive import float32_of
+from edge_rnn_export.readers.torch.archive_members import float32_of
 
-__all__ = ["MAX_NAME", "MAX_PARAMETERS", "as_array", "read_pickle", "read_safetensors"]
+__all__ = ["MAX_NAME", "MAX_PARAMETERS", "Loaded", "as_array", "read_pickle", "read_safetensors"]
 
 
 _DTYPES = {
@@ -70,8 +70,21 @@ def read_safetensors(path: Path) -> dict[str, AnyArray]:
     return _named(path, {name: _decode(path, name[:MAX_NAME], tensor) for name, tensor in sorted(tensors)})
 
 
-def read_pickle(path: Path, state: str | None = None) -> tuple[dict[str, AnyArray], list[str]]:
-    """Read arrays by name, in the order of definition, from a file of ``torch.save``, and name tensors left out.
+class Loaded(NamedTuple):
+    """Contents of a file of ``torch.save`` or of TorchScript."""
+
+    arrays: dict[str, AnyArray]
+    """Parameters and buffers by name, in the order of definition."""
+    loose: Sequence[str] = ()
+    """Names of tensors outside of the state_dict."""
+    steps: Sequence[Mapping[str, Any]] | None = None
+    """Fields of the :class:`~edge_rnn_export.readers.torch.script_symbols.Step` of a TorchScript's forward."""
+    unread: str = ""
+    """Reason why its forward could not be followed."""
+
+
+def read_pickle(path: Path, state: str | None = None) -> Loaded:
+    """Read arrays by name from a file of ``torch.save``, or a TorchScript archive with the steps of its forward.
 
     The file may be a checkpoint or a whole module. Nothing in it is run, and PyTorch is not needed.
 
@@ -96,7 +109,7 @@ def read_pickle(path: Path, state: str | None = None) -> tuple[dict[str, AnyArra
     with Worker("edge_rnn_export.readers.torch.job", f"{path}: unpickling", limits) as worker:
         about, arrays = worker.call("load", {"data": np.frombuffer(data, np.uint8)}, path=str(path), state=state)
     found = _named(path, {name: arrays[str(place)] for place, name in enumerate(about["names"])})
-    return found, about["loose"]
+    return Loaded(found, about["loose"], about.get("steps"), about.get("unread", ""))
 
 
 def as_array(owner: str, value: Any) -> AnyArray:

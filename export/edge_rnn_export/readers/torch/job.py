@@ -9,13 +9,16 @@ from __future__ import annotations
 import codecs
 import zipfile
 from collections.abc import Mapping
+from dataclasses import asdict
 from io import BytesIO
 from typing import Any
 
 from edge_rnn_export.limits.worker import Answer, Call
 from edge_rnn_export.readers.torch.archive import opened
+from edge_rnn_export.readers.torch.archive_members import Archive
 from edge_rnn_export.readers.torch.checkpoint import chosen, contents_of
 from edge_rnn_export.readers.torch.pickled import Tensor
+from edge_rnn_export.readers.torch.script_symbols import UnreadableError
 
 __all__ = ["CALLS", "prepare"]
 
@@ -38,7 +41,20 @@ def _load(about: Mapping[str, Any], arrays: Mapping[str, Any]) -> Answer:
     found = {
         str(place): archive.array(f"{path}: {name[:256]}", each) for place, (name, each) in enumerate(state.items())
     }
-    return {"names": list(state), "loose": [name[:80] for name in contents.loose(state)]}, found
+    script = _forward(archive, state) if about["state"] is None else {}
+    return {"names": list(state), **script, "loose": [name[:80] for name in contents.loose(state)]}, found
+
+
+def _forward(archive: Archive, state: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Return ``steps`` of forward, if the file holds it, or ``unread``, the reason why there are none."""
+    try:
+        steps = archive.steps(state)
+        for name in (name for step in steps or () for name in step.states if name in state):
+            if archive.array(name, state[name]).any():
+                raise UnreadableError(f"its state {name!r} is not zero; set it as h0 or c0 of the layer afterwards")
+    except UnreadableError as error:
+        return {"unread": str(error)[:200]}
+    return {} if steps is None else {"steps": [asdict(step) for step in steps]}
 
 
 CALLS: dict[str, Call] = {"load": _load}

@@ -32,6 +32,8 @@ class Reading(NamedTuple):
     """Assumptions, each with the argument that states it; empty if there are none."""
     left_out: str = ""
     """Part of forward that was left out, with the arguments that state it; empty if there is none."""
+    from_code: bool = False
+    """True if forward was read from the code of TorchScript or the graph of torch.export."""
 
 
 def from_torch(
@@ -58,8 +60,9 @@ def from_torch(
         :func:`~edge_rnn_export.to_torch` may be among these. A whole model of it needs no further argument and comes
         back with its wiring and description. Or a state_dict: tensors, arrays or lists by name, or a checkpoint that
         holds one under any name. Or the path of a file with one, recognized by its contents: ``.safetensors``, ``.pt``,
-        ``.pth``, ``.ckpt``, ``.bin``. Neither PyTorch nor the classes that a file names are needed, and nothing in it
-        is run; of a whole module, the state_dict is read.
+        ``.pth``, ``.ckpt``, ``.bin``, ``.pt2``. Neither PyTorch nor the classes that a file names are needed, and
+        nothing in it is run. Of a whole module, the state_dict is read; of TorchScript and ``.pt2``, also ``forward``,
+        if it is a chain of the modules above.
     state
         Dotted name of the state_dict that is meant, in a checkpoint with several, ``"ema"`` or ``"model.ema"``; or the
         beginning of the names of parameters, if these are of several networks: ``"state_dict.generator"``. Empty for
@@ -170,19 +173,27 @@ def read_torch(
     **about: Unpack[Description],
 ) -> Reading:
     """Read as :func:`from_torch` does, and return what was assumed instead of a warning."""
-    parts, arrays, plain, notes, module = opened(source, state)
+    parts, arrays, plain, notes, module, forward, unread = opened(source, state)
     chosen = {plain(name): activation for name, activation in (activations or {}).items()}
     kinds = {plain(name): kind for name, kind in (kinds or {}).items()}
     ignored = [plain(name) for name in ((ignore,) if isinstance(ignore, str) else ignore)]
     modules = modules if modules is None or isinstance(modules, str) else [plain(name) for name in modules]
     live = module is not None
-    if not live:
+    if unread and modules is None:
+        raise UnsupportedError(
+            f"from_torch cannot follow forward in this archive: {unread}. If it is a chain nevertheless, "
+            f"name its modules in order of use in modules=, some of {_names(parts)}, and their activations=."
+        )
+    if forward is not None and modules is None:
+        parts, arrays = forward, {name: each for name, each in arrays.items() if _belongs(name, forward)}
+    known = live or parts is forward
+    if not known:
         left = {split_name(name)[0] for name in arrays if not any(_is_inside(name, wanted) for wanted in ignored)}
         parts = [part for part in parts if part.path in left]
     used_parts = parts if modules is None else _selected(parts, modules)
     _check_activations(chosen, used_parts)
     assumed = notes
-    if not live:
+    if not known:
         selected = None if modules is None else used_parts
         used_parts = resolved(parts, selected, arrays, chosen, kinds)
         assumed = assumptions(used_parts, chosen, named=modules is not None) + notes
@@ -197,7 +208,14 @@ def read_torch(
     left_out = _left_out(used_parts, without_log=without_log)
     if standardize is not None:
         layers.insert(0, standardize if isinstance(standardize, Standardize) else _standardize(*standardize))
-    return Reading(Model(layers, **about), "; ".join(assumed), left_out)
+    return Reading(Model(layers, **about), "; ".join(assumed), left_out, parts is forward)
+
+
+def _belongs(name: str, parts: Sequence[Part]) -> bool:
+    path, last = split_name(name)
+    return any(part.path == path and part.kind != "Activation" for part in parts) and last.startswith(
+        ("weight", "bias")
+    )
 
 
 def _left_out(used: Sequence[Part], *, without_log: bool) -> str:

@@ -12,14 +12,14 @@ from edge_rnn.errors import InputError, InputTypeError
 from edge_rnn.storage.file_kind import MODEL_FILE, TENSORS_FILE, TORCH_FILE, FileKind, kind_of
 from edge_rnn.typing import AnyArray
 from edge_rnn_export.readers.torch.checkpoint import PlainNames, chosen, contents_of
-from edge_rnn_export.readers.torch.files import as_array, read_pickle, read_safetensors
+from edge_rnn_export.readers.torch.files import Loaded, as_array, read_pickle, read_safetensors
 from edge_rnn_export.readers.torch.modules import parts_of_module
 from edge_rnn_export.readers.torch.reparametrized import folded, without_reparametrizations
-from edge_rnn_export.readers.torch.state import Part, listed, parts_of
+from edge_rnn_export.readers.torch.state import RECURRENT, Part, listed, parts_of
 
 __all__ = ["SUFFIXES", "Opened", "is_module", "opened"]
 
-SUFFIXES = (".pt", ".pth", ".ckpt", ".bin", ".safetensors")
+SUFFIXES = (".pt", ".pth", ".ckpt", ".bin", ".pt2", ".safetensors")
 """File name extensions of state_dicts."""
 
 
@@ -34,6 +34,10 @@ class Opened(NamedTuple):
     """What was assumed or left out."""
     module: Any = None
     """The module, with plain parameters; None without one."""
+    forward: list[Part] | None = None
+    """Parts in order of use, as the code of TorchScript says; None if there is no code that does."""
+    unread: str = ""
+    """Reason why the code of TorchScript does not say it."""
 
 
 def is_module(source: Any) -> bool:
@@ -70,26 +74,32 @@ def opened(source: Any, state: str | None) -> Opened:
         arrays = {key: as_array(f"from_torch: {key}", value) for key, value in found.items()}
         return Opened(list(parts_of_module(sys.modules["torch"].nn, module)), arrays, lambda name: name, [], module)
     if isinstance(source, str | PathLike):
-        arrays, loose = _read(Path(source), state)
+        loaded = _read(Path(source), state)
     elif isinstance(source, Mapping) and all(isinstance(key, str) for key in source):
-        arrays, loose = _taken(source, state)
+        loaded = _taken(source, state)
     else:
         raise InputTypeError(
             f"from_torch got {type(source).__name__}, expected an nn.Module, a state_dict (tensors or arrays by name), "
             f"a checkpoint that holds one, or the path of a file."
         )
-    plain = PlainNames(arrays)
-    arrays, notes = folded(plain.arrays(arrays))
-    if loose:
-        notes.append(f"{listed(loose)} in the checkpoint, outside of the state_dict, not used in forward")
-    return Opened(parts_of(arrays), arrays, plain, notes)
+    plain = PlainNames(loaded.arrays)
+    arrays, notes = folded(plain.arrays(loaded.arrays))
+    if loaded.loose:
+        notes.append(f"{listed(loaded.loose)} in the checkpoint, outside of the state_dict, not used in forward")
+    forward = None if loaded.steps is None else [_part(step, plain) for step in loaded.steps]
+    return Opened(parts_of(arrays), arrays, plain, notes, None, forward, loaded.unread)
 
 
-def _read(path: Path, state: str | None) -> tuple[dict[str, AnyArray], list[str]]:
-    """Read the arrays in a file, and name those that were left out."""
+def _part(step: Mapping[str, Any], plain: Callable[[str], str]) -> Part:
+    suffixes = tuple(f"_l{layer}" for layer in range(step["layers"])) if step["kind"] in RECURRENT else ()
+    return Part(plain(step["path"]), step["kind"], suffixes, step["activation"], log=step["log"])
+
+
+def _read(path: Path, state: str | None) -> Loaded:
+    """Read the arrays in a file."""
     kind = _kind(path)
     if kind in (TENSORS_FILE, MODEL_FILE) or (kind is not TORCH_FILE and path.suffix == ".safetensors"):
-        return _within(str(path), read_safetensors(path), state), []
+        return Loaded(_within(str(path), read_safetensors(path), state))
     if kind is TORCH_FILE or path.suffix in SUFFIXES:
         return read_pickle(path, state)
     what = f", which is {kind.what}" if kind else ""
@@ -101,14 +111,15 @@ def _kind(path: Path) -> FileKind | None:
     return kind_of(path) if path.suffix in SUFFIXES or path.is_file() else None
 
 
-def _taken(source: Mapping[str, Any], state: str | None) -> tuple[dict[str, AnyArray], list[str]]:
-    """Return the arrays of a state_dict, or of the one in a checkpoint, and name those that were left out."""
+def _taken(source: Mapping[str, Any], state: str | None) -> Loaded:
+    """Return the arrays of a state_dict, or of the one in a checkpoint."""
     if any(isinstance(value, Mapping) for value in source.values()):
         contents = contents_of(source, lambda value: hasattr(value, "detach") or hasattr(value, "__array__"))
         found = chosen("from_torch: the checkpoint", contents, state)
-        return {key: as_array(f"from_torch: {key}", value) for key, value in found.items()}, contents.loose(found)
+        arrays = {key: as_array(f"from_torch: {key}", value) for key, value in found.items()}
+        return Loaded(arrays, contents.loose(found))
     arrays = {key: as_array(f"from_torch: {key}", value) for key, value in source.items()}
-    return _within("from_torch: the state_dict", arrays, state), []
+    return Loaded(_within("from_torch: the state_dict", arrays, state))
 
 
 def _within(owner: str, arrays: dict[str, AnyArray], state: str | None) -> dict[str, AnyArray]:
