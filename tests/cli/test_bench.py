@@ -21,7 +21,7 @@ from edge_rnn.bench.paced import paced
 from edge_rnn.bench.startup import measure_startup
 from edge_rnn.cli import main
 from edge_rnn.cli.bench.plot import spell_decade
-from edge_rnn.cli.bench.view import show_startup
+from edge_rnn.cli.bench.view import _bars, show_startup
 from edge_rnn.errors import InputError, UnsupportedError
 from edge_rnn.layers import Dense, Standardize
 from edge_rnn.recordings.random_samples import random_samples
@@ -92,6 +92,13 @@ def test_bars_fit_the_width(
     bars = [line for line in capsys.readouterr().out.splitlines() if "█" in line]
     assert max(line.count("█") for line in bars) == min(columns - 32, 60)
     assert all(len(line) <= columns for line in bars)
+
+
+@pytest.mark.parametrize("width", [1, 48, 60])
+def test_longest_bar_has_the_width_whatever_the_count(width: int) -> None:
+    for count in range(1, 2000):
+        (line,) = _bars({"edges_ns": [1.0, 2.0], "counts": [count]}, width)
+        assert line.count("█") == width
 
 
 @pytest.mark.parametrize(

@@ -188,7 +188,7 @@ def _bars(histogram: Mapping[str, Sequence[float]], width: int) -> Iterator[str]
     rows = [(count > 0, low, high, count) for low, high, count in zip(edges, edges[1:], counts, strict=False)]
     for filled, group in groupby(rows, key=itemgetter(0)):
         for _, low, high, count in group if filled else ():
-            bar = "█" * math.ceil(width * math.log1p(count) / full)
+            bar = "█" * math.ceil(width * (math.log1p(count) / full))  # the largest is exactly `width`
             yield f"{spell_ns(low):>8} to {spell_ns(high):>8} {int(count):>9,} {bar}"
         if not filled:
             yield f"{'…':>8}"
