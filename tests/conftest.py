@@ -46,6 +46,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.name != "test_tool_finds_nothing[mypy]")
 
 
+def pytest_collection_finish() -> None:
+    """Hide what all tests have imported from the garbage collector; see below."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
     """Hide existing objects from the garbage collector between two files of tests.

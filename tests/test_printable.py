@@ -68,12 +68,12 @@ def test_no_character_of_a_control_category_stays() -> None:
 
 
 @pytest.mark.parametrize("kind", [name for name in errors.__all__ if isinstance(getattr(errors, name), type)])
-@pytest.mark.parametrize("text", STEERING.values(), ids=STEERING.keys())
-def test_errors_are_one_line_of_plain_text(kind: str, text: str) -> None:
-    error = getattr(errors, kind)(f"no layer {text}.")
-    assert str(error) == f"no layer {printable(text)}."
-    assert f"{error}".isprintable()
-    assert error.args == (f"no layer {text}.",)
+def test_errors_are_one_line_of_plain_text(kind: str) -> None:
+    for text in STEERING.values():
+        error = getattr(errors, kind)(f"no layer {text}.")
+        assert str(error) == f"no layer {printable(text)}."
+        assert f"{error}".isprintable()
+        assert error.args == (f"no layer {text}.",)
 
 
 @pytest.mark.parametrize("text", STEERING.values(), ids=STEERING.keys())

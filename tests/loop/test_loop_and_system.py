@@ -212,7 +212,6 @@ def test_what_the_user_has_frozen_stays_frozen() -> None:
         assert not gc.isenabled()
     finally:
         gc.enable()
-        gc.unfreeze()
 
 
 def test_realtime_settings_are_requested_and_refusals_reported(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,7 +34,8 @@ def pytest_sessionstart() -> None:
     for name in list(os.environ):
         if name in _DROPPED or (name.startswith("PYTHON") and name not in _PYTHON_KEPT):
             del os.environ[name]
-    os.environ |= {"LC_ALL": "C.UTF-8", "TERM": "dumb"}
+    # For LC_ALL alone, gettext searches several folders for translations of each text of argparse; for "C", none.
+    os.environ |= {"LANGUAGE": "C", "LC_ALL": "C.UTF-8", "TERM": "dumb"}
     os.umask(0o022)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored, it would hide the exit codes of child processes
 
