@@ -145,6 +145,11 @@ class Model:
         return self.output_sizes[-1]
 
     @property
+    def read_sizes(self) -> tuple[tuple[int, ...], ...]:
+        """For each layer, the length of each of the values that it reads, in the order of :attr:`sources`."""
+        return tuple(tuple(self.input_size if i < 0 else self.output_sizes[i] for i in each) for each in self.sources)
+
+    @property
     def vocabulary_size(self) -> int:
         """Number of symbols that the network reads: rows of its Embedding, else the length of a sample."""
         return _symbols(self.layers, self.sources, self.input_size)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-__all__ = ["is_printable", "printable"]
+__all__ = ["as_html", "is_printable", "printable"]
 
 _CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 """Unicode categories of control, format, surrogate, and line and paragraph separator characters."""
@@ -55,6 +55,13 @@ def printable(text: str, keep: str = "") -> str:
 def is_printable(text: str, keep: str = "") -> bool:
     """True if :func:`printable` would leave ``text`` unchanged."""
     return printable(text, keep) == text
+
+
+def as_html(text: str) -> str:
+    """Escape a text for HTML and SVG: no markup, characters that are not plain text spelled out."""
+    from html import escape  # not needed for errors
+
+    return escape(printable(text))
 
 
 def _is_hidden(text: str, place: int) -> bool:

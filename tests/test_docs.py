@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,8 +10,8 @@ from pathlib import Path
 import pytest
 
 import edge_rnn
+from checkout import ROOT, environment
 
-ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 GALLERY = sorted(path.stem for path in (DOCS / "gallery").glob("*.md"))
 
@@ -21,10 +20,9 @@ GALLERY = sorted(path.stem for path in (DOCS / "gallery").glob("*.md"))
 @pytest.mark.needs("sphinx")
 def test_site_builds_without_a_warning(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-j", "2", "-q", str(DOCS), str(tmp_path / "html")]
-    paths = [str(ROOT), str(ROOT / "export"), *filter(None, [os.environ.get("PYTHONPATH")])]
     result = subprocess.run(
         command,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+        env=environment(),
         capture_output=True,
         text=True,
         check=False,

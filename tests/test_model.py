@@ -279,6 +279,7 @@ def test_model_names_and_wires_its_layers() -> None:
     assert [layer.name for layer in model.layers] == ["standardize1", "gru2", "mix", "add4"]
     assert model.sources == ((-1,), (0,), (1, -1), (2, 0, -1))
     assert model.output_sizes == (3, 2, 3, 3)
+    assert model.read_sizes == ((3,), (3,), (2, 3), (3, 3, 3))
     assert (model.input_size, model.output_size) == (3, 3)
     assert model.num_parameters == 6 + 30 + 15
     assert model.multiply_adds == 3 + 30 + 15

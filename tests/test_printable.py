@@ -12,11 +12,10 @@ import pytest
 
 import needs
 from edge_rnn import Dense, Model, errors
-from edge_rnn.cli.report import page
 from edge_rnn.cli.shared.console import make_console, print_facts, print_table, say, warn
 from edge_rnn.loop.report.journal import Journal
 from edge_rnn.loop.system.clock import SystemClock
-from edge_rnn.printable import is_printable, printable
+from edge_rnn.printable import as_html, is_printable, printable
 from edge_rnn.recordings.result_lines import csv_cell, csv_header, csv_results
 
 STEERING = {
@@ -119,7 +118,7 @@ def test_journal_hands_on_one_plain_line() -> None:
 
 
 def test_page_shows_neither_markup_nor_control() -> None:
-    assert page.escape('<b id="x">\x1b\u202e') == "&lt;b id=&quot;x&quot;&gt;\\x1b\\u202e"
+    assert as_html('<b id="x">\x1b\u202e') == "&lt;b id=&quot;x&quot;&gt;\\x1b\\u202e"
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,6 @@ checkout's ``devices`` and ``export``. A comment in the line above a block says 
 from __future__ import annotations
 
 import gc
-import os
 import re
 import subprocess
 import sys
@@ -20,7 +19,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from checkout import ROOT, environment
+
 README = ROOT / "README.md"
 PAGES = [README, *sorted(path for path in ROOT.glob("docs/**/*.md") if "generated" not in path.parts)]
 BOARDS = sorted(ROOT.glob("devices/*/README.md"))
@@ -69,17 +69,12 @@ def _prepare(folder: Path) -> dict[str, str]:
     work.mkdir()
     for name in ("devices", "export"):
         (work / name).symlink_to(ROOT / name)
-    paths = [str(ROOT), str(ROOT / "export"), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {
-        **os.environ,
-        "PATH": f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}",
-        "PYTHONPATH": os.pathsep.join(paths),
-    }
+    return environment(folder / "bin")
 
 
 @pytest.mark.parametrize(("path", "whole"), _cases())
 def test_blocks_run(path: Path, whole: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    environment = _prepare(tmp_path)
+    env = _prepare(tmp_path)
     monkeypatch.chdir(tmp_path / "work")
     monkeypatch.setenv("KERAS_BACKEND", "torch")
     text = path.read_text(encoding="utf-8")
@@ -95,7 +90,7 @@ def test_blocks_run(path: Path, whole: bool, tmp_path: Path, monkeypatch: pytest
         elif block["kind"] == "sh" and (path not in BOARDS or mark == "run-in-test"):
             code = f"set -euo pipefail\n{block['code']}"
             result = subprocess.run(
-                ["bash", "-c", code], env=environment, capture_output=True, text=True, check=False, timeout=300
+                ["bash", "-c", code], env=env, capture_output=True, text=True, check=False, timeout=300
             )
             assert result.returncode == 0, f"{block['code']}\n{result.stdout}{result.stderr}"
     # Pages open archives as one does in a notebook, whose end closes them: here, and not within a later test.

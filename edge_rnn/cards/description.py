@@ -12,7 +12,7 @@ from edge_rnn.quantization.apply import spelled
 from edge_rnn.spelling import counted, spell_unit
 from edge_rnn.streams.planner import plan_of
 
-__all__ = ["COLUMNS", "describe", "facts", "layer_rows", "sentence"]
+__all__ = ["COLUMNS", "describe", "facts", "layer_rows", "named_inputs", "sentence"]
 
 COLUMNS: dict[str, Literal["left", "right"]] = {
     "layer": "left",
@@ -51,13 +51,12 @@ def describe(model: Model) -> dict[str, Any]:
 def _layer(model: Model, place: int) -> dict[str, Any]:
     layer = model.layers[place]
     reads = ["input" if source < 0 else model.layers[source].name for source in model.sources[place]]
-    sizes = [model.input_size if source < 0 else model.output_sizes[source] for source in model.sources[place]]
     return {
         "name": layer.name,
         "kind": layer.kind,
         "title": _title(layer),
         "reads": reads,
-        "input_sizes": sizes,
+        "input_sizes": list(model.read_sizes[place]),
         "output_size": model.output_sizes[place],
         "options": layer.options,
         "arrays": {name: list(array.shape) for name, array in (layer.formats | layer.arrays).items()},
@@ -117,6 +116,14 @@ def facts(found: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
+def named_inputs(found: Mapping[str, Any]) -> list[str]:
+    """Names of the inputs, with units if they are known: ``["ax (m/s²)"]``; empty if they have no names."""
+    names, units = found["input_names"], found["input_units"]
+    if not names or not units:
+        return list(names)
+    return [f"{name} ({spell_unit(unit)})" for name, unit in zip(names, units, strict=True)]
+
+
 def layer_rows(found: Mapping[str, Any]) -> list[tuple[str, ...]]:
     """Rows of the table of layers, see :data:`COLUMNS`."""
     return [
@@ -139,10 +146,5 @@ def _array(name: str, shape: list[int], format_: str | None) -> str:
 
 
 def _inputs(found: Mapping[str, Any]) -> str:
-    all_units = list(map(spell_unit, found["input_units"]))
-    names = found["input_names"] or all_units
-    if not names:
-        return str(found["input_size"])
-    units = all_units if found["input_names"] else ()
-    spelled_out = [f"{name} ({unit})" for name, unit in zip(names, units, strict=True)] if units else names
-    return f"{found['input_size']}: {', '.join(spelled_out)}"
+    texts = named_inputs(found) or list(map(spell_unit, found["input_units"]))
+    return f"{found['input_size']}: {', '.join(texts)}" if texts else str(found["input_size"])

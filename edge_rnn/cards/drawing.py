@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from edge_rnn.printable import printable
-from edge_rnn.spelling import counted, spell_unit
+from edge_rnn.cards.description import named_inputs
+from edge_rnn.printable import as_html
+from edge_rnn.spelling import counted
 
 __all__ = ["draw"]
 
@@ -63,7 +63,7 @@ def draw(found: Mapping[str, Any]) -> str:
     width = left + _BOX + beside + _MARGIN
     height = 2 * _MARGIN + len(rows) * (_HEIGHT + _GAP) - _GAP
     parts = [*_arrows(edges, lanes, left), *(part for place, row in enumerate(rows) for part in _box(row, place, left))]
-    title = _text(f"Layers of {found['name'] or 'the network'}")
+    title = as_html(f"Layers of {found['name'] or 'the network'}")
     lines = "\n".join(parts)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="net" viewBox="0 0 {width} {height}" width="{width}" '
@@ -73,9 +73,8 @@ def draw(found: Mapping[str, Any]) -> str:
 
 
 def _rows(found: Mapping[str, Any]) -> list[_Row]:
-    units = [f" ({spell_unit(unit)})" for unit in found["input_units"]] or [""] * found["input_size"]
-    names = [f"{name}{unit}" for name, unit in zip(found["input_names"], units, strict=False)]
-    first = _Row("input", f"input: {counted(found['input_size'], 'value')}", ", ".join(names), {}, is_end=True)
+    names = ", ".join(named_inputs(found))
+    first = _Row("input", f"input: {counted(found['input_size'], 'value')}", names, {}, is_end=True)
     layers = [_layer(each) for each in found["layers"]]
     hidden = len(layers) - _FIRST - _LAST
     if hidden > 1:
@@ -159,7 +158,7 @@ def _box(row: _Row, place: int, left: int) -> Iterator[str]:
     title, note = _cut(row.title, _LETTERS - 4), _cut(row.note, _LETTERS)
     lines = [(title, "name", top + (22 if note else 31)), *([(note, "dim", top + 40)] if note else [])]
     for text, style, y in lines:
-        yield f'<text class="{style}" x="{middle}" y="{y}" text-anchor="middle">{_text(text)}</text>'
+        yield f'<text class="{style}" x="{middle}" y="{y}" text-anchor="middle">{as_html(text)}</text>'
     if row.states:
         right, low, high = left + _BOX, top + _HEIGHT - 14, top + 14
         out = right + _LOOP
@@ -172,12 +171,8 @@ def _box(row: _Row, place: int, left: int) -> Iterator[str]:
         shown = shown if len(shown) <= 3 else [*shown[:2], f"and {len(shown) - 2} more"]
         first = top + _HEIGHT // 2 + 4 - 8 * (len(shown) - 1)
         for line, text in enumerate(shown):
-            yield f'<text class="dim" x="{out + 8}" y="{first + 16 * line}">{_text(_cut(text, 13))}</text>'
+            yield f'<text class="dim" x="{out + 8}" y="{first + 16 * line}">{as_html(_cut(text, 13))}</text>'
 
 
 def _cut(text: str, most: int) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
-
-
-def _text(text: str) -> str:
-    return html.escape(printable(text))

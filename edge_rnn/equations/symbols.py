@@ -230,6 +230,16 @@ def _time_apart(equation: Callable[..., Any], builder: Builder, x: Symbol) -> tu
 
 def apply(name: str, *values: Any) -> Any:
     """Record an operation of the table if a value is a symbol; compute it if all are numbers and arrays."""
+    return _applied(name, values, lambda builder, places: builder.apply(name, *places))
+
+
+def joined(*vectors: Any) -> Any:
+    """Record the concatenation of vectors, or compute that of arrays."""
+    return _applied("concat", vectors, lambda builder, places: builder.concat(*places))
+
+
+def _applied(name: str, values: tuple[Any, ...], record: Callable[[Builder, list[int]], int]) -> Any:
+    """Compute an operation; if a value is a symbol, record it instead, given the places of all values."""
     builder = next((value.builder for value in values if isinstance(value, Symbol)), None)
     if builder is None:
         for value in values:
@@ -239,7 +249,7 @@ def apply(name: str, *values: Any) -> Any:
         assert numpy is not None, name
         return numpy(*values)
     places = [_placed(builder, value) for value in values]
-    return _recorded(builder, lambda: builder.apply(name, *places))
+    return _recorded(builder, lambda: record(builder, places))
 
 
 def share(vector: Any) -> float:
@@ -288,14 +298,3 @@ def _kind(value: Any) -> str:
     if isinstance(value, _Matrix):
         return f"the matrix {value.name}"
     return f"{value!r}" if isinstance(value, (str, type(None), bool)) else f"a value of type {type(value).__name__}"
-
-
-def joined(*vectors: Any) -> Any:
-    """Record the concatenation of vectors, or compute that of arrays."""
-    builder = next((value.builder for value in vectors if isinstance(value, Symbol)), None)
-    if builder is None:
-        numpy = OPERATIONS["concat"].numpy
-        assert numpy is not None
-        return numpy(*vectors)
-    places = [_placed(builder, value) for value in vectors]
-    return _recorded(builder, lambda: builder.concat(*places))

@@ -35,9 +35,8 @@ def random_samples(model: Model, steps: int, seed: int = 0) -> F32:
 def _time_channels(model: Model) -> set[int]:
     """Channels of the input that a cell takes for the time since the last sample."""
     found = set()
-    for layer, reads in zip(model.layers, model.sources, strict=True):
+    for layer, reads, sizes in zip(model.layers, model.sources, model.read_sizes, strict=True):
         if isinstance(layer, Cell) and layer.reads_time:
-            sizes = [model.input_size if source < 0 else model.output_sizes[source] for source in reads]
             channel = _channel(model, reads[-1], sizes[-1] - 1)
             found |= set() if channel is None else {channel}
     return found
@@ -54,8 +53,7 @@ def _channel(model: Model, source: int, place: int) -> int | None:
             place = int(picked[0])
         elif not isinstance(layer, Standardize):
             return None
-        reads = model.sources[source]
-        ends = np.cumsum([model.input_size if read < 0 else model.output_sizes[read] for read in reads])
+        ends = np.cumsum(model.read_sizes[source])
         which = int(np.searchsorted(ends, place, side="right"))
-        source, place = reads[which], place - int(ends[which - 1] if which else 0)
+        source, place = model.sources[source][which], place - int(ends[which - 1] if which else 0)
     return place

@@ -191,8 +191,8 @@ def trace(model: Model, xs: ArrayLike) -> list[tuple[F64, F64]]:
     """
     xs = _numbers("reference.trace", "xs", xs, (None, model.input_size), "give samples as rows")
     layers, now = [wide(layer) for layer in model.layers], initial_state(model)
-    sizes = [sum(model.input_size if i < 0 else model.output_sizes[i] for i in reads) for reads in model.sources]
-    found = [(np.empty((len(xs), n)), np.empty((len(xs), m))) for n, m in zip(sizes, model.output_sizes, strict=True)]
+    sizes = zip(map(sum, model.read_sizes), model.output_sizes, strict=True)
+    found = [(np.empty((len(xs), n)), np.empty((len(xs), m))) for n, m in sizes]
     for t, x in enumerate(xs):
         seen: list[tuple[F64, F64]] = []
         _, now = _advance(model, layers, x, now, seen)

@@ -29,6 +29,7 @@ import reprlib
 import stat
 from collections.abc import Mapping
 from dataclasses import MISSING, fields
+from pathlib import Path
 from typing import Any, BinaryIO, ClassVar, get_args, get_origin, get_type_hints
 
 import numpy as np
@@ -46,7 +47,7 @@ from edge_rnn.storage.budget import MAX_FILE_BYTES, Budget
 from edge_rnn.storage.header import canonical_json, check_record, fits, parse_json, spell_type, tensor_dtypes
 from edge_rnn.typing import AnyArray
 
-__all__ = ["MAX_FILE_BYTES", "MAX_HEADER_BYTES", "MAX_LAYERS", "MAX_VALUES", "VERSION", "load", "save"]
+__all__ = ["MAX_FILE_BYTES", "MAX_HEADER_BYTES", "MAX_LAYERS", "MAX_VALUES", "VERSION", "load", "load_local", "save"]
 
 VERSION = 3
 """Latest version of the layout; all are read."""
@@ -123,7 +124,11 @@ def load(path: str | os.PathLike[str]) -> Model:
     >>> edge_rnn.load(edge_rnn.data_path("smart_watch/gru.safetensors")).sample_rate_hz
     10.0
     """
-    source = hub.local_file(_path(path, "load"))
+    return load_local(hub.local_file(_path(path, "load")), path)
+
+
+def load_local(source: Path, path: str | os.PathLike[str]) -> Model:
+    """Read a model from a file on this machine, which errors call ``path``: see :func:`load`."""
     try:
         if stat.S_ISREG(source.stat().st_mode):
             with source.open("rb") as file:

@@ -180,13 +180,14 @@ def _import(args: argparse.Namespace) -> int:
 
 def _export(args: argparse.Namespace) -> int:
     from edge_rnn.storage.hub import local_file, named_after
-    from edge_rnn.storage.model_file import load
+    from edge_rnn.storage.model_file import load_local
     from edge_rnn_export.exporting.onnx_file import to_onnx
 
     output = args.output or str(named_after(args.model).with_suffix(".onnx"))
-    if Path(output).exists() and Path(output).samefile(local_file(args.model)):
+    file = local_file(args.model)
+    if Path(output).exists() and Path(output).samefile(file):
         raise InputError(f"export would overwrite the model {args.model} with the graph; give -o another name.")
-    model = load(args.model)
+    model = load_local(file, args.model)
     xs = _recording(args, model)
     target: dict[str, Any] = {"form": args.form, "precision": args.precision, "operators": args.operators}
     target |= {"head": args.head, "opset": args.opset}

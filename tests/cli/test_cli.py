@@ -182,10 +182,10 @@ def test_traceback_only_on_request(path: str, capsys: pytest.CaptureFixture[str]
 def test_ends_of_a_command(
     error: BaseException, code: int, message: str, path: str, capsys: pytest.CaptureFixture[str], monkeypatch: Any
 ) -> None:
-    def fail(path: str) -> Model:
+    def fail(source: Path, path: str) -> Model:
         raise error
 
-    monkeypatch.setattr("edge_rnn.storage.model_file.load", fail)
+    monkeypatch.setattr("edge_rnn.storage.model_file.load_local", fail)
     monkeypatch.setattr("edge_rnn.cli._leave_stdout", lambda: None)  # it would be pytest's own
     assert main(["inspect", path]) == code
     assert capsys.readouterr() == ("", message)

@@ -135,6 +135,15 @@ def test_values_that_are_not_finite_leave_gaps() -> None:
     assert "▁ █" in x
 
 
+def test_frames_keep_what_is_drawn_of_many_values() -> None:
+    seen = Seen()
+    seen.add("output", [0.25] * 5000)
+    seen.add("output", [0.5] * 4999 + [1.5])
+    assert [len(frame.values) for frame in seen.frames["output"]] == [16, 16]
+    assert [frame.are_shares for frame in seen.frames["output"]] == [True, False]
+    assert seen.largest["output"] == 1.5
+
+
 # setup
 
 

@@ -18,12 +18,9 @@ from edge_rnn.errors import InputError, ModelError, StateError, UnsupportedError
 from edge_rnn.layers import Cell
 from edge_rnn.quantization import calibrate
 from known_cells import as_equation
+from normals import normal
 
 pytestmark = pytest.mark.sampled(2)
-
-
-def normal(seed: int, *shape: int) -> Any:
-    return (np.random.default_rng(seed).normal(size=shape) / np.sqrt(shape[-1])).astype(np.float32)
 
 
 @cell

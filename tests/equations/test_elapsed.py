@@ -13,10 +13,7 @@ from edge_rnn import Dense, Model, Standardize, Stream, StreamBank, cell, load, 
 from edge_rnn.equations import exp, tanh
 from edge_rnn.errors import ModelError
 from edge_rnn.recordings.random_samples import random_samples
-
-
-def normal(seed: int, *shape: int) -> Any:
-    return (np.random.default_rng(seed).normal(size=shape) / np.sqrt(shape[-1])).astype(np.float32)
+from normals import normal
 
 
 @cell

@@ -18,6 +18,7 @@ from edge_rnn.kernels.lower.lowered import lower
 from edge_rnn.layers import Layer
 from edge_rnn.streams.planner import plan_for, plan_of
 from known_cells import as_equation, gru, lstm
+from normals import normal
 
 pytestmark = pytest.mark.sampled(1)
 
@@ -30,10 +31,6 @@ TARGETS = {
     "haswell": Target(X86, "haswell", "+avx2,+fma,+f16c"),
     "cortex-m7": Target("thumbv7em-unknown-none-eabihf", "cortex-m7", ""),
 }
-
-
-def normal(seed: int, *shape: int) -> Array:
-    return (np.random.default_rng(seed).normal(size=shape) / np.sqrt(shape[-1])).astype(np.float32)
 
 
 def layer_of(kind: type[Layer], inputs: int, units: int, **options: Any) -> Any:

@@ -11,10 +11,7 @@ import pytest
 import paper_cells
 from edge_rnn import Model, Stream, reference
 from edge_rnn.layers import Cell
-
-
-def normal(seed: int, *shape: int) -> Any:
-    return (np.random.default_rng(seed).normal(size=shape) / np.sqrt(shape[-1])).astype(np.float32)
+from normals import normal
 
 
 def assert_gives(layer: Cell, xs: Any, ys: Any, scale: float = 1.0, steps: int | None = None) -> None:

@@ -21,12 +21,9 @@ from edge_rnn.layers import Cell
 from edge_rnn.quantization import calibrate
 from edge_rnn.streams.planner import plan_of
 from error_bounds import bounded_steps
+from normals import normal
 
 pytestmark = pytest.mark.sampled(2)
-
-
-def normal(seed: int, *shape: int) -> Any:
-    return (np.random.default_rng(seed).normal(size=shape) / np.sqrt(shape[-1])).astype(np.float32)
 
 
 @cell

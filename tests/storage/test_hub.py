@@ -12,6 +12,7 @@ import pytest
 
 import edge_rnn
 import needs
+from edge_rnn.cli import main
 from edge_rnn.errors import FileAccessError, FileError, InputError, MissingFileError, UnsupportedError
 from edge_rnn.storage.hub import HubAddress, local_file, named_after
 from fake_hub import FakeHub, fake_hub
@@ -83,6 +84,20 @@ def test_model_is_fetched_once_and_then_taken_from_the_cache(hub: FakeHub) -> No
     assert hub.requests.count(get) == 1
     edge_rnn.load("hf://someone/wrist")
     assert hub.requests.count(get) == 1
+
+
+@pytest.mark.parametrize(
+    "command", [["inspect", "hf://someone/wrist", "--json"], ["export", "hf://someone/wrist", "-o", "{output}"]]
+)
+def test_command_asks_for_the_file_once(hub: FakeHub, command: list[str], tmp_path: Path) -> None:
+    output = tmp_path / "m.onnx"
+    output.write_bytes(b"of an earlier export")
+    local_file("hf://someone/wrist")  # to the cache
+    hub.requests.clear()
+    local_file("hf://someone/wrist")
+    asked = len(hub.requests)
+    assert main([word.format(output=output) for word in command]) == 0
+    assert len(hub.requests) == 2 * asked > 0
 
 
 def test_file_and_revision_are_those_of_the_address(hub: FakeHub) -> None:

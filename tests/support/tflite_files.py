@@ -15,7 +15,8 @@ __all__ = ["Net", "T", "const", "uniform"]
 tflite: Any = needs.package("tflite")
 flatbuffers: Any = needs.package("tflite", "flatbuffers")
 
-_TYPES = {"float32": 0, "float16": 1, "int32": 2, "uint8": 3, "int64": 4, "int16": 7, "int8": 9}
+_TYPES = {"float32": 0, "float16": 1, "int32": 2, "uint8": 3, "int64": 4, "bool": 6, "int16": 7, "int8": 9}
+_TYPES |= {"resource": 13, "variant": 14}
 
 
 @dataclass
@@ -39,90 +40,127 @@ def const(array: Any, **options: Any) -> T:
 
 @dataclass
 class Net:
-    """Network under construction, in the order of its operators; ``x`` is its input."""
+    """Network under construction, in the order of its operators; ``x`` is its first input.
+
+    Attributes
+    ----------
+    inputs, outputs
+        Indices of tensors.
+    others
+        Subgraphs of loops and branches, whose indices begin at 1.
+    """
 
     x: T
     tensors: list[T] = field(default_factory=list)
     operators: list[tuple[str, list[int], list[int], str, dict[str, Any]]] = field(default_factory=list)
     outputs: list[int] = field(default_factory=list)
+    inputs: list[int] = field(default_factory=lambda: [0])
+    others: list[Net] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.tensors.append(self.x)
         self.outputs = [0]
 
+    def tensor(self, tensor: T | int | None) -> int:
+        """Index of a tensor, which is added if it is new."""
+        if not isinstance(tensor, T):
+            return -1 if tensor is None else tensor
+        self.tensors.append(tensor)
+        return len(self.tensors) - 1
+
+    def input(self, tensor: T) -> int:
+        """Add an input."""
+        self.inputs.append(self.tensor(tensor))
+        return self.inputs[-1]
+
+    def op(
+        self, kind: str, reads: Sequence[T | int | None], writes: Sequence[T], title: str = "", **options: Any
+    ) -> list[int]:
+        """Add an operator; ``CUSTOM:name`` is a custom one. Return the indices of its outputs."""
+        places = [self.tensor(each) for each in reads]
+        found = [self.tensor(each) for each in writes]
+        self.operators.append((kind, places, found, title, options))
+        return found
+
     def add(self, kind: str, extra: Sequence[T | int | None], out: T, title: str = "", **options: Any) -> Net:
         """Add an operator that reads the last output, and ``extra``: tensors, their indices, or None."""
-        places = [self.outputs[0]]
-        for tensor in extra:
-            if isinstance(tensor, T):
-                self.tensors.append(tensor)
-                places.append(len(self.tensors) - 1)
-            else:
-                places.append(-1 if tensor is None else tensor)
-        self.tensors.append(out)
-        self.outputs = [len(self.tensors) - 1]
-        self.operators.append((kind, places, self.outputs, title, options))
+        self.outputs = self.op(kind, [self.outputs[0], *extra], [out], title, **options)
         return self
 
     def bytes(self) -> bytes:
         """The file."""
-        b = flatbuffers.Builder(1024)
-
-        def vector(numbers: Sequence[int], dtype: str = "int32") -> int:
-            return int(b.CreateNumpyVector(np.asarray(numbers, dtype)))
-
-        def offsets(items: Sequence[int]) -> int:
-            b.StartVector(4, len(items), 4)
-            for item in reversed(items):
-                b.PrependUOffsetTRelative(item)
-            return int(b.EndVector())
-
-        buffers, tensors = [_table(b, tflite, "Buffer")], []
-        for tensor in self.tensors:
-            place = 0
-            if tensor.data is not None:
-                raw = np.ascontiguousarray(tensor.data).tobytes()
-                b.StartVector(1, len(raw), 16)
-                b.head -= len(raw)
-                b.Bytes[b.head : b.head + len(raw)] = raw
-                buffers.append(_table(b, tflite, "Buffer", Data=b.EndVector()))
-                place = len(buffers) - 1
-            values: dict[str, Any] = {"Shape": vector(tensor.shape), "Name": b.CreateString(tensor.name)}
-            if len(tensor.signature):
-                values["ShapeSignature"] = vector(tensor.signature)
-            if len(tensor.scale):
-                zeros = tensor.zero_point or [0] * len(tensor.scale)
-                parts = {"Scale": vector(tensor.scale, "float32"), "ZeroPoint": vector(zeros, "int64")}
-                values["Quantization"] = _table(b, tflite, "QuantizationParameters", **parts)
-            values |= {"Type": _TYPES[tensor.type], "Buffer": place, "IsVariable": tensor.variable}
-            tensors.append(_table(b, tflite, "Tensor", **values))
-        codes, operators = [], []
-        for kind, inputs, outputs, title, options in self.operators:
-            number = getattr(tflite.BuiltinOperator, kind)
-            numbers = {"DeprecatedBuiltinCode": min(number, 127), "BuiltinCode": number, "Version": 1}
-            codes.append(_table(b, tflite, "OperatorCode", **numbers))
-            values = {"Inputs": vector(inputs), "Outputs": vector(outputs), "OpcodeIndex": len(codes) - 1}
-            if title:
-                values["BuiltinOptions"] = _table(b, tflite, title, **options)
-                values["BuiltinOptionsType"] = getattr(tflite.BuiltinOptions, title)
-            operators.append(_table(b, tflite, "Operator", **values))
-        graph = {
-            "Tensors": offsets(tensors),
-            "Inputs": vector([0]),
-            "Outputs": vector(self.outputs),
-            "Operators": offsets(operators),
-        }
-        graphs = offsets([_table(b, tflite, "SubGraph", **graph)])
-        model = {"OperatorCodes": offsets(codes), "Subgraphs": graphs, "Buffers": offsets(buffers), "Version": 3}
-        b.Finish(_table(b, tflite, "Model", **model), file_identifier=b"TFL3")
-        return bytes(b.Output())
+        file = _File()
+        graphs = file.offsets([file.graph(each) for each in (self, *self.others)])
+        model = {"OperatorCodes": file.offsets(file.codes), "Subgraphs": graphs, "Version": 3}
+        model["Buffers"] = file.offsets(file.buffers)
+        file.b.Finish(file.table("Model", **model), file_identifier=b"TFL3")
+        return bytes(file.b.Output())
 
 
-def _table(b: Any, schema: Any, title: str, **values: Any) -> int:
-    getattr(schema, f"{title}Start")(b)
-    for name, value in values.items():
-        getattr(schema, f"{title}Add{name}")(b, value)
-    return int(getattr(schema, f"{title}End")(b))
+class _File:
+    """Flatbuffer under construction: tables of all subgraphs."""
+
+    def __init__(self) -> None:
+        self.b = flatbuffers.Builder(1024)
+        self.buffers = [self.table("Buffer")]
+        self.codes: list[int] = []
+
+    def vector(self, numbers: Any, dtype: str = "int32") -> int:
+        return int(self.b.CreateNumpyVector(np.asarray(numbers, dtype)))
+
+    def offsets(self, items: Sequence[int]) -> int:
+        self.b.StartVector(4, len(items), 4)
+        for item in reversed(items):
+            self.b.PrependUOffsetTRelative(item)
+        return int(self.b.EndVector())
+
+    def table(self, title: str, **values: Any) -> int:
+        """Write a table; lists become vectors of int32, and texts strings."""
+        for name, value in values.items():
+            if isinstance(value, list):
+                values[name] = self.vector(value)
+            elif isinstance(value, str):
+                values[name] = self.b.CreateString(value)
+        getattr(tflite, f"{title}Start")(self.b)
+        for name, value in values.items():
+            getattr(tflite, f"{title}Add{name}")(self.b, value)
+        return int(getattr(tflite, f"{title}End")(self.b))
+
+    def graph(self, net: Net) -> int:
+        tensors = self.offsets([self.tensor(tensor) for tensor in net.tensors])
+        operators = self.offsets([self.operator(*operator) for operator in net.operators])
+        return self.table("SubGraph", Tensors=tensors, Inputs=net.inputs, Outputs=net.outputs, Operators=operators)
+
+    def tensor(self, tensor: T) -> int:
+        place = 0
+        if tensor.data is not None:
+            raw = np.ascontiguousarray(tensor.data).tobytes()
+            self.b.StartVector(1, len(raw), 16)
+            self.b.head -= len(raw)
+            self.b.Bytes[self.b.head : self.b.head + len(raw)] = raw
+            self.buffers.append(self.table("Buffer", Data=self.b.EndVector()))
+            place = len(self.buffers) - 1
+        values: dict[str, Any] = {"Shape": self.vector(tensor.shape), "Name": tensor.name}
+        if len(tensor.signature):
+            values["ShapeSignature"] = self.vector(tensor.signature)
+        if len(tensor.scale):
+            zeros = tensor.zero_point or [0] * len(tensor.scale)
+            parts = {"Scale": self.vector(tensor.scale, "float32"), "ZeroPoint": self.vector(zeros, "int64")}
+            values["Quantization"] = self.table("QuantizationParameters", **parts)
+        values |= {"Type": _TYPES[tensor.type], "Buffer": place, "IsVariable": tensor.variable}
+        return self.table("Tensor", **values)
+
+    def operator(self, kind: str, inputs: list[int], outputs: list[int], title: str, options: dict[str, Any]) -> int:
+        kind, _, custom = kind.partition(":")
+        number = getattr(tflite.BuiltinOperator, kind)
+        version = 2 if kind == "BROADCAST_TO" else 1  # LiteRT has no first version of it
+        numbers: dict[str, Any] = {"DeprecatedBuiltinCode": min(number, 127), "BuiltinCode": number, "Version": version}
+        self.codes.append(self.table("OperatorCode", **numbers, **({"CustomCode": custom} if custom else {})))
+        values: dict[str, Any] = {"Inputs": inputs, "Outputs": outputs, "OpcodeIndex": len(self.codes) - 1}
+        if title:
+            values["BuiltinOptions"] = self.table(title, **options)
+            values["BuiltinOptionsType"] = getattr(tflite.BuiltinOptions, title)
+        return self.table("Operator", **values)
 
 
 def uniform(rng: np.random.Generator, *shape: int) -> np.ndarray:

@@ -75,6 +75,20 @@ def read(net: Net | bytes, folder: Path, **options: Any) -> Model:
     return from_tflite(path, **options)
 
 
+def litert(data: bytes, *samples: np.ndarray) -> list[np.ndarray]:
+    """Outputs of LiteRT, sample by sample."""
+    runtime = needs.package("ai-edge-litert")
+    loaded = runtime.Interpreter(model_content=data, num_threads=1)
+    loaded.allocate_tensors()
+    (x,), (y,) = loaded.get_input_details(), loaded.get_output_details()
+    found = []
+    for sample in samples:
+        loaded.set_tensor(x["index"], sample.reshape(x["shape"]).astype(x["dtype"]))
+        loaded.invoke()
+        found.append(loaded.get_tensor(y["index"]))
+    return found
+
+
 def last_step(net: Net, begin: int = -1, shrink: bool = True) -> Net:
     size = net.tensors[net.outputs[0]].shape[-1]
     ends = [const(np.int32([0, begin, 0])), const(np.int32([0, 0, 0])), const(np.int32([1, 1, 1]))]

@@ -58,8 +58,10 @@ def _node(operator: Operator) -> Any:
     }
     for name, body in operator.bodies.items():
         inputs = [helper.make_empty_tensor_value_info(port.name) for port in body.inputs]
+        for place, kind in enumerate((TensorProto.INT64, TensorProto.BOOL) if operator.kind == "Loop" else ()):
+            inputs[place] = helper.make_tensor_value_info(body.inputs[place].name, kind, ())
         attributes[name] = _proto(body, name, inputs)
-    return helper.make_node(operator.kind, operator.inputs, operator.outputs, name=operator.name, **attributes)
+    return helper.make_node(operator.kind, operator.inputs, operator.outputs, **attributes)
 
 
 def _port(port: Port) -> ValueInfoProto:

@@ -20,6 +20,7 @@ from edge_rnn.errors import InputError, InputTypeError, UnsupportedError
 from edge_rnn.layers import Add
 from edge_rnn_export import from_torch, to_torch
 from needs import package
+from normals import normal
 from random_equations import Program, as_cell, programs
 
 torch = package("torch")
@@ -28,10 +29,6 @@ pytestmark = pytest.mark.torch
 from edge_rnn_export.training import equation, layers  # noqa: E402 - they import torch
 
 INPUTS, H = 3, 5
-
-
-def normal(seed: int, *shape: int) -> Any:
-    return (np.random.default_rng(seed).normal(size=shape) / np.sqrt(shape[-1])).astype(np.float32)
 
 
 def of_gates(kind: Any, gates: int, **options: Any) -> Any:

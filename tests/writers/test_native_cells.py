@@ -14,10 +14,7 @@ from edge_rnn import Dense, Model, cell, quantize, reference
 from edge_rnn.equations import relu, sigmoid, split, tanh
 from graphs import graph_of
 from known_cells import as_equation
-
-
-def normal(seed: int, *shape: int) -> Any:
-    return (np.random.default_rng(seed).normal(size=shape) / np.sqrt(shape[-1])).astype(np.float32)
+from normals import normal
 
 
 @cell

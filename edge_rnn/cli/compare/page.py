@@ -12,6 +12,7 @@ from edge_rnn.cli.compare.plots import draw_lags, draw_memory, draw_sizes, draw_
 from edge_rnn.cli.compare.view import Asked, rows, spell_share, verdict
 from edge_rnn.cli.report import page
 from edge_rnn.cli.report.confusion import confusion, draw_confusion
+from edge_rnn.printable import as_html
 from edge_rnn.spelling import counted
 
 if TYPE_CHECKING:
@@ -54,17 +55,16 @@ def write_page(target: str, found: Sequence[Compared], asked: Asked, paths: Sequ
 
 
 def _table(found: Sequence[Compared]) -> str:
-    heads = "".join(f"<th>{page.escape(each.name)}</th>" for each in found)
+    heads = "".join(f"<th>{as_html(each.name)}</th>" for each in found)
     lines = "\n".join(
-        f'<tr><td class="label">{page.escape(name)}</td>{"".join(map(_cell, cells))}</tr>'
-        for name, cells in rows(found)
+        f'<tr><td class="label">{as_html(name)}</td>{"".join(map(_cell, cells))}</tr>' for name, cells in rows(found)
     )
     return f"<table>\n<thead><tr><th></th>{heads}</tr></thead>\n<tbody>\n{lines}\n</tbody>\n</table>"
 
 
 def _cell(text: str) -> str:
     """Format a cell, allowing line breaks in a list of layers on narrow screens."""
-    broken = page.escape(text).replace(" + ", " +<br>")
+    broken = as_html(text).replace(" + ", " +<br>")
     return f"<td>{broken}</td>"
 
 

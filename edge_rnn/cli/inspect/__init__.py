@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from edge_rnn.cli.shared.options import add_rate_options, positive_int
 from edge_rnn.errors import InputError
 from edge_rnn.spelling import counted
-
-if TYPE_CHECKING:
-    from edge_rnn.model import Model
 
 __all__ = ["add"]
 
@@ -53,15 +50,18 @@ def add(subparsers: Any) -> None:
 
 
 def _inspect(args: argparse.Namespace) -> int:
+    from edge_rnn.cards.description import describe
     from edge_rnn.cli.shared.console import print_json, waiting
-    from edge_rnn.storage.model_file import load
+    from edge_rnn.storage.hub import local_file
+    from edge_rnn.storage.model_file import load_local
 
     if args.page:
         from edge_rnn.cli.report.page import check_target
 
         check_target(args.page, "--page", has_plots=False)
-    model = load(args.model)
-    found = _description(model, args.model)
+    file = local_file(args.model)
+    model = load_local(file, args.model)
+    found = {"file": args.model, "file_bytes": file.stat().st_size, **describe(model)}
     if args.recording is None:
         if args.steps:
             raise InputError("--steps needs --recording, the data to run on.")
@@ -89,13 +89,6 @@ def _inspect(args: argparse.Namespace) -> int:
         _print(found)
         show(run, felt)
     return 0
-
-
-def _description(model: Model, path: str) -> dict[str, Any]:
-    from edge_rnn.cards.description import describe
-    from edge_rnn.storage.hub import local_file
-
-    return {"file": path, "file_bytes": local_file(path).stat().st_size, **describe(model)}
 
 
 def _print(found: dict[str, Any]) -> None:

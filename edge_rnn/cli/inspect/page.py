@@ -9,6 +9,7 @@ from edge_rnn.cards.description import COLUMNS, facts, layer_rows, sentence
 from edge_rnn.cards.drawing import draw
 from edge_rnn.cli.report import page
 from edge_rnn.cli.shared.console import spell_bytes
+from edge_rnn.printable import as_html
 
 __all__ = ["write_page"]
 
@@ -55,7 +56,7 @@ def _table(found: Mapping[str, Any]) -> str:
     kinds = [' class="text"' if side == "left" else "" for side in COLUMNS.values()]
     heads = "".join(f"<th{kind}>{name}</th>" for name, kind in zip(COLUMNS, kinds, strict=True))
     rows = "\n".join(
-        f"<tr>{''.join(f'<td{kind}>{page.escape(cell)}</td>' for cell, kind in zip(row, kinds, strict=True))}</tr>"
+        f"<tr>{''.join(f'<td{kind}>{as_html(cell)}</td>' for cell, kind in zip(row, kinds, strict=True))}</tr>"
         for row in layer_rows(found)
     )
     return f"<table>\n<thead><tr>{heads}</tr></thead>\n<tbody>\n{rows}\n</tbody>\n</table>"

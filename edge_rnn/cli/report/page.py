@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -12,9 +11,9 @@ from pathlib import Path
 from edge_rnn import atomic
 from edge_rnn.bench import machine
 from edge_rnn.errors import InputError, UnsupportedError
-from edge_rnn.printable import printable
+from edge_rnn.printable import as_html
 
-__all__ = ["Page", "Plot", "check_target", "escape", "measured_on", "write"]
+__all__ = ["Page", "Plot", "check_target", "measured_on", "write"]
 
 _PACKAGES = ("numpy", "numba", "llvmlite", "matplotlib")
 _STYLE = """
@@ -137,11 +136,6 @@ def measured_on() -> str:
     )
 
 
-def escape(text: str) -> str:
-    """Escape a text for a page: no markup, and non-printable characters spelled out."""
-    return html.escape(printable(text))
-
-
 def write(target: str, page: Page) -> None:
     """Write a page atomically.
 
@@ -151,33 +145,33 @@ def write(target: str, page: Page) -> None:
         The file cannot be written.
     """
     plots = "\n".join(
-        f'<section id="{plot.key}">\n<h2>{escape(plot.title)}</h2>\n<figure>{plot.svg}\n'
-        f"<figcaption>{escape(plot.caption)}</figcaption></figure>\n</section>"
+        f'<section id="{plot.key}">\n<h2>{as_html(plot.title)}</h2>\n<figure>{plot.svg}\n'
+        f"<figcaption>{as_html(plot.caption)}</figcaption></figure>\n</section>"
         for plot in page.plots
     )
-    listed = "".join(f"<dt>{escape(key)}</dt><dd>{escape(value)}</dd>" for key, value in page.facts.items())
-    how = f'<p class="dim">{escape(page.measured)}</p>'
+    listed = "".join(f"<dt>{as_html(key)}</dt><dd>{as_html(value)}</dd>" for key, value in page.facts.items())
+    how = f'<p class="dim">{as_html(page.measured)}</p>'
     measured = f"<section>\n<h2>How it was measured</h2>\n{how}\n</section>" if page.measured else ""
     text = f"""<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{escape(page.title)}</title>
+<title>{as_html(page.title)}</title>
 <style>
 {_STYLE}
 </style>
 </head>
 <body>
 <header>
-<h1>{escape(page.heading)}</h1>
-<p class="verdict">{escape(page.verdict)}</p>
+<h1>{as_html(page.heading)}</h1>
+<p class="verdict">{as_html(page.verdict)}</p>
 {f"<dl>{listed}</dl>" if listed else ""}
 </header>
 {f'<figure class="lead">{page.lead}</figure>' if page.lead else ""}
 <section>
-<h2>{escape(page.table_title)}</h2>
-<p class="dim">{escape(page.table_note)}</p>
+<h2>{as_html(page.table_title)}</h2>
+<p class="dim">{as_html(page.table_note)}</p>
 <div class="scroll" tabindex="0">
 {page.table}
 </div>

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from edge_rnn.cli.run.troubles import spell_troubles
 from edge_rnn.cli.shared.console import spell_ns
@@ -36,6 +36,13 @@ _EIGHTHS = "▏▎▍▌▋▊▉"
 _HEIGHTS = "▁▂▃▄▅▆▇█"
 
 
+class _Frame(NamedTuple):
+    """The values that are drawn, and whether all values of the frame are from 0 to 1."""
+
+    values: tuple[float, ...]
+    are_shares: bool
+
+
 @dataclass(slots=True)
 class Seen:
     """Values of earlier frames: bars do not jump, and sparklines have a past.
@@ -47,12 +54,12 @@ class Seen:
     signed
         Which of the two have been negative.
     frames
-        Values of the latest frames, oldest first.
+        The latest frames, oldest first.
     """
 
     largest: dict[str, float] = field(default_factory=dict)
     signed: set[str] = field(default_factory=set)
-    frames: dict[str, deque[tuple[float, ...]]] = field(default_factory=dict)
+    frames: dict[str, deque[_Frame]] = field(default_factory=dict)
 
     def add(self, title: str, values: Sequence[float]) -> None:
         """Add a frame."""
@@ -61,7 +68,8 @@ class Seen:
         if min(finite, default=0.0) < 0:
             self.signed.add(title)
         if values:
-            self.frames.setdefault(title, deque(maxlen=_SPARK)).append(tuple(values))
+            frame = _Frame(tuple(values[:_MOST]), all(0 <= value <= 1 for value in values))
+            self.frames.setdefault(title, deque(maxlen=_SPARK)).append(frame)
 
 
 @contextmanager
@@ -159,7 +167,7 @@ def _bars(title: str, names: Sequence[str], values: Sequence[float], seen: Seen,
     bar = min(rest - spark - bool(spark), _BAR)
     best = max(range(len(values)), key=lambda i: values[i], default=-1) if title == "output" else -1
     past = seen.frames.get(title, ())
-    shares = title == "output" and all(0 <= value <= 1 for frame in past for value in frame)
+    shares = title == "output" and all(frame.are_shares for frame in past)
     table = Table.grid(padding=(0, 1))
     period = f"last {_FRAME_S * min(len(past), spark):.0f} s" if spark >= _LEAST_BAR + 3 else ""
     table.add_row(Text(title, "bold"), "", "", *([Text(period.rjust(spark), "dim")] if spark else []))
@@ -167,7 +175,7 @@ def _bars(title: str, names: Sequence[str], values: Sequence[float], seen: Seen,
         style = "bold green" if i == best and len(values) > 1 else ""
         shown = name if len(name) <= longest else name[: longest - 1] + "…"
         share = value / seen.largest[title] if seen.largest[title] else 0.0
-        line = _sparkline([frame[i] for frame in past][-spark:], (0.0, 1.0) if shares else None) if spark else ""
+        line = _sparkline([frame.values[i] for frame in past][-spark:], (0.0, 1.0) if shares else None) if spark else ""
         cells = [Text(line.rjust(spark), style or "dim")] if spark else []
         signed = title in seen.signed
         table.add_row(Text(shown, style), Text(f"{value:{_VALUE}.3g}", style), _bar(share, bar, signed=signed), *cells)

@@ -12,6 +12,7 @@ from edge_rnn.cli.report import page
 from edge_rnn.cli.report.confusion import confusion, draw_confusion
 from edge_rnn.cli.shared.console import spell_bytes, spell_ns
 from edge_rnn.cli.shrink.plots import draw_drift, draw_front, draw_sensitivity, drifts, listed, spell_error
+from edge_rnn.printable import as_html
 from edge_rnn.spelling import counted
 from edge_rnn.typing import F32
 
@@ -93,7 +94,7 @@ def _table(shrunk: Shrunk) -> str:
     """Format the Pareto front, including the float32 model and the chosen one, largest first."""
     plain, best = shrunk.trials[0], shrunk.best
     names = list(plain.formats)
-    heads = "".join(f'<th class="text">{page.escape(name).replace(".", ".<br>", 1)}</th>' for name in names)
+    heads = "".join(f'<th class="text">{as_html(name).replace(".", ".<br>", 1)}</th>' for name in names)
     heads += "".join(f"<th>{head}</th>" for head in ("bytes", "memory,<br>bytes", "error"))
     heads += "<th>accuracy</th>" if plain.accuracy is not None else ""
     heads += "<th>step time</th><th>speed-up</th>"
@@ -102,7 +103,7 @@ def _table(shrunk: Shrunk) -> str:
         cells = [f'<th scope="row">{number}{mark if trial is best else ""}</th>']
         for name in names:
             format_ = trial.formats[name]
-            cells.append(f'<td class="text{" same" if format_ == "float32" else ""}">{page.escape(format_)}</td>')
+            cells.append(f'<td class="text{" same" if format_ == "float32" else ""}">{as_html(format_)}</td>')
         cells += [f"<td>{figure}</td>" for figure in _figures(trial)]
         rows.append(f"<tr{row if trial is best else ''}>{''.join(cells)}</tr>")
     lines = "\n".join(rows)

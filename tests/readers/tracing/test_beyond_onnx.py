@@ -86,6 +86,29 @@ def test_constants_that_a_loop_replaces_one_by_one() -> None:
         read(small_graph(early, numbers | {"zeros": np.zeros((3, IN)), "w": weight}, x=(3, 1, IN)))
 
 
+@pytest.mark.parametrize("repeated", ["zeros", "samples"])
+def test_constants_in_place_of_a_signal_may_be_repeated_and_samples_may_not(repeated: str) -> None:
+    """A list of zeros takes the number of sequences that are written to it."""
+    steps = [
+        op("Slice", "x zero one batch", "samples"),
+        op("Slice", "samples zero zero time", "nothing"),
+        op("Concat", "nothing blank", "zeros", axis=0),
+        op("Expand", f"{repeated} wide", "rows"),
+        op("Slice", "rows zero zero time", "replaced"),
+        op("Concat", "replaced x", "every", axis=0),
+        op("MatMul", "every w", "y"),
+    ]
+    weight, blank = u(IN, P), np.zeros((4, 1, IN))
+    numbers = {"zero": [0], "one": [1], "time": [0], "batch": [1], "wide": [1, 2, 1], "w": weight, "blank": blank}
+    graph = small_graph(steps, numbers, x=(4, 2, IN))
+    if repeated == "samples":
+        with pytest.raises(UnsupportedError, match=r"Expand node 'rows': it repeats \(4, 1, 3\) as \(4, 2, 3\)"):
+            read(graph)
+        return
+    xs = u(4, IN)
+    np.testing.assert_allclose(reference.run(read(graph), xs)[0], xs.astype(np.float64) @ weight, rtol=0, atol=1e-6)
+
+
 FOLDED: dict[str, tuple[list[Any], dict[str, Any], list[int]]] = {
     "Div": ([[7, -7, 6], [2, 2, -4]], {}, [3, -3, -1]),
     "Range": ([1, 9, 3], {}, [1, 4, 7]),

@@ -1,4 +1,4 @@
-"""Convert recurrent operators of a ``.tflite`` graph to layers: their inputs, gate orders and options.
+"""Write recurrent operators of a ``.tflite`` graph as ONNX's: their inputs, gate orders and options.
 
 LSTM and UNIDIRECTIONAL_SEQUENCE_LSTM [1]_ have the same inputs, at the same places::
 
@@ -18,175 +18,171 @@ References
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
-from edge_rnn.errors import FileError, ModelError, UnsupportedError
-from edge_rnn.layers import LSTM, Dense, Elman, Layer, Weight
-from edge_rnn.typing import AnyArray
-from edge_rnn_export.readers.tflite.constants import Constants, shape_text
-from edge_rnn_export.readers.tflite.graph import Operator
+from edge_rnn.typing import F32
+from edge_rnn_export.readers.tflite.contents import TfliteOperator, shape_text
+from edge_rnn_export.readers.tflite.operators import Write, fused_activation
+from edge_rnn_export.readers.tflite.writer import Writer
 
-__all__ = ["RECURRENT", "activation_of", "dense_of", "reads_steps_of", "recurrent_of"]
+__all__ = ["CELLS"]
 
-_L = TypeVar("_L", bound=Layer)
-
-RECURRENT = ("UNIDIRECTIONAL_SEQUENCE_LSTM", "LSTM", "UNIDIRECTIONAL_SEQUENCE_RNN", "RNN")
-
-# ActivationFunctionType of the schema; its other values have no counterpart.
-_ACTIVATIONS: Mapping[int, str] = {0: "none", 1: "relu", 4: "tanh"}
-_OTHERS: Mapping[int, str] = {2: "RELU_N1_TO_1", 3: "RELU6", 5: "SIGN_BIT"}
-
-_GATES = ("input", "forget", "cell", "output")
+# Offsets of gates in ONNX's order, i o f c, and of peepholes, i o f.
+_GATES = {"input": 0, "output": 3, "forget": 1, "cell": 2}
+_PEEPHOLES = {"input": 0, "output": 2, "forget": 1}
 
 
-def recurrent_of(operator: Operator, constants: Constants) -> LSTM | Elman:
-    """Return the layer of a recurrent operator.
+def _lstm(writer: Writer, operator: TfliteOperator) -> list[str]:
+    _check_lstm(writer, operator)
+    coupled, projects = not operator.has(5), operator.has(16)
+    hidden, size = _matrix_shape(writer, operator, 2, "input-to-forget weights")
+    _, output = _matrix_shape(writer, operator, 6, "recurrent-to-forget weights")
+    if not projects and output != hidden:
+        got, expected = shape_text((hidden, output)), shape_text((hidden, hidden))
+        raise operator.damaged(f"recurrent-to-forget weights got shape {got}, expected {expected}.")
 
-    Raises
-    ------
-    FileError
-        Weights are missing or have inconsistent shapes.
-    UnsupportedError
-        An option has no counterpart: layer normalization, a projection bias, another activation.
-    """
-    return _built(operator, lambda: (_lstm if operator.kind.endswith("LSTM") else _rnn)(operator, constants))
+    def joined(first: int, what: str, shape: Sequence[int], places: Mapping[str, int] = _GATES) -> F32:
+        writer.shared.budget.take(f"the {operator.label}", 8 * len(places) * int(np.prod(shape)))
+        parts = [
+            np.zeros(shape, np.float32)
+            if coupled and gate == "input"
+            else writer.array(operator, first + offset, what.format(gate), shape)
+            for gate, offset in places.items()
+        ]
+        return np.concatenate(parts)[None]
 
-
-def dense_of(operator: Operator, constants: Constants) -> Dense:
-    """Return the layer of FULLY_CONNECTED."""
-    if operator.options["WeightsFormat"]:
-        raise UnsupportedError(f"{operator.title} has shuffled weights, expected them in their usual order.")
-    outputs, inputs = _matrix_shape(operator, constants, 1, "weights")
-    weight = constants.matrix(operator, {"weights": 1}, (outputs, inputs))
-    bias = constants.array(operator, 2, "bias", (outputs,)) if constants.has(operator, 2) else None
-    return _built(operator, lambda: Dense(weight, bias, activation=activation_of(operator)))
-
-
-def activation_of(operator: Operator) -> str:
-    """Fused activation of an operator."""
-    number = operator.options["FusedActivationFunction"]
-    if number not in _ACTIVATIONS:
-        got = _OTHERS.get(number, f"number {number}")
-        raise UnsupportedError(f"{operator.title} has the activation {got}, expected NONE, RELU or TANH.")
-    return _ACTIVATIONS[number]
-
-
-def reads_steps_of(operator: Operator) -> int | None:
-    """Time axis of the three; None for an operator that takes a single step."""
-    if not operator.kind.startswith("UNIDIRECTIONAL"):
-        return None
-    return 0 if operator.options["TimeMajor"] else 1
-
-
-def _built(operator: Operator, build: Callable[[], _L]) -> _L:
-    try:
-        return build()
-    except ModelError as error:
-        raise FileError(f"{operator.title} makes no valid layer: {error}") from None
+    weights = {
+        1: joined(1, "input-to-{} weights", (hidden, size)),
+        2: joined(5, "recurrent-to-{} weights", (hidden, output)),
+        3: np.pad(joined(12, "{} bias", (hidden,)), ((0, 0), (0, 4 * hidden))),
+    }
+    if operator.has(10):
+        weights[7] = joined(9, "{} peephole", (hidden,), _PEEPHOLES)
+    beyond: dict[str, Any] = {"coupled": "input"} if coupled else {}
+    beyond |= {"cell_clip": _clip(operator, "CellClip"), "projection_clip": None}
+    if projects:
+        weights[8] = writer.array(operator, 16, "projection weights", (output, hidden))
+        beyond |= {"weight_hr": 8, "projection_clip": _clip(operator, "ProjClip")}
+    _check_states(writer, operator, {18: output, 19: hidden})
+    activation = _lstm_activation(writer, operator)
+    beyond = {name: value for name, value in beyond.items() if value is not None}
+    about = {"hidden_size": hidden, "activations": ["Sigmoid", activation, activation], "beyond": beyond}
+    return _written(writer, operator, "LSTM", weights, about)
 
 
-def _lstm(operator: Operator, constants: Constants) -> LSTM:
+def _check_lstm(writer: Writer, operator: TfliteOperator) -> None:
+    """Refuse what no LSTM of edge_rnn does."""
     if len(operator.inputs) not in (20, 24) or len(operator.outputs) != 1:
         got = f"{len(operator.inputs)} inputs and {len(operator.outputs)} outputs"
-        raise UnsupportedError(f"{operator.title} got {got}, expected 20 or 24 and 1: the full kernel, not the basic.")
+        raise operator.refuse(f"it has {got}, expected 20 or 24 and 1: the full kernel, not the basic.")
     if operator.options.get("KernelType") or operator.options.get("DiagonalRecurrentTensors"):
-        raise UnsupportedError(f"{operator.title} is of the basic kernel or has diagonal matrices; expected full ones.")
-    if any(constants.has(operator, position) for position in range(20, 24)):
-        raise UnsupportedError(f"{operator.title} normalizes its gates (layer normalization), which no layer supports.")
-    coupled = not constants.has(operator, 5)
-    gates = {1: None, 2: 2, 3: 3, 4: 4} if coupled else {1: 1, 2: 2, 3: 3, 4: 4}
-    hidden, size = _matrix_shape(operator, constants, 2, "input-to-forget weights")
-    _, projected = _matrix_shape(operator, constants, 6, "recurrent-to-forget weights")
-    for position, gate in ((1, "input weights"), (9, "input peephole"), (12, "input bias")):
-        if coupled and constants.has(operator, position):
-            raise FileError(f"{operator.title} has an {gate} but no recurrent-to-input weights; expected all or none.")
+        raise operator.refuse("it is of the basic kernel or has diagonal matrices; expected full ones.")
+    if any(operator.has(position) for position in range(20, 24)):
+        raise operator.refuse("it normalizes its gates (layer normalization), which no layer supports.")
+    if not operator.has(5):
+        for position, gate in ((1, "input weights"), (9, "input peephole"), (12, "input bias")):
+            if operator.has(position):
+                raise operator.damaged(f"has an {gate} but no recurrent-to-input weights; expected all or none.")
+    if operator.has(17) and not operator.has(16):
+        raise operator.damaged("has a projection bias, but no projection.")
+    if operator.has(17) and writer.constant(operator, 17, "projection bias").any():
+        raise operator.refuse("it has a projection bias, which LSTM does not support.")
 
-    def stacked(name: str, first: int, columns: int) -> Weight:
-        inputs = {
-            f"{name}-to-{gate} weights": None if at is None else at + first - 1
-            for gate, at in zip(_GATES, gates.values(), strict=True)
-        }
-        return constants.matrix(operator, inputs, (hidden, columns))
 
-    def joined(name: str, first: int, names: tuple[str, ...]) -> AnyArray:
-        zeros, parts = np.zeros(hidden, np.float32), []
-        for offset, gate in enumerate(names):
-            absent = gate == "input" and coupled
-            parts.append(zeros if absent else constants.array(operator, first + offset, f"{gate} {name}", (hidden,)))
-        return np.concatenate(parts)
-
-    weight_hr = None
-    if constants.has(operator, 16):
-        weight_hr = constants.array(operator, 16, "projection weights", (projected, hidden))
-        if constants.has(operator, 17) and constants.array(operator, 17, "projection bias", (projected,)).any():
-            raise UnsupportedError(f"{operator.title} has a projection bias, which LSTM does not support.")
-    elif projected != hidden:
-        got, expected = shape_text((hidden, projected)), shape_text((hidden, hidden))
-        raise FileError(f"{operator.title} recurrent-to-forget weights got shape {got}, expected {expected}.")
-    elif constants.has(operator, 17):
-        raise FileError(f"{operator.title} has a projection bias, but no projection.")
-    _check_states(operator, constants, {18: projected, 19: hidden})
-    activation = activation_of(operator)
-    if activation == "none":
-        raise UnsupportedError(
-            f"{operator.title} has the activation NONE, with which LiteRT skips the cell state; expected TANH or RELU."
+def _lstm_activation(writer: Writer, operator: TfliteOperator) -> str:
+    activation = _activation(operator)
+    if not activation:
+        raise operator.refuse(
+            "it has the activation NONE, with which LiteRT skips the cell state; expected TANH or RELU."
         )
-    read = constants.graph.tensors[operator.inputs[0]].type
-    if read in ("INT8", "INT16") and activation != "tanh":
-        raise UnsupportedError(f"{operator.title} computes in integers with tanh, but says {activation!r}.")
-    return LSTM(
-        stacked("input", 1, size),
-        stacked("recurrent", 5, projected),
-        joined("bias", 12, _GATES),
-        weight_hr=weight_hr,
-        peephole=joined("peephole", 9, ("input", "forget", "output")) if constants.has(operator, 10) else None,
-        coupled="input" if coupled else "none",
-        cell_clip=_clip(operator, "CellClip"),
-        projection_clip=_clip(operator, "ProjClip") if weight_hr is not None else None,
-        cell_activation=activation,
-        output_activation=activation,
-    )
+    if writer.tensor(operator, 0).type in ("INT8", "INT16") and activation != "Tanh":
+        raise operator.refuse(f"it computes in integers with tanh, but says {activation!r}.")
+    return activation
 
 
-def _rnn(operator: Operator, constants: Constants) -> Elman:
+def _rnn(writer: Writer, operator: TfliteOperator) -> list[str]:
     """Inputs: input, input weights, recurrent weights, bias, state."""
     if len(operator.inputs) != 5 or len(operator.outputs) != 1:
-        raise FileError(f"{operator.title} got {len(operator.inputs)} inputs, expected 5, and 1 output.")
-    hidden, size = _matrix_shape(operator, constants, 1, "input weights")
-    weight_ih = constants.matrix(operator, {"input weights": 1}, (hidden, size))
-    weight_hh = constants.matrix(operator, {"recurrent weights": 2}, (hidden, hidden))
-    bias = constants.array(operator, 3, "bias", (hidden,))
-    _check_states(operator, constants, {4: hidden})
-    return Elman(weight_ih, weight_hh, bias, activation=activation_of(operator))
+        raise operator.damaged(f"has {len(operator.inputs)} inputs, expected 5, and 1 output.")
+    hidden, size = _matrix_shape(writer, operator, 1, "input weights")
+    bias = writer.array(operator, 3, "bias", (hidden,))
+    weights = {
+        1: writer.array(operator, 1, "input weights", (hidden, size))[None],
+        2: writer.array(operator, 2, "recurrent weights", (hidden, hidden))[None],
+        3: np.concatenate([bias, np.zeros_like(bias)])[None],
+    }
+    _check_states(writer, operator, {4: hidden})
+    activation = _activation(operator)
+    about: dict[str, Any] = {"hidden_size": hidden, "activations": [activation or "Affine"]}
+    if not activation:
+        about |= {"activation_alpha": [1.0], "activation_beta": [0.0]}
+    return _written(writer, operator, "RNN", weights, about)
 
 
-def _clip(operator: Operator, name: str) -> float | None:
+def _activation(operator: TfliteOperator) -> str:
+    activation = fused_activation(operator)
+    if activation not in ("", "Relu", "Tanh"):
+        raise operator.refuse(f"it has the activation {activation}, expected NONE, RELU or TANH.")
+    return activation
+
+
+def _written(
+    writer: Writer, operator: TfliteOperator, kind: str, weights: Mapping[int, F32], about: dict[str, Any]
+) -> list[str]:
+    """Write a recurrent operator over time, or over one step, with the axes that ONNX expects, and back."""
+    x, shape = writer.input(operator, 0), writer.tensor(operator, 0).shape
+    sequence = operator.kind.startswith("UNIDIRECTIONAL")
+    batch_first = sequence and not operator.options["TimeMajor"]
+    expected = ("batch", "features") if not sequence else ("time", "batch", "features")
+    if len(shape) != len(expected):
+        wanted = ", ".join(expected)
+        raise operator.damaged(f"reads the shape {shape_text(shape)}, expected {len(expected)} axes: {wanted}.")
+    inputs = [""] * (1 + max(weights))
+    for place, array in weights.items():
+        inputs[place] = writer.number(array)
+    zero, one = (writer.number([axis], np.int64) for axis in (0, 1))
+    if not sequence:
+        x = writer.one("Unsqueeze", x, zero)
+    elif batch_first:
+        x = writer.one("Transpose", x, perm=[1, 0, 2])
+    every = writer.one("Squeeze", writer.one(kind, x, *inputs[1:], **about), one)
+    if not sequence:
+        return [writer.one("Squeeze", every, zero)]
+    return [writer.one("Transpose", every, perm=[1, 0, 2]) if batch_first else every]
+
+
+def _clip(operator: TfliteOperator, name: str) -> float | None:
     limit = float(operator.options[name])
     if not 0 <= limit < float("inf"):
-        raise FileError(f"{operator.title} {name} is {limit}, expected a positive number, or 0 for none.")
+        raise operator.damaged(f"{name} is {limit}, expected a positive number, or 0 for none.")
     return limit or None
 
 
-def _check_states(operator: Operator, constants: Constants, states: Mapping[int, int]) -> None:
+def _check_states(writer: Writer, operator: TfliteOperator, states: Mapping[int, int]) -> None:
     """Check that states are variables, which start at zero: a computed state would be another network."""
     for position, length in states.items():
-        if not constants.has(operator, position):
-            raise FileError(f"{operator.title} has no state at input {position}.")
-        tensor = constants.graph.tensors[operator.inputs[position]]
+        tensor = writer.tensor(operator, position, "state")
         if not tensor.variable:
-            raise UnsupportedError(f"{operator.title} has {tensor.title} as a state, expected a variable.")
+            raise operator.refuse(f"it has {tensor.title} as a state, expected a variable.")
         if not tensor.shape or tensor.shape[-1] != length:
             got = shape_text(tensor.shape)
-            raise FileError(f"{operator.title} has a state of shape {got}, expected (batch, {length}).")
+            raise operator.damaged(f"has a state of shape {got}, expected (batch, {length}).")
 
 
-def _matrix_shape(operator: Operator, constants: Constants, position: int, what: str) -> tuple[int, int]:
-    if not constants.has(operator, position):
-        raise FileError(f"{operator.title} has no {what}, which are its input {position}.")
-    shape = constants.graph.tensors[operator.inputs[position]].shape
+def _matrix_shape(writer: Writer, operator: TfliteOperator, position: int, what: str) -> tuple[int, int]:
+    shape = writer.tensor(operator, position, what).shape
     if len(shape) != 2:
-        raise FileError(f"{operator.title} {what} got shape {shape_text(shape)}, expected (rows, columns).")
+        raise operator.damaged(f"{what} got shape {shape_text(shape)}, expected (rows, columns).")
     return shape[0], shape[1]
+
+
+CELLS: Mapping[str, Write] = {
+    "LSTM": _lstm,
+    "RNN": _rnn,
+    "UNIDIRECTIONAL_SEQUENCE_LSTM": _lstm,
+    "UNIDIRECTIONAL_SEQUENCE_RNN": _rnn,
+}
+"""Recurrent operators, by kind."""

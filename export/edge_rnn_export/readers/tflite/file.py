@@ -13,39 +13,28 @@ import importlib
 import struct
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from edge_rnn.errors import EdgeRnnError, FileError, UnsupportedError
 from edge_rnn_export.readers.file_bytes import read_bytes
-from edge_rnn_export.readers.tflite.graph import Graph, Operator, Tensor
+from edge_rnn_export.readers.tflite.contents import Contents, Subgraph, Tensor, TfliteOperator
+from edge_rnn_export.readers.tflite.options import OPTIONS, TEXTS, VECTORS
 
-__all__ = ["open_graph"]
+__all__ = ["open_contents"]
 
-_MAX_TENSORS = 2**14
-_MAX_OPERATORS = 2**12
-_MAX_PLACES = 64  # inputs of an operator, outputs of an operator, axes of a tensor
+_MAX_SUBGRAPHS = 2**7
+_MAX_TENSORS = 2**14  # of all subgraphs together
+_MAX_OPERATORS = 2**13
+_MAX_PLACES = 2**10  # inputs of an operator, outputs of an operator
+_MAX_AXES = 64
 _MAX_TEXT = 1024
 _NAME_SLOT = 10  # of a tensor's name, in the schema's table
-
-# Options of the supported operators, by the schema's names.
-_OPTIONS: Mapping[str, tuple[str, tuple[str, ...]]] = {
-    "UNIDIRECTIONAL_SEQUENCE_LSTM": (
-        "UnidirectionalSequenceLSTMOptions",
-        ("FusedActivationFunction", "CellClip", "ProjClip", "TimeMajor", "DiagonalRecurrentTensors"),
-    ),
-    "LSTM": ("LSTMOptions", ("FusedActivationFunction", "CellClip", "ProjClip", "KernelType")),
-    "UNIDIRECTIONAL_SEQUENCE_RNN": ("SequenceRNNOptions", ("FusedActivationFunction", "TimeMajor")),
-    "RNN": ("RNNOptions", ("FusedActivationFunction",)),
-    "FULLY_CONNECTED": ("FullyConnectedOptions", ("FusedActivationFunction", "WeightsFormat")),
-    "SOFTMAX": ("SoftmaxOptions", ("Beta",)),
-    "LEAKY_RELU": ("LeakyReluOptions", ("Alpha",)),
-    "STRIDED_SLICE": ("StridedSliceOptions", ("BeginMask", "EndMask", "EllipsisMask", "NewAxisMask", "ShrinkAxisMask")),
-}
+_CUSTOM_SLOT = 6  # of a custom operator's name
 
 
-def open_graph(path: Path) -> Graph:
+def open_contents(path: Path) -> Contents:
     """Read a file.
 
     Raises
@@ -63,44 +52,58 @@ def open_graph(path: Path) -> Graph:
     except ImportError:
         raise UnsupportedError("from_tflite needs the package tflite: pip install tflite.") from None
     try:
-        return _graph(schema, data)
+        return _contents(schema, data)
     except EdgeRnnError as error:
         raise type(error)(f"{path} {error}") from None
     except (struct.error, IndexError, ValueError, TypeError, OverflowError, AttributeError, AssertionError):
         raise FileError(f"{path} is not a whole .tflite file: an offset or a length in it points outside.") from None
 
 
-def _graph(schema: Any, data: bytes) -> Graph:
+def _contents(schema: Any, data: bytes) -> Contents:
     model = schema.Model.GetRootAs(data, 0)
     if model.Version() != 3:
         raise FileError(f"is of version {model.Version()} of the schema, expected 3.")
     if model.SubgraphsLength() < 1:
         raise FileError("holds no graph.")
-    graph = model.Subgraphs(0)
-    count = _bounded("tensors", graph.TensorsLength(), _MAX_TENSORS)
-    types, kinds = _names(schema.TensorType), _names(schema.BuiltinOperator)
-    tensors = tuple(_tensor(model, types, graph.Tensors(place), place) for place in range(count))
+    graphs = [model.Subgraphs(place) for place in range(_bounded("graphs", model.SubgraphsLength(), _MAX_SUBGRAPHS))]
+    _bounded("tensors", sum(graph.TensorsLength() for graph in graphs), _MAX_TENSORS)
+    _bounded("operators", sum(graph.OperatorsLength() for graph in graphs), _MAX_OPERATORS)
+    codes = _Codes(schema, model, _names(schema.TensorType), _names(schema.BuiltinOperator))
+    return Contents(tuple(_subgraph(codes, graph, place) for place, graph in enumerate(graphs)), len(data))
+
+
+class _Codes(NamedTuple):
+    """The schema, the file, and the names of types and of kinds of operators by number."""
+
+    schema: Any
+    model: Any
+    types: Mapping[int, str]
+    kinds: Mapping[int, str]
+
+
+def _subgraph(codes: _Codes, graph: Any, index: int) -> Subgraph:
+    count = graph.TensorsLength()
+    tensors = tuple(_tensor(codes.model, codes.types, graph.Tensors(place), place) for place in range(count))
     operators = tuple(
-        _operator(schema, model, kinds, graph.Operators(place), place, count)
-        for place in range(_bounded("operators", graph.OperatorsLength(), _MAX_OPERATORS))
+        _operator(codes, graph.Operators(place), place, index, count) for place in range(graph.OperatorsLength())
     )
-    producers: dict[int, Operator] = {}
+    producers: dict[int, TfliteOperator] = {}
     for operator in operators:
         for place in (place for place in operator.outputs if place >= 0):
             if place in producers:
                 first = producers[place]
-                raise FileError(f"has operators {first.place} and {operator.place} that both produce tensor {place}.")
+                raise FileError(f"has operators {first.label} and {operator.label} that both produce tensor {place}.")
             producers[place] = operator
     inputs = _places("inputs of the graph", graph.InputsAsNumpy(), count)
     outputs = _places("outputs of the graph", graph.OutputsAsNumpy(), count)
-    return Graph(tensors, operators, inputs, outputs, producers, len(data))
+    return Subgraph(tensors, operators, inputs, outputs, producers)
 
 
 def _tensor(model: Any, types: Mapping[int, str], tensor: Any, place: int) -> Tensor:
-    lengths = _integers(f"axes of tensor {place}", tensor.ShapeAsNumpy())
+    lengths = _integers(f"axes of tensor {place}", tensor.ShapeAsNumpy(), _MAX_AXES)
     if any(length < 0 for length in lengths):
         raise FileError(f"has tensor {place} of shape {lengths}, expected no negative length.")
-    signature = _integers(f"axes of tensor {place}", tensor.ShapeSignatureAsNumpy()) or lengths
+    signature = _integers(f"axes of tensor {place}", tensor.ShapeSignatureAsNumpy(), _MAX_AXES) or lengths
     quantization = tensor.Quantization()
     scale, zero_point, axis, refusal = np.empty(0, np.float32), np.empty(0, np.int64), 0, ""
     if quantization is not None:
@@ -131,27 +134,37 @@ def _tensor(model: Any, types: Mapping[int, str], tensor: Any, place: int) -> Te
     )
 
 
-def _operator(schema: Any, model: Any, kinds: Mapping[int, str], operator: Any, place: int, tensors: int) -> Operator:
-    index = operator.OpcodeIndex()
+def _operator(codes: _Codes, operator: Any, place: int, graph: int, tensors: int) -> TfliteOperator:
+    schema, model, index = codes.schema, codes.model, operator.OpcodeIndex()
     if not 0 <= index < model.OperatorCodesLength():
         raise FileError(f"has operator {place} of kind {index}, expected less than {model.OperatorCodesLength()}.")
     code = model.OperatorCodes(index)
     number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())  # the second dates from when it had eight bits
-    kind = kinds.get(number, f"kind {number}")
+    kind = codes.kinds.get(number, f"kind {number}")
+    label = f"{kind} (operator {place}{f' of graph {graph}' if graph else ''})"
     options: dict[str, Any] = {}
-    if kind in _OPTIONS:
-        title, names = _OPTIONS[kind]
-        options = dict.fromkeys(names, 0)
+    if kind in OPTIONS:
+        title, names = OPTIONS[kind]
+        options = {name: () if name in VECTORS else "" if name in TEXTS else 0 for name in names}
         table = operator.BuiltinOptions()
         if table is not None:
             if operator.BuiltinOptionsType() != getattr(schema.BuiltinOptions, title):
-                raise FileError(f"has operator {place}, {kind}, with options of another, expected {title}.")
+                raise FileError(f"has the {label} with options of another, expected {title}.")
             found = getattr(schema, title)()
             found.Init(table.Bytes, table.Pos)
-            options = {name: getattr(found, name, int)() for name in names}
-    what = f"of operator {place}, {kind}"
-    inputs = _places(f"inputs {what}", operator.InputsAsNumpy(), tensors)
-    return Operator(place, kind, inputs, _places(f"outputs {what}", operator.OutputsAsNumpy(), tensors), options)
+            options = {name: _option(found, name) for name in names}
+    inputs = _places(f"inputs of the {label}", operator.InputsAsNumpy(), tensors)
+    outputs = _places(f"outputs of the {label}", operator.OutputsAsNumpy(), tensors)
+    custom = _text(code, _CUSTOM_SLOT) if kind == "CUSTOM" else ""
+    return TfliteOperator(kind, inputs, outputs, options, custom, label)
+
+
+def _option(table: Any, name: str) -> Any:
+    if name in TEXTS:
+        return _text(table, TEXTS[name])
+    if name in VECTORS:
+        return _integers(f"the option {name}", getattr(table, f"{name}AsNumpy")(), _MAX_AXES)
+    return getattr(table, name, int)()  # 0 for one that the package does not know yet
 
 
 def _names(enumeration: Any) -> dict[int, str]:
@@ -164,16 +177,16 @@ def _bounded(what: str, count: int, most: int) -> int:
     return count
 
 
-def _integers(what: str, found: Any) -> tuple[int, ...]:
+def _integers(what: str, found: Any, most: int) -> tuple[int, ...]:
     """Vector of integers; the package returns 0 for a missing one."""
     if not isinstance(found, np.ndarray):
         return ()
-    _bounded(what, len(found), _MAX_PLACES)
+    _bounded(what, len(found), most)
     return tuple(int(number) for number in found)
 
 
 def _places(what: str, found: Any, tensors: int) -> tuple[int, ...]:
-    numbers = _integers(what, found)
+    numbers = _integers(what, found, _MAX_PLACES)
     if any(not -1 <= number < tensors for number in numbers):
         raise FileError(f"has {what} {numbers}, expected numbers of the {tensors} tensors.")
     return numbers

@@ -1,83 +1,133 @@
-"""Contents of a ``.tflite`` file as plain data: tensors, and operators that read and produce them."""
+"""Make the graph that readers trace of the contents of a ``.tflite`` file."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from math import prod
 
-import numpy as np
-from numpy.typing import NDArray
+from edge_rnn.errors import FileError, InputError, UnsupportedError
+from edge_rnn.storage.budget import Budget
+from edge_rnn_export.readers.tflite.causes import check_kinds
+from edge_rnn_export.readers.tflite.cells import CELLS
+from edge_rnn_export.readers.tflite.constants import is_real, numbers_of
+from edge_rnn_export.readers.tflite.contents import Contents, Subgraph, Tensor, TfliteOperator
+from edge_rnn_export.readers.tflite.loops import LISTS, LOOPS
+from edge_rnn_export.readers.tflite.moves import MOVES
+from edge_rnn_export.readers.tflite.operators import OPERATORS
+from edge_rnn_export.readers.tflite.variables import Variables
+from edge_rnn_export.readers.tflite.writer import Shared, Writer
+from edge_rnn_export.readers.tracing.graph import Graph, Port
 
-from edge_rnn.typing import F32
+__all__ = ["graph_of"]
 
-__all__ = ["Graph", "Operator", "Tensor"]
+_WRITE = {**OPERATORS, **MOVES, **CELLS, **LOOPS}
+_KNOWN = frozenset((*_WRITE, "CALL_ONCE", "VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE"))
+_END = TfliteOperator("", (), (), {}, "", "end of the network")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Tensor:
-    """Tensor of the graph.
+def graph_of(contents: Contents, begin: int | None, end: int | None) -> tuple[Graph, tuple[Tensor, ...]]:
+    """Return the graph of a file's network, and the constant tensors that it reads.
 
     Parameters
     ----------
-    place
-        Index in the file.
-    shape, signature
-        Lengths of its axes; in ``signature``, -1 for an arbitrary length.
-    type
-        ``"FLOAT32"``, ``"INT8"`` and so on.
-    data
-        uint8, a view of the file; None if the tensor is computed.
-    variable
-        True if it keeps its value from one invocation to the next.
-    scale, zero_point, axis
-        ``(1,)`` or one per index along ``axis``: the value is ``scale * (stored - zero_point)``. Empty if the tensor is
-        not quantized.
-    refusal
-        Reason why its data cannot be read; empty if they can.
+    begin, end
+        Indices of the tensors between which the network is read, or None for its inputs and outputs.
+
+    Raises
+    ------
+    FileError
+        The file contradicts itself.
+    UnsupportedError
+        An operator, an option or a type has no counterpart.
+    InputError
+        There is no way from ``begin`` to ``end``.
     """
+    main = contents.subgraphs[0]
+    begins = main.inputs if begin is None else (begin,)
+    ends = main.outputs if end is None else (end,)
+    if min((*begins, *ends), default=-1) < 0:
+        raise FileError("from_tflite got a graph with an input or output that is no tensor.")
+    operators = main.operators
+    if begin is not None or end is not None:
+        operators = _between(main, begins, ends)
+    check_kinds(contents, operators, _KNOWN)
+    variables = Variables.of(contents, operators)
+    budget = Budget.of_file(contents.file_bytes, error=UnsupportedError)
 
-    place: int
-    name: str
-    shape: tuple[int, ...]
-    signature: tuple[int, ...]
-    type: str
-    data: NDArray[np.uint8] | None
-    variable: bool
-    scale: F32
-    zero_point: NDArray[np.int64]
-    axis: int
-    refusal: str
+    def write(writer: Writer, operator: TfliteOperator) -> Sequence[str]:
+        if operator.kind in ("CALL_ONCE", "VAR_HANDLE"):
+            return [""] * len(operator.outputs)
+        if operator.kind == "READ_VARIABLE":
+            numbers = numbers_of(variables.start(writer.subgraph, operator), budget)
+            return [variables.read(writer, operator, numbers)]
+        if operator.kind == "ASSIGN_VARIABLE":
+            variables.assign(writer, operator)
+            return []
+        if operator.kind == "CUSTOM":
+            return LISTS[operator.custom.removeprefix("Flex")](writer, operator)
+        return _WRITE[operator.kind](writer, operator)
 
-    @property
-    def title(self) -> str:
-        """Index and name, for messages."""
-        return f"tensor {self.place} {self.name[:80]!r}" if self.name else f"tensor {self.place}"
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Operator:
-    """Operator: its kind by the schema's name, indices of its tensors (-1 for none), and its options, if any."""
-
-    place: int
-    kind: str
-    inputs: tuple[int, ...]
-    outputs: tuple[int, ...]
-    options: Mapping[str, Any]
-
-    @property
-    def title(self) -> str:
-        """Kind and index, for messages."""
-        return f"from_tflite: {self.kind} (operator {self.place})"
+    writer, ports = Writer(Shared(contents, budget, write), main, current=_END), []
+    for place in begins:
+        tensor, skipped = _entered(main, operators, main.tensors[place], ends)
+        operators = tuple(operator for operator in operators if operator is not skipped)
+        ports.append(_port(tensor, writer.shared.unique(tensor.label)))
+        writer.names[tensor.place] = ports[-1].name
+    writer.write(operators)
+    writer.current = _END
+    outputs = [writer.value(_END, main.tensors[place]) for place in ends]
+    outputs += [writer.one("Identity", variables.values[key]) for key in variables.ports]
+    graph = writer.graph((*ports, *variables.ports.values()), list(dict.fromkeys(outputs)))
+    return graph, tuple(writer.shared.read)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Graph:
-    """First subgraph of a file, which is the one that runs; ``file_bytes`` is the file's length."""
+def _between(main: Subgraph, begins: Sequence[int], ends: Sequence[int]) -> tuple[TfliteOperator, ...]:
+    """Operators on the way from some tensors to others, in order."""
+    needed, found = set(ends) - set(begins), []
+    met = set(ends) & set(begins)
+    for operator in reversed(main.operators):
+        if needed.intersection(operator.outputs):
+            found.append(operator)
+            met |= set(begins).intersection(operator.inputs)
+            needed.update(place for place in operator.inputs if place not in begins)
+    for tensor in (main.tensors[place] for place in sorted(needed)):
+        computed = tensor.place in main.producers or tensor.data is not None or tensor.variable
+        if not computed and (prod(tensor.shape) > 0 or tensor.place in main.inputs):
+            wanted = ", ".join(main.tensors[place].title for place in begins[:8])
+            raise InputError(
+                f"from_tflite traced the output back to {tensor.title}, which no operator produces, and not only to "
+                f"{wanted}."
+            )
+    if not met:
+        raise InputError(f"from_tflite found no way from {main.tensors[begins[0]].title} to the output.")
+    return tuple(found[::-1])
 
-    tensors: tuple[Tensor, ...]
-    operators: tuple[Operator, ...]
-    inputs: tuple[int, ...]
-    outputs: tuple[int, ...]
-    producers: Mapping[int, Operator]
-    file_bytes: int
+
+def _entered(
+    main: Subgraph, operators: Sequence[TfliteOperator], tensor: Tensor, ends: Sequence[int]
+) -> tuple[Tensor, TfliteOperator | None]:
+    """Tensor that stands for an input, and the operator that is left out.
+
+    A network that reshapes its whole input to one row first, or one row to steps, takes what comes out as samples.
+    """
+    readers = [operator for operator in operators if tensor.place in operator.inputs]
+    if len(readers) != 1 or readers[0].kind != "RESHAPE" or tensor.place in ends or not readers[0].outputs[:1]:
+        return tensor, None
+    (place, *_) = readers[0].outputs
+    after = main.tensors[place]
+    lengths = [[length for length in each.shape if length != 1] for each in (tensor, after)]
+    if place < 0 or lengths[0] == lengths[1] or min(map(len, lengths)) > 1 or prod(tensor.shape) != prod(after.shape):
+        return tensor, None
+    return after, readers[0]
+
+
+def _port(tensor: Tensor, name: str) -> Port:
+    if len(tensor.shape) > 8:
+        raise UnsupportedError(
+            f"from_tflite: the input {tensor.title} has {len(tensor.shape)} axes, expected 8 at most."
+        )
+    for length in tensor.signature:
+        if length == 0:
+            raise UnsupportedError(f"from_tflite: the input {tensor.title} has an axis of length 0.")
+    shape = tuple(None if length < 0 else length for length in tensor.signature)
+    return Port(name, shape, not is_real(tensor))

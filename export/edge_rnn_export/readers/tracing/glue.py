@@ -139,7 +139,8 @@ def _concat(node: Node) -> list[AnyArray]:
 def _expand(node: Node) -> list[AnyArray]:
     array = _data(node)
     wanted = np.broadcast_shapes(array.shape, _shape(node, 1))
-    if wanted != array.shape and isinstance(node.input(0), Signal):
+    value = node.input(0)
+    if wanted != array.shape and isinstance(value, Signal) and node.trace.kinds(value) & {"port", "y", "h", "c"}:
         raise node.refuse(f"it repeats {array.shape} as {wanted}; expected no repetition.")
     return [_filled(node, array, wanted)]
 

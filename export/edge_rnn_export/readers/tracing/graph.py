@@ -48,6 +48,8 @@ class Operator:
     beyond
         Options of an LSTM that ONNX lacks, by the layer's fields: ``coupled="input"``, ``cell_clip``,
         ``projection_clip``, and for ``weight_hr`` the place of the input with the projection.
+    advice
+        Sentence at the end of a refusal: the way to read the rest of the network.
     """
 
     kind: str
@@ -60,6 +62,7 @@ class Operator:
     reader: str = "from_onnx"
     label: str = ""
     beyond: Mapping[str, Any] = field(default_factory=dict)
+    advice: str = ""
 
     @property
     def title(self) -> str:
@@ -68,7 +71,8 @@ class Operator:
 
     def refuse(self, reason: str) -> UnsupportedError:
         """Return the error that says why the operator is not supported."""
-        return UnsupportedError(f"{self.reader} cannot read the {self.title}: {reason}")
+        advice = f" {self.advice}" if self.advice else ""
+        return UnsupportedError(f"{self.reader} cannot read the {self.title}: {reason}{advice}")
 
     def damaged(self, reason: str) -> FileError:
         """Return the error for contradictory contents, worded after the operator's title."""

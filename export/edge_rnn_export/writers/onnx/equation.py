@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -47,10 +48,11 @@ class _Writer:
     def _biased(self) -> dict[int, tuple[int, int]]:
         """Sums of a product that nothing else reads and a parameter, by place: the product, the parameter."""
         nodes, found = self.equation.nodes, dict[int, tuple[int, int]]()
+        uses = Counter(arg for each in nodes for arg in each.args)
+        uses.update(self.equation.roots)
         for place, node in enumerate(nodes):
             for a, b in (node.args, node.args[::-1]) if node.op == "add" else ():
-                alone = [arg for each in nodes for arg in each.args].count(a) == 1 and a not in self.equation.roots
-                if nodes[a].op == "product" and nodes[b].op == "parameter" and nodes[b].shape and alone:
+                if nodes[a].op == "product" and nodes[b].op == "parameter" and nodes[b].shape and uses[a] == 1:
                     found[place] = a, b
         return found
 

@@ -83,14 +83,6 @@ class Nodes:
         self.constants[name] = np.asarray(array, order="C")
         return name
 
-    def chain(self, value: str, stages: Sequence[Stage], label: str) -> str:
-        """Apply operators in sequence to a value; nodes are named after ``label`` and their index."""
-        for place, (operator, constants, attributes) in enumerate(stages, start=1):
-            out = f"{label}.{operator.lower()}{place}"
-            self.node(operator, [value, *constants], out, name=out, **attributes)
-            value = out
-        return value
-
     def apply(self, operator: str, inputs: Sequence[str], out: str, **attributes: Any) -> str:
         """Add a node with one output, which has the node's name."""
         self.node(operator, inputs, out, name=out, **attributes)

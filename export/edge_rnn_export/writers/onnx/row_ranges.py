@@ -23,9 +23,8 @@ def row_ranges(graph: Graph) -> list[Rows]:
     for node, rows in zip(graph.nodes, _read(graph, [True] * len(graph.nodes)), strict=True):
         if node.op == "product":
             pieces.setdefault(node.name, []).append(rows)
-    cut = {name for name, each in pieces.items() if len(each) > 1 and _tile(sorted(each))}
     whole = {node.name: node.shape[0] for node in graph.nodes if node.op == "product"}
-    cut -= {name for name, each in pieces.items() if max(end for _, end in each) != whole[name]}
+    cut = {name for name, each in pieces.items() if len(each) > 1 and _tile(sorted(each), whole[name])}
     can: list[bool] = []
     for node in graph.nodes:
         vectors = [arg for arg in node.args if graph.nodes[arg].shape]
@@ -65,6 +64,6 @@ def _read(graph: Graph, can: list[bool]) -> list[Rows]:
     ]
 
 
-def _tile(pieces: list[Rows]) -> bool:
-    ends = [end for _, end in pieces]
-    return [start for start, _ in pieces] == [0, *ends[:-1]]
+def _tile(pieces: list[Rows], whole: int) -> bool:
+    """True if pieces in order cover all rows, each once."""
+    return [*(start for start, _ in pieces), whole] == [0, *(end for _, end in pieces)]
