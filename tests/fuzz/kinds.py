@@ -180,6 +180,33 @@ def _damaged_pickle(rng: Random, data: bytes) -> bytes:
     return damage.archive(rng, parts, {pickled: damage.bits})
 
 
+def _damaged_script(rng: Random, data: bytes) -> bytes:
+    parts = seeds.members(data)
+    pickled, code = (next(name for name in parts if name.endswith(end)) for end in ("data.pkl", ".py"))
+    lines = tuple(parts[code].decode().split("\n"))
+
+    def text(rng: Random, old: bytes) -> bytes:
+        if rng.random() < 0.4:
+            return damage.text_lines(rng, old.decode(), lines).encode()
+        return _damaged_text(".,()[] ")(rng, old.decode())
+
+    return damage.archive(rng, parts, {pickled: damage.bits, code: text})
+
+
+def _damaged_export(rng: Random, seed: tuple[dict[str, Any], dict[str, Any], bytes]) -> bytes:
+    config, document, data = seed
+    parts = seeds.members(data)
+    described = {
+        next(name for name in parts if name.endswith(end)): _as_json_of(tree)
+        for end, tree in (("model_weights_config.json", config), ("model.json", document))
+    }
+    return damage.archive(rng, parts, described)
+
+
+def _as_json_of(tree: Any) -> Callable[[Random, bytes], bytes]:
+    return lambda rng, _: damage.as_json(damage.tree(rng, tree))
+
+
 def _state_seeds() -> list[bytes]:
     from safetensors.numpy import save
 
@@ -430,7 +457,9 @@ KINDS: Mapping[str, Kind] = {
     "keras": Kind(_keras_seeds, _damaged_keras, _model_of("from_keras"), ".keras", ("h5py",)),
     "hdf5": Kind(_hdf5_seeds, _damaged_hdf5, _model_of("from_keras"), ".h5", ("h5py",)),
     "json": Kind(seeds.json_files, _tree_as_json, _model_of("from_json"), ".json"),
-    "torch": Kind(seeds.torch_files, _damaged_pickle, _model_of("from_torch"), ".pt", ("torch",)),
+    "torch": Kind(seeds.torch_files, _damaged_pickle, _model_of("from_torch"), ".pt"),
+    "torchscript": Kind(seeds.script_files, _damaged_script, _model_of("from_torch"), ".pt"),
+    "exported": Kind(seeds.exported_files, _damaged_export, _model_of("from_torch"), ".pt2"),
     "statedict": Kind(_state_seeds, _damaged_state, _model_of("from_torch"), ".safetensors"),
     "snapshot": Kind(_snapshot_seeds, _damaged_snapshot, _read_snapshot, ".state"),
     "recording": Kind(_recording_seeds, _damaged_recording, _read_recording, ".any"),

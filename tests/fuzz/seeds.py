@@ -16,8 +16,17 @@ from edge_rnn import GRU, LSTM, Dense, Elman, Model, Standardize, quantize
 from edge_rnn.equations import concat, exp, largest, softmax, split, tanh, total
 from edge_rnn.layers import Add, Embedding
 
-__all__ = ["begin_again", "describe_keras", "graphs", "json_files", "members", "models", "numpy_files"]
-__all__ += ["tflite_files", "torch_files", "weights_of_keras"]
+__all__ = [
+    "begin_again",
+    "describe_keras",
+    "exported_files",
+    "graphs",
+    "json_files",
+    "members",
+    "models",
+    "numpy_files",
+]
+__all__ += ["script_files", "tflite_files", "torch_files", "weights_of_keras"]
 
 RNG = np.random.default_rng(1966)
 
@@ -197,19 +206,98 @@ def json_files() -> list[dict[str, Any]]:
 
 
 def torch_files() -> list[bytes]:
-    """State_dicts as ``torch.save`` writes them, now and before 1.6; one in a checkpoint, in half precision."""
-    import torch
+    """State_dicts as ``torch.save`` writes them, now and before 1.6; in a checkpoint, in half precision; a module."""
+    import torch_archive as files
 
-    torch.manual_seed(1966)
+    def rnn(gates: int, layers: int = 1, biased: bool = True) -> dict[str, Any]:
+        found = {}
+        for layer in range(layers):
+            found |= {f"weight_ih_l{layer}": u(3 * gates, 3 if layer else 2), f"weight_hh_l{layer}": u(3 * gates, 3)}
+            found |= {f"bias_{role}_l{layer}": u(3 * gates) for role in ("ih", "hh") if biased}
+        return found
+
     found = []
-    for module in (torch.nn.GRU(2, 3), torch.nn.LSTM(2, 3, 2, proj_size=2), torch.nn.GRU(2, 3, bias=False)):
-        state = torch.nn.Sequential(module).state_dict()
-        for value in (state, {"model": {key: each.half() for key, each in state.items()}, "epoch": 7}):
-            for zipped in (True, False):
-                file = io.BytesIO()
-                torch.save(value, file, _use_new_zipfile_serialization=zipped)
-                found.append(file.getvalue())
-    return found
+    for state in (rnn(3), rnn(4, 2), rnn(3, biased=False)):
+        named = {f"0.{name}": array for name, array in state.items()}
+        inner = files.Instance("torch.nn.modules.rnn.RNNBase", {"_parameters": state, "_modules": {}})
+        module = files.Instance("torch.nn.modules.container.Sequential", {"_parameters": {}, "_modules": {"0": inner}})
+        half = {"model": {key: each.astype("f2") for key, each in named.items()}, "epoch": 7}
+        found += [write(value) for value in (named, half, {"net": module}) for write in (files.zipped, files.old)]
+    normed = {"0.weight_g": u(4, 1), "0.weight_v": u(4, 3), "0.bias": u(4), "1.weight_ih_l0": u(9, 4)}
+    return [*found, files.zipped(normed | {"1.weight_hh_l0": u(9, 3)})]
+
+
+SCRIPT = """\
+class Net(Module):
+  __parameters__ = []
+  __buffers__ = ["h", ]
+  h : Tensor
+  slope : Final[float] = 0.25
+  rnn : __torch__.net.Part
+  head : __torch__.net.Part
+  def forward(self: __torch__.net.Net,
+    x: Tensor) -> Tensor:
+    rnn = self.rnn
+    h = self.h
+    _0 = [rnn.weight_ih_l0, rnn.weight_hh_l0]
+    y, _1, = torch.gru(torch.unsqueeze(x, 0), h, _0, False, 1, 0., False, False, False)
+    _2 = torch.copy_(torch.slice(h), _1)
+    if torch.eq(torch.dim(y), 3):
+      z = torch.squeeze(y, 0)
+    else:
+      ops.prim.RaiseException("no", "builtins.ValueError")
+    head = self.head
+    return torch.leaky_relu((head).forward(z, ), self.slope)
+class Part(Module):
+  __parameters__ = ["weight", "bias", ]
+  def forward(self: __torch__.net.Part,
+    x: Tensor) -> Tensor:
+    return torch.linear(x, self.weight, self.bias)
+"""
+
+
+def script_files() -> list[bytes]:
+    """A TorchScript archive: a step with its state in a buffer."""
+    import torch_archive as files
+
+    cell = files.Instance("__torch__.net.Part", {"weight_ih_l0": u(9, 2), "weight_hh_l0": u(9, 3)})
+    head = files.Instance("__torch__.net.Part", {"weight": u(2, 3), "bias": u(2)})
+    root = files.Instance("__torch__.net.Net", {"h": np.zeros((1, 1, 3), "f4"), "rnn": cell, "head": head})
+    return [files.zipped(root, {"constants.pkl": "", "code/__torch__/net.py": SCRIPT})]
+
+
+def exported_files() -> list[tuple[dict[str, Any], dict[str, Any], bytes]]:
+    """Archives of torch.export, each with its list of tensors and its graph."""
+    import torch_archive as files
+
+    def tensor(name: str) -> dict[str, Any]:
+        return {"as_tensor": {"name": name}}
+
+    arrays = {"rnn.weight_ih_l0": u(9, 2), "rnn.weight_hh_l0": u(9, 3), "head.weight": u(2, 3), "head.bias": u(2)}
+    short = dict(zip(arrays, "ijwb", strict=True))
+    weights = {"as_tensors": [{"name": "i"}, {"name": "j"}]}
+    cell = [tensor("x"), tensor("o"), weights, {"as_bool": False}, {"as_int": 1}, {"as_float": 0.0}]
+    nodes = [
+        ("zeros.default", [{"as_ints": [1, 1, 3]}], ["o"]),
+        ("gru.input", [*cell, {"as_bool": False}, {"as_bool": False}, {"as_bool": True}], ["y", "h"]),
+        ("select.int", [tensor("y"), {"as_int": 1}, {"as_int": -1}], ["z"]),
+        ("linear.default", [tensor("z"), tensor("w"), tensor("b")], ["s"]),
+        ("softmax.int", [tensor("s"), {"as_int": -1}], ["p"]),
+    ]
+    graph = {
+        "nodes": [
+            {"target": f"torch.ops.aten.{name}", "inputs": [{"name": "", "arg": each, "kind": 1} for each in given],
+             "outputs": [tensor(each) for each in outputs]} for name, given, outputs in nodes
+        ],
+        "tensor_values": {"x": {"dtype": 7, "sizes": [{"as_int": size} for size in (1, 5, 2)]}},
+    }  # fmt: skip
+    specs = [{"parameter": {"arg": {"name": each}, "parameter_name": name}} for name, each in short.items()]
+    signature = {"input_specs": [*specs, {"user_input": {"arg": tensor("x")}}],
+                 "output_specs": [{"user_output": {"arg": tensor("p")}}]}  # fmt: skip
+    document = {"graph_module": {"graph": graph, "signature": signature}}
+    data = files.exported(arrays, {"models/model.json": json.dumps(document)})
+    config = json.loads(members(data)["net/data/weights/model_weights_config.json"])
+    return [(config, document, data)]
 
 
 def numpy_files(folder: Path) -> list[tuple[str, bytes]]:

@@ -1,4 +1,4 @@
-"""Write files as ``torch.save`` and ``torch.jit.save`` do, without PyTorch."""
+"""Write files as ``torch.save``, ``torch.jit.save`` and ``torch.export.save`` do, without PyTorch."""
 
 from __future__ import annotations
 
@@ -75,11 +75,12 @@ def zipped(value: Any, others: dict[str, str] | None = None, folder: str = "arch
     writer, file = _Writer(views=False), io.BytesIO()
     pickled = b"\x80\x02" + writer.value(value) + b"."
     with zipfile.ZipFile(file, "w") as archive:
-        archive.writestr(f"{folder}/data.pkl", pickled)
+        archive.writestr(zipfile.ZipInfo(f"{folder}/data.pkl"), pickled)
         for name, text in {"byteorder": "little", "version": "3\n", **(others or {})}.items():
-            archive.writestr(f"{folder}/{name}", text, zipfile.ZIP_DEFLATED if name.startswith("code/") else None)
+            packed = zipfile.ZIP_DEFLATED if name.startswith("code/") else zipfile.ZIP_STORED
+            archive.writestr(zipfile.ZipInfo(f"{folder}/{name}"), text, packed)
         for place, array in enumerate(writer.storages):
-            archive.writestr(f"{folder}/data/{place}", array.tobytes())
+            archive.writestr(zipfile.ZipInfo(f"{folder}/data/{place}"), array.tobytes())
     return file.getvalue()
 
 
@@ -92,10 +93,10 @@ def exported(arrays: dict[str, np.ndarray], others: dict[str, str] | None = None
             about = {"dtype": _EXPORTED[array.dtype.str[1:]], "sizes": [{"as_int": size} for size in array.shape],
                      "strides": strides, "storage_offset": {"as_int": 0}, "layout": 7, **changed}  # fmt: skip
             config[name] = {"path_name": f"weight_{place}", "is_param": True, "use_pickle": False, "tensor_meta": about}
-            archive.writestr(f"net/data/weights/weight_{place}", array.tobytes())
+            archive.writestr(zipfile.ZipInfo(f"net/data/weights/weight_{place}"), array.tobytes())
         texts = {"data/weights/model_weights_config.json": json.dumps({"config": config}), "archive_format": "pt2"}
         for name, text in (texts | (others or {})).items():
-            archive.writestr(f"net/{name}", text)
+            archive.writestr(zipfile.ZipInfo(f"net/{name}"), text)
     return file.getvalue()
 
 

@@ -14,7 +14,7 @@ from edge_rnn_export.readers.torch.archive_members import DAMAGED, Archive, ZipA
 from edge_rnn_export.readers.torch.exported import CONFIG, OLD_STATE, Exported
 from edge_rnn_export.readers.torch.pickled import DTYPES, Object, Storage, Tensor, load
 from edge_rnn_export.readers.torch.script_code import chain_of
-from edge_rnn_export.readers.torch.script_symbols import Step, UnreadableError
+from edge_rnn_export.readers.torch.script_symbols import Step
 
 __all__ = ["opened"]
 
@@ -59,12 +59,7 @@ class _Saved(ZipArchive):
         if not isinstance(self.root, Object) or not self.root.kind.startswith("__torch__."):
             return None
         names = {id(each): name for name, each in reversed([*state.items()])}
-        try:
-            return chain_of(self.root, names, lambda name: self._deflated(f"code/{name}", _MOST_CODE, _TREE_BYTES))
-        except (EdgeRnnError, UnreadableError, MemoryError):
-            raise
-        except Exception as error:  # of zipfile and zlib
-            raise damaged(self._path, error) from None
+        return chain_of(self.root, names, lambda name: self._deflated(f"code/{name}", _MOST_CODE, _TREE_BYTES))
 
     def _bytes_of(self, storage: Storage) -> bytes:
         if storage.key not in self._raw:

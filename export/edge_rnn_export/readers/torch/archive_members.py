@@ -139,7 +139,12 @@ class ZipArchive(Archive):
         if entry.file_size > most:
             raise FileError(f"{self._path} has {entry.file_size} bytes in {name[:80]}, expected {most} at most.")
         self._budget.take(f"{self._path}: {name[:80]}", factor * entry.file_size)
-        return self._archive.read(entry).decode("utf-8")
+        try:
+            return self._archive.read(entry).decode("utf-8")
+        except MemoryError:
+            raise
+        except Exception as error:  # of zipfile and zlib
+            raise damaged(self._path, error) from None
 
 
 def float32_of(bits: AnyArray) -> AnyArray:

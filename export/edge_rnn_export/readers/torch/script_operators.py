@@ -189,7 +189,7 @@ def _recurrent(
     kind: str, value: Any, states: Any, weights: Any, biased: Any, layers: Any, dropout: Any, training: Any,
     bidirectional: Any, batch_first: Any = None,
 ) -> Any:  # fmt: skip
-    if batch_first is None or not isinstance(weights, tuple) or not isinstance(layers, int):
+    if batch_first is None or not isinstance(weights, tuple) or layers not in range(1, len(weights)):
         raise UnreadableError("it has sequences of packed lengths")
     if bidirectional is not False:
         raise UnreadableError("it has a bidirectional layer, which needs samples that a stream has not seen yet")
