@@ -5,6 +5,7 @@ So a cell's function, called with NumPy arrays, is its own reference.
 
 from __future__ import annotations
 
+from math import pi
 from typing import Any
 
 from edge_rnn.equations.symbols import Symbol, apply, joined, refused, share
@@ -18,7 +19,9 @@ __all__ = [
     "clip",
     "concat",
     "elu",
+    "erf",
     "exp",
+    "gelu",
     "hard_sigmoid",
     "hard_swish",
     "largest",
@@ -76,6 +79,11 @@ def exp(x: Any) -> Any:
 def log(x: Any) -> Any:
     """Natural logarithm; -infinite for 0, NaN below it."""
     return apply("log", x)
+
+
+def erf(x: Any) -> Any:
+    """Error function."""
+    return apply("erf", x)
 
 
 def sqrt(x: Any) -> Any:
@@ -156,6 +164,18 @@ def celu(x: Any, alpha: Any = 1.0) -> Any:
 def silu(x: Any) -> Any:
     """``x sigmoid(x)``, also called swish (Elfwing et al. 2017, arXiv:1702.03118)."""
     return x * sigmoid(x)
+
+
+def gelu(x: Any, approximate: str = "none") -> Any:
+    """``x (1 + erf(x / sqrt(2))) / 2`` (Hendrycks and Gimpel 2016, arXiv:1606.08415).
+
+    With ``approximate="tanh"``, ``x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2``.
+    """
+    if approximate not in ("none", "tanh"):
+        message = f"gelu approximate got {approximate!r}, expected 'none' or 'tanh'."
+        raise refused(message) if isinstance(x, Symbol) else ModelError(message)
+    share = erf(x * sqrt(0.5)) if approximate == "none" else tanh(sqrt(2 / pi) * (x + 0.044715 * x**2 * x))
+    return 0.5 * x * (1.0 + share)
 
 
 def hard_swish(x: Any) -> Any:

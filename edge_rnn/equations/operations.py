@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from math import exp, inf, log, log1p, sqrt, tanh
+from math import erf, exp, inf, log, log1p, sqrt, tanh
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -120,6 +120,12 @@ def _sigmoid(x: Any) -> Any:
     return np.where(x >= 0, 1.0, e) / (1.0 + e)
 
 
+def _erf(x: Any) -> Any:
+    """Error function, which NumPy lacks, of each value, in the dtype of an array of floats."""
+    x = np.asarray(x)
+    return np.vectorize(erf, otypes=[x.dtype if x.dtype.kind == "f" else float])(x)[()]
+
+
 def _joined(*parts: Any) -> Any:
     most = max(np.ndim(part) for part in parts)
     steps = max((np.shape(part)[1:] for part in parts if np.ndim(part) == most), default=())
@@ -197,6 +203,9 @@ OPERATIONS: Mapping[str, Operation] = MappingProxyType(
         ),
         "log": _units(
             1, np.log, "log({0})", "Log", _monotonous(_logarithm), latex=r"\log({0})", is_slow=True
+        ),
+        "erf": _units(
+            1, _erf, "erf({0})", "Erf", _monotonous(erf), latex=r"\operatorname{{erf}}({0})", is_slow=True
         ),
         "softplus": _units(
             1, lambda x: np.maximum(x, 0.0) + np.log1p(np.exp(-np.abs(x))), "softplus({0})", "Softplus",

@@ -20,7 +20,7 @@ import pytest
 
 import needs
 from edge_rnn import LSTM, Dense, Model, Stream, boards, cell, reference
-from edge_rnn.equations import log, log_softmax, mish, softplus
+from edge_rnn.equations import gelu, log, log_softmax, mish, softplus
 from edge_rnn_export import build
 
 pytestmark = pytest.mark.emulated
@@ -74,7 +74,7 @@ def cell_of_many_functions() -> Model:
     @cell
     def many(p: Any, x: Any, h: Any) -> Any:
         a = p.w @ x + p.u @ h
-        return log_softmax(a), {"h": mish(a) / (1 + softplus(a)) + log(a * a + 1e-40)}
+        return log_softmax(gelu(a)), {"h": mish(a) / (1 + softplus(a)) + log(a * a + 1e-40)}
 
     random = np.random.default_rng(6).standard_normal
     return Model([many(w=random((11, 5)), u=random((11, 11)) / 20)])

@@ -82,6 +82,7 @@ OWN: Mapping[str, Callable[..., Any]] = {
     "exp": _power,
     "expm1": lambda a, v: _power(a, v) + UNIT * abs(v),
     "log": _logarithm,
+    "erf": lambda a, v: 1.1284 * a[1] + 3 * UNIT * abs(v),  # 2 / sqrt(pi), and 1.5 units in the last place
     "softplus": lambda a, v: a[1] + 6 * UNIT * (1 + v),
     "sqrt": _root,
     "total": lambda a, v: a[1].sum() + len(a[0]) * UNIT * a[2].sum(),

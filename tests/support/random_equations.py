@@ -14,7 +14,7 @@ from edge_rnn.equations import functions as eq
 from edge_rnn.layers import Cell
 
 UNARY: dict[str, Callable[[Any], Any]] = {
-    **{name: getattr(eq, name) for name in ("sigmoid", "tanh", "relu", "absolute", "softplus", "hard_sigmoid")},
+    **{name: getattr(eq, name) for name in ("sigmoid", "tanh", "relu", "absolute", "softplus", "hard_sigmoid", "erf")},
     **{name: getattr(eq, name) for name in ("leaky_relu", "softsign", "elu")},
     "falling": lambda a: eq.exp(-abs(a)),
     "power of e": lambda a: eq.exp(eq.minimum(a, 2.0)),

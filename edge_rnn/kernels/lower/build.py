@@ -21,9 +21,9 @@ def build(name: Generated, target: Target) -> Any:
     from edge_rnn.kernels.compile.compiler import helper
     from edge_rnn.kernels.matrices.multiply import multiply
     from edge_rnn.kernels.program.sweep import sweep
-    from edge_rnn.kernels.vectors import activations, load_store, logarithm, vector
+    from edge_rnn.kernels.vectors import activations, error_function, load_store, logarithm, vector
 
-    modules = (vector, activations, logarithm, load_store)
+    modules = (vector, activations, error_function, logarithm, load_store)
     known = {word: getattr(module, word) for module in modules for word in module.__all__}
     formats, streams = name.formats, name.streams
 

@@ -27,6 +27,7 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = MappingProxyType(
         "exp": torch.exp,
         "expm1": torch.expm1,
         "log": torch.log,
+        "erf": torch.erf,
         "softplus": torch.nn.functional.softplus,
         "sqrt": torch.sqrt,
         "total": lambda x: x.sum(dim=-1, keepdim=True),

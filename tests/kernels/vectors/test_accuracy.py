@@ -12,7 +12,7 @@ from numba.core import types
 
 from edge_rnn.equations.operations import OPERATIONS
 from edge_rnn.kernels.compile.compiler import FLOATS
-from edge_rnn.kernels.vectors import logarithm
+from edge_rnn.kernels.vectors import error_function, logarithm
 from edge_rnn.kernels.vectors.load_store import load, store
 from kernel_calls import aligned, compiled, runnable
 
@@ -20,13 +20,14 @@ pytestmark = pytest.mark.sampled(2)
 
 Array = Any
 LANES = 16
-INFINITY = 0x7F800000
+INFINITY, FIVE, NEGATIVE = 0x7F800000, 0x40A00000, 0x80000000
+"""Bits of numbers."""
 
-HELPERS = {"log": logarithm.log}
-UNITS = {"log": 0.9}
+HELPERS = {"log": logarithm.log, "erf": error_function.erf}
+UNITS = {"log": 0.9, "erf": 1.5}
 """Largest error in units in the last place."""
-RANGES = {"log": ((1, INFINITY),)}
-"""Ranges of the bits of all numbers that have a finite result."""
+RANGES = {"log": ((1, INFINITY),), "erf": ((0, FIVE), (NEGATIVE, NEGATIVE + FIVE))}
+"""Ranges of the bits of the numbers that are tried."""
 
 
 @cache

@@ -17,7 +17,9 @@ from edge_rnn.equations.activations import activated
 from edge_rnn.equations.functions import (
     absolute,
     celu,
+    erf,
     exp,
+    gelu,
     hard_swish,
     largest,
     layer_norm,
@@ -31,7 +33,6 @@ from edge_rnn.equations.functions import (
     selu,
     softmax,
     sqrt,
-    tanh,
     total,
 )
 from edge_rnn_export.readers.tracing.node import Node
@@ -88,10 +89,6 @@ def _reciprocal(x: Any) -> Any:
     return 1.0 / x
 
 
-def _tanh_gelu(x: Any) -> Any:
-    return 0.5 * x * (1.0 + tanh(0.7978845608028654 * (x + 0.044715 * x * x * x)))
-
-
 def _shortest(number: Any) -> float:
     """Shortest decimal form of a float32: 0.2, not 0.20000000298."""
     return float(str(np.float32(number)))
@@ -109,9 +106,10 @@ def _fixed(name: str, call: Callable[..., Any]) -> Callable[[Node], Function]:
 
 
 def _gelu(node: Node) -> Function:
-    if node.take("approximate", "none") != "tanh":
-        raise node.refuse("it is an exact GELU, which needs erf; train with the approximation by tanh.")
-    return Function("gelu:tanh", _tanh_gelu)
+    approximate = node.take("approximate", "none")
+    if approximate not in ("none", "tanh"):
+        raise node.refuse(f"its approximate is {approximate!r}, expected 'none' or 'tanh'.")
+    return Function(f"gelu:{approximate}", partial(gelu, approximate=approximate))
 
 
 def _selu(node: Node) -> Function:
@@ -132,6 +130,7 @@ UNARY: Mapping[str, Callable[[Node], Function]] = {
     "Abs": _fixed("abs", absolute),
     "Celu": _celu_of,
     "Elu": _with_numbers("elu", ("alpha", 1.0)),
+    "Erf": _fixed("erf", erf),
     "Exp": _fixed("exp", exp),
     "Gelu": _gelu,
     "HardSigmoid": _with_numbers("hard_sigmoid", ("alpha", 0.2), ("beta", 0.5)),
