@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ import h5py
 import numpy as np
 import pytest
 
+import keras_js
 from edge_rnn import Model, reference
 from edge_rnn.errors import FileError, UnsupportedError
 from edge_rnn_export import from_keras
@@ -190,29 +190,19 @@ def test_old_spellings(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", ["SimpleRNN", "GRU", "LSTM"])
 def test_keras_js(shared_data: Path, tmp_path: Path, kind: str) -> None:
     """27 layers of Keras 2.0, weights and outputs written with six decimals."""
-    folder = shared_data / "models" / "keras-js"
-    attributes = json.loads((folder / "attributes.json").read_text())[kind]
-    cases = json.loads((folder / f"{kind}.json").read_text())
-    assert len(attributes) == len(cases) == 9
-    for config, (title, case) in zip(attributes, cases.items(), strict=True):
-        arrays = [np.reshape(each["data"], each["shape"]).astype(np.float32) for each in case["weights"]]
-        backwards = config["go_backwards"]
-        named = dict(zip(("kernel", "recurrent_kernel", "bias"), arrays, strict=False))
-        first = {"class_name": "InputLayer", "config": {"name": "x", "batch_input_shape": [1, *config["input_shape"]]}}
-        spec = Spec(kind, {key: value for key, value in config.items() if key != "input_shape"}, named)
-        if backwards:
+    layers = list(keras_js.layers(shared_data / "models", kind))
+    assert len(layers) == 9
+    for layer in layers:
+        if layer.backwards:
             with pytest.raises(UnsupportedError, match=r"has go_backwards=True"):
-                read(hdf5([spec], sequential(spec, first=first), version="2.0.4"), tmp_path)
-            spec.config["go_backwards"] = False
-        model = read(hdf5([spec], sequential(spec, first=first), version="2.0.4"), tmp_path)
-        xs = np.reshape(case["input"]["data"], case["input"]["shape"])
-        xs = xs[::-1] if backwards else xs
-        ys, state = reference.run(model, xs)
-        if config["stateful"]:
-            ys, _ = reference.run(model, xs, state)
-        expected = np.reshape(case["expected"]["data"], case["expected"]["shape"])
+                read(layer.data, tmp_path)
+        model = read(layer.forward, tmp_path)
+        ys, state = reference.run(model, layer.xs)
+        if layer.stateful:
+            ys, _ = reference.run(model, layer.xs, state)
         # Inputs and weights too were rounded to the sixth decimal: up to 10 terms, two factors of half a unit each.
-        np.testing.assert_allclose(ys if expected.ndim == 2 else ys[-1], expected, rtol=0, atol=1e-5, err_msg=title)
+        given = ys if layer.ys.ndim == 2 else ys[-1]
+        np.testing.assert_allclose(given, layer.ys, rtol=0, atol=1e-5, err_msg=layer.title)
 
 
 def test_sleepecg_up_to_its_bidirectional_layers(shared_data: Path) -> None:

@@ -1,0 +1,103 @@
+"""Outputs that public networks are known to have, and how far a model is from them.
+
+Each function returns a function of the folder of networks and a model, which returns the largest error.
+"""
+
+from __future__ import annotations
+
+import wave
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edge_rnn import Model, reference
+
+__all__ = ["Error", "channels", "dtln_mask", "dtln_signal", "frames", "lines", "series", "silero"]
+
+Error = Callable[[Path, Model], float]
+
+
+def _largest(ys: np.ndarray, wanted: np.ndarray) -> float:
+    if ys.shape != wanted.shape:
+        raise ValueError(f"the model's outputs have the shape {ys.shape}, expected {wanted.shape}")
+    return float(np.abs(ys - wanted).max())
+
+
+def _error(model: Model, xs: np.ndarray, wanted: np.ndarray, rows: Any = slice(None)) -> float:
+    wanted = wanted.astype(np.float64)
+    return _largest(
+        reference.run(model, xs.astype(np.float32))[0][rows], wanted[:, None] if wanted.ndim == 1 else wanted
+    )
+
+
+def series(file: str, x: str, y: str, start: int | str = 0, steps: int | None = None) -> Error:
+    """Arrays of an ``.npz``: samples, and outputs from a step on (a number, or the name of one in the file)."""
+
+    def error(models: Path, model: Model) -> float:
+        with np.load(models / file) as arrays:
+            xs, ys = arrays[x][:steps], arrays[y][:steps]
+            first = start if isinstance(start, int) else int(arrays[start])
+        return _error(model, xs[:, None] if xs.ndim == 1 else xs, ys[first:], slice(first, None))
+
+    return error
+
+
+def lines(x: str, y: str) -> Error:
+    """Text files of one sample and one output a line."""
+
+    def error(models: Path, model: Model) -> float:
+        xs, ys = (np.loadtxt(models / each, delimiter=",", ndmin=2) for each in (x, y))
+        return _error(model, xs.reshape(len(xs), -1), ys.reshape(len(ys), -1))
+
+    return error
+
+
+def channels(x: str, y: str, window: int, every: int = 1) -> Error:
+    """Text files of a sample a line and an output channel a line, which begin with the first full window."""
+
+    def error(models: Path, model: Model) -> float:
+        xs, ys = (np.loadtxt(models / each, delimiter=",", ndmin=2) for each in (x, y))
+        return _error(model, xs, ys.T, slice(window - 1, None, every))
+
+    return error
+
+
+def _sound(path: Path) -> np.ndarray:
+    with wave.open(str(path)) as file:
+        return np.frombuffer(file.readframes(file.getnframes()), "<i2") / 32768
+
+
+def frames(sound: np.ndarray, size: int, hop: int) -> np.ndarray:
+    """Blocks of samples, one for each hop, with zeros before the first."""
+    padded = np.concatenate([np.zeros(size - hop), sound[: len(sound) // hop * hop]])
+    return np.lib.stride_tricks.sliding_window_view(padded, size)[::hop].copy()
+
+
+def silero(y: str) -> Error:
+    """Probability of speech, of frames of 64 old samples and 512 new ones."""
+
+    def error(models: Path, model: Model) -> float:
+        xs = frames(_sound(models / "silero-vad" / "speech.wav"), 576, 512)
+        with np.load(models / "silero-vad" / "speech.npz") as arrays:
+            return _error(model, xs, arrays[y])
+
+    return error
+
+
+def _spectra(models: Path) -> np.ndarray:
+    return np.fft.rfft(frames(_sound(models / "dtln" / "noisy.wav"), 512, 128))
+
+
+def dtln_mask(models: Path, model: Model) -> float:
+    """Mask of DTLN's first network, for magnitudes of spectra."""
+    with np.load(models / "dtln" / "noisy.npz") as arrays:
+        return _error(model, np.abs(_spectra(models)), arrays["mask"])
+
+
+def dtln_signal(models: Path, model: Model) -> float:
+    """Signal of DTLN's second network, every 8th hop, for blocks under the mask of the first."""
+    with np.load(models / "dtln" / "noisy.npz") as arrays:
+        blocks = np.fft.irfft(_spectra(models) * arrays["mask"])
+        return _error(model, blocks, arrays["out"], slice(None, None, 8))
