@@ -14,7 +14,7 @@ from edge_rnn_export.readers.tflite.graph import graph_of
 from edge_rnn_export.readers.tracing.graph import Graph
 from edge_rnn_export.runtime.session import session
 from tflite_files import Net, T, const
-from tflite_loops import IN, STEPS, WRITES, H, condition_of, looped, stateful
+from tflite_loops import IN, STEPS, WRITES, H, by_variables, condition_of, looped, stateful
 from tflite_models import litert, lstm_net, read
 from tracing_graphs import as_onnx
 
@@ -68,6 +68,13 @@ def test_a_variable_that_is_never_assigned_is_a_constant(tmp_path: Path) -> None
     net = stateful(0.5, assigned=False)
     assert len(graph(net, tmp_path).inputs) == 1
     np.testing.assert_allclose(outputs(net, tmp_path), litert(net.bytes(), *XS), rtol=0, atol=TOLERANCE)
+
+
+def test_weights_may_be_variables_that_a_loop_reads(tmp_path: Path) -> None:
+    net = by_variables()
+    assert len(graph(net, tmp_path).inputs) == 1
+    np.testing.assert_allclose(outputs(net, tmp_path), litert(net.bytes(), *XS), rtol=0, atol=TOLERANCE)
+    assert np.array_equal(outputs(net, tmp_path), outputs(looped("update"), tmp_path))
 
 
 def branched(condition: bool) -> Net:
@@ -163,14 +170,34 @@ REFUSED: dict[str, tuple[Callable[[], Net], type[EdgeRnnError], str]] = {
         UnsupportedError,
         r"begins with other numbers than zero; reset the states",
     ),
-    "not initialized": (lambda: stateful(initialized=False), UnsupportedError, r"a variable that the file does not"),
+    "not initialized": (
+        lambda: stateful(initialized=False),
+        UnsupportedError,
+        r"READ_VARIABLE \(operator 2\): the file does not hold the numbers of the variable 'rnn/state'",
+    ),
+    "not initialized, in a loop": (
+        lambda: by_variables(initialized=False),
+        UnsupportedError,
+        r"WHILE \(operator \d\): the file does not hold the numbers of the variable 'weights'.*from_keras",
+    ),
     "no start": (lambda: started(9), FileError, r"CALL_ONCE \(operator 0\) has the graph 9, expected 1 to 3"),
     "computed start": (lambda: started(1), UnsupportedError, r"TANH \(operator 2 of graph 1\): it initializes the"),
-    "variable in a loop": (
+    "no variable": (
         lambda: in_loop(),
-        UnsupportedError,
-        r"READ_VARIABLE \(operator 10 of graph 2\): its variable",
+        FileError,
+        r"READ_VARIABLE \(operator 10 of graph 2\) has an input 0 that is no",
     ),
+    "changed in a loop": (
+        lambda: by_variables(changed=True),
+        UnsupportedError,
+        r"ASSIGN_VARIABLE \(operator \d+ of graph 3\): it changes a variable in a loop",
+    ),
+    "read in a loop": (
+        lambda: by_variables(changed_outside=True),
+        UnsupportedError,
+        r"READ_VARIABLE \(operator \d+ of graph 3\): it reads a variable in a loop or a branch that the network",
+    ),
+    "exchanged": (lambda: by_variables(exchanged=True), UnsupportedError, r"gives back other variables than it takes"),
 }
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from tflite_files import Net, T, const, uniform
 
-__all__ = ["IN", "STEPS", "H", "body_of", "condition_of", "looped", "stateful", "weights_of"]
+__all__ = ["IN", "STEPS", "H", "body_of", "by_variables", "condition_of", "looped", "stateful", "weights_of"]
 
 STEPS, IN, H = 6, 3, 4
 
@@ -125,18 +125,65 @@ def looped(way: str, *, fraction: float = 0.0, state: int | None = None, net: Ne
     return net
 
 
+def _begins(net: Net, name: str, value: Any) -> int:
+    """Add a variable that the first subgraph initializes; return its tensor."""
+    about = {"Container": "", "SharedName": name}
+    if not net.others:
+        first = Net(T([0], type="int32"))
+        first.inputs, first.outputs = [], []
+        net.others.append(first)
+        net.op("CALL_ONCE", [], [], "CallOnceOptions", InitSubgraphIndex=1)
+    first = net.others[0]
+    (handle,) = first.op("VAR_HANDLE", [], [T([], type="resource")], "VarHandleOptions", **about)
+    first.op("ASSIGN_VARIABLE", [handle, const(np.asarray(value, np.float32))], [], "AssignVariableOptions")
+    return net.op("VAR_HANDLE", [], [T([], type="resource")], "VarHandleOptions", **about)[0]
+
+
+def by_variables(
+    *, initialized: bool = True, changed: bool = False, changed_outside: bool = False, exchanged: bool = False
+) -> Net:
+    """Network of :func:`looped` whose loop reads its recurrent weights from a variable that it carries.
+
+    Parameters
+    ----------
+    initialized
+        False to leave the variable without numbers.
+    changed, changed_outside
+        True to assign the variable in the loop, or behind it.
+    exchanged
+        True to give back another variable than that which the loop takes.
+    """
+    net = Net(T([1, STEPS, IN], name="x"))
+    places = [_begins(net, name, weights_of()[1]) for name in ("weights", "others")]
+    if not initialized:
+        del net.others[0].operators[:2]
+    net = looped("update", net=net)
+    condition, body = net.others[1:]
+    for inner in (condition, body):
+        inner_places = [inner.input(T([], type="resource")) for _ in places]
+    body.outputs += inner_places[::-1] if exchanged else inner_places
+    where, (kind, reads, *rest) = next(
+        each for each in enumerate(body.operators) if each[1][0] == "FULLY_CONNECTED" and each[1][1][0] == 2
+    )
+    (weights,) = body.op("READ_VARIABLE", inner_places[:1], [T([H, H])], "ReadVariableOptions")
+    body.operators[where] = (kind, [reads[0], weights, reads[2]], *rest)  # type: ignore[assignment]
+    body.operators.insert(0, body.operators.pop())
+    where, (kind, reads, writes, *rest) = next(each for each in enumerate(net.operators) if each[1][0] == "WHILE")
+    writes = writes + [net.tensor(T([], type="resource")) for _ in places]
+    net.operators[where] = (kind, reads + places, writes, *rest)  # type: ignore[assignment]
+    if changed:
+        body.op("ASSIGN_VARIABLE", [inner_places[0], weights], [], "AssignVariableOptions")
+    if changed_outside:
+        net.op("ASSIGN_VARIABLE", [places[0], const(weights_of()[1])], [], "AssignVariableOptions")
+    return net
+
+
 def stateful(start: Any = 0.0, *, assigned: bool = True, initialized: bool = True) -> Net:
     """Network whose state is a variable, which begins with a number."""
     net = Net(T([1, STEPS, IN], name="x"))
-    about = {"Container": "", "SharedName": "rnn/state"}
-    if initialized:
-        first = Net(T([1, H], np.full((1, H), start, np.float32)))
-        first.inputs, first.outputs = [], []
-        (handle,) = first.op("VAR_HANDLE", [], [T([], type="resource")], "VarHandleOptions", **about)
-        first.op("ASSIGN_VARIABLE", [handle, 0], [], "AssignVariableOptions")
-        net.others.append(first)
-        net.op("CALL_ONCE", [], [], "CallOnceOptions", InitSubgraphIndex=1)
-    (handle,) = net.op("VAR_HANDLE", [], [T([], type="resource")], "VarHandleOptions", **about)
+    handle = _begins(net, "rnn/state", np.full((1, H), start))
+    if not initialized:
+        net.others[0].operators.clear()
     (state,) = net.op("READ_VARIABLE", [handle], [T([1, H])], "ReadVariableOptions")
     net = looped("concatenation", net=net, state=state)
     if assigned:

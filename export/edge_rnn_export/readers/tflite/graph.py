@@ -9,19 +9,19 @@ from edge_rnn.errors import FileError, InputError, UnsupportedError
 from edge_rnn.storage.budget import Budget
 from edge_rnn_export.readers.tflite.causes import check_kinds
 from edge_rnn_export.readers.tflite.cells import CELLS
-from edge_rnn_export.readers.tflite.constants import is_real, numbers_of
+from edge_rnn_export.readers.tflite.constants import is_real
 from edge_rnn_export.readers.tflite.contents import Contents, Subgraph, Tensor, TfliteOperator
 from edge_rnn_export.readers.tflite.loops import LISTS, LOOPS
 from edge_rnn_export.readers.tflite.moves import MOVES
 from edge_rnn_export.readers.tflite.operators import OPERATORS
-from edge_rnn_export.readers.tflite.variables import Variables
-from edge_rnn_export.readers.tflite.writer import Shared, Writer
+from edge_rnn_export.readers.tflite.variables import VARIABLES, Variables
+from edge_rnn_export.readers.tflite.writer import Given, Shared, Writer
 from edge_rnn_export.readers.tracing.graph import Graph, Port
 
 __all__ = ["graph_of"]
 
 _WRITE = {**OPERATORS, **MOVES, **CELLS, **LOOPS}
-_KNOWN = frozenset((*_WRITE, "CALL_ONCE", "VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE"))
+_KNOWN = frozenset((*_WRITE, *VARIABLES))
 _END = TfliteOperator("", (), (), {}, "", "end of the network")
 
 
@@ -54,15 +54,9 @@ def graph_of(contents: Contents, begin: int | None, end: int | None) -> tuple[Gr
     variables = Variables.of(contents, operators)
     budget = Budget.of_file(contents.file_bytes, error=UnsupportedError)
 
-    def write(writer: Writer, operator: TfliteOperator) -> Sequence[str]:
-        if operator.kind in ("CALL_ONCE", "VAR_HANDLE"):
-            return [""] * len(operator.outputs)
-        if operator.kind == "READ_VARIABLE":
-            numbers = numbers_of(variables.start(writer.subgraph, operator), budget)
-            return [variables.read(writer, operator, numbers)]
-        if operator.kind == "ASSIGN_VARIABLE":
-            variables.assign(writer, operator)
-            return []
+    def write(writer: Writer, operator: TfliteOperator) -> Sequence[Given]:
+        if operator.kind in VARIABLES:
+            return variables.write(writer, operator)
         if operator.kind == "CUSTOM":
             return LISTS[operator.custom.removeprefix("Flex")](writer, operator)
         return _WRITE[operator.kind](writer, operator)

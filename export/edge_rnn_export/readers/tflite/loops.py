@@ -5,7 +5,7 @@ A list is an array with a new first axis. Before the first element is set, axes 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -13,42 +13,55 @@ import numpy as np
 from edge_rnn_export.readers.tflite.contents import TfliteOperator
 from edge_rnn_export.readers.tflite.moves import replaced
 from edge_rnn_export.readers.tflite.operators import Write
-from edge_rnn_export.readers.tflite.writer import Writer
+from edge_rnn_export.readers.tflite.writer import Given, Writer
 
 __all__ = ["LISTS", "LOOPS"]
 
 
-def _while(writer: Writer, operator: TfliteOperator) -> list[str]:
-    """Write a loop with the condition at its start as a Loop with the condition at the end of each round."""
+def _while(writer: Writer, operator: TfliteOperator) -> list[Given]:
+    """Write a loop with the condition at its start as a Loop with the condition at the end of each round.
+
+    Variables that it carries stay what they are.
+    """
     condition, body = (operator.options[name] for name in ("CondSubgraphIndex", "BodySubgraphIndex"))
-    starts = [writer.input(operator, place) for place in range(len(operator.inputs))]
+    starts = [writer.given(operator, place) for place in range(len(operator.inputs))]
+    carried = [start for start in starts if isinstance(start, str)]
     if len(operator.outputs) != len(starts):
         raise operator.damaged(f"has {len(starts)} inputs, and {len(operator.outputs)} outputs; expected as many.")
 
-    def holds(inner: Writer, values: Sequence[str]) -> str:
+    def holds(inner: Writer, values: Sequence[Given]) -> str:
         found = inner.inlined(operator, condition, values)
-        if len(found) != 1:
+        if len(found) != 1 or not isinstance(found[0], str):
             raise operator.damaged(f"has a condition of {len(found)} outputs, expected one.")
         return found[0]
 
     unique = writer.shared.unique
-    values = [unique(f"{operator.label} value {place}") for place in range(len(starts))]
+    values = [unique(f"{operator.label} value {place}") for place in range(len(carried))]
     inputs = [unique(f"{operator.label} round"), unique(f"{operator.label} condition"), *values]
 
     def write(inner: Writer) -> list[str]:
-        found = inner.inlined(operator, body, values)
-        if len(found) != len(values):
-            raise operator.damaged(f"has a body of {len(found)} outputs, expected {len(values)}.")
-        return [holds(inner, found), *found]
+        found = inner.inlined(operator, body, _merged(starts, values))
+        if len(found) != len(starts):
+            raise operator.damaged(f"has a body of {len(found)} outputs, expected {len(starts)}.")
+        new = [each for each in found if isinstance(each, str)]
+        if len(new) != len(carried) or found != _merged(starts, new):
+            raise operator.refuse("its body gives back other variables than it takes.")
+        return [holds(inner, found), *new]
 
     first = holds(writer, starts)
-    writer.current = operator
     bodies = {"body": writer.body(operator, inputs, write)}
-    return writer.add("Loop", "", first, *starts, outputs=len(starts), bodies=bodies)
+    return _merged(starts, writer.add("Loop", "", first, *carried, outputs=len(carried), bodies=bodies))
+
+
+def _merged(given: Sequence[Given], names: Iterable[str]) -> list[Given]:
+    """Put names in the place of values; variables stay."""
+    left = iter(names)
+    return [next(left) if isinstance(each, str) else each for each in given]
 
 
 def _if(writer: Writer, operator: TfliteOperator) -> list[str]:
-    condition, *given = (writer.input(operator, place) for place in range(len(operator.inputs)))
+    condition = writer.input(operator, 0)
+    given = [writer.given(operator, place) for place in range(1, len(operator.inputs))]
     bodies = {}
     for name, option in (("then_branch", "ThenSubgraphIndex"), ("else_branch", "ElseSubgraphIndex")):
         bodies[name] = writer.body(operator, (), partial(_branch, operator, operator.options[option], given))
@@ -57,8 +70,9 @@ def _if(writer: Writer, operator: TfliteOperator) -> list[str]:
     return writer.add("If", condition, outputs=len(operator.outputs), bodies=bodies)
 
 
-def _branch(operator: TfliteOperator, index: int, given: Sequence[str], inner: Writer) -> Sequence[str]:
-    return inner.inlined(operator, index, given)
+def _branch(operator: TfliteOperator, index: int, given: Sequence[Given], inner: Writer) -> Sequence[str]:
+    found = inner.inlined(operator, index, given)
+    return [each for each in found if isinstance(each, str)]
 
 
 def _reserved(writer: Writer, operator: TfliteOperator) -> list[str]:

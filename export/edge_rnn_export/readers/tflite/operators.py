@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from edge_rnn_export.readers.tflite.contents import TfliteOperator
-from edge_rnn_export.readers.tflite.writer import Writer
+from edge_rnn_export.readers.tflite.writer import Given, Writer
 
 __all__ = ["OPERATORS", "Write", "fused", "fused_activation"]
 
-Write = Callable[[Writer, TfliteOperator], Sequence[str]]
+Write = Callable[[Writer, TfliteOperator], Sequence[Given]]
 """Function that writes an operator of a kind as ONNX operators, and returns the names of its outputs."""
 
 _FUSED: Mapping[int, str] = {0: "", 1: "Relu", 2: "RELU_N1_TO_1", 3: "RELU6", 4: "Tanh", 5: "SIGN_BIT"}

@@ -9,19 +9,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from edge_rnn.errors import FileError
-from edge_rnn.typing import AnyArray
-from edge_rnn_export.readers.tflite.contents import Contents, Subgraph, Tensor, TfliteOperator
-from edge_rnn_export.readers.tflite.writer import Writer
+from edge_rnn_export.readers.tflite.constants import numbers_of
+from edge_rnn_export.readers.tflite.contents import Contents, Tensor, TfliteOperator
+from edge_rnn_export.readers.tflite.writer import Given, Key, Writer
 from edge_rnn_export.readers.tracing.graph import Port
 
-__all__ = ["Variables"]
+__all__ = ["VARIABLES", "Variables"]
 
-_Key = tuple[str, str]  # container, name
+VARIABLES = ("ASSIGN_VARIABLE", "CALL_ONCE", "READ_VARIABLE", "VAR_HANDLE")
+"""Kinds of operators on variables."""
 
 
 @dataclass(slots=True, eq=False)
 class Variables:
-    """Variables of the first subgraph of a file.
+    """Variables of a file.
 
     Parameters
     ----------
@@ -30,37 +31,72 @@ class Variables:
     assigned
         Variables that the network changes.
     values
-        Names of the current values of those that it reads or has assigned.
+        Names of the current values of those that it changes.
     ports
-        Inputs of the graph for those that it reads before it assigns them, with their names.
+        Inputs of the graph for those that it reads before it changes them.
     """
 
-    starts: Mapping[_Key, Tensor]
-    assigned: frozenset[_Key]
-    values: dict[_Key, str] = field(default_factory=dict)
-    ports: dict[_Key, Port] = field(default_factory=dict)
+    starts: Mapping[Key, Tensor]
+    assigned: frozenset[Key]
+    values: dict[Key, str] = field(default_factory=dict)
+    ports: dict[Key, Port] = field(default_factory=dict)
 
     @classmethod
     def of(cls, contents: Contents, operators: Sequence[TfliteOperator]) -> Variables:
-        """Variables of a file, from those operators of the first subgraph that are read."""
-        main = contents.subgraphs[0]
-        starts: dict[_Key, Tensor] = {}
-        for operator in main.operators:
+        """Variables of a file, from those operators of the first subgraph that are read.
+
+        Raises
+        ------
+        UnsupportedError
+            The file does not hold the initial values of a variable that is read.
+        """
+        starts: dict[Key, Tensor] = {}
+        for operator in contents.subgraphs[0].operators:
             if operator.kind == "CALL_ONCE":
                 starts |= _starts(contents, operator)
-        changed = (_key(main, each) for each in operators if each.kind == "ASSIGN_VARIABLE")
-        return cls(starts, frozenset(changed))
+        keys = _keys(operators)
+        missing = {place for place, key in keys.items() if key not in starts}
+        readers = [each for each in operators if each.kind != "ASSIGN_VARIABLE" and missing.intersection(each.inputs)]
+        if readers:
+            first = next((each for each in readers if each.kind == "WHILE"), readers[0])
+            name = next(keys[place][1] for place in first.inputs if place in missing)
+            raise first.refuse(
+                f"the file does not hold the numbers of the variable {name[:80]!r}, and LiteRT cannot run it either; "
+                f"convert the network with its weights (TFLiteConverter.from_keras_model), or read the Keras file by "
+                f"from_keras."
+            )
+        changed = (keys.get(each.inputs[0]) for each in operators if each.kind == "ASSIGN_VARIABLE" and each.has(0))
+        return cls(starts, frozenset(key for key in changed if key is not None))
 
-    def read(self, writer: Writer, operator: TfliteOperator, numbers: AnyArray) -> str:
-        """Name of a variable's current value; ``numbers`` are its initial ones."""
-        key = _key(writer.subgraph, operator)
-        if key not in self.values and key not in self.assigned:
-            self.values[key] = writer.number(numbers)
-        elif key not in self.values:
-            if numbers.any():
+    def write(self, writer: Writer, operator: TfliteOperator) -> list[Given]:
+        """Write an operator on variables; return what its outputs stand for."""
+        if operator.kind == "CALL_ONCE":
+            return []
+        if operator.kind == "VAR_HANDLE":
+            return [_key(operator)]
+        key = writer.given(operator, 0)
+        if isinstance(key, str):
+            raise operator.damaged("has an input 0 that is no variable.")
+        if operator.kind == "READ_VARIABLE":
+            return [self._read(writer, operator, key)]
+        if writer.depth or key not in self.assigned:
+            raise operator.refuse("it changes a variable in a loop or a branch, which no layer does.")
+        self.values[key] = writer.input(operator, 1)
+        return []
+
+    def _read(self, writer: Writer, operator: TfliteOperator, key: Key) -> str:
+        """Name of a variable's current value."""
+        if key not in self.assigned:
+            if key not in self.starts:
+                raise operator.refuse("it reads a variable that the file does not initialize.")
+            return writer.number(numbers_of(self.starts[key], writer.shared.budget))
+        if writer.depth:
+            raise operator.refuse("it reads a variable in a loop or a branch that the network changes outside.")
+        if key not in self.values:
+            if numbers_of(self.starts[key], writer.shared.budget).any():
                 raise operator.refuse(
                     "it reads a state that begins with other numbers than zero; reset the states of the network "
-                    "before it is converted, such as by reset_states() of its stateful layers."
+                    "before it is converted, such as by reset_state() of its stateful layers."
                 )
             tensor = writer.subgraph.tensors[operator.outputs[0]]
             shape = tuple(None if length < 0 else length for length in tensor.signature)
@@ -68,39 +104,30 @@ class Variables:
             self.values[key] = self.ports[key].name
         return self.values[key]
 
-    def start(self, subgraph: Subgraph, operator: TfliteOperator) -> Tensor:
-        """Tensor with the initial value of the variable that an operator reads."""
-        key = _key(subgraph, operator)
-        if key not in self.starts:
-            raise operator.refuse("it reads a variable that the file does not initialize.")
-        return self.starts[key]
 
-    def assign(self, writer: Writer, operator: TfliteOperator) -> None:
-        """Change the current value."""
-        self.values[_key(writer.subgraph, operator)] = writer.input(operator, 1)
+def _key(operator: TfliteOperator) -> Key:
+    return str(operator.options["Container"]), str(operator.options["SharedName"])
 
 
-def _key(subgraph: Subgraph, operator: TfliteOperator) -> _Key:
-    """Container and name of the variable that an operator reads or assigns."""
-    handle = subgraph.producers.get(operator.inputs[0]) if operator.has(0) else None
-    if handle is None or handle.kind != "VAR_HANDLE":
-        raise operator.refuse("its variable is not that of a VAR_HANDLE of the same graph, such as one in a loop.")
-    return str(handle.options["Container"]), str(handle.options["SharedName"])
+def _keys(operators: Sequence[TfliteOperator]) -> dict[int, Key]:
+    """Variables by the tensors that stand for them."""
+    return {each.outputs[0]: _key(each) for each in operators if each.kind == "VAR_HANDLE" and each.outputs}
 
 
-def _starts(contents: Contents, operator: TfliteOperator) -> dict[_Key, Tensor]:
+def _starts(contents: Contents, operator: TfliteOperator) -> dict[Key, Tensor]:
     """Tensors that a subgraph assigns to variables, which it does before the first invocation."""
     index = operator.options["InitSubgraphIndex"]
     if not 0 < index < len(contents.subgraphs):
         raise operator.damaged(f"has the graph {index}, expected 1 to {len(contents.subgraphs) - 1}.")
     graph, found = contents.subgraphs[index], {}
+    keys = _keys(graph.operators)
     for each in graph.operators:
         if each.kind == "VAR_HANDLE":
             continue
         if each.kind != "ASSIGN_VARIABLE" or not each.has(1):
             raise each.refuse("it initializes the network, which only ASSIGN_VARIABLE of constants may do.")
         tensor = graph.tensors[each.inputs[1]]
-        if tensor.place in graph.producers:
-            raise FileError(f"from_tflite: the {each.label} assigns {tensor.title}, which is computed, not constant.")
-        found[_key(graph, each)] = tensor
+        if tensor.place in graph.producers or each.inputs[0] not in keys:
+            raise FileError(f"from_tflite: the {each.label} assigns what is computed, or to no variable.")
+        found[keys[each.inputs[0]]] = tensor
     return found

@@ -19,12 +19,18 @@ from edge_rnn_export.readers.tflite.contents import Contents, Subgraph, Tensor, 
 from edge_rnn_export.readers.tracing.graph import Constant, Graph, Operator, Port
 from edge_rnn_export.readers.tracing.walk import DAMAGED, reason_of
 
-__all__ = ["READER", "Shared", "Writer"]
+__all__ = ["READER", "Given", "Key", "Shared", "Writer"]
 
 READER = "from_tflite"
 
 _MAX_OPERATORS = 2**14  # of all graphs together, written
 _MAX_DEPTH = 8  # of loops in loops
+
+Key = tuple[str, str]
+"""Container and name of a variable."""
+
+Given = str | Key
+"""What a tensor stands for: a value by its name in the graph, or a variable."""
 
 # Parts of names that Keras adds below that of a layer.
 _INNER = re.compile(r"(while|(simple_rnn|gru|lstm)_cell|BiasAdd)(_\d+)?|Tensordot")
@@ -48,7 +54,7 @@ class Shared:
 
     contents: Contents
     budget: Budget
-    write: Callable[[Writer, TfliteOperator], Sequence[str]]
+    write: Callable[[Writer, TfliteOperator], Sequence[Given]]
     left: int = _MAX_OPERATORS
     used: set[str] = field(default_factory=set)
     read: list[Tensor] = field(default_factory=list)
@@ -68,8 +74,8 @@ class Writer:
 
     Parameters
     ----------
-    names
-        Names of values by tensor of the subgraph.
+    names, variables
+        Names of values, and variables, by tensor of the subgraph.
     operators, constants
         Contents of the graph. Writers of subgraphs that are written in line have these in common.
     depth
@@ -80,6 +86,7 @@ class Writer:
     subgraph: Subgraph
     depth: int = 0
     names: dict[int, str] = field(default_factory=dict)
+    variables: dict[int, Key] = field(default_factory=dict)
     operators: list[Operator] = field(default_factory=list)
     constants: dict[str, Constant] = field(default_factory=dict)
     current: TfliteOperator | None = None
@@ -100,9 +107,16 @@ class Writer:
                 raise operator.damaged(f"does not fit what it reads: {reason_of(error)}.") from None
             if len(found) != len(operator.outputs):
                 raise operator.damaged(f"has {len(operator.outputs)} outputs, expected {len(found)}.")
-            for place, name in zip(operator.outputs, found, strict=True):
-                if place >= 0:
-                    self.names[place] = self._renamed(start, name, self.subgraph.tensors[place].label)
+            for place, given in zip(operator.outputs, found, strict=True):
+                if isinstance(given, str) and place >= 0:
+                    given = self._renamed(start, given, self.subgraph.tensors[place].label)
+                self._give(place, given)
+
+    def _give(self, place: int, given: Given) -> None:
+        if isinstance(given, str):
+            self.names[place] = given
+        else:
+            self.variables[place] = given
 
     def _renamed(self, start: int, name: str, wanted: str) -> str:
         """Call a value that has been written since ``start`` after its tensor."""
@@ -161,6 +175,11 @@ class Writer:
         """Name of the value that an operator reads."""
         return self.value(operator, self.tensor(operator, position, what))
 
+    def given(self, operator: TfliteOperator, position: int) -> Given:
+        """Value or variable that an operator reads."""
+        tensor = self.tensor(operator, position)
+        return self.variables.get(tensor.place) or self.value(operator, tensor)
+
     def value(self, operator: TfliteOperator, tensor: Tensor) -> str:
         """Name of a tensor's value; a constant is added once it is read."""
         if tensor.place not in self.names:
@@ -203,7 +222,7 @@ class Writer:
             raise operator.damaged(f"{what} got shape {shape_text(found.shape)}, expected {shape_text(shape)}.")
         return found
 
-    def inlined(self, operator: TfliteOperator, index: int, inputs: Sequence[str]) -> list[str]:
+    def inlined(self, operator: TfliteOperator, index: int, inputs: Sequence[Given]) -> list[Given]:
         """Write a subgraph among the operators of this one, and return the names of its outputs."""
         inner = Writer(
             self.shared,
@@ -212,9 +231,11 @@ class Writer:
             operators=self.operators,
             constants=self.constants,
         )
-        inner.names.update(zip(inner.subgraph.inputs, inputs, strict=True))
+        for place, given in zip(inner.subgraph.inputs, inputs, strict=True):
+            inner._give(place, given)
         inner.write(inner.subgraph.operators)
-        return [inner.value(operator, inner.subgraph.tensors[place]) for place in inner.subgraph.outputs]
+        tensors = (inner.subgraph.tensors[place] for place in inner.subgraph.outputs)
+        return [inner.variables.get(tensor.place) or inner.value(operator, tensor) for tensor in tensors]
 
     def _subgraph(self, operator: TfliteOperator, index: int, inputs: int) -> Subgraph:
         graphs = self.shared.contents.subgraphs
