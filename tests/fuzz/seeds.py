@@ -105,8 +105,9 @@ def graphs() -> list[bytes]:
 
 
 def tflite_files() -> list[bytes]:
-    """An LSTM, one of its kind with everything, and one in int8, each with a head."""
+    """An LSTM, one of its kind with everything, and one in int8, each with a head; loops and a variable."""
     import tflite_files as build
+    import tflite_loops as loops
 
     found = []
     for extra, stored in (({}, "float32"), ({"CellClip": 1.5, "ProjClip": 1.0}, "float32"), ({}, "int8")):
@@ -130,6 +131,8 @@ def tflite_files() -> list[bytes]:
             "FULLY_CONNECTED", [weight(3, 4), weight(3)], build.T([6, 3], name="y"), "FullyConnectedOptions", **head
         )
         found.append(net.bytes())
+    nets = loops.looped("concatenation"), loops.looped("list", fraction=0.25), loops.stateful()
+    found += [net.bytes() for net in nets]
     return found
 
 

@@ -112,6 +112,11 @@ def test_constants_in_place_of_a_signal_may_be_repeated_and_samples_may_not(repe
 FOLDED: dict[str, tuple[list[Any], dict[str, Any], list[int]]] = {
     "Div": ([[7, -7, 6], [2, 2, -4]], {}, [3, -3, -1]),
     "Range": ([1, 9, 3], {}, [1, 4, 7]),
+    "Max": ([[1, 5, 2], [3, 3, 3], [4, 0, 0]], {}, [4, 5, 3]),
+    "Min": ([[1, 5, 2], [3, 3, 3]], {}, [1, 3, 2]),
+    "ReduceMax": ([[[2, 3], [4, 5]], [0]], {"keepdims": 0}, [4, 5]),
+    "ReduceMin": ([[[2, 3], [4, 5]], [-1]], {"keepdims": 0}, [2, 4]),
+    "ReduceSum": ([[[2, 3], [4, 5]], [1]], {"keepdims": 0}, [5, 9]),
     "ReduceProd": ([[[2, 3], [4, 5]], [1]], {"keepdims": 0}, [6, 20]),
 }
 

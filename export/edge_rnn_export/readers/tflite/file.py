@@ -19,7 +19,7 @@ import numpy as np
 
 from edge_rnn.errors import EdgeRnnError, FileError, UnsupportedError
 from edge_rnn_export.readers.file_bytes import read_bytes
-from edge_rnn_export.readers.tflite.contents import Contents, Subgraph, Tensor, TfliteOperator
+from edge_rnn_export.readers.tflite.contents import Contents, Subgraph, Tensor, TfliteOperator, shape_text
 from edge_rnn_export.readers.tflite.options import OPTIONS, TEXTS, VECTORS
 
 __all__ = ["open_contents"]
@@ -102,7 +102,7 @@ def _subgraph(codes: _Codes, graph: Any, index: int) -> Subgraph:
 def _tensor(model: Any, types: Mapping[int, str], tensor: Any, place: int) -> Tensor:
     lengths = _integers(f"axes of tensor {place}", tensor.ShapeAsNumpy(), _MAX_AXES)
     if any(length < 0 for length in lengths):
-        raise FileError(f"has tensor {place} of shape {lengths}, expected no negative length.")
+        raise FileError(f"has tensor {place} of shape {shape_text(lengths)}, expected no negative length.")
     signature = _integers(f"axes of tensor {place}", tensor.ShapeSignatureAsNumpy(), _MAX_AXES) or lengths
     quantization = tensor.Quantization()
     scale, zero_point, axis, refusal = np.empty(0, np.float32), np.empty(0, np.int64), 0, ""
@@ -188,7 +188,7 @@ def _integers(what: str, found: Any, most: int) -> tuple[int, ...]:
 def _places(what: str, found: Any, tensors: int) -> tuple[int, ...]:
     numbers = _integers(what, found, _MAX_PLACES)
     if any(not -1 <= number < tensors for number in numbers):
-        raise FileError(f"has {what} {numbers}, expected numbers of the {tensors} tensors.")
+        raise FileError(f"has {what} {shape_text(numbers)}, expected numbers of the {tensors} tensors.")
     return numbers
 
 

@@ -32,9 +32,10 @@ def from_tflite(
     ----------
     source
         Path of the file. Supported are LSTM and RNN operators (also without input gate, with peepholes, projection and
-        clipping), FULLY_CONNECTED and BATCH_MATMUL, elementwise operators, reductions over features, tables, and
-        operators that move, slice and join axes or compute shapes. Weights may be float32, float16 or integers with
-        scales, also those of dynamic-range quantization.
+        clipping); what TensorFlow's converter makes of Keras's SimpleRNN, GRU and LSTM: WHILE with its lists of outputs
+        (also those of Flex), unrolled steps, and variables of stateful layers; FULLY_CONNECTED and BATCH_MATMUL,
+        elementwise operators, reductions over features, tables, and operators that move, slice and join axes or compute
+        shapes. Weights may be float32, float16 or integers with scales, also those of dynamic-range quantization.
     keep_int8
         True to keep matrices that the file stores in int8 as :class:`edge_rnn.formats.Int8` (except a projection, and
         weights that are multiplied by other constants). By default they are dequantized to float32. Either way
@@ -59,7 +60,7 @@ def from_tflite(
     -------
     Model
         States start at zero. A network that returns only the last step returns every step. Layers are named after
-        tensors: ``head`` for ``sequential/head/MatMul``.
+        tensors: ``gru`` for ``sequential/gru/while/gru_cell/MatMul``.
 
     Raises
     ------

@@ -7,6 +7,7 @@ NumPy executes them, on constants in the file or on the codes of a signal (see
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -238,12 +239,25 @@ def _range(node: Node) -> list[AnyArray]:
     return [np.array(numbers, start.dtype)]
 
 
-def _product(node: Node) -> list[AnyArray]:
-    array, axes, kept = node.numbers(0), node.whole(1, "axes"), node.take("keepdims", 1)
-    if axes is None and node.take("noop_with_empty_axes", 0):
-        return [array]
-    with np.errstate(all="ignore"):
-        return [np.prod(array, None if axes is None else tuple(axes), dtype=array.dtype, keepdims=bool(kept))]
+def _reduced(function: Callable[..., Any]) -> Callable[[Node], list[AnyArray]]:
+    def fold(node: Node) -> list[AnyArray]:
+        array, axes, kept = node.numbers(0), node.whole(1, "axes"), node.take("keepdims", 1)
+        if axes is None and node.take("noop_with_empty_axes", 0):
+            return [array]
+        with np.errstate(all="ignore"):
+            found = function(array, axis=None if axes is None else tuple(axes), keepdims=bool(kept))
+        return [np.asarray(found, array.dtype)]
+
+    return fold
+
+
+def _extreme(function: Callable[[Any, Any], Any]) -> Callable[[Node], list[AnyArray]]:
+    def fold(node: Node) -> list[AnyArray]:
+        arrays = [node.numbers(place) for place in range(len(node.inputs))]
+        _filled(node, np.zeros((), np.int64), np.broadcast_shapes(*(array.shape for array in arrays)))
+        return [reduce(function, arrays)]
+
+    return fold
 
 
 def _not(node: Node) -> list[AnyArray]:
@@ -285,11 +299,16 @@ FOLDS: dict[str, Callable[[Node], list[AnyArray]]] = GLUE | {
     "GreaterOrEqual": _arithmetic(np.greater_equal),
     "Less": _arithmetic(np.less),
     "LessOrEqual": _arithmetic(np.less_equal),
+    "Max": _extreme(np.maximum),
+    "Min": _extreme(np.minimum),
     "Mul": _arithmetic(np.multiply),
     "Not": _not,
     "Or": _arithmetic(np.logical_or, booleans=True),
     "Range": _range,
-    "ReduceProd": _product,
+    "ReduceMax": _reduced(np.max),
+    "ReduceMin": _reduced(np.min),
+    "ReduceProd": _reduced(np.prod),
+    "ReduceSum": _reduced(np.sum),
     "Shape": _shape_of,
     "Sub": _arithmetic(np.subtract),
     "Tile": _tile,
