@@ -78,6 +78,10 @@ class Source(Protocol):
     def read(self) -> ArrayLike | Timed | None:
         """Return the next sample ``(input_size,)``, with or without its time; None or StopIteration at the end.
 
+        For a model with an input called ``elapsed`` a sample may leave that value out: ``(input_size - 1,)``. The loop
+        then takes the seconds since the last sample that the network used from the samples' times; without times, from
+        ``sample_rate_hz``; without that, from the arrival of live samples.
+
         Raises
         ------
         SampleError

@@ -16,6 +16,7 @@ from edge_rnn.loop.context import LoopContext
 from edge_rnn.loop.input.checks import ON_MISMATCH, Checks, OnMismatch
 from edge_rnn.loop.input.feed import DirectFeed, Feed
 from edge_rnn.loop.input.rhythm import Rhythm
+from edge_rnn.loop.input.since_last import SinceLast
 from edge_rnn.loop.input.thread_feed import ThreadFeed
 from edge_rnn.loop.outlet import Outlet
 from edge_rnn.loop.pace import Pace
@@ -29,6 +30,7 @@ from edge_rnn.loop.system.clock import Clock, SystemClock
 from edge_rnn.loop.system.garbage import COLLECT, Collect, off_the_hot_path
 from edge_rnn.loop.system.realtime import Realtime, applied
 from edge_rnn.loop.system.signals import handled
+from edge_rnn.recordings.elapsed import elapsed_place
 from edge_rnn.streams.stream import Stream
 from edge_rnn.typing import F32
 
@@ -196,6 +198,7 @@ class SensorLoop:
             Rhythm(reset_after_s or stall_after_s),
             reset_after_s is not None,
             self._checks,
+            SinceLast.of(stream.model, first, self._feed.kind, rate_hz, self._clock),
         )
         self._chores = Chores(
             stream,
@@ -233,6 +236,7 @@ class SensorLoop:
             try:
                 saved = self._chores.start()
                 if saved is not None:
+                    self._stepper.resume(saved.at_s)
                     self._judge_age(self._clock.wall_s() - saved.at_s)
                 self._feed.start()
                 self._follow()
@@ -290,7 +294,7 @@ class SensorLoop:
 
     def _make_feed(self, source: Source | Callable[[], Source]) -> tuple[Feed, Source]:
         """Create the feed that reads the source; return it with the source."""
-        make = None
+        make, elapsed = None, elapsed_place(self.stream.model.input_names)
         if isinstance(source, type) or not hasattr(source, "read"):  # a class has ``read`` too, but is a factory
             if not callable(source):
                 raise InputTypeError(
@@ -299,8 +303,8 @@ class SensorLoop:
             make, source = source, source()
         if getattr(source, "blocks", True):
             size = self.stream.input_size
-            return ThreadFeed(source, make, size, self._backlog, self._stall_after_s, self._context), source
-        feed = DirectFeed(source, make, self._context)
+            return ThreadFeed(source, make, size, elapsed, self._backlog, self._stall_after_s, self._context), source
+        feed = DirectFeed(source, make, elapsed, self._context)
         if feed.kind == "polled" and self.rate_hz is None:
             raise InputError("SensorLoop got a source that never waits for samples; give rate_hz.")
         return feed, source
@@ -329,7 +333,7 @@ class SensorLoop:
     def _judge_age(self, age_s: float) -> None:
         """Reset the state if the restored snapshot is too old; a clock that went backwards gives no age."""
         if self._reset_after_s is not None and age_s > self._reset_after_s:
-            self._stepper.gap(f"the snapshot is {age_s:.1f} s old")
+            self._stepper.gap(f"the snapshot is {age_s:.1f} s old", age_s)
 
     def _count_feed(self) -> None:
         """Copy the feed's counts, which another thread may be updating."""

@@ -13,6 +13,7 @@ from edge_rnn.loop.input.checks import Checks
 from edge_rnn.loop.input.feed import Feed
 from edge_rnn.loop.input.rhythm import Rhythm
 from edge_rnn.loop.input.ring import Item
+from edge_rnn.loop.input.since_last import SinceLast
 from edge_rnn.loop.outlet import Outlet
 from edge_rnn.recordings.times import spell_seconds
 from edge_rnn.streams.stream import Stream
@@ -37,6 +38,8 @@ class Stepper:
         True to reset the state after a gap.
     checks
         Checks of the source, which also provide the resampler.
+    since
+        The time since the last sample, for a network that reads it; None for others.
 
     Attributes
     ----------
@@ -56,6 +59,7 @@ class Stepper:
         rhythm: Rhythm,
         resets: bool,
         checks: Checks,
+        since: SinceLast | None,
     ) -> None:
         self._stream = stream
         self._feed = feed
@@ -68,6 +72,7 @@ class Stepper:
         self._rhythm = rhythm
         self._resets = resets
         self._checks = checks
+        self._since = since
         self._kept: list[tuple[F32, float]] = []
         self._input = np.zeros(stream.input_size, np.float32)
         self._has_input = False
@@ -91,6 +96,8 @@ class Stepper:
             self._refuse("bad sample", item.problem, t_s)
         else:
             self._checks.look(self._x, item.t_s)
+            if self._since is not None:
+                self._since.arrived(item, self._counters.samples + self._feed.dropped)
             if self._checks.resampling is None and not self._checks.waits and not self._kept:
                 self._step(t_s)
             else:
@@ -105,18 +112,28 @@ class Stepper:
             self._x[:] = self._input
             self._resample(math.nan if t_s is None else t_s)
             return
+        x = self.last if self._since is None else self._since.held(self.last)
         try:
-            self.y = self._stream.step(self.last)
+            self.y = self._stream.step(x)
         except InputError as error:  # the sample is finite, but the output is not
             self._counters.nonfinite += 1
             self._journal.tell("nonfinite", f"repeating the last sample: {error}")
             return
+        if self._since is not None:
+            self._since.kept_again()
         self._counters.steps += 1
         self._counters.held += 1
         self._outlet.write(self.y, self._clock.wall_s() if t_s is None else t_s)
 
-    def gap(self, why: str) -> None:
+    def resume(self, saved_s: float) -> None:
+        """Continue from a snapshot that was saved at a Unix time."""
+        if self._since is not None:
+            self._since.resume(saved_s)
+
+    def gap(self, why: str, gap_s: float) -> None:
         """Handle a gap."""
+        if self._since is not None:
+            self._since.gap(gap_s, self._resets)
         answer = "is kept"
         if self._resets:
             answer = "is reset"
@@ -134,10 +151,12 @@ class Stepper:
         if self._checks.resampling is not None:
             for x, t_s in self._checks.resampling.end():
                 self._x[:] = x
-                self._step(self._clock.wall_s() if math.isnan(t_s) else t_s)
+                self._step(self._clock.wall_s() if math.isnan(t_s) else t_s, resampled=True)
 
     def _resample(self, t_s: float) -> None:
         """Resample the sample and step; buffer it if the source's rate is not known yet."""
+        if self._since is not None:
+            self._since.clear(self._x)
         bad = ~np.isfinite(self._x)
         if bad.any():  # one bad value would spoil all outputs within the filter's length
             self._counters.nonfinite += 1
@@ -165,13 +184,15 @@ class Stepper:
     def _step_resampled(self, t_s: float) -> None:
         resampling = self._checks.resampling
         if resampling is None:
-            self._step(t_s)
+            self._step(t_s, resampled=True)
             return
         for x, at_s in resampling.push(self._x, t_s):
             self._x[:] = x
-            self._step(at_s)
+            self._step(at_s, resampled=True)
 
-    def _step(self, t_s: float) -> None:
+    def _step(self, t_s: float, resampled: bool = False) -> None:
+        if self._since is not None:
+            (self._since.fill_resampled if resampled else self._since.fill)(self._x)
         refused = self._stream.rejected_samples
         try:
             y = self._stream.step(self._x)
@@ -186,6 +207,9 @@ class Stepper:
         else:
             self.last[:] = self._x
             self._has_last = True
+        skipped = self._stream.rejected_samples != refused and self._stream.on_nonfinite == "skip"
+        if self._since is not None and not skipped:
+            self._since.kept()
         self.y = y
         self._outlet.write(y, t_s)
 
@@ -218,7 +242,7 @@ class Stepper:
             self._last_t_s = t_s
         if gap_s > self._rhythm.bound_s:
             self._counters.gaps += 1
-            self.gap(f"no sample for {gap_s:.3f} s")
+            self.gap(f"no sample for {gap_s:.3f} s", gap_s)
         if not first:
             self._rhythm.note(gap_s)
         return t_s

@@ -5,12 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
+from edge_rnn.equations.symbols import ELAPSED
 from edge_rnn.errors import InputError
+from edge_rnn.recordings.elapsed import elapsed_place
 from edge_rnn.recordings.times import UNITS, names_a_time
 from edge_rnn.recordings.units import check_units, unit_of
 
 __all__ = ["Columns", "HeaderError", "LineError", "Places", "Wanted"]
+
+_T = TypeVar("_T")
 
 
 class LineError(Exception):
@@ -33,12 +38,21 @@ class Places:
         Index of the time column and its name; None and empty if there is none.
     asked
         True if the user selected the time column.
+    missing
+        Index among the model's inputs of the time since the last sample, if no column has it; else None.
     """
 
     values: tuple[int, ...]
     time: int | None
     name: str
     asked: bool
+    missing: int | None = None
+
+    def complete(self, values: list[_T], nothing: _T) -> list[_T]:
+        """Insert ``nothing`` where no column has the value; return the same list."""
+        if self.missing is not None:
+            values.insert(self.missing, nothing)
+        return values
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +66,8 @@ class Wanted:
     names, units
         The model's input names and their units; each may be empty.
     columns
-        Columns to read, in the model's order: header names, or positions from 1. Empty to use ``names``.
+        Columns to read, in the model's order: header names, or positions from 1. Empty to use ``names``. The time since
+        the last sample may be left out, as in the columns themselves.
     time
         Time column: ``NAME``, or its position from 1, optionally with its unit: ``NAME,ms``. Empty for none.
 
@@ -69,7 +84,7 @@ class Wanted:
     time: str = ""
 
     def __post_init__(self) -> None:
-        if self.columns and len(self.columns) != self.size:
+        if self.columns and not self.least <= len(self.columns) <= self.size:
             raise InputError(
                 f"columns={','.join(self.columns)} has {len(self.columns)}, but the model reads {self.size}"
                 f"{_listed(self.names)}; give one for each input, in the model's order."
@@ -78,6 +93,20 @@ class Wanted:
             raise InputError(
                 f"time={self.time} has the unit {self.time_unit!r}, expected one of {', '.join(UNITS)}, iso."
             )
+
+    @property
+    def elapsed(self) -> int | None:
+        """Index of the time since the last sample among the inputs; None if the model does not read it."""
+        return elapsed_place(self.names)
+
+    @property
+    def least(self) -> int:
+        """Number of values that lines must have."""
+        return self.size - (self.elapsed is not None)
+
+    def needed(self) -> tuple[str, ...]:
+        """Names of the columns that lines must have; empty for all that they have, in their order."""
+        return self.columns or tuple(name for name in self.names if name != ELAPSED)
 
     @property
     def time_name(self) -> str:
@@ -98,7 +127,7 @@ class Columns:
 
     def has_all(self, header: Sequence[str]) -> bool:
         """Return True if a line contains all of the input names, so that it can only be a header."""
-        names = [each for each in self._wanted.columns or self._wanted.names if not _is_place(each)]
+        names = [each for each in self._wanted.needed() if not _is_place(each)]
         return bool(names) and all(_find(header, name) for name in names)
 
     def of_header(self, header: Sequence[str]) -> Places:
@@ -112,8 +141,13 @@ class Columns:
         wanted = self._wanted
         time, asked = self._time(header)
         names = wanted.columns or wanted.names
+        missing = None
+        if wanted.elapsed is not None and (
+            len(wanted.columns) == wanted.least if wanted.columns else not _find(header, ELAPSED)
+        ):
+            missing, names = wanted.elapsed, wanted.needed()
         if names:
-            values = [self._place(header, name) for name in names]
+            values = [self._place(header, name, names) for name in names]
         else:
             values = [place for place, name in enumerate(header) if place != time and (name or not asked)]
             if len(values) != wanted.size:
@@ -121,11 +155,12 @@ class Columns:
                     f"its header has {len(values)} columns ({', '.join(header)}), but the model reads {wanted.size}; "
                     f"{_REMEDY}"
                 )
+        places = Places(tuple(values), time, "" if time is None else header[time], asked, missing)
         units = [_name_and_unit(header[place], names[i] if names else "")[1] for i, place in enumerate(values)]
-        problem = check_units(units, wanted.units, wanted.names, "the header", _CONVERT)
+        problem = check_units(places.complete(units, ""), wanted.units, wanted.names, "the header", _CONVERT)
         if problem:
             raise HeaderError(problem.rstrip("."))
-        return Places(tuple(values), time, "" if time is None else header[time], asked)
+        return places
 
     def of_width(self, width: int) -> Places:
         """Return the column indices for lines without a header.
@@ -146,15 +181,16 @@ class Columns:
             )
         time = int(wanted.time_name) - 1 if wanted.time_name else None
         chosen = [int(each) - 1 for each in wanted.columns] or [each for each in range(width) if each != time]
-        if len(chosen) != wanted.size:
+        missing = wanted.elapsed if len(chosen) == wanted.least else None
+        if len(chosen) != wanted.size and missing is None:
             expected = f"{wanted.size + (time is not None)}{_listed(wanted.names)}"
             remedy = f"; columns={_counted(wanted.size)} selects the first" if len(chosen) > wanted.size else ""
             raise LineError(f"it has {width} values, expected {expected}{remedy}")
         if max([*chosen, time or 0]) >= width:
             raise LineError(f"it has {width} values, expected at least {max([*chosen, time or 0]) + 1}")
-        return Places(tuple(chosen), time, "", time is not None)
+        return Places(tuple(chosen), time, "", time is not None, missing)
 
-    def _place(self, header: Sequence[str], name: str) -> int:
+    def _place(self, header: Sequence[str], name: str, names: Sequence[str]) -> int:
         if _is_place(name) and self._wanted.columns and not _find(header, name):
             if int(name) > len(header):
                 raise HeaderError(
@@ -164,7 +200,6 @@ class Columns:
         found = _find(header, name)
         if len(found) == 1:
             return found[0]
-        names = self._wanted.columns or self._wanted.names
         wrong = [each for each in names if len(_find(header, each)) != 1]
         twice = [each for each in wrong if _find(header, each)]
         missing = [each for each in wrong if each not in twice]

@@ -67,7 +67,7 @@ class Csv:
             raise LineError(_commas(text, self._wanted.size) or f"it has {len(fields)} values, expected {named}")
         assert self._places is not None
         try:
-            values = [_number(fields[column], column) for column in self._places.values]
+            values = self._places.complete([_number(fields[k], k) for k in self._places.values], math.nan)
         except LineError as error:
             raise LineError(_commas(text, 0) or str(error)) from None
         self.t_s = math.nan if self._places.time is None else self._seconds(fields[self._places.time])
@@ -95,7 +95,7 @@ class Csv:
             return False
         names = [field for field in fields if field]
         plain = all(map(_NAME.fullmatch, names))
-        if len(names) < self._wanted.size or (self._chatty and (self._wanted.size == 1 or not plain)):
+        if len(names) < self._wanted.least or (self._chatty and (self._wanted.size == 1 or not plain)):
             what = f"{self._wanted.size} numbers nor a header of {self._wanted.size} columns{self._spelled}"
             raise LineError(f"it is neither {what}: {short(text)}")
         self._read_header(fields)

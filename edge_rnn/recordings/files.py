@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_rnn.errors import FileError, file_access
+from edge_rnn.errors import FileError, InputError, file_access
 from edge_rnn.model import Model
+from edge_rnn.recordings.elapsed import Elapsed
 from edge_rnn.recordings.rate import RateMeter, check_rate
 from edge_rnn.recordings.sample_lines import LineParser
 from edge_rnn.recordings.samples import read_samples
 from edge_rnn.storage.file_kind import check_samples
-from edge_rnn.storage.numpy_files import RATE_NAMES, read_arrays
+from edge_rnn.storage.numpy_files import RATE_NAMES, TIME_NAME, read_arrays
 from edge_rnn.typing import F32, AnyArray
 
 __all__ = ["LabelledRecording", "read_recording"]
@@ -47,8 +48,9 @@ def read_recording(
     Parameters
     ----------
     path
-        ``.npz`` with ``x`` ``(time, input_size)`` and optionally ``y`` ``(time,)`` and ``sample_rate_hz``, ``.npy``, or
-        lines of CSV or JSON as for ``edge-rnn run``.
+        ``.npz`` with ``x`` ``(time, input_size)`` and optionally ``y`` ``(time,)``, ``sample_rate_hz`` and times
+        ``t_s`` ``(time,)``; ``.npy``; or lines of CSV or JSON as for ``edge-rnn run``. The time since the last sample,
+        which some models read, may be left out: :class:`~edge_rnn.recordings.elapsed.Elapsed`.
     labels
         One label per line, by name or output index; or ``.npy``. None: ``y`` of the recording, if present.
     any_rate, resample
@@ -61,12 +63,15 @@ def read_recording(
     """
     with np.errstate(over="ignore"):
         numpy = path.suffix in (".npz", ".npy")
-        values, truth, rate_hz = _numpy(path) if numpy else _lines(path, model)
+        values, truth, times, rate_hz = _numpy(path) if numpy else _lines(path, model)
         xs = np.ascontiguousarray(values, np.float32)
     if labels is not None:
         truth = _numpy(labels)[0] if labels.suffix == ".npy" else _label_lines(labels)
+    xs = _with_elapsed(path, model, xs, times, rate_hz)
     if xs.ndim != 2 or xs.shape[1] != model.input_size:
         raise FileError(f"{path}: has samples of shape {xs.shape}, expected (time, {model.input_size}).")
+    if times is not None and rate_hz is None:
+        rate_hz = _measured(times, model)
     places = None if truth is None else _places(labels or path, truth, model, len(xs))
     found = LabelledRecording(xs, places, rate_hz)
     if rate_hz is None or model.sample_rate_hz is None or any_rate:
@@ -75,14 +80,41 @@ def read_recording(
             raise FileError(f"{path}: --resample needs two rates, but the {who} has none; omit the option.")
         return found
     if resample:
-        return _resampled(found, rate_hz, model.sample_rate_hz)
+        return _resampled(found, rate_hz, model.sample_rate_hz, Elapsed.of(model))
     problem = check_rate(rate_hz, model.sample_rate_hz, "the recording")
     if problem:
         raise FileError(f"{path}: {problem}")
     return found
 
 
-def _resampled(recording: LabelledRecording, rate_in_hz: float, rate_out_hz: float) -> LabelledRecording:
+def _with_elapsed(path: Path, model: Model, xs: F32, times: AnyArray | None, rate_hz: float | None) -> F32:
+    """Fill in the time since the last sample where it is missing, if the model reads it."""
+    elapsed = Elapsed.of(model, rate_hz)
+    if elapsed is None or xs.ndim != 2 or not 0 <= model.input_size - xs.shape[1] <= 1:
+        return xs
+    xs = np.insert(xs, elapsed.place, np.nan, axis=1) if xs.shape[1] < model.input_size else xs.copy()
+    if times is None:
+        times = np.arange(len(xs)) / rate_hz if rate_hz else np.full(len(xs), np.nan)
+    for number, (x, t_s) in enumerate(zip(xs, times.tolist(), strict=True), start=1):
+        try:
+            elapsed.keep(elapsed.fill(x, t_s))
+        except InputError as error:
+            raise FileError(f"{path}, sample {number}: {error}") from None
+    return xs
+
+
+def _measured(times: AnyArray, model: Model) -> float | None:
+    """Sample rate by the times of a recording; None if they give none."""
+    meter = RateMeter(model.sample_rate_hz)
+    for t_s in times.tolist():
+        meter.add(t_s)
+    meter.finish()
+    return meter.rate_hz
+
+
+def _resampled(
+    recording: LabelledRecording, rate_in_hz: float, rate_out_hz: float, elapsed: Elapsed | None
+) -> LabelledRecording:
     """Resample a recording; each sample gets the label of the nearest original one."""
     from edge_rnn.recordings.resampling import Resampling
 
@@ -92,21 +124,29 @@ def _resampled(recording: LabelledRecording, rate_in_hz: float, rate_out_hz: flo
     rows = [(y.copy(), place) for t, x in enumerate(recording.xs) for y, place in resampling.push(x, float(t))]
     rows += [(y.copy(), place) for y, place in resampling.end()]
     xs = np.array([y for y, _ in rows], np.float32).reshape(len(rows), recording.xs.shape[1])
+    if elapsed is not None:
+        for x in xs:
+            elapsed.put(x, 1 / rate_out_hz)
     labels = recording.labels
     if labels is not None:
         labels = labels[np.minimum(np.rint([place for _, place in rows]).astype(np.intp), len(labels) - 1)]
     return LabelledRecording(xs, labels, rate_out_hz)
 
 
-def _numpy(path: Path) -> tuple[AnyArray, AnyArray | None, float | None]:
-    """Read samples, and labels and sample rate if present."""
+def _numpy(path: Path) -> tuple[AnyArray, AnyArray | None, AnyArray | None, float | None]:
+    """Read samples, and labels, times and sample rate if present."""
     found = read_arrays(path)
     if "" in found:
-        return _numbers(path, found[""]), None, None
+        return _numbers(path, found[""]), None, None, None
     if "x" not in found:
         raise FileError(f"{path}: has no array 'x', expected x (time, channels) and optionally y (time,).")
     rate_hz = next((_rate(path, name, found[name]) for name in RATE_NAMES if name in found), None)
-    return _numbers(path, found["x"]), found.get("y"), rate_hz
+    xs, times = _numbers(path, found["x"]), found.get(TIME_NAME)
+    if times is not None and _numbers(path, times).shape != xs.shape[:1]:
+        raise FileError(
+            f"{path}: has {TIME_NAME} of shape {times.shape}, expected {xs.shape[:1]}, a time for each sample."
+        )
+    return xs, found.get("y"), None if times is None else times.astype(np.float64), rate_hz
 
 
 def _rate(path: Path, name: str, value: AnyArray) -> float:
@@ -121,19 +161,17 @@ def _numbers(path: Path, array: AnyArray) -> AnyArray:
     return array
 
 
-def _lines(path: Path, model: Model) -> tuple[AnyArray, None, float | None]:
-    """Read samples, and measure the rate from their times."""
-    rows = []
+def _lines(path: Path, model: Model) -> tuple[AnyArray, None, AnyArray, None]:
+    """Read samples, and their times, NaN for none."""
+    rows, times = [], []
     check_samples(path)
-    meter = RateMeter(model.sample_rate_hz)
     with path.open("rb") as file:
         for sample in read_samples(file, LineParser(model.input_size, model.input_names, units=model.input_units)):
             if sample.problem:
                 raise FileError(f"{path}, line {sample.line}: {sample.problem}.")
             rows.append(sample.values)
-            meter.add(sample.t_s)
-    meter.finish()
-    return np.array(rows, np.float64).reshape(len(rows), model.input_size), None, meter.rate_hz
+            times.append(sample.t_s)
+    return np.array(rows, np.float64).reshape(len(rows), model.input_size), None, np.array(times), None
 
 
 def _label_lines(path: Path) -> AnyArray:

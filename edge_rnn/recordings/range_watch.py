@@ -6,6 +6,7 @@ import numpy as np
 
 from edge_rnn.layers import Standardize
 from edge_rnn.model import Model
+from edge_rnn.recordings.elapsed import elapsed_place
 from edge_rnn.typing import F32
 
 __all__ = ["RangeMonitor"]
@@ -27,7 +28,8 @@ class RangeMonitor:
     Parameters
     ----------
     model
-        Nothing is counted unless a ``Standardize`` reads the model's input directly.
+        Nothing is counted unless a ``Standardize`` reads the model's input directly, nor for the time since the last
+        sample.
     """
 
     def __init__(self, model: Model) -> None:
@@ -41,6 +43,8 @@ class RangeMonitor:
         self._count = 0
         if found:
             self._mean, self._scale = found[0].mean, np.abs(found[0].scale)
+            if (place := elapsed_place(model.input_names)) is not None:  # a time is no sensor's value
+                self._scale[place] = np.inf
             self._block = np.empty((_BLOCK, model.input_size), np.float32)
 
     def add(self, x: F32) -> str:

@@ -33,7 +33,8 @@ class LineParser:
     kind
         One of ``FORMATS``.
     columns
-        Columns or keys to read, in the model's order: names, or positions from 1. Empty to use ``names``.
+        Columns or keys to read, in the model's order: names, or positions from 1. Empty to use ``names``. What is
+        called ``elapsed``, the time since the last sample, may be left out, and is then NaN.
     time
         Column or key of the time, optionally with its unit: ``"ts"``, ``"ts,ms"``. Empty to detect it: a usual name for
         times that contains the unit.
@@ -153,7 +154,7 @@ class _Json:
         self.t_s = math.nan
         if isinstance(value, dict):
             value = self._of_object(value, text)
-        elif self._wanted.size == 1 and not isinstance(value, list):
+        elif self._wanted.least == 1 and not isinstance(value, list):
             value = [value]
         if not isinstance(value, list):
             raise LineError(f"it is JSON, but not {self._forms}: {short(text)}")
@@ -161,7 +162,8 @@ class _Json:
             place = self._columns.of_width(len(value)).time
             self.t_s = self._seconds(value[place or 0])
         if len(value) != self._wanted.size:
-            value = [value[place] for place in self._columns.of_width(len(value)).values]
+            places = self._columns.of_width(len(value))
+            value = places.complete([value[place] for place in places.values], None)
         return [_number(each, place) for place, each in enumerate(value)]
 
     def _of_object(self, value: dict[str, Any], text: str) -> Any:
@@ -197,7 +199,7 @@ class _Json:
         if whole:
             return lambda given: given["x"]
         chosen = [keys[place] for place in places.values]
-        return lambda given: [given[key] for key in chosen]
+        return lambda given: places.complete([given[key] for key in chosen], None)
 
     def _seconds(self, value: Any) -> float:
         try:

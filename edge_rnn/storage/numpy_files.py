@@ -15,7 +15,7 @@ from edge_rnn.errors import FileError, file_access, no_regular_file, reason_of
 from edge_rnn.storage.budget import Budget
 from edge_rnn.typing import AnyArray
 
-__all__ = ["MAX_FILE_BYTES", "RATE_NAMES", "read_arrays"]
+__all__ = ["MAX_FILE_BYTES", "RATE_NAMES", "TIME_NAME", "read_arrays"]
 
 MAX_FILE_BYTES = 2**31
 """Largest file that is read, in bytes."""
@@ -23,9 +23,12 @@ MAX_FILE_BYTES = 2**31
 RATE_NAMES = ("sample_rate_hz", "rate_hz", "sample_rate", "sampling_rate", "fs")
 """Names of arrays that hold the sample rate of ``x`` in Hz."""
 
+TIME_NAME = "t_s"
+"""Name of the array that holds the times of ``x`` in s."""
+
 _FLOOR = 2**26
 _REMEDY = "save it uncompressed, with numpy.savez, or only a part of it"
-_NAMES = ("x", "y", *RATE_NAMES)
+_NAMES = ("x", "y", TIME_NAME, *RATE_NAMES)
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 _MAX_DIMENSIONS = 32
 _LONGEST_HEADER = 2**16
@@ -34,7 +37,7 @@ _LAST_LETTER = 0x10FFFF
 
 
 def read_arrays(path: Path) -> dict[str, AnyArray]:
-    """Read the arrays of a file: ``x``, ``y`` and ``RATE_NAMES`` from an ``.npz``, if present; ``""`` from an ``.npy``.
+    """Read the arrays of a file: ``""`` from an ``.npy``; ``x``, ``y``, ``t_s`` and ``RATE_NAMES`` from an ``.npz``.
 
     Raises
     ------

@@ -15,6 +15,7 @@ from edge_rnn.cli.run.options import RunOptions, add_loop_options
 from edge_rnn.cli.shared.console import reading, warn
 from edge_rnn.cli.shared.options import columns
 from edge_rnn.errors import FileError, InputError, reason_of
+from edge_rnn.recordings.elapsed import Elapsed
 from edge_rnn.recordings.sample_lines import LineParser
 from edge_rnn.recordings.samples import FORMATS, Sample, read_samples
 
@@ -29,11 +30,12 @@ input, one sample per line:
                must have all of the model's input names, in any order; other columns are ignored. If the names differ,
                --columns selects the columns. Lines that begin with # are comments
   JSON lines   [0.1, 0.2], or {{"x": [0.1, 0.2]}}, or {{"ax": 0.1, "ay": 0.2}} with the model's input names
-  .npz, .npy   x (time, channels), and in .npz optionally y (time,), for which the accuracy is printed on stderr, and
-               sample_rate_hz. In a loop also sound (.wav, .flac, .ogg)
+  .npz, .npy   x (time, channels), and in .npz optionally y (time,), for which the accuracy is printed on stderr,
+               sample_rate_hz, and times t_s (time,). In a loop also sound (.wav, .flac, .ogg)
   The sample rate is measured from a time column whose name contains its unit (t_s, time_ms, timestamp …), or from
   --time. If it is more than 5 % off the model's rate, the run ends with an error unless --resample or --any-rate is
-  given. Empty fields, null and NaN are missing values, handled by --on-nonfinite. Blank lines are ignored.
+  given. Empty fields, null and NaN are missing values, handled by --on-nonfinite. Blank lines are ignored. The time
+  since the last sample, for a model that reads it as elapsed, follows from the time column if it has no own.
 
 output, one line per sample, unbuffered:
   csv          t,label,OUTPUT,…  with a header; the outputs are named by the model's labels, else y0, y1, …
@@ -161,7 +163,7 @@ def _follow(
     result = csv_results(model) if args.output == "csv" else json_results(model, "t")
     x = np.empty(model.input_size, np.float32)
     rate = _Rate(model, place.name, args.any_rate)
-    monitor = RangeMonitor(model)
+    monitor, elapsed = RangeMonitor(model), Elapsed.of(model)
     left_out = steps = right = 0
     with np.errstate(over="ignore"):  # values beyond float32 become infinite; the policy handles them
         for t, sample in enumerate(samples):
@@ -174,12 +176,16 @@ def _follow(
                 continue
             rate.add(sample.t_s)
             x[:] = sample.values
+            t_s = sample.t_s if elapsed is None else _filled(elapsed, x, sample, place)
             if monitor.active:
                 _warn(place.name, monitor.add(x))
+            rejected = stream.rejected_samples
             try:
                 y = stream.step(x)
             except InputError:
                 raise InputError(_refusal(place(sample), model, x)) from None
+            if elapsed is not None and (stream.rejected_samples == rejected or args.on_nonfinite == "hold"):
+                elapsed.keep(t_s)
             _write(result(t, y), t)
             steps += 1
             right += labels is not None and int(labels[t]) == int(y.argmax())
@@ -192,6 +198,14 @@ def _follow(
     if notes:
         warn(f"{place.name}: samples {' and '.join(notes)}.")
     return 0
+
+
+def _filled(elapsed: Elapsed, x: Any, sample: Sample, place: _Place) -> float:
+    """Set the time since the last sample, if it is missing; return the time of the sample."""
+    try:
+        return elapsed.fill(x, sample.t_s)
+    except InputError as error:
+        raise InputError(f"{place(sample)}: {error}") from None
 
 
 def _write(text: str, t: int) -> None:

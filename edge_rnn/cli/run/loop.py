@@ -99,11 +99,12 @@ def follow(loop: SensorLoop, shown: Callable[[], AbstractContextManager[object]]
 def _of_file(model: Model, args: argparse.Namespace) -> Any:
     from edge_rnn.loop import Timed, sources
     from edge_rnn.loop.sources.wav import SUFFIXES
+    from edge_rnn.recordings.elapsed import measured_size
 
     path = Path(args.file)
     suffix = path.suffix.lower()
     if suffix in SUFFIXES:
-        return sources.Wav(path, model.input_size)
+        return sources.Wav(path, measured_size(model))
     if suffix not in (".npz", ".npy"):
         return sources.Lines(
             args.file,

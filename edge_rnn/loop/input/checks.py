@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from edge_rnn.errors import InputError, SampleWarning
 from edge_rnn.loop.schedule import Kind
 from edge_rnn.model import Model
+from edge_rnn.recordings.elapsed import measured
 from edge_rnn.recordings.range_watch import RangeMonitor
 from edge_rnn.recordings.rate import RateMeter, check_rate, same_rate
 from edge_rnn.recordings.units import check_units
@@ -95,10 +96,12 @@ class Checks:
                 self._set_rate(own, called)
         else:
             self._waits = resample or self._checks_rate
+        units = getattr(source, "units", ())
+        whole = len(units) == model.input_size  # not without the time since the last sample
         found = check_units(
-            getattr(source, "units", ()),
-            model.input_units,
-            model.input_names,
+            units,
+            model.input_units if whole else measured(model, model.input_units),
+            model.input_names if whole else measured(model, model.input_names),
             called,
             getattr(source, "units_remedy", "convert the values before the model"),
         )

@@ -70,12 +70,17 @@ class DirectFeed:
         The source.
     make
         Factory that re-creates the source after a failure; None to keep the same one.
+    elapsed
+        Index of a channel that samples may lack, see :func:`~edge_rnn.loop.input.sample.fill`.
     """
 
-    def __init__(self, source: Source, make: Callable[[], Source] | None, context: LoopContext) -> None:
+    def __init__(
+        self, source: Source, make: Callable[[], Source] | None, elapsed: int | None, context: LoopContext
+    ) -> None:
         self.kind: Kind = "polled" if getattr(source, "live", True) else "stored"
         self._source: Source | None = source
         self._make = make
+        self._elapsed = elapsed
         self._clock = context.clock
         self._journal = context.journal
         self._backoff = Backoff()
@@ -111,7 +116,7 @@ class DirectFeed:
             if value is None:
                 self._ended, self.state = True, "ended"
                 return None
-            t_s = fill(x, value)
+            t_s = fill(x, value, self._elapsed)
             problem = ""
         except SourceUnfit as error:
             self.unfit, self._ended, self.state = error, True, "ended"

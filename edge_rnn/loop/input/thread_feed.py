@@ -35,6 +35,8 @@ class ThreadFeed:
         Factory that re-creates the source after a failure; None to keep the same one.
     width
         Values per sample.
+    elapsed
+        Index of a channel that samples may lack, see :func:`~edge_rnn.loop.input.sample.fill`.
     size
         Capacity of the ring in samples.
     stall_after_s
@@ -49,6 +51,7 @@ class ThreadFeed:
         source: Source,
         make: Callable[[], Source] | None,
         width: int,
+        elapsed: int | None,
         size: int,
         stall_after_s: float | None,
         context: LoopContext,
@@ -57,6 +60,7 @@ class ThreadFeed:
         self.kind: Kind = "arriving" if live else "stored"
         self._ring = Ring(size, width, drops_oldest=live)
         self._width = width
+        self._elapsed = elapsed
         self._source: Source | None = source
         self._make = make
         self._clock = context.clock
@@ -166,7 +170,7 @@ class ThreadFeed:
                     if value is None:
                         self._end(going_on)
                         return
-                    item = Item("", fill(row, value), self._clock.elapsed_ns())
+                    item = Item("", fill(row, value, self._elapsed), self._clock.elapsed_ns())
                 except SourceUnfit as error:
                     self._end(going_on, error)
                     return

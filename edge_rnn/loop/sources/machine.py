@@ -10,6 +10,7 @@ from pathlib import Path
 from edge_rnn.errors import InputError, UnsupportedError
 from edge_rnn.loop.scheme import Scheme, Url
 from edge_rnn.model import Model
+from edge_rnn.recordings.elapsed import measured_size
 from edge_rnn.spelling import counted
 
 __all__ = ["FIELDS", "PROC", "Machine"]
@@ -127,7 +128,7 @@ FIELDS: dict[str, Callable[[Machine], float]] = {
 
 
 def _open(url: Url, model: Model) -> Machine:
-    size = model.input_size
+    size = measured_size(model)
     return Machine(url.place.split(",") if url.place else [*FIELDS][:size], size)
 
 

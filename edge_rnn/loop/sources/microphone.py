@@ -12,6 +12,7 @@ from edge_rnn.errors import InputError, UnsupportedError
 from edge_rnn.loop.scheme import Scheme, Url
 from edge_rnn.loop.sources.remedies import listed
 from edge_rnn.model import Model
+from edge_rnn.recordings.elapsed import measured_size
 from edge_rnn.typing import F32
 
 __all__ = ["MIC", "Microphone"]
@@ -146,7 +147,7 @@ class Microphone:
 def _source(url: Url, model: Model) -> Callable[[], Microphone]:
     device: str | int | None = int(url.place) if url.place.isdecimal() else url.place or None
     given = {"rate_hz": url.options["rate"]} if "rate" in url.options else {}
-    return partial(Microphone, model.input_size, device=device, **given)
+    return partial(Microphone, measured_size(model), device=device, **given)
 
 
 MIC = Scheme(

@@ -15,6 +15,7 @@ from edge_rnn.errors import InputError, UnsupportedError, reason_of
 from edge_rnn.loop.scheme import Scheme, Url, flag, whole
 from edge_rnn.loop.sources.remedies import device_problem, listed
 from edge_rnn.model import Model
+from edge_rnn.recordings.elapsed import measured_size
 from edge_rnn.spelling import counted
 
 __all__ = ["MPU6050", "Mpu6050"]
@@ -184,7 +185,7 @@ def _absent() -> str:
 
 
 def _source(url: Url, model: Model) -> Callable[[], Mpu6050]:
-    bus, size = url.place, model.input_size
+    bus, size = url.place, measured_size(model)
     if size != 6:
         raise InputError(f"{url.text!r} provides 6 values, but the model reads {size}.")
     if bus and not (bus.isascii() and bus.isdecimal() and len(bus) < 10):

@@ -14,6 +14,7 @@ from edge_rnn.errors import FileError, UnsupportedError, file_access
 from edge_rnn.loop.protocols import SampleError, Timed
 from edge_rnn.loop.scheme import Scheme, Url
 from edge_rnn.model import Model
+from edge_rnn.recordings.elapsed import measured_size
 from edge_rnn.spelling import counted
 from edge_rnn.typing import F32
 
@@ -153,7 +154,7 @@ class Wav:
 
 
 def _open(url: Url, model: Model) -> Wav:
-    return Wav(url.place, model.input_size, **url.options)
+    return Wav(url.place, measured_size(model), **url.options)
 
 
 def _places(text: str) -> tuple[int, ...]:
