@@ -13,6 +13,7 @@ from pathlib import Path
 from edge_rnn.errors import FileError, file_access, no_regular_file
 
 __all__ = [
+    "ARRAYS_FILE",
     "MODEL_FILE",
     "ORT_FILE",
     "TENSORS_FILE",
@@ -66,6 +67,8 @@ ORT_FILE = FileKind(
 )
 TENSORS_FILE = FileKind("a .safetensors file with tensors only, such as a PyTorch state_dict", "PyTorch state_dict")
 
+ARRAYS_FILE = FileKind("NumPy arrays (.npz)", "PyTorch state_dict", remedy=_RECORDING)
+
 _STARTS: tuple[tuple[int, bytes, FileKind], ...] = (
     (0, b"\x89HDF\r\n\x1a\n", _KERAS),
     (4, b"TFL3", FileKind("a TFLite model", "TFLite")),
@@ -94,7 +97,7 @@ _ZIPS: tuple[tuple[str, FileKind], ...] = (
     ("data/weights/model_weights_config.json", TORCH_FILE),
     ("serialized_state_dict.pt", TORCH_FILE),
     ("model.weights.h5", _KERAS),
-    (".npy", FileKind("NumPy arrays (.npz)", remedy=_RECORDING, sure=True)),
+    (".npy", ARRAYS_FILE),
 )
 
 
@@ -136,7 +139,7 @@ def not_a_model(path: Path) -> str:
         return ""
     if kind is None or kind is MODEL_FILE:
         return ""
-    if kind.reader:
+    if kind.reader and not kind.remedy:
         return f"is {kind.what}, not a model file of edge_rnn. This converts it: {import_command(path)}"
     return f"is {kind.what}, expected a model file of edge_rnn{'; ' if kind.remedy else ''}{kind.remedy}"
 

@@ -6,6 +6,7 @@ import io
 import math
 import stat
 import zipfile
+from collections.abc import Collection
 from pathlib import Path
 from typing import BinaryIO
 
@@ -15,7 +16,7 @@ from edge_rnn.errors import FileError, file_access, no_regular_file, reason_of
 from edge_rnn.storage.budget import Budget
 from edge_rnn.typing import AnyArray
 
-__all__ = ["MAX_FILE_BYTES", "RATE_NAMES", "TIME_NAME", "read_arrays"]
+__all__ = ["MAX_FILE_BYTES", "RATE_NAMES", "RECORDED", "TIME_NAME", "read_arrays"]
 
 MAX_FILE_BYTES = 2**31
 """Largest file that is read, in bytes."""
@@ -26,18 +27,26 @@ RATE_NAMES = ("sample_rate_hz", "rate_hz", "sample_rate", "sampling_rate", "fs")
 TIME_NAME = "t_s"
 """Name of the array that holds the times of ``x`` in s."""
 
+RECORDED = ("x", "y", TIME_NAME, *RATE_NAMES)
+"""Names of the arrays of a recording."""
+
 _FLOOR = 2**26
 _REMEDY = "save it uncompressed, with numpy.savez, or only a part of it"
-_NAMES = ("x", "y", TIME_NAME, *RATE_NAMES)
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 _MAX_DIMENSIONS = 32
 _LONGEST_HEADER = 2**16
 _LAST_LETTER = 0x10FFFF
-_LAST_LETTER = 0x10FFFF
 
 
-def read_arrays(path: Path) -> dict[str, AnyArray]:
-    """Read the arrays of a file: ``""`` from an ``.npy``; ``x``, ``y``, ``t_s`` and ``RATE_NAMES`` from an ``.npz``.
+def read_arrays(path: Path, names: Collection[str] | None = RECORDED) -> dict[str, AnyArray]:
+    """Read arrays of an ``.npz``, those of these names that are present; or the one of an ``.npy``, as ``""``.
+
+    Parameters
+    ----------
+    path
+        The file.
+    names
+        Names of the arrays, by default those of a recording; None for all.
 
     Raises
     ------
@@ -55,11 +64,11 @@ def read_arrays(path: Path) -> dict[str, AnyArray]:
             start = file.read(4)
             file.seek(0)
             if start in _ZIP:
-                return _archive(path, file, budget)
+                return _archive(path, file, budget, names)
             return {"": _array(str(path), file, found.st_size, budget)}
 
 
-def _archive(path: Path, file: BinaryIO, budget: Budget) -> dict[str, AnyArray]:
+def _archive(path: Path, file: BinaryIO, budget: Budget, names: Collection[str] | None) -> dict[str, AnyArray]:
     try:
         archive = zipfile.ZipFile(file)
     except Exception as error:  # zipfile raises exceptions of several modules
@@ -68,8 +77,8 @@ def _archive(path: Path, file: BinaryIO, budget: Budget) -> dict[str, AnyArray]:
         found = {}
         for entry in archive.infolist():
             name = entry.filename.removesuffix(".npy")
-            if name in _NAMES and name not in found:
-                title = f"{path}: {name}"
+            if (names is None or name in names) and name not in found:
+                title = f"{path}: {name[:256]}"
                 try:
                     member = archive.open(entry)
                 except Exception as error:  # likewise
@@ -109,12 +118,6 @@ def _array(title: str, file: BinaryIO, size: int, budget: Budget) -> AnyArray:
         raise FileError(
             f"{title}: is truncated: its shape {str(shape)[:80]} takes {count} bytes, and the file has {done}."
         )
-    if (
-        dtype.kind == "U"
-        and count
-        and np.frombuffer(data, dtype.byteorder.replace("=", "<") + "u4").max() > _LAST_LETTER
-    ):
-        raise FileError(f"{title} is damaged: it holds text with invalid Unicode characters.")
     letters = np.frombuffer(data, np.dtype("u4").newbyteorder(dtype.byteorder)) if dtype.kind == "U" else np.empty(0)
     if letters.max(initial=0) > _LAST_LETTER:
         raise FileError(f"{title} is damaged: it holds text with invalid Unicode characters.")

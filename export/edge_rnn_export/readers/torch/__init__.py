@@ -58,12 +58,21 @@ STATE = (
 READER = Reader(
     kind="PyTorch state_dict",
     what="a PyTorch state_dict",
-    suffixes=(".pt", ".pth", ".ckpt", ".bin", ".pt2", ".safetensors"),
+    suffixes=(".pt", ".pth", ".ckpt", ".bin", ".pt2", ".safetensors", ".npz"),
     read=_read,
     check=_check,
     options=(
         Option(
             "state", "--state", "the state_dict that is meant, in a checkpoint with several: ema, model.ema", "NAME"
+        ),
+        Option(
+            "names",
+            "--array",
+            "PyTorch's name of an array that the file spells otherwise; others are left out; may be repeated",
+            "ARRAY=PARAMETER",
+            pairs,
+            "ARRAY=PARAMETER such as enc_w_ih=rnn.weight_ih_l0",
+            repeated=True,
         ),
         *STATE,
         Option(

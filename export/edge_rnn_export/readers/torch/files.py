@@ -11,12 +11,13 @@ import numpy as np
 
 from edge_rnn.errors import FileError, UnsupportedError
 from edge_rnn.storage.model_file import MAX_FILE_BYTES
+from edge_rnn.storage.numpy_files import RECORDED, read_arrays
 from edge_rnn.typing import AnyArray
 from edge_rnn_export.limits.process import Limits, Worker
 from edge_rnn_export.readers.file_bytes import read_bytes
 from edge_rnn_export.readers.torch.archive_members import float32_of
 
-__all__ = ["MAX_NAME", "MAX_PARAMETERS", "Loaded", "as_array", "read_pickle", "read_safetensors"]
+__all__ = ["MAX_NAME", "MAX_PARAMETERS", "Loaded", "as_array", "read_npz", "read_pickle", "read_safetensors"]
 
 
 _DTYPES = {
@@ -68,6 +69,20 @@ def read_safetensors(path: Path) -> dict[str, AnyArray]:
     if "edge_rnn" in (header.get("__metadata__") or {}):
         raise FileError(f"{path} is an edge_rnn model already; read it with edge_rnn.load.")
     return _named(path, {name: _decode(path, name[:MAX_NAME], tensor) for name, tensor in sorted(tensors)})
+
+
+def read_npz(path: Path) -> dict[str, AnyArray]:
+    """Read the arrays of an ``.npz`` by name.
+
+    Raises
+    ------
+    FileError
+        The file is damaged, holds Python objects or a recording, or cannot be read.
+    """
+    arrays = read_arrays(path, None)
+    if arrays.keys() <= {*RECORDED}:
+        raise FileError(f"{path}: is NumPy arrays (.npz), expected a trained network, and holds those of a recording.")
+    return _named(path, arrays)
 
 
 class Loaded(NamedTuple):

@@ -40,6 +40,7 @@ def from_torch(
     source: Any,
     *,
     state: str | None = None,
+    names: Mapping[str, str] | None = None,
     modules: Sequence[str] | None = None,
     activations: Mapping[str, str] | None = None,
     kinds: Mapping[str, str] | None = None,
@@ -60,13 +61,16 @@ def from_torch(
         :func:`~edge_rnn_export.to_torch` may be among these. A whole model of it needs no further argument and comes
         back with its wiring and description. Or a state_dict: tensors, arrays or lists by name, or a checkpoint that
         holds one under any name. Or the path of a file with one, recognized by its contents: ``.safetensors``, ``.pt``,
-        ``.pth``, ``.ckpt``, ``.bin``, ``.pt2``. Neither PyTorch nor the classes that a file names are needed, and
-        nothing in it is run. Of a whole module, the state_dict is read; of TorchScript and ``.pt2``, also ``forward``,
-        if it is a chain of the modules above.
+        ``.pth``, ``.ckpt``, ``.bin``, ``.pt2``, ``.npz``. Neither PyTorch nor the classes that a file names are needed,
+        and nothing in it is run. Of a whole module, the state_dict is read; of TorchScript and ``.pt2``, also
+        ``forward``, if it is a chain of the modules above.
     state
         Dotted name of the state_dict that is meant, in a checkpoint with several, ``"ema"`` or ``"model.ema"``; or the
         beginning of the names of parameters, if these are of several networks: ``"state_dict.generator"``. Empty for
         all tensors of the checkpoint.
+    names
+        PyTorch's names by those of the arrays, if a file spells them otherwise: ``{"enc_w_ih": "rnn.weight_ih_l0"}``.
+        Arrays that are not named are left out.
     modules
         Names in order of use, ``("rnn", "head")``, dotted for nested ones. Without this argument, the order of
         definition is the order of use of a module's parts; in a state_dict, the sizes must determine the order, or
@@ -133,9 +137,9 @@ def from_torch(
     <Model input(6) > rnn(8) > head(2)>
     """
     if is_module(source) and isinstance(getattr(source, "model", None), Model) and hasattr(source, "trained"):
-        if state or modules or activations or kinds or ignore or standardize is not None:
+        if state or names or modules or activations or kinds or ignore or standardize is not None:
             raise InputError(
-                "from_torch got a model of to_torch and state=, modules=, activations=, kinds=, ignore= or "
+                "from_torch got a model of to_torch and state=, names=, modules=, activations=, kinds=, ignore= or "
                 "standardize=; expected none of these, the layers are those of the model."
             )
         trained: Any = source.trained()
@@ -144,6 +148,7 @@ def from_torch(
     reading = read_torch(
         source,
         state=state,
+        names=names,
         modules=modules,
         activations=activations,
         kinds=kinds,
@@ -164,6 +169,7 @@ def read_torch(
     source: Any,
     *,
     state: str | None = None,
+    names: Mapping[str, str] | None = None,
     modules: Sequence[str] | None = None,
     activations: Mapping[str, str] | None = None,
     kinds: Mapping[str, str] | None = None,
@@ -173,7 +179,7 @@ def read_torch(
     **about: Unpack[Description],
 ) -> Reading:
     """Read as :func:`from_torch` does, and return what was assumed instead of a warning."""
-    parts, arrays, plain, notes, module, forward, unread = opened(source, state)
+    parts, arrays, plain, notes, module, forward, unread = opened(source, state, names)
     chosen = {plain(name): activation for name, activation in (activations or {}).items()}
     kinds = {plain(name): kind for name, kind in (kinds or {}).items()}
     ignored = [plain(name) for name in ((ignore,) if isinstance(ignore, str) else ignore)]

@@ -9,17 +9,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from edge_rnn.errors import InputError, InputTypeError
-from edge_rnn.storage.file_kind import MODEL_FILE, TENSORS_FILE, TORCH_FILE, FileKind, kind_of
+from edge_rnn.storage.file_kind import ARRAYS_FILE, MODEL_FILE, TENSORS_FILE, TORCH_FILE, FileKind, kind_of
 from edge_rnn.typing import AnyArray
 from edge_rnn_export.readers.torch.checkpoint import PlainNames, chosen, contents_of
-from edge_rnn_export.readers.torch.files import Loaded, as_array, read_pickle, read_safetensors
+from edge_rnn_export.readers.torch.files import Loaded, as_array, read_npz, read_pickle, read_safetensors
 from edge_rnn_export.readers.torch.modules import parts_of_module
 from edge_rnn_export.readers.torch.reparametrized import folded, without_reparametrizations
 from edge_rnn_export.readers.torch.state import RECURRENT, Part, listed, parts_of
 
 __all__ = ["SUFFIXES", "Opened", "is_module", "opened"]
 
-SUFFIXES = (".pt", ".pth", ".ckpt", ".bin", ".pt2", ".safetensors")
+SUFFIXES = (".pt", ".pth", ".ckpt", ".bin", ".pt2", ".safetensors", ".npz")
 """File name extensions of state_dicts."""
 
 
@@ -46,7 +46,7 @@ def is_module(source: Any) -> bool:
     return torch is not None and isinstance(source, torch.nn.Module)
 
 
-def opened(source: Any, state: str | None) -> Opened:
+def opened(source: Any, state: str | None, names: Mapping[str, str] | None = None) -> Opened:
     """Open a source of ``from_torch``.
 
     Parameters
@@ -55,19 +55,21 @@ def opened(source: Any, state: str | None) -> Opened:
         Module, mapping or path.
     state
         Dotted name of the state_dict, in a checkpoint with several.
+    names
+        Names of parameters by those of the arrays that hold them; others are left out.
 
     Raises
     ------
     FileError, UnsupportedError
         See :func:`~edge_rnn_export.from_torch`.
     InputError
-        The file is of another kind, or ``state`` names nothing.
+        The file is of another kind, or ``state`` or ``names`` name what does not exist.
     InputTypeError
         The source has the wrong type.
     """
     if is_module(source):
-        if state is not None:
-            raise InputError(f"from_torch got a module and state={state!r}; expected state= with a checkpoint only.")
+        if state is not None or names:
+            raise InputError("from_torch got a module and state= or names=; expected these with files and state_dicts.")
         module = without_reparametrizations(source)
         found = dict(module.named_parameters(remove_duplicate=False))
         found |= dict(module.named_buffers(remove_duplicate=False))
@@ -82,12 +84,27 @@ def opened(source: Any, state: str | None) -> Opened:
             f"from_torch got {type(source).__name__}, expected an nn.Module, a state_dict (tensors or arrays by name), "
             f"a checkpoint that holds one, or the path of a file."
         )
+    if names:
+        loaded = Loaded(_renamed(loaded.arrays, names))
     plain = PlainNames(loaded.arrays)
     arrays, notes = folded(plain.arrays(loaded.arrays))
     if loaded.loose:
         notes.append(f"{listed(loaded.loose)} in the checkpoint, outside of the state_dict, not used in forward")
     forward = None if loaded.steps is None else [_part(step, plain) for step in loaded.steps]
     return Opened(parts_of(arrays), arrays, plain, notes, None, forward, loaded.unread)
+
+
+def _renamed(arrays: Mapping[str, AnyArray], names: Mapping[str, str]) -> dict[str, AnyArray]:
+    """Return the named arrays, by their new names."""
+    for name, new in names.items():
+        if not isinstance(new, str):
+            raise InputTypeError(f"from_torch names got {new!r:.80} for {name!r}, expected the name of a parameter.")
+        if name not in arrays:
+            raise InputError(f"from_torch names an array {name!r}, which does not exist; expected {listed([*arrays])}.")
+    twice = [name for name in names.values() if list(names.values()).count(name) > 1]
+    if twice:
+        raise InputError(f"from_torch names several arrays {twice[0]!r}; expected each name once.")
+    return {new: arrays[name] for name, new in names.items()}
 
 
 def _part(step: Mapping[str, Any], plain: Callable[[str], str]) -> Part:
@@ -98,6 +115,8 @@ def _part(step: Mapping[str, Any], plain: Callable[[str], str]) -> Part:
 def _read(path: Path, state: str | None) -> Loaded:
     """Read the arrays in a file."""
     kind = _kind(path)
+    if kind is ARRAYS_FILE:
+        return Loaded(_within(str(path), read_npz(path), state))
     if kind in (TENSORS_FILE, MODEL_FILE) or (kind is not TORCH_FILE and path.suffix == ".safetensors"):
         return Loaded(_within(str(path), read_safetensors(path), state))
     if kind is TORCH_FILE or path.suffix in SUFFIXES:
