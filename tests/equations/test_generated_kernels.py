@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from edge_rnn import GRU, LSTM, Model, Stream, StreamBank, cell, quantize, reference
-from edge_rnn.equations import concat, sigmoid, split, tanh, total
+from edge_rnn.equations import concat, erf, log, sigmoid, split, tanh, total
 from edge_rnn.equations.symbols import trace
 from edge_rnn.errors import ModelError
 from edge_rnn.kernels.compile.target import Target
@@ -76,7 +76,7 @@ def test_generated_kernels_compile_for_every_kind_of_cpu(board: str) -> None:
     @cell
     def all_sorts(p: Any, x: Any, h: Any) -> Any:
         a = p.w @ concat(x, h[0:3])
-        h = sigmoid(a) * tanh(h / (abs(h) + 1.5)) + a / (1 + total(h * h)) ** 2
+        h = sigmoid(a) * tanh(h / (abs(h) + 1.5)) + a / (1 + total(h * h)) ** 2 + erf(log(abs(a) + 1))
         return h[2:9], {"h": h}
 
     model = Model(
