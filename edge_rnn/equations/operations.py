@@ -180,7 +180,7 @@ OPERATIONS: Mapping[str, Operation] = MappingProxyType(
             text="max({0}, {1})", latex=r"\max({0}, {1})",
         ),
         "above": _units(
-            2, lambda x, limit: np.where(x > limit, x, 0.0), "keep_above({0}, {1})", "", _kept_above,
+            2, lambda x, limit: np.where(x <= limit, 0.0, x), "keep_above({0}, {1})", "", _kept_above,
             text="above({0}, {1})", latex=r"[{0}]_{{> {1}}}",
         ),
         "absolute": _units(

@@ -52,8 +52,10 @@ class Cell(Layer):
 
     def __post_init__(self) -> None:
         Layer.__post_init__(self)
-        if not isinstance(self.equation, Graph) or not NAME.fullmatch(self.function):
+        if not isinstance(self.equation, Graph):
             raise ModelError("Cell got no equation; make a layer by calling a function that edge_rnn.cell decorates.")
+        if not NAME.fullmatch(self.function):
+            raise ModelError(f"Cell got the function {self.function!r}, expected a name; define the function with def.")
         needed = {name: self.parameters.get(name) for name in self.equation.parameters}
         if clash := set(needed) & set(dict(self.equation.sizes)):
             raise ModelError(

@@ -306,6 +306,21 @@ def test_numbers_that_no_float32_holds_are_refused() -> None:
         Cell(layer.equation, {"w": np.ones((4, 2)), "gain": 1.0}, {})
 
 
+def test_function_without_a_name_is_refused() -> None:
+    with pytest.raises(ModelError, match=r"Cell got the function '<lambda>', expected a name; define the function wi"):
+        cell(lambda p, x: (x, {}))(input_size=3)
+
+
+def test_time_since_the_last_sample_needs_no_state() -> None:
+    @cell
+    def rate(p: Any, x: Any, *, elapsed: Any) -> Any:
+        return x / elapsed, {}
+
+    model = Model([rate(input_size=3)])
+    np.testing.assert_array_equal(reference.step(model, [1.0, 6.0, 2.0], {})[0], [0.5, 3.0])
+    assert rate(input_size=2, elapsed=0.5).input_size == 2
+
+
 def test_states_of_a_function_without_states_are_refused() -> None:
     @cell
     def odd(p: Any, x: Any) -> Any:
