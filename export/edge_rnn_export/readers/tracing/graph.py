@@ -121,6 +121,8 @@ class Graph:
         Version of ONNX's operators.
     reader
         Function that reads the network, for messages.
+    shapes
+        Shapes of values besides the inputs, where the network tells them: lengths, names or None.
     """
 
     operators: tuple[Operator, ...]
@@ -130,6 +132,7 @@ class Graph:
     budget: Budget
     opset: int = LATEST_OPSET
     reader: str = "from_onnx"
+    shapes: Mapping[str, tuple[int | str | None, ...]] = field(default_factory=dict)
     _arrays: dict[str, AnyArray] = field(default_factory=dict)
 
     def constant(self, name: str) -> AnyArray:

@@ -95,7 +95,7 @@ def applied(node: Node, function: Function, values: Sequence[Value]) -> Signal:
     shape = np.broadcast_shapes(*(_shape(value) for value in values))
     signals = [value for value in values if isinstance(value, Signal)]
     main = max(signals, key=lambda signal: signal.codes.size)
-    axis = node.trace.place(node.operator, main) + len(shape) - main.codes.ndim
+    axis = node.trace.place(node.operator, main, _varying(values, shape)) + len(shape) - main.codes.ndim
     args: list[Vector] = []
     rows: list[Codes] = []
     for value in values:
@@ -106,6 +106,16 @@ def applied(node: Node, function: Function, values: Sequence[Value]) -> Signal:
         else:
             args.append(_vector(node, np.asarray(value), shape, axis))
     return _put(node, function, args, _latest(node, rows), shape[axis], axis)
+
+
+def _varying(values: Sequence[Value], shape: tuple[int, ...]) -> int:
+    """Axis along which constants vary, from the end; the last one if they tell none."""
+    for value in values:
+        if isinstance(value, np.ndarray) and value.size > 1:
+            axes = [axis for axis in range(-value.ndim, 0) if value.shape[axis] == value.size == shape[axis]]
+            if axes:
+                return axes[0]
+    return -1
 
 
 def _put(node: Node, function: Function, args: Sequence[Vector], rows: Codes, size: int, axis: int) -> Signal:

@@ -20,7 +20,7 @@ from edge_rnn_export.readers.tracing.drafts import Draft, Vector, reachable
 from edge_rnn_export.readers.tracing.graph import Operator
 from edge_rnn_export.readers.tracing.values import computed, value_of
 
-__all__ = ["Rolls"]
+__all__ = ["Rolls", "is_alike"]
 
 _MOST_STEPS = 2**12
 _MOST_TRIES = 32
@@ -90,7 +90,7 @@ class Rolls:
                 )
 
     def _is_rolled_back(self, last: Draft, order: Sequence[Draft], reasons: list[str]) -> bool:
-        earlier = [draft for draft in order if 0 <= draft.first_row < last.first_row and _is_alike(last, draft)]
+        earlier = [draft for draft in order if 0 <= draft.first_row < last.first_row and is_alike(last, draft)]
         for before in sorted(earlier, key=lambda draft: -draft.first_row)[:_MOST_TRIES]:
             try:
                 _Roll(self, last, before).finish([before, last])
@@ -114,7 +114,7 @@ def _has_steps(end: Draft, count: int) -> bool:
     return len({int(rows[0]) for rows in found if rows.size < count and rows[0] >= 0}) > 1
 
 
-def _is_alike(a: Draft, b: Draft) -> bool:
+def is_alike(a: Draft, b: Draft) -> bool:
     """True if two drafts apply the same function with the same constants, to any vectors."""
     if a.kind != b.kind or a.operation != b.operation or a.size != b.size or len(a.args) != len(b.args):
         return False
@@ -164,7 +164,7 @@ class _Roll:
                 continue
             if a in self.after or self._is_read(a, b, 1):
                 continue
-            if a is b or a.rows is None or not _is_alike(a, b):
+            if a is b or a.rows is None or not is_alike(a, b):
                 raise _DifferentError(f"the {a.title} follows the {b.title}")
             self.before[a], self.after[b] = b, a
             for x, y in zip(a.args, b.args, strict=True):
@@ -210,7 +210,7 @@ class _Roll:
         while waiting:
             of_all = waiting.pop()
             draft = earlier[of_all]
-            if not _is_alike(of_all, draft):
+            if not is_alike(of_all, draft):
                 raise _DifferentError(f"the {draft.title} comes before the {of_all.title}")
             if draft.first_row < 0:
                 self._begin(of_all, draft)
@@ -225,7 +225,7 @@ class _Roll:
         self, current: Mapping[Draft, Draft], earlier: dict[Draft, Draft], of_all: Draft, draft: Draft, count: int
     ) -> None:
         """Find what a draft reads of the step before."""
-        if not _is_alike(of_all, draft):
+        if not is_alike(of_all, draft):
             raise _DifferentError(f"the {draft.title} follows the {of_all.title}")
         for x, y in zip(of_all.args, draft.args, strict=True):
             if not isinstance(x, Draft):

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 
-from edge_rnn.errors import UnsupportedError
+from edge_rnn.errors import InputError, UnsupportedError
+from edge_rnn.layers import GRU, LSTM, Layer
 from edge_rnn_export.readers.tracing.codes import Signal, Source
 from edge_rnn_export.readers.tracing.drafts import Draft
 from edge_rnn_export.readers.tracing.graph import Operator
@@ -12,14 +15,60 @@ from edge_rnn_export.readers.tracing.node import Node
 from edge_rnn_export.readers.tracing.operators import joined
 from edge_rnn_export.readers.tracing.trace import Trace
 
-__all__ = ["bind_states", "is_state"]
+__all__ = ["Pair", "bind_states", "check_states", "is_state", "pairs_of"]
 
 _DIRECTIONS = r"(^|[_.:/-])(in|out|input|output|old|new|prev|previous|next|n|0|1|initial|final)(?=$|[_.:/-])"
+_STATE = re.compile(r"(^|[^a-z])(h|c|hx|cx|hn|cn|h0|c0|hidden|cell|states?|memory|carry|past|cache)($|[^a-z])")
 
 
-def is_state(trace: Trace, name: str) -> bool:
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Output with the new value of a state that is an input; ``told`` if names or the caller say so."""
+
+    output: str
+    told: bool
+
+
+def pairs_of(trace: Trace, states: Mapping[str, str]) -> dict[str, Pair]:
+    """Pair the inputs that are read as states with outputs.
+
+    Names tell where they can, as in ``h_in`` and ``h_out``; else inputs and outputs of a shape have the same order.
+
+    Parameters
+    ----------
+    states
+        Names of inputs, and of outputs with their new values, as given.
+
+    Raises
+    ------
+    InputError
+        A name in ``states`` does not exist.
+    """
+    graph = trace.graph
+    for name, output in states.items():
+        if name not in {port.name for port in graph.inputs} or output not in trace.values:
+            raise InputError(f"{graph.reader} states pairs {name!r} with {output!r}, expected an input and a value.")
+    ports = [trace.sources[place] for place in sorted({place for place, _ in trace.leaves})]
+    found = {name: Pair(output, True) for name, output in states.items()}
+    for shape in {port.shape for port in ports}:
+        names = [port.port.name for port in ports if port.port and port.shape == shape]
+        names = [name for name in names if name not in found]
+        outputs = [name for name in graph.outputs if _has_shape(trace, name, shape) and name not in states.values()]
+        by_name = {name: [each for each in outputs if _stem(each) == _stem(name)] for name in names}
+        if all(len(each) == 1 for each in by_name.values()):
+            found.update({name: Pair(each[0], True) for name, each in by_name.items()})
+            continue
+        told = all(_STATE.search(name.lower()) for name in names)
+        if len(names) == len(outputs):
+            found.update({name: Pair(each, told) for name, each in zip(names, outputs, strict=True)})
+        elif len(names) + 1 == len(outputs):
+            found.update({name: Pair(each, told) for name, each in zip(names, outputs[1:], strict=True)})
+    return found
+
+
+def is_state(trace: Trace, name: str, pairs: Mapping[str, Pair]) -> bool:
     """True if an output is the new value of a state that is an input, or the final state of a recurrence."""
-    if name in _pairs(trace).values():
+    if name in {pair.output for pair in pairs.values()}:
         return True
     signal = trace.values[name]
     assert isinstance(signal, Signal)
@@ -30,25 +79,27 @@ def is_state(trace: Trace, name: str) -> bool:
     return all(draft in trace.rolls.delays for draft in drafts if draft is not None)
 
 
-def _pairs(trace: Trace) -> dict[str, str]:
-    """Name of the output with the new value of each state that is an input and read as vectors.
+def check_states(
+    trace: Trace, pairs: Mapping[str, Pair], states: Mapping[Draft, tuple[str, str]], layers: Mapping[str, Layer]
+) -> None:
+    """Check that an input is a state for sure: names say so, or it became the state of a GRU or an LSTM.
 
-    Names tell where they can, as in ``h_in`` and ``h_out``; else inputs and outputs of a shape have the same order.
+    Raises
+    ------
+    UnsupportedError
+        It may as well be a second input of samples, such as a knob.
     """
-    read = {place for place, _ in trace.leaves} - set(map(trace.sources.index, ()))
-    ports = [trace.sources[place] for place in sorted(read)]
-    found: dict[str, str] = {}
-    for shape in {port.shape for port in ports}:
-        names = [port.port.name for port in ports if port.port and port.shape == shape]
-        outputs = [name for name in trace.graph.outputs if _has_shape(trace, name, shape)]
-        by_name = {name: [each for each in outputs if _stem(each) == _stem(name)] for name in names}
-        if all(len(each) == 1 for each in by_name.values()):
-            found.update({name: each[0] for name, each in by_name.items()})
-        elif len(names) == len(outputs):
-            found.update(zip(names, outputs, strict=True))
-        elif len(names) + 1 == len(outputs):
-            found.update(zip(names, outputs[1:], strict=True))
-    return found
+    for (place, _), leaf in trace.leaves.items():
+        port = trace.sources[place].port
+        if leaf not in states or port is None or port.name not in pairs or pairs[port.name].told:
+            continue
+        if not isinstance(layers[states[leaf][0]], (GRU, LSTM)):
+            output = pairs[port.name].output
+            raise UnsupportedError(
+                f"{trace.graph.reader}: the graph's input {port.name[:80]!r} may be a state, whose new value is the "
+                f"output {output[:80]!r}, or a second input of samples. If it is a state, say so: "
+                f"states={ {port.name[:80]: output[:80]} }."
+            )
 
 
 def _stem(name: str) -> str:
@@ -61,7 +112,7 @@ def _has_shape(trace: Trace, name: str, shape: tuple[int, ...]) -> bool:
     return isinstance(value, Signal) and value.codes.shape == shape
 
 
-def bind_states(trace: Trace, output: str) -> None:
+def bind_states(trace: Trace, pairs: Mapping[str, Pair]) -> None:
     """Connect the old values of states, parts of inputs, with the new values, the same parts of outputs.
 
     Raises
@@ -69,7 +120,6 @@ def bind_states(trace: Trace, output: str) -> None:
     UnsupportedError
         An input is neither samples nor a state with a new value.
     """
-    pairs = _pairs(trace)
     for (place, _), leaf in list(trace.leaves.items()):
         if leaf in trace.rolls.begun or leaf.args:
             continue
@@ -77,7 +127,7 @@ def bind_states(trace: Trace, output: str) -> None:
         assert source.port is not None
         if source.port.name not in pairs:
             raise _unpaired(trace, source)
-        name = pairs[source.port.name]
+        name = pairs[source.port.name].output
         operator = Operator("output", "output", (name,), (), reader=trace.graph.reader, label=f"output {name[:80]!r}")
         leaf.args = (_new_value(trace, operator, name, leaf),)
 

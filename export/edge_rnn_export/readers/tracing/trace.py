@@ -403,18 +403,16 @@ class Trace:
         assert source.draft is not None
         return source.draft
 
-    def place(self, operator: Operator, signal: Signal) -> int:
+    def place(self, operator: Operator, signal: Signal, first: int = -1) -> int:
         """Feature axis of a signal, for elementwise operators.
 
-        If such an operator comes first, the input's last axis is assumed.
+        If such an operator is the first to read the samples, the axis ``first`` is assumed.
         """
         codes = signal.codes
         self._check_readable(operator, signal)
-        for _, source in self._new_ports(codes):
-            self._take_samples(operator, source, len(source.shape) - 1)
+        self._settle(operator, np.moveaxis(codes, first, -1))
         _, row, _ = self.decode(codes)
-        axes = [axis for axis in reversed(range(codes.ndim)) if codes.shape[axis] > 1]
-        for axis in axes:
+        for axis in sorted(range(codes.ndim), key=lambda axis: (codes.shape[axis] > 1, axis), reverse=True):
             if (np.moveaxis(row, axis, -1) == np.moveaxis(row, axis, -1)[..., :1]).all():
                 return axis
         return codes.ndim - 1

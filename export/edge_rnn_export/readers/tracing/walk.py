@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from edge_rnn.errors import EdgeRnnError, FileError, InputError, InputTypeError, UnsupportedError
+from edge_rnn.errors import EdgeRnnError, FileError, InputTypeError, UnsupportedError
 from edge_rnn.model import Description, Model
 from edge_rnn.storage.budget import Budget
 from edge_rnn_export.readers.tracing.cells import CELLS
@@ -21,7 +22,9 @@ from edge_rnn_export.readers.tracing.graph import Graph, Operator
 from edge_rnn_export.readers.tracing.layering import Finished, finished
 from edge_rnn_export.readers.tracing.node import Node
 from edge_rnn_export.readers.tracing.operators import OPERATORS, joined
-from edge_rnn_export.readers.tracing.states import bind_states, is_state
+from edge_rnn_export.readers.tracing.part import listed, names_read, part_of
+from edge_rnn_export.readers.tracing.rolling import is_alike
+from edge_rnn_export.readers.tracing.states import Pair, bind_states, check_states, is_state, pairs_of
 from edge_rnn_export.readers.tracing.trace import Trace
 
 __all__ = ["DAMAGED", "Reading", "read_graph", "reason_of"]
@@ -29,6 +32,7 @@ __all__ = ["DAMAGED", "Reading", "read_graph", "reason_of"]
 _TRACED_BYTES, _TRACED_NUMBERS = 2**26, 2**28
 # Lengths of open axes, in turn. An operation with a fixed number on an open axis gives different results for the two.
 _LENGTHS = ((3, 5, 2, 7, 4, 6), (13, 11, 17, 8, 19, 9))
+_MOST_AXES, _LONGEST = 4, 512  # where steps of a fixed number are spelled
 _MOST_PORTS = 8  # inputs that are tried as the samples
 _MOST_OPERATIONS = 2**15
 _DEEPEST = 16  # loops and branches inside each other
@@ -67,8 +71,29 @@ class _Output(Operator):
         return f"value {self.inputs[0][:80]!r}"
 
 
-def read_graph(graph: Graph, upto: str | None, about: Description) -> Reading:
-    """Read a graph, up to its only output or to the value named ``upto``.
+def read_graph(
+    graph: Graph,
+    upto: str | None,
+    about: Description,
+    *,
+    after: str | None = None,
+    given: Mapping[str, ArrayLike] | None = None,
+    states: Mapping[str, str] | None = None,
+) -> Reading:
+    """Read a graph.
+
+    Parameters
+    ----------
+    upto
+        Name of the value that is the model's output; None for the graph's only output besides states.
+    about
+        Description of the model.
+    after
+        Name of a value that is taken as the samples: what it is computed from is not read.
+    given
+        Values of inputs that are constant from now on.
+    states
+        Names of inputs that are states, and of the outputs with their new values.
 
     Raises
     ------
@@ -77,28 +102,34 @@ def read_graph(graph: Graph, upto: str | None, about: Description) -> Reading:
     UnsupportedError
         A stream cannot compute it, or an operator is unknown.
     InputError, InputTypeError
-        ``upto`` is not the name of a value.
+        An argument does not name a value.
     """
-    if upto is not None and not isinstance(upto, str):
-        raise InputTypeError(f"{graph.reader} upto got {upto!r}, expected the name of a value.")
+    for name, value in (("upto", upto), ("after", after)):
+        if value is not None and not isinstance(value, str):
+            raise InputTypeError(f"{graph.reader} {name} got {value!r}, expected the name of a value.")
     try:
-        return _read_graph(graph, upto, about)
+        part = part_of(graph, upto, after, given or {})
+        return _read_graph(part, upto, about, states or {})
     except EdgeRnnError:
         raise
     except DAMAGED as error:
         raise FileError(f"{graph.reader} got a damaged graph: {reason_of(error)}.") from None
 
 
-def _read_graph(graph: Graph, upto: str | None, about: Description) -> Reading:
+def _read_graph(graph: Graph, upto: str | None, about: Description, states: Mapping[str, str]) -> Reading:
     """Read the graph with two sets of lengths for open axes: both must give the same model."""
     axes = [(port.name, place, length) for port in graph.inputs for place, length in enumerate(port.shape)]
     names = dict.fromkeys(
         length or f"{port} {place}" for port, place, length in axes if length is None or isinstance(length, str)
     )
-    found = []
-    for lengths in _LENGTHS if names else _LENGTHS[:1]:
-        sizes = {name: lengths[place % len(lengths)] for place, name in enumerate(names)}
-        found.append(_traced_with_any_samples(graph, sizes, upto, about))
+    sizes = [{name: each[place % len(each)] for place, name in enumerate(names)} for each in _LENGTHS]
+    try:
+        found = [_with_any_samples(graph, each, upto, about, states) for each in (sizes if names else sizes[:1])]
+    except (FileError, UnsupportedError) as error:
+        reading = _with_steps_spelled(graph, sizes[0], upto, about, states)
+        if reading is None:
+            raise error from None
+        return reading
     if len({each.model.fingerprint for each in found}) > 1:
         raise UnsupportedError(
             f"{graph.reader} got a graph that computes something else for longer sequences, which a stream cannot; "
@@ -107,33 +138,66 @@ def _read_graph(graph: Graph, upto: str | None, about: Description) -> Reading:
     return found[-1]
 
 
-def _traced_with_any_samples(graph: Graph, sizes: dict[str, int], upto: str | None, about: Description) -> Reading:
-    """Read the graph with its first input as samples and the others as states, or if that fails with another one."""
-    if len(graph.inputs) < 2 or len(graph.outputs) < 2:
-        return _traced(graph, sizes, upto, about, None)
+def _with_steps_spelled(
+    graph: Graph, sizes: Mapping[str, int], upto: str | None, about: Description, states: Mapping[str, str]
+) -> Reading | None:
+    """Read a graph that declares open sequences but spells the steps of one length; None if there is no such length.
+
+    An exporter that unrolls a loop fixes its length, and declares the axis as open nevertheless.
+    """
+    counts = sorted({len(each.outputs) for each in graph.operators if each.kind == "Split" and len(each.outputs) > 2})
+    gathers = [each for each in graph.operators if each.kind == "Gather" and each.inputs[1] in graph.constants]
+    places = [graph.constant(each.inputs[1]) for each in gathers]
+    counts += [max((int(each) + 1 for each in places if each.size == 1 and each.dtype.kind in "iu"), default=0)]
+    for axis in list(sizes)[:_MOST_AXES]:
+        for count in dict.fromkeys(reversed(counts)):
+            if not 2 < count <= _LONGEST:
+                continue
+            try:
+                return _with_any_samples(graph, {**sizes, axis: count}, upto, about, states)
+            except (FileError, UnsupportedError):
+                continue
+    return None
+
+
+def _with_any_samples(
+    graph: Graph, sizes: Mapping[str, int], upto: str | None, about: Description, states: Mapping[str, str]
+) -> Reading:
+    """Read the graph with the input that is read first as samples, or if that fails with another, others as states."""
+    ports = [port.name for port in graph.inputs if port.name not in states][:_MOST_PORTS]
+    wanted: list[str | None] = [None] if len(graph.outputs) < 2 and not states else []
+    wanted += ports if len(graph.inputs) > 1 else []
     refusal: UnsupportedError | None = None
-    for port in graph.inputs[:_MOST_PORTS]:
+    for name in wanted or [None]:
         try:
-            return _traced(graph, sizes, upto, about, port.name)
+            return _traced(graph, dict(sizes), upto, about, name, states)
         except UnsupportedError as error:
             refusal = refusal or error
     assert refusal is not None
     raise refusal
 
 
-def _traced(graph: Graph, sizes: dict[str, int], upto: str | None, about: Description, wanted: str | None) -> Reading:
+def _traced(
+    graph: Graph,
+    sizes: dict[str, int],
+    upto: str | None,
+    about: Description,
+    wanted: str | None,
+    states: Mapping[str, str],
+) -> Reading:
     """Read the graph with these lengths of open axes; ``wanted`` is the input that has the samples."""
     codes, work = (Budget(count, remedy=_OPEN, error=UnsupportedError) for count in (_TRACED_BYTES, _TRACED_NUMBERS))
     trace = Trace(graph, sizes, codes, work, wanted)
     for port in graph.inputs:
         trace.enter(port)
-    operators = graph.operators if upto is None else _ancestors(graph, upto)
-    for operator in operators:
+    for operator in graph.operators:
         _run(trace, operator, (graph,))
-    output = _output(trace) if upto is None else upto
+    pairs = pairs_of(trace, states)
+    output = _output(trace, pairs) if upto is None else upto
     end, axis = _end(trace, output)
-    bind_states(trace, output)
+    bind_states(trace, pairs)
     layers = finished(end, trace.rolls.same, graph.budget)
+    check_states(trace, pairs, layers.states, {layer.name: layer for layer in layers.layers})
     if upto is None:
         _check_all_used(trace, layers)
     if trace.samples is None or not layers.layers:
@@ -233,22 +297,7 @@ def _array(value: Signal | np.ndarray) -> np.ndarray:
     return value.codes if isinstance(value, Signal) else value
 
 
-def _ancestors(graph: Graph, upto: str) -> list[Operator]:
-    """Operators that a value depends on, in order."""
-    if not any(upto in operator.outputs for operator in graph.operators):
-        names = [name for operator in graph.operators for name in operator.outputs if name]
-        raise InputError(
-            f"{graph.reader} upto names {upto!r}, which no operator produces; expected one of {_listed(names)}."
-        )
-    wanted, found = {upto}, []
-    for operator in reversed(graph.operators):
-        if wanted.intersection(operator.outputs):
-            wanted.update(operator.inputs)
-            found.append(operator)
-    return found[::-1]
-
-
-def _output(trace: Trace) -> str:
+def _output(trace: Trace, pairs: Mapping[str, Pair]) -> str:
     """Name of the output, the only one that is not a final state; if all are, that of the last layer."""
     kinds: dict[str, set[str]] = {}
     signals: dict[str, Signal] = {}
@@ -262,21 +311,16 @@ def _output(trace: Trace) -> str:
         kinds[name], signals[name] = trace.kinds(value), value
     outputs = [name for name, found in kinds.items() if not found <= {"h", "c"}]
     if len(outputs) > 1:
-        outputs = [name for name in outputs if not is_state(trace, name)] or outputs
+        outputs = [name for name in outputs if not is_state(trace, name, pairs)] or outputs
     if not outputs:
         outputs = [name for name, found in kinds.items() if found == {"h"} and trace.is_last(signals[name])]
     # One value under two names, such as the final state and the output of the same layer, is not a choice.
     if not outputs or any(not np.array_equal(signals[outputs[0]].codes, signals[name].codes) for name in outputs):
         raise UnsupportedError(
-            f"{trace.graph.reader} found the outputs {_listed(list(kinds))}, expected one besides final states; name "
+            f"{trace.graph.reader} found the outputs {listed(list(kinds))}, expected one besides final states; name "
             f"one by upto=."
         )
     return outputs[0]
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - 12} more" if len(names) > 12 else ""
-    return ", ".join(repr(name[:80]) for name in names[:12]) + more
 
 
 def _end(trace: Trace, output: str) -> tuple[Draft, int]:
@@ -304,11 +348,13 @@ def _check_all_used(trace: Trace, layers: Finished) -> None:
     """Check that no part of the graph was left out."""
     used = {*layers.names, *layers.used}
     for draft in trace.drafts:
-        if trace.rolls.same.get(draft, draft) not in used and draft.first_row >= 0:
+        if draft.first_row < 0 or trace.rolls.same.get(draft, draft) in used:
+            continue
+        if not any(is_alike(draft, each) for each in used if each.title == draft.title or each.kind == draft.kind):
             raise UnsupportedError(
                 f"{trace.graph.reader}: the {draft.title} does not contribute to the output; choose one by upto=."
             )
-    read = set(_names_read(trace.graph))
+    read = names_read(trace.graph)
     for port in trace.graph.inputs:
         if port.name not in read:
             raise UnsupportedError(
@@ -321,15 +367,6 @@ def _check_all_used(trace: Trace, layers: Finished) -> None:
                 f"{trace.graph.reader}: nothing reads the constant {name[:80]!r}; remove it, or name the output by "
                 f"upto=."
             )
-
-
-def _names_read(graph: Graph) -> Iterator[str]:
-    """Names of values that operators read, also inside their bodies."""
-    for operator in graph.operators:
-        yield from operator.inputs
-        for body in operator.bodies.values():
-            yield from body.outputs
-            yield from _names_read(body)
 
 
 def reason_of(error: BaseException) -> str:
