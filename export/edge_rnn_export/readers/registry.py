@@ -9,7 +9,7 @@ from typing import Any
 
 from edge_rnn.errors import InputError
 
-__all__ = ["ABOUT", "UPTO", "Option", "Reader", "conflict", "names", "numbers", "pairs"]
+__all__ = ["ABOUT", "AFTER", "UPTO", "Option", "Reader", "conflict", "names", "numbers", "pairs"]
 __all__ += ["takers_of_options"]
 
 ABOUT = ("name", "labels", "sample_rate_hz", "input_names", "input_units")
@@ -68,6 +68,10 @@ class Option:
 
 UPTO = Option("upto", "--upto", "read only the part before this tensor, or up to this layer of Keras", "TENSOR")
 """For kinds of files with named tensors or layers."""
+
+
+AFTER = Option("after", "--after", "read only the part after this tensor", "TENSOR")
+"""For kinds of files with named tensors."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ import pytest
 from onnx.reference import ReferenceEvaluator
 
 from edge_rnn import reference
-from edge_rnn.errors import UnsupportedError
+from edge_rnn.errors import InputError, UnsupportedError
 from edge_rnn.model import Model
 from edge_rnn_export.readers.tracing.graph import Constant, Graph, Operator
 from edge_rnn_export.readers.tracing.walk import read_graph
@@ -125,7 +125,7 @@ def weights() -> dict[str, np.ndarray]:
 
 def finished(w: Writer, outputs: str, **inputs: tuple[Any, ...]) -> Graph:
     """Graph of the operators, with those constants that they read."""
-    everything = weights() | {"one": np.ones(()), **w.constants}
+    everything: dict[str, np.ndarray] = weights() | {"one": np.ones(()), **w.constants}
     read = {name for operator in w.operators for name in operator.inputs}
     for operator in w.operators:
         for body in operator.bodies.values():
@@ -292,3 +292,60 @@ def test_a_mean_over_time_is_refused() -> None:
     graph = Graph(operators, body.inputs, ("z",), constants, body.budget)
     with pytest.raises(UnsupportedError, match=r"ReduceMean node 'm': it works along axis 0"):
         read(graph)
+
+
+def test_an_input_that_may_be_a_knob_is_no_state_until_somebody_says_so() -> None:
+    """An Elman cell, or samples next to a knob: names such as these do not tell."""
+    graph = finished_with_knob()
+    with pytest.raises(UnsupportedError, match=r"input 'k' may be a state.*states=\{'k': 'y'\}"):
+        read(graph)
+    model = read_graph(graph, None, {}, states={"k": "y"}).model
+    assert kinds(model) == "Elman"
+    with pytest.raises(InputError, match="states pairs 'k' with 'nothing'"):
+        read_graph(graph, None, {}, states={"k": "nothing"})
+
+
+def finished_with_knob() -> Graph:
+    w = Writer()
+    y, _ = elman(w, "x", ["k"])
+    w.operators.append(op("Identity", y, "y"))
+    return finished(w, "y", x=("batch", IN), k=("batch", H))
+
+
+def test_a_gru_without_telling_names_is_one() -> None:
+    w = Writer()
+    y, _ = gru(w, "x", ["k"])
+    w.operators.append(op("Identity", y, "y"))
+    assert kinds(read(finished(w, "y", x=("batch", IN), k=("batch", H)))) == "GRU"
+
+
+def test_constants_for_inputs_and_a_part_behind_a_value() -> None:
+    w = Writer()
+    scaled = w.Mul(w.Gemm("x", "w", "b"), "gain")
+    w.operators.append(op("Identity", scaled, "middle"))
+    y, new = gru(w, "middle", ["h_in"])
+    w.operators += [op("Identity", y, "y"), op("Identity", new[0], "h_out")]
+    w.constants = {name: np.tile(weights()[name], (2, 1))[:H] for name in ("w3",)}
+    graph = finished(w, "y h_out", x=("batch", IN), gain=(), h_in=("batch", H))
+    with pytest.raises(InputError, match="given names 'volume', which is no input"):
+        read_graph(graph, None, {}, given={"volume": 1.0})
+    whole = read_graph(graph, None, {}, given={"gain": 2.0}).model
+    assert kinds(whole) == "Dense GRU"
+    xs = samples(6, IN)
+    dense = whole.layers[0]
+    np.testing.assert_allclose(np.asarray(dense.weight), 2 * weights()["w"].T, rtol=1e-6)
+    with pytest.raises(UnsupportedError, match="after names 'middle', whose shape the file does not tell"):
+        read_graph(graph, None, {}, after="middle")
+    shaped = replace(graph, shapes={"middle": ("batch", H)})
+    rest = read_graph(shaped, None, {}, after="middle").model
+    assert kinds(rest) == "GRU"
+    middle = reference.run(Model([dense]), xs)[0]
+    np.testing.assert_allclose(reference.run(rest, middle)[0], reference.run(whole, xs)[0], rtol=0, atol=1e-6)
+    with pytest.raises(InputError, match="after names 'nothing', which no operator produces"):
+        read_graph(shaped, None, {}, after="nothing")
+
+
+def test_steps_of_a_fixed_number_on_an_axis_that_is_declared_open() -> None:
+    graph = unrolled(gru, 1, START, False, False)
+    ports = (replace(graph.inputs[0], shape=("time", BATCH, IN)),)
+    assert kinds(read(replace(graph, inputs=ports))) == "GRU"

@@ -40,6 +40,8 @@ def compared(reading: Reading, path: str | PathLike[str], seed: int = 0) -> tupl
     UnsupportedError
         onnxruntime is not installed, or does not run the graph; the message says why.
     """
+    if reading.after is not None:
+        raise UnsupportedError(f"what follows {reading.after[:80]!r} inside the graph cannot be run by itself.")
     rng = np.random.default_rng(seed)
     worst, steps = 0.0, 0
     once = _own if reading.trace is None else _foreign
@@ -86,6 +88,7 @@ def _foreign(reading: Reading, run: LimitedGraph, rng: np.random.Generator) -> t
     for source in trace.sources:
         if source.kind == "port" and source.port and source is not trace.samples:
             feeds[source.port.name] = _states(reading, source, states, rng)
+    feeds |= {name: np.asarray(value) for name, value in reading.given.items()}
     types = {each.name: _TYPES.get(each.type, np.float32) for each in run.inputs}
     got = _run(run, reading.output, {name: array.astype(types[name]) for name, array in feeds.items()})
     expected = np.empty((grid.size, model.output_size))

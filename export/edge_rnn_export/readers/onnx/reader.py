@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Unpack
+
+from numpy.typing import ArrayLike
 
 from edge_rnn.errors import UnsupportedError
 from edge_rnn.model import Description, Model
@@ -17,6 +20,9 @@ def from_onnx(
     source: Any,
     *,
     upto: str | None = None,
+    after: str | None = None,
+    given: Mapping[str, ArrayLike] | None = None,
+    states: Mapping[str, str] | None = None,
     **about: Unpack[Description],
 ) -> Model:
     """Read an ONNX graph, of one step or of whole sequences.
@@ -31,7 +37,15 @@ def from_onnx(
         :func:`~edge_rnn_export.to_onnx` writes is read back as its original model.
     upto
         Name of a value: the network is read from its input up to this value. By default up to the output, which must be
-        the only one besides final states; then the whole graph must be used.
+        the only one besides states; then the whole graph must be used.
+    after
+        Name of a value, also inside a branch, that is taken as the samples: what it is computed from, such as a
+        front end that a stream computes otherwise, is not read.
+    given
+        Values of inputs by name, ``{"sr": 16000}``, which are constant from now on.
+    states
+        Names of inputs that are states, and of the values that are their new values, ``{"h": "h_new"}``: where names
+        and shapes do not tell, an input may as well be a knob.
     about
         ``name``, ``labels``, ``sample_rate_hz``, ``input_names``, ``input_units``, ``vocabulary`` of the
         :class:`~edge_rnn.model.Model`. Empty or None stands for the value in a graph written by edge_rnn.
@@ -53,19 +67,27 @@ def from_onnx(
     ModelError
         A node's arrays do not make a valid layer, or labels and names do not fit.
     InputError
-        ``upto`` is not the name of a value in the graph.
+        ``upto``, ``after``, ``given`` or ``states`` is not the name of a value in the graph.
 
     Examples
     --------
     >>> model = from_onnx("wrist.onnx", labels=("stand", "walk", "run"))  # doctest: +SKIP
     """
-    return reading_of(source, upto=upto, **about).model
+    return reading_of(source, upto=upto, after=after, given=given, states=states, **about).model
 
 
-def reading_of(source: Any, *, upto: str | None = None, **about: Unpack[Description]) -> Reading:
+def reading_of(
+    source: Any,
+    *,
+    upto: str | None = None,
+    after: str | None = None,
+    given: Mapping[str, ArrayLike] | None = None,
+    states: Mapping[str, str] | None = None,
+    **about: Unpack[Description],
+) -> Reading:
     """Read as :func:`from_onnx` does, with details for :func:`edge_rnn_export.readers.onnx.check.compared`."""
     try:
         from edge_rnn_export.readers.onnx.reading import read_onnx
     except ModuleNotFoundError as error:
         raise UnsupportedError(f"from_onnx needs {error.name}: pip install 'edge-rnn[export]'.") from None
-    return read_onnx(source, upto=upto, about=about)
+    return read_onnx(source, upto, about, after=after, given=given, states=states)

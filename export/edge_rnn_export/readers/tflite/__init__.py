@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge_rnn_export.readers.registry import UPTO, Option, Reader
+from edge_rnn_export.readers.registry import AFTER, UPTO, Reader
 
 if TYPE_CHECKING:
     from edge_rnn.model import Model
@@ -24,6 +24,6 @@ READER = Reader(
     what="a TFLite file",
     suffixes=(".tflite",),
     read=_read,
-    options=(UPTO, Option("after", "--after", "read only the part after this tensor", "TENSOR")),
+    options=(UPTO, AFTER),
 )
 """Entry of this reader for ``edge-rnn import``."""

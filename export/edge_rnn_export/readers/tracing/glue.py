@@ -146,6 +146,18 @@ def _expand(node: Node) -> list[AnyArray]:
     return [_filled(node, array, wanted)]
 
 
+def _pad(node: Node) -> list[AnyArray]:
+    node.take("mode", "constant")
+    node.take("value", 0.0)
+    if any(node.whole(1, "pads") or ()):
+        raise node.refuse("it pads steps or features, for which there is no layer.")
+    return [_data(node)]
+
+
+def _size(node: Node) -> list[AnyArray]:
+    return [np.array(_data(node).size, np.int64)]
+
+
 def _shape_of(node: Node) -> list[AnyArray]:
     array = _data(node)
     start, end = node.take("start", 0), node.take("end", None, int)
@@ -160,6 +172,7 @@ GLUE: dict[str, Callable[[Node], list[AnyArray]]] = {
     "Flatten": _flatten,
     "Gather": _gather,
     "Identity": _identity,
+    "Pad": _pad,
     "Reshape": _reshape,
     "Slice": _slice,
     "Split": _split,
@@ -310,6 +323,7 @@ FOLDS: dict[str, Callable[[Node], list[AnyArray]]] = GLUE | {
     "ReduceProd": _reduced(np.prod),
     "ReduceSum": _reduced(np.sum),
     "Shape": _shape_of,
+    "Size": _size,
     "Sub": _arithmetic(np.subtract),
     "Tile": _tile,
     "Where": _where,

@@ -450,7 +450,8 @@ class _Layers:
         text = parts[-2] if len(parts) > 1 else draft.name
         text = re.sub(r"[^A-Za-z0-9_-]+", "_", text)[:48].strip("_-")
         if not re.match(r"[A-Za-z_]", text):
-            text = f"{stem or draft.kind.lower()}{len(self.layers) + 1}"
+            stem = stem or ("function" if draft.kind == "op" else draft.kind.lower())
+            text = f"{stem}{len(self.layers) + 1}"
         name = text
         while name in self._taken:
             self._taken[text] += 1

@@ -165,10 +165,20 @@ def _binary(node: Node) -> Signal:
     for value in values[1:]:
         if not isinstance(found, Signal) and not isinstance(value, Signal):
             found = np.asarray(BINARY[node.kind].call(found, value))
+        elif isinstance(found, Signal) and _is_neutral(node.kind, value, found.codes.shape):
+            continue
         else:
             found = applied(node, BINARY[node.kind], [found, value])
     assert isinstance(found, Signal)
     return found
+
+
+def _is_neutral(kind: str, value: Value, shape: tuple[int, ...]) -> bool:
+    """True for a number that changes nothing, such as the zero by which an exporter keeps an input in the graph."""
+    neutral = {"Add": 0.0, "Sub": 0.0, "Mul": 1.0, "Div": 1.0}.get(kind)
+    if neutral is None or not isinstance(value, np.ndarray) or value.size != 1 or value.ndim > len(shape):
+        return False
+    return bool(value.reshape(()) == neutral)
 
 
 def _sum(node: Node) -> Signal:

@@ -51,7 +51,8 @@ def part_of(graph: Graph, upto: str | None, after: str | None, given: Mapping[st
             f"{graph.reader} upto names a value that does not depend on {after!r}, the one named by after."
         )
     ports = tuple(port for port in graph.inputs if port.name in read)
-    return replace(reader, inputs=(Port(after, graph.shapes[after]), *ports))
+    constants = {name: value for name, value in reader.constants.items() if name in read}
+    return replace(reader, inputs=(Port(after, graph.shapes[after]), *ports), constants=constants)
 
 
 def listed(names: Sequence[str]) -> str:

@@ -15,10 +15,14 @@ from edge_rnn_export.readers.tracing.node import Node
 from edge_rnn_export.readers.tracing.operators import joined
 from edge_rnn_export.readers.tracing.trace import Trace
 
-__all__ = ["Pair", "bind_states", "check_states", "is_state", "pairs_of"]
+__all__ = ["MayBeStateError", "Pair", "bind_states", "check_states", "is_state", "pairs_of"]
 
 _DIRECTIONS = r"(^|[_.:/-])(in|out|input|output|old|new|prev|previous|next|n|0|1|initial|final)(?=$|[_.:/-])"
 _STATE = re.compile(r"(^|[^a-z])(h|c|hx|cx|hn|cn|h0|c0|hidden|cell|states?|memory|carry|past|cache)($|[^a-z])")
+
+
+class MayBeStateError(UnsupportedError):
+    """An input may be a state or a second input of samples."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +99,7 @@ def check_states(
             continue
         if not isinstance(layers[states[leaf][0]], (GRU, LSTM)):
             output = pairs[port.name].output
-            raise UnsupportedError(
+            raise MayBeStateError(
                 f"{trace.graph.reader}: the graph's input {port.name[:80]!r} may be a state, whose new value is the "
                 f"output {output[:80]!r}, or a second input of samples. If it is a state, say so: "
                 f"states={ {port.name[:80]: output[:80]} }."

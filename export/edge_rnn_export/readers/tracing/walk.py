@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -18,13 +19,13 @@ from edge_rnn_export.readers.tracing.control import CONTROL
 from edge_rnn_export.readers.tracing.drafts import Draft
 from edge_rnn_export.readers.tracing.functions import UNARY
 from edge_rnn_export.readers.tracing.glue import FOLDS, GLUE, is_whole
-from edge_rnn_export.readers.tracing.graph import Graph, Operator
+from edge_rnn_export.readers.tracing.graph import Constant, Graph, Operator, Port
 from edge_rnn_export.readers.tracing.layering import Finished, finished
 from edge_rnn_export.readers.tracing.node import Node
 from edge_rnn_export.readers.tracing.operators import OPERATORS, joined
 from edge_rnn_export.readers.tracing.part import listed, names_read, part_of
 from edge_rnn_export.readers.tracing.rolling import is_alike
-from edge_rnn_export.readers.tracing.states import Pair, bind_states, check_states, is_state, pairs_of
+from edge_rnn_export.readers.tracing.states import MayBeStateError, Pair, bind_states, check_states, is_state, pairs_of
 from edge_rnn_export.readers.tracing.trace import Trace
 
 __all__ = ["DAMAGED", "Reading", "read_graph", "reason_of"]
@@ -52,6 +53,8 @@ class Reading:
         Name of the value that is the model's output, and its feature axis.
     trace, layers
         State of the trace; None for a graph that edge_rnn wrote.
+    after, given
+        Value that was taken as the samples, and constant values of inputs.
     """
 
     model: Model
@@ -59,6 +62,8 @@ class Reading:
     axis: int = 2
     trace: Trace | None = None
     layers: Finished | None = None
+    after: str | None = None
+    given: Mapping[str, ArrayLike] = field(default_factory=dict)
 
 
 class _Output(Operator):
@@ -109,11 +114,31 @@ def read_graph(
             raise InputTypeError(f"{graph.reader} {name} got {value!r}, expected the name of a value.")
     try:
         part = part_of(graph, upto, after, given or {})
-        return _read_graph(part, upto, about, states or {})
+        return replace(_read_part(part, upto, about, states or {}, after), after=after, given=given or {})
     except EdgeRnnError:
         raise
     except DAMAGED as error:
         raise FileError(f"{graph.reader} got a damaged graph: {reason_of(error)}.") from None
+
+
+def _read_part(
+    graph: Graph, upto: str | None, about: Description, states: Mapping[str, str], after: str | None
+) -> Reading:
+    """Read a graph; a value inside it whose axes are open may also be a single step of one sequence."""
+    try:
+        return _read_graph(graph, upto, about, states)
+    except (FileError, UnsupportedError):
+        if after is None or all(isinstance(length, int) for length in graph.inputs[0].shape):
+            raise
+        ports = tuple(
+            Port(port.name, tuple(length if isinstance(length, int) else 1 for length in port.shape), port.integers)
+            for port in graph.inputs
+        )
+        try:
+            return _read_graph(replace(graph, inputs=ports), upto, about, states)
+        except (FileError, UnsupportedError):
+            pass
+        raise
 
 
 def _read_graph(graph: Graph, upto: str | None, about: Description, states: Mapping[str, str]) -> Reading:
@@ -146,9 +171,11 @@ def _with_steps_spelled(
     An exporter that unrolls a loop fixes its length, and declares the axis as open nevertheless.
     """
     counts = sorted({len(each.outputs) for each in graph.operators if each.kind == "Split" and len(each.outputs) > 2})
-    gathers = [each for each in graph.operators if each.kind == "Gather" and each.inputs[1] in graph.constants]
-    places = [graph.constant(each.inputs[1]) for each in gathers]
-    counts += [max((int(each) + 1 for each in places if each.size == 1 and each.dtype.kind in "iu"), default=0)]
+    numbers: dict[str, Any] = {**graph.constants}
+    numbers |= {each.outputs[0]: each.attributes.get("value") for each in graph.operators if each.kind == "Constant"}
+    read = [numbers.get(each.inputs[1]) for each in graph.operators if each.kind == "Gather" and len(each.inputs) > 1]
+    places = [each.load() for each in read if isinstance(each, Constant) and not each.floating]
+    counts += [max((int(each.reshape(())) + 1 for each in places if each.size == 1), default=0)]
     for axis in list(sizes)[:_MOST_AXES]:
         for count in dict.fromkeys(reversed(counts)):
             if not 2 < count <= _LONGEST:
@@ -171,6 +198,8 @@ def _with_any_samples(
     for name in wanted or [None]:
         try:
             return _traced(graph, dict(sizes), upto, about, name, states)
+        except MayBeStateError:
+            raise
         except UnsupportedError as error:
             refusal = refusal or error
     assert refusal is not None
@@ -268,7 +297,7 @@ def _read(node: Node) -> Sequence[Value]:
         signals = [isinstance(value, Signal) for value in node.inputs]
     if node.kind in OPERATORS and any(signals) and not (node.kind == "Gather" and signals[0]):
         return [OPERATORS[node.kind](node)]
-    computed = node.kind != "Shape" and any(signals)
+    computed = node.kind not in ("Shape", "Size") and any(signals)
     table = GLUE if computed else FOLDS
     if not computed and node.kind not in table and node.kind in UNARY:
         array = node.numbers(0)
