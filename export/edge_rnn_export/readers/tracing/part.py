@@ -106,7 +106,7 @@ def _needed(operators: Iterable[Operator], outputs: Sequence[str], after: str | 
 
 
 def _cut(operator: Operator, wanted: set[str], after: str | None) -> Operator:
-    """If whose branches compute nothing but what is wanted."""
+    """Return an If whose branches compute the wanted values alone."""
     bodies = {
         name: replace(body, operators=_needed(body.operators, (*body.outputs, *wanted), after))
         for name, body in operator.bodies.items()

@@ -27,7 +27,7 @@ class MayBeStateError(UnsupportedError):
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Output with the new value of a state that is an input; ``told`` if names or the caller say so."""
+    """Output with the new value of a state that is an input; ``told`` if names or arguments say that it is one."""
 
     output: str
     told: bool
