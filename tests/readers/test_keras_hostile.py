@@ -34,7 +34,6 @@ from keras_files import (
     changed,
     dense,
     functional_2,
-    glued,
     hdf5,
     normalized,
     read,
@@ -202,14 +201,6 @@ def test_a_text_with_a_false_length_is_not_allocated(tmp_path: Path) -> None:
     content[place : place + 4] = b"\xff\xff\xff\x7f"
     with pytest.raises(FileError, match=r"it is not HDF5, or is damaged"):
         read(bytes(content), tmp_path)
-
-
-def test_activations_that_no_weights_bear_out_are_bounded(tmp_path: Path) -> None:
-    wide = changed(changed(dense(1, 3000), "use_bias", False), "bias", None)
-    wide = Spec(wide.kind, wide.config, {"kernel": wide.arrays["kernel"]})
-    acts = [Spec("Activation", {"name": f"a{place}", "activation": "tanh"}) for place in range(2)]
-    with pytest.raises(FileError, match=r"the Activation 'a\d' would take 72000000 bytes of memory, expected"):
-        read(glued(wide, *acts, size=1), tmp_path)
 
 
 def test_concatenations_of_concatenations_are_bounded(tmp_path: Path) -> None:

@@ -27,10 +27,10 @@ class MayBeStateError(UnsupportedError):
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Output with the new value of a state that is an input; ``told`` if names or arguments say that it is one."""
+    """Output with the new value of a state that is an input; ``named`` if a name or an argument makes sure of it."""
 
     output: str
-    told: bool
+    named: bool
 
 
 def pairs_of(trace: Trace, states: Mapping[str, str]) -> dict[str, Pair]:
@@ -62,11 +62,11 @@ def pairs_of(trace: Trace, states: Mapping[str, str]) -> dict[str, Pair]:
         if all(len(each) == 1 for each in by_name.values()):
             found.update({name: Pair(each[0], True) for name, each in by_name.items()})
             continue
-        told = all(_STATE.search(name.lower()) for name in names)
+        named = all(_STATE.search(name.lower()) for name in names)
         if len(names) == len(outputs):
-            found.update({name: Pair(each, told) for name, each in zip(names, outputs, strict=True)})
+            found.update({name: Pair(each, named) for name, each in zip(names, outputs, strict=True)})
         elif len(names) + 1 == len(outputs):
-            found.update({name: Pair(each, told) for name, each in zip(names, outputs[1:], strict=True)})
+            found.update({name: Pair(each, named) for name, each in zip(names, outputs[1:], strict=True)})
     return found
 
 
@@ -95,7 +95,7 @@ def check_states(
     """
     for (place, _), leaf in trace.leaves.items():
         port = trace.sources[place].port
-        if leaf not in states or port is None or port.name not in pairs or pairs[port.name].told:
+        if leaf not in states or port is None or port.name not in pairs or pairs[port.name].named:
             continue
         if not isinstance(layers[states[leaf][0]], (GRU, LSTM)):
             output = pairs[port.name].output
