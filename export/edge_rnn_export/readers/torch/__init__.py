@@ -76,6 +76,12 @@ READER = Reader(
         ),
         *STATE,
         Option(
+            "normalizer",
+            "--normalizer",
+            "running mean and variance in front of the network, in a checkpoint of rsl_rl, rl_games or skrl",
+            "NAME",
+        ),
+        Option(
             "mean", "--mean", "mean of each input, to take samples in the sensor's own units", "V,V", numbers, _NUMBERS
         ),
         Option("scale", "--scale", "scale of each input; goes with --mean", "V,V", numbers, _NUMBERS),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 from edge_rnn.errors import FileError, InputError
 from edge_rnn_export.readers.torch.pickled import Object, Tensor, entries
 
-__all__ = ["Contents", "PlainNames", "chosen", "contents_of"]
+__all__ = ["Contents", "PlainNames", "chosen", "contents_of", "normalizers_of", "with_normalizers"]
 
 _DEPTH = 6
 _MOST = 2**16
@@ -19,6 +19,12 @@ _WRAPPERS = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
 """Modules in which torch.compile, FSDP and activation checkpointing wrap others."""
 _OPTIMIZER = {"step", "exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer", "square_avg", "grad_avg", "sum"}
 """Names of an optimizer's tensors for one parameter."""
+NORMALIZERS: Mapping[frozenset[str], str] = {
+    frozenset({"_mean", "_var", "_std"}): "rsl_rl",
+    frozenset({"running_mean", "running_var", "count"}): "rl_games",
+    frozenset({"running_mean", "running_variance", "current_count"}): "skrl",
+}
+"""Libraries whose normalizers of observations have these tensors."""
 _STATISTICS = {"mean", "std", "var", "scale", "running_mean", "running_var", "running_variance"}
 """Names of the statistics of a normalizer, without leading underscores."""
 
@@ -117,6 +123,32 @@ def chosen(owner: str, contents: Contents, state: str | None) -> dict[str, Any]:
     return next(iter(contents.states.values()))
 
 
+def normalizers_of(names: Iterable[str]) -> dict[str, str]:
+    """Return the normalizers of observations among the tensors of these names: paths, and whose they are."""
+    groups: dict[str, set[str]] = {}
+    for name in names:
+        path, _, last = name.rpartition(".")
+        groups.setdefault(path, set()).add(last)
+    found = {path: _library(held) for path, held in groups.items()}
+    return {path: library for path, library in found.items() if library}
+
+
+def with_normalizers(contents: Contents, state: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the tensors of a state_dict, and those of normalizers outside of it by their dotted names."""
+    held, paths = {id(each) for each in state.values()}, normalizers_of(contents.tensors)
+    outside = {
+        name: each
+        for name, each in contents.tensors.items()
+        if name.rpartition(".")[0] in paths and id(each) not in held
+    }
+    return {**state, **outside}
+
+
+def _library(names: Collection[str]) -> str:
+    """Library of a normalizer with these tensors and no others; empty if there is none."""
+    return next((found for held, found in NORMALIZERS.items() if held <= {*names} <= held | {"count"}), "")
+
+
 def _search(
     value: object, place: str, is_tensor: Callable[[object], bool], found: Contents, seen: set[int], depth: int
 ) -> None:
@@ -140,7 +172,12 @@ def _search(
         if len(found.tensors) < _MOST:
             found.tensors[f"{place}.{name}" if place else name] = tensor
     flat = module is not None or not any(_is_container(each) for each in (held or {}).values())
-    if state and flat and (not place or any(each.ndim > 1 for each in state.values())):
+    if (
+        state
+        and flat
+        and not (place and _library(state))
+        and (not place or any(each.ndim > 1 for each in state.values()))
+    ):
         found.states[place] = state  # others are means, counters, ...
     for name, each in (held or {}).items() if depth else ():
         if isinstance(name, str | int) and _is_container(each):

@@ -16,7 +16,7 @@ from typing import Any
 from edge_rnn_export.limits.worker import Answer, Call
 from edge_rnn_export.readers.torch.archive import opened
 from edge_rnn_export.readers.torch.archive_members import Archive
-from edge_rnn_export.readers.torch.checkpoint import chosen, contents_of
+from edge_rnn_export.readers.torch.checkpoint import chosen, contents_of, with_normalizers
 from edge_rnn_export.readers.torch.pickled import Tensor
 from edge_rnn_export.readers.torch.script_symbols import UnreadableError
 
@@ -37,7 +37,7 @@ def _load(about: Mapping[str, Any], arrays: Mapping[str, Any]) -> Answer:
     path = about["path"]
     archive = opened(path, arrays["data"].tobytes())
     contents = contents_of(archive.root, lambda value: isinstance(value, Tensor))
-    state = chosen(path, contents, about["state"])
+    state = with_normalizers(contents, chosen(path, contents, about["state"]))
     found = {
         str(place): archive.array(f"{path}: {name[:256]}", each) for place, (name, each) in enumerate(state.items())
     }

@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from edge_rnn.errors import InputError, ReadingWarning, UnsupportedError
-from edge_rnn.layers import Dense, Standardize
+from edge_rnn.layers import Dense, Layer, Standardize
 from edge_rnn.model import Description, Model
 from edge_rnn.typing import AnyArray
 from edge_rnn_export.readers.torch.files import as_array
 from edge_rnn_export.readers.torch.forward import check_forward
+from edge_rnn_export.readers.torch.normalizers import normalized
 from edge_rnn_export.readers.torch.source import is_module, opened
 from edge_rnn_export.readers.torch.state import Part, layers_of, listed, split_name
 from edge_rnn_export.readers.torch.unsaid import assumptions, resolved
@@ -45,6 +46,7 @@ def from_torch(
     activations: Mapping[str, str] | None = None,
     kinds: Mapping[str, str] | None = None,
     ignore: Sequence[str] = (),
+    normalizer: str | None = None,
     standardize: Standardize | tuple[ArrayLike, ArrayLike] | None = None,
     check: bool = True,
     **about: Unpack[Description],
@@ -87,6 +89,10 @@ def from_torch(
         Parameters and buffers, or modules that hold them, which inference does not use. Any other unused one is an
         error. (Name a trained initial state here too, and set it in its layer afterwards: ``dataclasses.replace(layer,
         h0=...)``.)
+    normalizer
+        Path of the running mean and variance of observations in a checkpoint of rsl_rl, rl_games or skrl,
+        ``"running_mean_std"``: put in front, with that library's default epsilon, and clipping to -5 .. 5 in the latter
+        two.
     standardize
         ``(mean, scale)``, each ``(input_size,)`` in the sensor's units, or a Standardize layer: put in front, so that
         the stream takes samples in the sensor's units.
@@ -137,7 +143,7 @@ def from_torch(
     <Model input(6) > rnn(8) > head(2)>
     """
     if is_module(source) and isinstance(getattr(source, "model", None), Model) and hasattr(source, "trained"):
-        if state or names or modules or activations or kinds or ignore or standardize is not None:
+        if state or names or modules or activations or kinds or ignore or normalizer or standardize is not None:
             raise InputError(
                 "from_torch got a model of to_torch and state=, names=, modules=, activations=, kinds=, ignore= or "
                 "standardize=; expected none of these, the layers are those of the model."
@@ -153,6 +159,7 @@ def from_torch(
         activations=activations,
         kinds=kinds,
         ignore=ignore,
+        normalizer=normalizer,
         standardize=standardize,
         check=check,
         **about,
@@ -174,6 +181,7 @@ def read_torch(
     activations: Mapping[str, str] | None = None,
     kinds: Mapping[str, str] | None = None,
     ignore: Sequence[str] = (),
+    normalizer: str | None = None,
     standardize: Standardize | tuple[ArrayLike, ArrayLike] | None = None,
     check: bool = True,
     **about: Unpack[Description],
@@ -193,6 +201,12 @@ def read_torch(
     if forward is not None and modules is None:
         parts, arrays = forward, {name: each for name, each in arrays.items() if _belongs(name, forward)}
     known = live or parts is forward
+    front: list[Layer] = []
+    if not known:
+        front, arrays, told = normalized(arrays, None if normalizer is None else plain(normalizer), ignored)
+        notes += told
+    elif normalizer is not None:
+        raise InputError("from_torch got normalizer= and a source with forward; expected it with a state_dict only.")
     if not known:
         left = {split_name(name)[0] for name in arrays if not any(_is_inside(name, wanted) for wanted in ignored)}
         parts = [part for part in parts if part.path in left]
@@ -212,6 +226,7 @@ def read_torch(
         given, layers = layers, check_forward(sys.modules["torch"], module, layers, used_parts, chosen)
         without_log = layers[-1] is not given[-1]
     left_out = _left_out(used_parts, without_log=without_log)
+    layers = [*front, *layers]
     if standardize is not None:
         layers.insert(0, standardize if isinstance(standardize, Standardize) else _standardize(*standardize))
     return Reading(Model(layers, **about), "; ".join(assumed), left_out, parts is forward)

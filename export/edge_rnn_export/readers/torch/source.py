@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from edge_rnn.errors import InputError, InputTypeError
 from edge_rnn.storage.file_kind import ARRAYS_FILE, MODEL_FILE, TENSORS_FILE, TORCH_FILE, FileKind, kind_of
 from edge_rnn.typing import AnyArray
-from edge_rnn_export.readers.torch.checkpoint import PlainNames, chosen, contents_of
+from edge_rnn_export.readers.torch.checkpoint import PlainNames, chosen, contents_of, with_normalizers
 from edge_rnn_export.readers.torch.files import Loaded, as_array, read_npz, read_pickle, read_safetensors
 from edge_rnn_export.readers.torch.modules import parts_of_module
 from edge_rnn_export.readers.torch.reparametrized import folded, without_reparametrizations
@@ -134,7 +134,7 @@ def _taken(source: Mapping[str, Any], state: str | None) -> Loaded:
     """Return the arrays of a state_dict, or of the one in a checkpoint."""
     if any(isinstance(value, Mapping) for value in source.values()):
         contents = contents_of(source, lambda value: hasattr(value, "detach") or hasattr(value, "__array__"))
-        found = chosen("from_torch: the checkpoint", contents, state)
+        found = with_normalizers(contents, chosen("from_torch: the checkpoint", contents, state))
         arrays = {key: as_array(f"from_torch: {key}", value) for key, value in found.items()}
         return Loaded(arrays, contents.loose(found))
     arrays = {key: as_array(f"from_torch: {key}", value) for key, value in source.items()}
