@@ -31,6 +31,7 @@ def pytest_make_collect_report(
     return report
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put files in order again: all workers must have the same list."""
+    """Put files in order again, before others arrange them: all workers must have the same list."""
     items.sort(key=lambda item: item.path)
