@@ -1,4 +1,4 @@
-"""``from_torch`` runs a module's forward: it refuses what the modules alone do not show, and takes any layout."""
+"""``from_torch`` compares a chain that the caller states with a module's forward, in any layout."""
 
 from __future__ import annotations
 
@@ -92,9 +92,10 @@ OTHERWISE: dict[str, Callable[[], Any]] = {
 def test_forward_that_does_something_else_is_refused(name: str) -> None:
     module = OTHERWISE[name]()
     message = r"does not compute the same as <Model .*(differ by up to|it returns the shape) .*Pass modules= in order"
+    modules = [path for path, _ in module.named_children()]
     with pytest.raises(UnsupportedError, match=message):
-        from_torch(module)
-    assert isinstance(from_torch(module, check=False), Model)
+        from_torch(module, modules=modules)
+    assert isinstance(from_torch(module, modules=modules, check=False), Model)
 
 
 MORE: dict[str, Callable[[], Any]] = {
@@ -114,7 +115,7 @@ def test_from_onnx_reads_what_the_refusal_sends_there(name: str, tmp_path: Path)
     with pytest.raises(
         EdgeRnnError, match=r"from_onnx reads more .*torch\.onnx\.export\(module, \(x,\), 'net\.onnx', dyn"
     ):
-        from_torch(module)
+        from_torch(module, modules=[path for path, _ in module.named_children()])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(module, (torch.zeros(5, 1, 3),), path, dynamo=False)
@@ -144,9 +145,11 @@ def test_functional_activation_is_found_and_said(activation: str) -> None:
     function = functions.get(activation, getattr(torch, activation))
     module = network(lambda self, x: function(in_order(self, x)), rnn=nn.GRU(3, 4), out=nn.Linear(4, 3))
     with pytest.raises(UnsupportedError, match=rf"Pass activations={{'out': '{activation}'}}, or build"):
-        from_torch(module)
+        from_torch(module, modules=("rnn", "out"))
     model = from_torch(module, activations={"out": activation})
     assert model.layers[-1].options == {"activation": activation}
+    xs = np.random.default_rng(0).standard_normal((20, 3)).astype(np.float32)
+    np.testing.assert_array_equal(reference.run(from_torch(module), xs)[0], reference.run(model, xs)[0])
 
 
 def test_activation_inside_the_loss_function_is_taken() -> None:
@@ -155,23 +158,23 @@ def test_activation_inside_the_loss_function_is_taken() -> None:
 
 
 @pytest.mark.parametrize("module", [True, False])
-@pytest.mark.parametrize("check", [True, False])
-def test_log_softmax_at_the_end_is_read_as_softmax_and_said(module: bool, check: bool) -> None:
+def test_log_softmax_at_the_end_is_read_as_it_is_and_in_a_chain_as_softmax(module: bool) -> None:
     last = {"log": nn.LogSoftmax(-1)} if module else {}
     net = network(
         lambda self, x: torch.log_softmax(in_order(self, x), -1), rnn=nn.GRU(3, 4), out=nn.Linear(4, 3), **last
     )
     stated = {"modules": ["rnn", "out"], "activations": {"out": "softmax"}}
-    expected = from_torch(net, **stated)  # without a warning
-    if check or module:
-        with pytest.warns(ReadingWarning, match=re.escape("modules=['rnn', 'out'], activations={'out': 'softmax'}")):
-            assert from_torch(net, check=check).fingerprint == expected.fingerprint
-    with pytest.warns(ReadingWarning, match=r"ends in log_softmax; read as softmax"):
+    exact, expected = from_torch(net), from_torch(net, **stated)  # without a warning
+    with pytest.warns(ReadingWarning, match=re.escape("modules=['rnn', 'out'], activations={'out': 'softmax'}")):
         assert from_torch(net, modules=["rnn", "out"]).fingerprint == expected.fingerprint
+    if module:
+        with pytest.warns(ReadingWarning, match=r"ends in log_softmax; read as softmax"):
+            assert from_torch(net, modules=["rnn", "out", "log"]).fingerprint == expected.fingerprint
     xs = np.random.default_rng(0).standard_normal((20, 3)).astype(np.float32)
     with torch.no_grad():
-        outputs = net.double()(torch.from_numpy(xs).double()).exp().numpy()
-    np.testing.assert_allclose(reference.run(expected, xs)[0], outputs, rtol=0, atol=1e-12)
+        outputs = net.double()(torch.from_numpy(xs).double()).numpy()
+    np.testing.assert_allclose(reference.run(exact, xs)[0], outputs, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(reference.run(expected, xs)[0], np.exp(outputs), rtol=0, atol=1e-12)
 
 
 def test_log_softmax_after_a_recurrent_module_names_no_argument() -> None:
@@ -184,7 +187,7 @@ def test_log_softmax_elsewhere_is_refused() -> None:
     module = nn.Sequential(nn.Linear(3, 4), nn.LogSoftmax(-1), nn.Linear(4, 2))
     for check in (True, False):
         with pytest.raises(UnsupportedError, match=r"nn\.LogSoftmax '1' before other modules"):
-            from_torch(module, check=check)
+            from_torch(module, modules=("0", "1", "2"), check=check)
 
 
 def states_asked_for(self: Any, x: Any, state: Any) -> Any:
@@ -246,7 +249,6 @@ TAKEN: dict[str, tuple[Forward, dict[str, Callable[[], Any]]]] = {
     "a projected state": (pair_asked_for, {"rnn": lambda: nn.LSTM(3, 7, proj_size=4)}),
     "a zero state, outputs by name": (named, {"rnn": lambda: nn.GRU(3, 4, batch_first=True)}),
     "states made": (states_made, {"rnn": lambda: nn.GRU(3, 4, batch_first=True)}),
-    "unbatched": (lambda self, x: in_order(self, x + torch.zeros(16, 1)), {"rnn": lambda: nn.GRU(3, 4)}),
     "cell, one step": (step_of_a_cell, {"cell": lambda: nn.GRUCell(3, 4)}),
     "cell, sequence": (sequence_of_a_cell, {"cell": lambda: nn.GRUCell(3, 4)}),
     "with a warning": (noisy, {"rnn": lambda: nn.GRU(3, 4)}),
@@ -280,7 +282,7 @@ def test_embedding_is_checked_with_symbols(batch_first: bool) -> None:
     )
     wrong = network(lambda self, x: symbols(self, x // 2)[0], **parts)
     with pytest.raises(UnsupportedError, match=r"forward does not compute the same"):
-        from_torch(wrong)
+        from_torch(wrong, modules=("encoder", "rnn", "out"))
 
 
 @pytest.mark.parametrize("axes", [(), (-1,)])

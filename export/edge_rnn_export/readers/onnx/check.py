@@ -153,5 +153,7 @@ def _output(trace: Trace, name: str, axis: int, expected: AnyArray) -> AnyArray:
     signal = trace.values[name]
     assert isinstance(signal, Signal)
     _, row, _ = trace.decode(signal.codes)
+    if axis == row.ndim:
+        return expected[row][..., 0]
     found = expected[np.moveaxis(row, axis, -1)[..., 0]]
     return np.moveaxis(found, -1, axis)

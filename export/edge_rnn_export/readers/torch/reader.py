@@ -6,20 +6,22 @@ import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple, Unpack
 
-import numpy as np
 from numpy.typing import ArrayLike
 
-from edge_rnn.errors import InputError, ReadingWarning, UnsupportedError
-from edge_rnn.layers import Dense, Layer, Standardize
+from edge_rnn.errors import EdgeRnnError, InputError, ModelError, ReadingWarning, UnsupportedError
+from edge_rnn.layers import Layer, Standardize
 from edge_rnn.model import Description, Model
-from edge_rnn.typing import AnyArray
+from edge_rnn_export.readers.layer_names import free_name
+from edge_rnn_export.readers.torch.chain import check_activations, check_all_used, is_inside, names_of, selected
 from edge_rnn_export.readers.torch.files import as_array
 from edge_rnn_export.readers.torch.forward import check_forward
+from edge_rnn_export.readers.torch.live import has_forward, read_module
 from edge_rnn_export.readers.torch.normalizers import normalized
 from edge_rnn_export.readers.torch.source import is_module, opened
-from edge_rnn_export.readers.torch.state import Part, layers_of, listed, split_name
+from edge_rnn_export.readers.torch.state import Part, layers_of, split_name
 from edge_rnn_export.readers.torch.unsaid import assumptions, resolved
 
 __all__ = ["Reading", "from_torch", "read_torch"]
@@ -48,6 +50,8 @@ def from_torch(
     ignore: Sequence[str] = (),
     normalizer: str | None = None,
     standardize: Standardize | tuple[ArrayLike, ArrayLike] | None = None,
+    example: Any = None,
+    upto: str | int | None = None,
     check: bool = True,
     **about: Unpack[Description],
 ) -> Model:
@@ -56,10 +60,10 @@ def from_torch(
     Parameters
     ----------
     source
-        An ``nn.Module``: ``nn.RNN``, ``GRU``, ``LSTM`` (any number of layers, with or without bias), ``RNNCell``,
-        ``GRUCell``, ``LSTMCell``, ``Linear``, ``Embedding``, or containers and classes of your own that hold these,
-        with ``Tanh``, ``Sigmoid``, ``ReLU``, ``Softmax``, ``LogSoftmax`` (read as Softmax), ``Identity``, ``Dropout``
-        and ``Flatten`` between; layers of
+        An ``nn.Module``, read by what its ``forward`` does, as ``torch.export`` traces it: ``RNN``, ``GRU``, ``LSTM``,
+        ``Linear``, ``Embedding``, ``BatchNorm1d`` in any order, activations, sums, joins, factors, slices of features,
+        with states in arguments or in buffers, of sequences in any layout, of the last step, or of single steps.
+        Weights that PyTorch computes (weight_norm, pruning) are computed once. Layers of
         :func:`~edge_rnn_export.to_torch` may be among these. A whole model of it needs no further argument and comes
         back with its wiring and description. Or a state_dict: tensors, arrays or lists by name, or a checkpoint that
         holds one under any name. Or the path of a file with one, recognized by its contents: ``.safetensors``, ``.pt``,
@@ -74,21 +78,20 @@ def from_torch(
         PyTorch's names by those of the arrays, if a file spells them otherwise: ``{"enc_w_ih": "rnn.weight_ih_l0"}``.
         Arrays that are not named are left out.
     modules
-        Names in order of use, ``("rnn", "head")``, dotted for nested ones. Without this argument, the order of
-        definition is the order of use of a module's parts; in a state_dict, the sizes must determine the order, or
-        numbered names state it.
+        Names in order of use, ``("rnn", "head")``, dotted for nested ones: the network is their chain, and a module's
+        ``forward`` is only compared with it. Without this argument, ``forward`` says the order; for a module without
+        one, that of definition; in a state_dict, the sizes must determine it, or numbered names.
     activations
-        Activations by module name that are not modules themselves, such as ``{"fc1": "relu"}`` if ``forward`` calls
-        ``F.relu(self.fc1(x))``, and those that a state_dict does not hold: after each Linear (``"none"`` for Dropout
-        and the like), and of each ``nn.RNN`` (``"tanh"`` or ``"relu"``). Only that of the last Linear may be left out.
-        An activation of the last layer may be one that the loss function includes.
+        Activations by module name, of a chain: those that a state_dict does not hold, after each Linear (``"none"`` for
+        Dropout and the like), and of each ``nn.RNN`` (``"tanh"`` or ``"relu"``); only that of the last Linear may be
+        left out. Or for a module, one after its last Linear that the loss function includes.
     kinds
         In a state_dict, ``"Embedding"`` or ``"Linear"`` by name, for each module whose weight is two-dimensional and
         that has no bias.
     ignore
-        Parameters and buffers, or modules that hold them, which inference does not use. Any other unused one is an
-        error. (Name a trained initial state here too, and set it in its layer afterwards: ``dataclasses.replace(layer,
-        h0=...)``.)
+        Parameters and buffers, or modules that hold them, which inference does not use. In a chain, any other unused
+        one is an error. (Name a trained initial state here too, and set it in its layer afterwards:
+        ``dataclasses.replace(layer, h0=...)``.)
     normalizer
         Path of the running mean and variance of observations in a checkpoint of rsl_rl, rl_games or skrl,
         ``"running_mean_std"``: put in front, with that library's default epsilon, and clipping to -5 .. 5 in the latter
@@ -99,12 +102,18 @@ def from_torch(
     about
         ``name``, ``labels``, ``sample_rate_hz``, ``input_names``, ``input_units``, ``vocabulary`` of the
         :class:`~edge_rnn.model.Model`.
+    example
+        Arguments of a module's ``forward``: an array of samples, or a tuple of samples and states, like those that it
+        is called with. By default they are found: samples of shape ``(time, batch, I)``, ``(batch, time, I)``,
+        ``(time, I)``, ``(batch, I)`` or ``(batch, I, time)``, symbols for an Embedding, and the states that it needs.
+        Values do not matter.
+    upto
+        Of a module, the output to read, if it returns several besides states: its key in a dict, its place in a tuple,
+        ``"1.0"`` inside another. Or the name of a module: what this module returns.
     check
-        True to run a module's ``forward``, on a copy in eval mode, and compare it with the layers on random sequences
-        of 16 steps. Nothing else reveals what ``forward`` does: a skip connection, a module used twice, ``F.relu``, a
-        hook. It may take ``(time, I)``, ``(time, 1, I)`` or ``(1, time, I)``, and return all steps or the last one,
-        alone or first in a tuple or dict; state arguments are passed as None, and then as zeros. A network whose first
-        module is an Embedding gets random symbols. A module without a ``forward`` and a state_dict cannot be checked.
+        True to run a module, on a copy in eval mode, and compare it with the model on random samples of 0.05 to 1000,
+        sequences of 300 steps and several calls, from random states if it takes states. They must agree in float64. A
+        module without a ``forward`` and a state_dict cannot be checked.
 
     Returns
     -------
@@ -115,11 +124,12 @@ def from_torch(
     Raises
     ------
     UnsupportedError
-        A module, an option or a parameter cannot be converted (bidirectional, dropout in training mode, modules not
-        listed above); the message names it. Or ``forward`` does not compute the same as the layers in sequence.
+        A stream cannot compute what ``forward`` does (bidirectional, a mean over time, packed sequences), an operator
+        is unknown, ``torch.export`` cannot trace it, or a module is in training mode; the message names it. Or the
+        module does not compute the same as the model.
     InputError
         An argument names a module or a state_dict that does not exist, a checkpoint holds several state_dicts,
-        ``forward`` cannot be called with samples alone, or a state_dict leaves open what changes the outputs: the order
+        no arguments are found that ``forward`` takes, or a state_dict leaves open what changes the outputs: the order
         of use, an activation, an Embedding or a Linear without bias, a network without a recurrent module. The message
         names the argument that states it.
 
@@ -161,6 +171,8 @@ def from_torch(
         ignore=ignore,
         normalizer=normalizer,
         standardize=standardize,
+        example=example,
+        upto=upto,
         check=check,
         **about,
     )
@@ -183,10 +195,71 @@ def read_torch(
     ignore: Sequence[str] = (),
     normalizer: str | None = None,
     standardize: Standardize | tuple[ArrayLike, ArrayLike] | None = None,
+    example: Any = None,
+    upto: str | int | None = None,
     check: bool = True,
     **about: Unpack[Description],
 ) -> Reading:
     """Read as :func:`from_torch` does, and return what was assumed instead of a warning."""
+    stated = bool(state or names or modules is not None or activations or kinds or normalizer)
+    traced = is_module(source) and not stated and has_forward(source)
+    if not traced and (example is not None or upto is not None):
+        raise InputError(
+            "from_torch got example= or upto=, which say how to read the forward of a module; expected a module, "
+            "without modules=, activations=, kinds=, names=, normalizer= and state=."
+        )
+    chain = partial(
+        _chained,
+        source,
+        state=state,
+        names=names,
+        modules=modules,
+        activations=activations,
+        kinds=kinds,
+        ignore=ignore,
+        normalizer=normalizer,
+        standardize=standardize,
+        check=check,
+        about=about,
+    )
+    if not traced:
+        return chain()
+    ignored = (ignore,) if isinstance(ignore, str) else tuple(ignore)
+    try:
+        model = read_module(source, example=example, upto=upto, ignore=ignored, compare=check)
+    except (UnsupportedError, InputError, ModelError) as refusal:
+        if example is not None or upto is not None or not _may_be_chain(source, refusal):
+            raise
+        try:
+            return chain()
+        except EdgeRnnError:
+            raise refusal from None
+    return Reading(_described(model, standardize, about), "")
+
+
+def _may_be_chain(module: Any, refusal: EdgeRnnError) -> bool:
+    """True if a chain of the module's parts may compute what its forward, which could not be traced, does."""
+    if isinstance(refusal, InputError):
+        return True
+    cells = sys.modules["torch"].nn.RNNCellBase
+    return any(isinstance(each, cells) or hasattr(each, "trained") for each in module.modules())
+
+
+def _chained(
+    source: Any,
+    *,
+    state: str | None,
+    names: Mapping[str, str] | None,
+    modules: Sequence[str] | None,
+    activations: Mapping[str, str] | None,
+    kinds: Mapping[str, str] | None,
+    ignore: Sequence[str],
+    normalizer: str | None,
+    standardize: Standardize | tuple[ArrayLike, ArrayLike] | None,
+    check: bool,
+    about: Description,
+) -> Reading:
+    """Read a state_dict, or the parts of a module, as a chain of layers."""
     parts, arrays, plain, notes, module, forward, unread = opened(source, state, names)
     chosen = {plain(name): activation for name, activation in (activations or {}).items()}
     kinds = {plain(name): kind for name, kind in (kinds or {}).items()}
@@ -196,7 +269,7 @@ def read_torch(
     if unread and modules is None:
         raise UnsupportedError(
             f"from_torch cannot follow forward in this archive: {unread}. If it is a chain nevertheless, "
-            f"name its modules in order of use in modules=, some of {_names(parts)}, and their activations=."
+            f"name its modules in order of use in modules=, some of {names_of(parts)}, and their activations=."
         )
     if forward is not None and modules is None:
         parts, arrays = forward, {name: each for name, each in arrays.items() if _belongs(name, forward)}
@@ -208,19 +281,18 @@ def read_torch(
     elif normalizer is not None:
         raise InputError("from_torch got normalizer= and a source with forward; expected it with a state_dict only.")
     if not known:
-        left = {split_name(name)[0] for name in arrays if not any(_is_inside(name, wanted) for wanted in ignored)}
+        left = {split_name(name)[0] for name in arrays if not any(is_inside(name, wanted) for wanted in ignored)}
         parts = [part for part in parts if part.path in left]
-    used_parts = parts if modules is None else _selected(parts, modules)
-    _check_activations(chosen, used_parts)
+    used_parts = parts if modules is None else selected(parts, modules)
+    check_activations(chosen, used_parts)
     assumed = notes
     if not known:
-        selected = None if modules is None else used_parts
-        used_parts = resolved(parts, selected, arrays, chosen, kinds)
+        used_parts = resolved(parts, None if modules is None else used_parts, arrays, chosen, kinds)
         assumed = assumptions(used_parts, chosen, named=modules is not None) + notes
     elif kinds:
         raise InputError("from_torch got a module and kinds=; expected kinds= with a state_dict only.")
     layers, used = layers_of(used_parts, arrays, chosen)
-    _check_all_used(arrays, used, ignored)
+    check_all_used(arrays, used, ignored)
     without_log = False
     if live and check and layers:
         given, layers = layers, check_forward(sys.modules["torch"], module, layers, used_parts, chosen)
@@ -228,7 +300,7 @@ def read_torch(
     left_out = _left_out(used_parts, without_log=without_log)
     layers = [*front, *layers]
     if standardize is not None:
-        layers.insert(0, standardize if isinstance(standardize, Standardize) else _standardize(*standardize))
+        layers.insert(0, _standardize(standardize))
     return Reading(Model(layers, **about), "; ".join(assumed), left_out, parts is forward)
 
 
@@ -255,68 +327,21 @@ def _left_out(used: Sequence[Part], *, without_log: bool) -> str:
     return f"{text} (state it: modules={names}, activations={ {names[-1]: 'softmax'} })"
 
 
-def _standardize(mean: Any, scale: Any) -> Standardize:
+def _standardize(given: Standardize | tuple[ArrayLike, ArrayLike]) -> Standardize:
+    if isinstance(given, Standardize):
+        return given
+    mean, scale = given
     return Standardize(as_array("from_torch: mean", mean), as_array("from_torch: scale", scale))
 
 
-def _selected(parts: Sequence[Part], modules: Sequence[str]) -> list[Part]:
-    """Return the parts named in ``modules``, in that order; a name stands for everything inside it."""
-    if isinstance(modules, str):
-        raise InputError(f"from_torch modules got the string {modules!r}, expected a sequence of names.")
-    selected: list[Part] = []
-    for wanted in modules:
-        inside = [part for part in parts if _is_inside(part.path, wanted)]
-        if not inside:
-            raise InputError(
-                f"from_torch modules name {wanted!r}, which does not exist; expected some of {_names(parts)}."
-            )
-        selected += inside
-    if not selected:
-        raise InputError(f"from_torch modules got no names, expected some of {_names(parts)}, in order of use.")
-    return selected
-
-
-def _is_inside(path: str, outer: str) -> bool:
-    return path == outer or path.startswith(outer + ".")
-
-
-def _names(parts: Sequence[Part]) -> str:
-    return listed([repr(part.path) for part in parts])
-
-
-def _check_activations(activations: Mapping[str, str], parts: Sequence[Part]) -> None:
-    """Check that each name belongs to a part that takes an activation and has none of its own."""
-    takes = [part for part in parts if part.kind == "Linear" or (part.kind == "RNN" and not part.activation)]
-    for name, activation in activations.items():
-        part = next((part for part in takes if part.path == name), None)
-        refused = next((each.refusal for each in parts if each.path == name and each.refusal), "")
-        if refused:
-            raise UnsupportedError(refused)
-        if part is None:
-            raise InputError(
-                f"from_torch activations name {name!r}; expected one of {_names(takes) or 'none'}: a Linear, or an RNN "
-                f"of a state_dict."
-            )
-        allowed = Dense.ACTIVATIONS if part.kind == "Linear" else ("tanh", "relu")
-        if activation not in allowed:
-            raise InputError(
-                f"from_torch activations got {activation!r} for {name!r}, expected one of {', '.join(allowed)}."
-            )
-
-
-def _check_all_used(arrays: Mapping[str, AnyArray], used: set[str], names: Sequence[str]) -> None:
-    for wanted in names:
-        if not any(_is_inside(key, wanted) for key in arrays):
-            raise InputError(f"from_torch ignore names {wanted!r}, which does not exist; expected names of parameters.")
-        taken = sorted(key for key in used if _is_inside(key, wanted))
-        if taken:
-            raise InputError(
-                f"from_torch ignore names {wanted!r}, but {taken[0]!r} is used; remove it from one of the two."
-            )
-    left = [key for key in arrays if key not in used and not any(_is_inside(key, wanted) for wanted in names)]
-    if left:
-        found = listed([f"{key[:80]} {np.shape(arrays[key])}" for key in left])
-        raise UnsupportedError(
-            f"from_torch found parameters that belong to no supported layer: {found}. "
-            f"Name them in ignore= if inference does not use them."
-        )
+def _described(model: Model, standardize: Any, about: Description) -> Model:
+    """Model with a description, and with a Standardize before each layer that reads its input."""
+    if standardize is None:
+        return Model(model.layers, input_size=model.input_size, **about)
+    first = _standardize(standardize)
+    first = first.replaced(name=free_name(first.name or "standardize1", [layer.name for layer in model.layers]))
+    layers: list[Layer] = [first]
+    for layer, reads in zip(model.layers, model.sources, strict=True):
+        inputs = tuple(first.name if place < 0 else model.layers[place].name for place in reads)
+        layers.append(layer.replaced(inputs=() if inputs == (layers[-1].name,) and layer.kind != "Add" else inputs))
+    return Model(layers, **about)

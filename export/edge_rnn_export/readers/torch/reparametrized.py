@@ -19,7 +19,7 @@ import numpy as np
 from edge_rnn.errors import ModelError
 from edge_rnn.typing import AnyArray
 
-__all__ = ["folded", "without_reparametrizations"]
+__all__ = ["copied", "folded", "without_reparametrizations"]
 
 _HOOKS = {f"torch.nn.utils.{name}" for name in ("weight_norm", "spectral_norm", "prune")}
 
@@ -85,7 +85,7 @@ def without_reparametrizations(module: Any) -> Any:
     """
     if not any("parametrizations" in part._modules or [*_hooks(part)] for part in module.modules()):
         return module
-    fresh = _copied(module).double()
+    fresh = copied(module).double()
     modes = {part: part.training for part in fresh.modules()}
     fresh.eval()  # in training mode, spectral_norm changes its vectors
     parameter = sys.modules["torch"].nn.Parameter
@@ -111,7 +111,7 @@ def _hooks(part: Any) -> Iterator[tuple[int, Any]]:
             yield key, hook
 
 
-def _copied(module: Any) -> Any:
+def copied(module: Any) -> Any:
     """Copy a module, also one with a weight that was computed with gradients, which PyTorch does not copy."""
     memo: dict[int, Any] = {}
     for part in module.modules():

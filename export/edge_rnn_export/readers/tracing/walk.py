@@ -50,7 +50,7 @@ class Reading:
     Parameters
     ----------
     output, axis
-        Name of the value that is the model's output, and its feature axis.
+        Name of the value that is the model's output, and its feature axis; beyond its last axis if it has none.
     trace, layers
         State of the trace; None for a graph that edge_rnn wrote.
     after, given
@@ -357,6 +357,9 @@ def _end(trace: Trace, output: str) -> tuple[Draft, int]:
     end = _Output("output", "output", (output,), (), {}, reader=trace.graph.reader)
     signal = Node(end, (trace.values[output],), {}, trace).signal(0)
     axis = trace.place(end, signal)
+    rows = np.moveaxis(trace.decode(signal.codes)[1], axis, -1)
+    if (rows != rows[..., :1]).any():  # a single output, whose axis was removed
+        signal, axis = Signal(signal.codes[..., None]), signal.codes.ndim
     reads, rows = trace.features(end, signal, axis)
     every = np.arange(trace.rows)
     got = np.sort(rows, axis=None)

@@ -1,0 +1,181 @@
+"""Read a live module by what its ``forward`` does."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from edge_rnn.errors import EdgeRnnError, InputError, InputTypeError, UnsupportedError
+from edge_rnn.model import Model
+from edge_rnn_export.readers.torch.axes import axes_of
+from edge_rnn_export.readers.torch.calls import Call, Leaf, calls_of, given_call, narrow, runs
+from edge_rnn_export.readers.torch.compare import Read, check
+from edge_rnn_export.readers.torch.program import Program
+from edge_rnn_export.readers.torch.reparametrized import without_reparametrizations
+from edge_rnn_export.readers.torch.traced import traced
+from edge_rnn_export.readers.tracing.walk import read_graph
+
+__all__ = ["has_forward", "read_module"]
+
+
+def has_forward(module: Any) -> bool:
+    """False for a ModuleList, or a class that only holds its modules."""
+    nn = sys.modules["torch"].nn
+    return getattr(type(module), "forward", None) is not nn.Module.forward or "forward" in vars(module)
+
+
+def read_module(module: Any, *, example: Any, upto: str | int | None, ignore: Sequence[str], compare: bool) -> Model:
+    """Trace a module with random samples, read the graph, and compare the model with the module.
+
+    Parameters
+    ----------
+    example
+        Arguments that the user gives; None to find some.
+    upto
+        Name or index of the output; None for the only one.
+    ignore
+        Names of parameters or modules that forward does not use.
+    compare
+        True to run the module and compare.
+
+    Raises
+    ------
+    UnsupportedError
+        forward cannot be traced or read, or the model computes something else.
+    InputError
+        No arguments are found, or several kinds that give different networks.
+    """
+    torch: Any = sys.modules["torch"]  # imported already if a module object exists
+    _check_modules(torch, module)
+    module = without_reparametrizations(module)
+    if example is not None:
+        read = _read(torch, module, given_call(torch, module, example), upto)
+    else:
+        calls = calls_of(torch, module)
+        try:
+            read = _read(torch, module, calls[0], upto)
+        except UnsupportedError as refusal:
+            others = [*narrow(torch, module, calls[0]), *calls[1:]]
+            raise _with_others(torch, module, others, upto, refusal) from None
+    _check_unused(module, read, ignore)
+    if compare:
+        check(torch, module, read)
+    return read.model
+
+
+def _check_modules(torch: Any, module: Any) -> None:
+    """Refuse modules that compute something else in training than in use, and those that cannot be traced."""
+    nn = torch.nn
+    if isinstance(module, torch.jit.ScriptModule):
+        raise UnsupportedError(
+            "from_torch cannot trace TorchScript; pass the module that it was made of, or its state_dict."
+        )
+    for path, each in module.named_modules():
+        label = f"nn.{type(each).__name__} {path!r}" if path else f"nn.{type(each).__name__}"
+        if isinstance(each, nn.modules.lazy.LazyModuleMixin) and each.has_uninitialized_params():
+            raise UnsupportedError(f"from_torch cannot read {label}: it has no weights yet; call the module once.")
+        if isinstance(each, nn.Embedding) and each.max_norm is not None:
+            raise UnsupportedError(
+                f"from_torch cannot read {label}: max_norm={each.max_norm} changes the table in forward; set it to "
+                f"None after training."
+            )
+        dropout = isinstance(each, nn.modules.dropout._DropoutNd) and each.p > 0
+        dropout |= isinstance(each, nn.RNNBase) and each.dropout > 0 and each.num_layers > 1
+        if each.training and (dropout or isinstance(each, nn.modules.batchnorm._BatchNorm)):
+            does = "drops values" if dropout else "takes the mean over a batch"
+            raise UnsupportedError(
+                f"from_torch cannot read {label}: it {does} in training; call .eval() on the module first."
+            )
+
+
+def _check_unused(module: Any, read: Read, ignore: Sequence[str]) -> None:
+    """Check that forward does not read the parameters that the user says to ignore."""
+    known = [name for name, _ in (*module.named_parameters(), *module.named_buffers())]
+    for wanted in ignore:
+        inside = [name for name in known if name == wanted or name.startswith(f"{wanted}.")]
+        taken = sorted(read.program.used.intersection(inside))
+        if not inside or taken:
+            problem = f"but {taken[0]!r} is used" if taken else "which does not exist"
+            raise InputError(f"from_torch ignore names {wanted!r}, {problem}; remove it from ignore=.")
+
+
+def _with_others(
+    torch: Any, module: Any, calls: list[Call], upto: str | int | None, refusal: UnsupportedError
+) -> EdgeRnnError:
+    """Return the refusal, with the layout of samples that can be read, if there is one."""
+    for call in calls:
+        try:
+            check(torch, module, _read(torch, module, call, upto))
+        except EdgeRnnError:
+            continue
+        shape = call.samples.sized(call.sizes[0])
+        made = f"example=torch.zeros{shape}" + (".long()" if call.samples.symbols else "")
+        return UnsupportedError(f"{refusal} If it takes samples of the shape {shape}, pass {made}.")
+    return refusal
+
+
+def _read(torch: Any, module: Any, call: Call, upto: str | int | None) -> Read:
+    """Read the network with the lengths of the call; two sets of lengths must give the same model."""
+    first = _once(torch, module, call, call.sizes[0], upto)
+    if not call.samples.is_open:
+        call = _opened(torch, module, call, first)
+    if len(call.sizes) == 1:
+        return replace(first, call=call)
+    second = _once(torch, module, call, call.sizes[1], upto)
+    if first.model.fingerprint != second.model.fingerprint:
+        raise UnsupportedError(
+            f"from_torch: {type(module).__name__}.forward computes something else for sequences or batches of another "
+            f"length, which a stream cannot."
+        )
+    return second
+
+
+def _once(torch: Any, module: Any, call: Call, sizes: Mapping[str, int], upto: str | int | None) -> Read:
+    program = traced(torch, module, call.made(torch, sizes))
+    return Read(program, read_graph(program.graph, _named(program, upto), {}), call)
+
+
+def _named(program: Program, upto: str | int | None) -> str | None:
+    """Name of the value in the graph that ``upto`` stands for."""
+    if upto is None:
+        return None
+    if isinstance(upto, bool) or not isinstance(upto, str | int):
+        raise InputTypeError(f"from_torch upto got {upto!r}, expected the name or the index of an output.")
+    names = program.outputs
+    if isinstance(upto, int) and -len(names) <= upto < len(names) and names[upto]:
+        return names[upto]
+    if upto in names and upto:
+        return str(upto)
+    if upto in program.modules:
+        return program.modules[str(upto)]
+    listed = ", ".join(repr(name) for name in (*filter(None, names), *filter(None, program.modules)))
+    raise InputError(f"from_torch upto got {upto!r}, expected one of the outputs and modules {listed}.")
+
+
+def _opened(torch: Any, module: Any, call: Call, read: Read) -> Call:
+    """Call with other lengths of steps and batch than those of the example, if the module runs with these."""
+    axes = axes_of(read.reading)
+    lengths = {"t": 0, "b": 0}
+    for role, length in zip(axes.samples, call.samples.shape, strict=True):
+        if role in lengths:
+            lengths[role] = int(length)
+    names = {"t": "a", "b": "b"}
+    shape = tuple(names.get(role, length) for role, length in zip(axes.samples, call.samples.shape, strict=True))
+
+    def opened(tree: Any) -> Any:
+        if isinstance(tree, tuple):
+            return tuple(opened(each) for each in tree)
+        if isinstance(tree, Leaf) and lengths["b"] > 1 and tree.shape.count(lengths["b"]) == 1:
+            return replace(tree, shape=tuple("b" if each == lengths["b"] else each for each in tree.shape))
+        return tree
+
+    args = (replace(call.samples, shape=shape), *(opened(each) for each in call.args[1:]))
+    known = {"a": lengths["t"], "b": lengths["b"]}
+    for more in ({"a": 3, "b": 2}, {"a": 3, "b": 0}, {"a": 0, "b": 2}):
+        other = {name: length + more[name] if length else 0 for name, length in known.items()}
+        found = Call(args, (known, other))
+        if other != known and runs(torch, module, found, other):
+            return found
+    return call

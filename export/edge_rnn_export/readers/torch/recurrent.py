@@ -1,0 +1,135 @@
+"""Write PyTorch's recurrent operators as ONNX's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from edge_rnn.typing import AnyArray
+from edge_rnn_export.readers.torch.writer import Traced, Writer
+
+__all__ = ["RECURRENT"]
+
+# PyTorch's order of the gates (in, out): RNN h; GRU r z n; LSTM i f g o. ONNX's: GRU z r h; LSTM i o f c.
+_ORDER: Mapping[str, tuple[int, ...]] = {"RNN": (0,), "GRU": (1, 0, 2), "LSTM": (0, 3, 1, 2)}
+
+
+def _arranged(kind: str, array: AnyArray) -> AnyArray:
+    parts = np.split(array, len(_ORDER[kind]))
+    return np.concatenate([parts[place] for place in _ORDER[kind]])
+
+
+def _layer(
+    writer: Writer,
+    kind: str,
+    x: Traced,
+    states: Sequence[Traced | AnyArray],
+    weights: Sequence[AnyArray],
+    name: str,
+    **attributes: Any,
+) -> tuple[Traced, list[Traced]]:
+    """Write one layer for ``x``, ``(time, batch, I)``, and states ``(1, batch, H)``; return y and the last states."""
+    for array in weights:
+        if isinstance(array, Traced):
+            raise writer.refuse("its weights are computed from samples.")
+    w_ih, w_hh, *biases = weights
+    projection = biases.pop() if len(biases) % 2 else None  # of an LSTM with proj_size
+    hidden = len(w_ih) // len(_ORDER[kind])
+    w, r = (_arranged(kind, array)[None] for array in (w_ih, w_hh))
+    b = np.concatenate([_arranged(kind, array) for array in biases])[None] if biases else None
+    steps, batch = x.shape[:2]
+    if kind == "GRU":
+        attributes["linear_before_reset"] = 1
+    size = hidden if projection is None else len(projection)
+    shapes = [(steps, 1, batch, size), (1, batch, size), (1, batch, hidden)][: 1 + len(states)]
+    inputs, beyond = [x, w, r, b, None, *states], {}
+    if projection is not None:
+        inputs, beyond = [*inputs, None, projection], {"weight_hr": 8}
+    y, *last = writer.emit_all(kind, *inputs, shapes=shapes, name=name, beyond=beyond, hidden_size=hidden, **attributes)
+    return writer.emit("Squeeze", y, np.array([1]), shape=(steps, batch, size)), last
+
+
+def _turned(writer: Writer, value: Traced) -> Traced:
+    """Value with its first two axes exchanged."""
+    shape = (value.shape[1], value.shape[0], *value.shape[2:])
+    return writer.emit("Transpose", value, perm=[1, 0, *range(2, len(shape))], shape=shape)
+
+
+def _part(writer: Writer, value: Traced | AnyArray, place: int) -> Traced | AnyArray:
+    """Layer's share of stacked states, with its axis."""
+    if not isinstance(value, Traced):
+        return np.array(value[place : place + 1])
+    if value.shape[0] == 1:
+        return value
+    return writer.emit("Gather", value, np.array([place]), axis=0, shape=(1, *value.shape[1:]))
+
+
+def _stacked(kind: str, **attributes: Any) -> Callable[[Writer, Any], list[Traced]]:
+    def write(writer: Writer, a: Any) -> list[Traced]:
+        if not hasattr(a, "input") or not hasattr(a, "batch_first"):
+            raise writer.refuse(
+                "it reads packed sequences, which have lengths of their own; a stream has none. Pass padded sequences, "
+                "or the network without pack_padded_sequence."
+            )
+        if a.bidirectional:
+            raise writer.refuse(
+                "bidirectional=True, and the backward half needs samples that a stream has not seen yet."
+            )
+        if not isinstance(a.input, Traced):
+            raise writer.refuse("what it reads does not depend on the samples.")
+        states = list(a.hx) if kind == "LSTM" else [a.hx]
+        each = len(a.params) // a.num_layers
+        x = _turned(writer, a.input) if a.batch_first else a.input
+        path = writer.path.replace(".", "_")
+        last: list[list[Traced]] = []
+        for layer in range(a.num_layers):
+            name = f"{path}_l{layer}".lstrip("_") if a.num_layers > 1 else path
+            mine = [_part(writer, state, layer) for state in states]
+            x, ends = _layer(writer, kind, x, mine, a.params[each * layer : each * (layer + 1)], name, **attributes)
+            last.append(ends)
+        y = _turned(writer, x) if a.batch_first else x
+        writer.aliases[writer.path] = y.name
+        stacks = zip(*last, strict=True)
+        joined = [parts[0] if len(parts) == 1 else _joined(writer, parts) for parts in stacks]
+        return [y, *joined]
+
+    return write
+
+
+def _joined(writer: Writer, parts: Sequence[Traced]) -> Traced:
+    shape = (len(parts), *parts[0].shape[1:])
+    return writer.emit("Concat", *parts, axis=0, shape=shape)
+
+
+def _cell(kind: str, **attributes: Any) -> Callable[[Writer, Any], list[Traced] | Traced]:
+    """Write one step of a cell."""
+
+    def write(writer: Writer, a: Any) -> list[Traced] | Traced:
+        states = list(a.hx) if kind == "LSTM" else [a.hx]
+        weights = [array for array in (a.w_ih, a.w_hh, a.b_ih, a.b_hh) if array is not None]
+        if not isinstance(a.input, Traced):
+            raise writer.refuse("what it reads does not depend on the samples.")
+        x = writer.reshaped(a.input, (1, *a.input.shape))
+        mine = [
+            writer.reshaped(state, (1, *state.shape)) if isinstance(state, Traced) else state[None] for state in states
+        ]
+        _, last = _layer(writer, kind, x, mine, weights, writer.path.replace(".", "_"), **attributes)
+        found = [writer.reshaped(each, each.shape[1:]) for each in last]
+        return found if kind == "LSTM" else found[0]
+
+    return write
+
+
+RECURRENT: dict[str, Callable[[Writer, Any], Any]] = {
+    "gru": _stacked("GRU"),
+    "gru_cell": _cell("GRU"),
+    "lstm": _stacked("LSTM"),
+    "lstm_cell": _cell("LSTM"),
+    "rnn_relu": _stacked("RNN", activations=["Relu"]),
+    "rnn_relu_cell": _cell("RNN", activations=["Relu"]),
+    "rnn_tanh": _stacked("RNN"),
+    "rnn_tanh_cell": _cell("RNN"),
+}
+"""Functions that write PyTorch's recurrent operators."""
