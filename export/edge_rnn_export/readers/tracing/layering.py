@@ -171,7 +171,7 @@ def _fold(order: Sequence[Draft], end: Draft) -> None:
     if end in folded:  # the end stays the object that it is
         dense = folded[end]
         end.kind, end.args, end.fields, end.operation, end.function = "Dense", dense.args, dense.fields, "", None
-        end.name = end.name or dense.name
+        end.name, end.title = dense.name, dense.title
 
 
 def _taken(dense: Draft, draft: Draft) -> bool:
