@@ -34,6 +34,7 @@ from keras_files import (
     changed,
     dense,
     functional_2,
+    glued,
     hdf5,
     normalized,
     read,
@@ -201,6 +202,14 @@ def test_a_text_with_a_false_length_is_not_allocated(tmp_path: Path) -> None:
     content[place : place + 4] = b"\xff\xff\xff\x7f"
     with pytest.raises(FileError, match=r"it is not HDF5, or is damaged"):
         read(bytes(content), tmp_path)
+
+
+def test_activations_take_no_weights(tmp_path: Path) -> None:
+    """An identity matrix of 3000 units would take 36 MB for a file of 12 kB."""
+    wide = changed(changed(dense(1, 3000), "use_bias", False), "bias", None)
+    wide = Spec(wide.kind, wide.config, {"kernel": wide.arrays["kernel"]})
+    acts = [Spec("Activation", {"name": f"a{place}", "activation": "tanh"}) for place in range(3)]
+    assert read(glued(wide, *acts, size=1), tmp_path).num_parameters == 3000
 
 
 def test_concatenations_of_concatenations_are_bounded(tmp_path: Path) -> None:

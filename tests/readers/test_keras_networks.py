@@ -11,7 +11,7 @@ import pytest
 
 from edge_rnn import reference
 from edge_rnn.cli import main
-from edge_rnn.errors import InputError, UnsupportedError
+from edge_rnn.errors import InputError, ReadingWarning, UnsupportedError
 from edge_rnn_export import from_keras
 from keras_models import (
     IN,
@@ -120,25 +120,48 @@ def test_a_state_may_be_the_output(tmp_path: Path) -> None:
     )
 
 
-def two_heads() -> Any:
+def two_heads(sequences: bool = True) -> Any:
     x = keras.Input((None, IN), name="x")
     y = gru(name="rnn")(x)
-    heads = [L.Dense(2, name="left")(y), L.Dense(3, name="right")(y)]
+    heads = [L.Dense(2, name="left")(y), L.Dense(3, name="right")(y if sequences else y[:, -1])]
     return randomized(keras.Model(x, heads))
 
 
-def test_one_of_several_outputs_is_chosen_by_its_layer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_several_outputs_follow_one_another(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model, xs = two_heads(), np.random.default_rng(5).standard_normal((STEPS, IN)).astype(np.float32)
-    with pytest.raises(UnsupportedError, match=r"found the outputs 'left', 'right', .*; name one by upto="):
-        from_keras(model)
-    for place, name in enumerate(("left", "right")):
+    with pytest.warns(ReadingWarning, match=r"outputs 'left' of 2 values and 'right' of 3 values follow one"):
+        ys, _ = reference.run(from_keras(model), xs)
+    expected = [np.asarray(keras.ops.convert_to_numpy(each))[0] for each in model(xs[None])]
+    np.testing.assert_allclose(ys, np.concatenate(expected, axis=1), rtol=0, atol=TOLERANCE)
+    for name, wanted in zip(("left", "right"), expected, strict=True):
         ys, _ = reference.run(from_keras(model, upto=name), xs)
-        expected = np.asarray(keras.ops.convert_to_numpy(model(xs[None])[place]))[0]
-        np.testing.assert_allclose(ys, expected, rtol=0, atol=TOLERANCE)
+        np.testing.assert_allclose(ys, wanted, rtol=0, atol=TOLERANCE)
     with pytest.raises(InputError, match=r"upto names 'middle', which is no layer; expected one of 'rnn', 'left', 'ri"):
         from_keras(model, upto="middle")
     model.save(tmp_path / "net.keras")
-    assert main(["import", str(tmp_path / "net.keras"), "-o", str(tmp_path / "m.safetensors"), "--upto", "right"]) == 0
+    for more in ([], ["--upto", "right"]):
+        assert main(["import", str(tmp_path / "net.keras"), "-o", str(tmp_path / "m.safetensors"), *more]) == 0
+        told = capsys.readouterr().out
+        assert " on 32 random steps: " in told
+        assert ("follow one another in the model's" in told) is (not more)
+
+
+def test_an_output_of_all_steps_and_one_of_the_last_are_a_choice() -> None:
+    with pytest.raises(UnsupportedError, match=r"found the outputs 'left', 'right', .*; name one by upto="):
+        from_keras(two_heads(sequences=False))
+    assert from_keras(two_heads(sequences=False), upto="left").output_size == 2
+
+
+def test_several_inputs_follow_one_another(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first, second = keras.Input((None, 3), name="motion"), keras.Input((None, 2), name="light")
+    model = randomized(keras.Model([first, second], L.Dense(2)(gru()(L.Concatenate()([second, first])))))
+    xs = np.random.default_rng(5).standard_normal((STEPS, 5)).astype(np.float32)
+    with pytest.warns(ReadingWarning, match=r"inputs 'motion' of 3 values and 'light' of 2 values follow one"):
+        ys, _ = reference.run(from_keras(model), xs)
+    expected = np.asarray(keras.ops.convert_to_numpy(model([xs[None, :, :3], xs[None, :, 3:]])))[0]
+    np.testing.assert_allclose(ys, expected, rtol=0, atol=TOLERANCE)
+    model.save(tmp_path / "net.keras")
+    assert main(["import", str(tmp_path / "net.keras"), "-o", str(tmp_path / "m.safetensors")]) == 0
     assert " on 32 random steps: " in capsys.readouterr().out
 
 
@@ -165,13 +188,21 @@ FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "sum": lambda x: ops.add(gru(IN)(x), x),
     "axes": lambda x: ops.squeeze(ops.swapaxes(ops.moveaxis(ops.expand_dims(gru()(x), 1), 1, 3), 2, 3), 2),
     "activations": lambda x: ops.tanh(L.Dense(4)(ops.relu(L.Dense(H)(gru()(x))))),
+    "norms": lambda x: ops.normalize(gru()(x)) - ops.mean(gru()(x), axis=-1, keepdims=True),
+    "extremes": lambda x: ops.max(gru()(x), axis=-1, keepdims=True) + ops.min(gru()(x), axis=-1, keepdims=True),
+    "powers": lambda x: ops.sqrt(gru()(x) ** 2 + 1.0) + ops.rsqrt(ops.square(gru()(x)) + 1.0),
+    "quotient": lambda x: 1.0 / (2.0 + gru()(x)) - abs(gru()(x)),
+    "limits": lambda x: ops.clip(ops.maximum(ops.exp(gru()(x)), 0.7), 0.1, 1.2),
+    "gate": lambda x: ops.sigmoid(L.Dense(H)(x)) * gru()(x),
+    "units": lambda x: ops.stack(ops.unstack(gru()(x), axis=-1)[::-1], axis=-1),
+    "chosen units": lambda x: L.Dense(2)(ops.take(gru()(x), [2, 0], axis=-1)),
     "matrix": lambda x: ops.matmul(gru()(x), np.linspace(-1, 1, H * 2).reshape(H, 2)),
 }
 
 
 @pytest.mark.parametrize("case", FUNCTIONS)
 def test_functions_between_layers(tmp_path: Path, case: str) -> None:
-    assert_equal_to_keras(randomized(functional(FUNCTIONS[case])), tmp_path)
+    assert_equal_to_keras(randomized(functional(FUNCTIONS[case])), tmp_path, streamed=False)
 
 
 def test_unknown_functions_are_named() -> None:

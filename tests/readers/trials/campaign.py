@@ -45,7 +45,7 @@ KINDS = {
     "torch": Kind("torch_trials:trial", 0.08, 150, 1500, ("torch",)),
     "onnx": Kind("onnx_trials:script", 0.19, 60, 600, ("torch",)),
     "onnx-dynamo": Kind("onnx_trials:dynamo", 0.0, 10, 120, ("torch", "onnxscript")),
-    "keras": Kind("keras_trials:trial", 0.25, 60, 600, ("torch", "keras", "h5py")),
+    "keras": Kind("keras_trials:trial", 0.95, 60, 600, ("torch", "keras", "h5py")),
     "tflite": Kind("tflite_trials:trial", 0.0, 24, 24, obstacles=False),
 }
 

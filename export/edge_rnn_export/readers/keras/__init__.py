@@ -25,8 +25,8 @@ def _check(read: KerasReading, path: Path) -> str:
 
     checked, unchecked = compare(read, path)
     if unchecked:
-        raise UnsupportedError(unchecked)
-    return checked
+        raise UnsupportedError("; ".join([unchecked, *read.joins]))
+    return "; ".join([checked, *read.joins])
 
 
 READER = Reader(

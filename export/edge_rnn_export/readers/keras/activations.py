@@ -33,6 +33,11 @@ class Function:
     attributes: Mapping[str, float | str] = field(default_factory=dict)
     several: Write | None = None
 
+    @property
+    def is_identity(self) -> bool:
+        """True if the result is the argument."""
+        return not self.kind and self.several is None
+
     def write(self, at: At, x: str) -> str:
         """Add the operators for the argument ``x``; return the name of the result."""
         if self.several is not None:

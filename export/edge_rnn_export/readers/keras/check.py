@@ -66,7 +66,7 @@ def compare(read: KerasReading, path: str | PathLike[str]) -> tuple[str, str]:
             _, found = worker.call("run", batches)
     except (FileError, UnsupportedError) as error:
         return "", f"with Keras: {str(error).rstrip('.')}"
-    ys = found[f"ys{read.place}"][0]
+    ys = np.concatenate([found[f"ys{place}"][0] for place in read.places], axis=-1)
     own, _ = reference.run(read.model, xs)
     own = own if ys.size == own.size and len(own) > 1 else own[-1:]
     if ys.size != own.size:
@@ -79,20 +79,21 @@ def _inputs(read: KerasReading, shapes: Mapping[str, Sequence[int | None]]) -> t
     """Return a random sequence ``(time, input_size)``, and the inputs with a batch of it; states are zeros."""
     rng = np.random.default_rng(0)
     table = next((layer.weight for layer in read.model.layers if isinstance(layer, Embedding)), None)
-    shape = shapes.get(read.samples, ())
-    lengths = [shape[0] or 1 if shape else 1, *shape[1:]]
-    steps = 1
-    if len(lengths) > 1 + (table is None):
-        steps = lengths[1] = lengths[1] or STEPS
+    shape = shapes.get(read.samples[0][0], ())
+    steps = (shape[1] or STEPS) if len(shape) > 1 + (table is None) else 1
     if table is None:
         xs: Any = rng.standard_normal((steps, read.model.input_size)).astype(np.float32)
     else:
         xs = rng.integers(min(1, len(table) - 1), len(table), (steps, 1))  # 0 may mean padding
-    if xs.size * lengths[0] != prod(length or 1 for length in lengths):
-        raise UnsupportedError(f"its input has the shape {tuple(shape)}, expected {xs.shape[1]} values per step.")
-    states = {name: np.zeros([length or 1 for length in each], np.float32) for name, each in shapes.items()}
-    whole = [length or 1 for length in lengths]
-    return xs, {**states, read.samples: np.array(np.broadcast_to(xs.reshape(whole[1:]), whole))}
+    batches = {name: np.zeros([length or 1 for length in each], np.float32) for name, each in shapes.items()}
+    parts = np.split(xs, np.cumsum([size for _, size in read.samples])[:-1], axis=1)
+    for (name, _), part in zip(read.samples, parts, strict=True):
+        whole = [length or 1 for length in shapes.get(name, ())]
+        whole[1:2] = [steps] if len(shape) > 1 + (table is None) else whole[1:2]
+        if part.size * whole[0] != prod(whole):
+            raise UnsupportedError(f"its input {name!r} has the shape {tuple(whole)}, expected {part.shape[1]} values.")
+        batches[name] = np.array(np.broadcast_to(part.reshape(whole[1:]), whole))
+    return xs, batches
 
 
 def _is_patched(installed: str) -> bool:

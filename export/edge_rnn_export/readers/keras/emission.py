@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -27,11 +28,24 @@ MAX_OPERATORS = 2**13
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Tensor:
-    """Value of the network: its name in the graph, and its shape with the batch, None for open or unknown lengths."""
+    """Value of the network.
+
+    Parameters
+    ----------
+    name
+        Name in the graph.
+    shape
+        Shape with the batch; None for open or unknown lengths.
+    integers
+        True for integers.
+    state
+        True for the final state of a recurrent layer.
+    """
 
     name: str
     shape: tuple[int | None, ...]
     integers: bool = False
+    state: bool = False
 
     @property
     def size(self) -> int | None:
@@ -63,6 +77,21 @@ class Emission:
     constants: dict[str, Constant] = field(default_factory=dict)
     steps: tuple[str, int | None] | None = None
     joins: str = ""
+    numbers: Iterator[int] = field(default_factory=count)
+
+    def body(self) -> Emission:
+        """Start the body of a Scan, which may read the same constants."""
+        return Emission(self.source, constants=self.constants, numbers=self.numbers)
+
+    def add(self, kind: str, name: str, read: Sequence[str], outputs: int, label: str = "", **more: Any) -> list[str]:
+        """Add an operator, and return the names of its outputs."""
+        number = next(self.numbers)
+        if number >= MAX_OPERATORS:
+            raise UnsupportedError(f"its layers make more than {MAX_OPERATORS} operators.")
+        names = [f"{name}.{number}.{place}" for place in range(outputs)]
+        bodies = more.pop("bodies", {})
+        self.operators.append(Operator(kind, name, tuple(read), tuple(names), more, bodies, reader=READER, label=label))
+        return names
 
     def graph(self, outputs: Sequence[str], budget: Budget) -> Graph:
         """Return the graph with these outputs."""
@@ -73,6 +102,10 @@ class Emission:
         if any(port.name == name for port in self.ports):
             raise UnsupportedError("there is no layer with weights between input and output.")
         self.operators.append(Operator("Identity", name, (tensor.name,), (name,), reader=READER))
+
+    def integers(self, values: Sequence[int]) -> Constant:
+        """Constant of integers."""
+        return Constant.of(np.asarray(values, np.int64))
 
     def constant(self, base: str, array: AnyArray) -> str:
         """Name of a new constant."""
@@ -104,6 +137,10 @@ class At:
         """Keras's major version; 0 if unknown."""
         return self.emission.source.version
 
+    def body(self) -> At:
+        """Start the body of a Scan."""
+        return At(self.layer, self.emission.body(), self.wrapper)
+
     def inside(self, layer: Layer) -> At:
         """Layer that this one wraps, which bears its name."""
         return At(layer, self.emission, self.wrapper or self.layer)
@@ -114,14 +151,9 @@ class At:
 
     def several(self, kind: str, outputs: int, *inputs: Input, **attributes: Any) -> tuple[str, ...]:
         """Add an operator, and return the names of its outputs."""
-        operators = self.emission.operators
-        if len(operators) >= MAX_OPERATORS:
-            raise UnsupportedError(f"its layers make more than {MAX_OPERATORS} operators.")
         base = "/".join((*(name.replace("/", "_") for name in (self.wrapper or self.layer).names), kind))
-        names = tuple(f"{base}.{len(operators)}.{place}" for place in range(outputs))
-        read = tuple(self._input(base, each) for each in inputs)
-        operators.append(Operator(kind, base, read, names, attributes, reader=READER, label=self.title))
-        return names
+        read = [self._input(base, each) for each in inputs]
+        return tuple(self.emission.add(kind, base, read, outputs, self.title, **attributes))
 
     def _input(self, base: str, given: Input) -> str:
         if isinstance(given, str):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike
 from typing import Any, Unpack
 
-from edge_rnn.errors import EdgeRnnError, FileError, InputTypeError, UnsupportedError
+from edge_rnn.errors import EdgeRnnError, FileError, InputTypeError, ReadingWarning, UnsupportedError
 from edge_rnn.model import Description, Model
+from edge_rnn.spelling import counted, listed
 from edge_rnn.storage.budget import Budget
 from edge_rnn_export.readers.keras.emission import READER, Emission
 from edge_rnn_export.readers.keras.network import network_of
@@ -27,15 +30,19 @@ class KerasReading:
     upto
         Name of the layer at its end, or None.
     samples
-        Name of the input with the samples; all others are states.
-    place
-        Index of its output among the model's outputs.
+        Names of the inputs with the samples, and where there are several, their numbers of features; all other inputs
+        are states.
+    places
+        Indices of its outputs among the model's outputs.
+    joins
+        Inputs and outputs that are joined, for people.
     """
 
     model: Model
     upto: str | None
-    samples: str
-    place: int
+    samples: Sequence[tuple[str, int]]
+    places: Sequence[int]
+    joins: Sequence[str] = ()
 
 
 def from_keras(
@@ -56,9 +63,8 @@ def from_keras(
         activations, sums, products, averages, maxima, minima and concatenations of outputs, dropout, layers that move
         axes, TimeDistributed, and functions of ``keras.ops`` between them.
     upto
-        Name of a layer: the network is read from its input up to the output of this layer. By default up to the output,
-        which must be the only one besides final states. A layer of a model inside the model is called
-        ``"encoder/gru"``.
+        Name of a layer: the network is read from its input up to the output of this layer, by default up to the model's
+        own. A layer of a model inside the model is called ``"encoder/gru"``.
     unpadded
         True to state that sequences are not padded: Masking and ``mask_zero``, with which Keras skips padding steps,
         are then ignored. By default they are refused, as a stream has no padding.
@@ -70,7 +76,14 @@ def from_keras(
     -------
     Model
         States start at zero, also those of stateful layers and those that are inputs of the Keras model. A network that
-        returns only the last step (``return_sequences=False``) returns every step. Layers bear Keras's names.
+        returns only the last step (``return_sequences=False``) returns every step. Several inputs of samples follow one
+        another in each sample, and several outputs in the model's; final states are no outputs. Layers bear Keras's
+        names.
+
+    Warns
+    -----
+    ReadingWarning
+        Inputs or outputs are joined; the message lists them.
 
     Raises
     ------
@@ -78,8 +91,8 @@ def from_keras(
         The file cannot be read, is damaged, or its shapes do not fit together; the message names the layer.
     UnsupportedError
         A layer, a function or an option has no counterpart, or steps are mixed or processed in reverse; the message
-        names the layer, and where it helps the part of the network that can be read. Or there are several outputs, or
-        the file holds only weights, or h5py is not installed.
+        names the layer, and where it helps the part of the network that can be read. Or the file holds only weights, or
+        h5py is not installed.
     InputError
         The source is neither a path nor a model, or ``upto`` is not the name of a layer.
     ModelError
@@ -89,7 +102,10 @@ def from_keras(
     --------
     >>> model = from_keras("gestures.keras", labels=("rest", "fist", "wave"))  # doctest: +SKIP
     """
-    return reading_of(source, upto=upto, unpadded=unpadded, **about).model
+    reading = reading_of(source, upto=upto, unpadded=unpadded, **about)
+    for text in reading.joins:
+        warnings.warn(f"{READER}: {text}.", ReadingWarning, stacklevel=2)
+    return reading.model
 
 
 def reading_of(
@@ -119,13 +135,13 @@ def reading_of(
 def _read(source: Source, upto: str | None, about: Description, *, unpadded: bool) -> KerasReading:
     emission = Emission(source)
     try:
-        outputs = write_model(network_of(source.document), emission, upto, unpadded=unpadded)
+        ends = write_model(network_of(source.document), emission, upto, unpadded=unpadded)
     except EdgeRnnError:
         raise
     except DAMAGED as error:
         raise FileError(f"its description contradicts itself: {reason_of(error)}.") from None
     try:
-        found = read_graph(emission.graph(outputs, Budget.of_file(source.stored_bytes)), None, about)
+        found = read_graph(emission.graph(tuple(ends.outputs), Budget.of_file(source.stored_bytes)), None, about)
     except UnsupportedError as error:
         if not emission.joins:
             raise
@@ -134,4 +150,14 @@ def _read(source: Source, upto: str | None, about: Description, *, unpadded: boo
             f"step of a stream; read the part before it by upto=."
         ) from None
     samples = found.trace and found.trace.samples and found.trace.samples.port
-    return KerasReading(found.model, upto, samples.name if samples else "", outputs.index(found.output))
+    name = samples.name if samples else ""
+    joined = ends.joined if name not in {port.name for port in emission.ports[1:]} else ()
+    places = ends.outputs[found.output]
+    joins = [f"the inputs {_listed(joined)} follow one another in each sample"] if joined else []
+    if len(places) > 1:
+        joins.append(f"the outputs {_listed(ends.sizes)} follow one another in the model's; upto= names one of them")
+    return KerasReading(found.model, upto, joined or [(name, found.model.input_size)], places, joins)
+
+
+def _listed(sizes: Sequence[tuple[str, int]]) -> str:
+    return listed([f"{name!r} of {counted(size, 'value')}" for name, size in sizes])

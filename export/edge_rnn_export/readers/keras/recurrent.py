@@ -20,6 +20,7 @@ import numpy as np
 from edge_rnn.errors import FileError
 from edge_rnn.typing import AnyArray
 from edge_rnn_export.readers.keras.activations import Function, activation_of
+from edge_rnn_export.readers.keras.cell_steps import Cell, Gates, write_steps
 from edge_rnn_export.readers.keras.emission import At, Tensor
 from edge_rnn_export.readers.keras.options import count_of, flag_of
 
@@ -82,7 +83,7 @@ def recurrent(at: At, sequence: Tensor, initial: Sequence[Tensor]) -> list[Tenso
     if initial and len(initial) != len(states):
         raise at.refuse(f"it is given {len(initial)} initial states, expected {len(states)}.")
     if not flag_of(at.title, config, "return_sequences", False):
-        last = at("Gather", sequence, np.int64(-1) + np.zeros((), np.int64), axis=1)
+        last = at("Gather", sequence, np.array(-1, np.int64), axis=1)
         sequence = Tensor(last, (sequence.shape[0], sequence.shape[2]))
     return [sequence, *(states if flag_of(at.title, config, "return_state", False) else [])]
 
@@ -98,16 +99,19 @@ def _operator(kind: str) -> str:
 def _cell(at: At, layer: At, sequence: Tensor, initial: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
     """Write one cell over a sequence; return its outputs of all steps and its final states."""
     kind, units = _operator(at.layer.kind), count_of(at.title, at.config, "units")
-    weights = _weights(at, units, sequence.size)
-    attributes = _activations(at, kind)
+    gates, functions = _gates(at, units, sequence.size), _functions(at, kind)
+    if not all(each.kind in _OF_CELLS or each.is_identity for each in functions):
+        return write_steps(layer, sequence, initial, Cell(kind, units, gates, functions, _resets_after(at)))
+    attributes = _activations(functions)
     if kind == "GRU":
         attributes["linear_before_reset"] = int(_resets_after(at))
     starts = [layer("Unsqueeze", state, [1]) for state in initial]
+    before = ["", *starts] if starts else []
     count = 3 if kind == "LSTM" else 2
-    read = [sequence, *weights, *(("", *starts) if starts else ())]
-    made = layer.several(kind, count, *read, hidden_size=units, layout=1, **attributes)
+    weights = _weights(kind, gates)
+    made = layer.several(kind, count, sequence, *weights, *before, hidden_size=units, layout=1, **attributes)
     batch, time = sequence.shape[:2]
-    states = [Tensor(layer("Squeeze", name, [1]), (batch, units)) for name in made[1:]]
+    states = [Tensor(layer("Squeeze", name, [1]), (batch, units), state=True) for name in made[1:]]
     return Tensor(layer("Squeeze", made[0], [2]), (batch, time, units)), states
 
 
@@ -115,8 +119,8 @@ def _resets_after(at: At) -> bool:
     return at.layer.kind == "CuDNNGRU" or flag_of(at.title, at.config, "reset_after", False)
 
 
-def _weights(at: At, units: int, inputs: int | None) -> list[Any]:
-    """Matrices and biases in ONNX's layout; the biases are missing if there are none."""
+def _gates(at: At, units: int, inputs: int | None) -> Gates:
+    """Weights of the gates, in Keras's order."""
     kind, cudnn = at.layer.kind.removesuffix("Cell"), at.layer.kind in _CUDNN
     operator, theirs = CELLS[kind]
     rows = len(theirs) * units
@@ -133,44 +137,49 @@ def _weights(at: At, units: int, inputs: int | None) -> list[Any]:
     if cudnn:  # cuDNN's (units, inputs) matrix, flattened row by row and stored with shape (inputs, units)
         kernels = [gate.T.reshape(gate.shape) for gate in kernels]
         recurrent_kernels = [gate.T for gate in recurrent_kernels]
+    biases = [] if len(arrays) < 3 else list(arrays[2].reshape(-1, rows))
+    if len(biases) == 2 and not two:  # CuDNNLSTM: only the sum counts
+        biases = [biases[0] + biases[1]]
+    return Gates(kernels, recurrent_kernels, [np.split(bias, len(theirs)) for bias in biases])
 
-    def arranged(gates: Sequence[AnyArray]) -> AnyArray:
-        return np.concatenate([gates[theirs.index(gate)] for gate in _ORDER[operator]])
 
-    found: list[Any] = [arranged(kernels)[None], arranged(recurrent_kernels)[None]]
-    if len(arrays) == 3:
-        biases = list(arrays[2].reshape(-1, rows))
-        if len(biases) == 2 and not two:  # CuDNNLSTM: only the sum counts
-            biases = [biases[0] + biases[1]]
-        both = [arranged(np.split(bias, len(theirs))) for bias in biases]
-        found.append(np.concatenate([*both, *([np.zeros(rows, both[0].dtype)] if len(both) == 1 else [])])[None])
+def _weights(kind: str, gates: Gates) -> list[AnyArray]:
+    """Matrices and biases in ONNX's layout; the biases are missing if there are none."""
+    theirs = next(order for operator, order in CELLS.values() if operator == kind)
+
+    def arranged(parts: Sequence[AnyArray]) -> AnyArray:
+        return np.concatenate([parts[theirs.index(gate)] for gate in _ORDER[kind]])
+
+    found = [arranged(gates.kernels)[None], arranged(gates.recurrent_kernels)[None]]
+    if gates.biases:
+        both = [arranged(bias) for bias in gates.biases]
+        found.append(np.concatenate([both[0], both[1] if len(both) == 2 else np.zeros_like(both[0])])[None])
     return found
 
 
-def _activations(at: At, kind: str) -> dict[str, Any]:
-    """Attributes for the activations, in ONNX's order."""
+def _functions(at: At, kind: str) -> list[Function]:
+    """Activations in the order of ONNX's attributes."""
     if at.layer.kind in _CUDNN:
-        return {}
-    functions = [activation_of(at.title, {"activation": "tanh", **at.config}, "activation", at.version)]
-    if kind != "RNN":
-        # The default was hard_sigmoid in Keras 2.0 to 2.2 and is sigmoid in tf.keras and Keras 3; each writes it to
-        # the file.
-        if "recurrent_activation" not in at.config:
-            raise FileError(f"{at.title} has no recurrent_activation.")
-        gate = activation_of(at.title, at.config, "recurrent_activation", at.version)
-        functions = [gate, *functions * (2 if kind == "LSTM" else 1)]
-    if not all(each.kind in _OF_CELLS or _is_identity(each) for each in functions):
-        raise at.refuse(f"its activations are none of {', '.join(_OF_CELLS)}, which ONNX's operator {kind} has.")
+        return [Function(name) for name in ("Sigmoid", "Tanh", "Tanh")[: 3 if kind == "LSTM" else 2]]
+    activation = activation_of(at.title, {"activation": "tanh", **at.config}, "activation", at.version)
+    if kind == "RNN":
+        return [activation]
+    # The default was hard_sigmoid in Keras 2.0 to 2.2 and is sigmoid in tf.keras and Keras 3; each writes it to the
+    # file.
+    if "recurrent_activation" not in at.config:
+        raise FileError(f"{at.title} has no recurrent_activation.")
+    gate = activation_of(at.title, at.config, "recurrent_activation", at.version)
+    return [gate, activation, activation][: 3 if kind == "LSTM" else 2]
+
+
+def _activations(functions: Sequence[Function]) -> dict[str, Any]:
+    """Attributes of ONNX's operators for the activations."""
     listed: dict[str, Any] = {"activations": [each.kind or "Affine" for each in functions]}
-    for key in ("alpha", "beta"):
-        numbers = [{"alpha": 1.0, "beta": 0.0}[key] if _is_identity(e) else e.attributes.get(key) for e in functions]
+    for key, of_identity in (("alpha", 1.0), ("beta", 0.0)):
+        numbers = [of_identity if each.is_identity else each.attributes.get(key) for each in functions]
         if any(number is not None for number in numbers):
             listed[f"activation_{key}"] = [number for number in numbers if number is not None]
     return listed
 
 
 _OF_CELLS = ("Tanh", "Sigmoid", "Relu", "Elu", "LeakyRelu", "HardSigmoid", "Softplus", "Softsign", "ThresholdedRelu")
-
-
-def _is_identity(function: Function) -> bool:
-    return not function.kind and function.several is None

@@ -10,19 +10,19 @@ from edge_rnn.errors import FileError, UnsupportedError
 from edge_rnn_export.readers.keras.calls import Ref, replaced
 from edge_rnn_export.readers.keras.causes import check_causes, is_operation
 from edge_rnn_export.readers.keras.emission import At, Emission, Tensor
+from edge_rnn_export.readers.keras.ends import Ends, write_inputs, write_outputs
 from edge_rnn_export.readers.keras.layers import LAYERS, MERGES
-from edge_rnn_export.readers.keras.network import Layer, Network, shape_of
+from edge_rnn_export.readers.keras.network import Layer, Network
 from edge_rnn_export.readers.keras.operations import operate
 from edge_rnn_export.readers.keras.order import calls_in_order, check_all_used, path_to, targets_of
 from edge_rnn_export.readers.keras.recurrent import RECURRENT, recurrent
 from edge_rnn_export.readers.keras.shapes import reshape_to
-from edge_rnn_export.readers.tracing.graph import Port
 
 __all__ = ["write_model"]
 
 
-def write_model(network: Network, emission: Emission, upto: str | None, *, unpadded: bool) -> list[str]:
-    """Write the operators of a model; return the names of its outputs.
+def write_model(network: Network, emission: Emission, upto: str | None, *, unpadded: bool) -> Ends:
+    """Write the operators of a model; return its inputs and outputs.
 
     Parameters
     ----------
@@ -42,28 +42,15 @@ def write_model(network: Network, emission: Emission, upto: str | None, *, unpad
     if upto is None:
         check_all_used(network, order)
     check_causes(network, order, path, unpadded=unpadded)
-    layers = (network.layers[name] for name, _ in order)
-    inputs = {layer.name: _port(layer, emission) for layer in layers if layer.kind == "InputLayer"}
+    ends = Ends()
+    inputs = write_inputs(network, emission, order, ends)
     found = _written(network, emission, inputs, order, path)
-    names = {}
+    outputs = {}
     for ref in targets:
         name = upto or (f"{ref.layer}:{ref.place}" if ref.place else ref.layer)
-        names[name] = _output(network.layers[ref.layer], ref, found)
-    for name, tensor in names.items():
-        emission.identity(name, tensor)
-    return list(names)
-
-
-def _port(layer: Layer, emission: Emission) -> Tensor:
-    """Input of the model; open lengths of the same axis are the same for all inputs."""
-    shape = shape_of(layer.title, layer.config.get("batch_shape", layer.config.get("batch_input_shape")))
-    if len(shape) > 2 and shape[-1] is None:
-        raise UnsupportedError(f"{layer.title} has the shape {shape}; expected a last axis of a known length.")
-    integers = str(layer.config.get("dtype")).startswith(("int", "uint", "bool"))
-    names = ("batch", "time", *(f"axis {place}" for place in range(2, len(shape))))
-    port = tuple(name if length is None else length for name, length in zip(names, shape, strict=False))
-    emission.ports.append(Port(layer.name, port, integers))
-    return Tensor(layer.name, shape, integers)
+        outputs[name] = _output(network.layers[ref.layer], ref, found)
+    write_outputs(emission, outputs, ends)
+    return ends
 
 
 def _written(
