@@ -11,14 +11,16 @@ import numpy as np
 import pytest
 
 from edge_rnn import reference
+from edge_rnn.errors import UnsupportedError
 from edge_rnn.formats import Int8
 from edge_rnn.layers import GRU
 from edge_rnn.model import Model
 from edge_rnn_export import from_tflite
 from edge_rnn_export.readers.tflite.constants import stored_integers
 from edge_rnn_export.readers.tflite.file import open_contents
-from tflite_loops import IN, STEPS, WRITES, H, by_variables, looped, stateful, weights_of
-from tflite_models import litert, read
+from tflite_files import Net, T, const, uniform
+from tflite_loops import IN, STEPS, WRITES, H, begins, by_variables, looped, stateful, weights_of
+from tflite_models import dense, litert, read
 
 ARCHIVE = Path(__file__).parents[1] / "golden" / "keras_tflite.tar.xz"
 KINDS = {"SimpleRNN": "Elman", "GRU": "GRU", "LSTM": "LSTM"}
@@ -124,3 +126,92 @@ def test_variables_are_states_or_weights(tmp_path: Path, make: object) -> None:
     model = read(net, tmp_path)
     assert [layer.kind for layer in model.layers] == ["Elman"]
     assert model.fingerprint == read(looped("update"), tmp_path).fingerprint
+
+
+def table() -> Net:
+    """Rows of a table as Keras takes them, counted from the end if negative, and a Dense."""
+    net = Net(T([1, STEPS], type="int32", name="x"))
+    (negative,) = net.op("LESS", [0, const(np.int32(0))], [T([1, STEPS], type="bool")])
+    (wrapped,) = net.op("ADD", [0, const(np.int32(9))], [T([1, STEPS], type="int32")], "AddOptions")
+    (place,) = net.op("SELECT_V2", [negative, wrapped, 0], [T([1, STEPS], type="int32")])
+    rows = const(uniform(np.random.default_rng(2), 9, IN))
+    net.outputs = net.op("GATHER", [rows, place], [T([1, STEPS, IN])], "GatherOptions", Axis=0)
+    return dense(net, H)
+
+
+def test_a_table_that_keras_indexes_from_both_ends_is_an_embedding(tmp_path: Path) -> None:
+    net = table()
+    model, symbols = read(net, tmp_path), np.random.default_rng(1).integers(0, 9, STEPS)
+    assert [layer.kind for layer in model.layers] == ["Embedding", "Dense"]
+    (expected,) = litert(net.bytes(), symbols)
+    found = run(model, symbols.reshape(1, -1, 1).astype(np.float32))[0]
+    np.testing.assert_allclose(found, expected.reshape(found.shape), rtol=0, atol=2e-7)
+
+
+def test_other_choices_between_places_are_refused(tmp_path: Path) -> None:
+    net = table()
+    net.tensors[next(at for at, each in enumerate(net.tensors) if each.data is not None)] = const(np.int32(3))
+    with pytest.raises(UnsupportedError, match=r"cannot read the LESS \(operator 0\)"):
+        read(net, tmp_path)
+
+
+@pytest.mark.parametrize("activation", [0, 1])
+def test_a_convolution_of_width_one_is_a_dense(tmp_path: Path, activation: int) -> None:
+    rng, net = np.random.default_rng(3), Net(T([1, STEPS, IN], name="x"))
+    net.add("RESHAPE", [const(np.int32([1, 1, STEPS, IN]))], T([1, 1, STEPS, IN]))
+    weights = [const(uniform(rng, H, 1, 1, IN)), const(uniform(rng, H))]
+    options = {"StrideH": 1, "StrideW": 1, "FusedActivationFunction": activation}
+    options |= {"DilationHFactor": 1, "DilationWFactor": 1}
+    net.add("CONV_2D", weights, T([1, 1, STEPS, H]), "Conv2DOptions", **options)
+    model = read(net, tmp_path)
+    assert [layer.kind for layer in model.layers] == ["Dense"]
+    (expected,) = litert(net.bytes(), XS[0])
+    np.testing.assert_allclose(run(model, XS[0])[0], expected.reshape(STEPS, H), rtol=0, atol=5e-7)
+    strided = replace_options(net, "CONV_2D", StrideW=2)
+    with pytest.raises(UnsupportedError, match=r"CONV_2D \(operator 1\): it is a convolution"):
+        read(strided, tmp_path)
+
+
+def replace_options(net: Net, kind: str, **options: int) -> Net:
+    net.operators = [
+        (*rest, given | options) if rest[0] == kind else (*rest, given)  # type: ignore[misc]
+        for *rest, given in net.operators
+    ]
+    return net
+
+
+def test_variables_that_no_output_depends_on_are_left_out(tmp_path: Path) -> None:
+    """Such as the seed of a dropout, which begins with any number."""
+    net = begins(looped("update"), "seed", [7.0])
+    handle = net.operators[-1][2][0]
+    (seed,) = net.op("READ_VARIABLE", [handle], [T([1])], "ReadVariableOptions")
+    (next_one,) = net.op("ADD", [seed, const(np.float32([1]))], [T([1])], "AddOptions")
+    net.op("ASSIGN_VARIABLE", [handle, next_one], [], "AssignVariableOptions")
+    assert read(net, tmp_path).fingerprint == read(looped("update"), tmp_path).fingerprint
+
+
+def test_a_window_is_read_in_two_parts_as_its_refusal_says(tmp_path: Path) -> None:
+    """A loop, whose output is reshaped twice before a Dense reads it in one row."""
+    net = looped("concatenation")
+    every = next(operator for operator in net.operators if operator[0] == "WHILE")[2][1]
+    net.tensors[every].name = "every output" + " of this loop" * 10  # too long for a message
+    net.outputs = [every]
+    net.add("RESHAPE", [const(np.int32([1, STEPS, H]))], T([1, STEPS, H]))
+    net.add("RESHAPE", [const(np.int32([1, STEPS * H]))], T([1, STEPS * H]))
+    net = dense(net, 2)
+    message = rf"it reads a whole window at once, all of \(6, 1, 4\).* upto={every} reads .* after={every} reads what"
+    with pytest.raises(UnsupportedError, match=message):
+        read(net, tmp_path)
+    cell, head = read(net, tmp_path, upto=every), read(net, tmp_path, after=every)
+    (expected,) = litert(net.bytes(), XS[0])
+    found = run(head, run(cell, XS[0]).reshape(1, 1, -1))[0]
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+
+
+def test_a_mask_is_named_as_the_cause(tmp_path: Path) -> None:
+    net = looped("update")
+    (same,) = net.op("NOT_EQUAL", [0, const(np.float32(0))], [T([1, STEPS, IN], type="bool")])
+    options = {"KeepDims": True}
+    net.op("REDUCE_ANY", [same, const(np.int32([2]))], [T([1, STEPS, 1], type="bool")], "ReducerOptions", **options)
+    with pytest.raises(UnsupportedError, match=r"REDUCE_ANY .*as Masking and mask_zero do.*unpadded=True"):
+        read(net, tmp_path)

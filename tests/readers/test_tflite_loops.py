@@ -25,7 +25,7 @@ TOLERANCE = STEPS * (IN + H + 4) * 2.0**-24  # as of fused operators
 def graph(net: Net, folder: Path) -> Graph:
     path = folder / "net.tflite"
     path.write_bytes(net.bytes())
-    return graph_of(open_contents(path), None, None)[0]
+    return graph_of(open_contents(path), None, None).graph
 
 
 def outputs(net: Net, folder: Path) -> np.ndarray:
@@ -257,11 +257,11 @@ CAUSES: dict[str, tuple[Callable[[], Net], str]] = {
     ),
     "convolution": (
         lambda: lstm_net().add("CONV_2D", [], T([1], name="convolved")).add("TANH", [], T([1])),
-        r"CONV_2D \(operator 1\): it is a convolution.*\. upto='lstm' reads the part before it, after='convolved' what",
+        r"CONV_2D \(operator 1\): it is a convolution.*\. upto='lstm' reads the part before it, after='convolved'",
     ),
     "flex": (
         lambda: custom("FlexCumprod"),
-        r"it is TensorFlow's operator 'Cumprod'.*from_keras.* after='strange' what",
+        r"it is TensorFlow's operator 'Cumprod'.*from_keras.* after='strange' reads what",
     ),
     "custom": (lambda: custom("MyOwn"), r"it is the custom operator 'MyOwn', whose meaning the file does not say"),
     "unknown": (lambda: lstm_net().add("TOPK_V2", [], T([1])), r"TOPK_V2 \(operator 1\): it is not one of ABS, ADD, "),

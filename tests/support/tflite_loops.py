@@ -9,7 +9,7 @@ import numpy as np
 
 from tflite_files import Net, T, const, uniform
 
-__all__ = ["IN", "STEPS", "H", "body_of", "by_variables", "condition_of", "looped", "stateful", "weights_of"]
+__all__ = ["IN", "STEPS", "H", "begins", "body_of", "by_variables", "condition_of", "looped", "stateful", "weights_of"]
 
 STEPS, IN, H = 6, 3, 4
 
@@ -125,18 +125,21 @@ def looped(way: str, *, fraction: float = 0.0, state: int | None = None, net: Ne
     return net
 
 
-def _begins(net: Net, name: str, value: Any) -> int:
-    """Add a variable that the first subgraph initializes; return its tensor."""
+def begins(net: Net, name: str, value: Any) -> Net:
+    """Add a variable that a subgraph initializes; its tensor is what the last operator returns."""
     about = {"Container": "", "SharedName": name}
-    if not net.others:
+    starts = [options["InitSubgraphIndex"] for kind, *_, options in net.operators if kind == "CALL_ONCE"]
+    if not starts:
         first = Net(T([0], type="int32"))
         first.inputs, first.outputs = [], []
         net.others.append(first)
-        net.op("CALL_ONCE", [], [], "CallOnceOptions", InitSubgraphIndex=1)
-    first = net.others[0]
+        starts = [len(net.others)]
+        net.op("CALL_ONCE", [], [], "CallOnceOptions", InitSubgraphIndex=starts[0])
+    first = net.others[starts[0] - 1]
     (handle,) = first.op("VAR_HANDLE", [], [T([], type="resource")], "VarHandleOptions", **about)
     first.op("ASSIGN_VARIABLE", [handle, const(np.asarray(value, np.float32))], [], "AssignVariableOptions")
-    return net.op("VAR_HANDLE", [], [T([], type="resource")], "VarHandleOptions", **about)[0]
+    net.op("VAR_HANDLE", [], [T([], type="resource")], "VarHandleOptions", **about)
+    return net
 
 
 def by_variables(
@@ -154,7 +157,7 @@ def by_variables(
         True to give back another variable than that which the loop takes.
     """
     net = Net(T([1, STEPS, IN], name="x"))
-    places = [_begins(net, name, weights_of()[1]) for name in ("weights", "others")]
+    places = [begins(net, name, weights_of()[1]).operators[-1][2][0] for name in ("weights", "others")]
     if not initialized:
         del net.others[0].operators[:2]
     net = looped("update", net=net)
@@ -181,7 +184,7 @@ def by_variables(
 def stateful(start: Any = 0.0, *, assigned: bool = True, initialized: bool = True) -> Net:
     """Network whose state is a variable, which begins with a number."""
     net = Net(T([1, STEPS, IN], name="x"))
-    handle = _begins(net, "rnn/state", np.full((1, H), start))
+    handle = begins(net, "rnn/state", np.full((1, H), start)).operators[-1][2][0]
     if not initialized:
         net.others[0].operators.clear()
     (state,) = net.op("READ_VARIABLE", [handle], [T([1, H])], "ReadVariableOptions")

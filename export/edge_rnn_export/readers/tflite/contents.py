@@ -111,13 +111,37 @@ class Subgraph:
 
         The rest begins with the operator, which may take a whole window of steps at once, unless ``skips``.
         """
-        before = next((place for place in operator.inputs if place in self.producers), None)
-        while before is not None and self.producers[before].kind in _MOVES:
-            before = next((place for place in self.producers[before].inputs if place in self.producers), None)
+        before = self.source(operator)
+        before = before if before in self.producers else None
         after = next((place for place in operator.outputs if 0 <= place not in self.outputs), None) if skips else before
-        parts = (("upto={!r} reads the part before it", before), ("after={!r} what follows", after))
-        found = [text.format(self.tensors[place].label[:120]) for text, place in parts if place is not None]
+        found = [] if before is None else [f"upto={self._name(before)!r} reads the part before it"]
+        if after is not None:
+            found.append(f"after={self._name(after)!r} reads what follows")
         return f"{', '.join(found)}." if found else ""
+
+    def source(self, operator: TfliteOperator, begins: Sequence[int] = ()) -> int | None:
+        """First tensor that an operator reads and that is not constant, before its axes are moved behind ``begins``."""
+        place = self._computed(operator)
+        return None if place is None else self.before(place, _MOVES, begins)
+
+    def before(self, place: int, kinds: Sequence[str], begins: Sequence[int] = ()) -> int:
+        """Tensor that a tensor is computed from by operators of some kinds alone, no further back than ``begins``."""
+        for _ in self.operators:  # a damaged file may go in a circle
+            made = self.producers.get(place)
+            before = None if made is None or made.kind not in kinds or place in begins else self._computed(made)
+            if before is None:
+                break
+            place = before
+        return place
+
+    def _computed(self, operator: TfliteOperator) -> int | None:
+        reads = (place for place in operator.inputs if place >= 0)
+        return next((place for place in reads if place in self.producers or place in self.inputs), None)
+
+    def _name(self, place: int) -> str | int:
+        """Name of a tensor, or its index if that is shorter."""
+        label = self.tensors[place].label
+        return label if len(label) <= 80 else place
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import prod
+from typing import NamedTuple
 
 from edge_rnn.errors import FileError, InputError, UnsupportedError
 from edge_rnn.storage.budget import Budget
@@ -18,15 +19,23 @@ from edge_rnn_export.readers.tflite.variables import VARIABLES, Variables
 from edge_rnn_export.readers.tflite.writer import Given, Shared, Writer
 from edge_rnn_export.readers.tracing.graph import Graph, Port
 
-__all__ = ["graph_of"]
+__all__ = ["Network", "graph_of"]
 
 _WRITE = {**OPERATORS, **MOVES, **CELLS, **LOOPS}
 _KNOWN = frozenset((*_WRITE, *VARIABLES))
 _END = TfliteOperator("", (), (), {}, "", "end of the network")
 
 
-def graph_of(contents: Contents, begin: int | None, end: int | None) -> tuple[Graph, tuple[Tensor, ...]]:
-    """Return the graph of a file's network, and the constant tensors that it reads.
+class Network(NamedTuple):
+    """Graph of a network, inputs that are variables with their new values, and the constant tensors that it reads."""
+
+    graph: Graph
+    states: Mapping[str, str]
+    read: tuple[Tensor, ...]
+
+
+def graph_of(contents: Contents, begin: int | None, end: int | None) -> Network:
+    """Return the graph of a file's network.
 
     Parameters
     ----------
@@ -50,7 +59,7 @@ def graph_of(contents: Contents, begin: int | None, end: int | None) -> tuple[Gr
     operators = main.operators
     if begin is not None or end is not None:
         operators = _between(main, begins, ends)
-    check_kinds(contents, operators, _KNOWN)
+    check_kinds(contents, operators, begins, _KNOWN)
     variables = Variables.of(contents, operators)
     budget = Budget.of_file(contents.file_bytes, error=UnsupportedError)
 
@@ -64,15 +73,15 @@ def graph_of(contents: Contents, begin: int | None, end: int | None) -> tuple[Gr
     writer, ports = Writer(Shared(contents, budget, write), main, current=_END), []
     for place in begins:
         tensor, skipped = _entered(main, operators, main.tensors[place], ends)
-        operators = tuple(operator for operator in operators if operator is not skipped)
+        operators = tuple(operator for operator in operators if operator not in skipped)
         ports.append(_port(tensor, writer.shared.unique(tensor.label)))
         writer.names[tensor.place] = ports[-1].name
     writer.write(operators)
     writer.current = _END
-    outputs = [writer.value(_END, main.tensors[place]) for place in ends]
-    outputs += [writer.one("Identity", variables.values[key]) for key in variables.ports]
-    graph = writer.graph((*ports, *variables.ports.values()), list(dict.fromkeys(outputs)))
-    return graph, tuple(writer.shared.read)
+    outputs = list(dict.fromkeys(writer.value(_END, main.tensors[place]) for place in ends))
+    states = variables.states(writer, outputs)
+    graph = writer.graph((*ports, *states), [*outputs, *states.values()])
+    return Network(graph, {port.name: name for port, name in states.items()}, tuple(writer.shared.read))
 
 
 def _between(main: Subgraph, begins: Sequence[int], ends: Sequence[int]) -> tuple[TfliteOperator, ...]:
@@ -99,20 +108,21 @@ def _between(main: Subgraph, begins: Sequence[int], ends: Sequence[int]) -> tupl
 
 def _entered(
     main: Subgraph, operators: Sequence[TfliteOperator], tensor: Tensor, ends: Sequence[int]
-) -> tuple[Tensor, TfliteOperator | None]:
-    """Tensor that stands for an input, and the operator that is left out.
+) -> tuple[Tensor, list[TfliteOperator]]:
+    """Tensor that stands for an input, and the operators that are left out.
 
     A network that reshapes its whole input to one row first, or one row to steps, takes what comes out as samples.
     """
-    readers = [operator for operator in operators if tensor.place in operator.inputs]
-    if len(readers) != 1 or readers[0].kind != "RESHAPE" or tensor.place in ends or not readers[0].outputs[:1]:
-        return tensor, None
-    (place, *_) = readers[0].outputs
-    after = main.tensors[place]
-    lengths = [[length for length in each.shape if length != 1] for each in (tensor, after)]
-    if place < 0 or lengths[0] == lengths[1] or min(map(len, lengths)) > 1 or prod(tensor.shape) != prod(after.shape):
-        return tensor, None
-    return after, readers[0]
+    found, skipped = tensor, list[TfliteOperator]()
+    for _ in operators:
+        readers = [operator for operator in operators if found.place in operator.inputs]
+        if len(readers) != 1 or readers[0].kind != "RESHAPE" or found.place in ends or len(readers[0].outputs) != 1:
+            break
+        found = main.tensors[readers[0].outputs[0]]
+        skipped += readers
+    lengths = [[length for length in each.shape if length != 1] for each in (tensor, found)]
+    moves = lengths[0] == lengths[1] or min(map(len, lengths)) > 1 or prod(tensor.shape) != prod(found.shape)
+    return (tensor, []) if moves else (found, skipped)
 
 
 def _port(tensor: Tensor, name: str) -> Port:

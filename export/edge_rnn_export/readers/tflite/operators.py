@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from edge_rnn_export.readers.tflite.contents import TfliteOperator
+from edge_rnn_export.readers.tflite.contents import Subgraph, TfliteOperator
 from edge_rnn_export.readers.tflite.writer import Given, Writer
 
-__all__ = ["OPERATORS", "Write", "fused", "fused_activation"]
+__all__ = ["OPERATORS", "Write", "fused", "fused_activation", "is_convolution_of_one"]
 
 Write = Callable[[Writer, TfliteOperator], Sequence[Given]]
 """Function that writes an operator of a kind as ONNX operators, and returns the names of its outputs."""
@@ -92,6 +92,21 @@ def _fully_connected(writer: Writer, operator: TfliteOperator) -> list[str]:
     return fused(writer, operator, writer.one("Gemm", x, weights, *bias, transB=1))
 
 
+def is_convolution_of_one(subgraph: Subgraph, operator: TfliteOperator) -> bool:
+    """True for a CONV_2D that reads one position at a time, all of them: a product along the last axis."""
+    filters = subgraph.tensors[operator.inputs[1]].shape if operator.has(1) else ()
+    strides = [operator.options.get(name) for name in ("StrideH", "StrideW")]
+    return operator.kind == "CONV_2D" and len(filters) == 4 and filters[1:3] == (1, 1) and strides == [1, 1]
+
+
+def _convolution(writer: Writer, operator: TfliteOperator) -> list[str]:
+    filters = writer.tensor(operator, 1, "filters").shape
+    matrix = writer.number([filters[0], filters[3]], np.int64)
+    weights = writer.one("Reshape", writer.input(operator, 1), matrix)
+    found = writer.one("MatMul", writer.input(operator, 0), writer.one("Transpose", weights, perm=[1, 0]))
+    return fused(writer, operator, writer.one("Add", found, writer.input(operator, 2)) if operator.has(2) else found)
+
+
 def _batch_matmul(writer: Writer, operator: TfliteOperator) -> list[str]:
     factors = [writer.input(operator, place) for place in range(2)]
     for place, option in enumerate(("AdjX", "AdjY")):
@@ -155,6 +170,23 @@ def _not_equal(writer: Writer, operator: TfliteOperator) -> list[str]:
     return writer.add("Not", writer.one("Equal", *(writer.input(operator, place) for place in range(2))))
 
 
+def _select(writer: Writer, operator: TfliteOperator) -> list[str]:
+    if _counts_from_the_end(writer, operator):
+        return [writer.input(operator, 2)]
+    return writer.add("Where", *(writer.input(operator, place) for place in range(3)))
+
+
+def _counts_from_the_end(writer: Writer, operator: TfliteOperator) -> bool:
+    """True for i + n where i < 0, else i, as Keras indexes tables: of symbols i, which are not negative."""
+    producers = writer.subgraph.producers
+    less, sums, index = (operator.inputs[place] if operator.has(place) else -1 for place in range(3))
+    made = {each.kind: each for each in (producers.get(less), producers.get(sums)) if each is not None}
+    if list(made) != ["LESS", "ADD"] or any(each.inputs[:1] != (index,) for each in made.values()):
+        return False
+    bound, source = writer.constant(made["LESS"], 1, "bound"), writer.subgraph.before(index, ("CAST", "RESHAPE"))
+    return bound.dtype.kind == "i" and not bound.any() and source in writer.subgraph.inputs and not writer.depth
+
+
 def _cast(writer: Writer, operator: TfliteOperator) -> list[str]:
     wanted = writer.subgraph.tensors[operator.outputs[0]].type
     if wanted not in _TYPES:
@@ -168,6 +200,7 @@ OPERATORS: Mapping[str, Write] = {
     "ADD_N": _sum_of_many,
     "BATCH_MATMUL": _batch_matmul,
     "CAST": _cast,
+    "CONV_2D": _convolution,
     "DEQUANTIZE": _same,
     "DIV": _arithmetic("Div"),
     "ELU": _plain("Elu"),
@@ -204,8 +237,8 @@ OPERATORS: Mapping[str, Write] = {
     "RELU_0_TO_1": _range_of("RELU_0_TO_1"),
     "RELU_N1_TO_1": _range_of("RELU_N1_TO_1"),
     "RSQRT": _rsqrt,
-    "SELECT": _plain("Where", 3),
-    "SELECT_V2": _plain("Where", 3),
+    "SELECT": _select,
+    "SELECT_V2": _select,
     "SOFTMAX": _softmax,
     "SQRT": _plain("Sqrt"),
     "SQUARE": _square,

@@ -19,6 +19,7 @@ OPTIONS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "BATCH_MATMUL": ("BatchMatMulOptions", ("AdjX", "AdjY")),
     "CALL_ONCE": ("CallOnceOptions", ("InitSubgraphIndex",)),
     "CONCATENATION": ("ConcatenationOptions", ("Axis", *_FUSED)),
+    "CONV_2D": ("Conv2DOptions", ("StrideH", "StrideW", *_FUSED)),
     "DIV": ("DivOptions", _FUSED),
     "FULLY_CONNECTED": ("FullyConnectedOptions", (*_FUSED, "WeightsFormat", "KeepNumDims")),
     "GATHER": ("GatherOptions", ("Axis", "BatchDims")),

@@ -78,8 +78,8 @@ def from_tflite(
         raise InputTypeError(f"from_tflite got {type(source).__name__}, expected the path of a .tflite file.")
     contents = open_contents(Path(source))
     begin, end = (_place(contents.subgraphs[0], what, each) for what, each in (("after", after), ("upto", upto)))
-    graph, tensors = graph_of(contents, begin, end)
-    model = read_graph(graph, None, about).model
+    graph, states, tensors = graph_of(contents, begin, end)
+    model = read_graph(graph, None, about, states=states).model
     return with_integers(model, tensors, graph.budget) if keep_int8 else model
 
 

@@ -33,13 +33,13 @@ class Variables:
     values
         Names of the current values of those that it changes.
     ports
-        Inputs of the graph for those that it reads before it changes them.
+        Inputs of the graph for those that it reads before it changes them, and the operators that read them.
     """
 
     starts: Mapping[Key, Tensor]
     assigned: frozenset[Key]
     values: dict[Key, str] = field(default_factory=dict)
-    ports: dict[Key, Port] = field(default_factory=dict)
+    ports: dict[Key, tuple[Port, TfliteOperator]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, contents: Contents, operators: Sequence[TfliteOperator]) -> Variables:
@@ -93,16 +93,32 @@ class Variables:
         if writer.depth:
             raise operator.refuse("it reads a variable in a loop or a branch that the network changes outside.")
         if key not in self.values:
-            if numbers_of(self.starts[key], writer.shared.budget).any():
-                raise operator.refuse(
-                    "it reads a state that begins with other numbers than zero; reset the states of the network "
-                    "before it is converted, such as by reset_state() of its stateful layers."
-                )
             tensor = writer.subgraph.tensors[operator.outputs[0]]
             shape = tuple(None if length < 0 else length for length in tensor.signature)
-            self.ports[key] = Port(writer.shared.unique(key[1] or tensor.label), shape)
-            self.values[key] = self.ports[key].name
+            port = Port(writer.shared.unique(key[1] or tensor.label), shape)
+            self.values[key], self.ports[key] = port.name, (port, operator)
         return self.values[key]
+
+    def states(self, writer: Writer, outputs: Sequence[str]) -> dict[Port, str]:
+        """Variables that outputs depend on: their inputs of the graph, and the names of their new values.
+
+        All others, such as the seeds of dropout, are left out.
+        """
+        found: dict[Port, str] = {}
+        left = dict(self.ports)
+        while True:
+            needed = writer.needed([*outputs, *found.values()])
+            met = [key for key, (port, _) in left.items() if port.name in needed]
+            if not met:
+                return found
+            for key in met:
+                port, operator = left.pop(key)
+                if numbers_of(self.starts[key], writer.shared.budget).any():
+                    raise operator.refuse(
+                        "it reads a state that begins with other numbers than zero; reset the states of the network "
+                        "before it is converted, such as by reset_state() of its stateful layers."
+                    )
+                found[port] = writer.one("Identity", self.values[key])
 
 
 def _key(operator: TfliteOperator) -> Key:

@@ -259,10 +259,19 @@ class Writer:
         return inner.graph(ports, outputs)
 
     def graph(self, inputs: tuple[Port, ...], outputs: Sequence[str]) -> Graph:
-        """Return the graph, with the constants that its operators read."""
-        read = {*outputs, *_read(self.operators)}
-        constants = {name: constant for name, constant in self.constants.items() if name in read}
-        return Graph(tuple(self.operators), inputs, tuple(outputs), constants, self.shared.budget, reader=READER)
+        """Return the graph of the operators, and of the constants, that the outputs depend on."""
+        needed = self.needed(outputs)
+        operators = tuple(each for each in self.operators if needed.intersection(each.outputs))
+        constants = {name: constant for name, constant in self.constants.items() if name in needed}
+        return Graph(operators, inputs, tuple(outputs), constants, self.shared.budget, reader=READER)
+
+    def needed(self, outputs: Iterable[str]) -> set[str]:
+        """Names of values that outputs depend on, with the outputs."""
+        found = set(outputs)
+        for operator in reversed(self.operators):
+            if found.intersection(operator.outputs):
+                found.update(_read([operator]))
+        return found
 
 
 def _read(operators: Iterable[Operator]) -> Iterator[str]:
