@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import stat
 import zipfile
@@ -69,6 +70,13 @@ TENSORS_FILE = FileKind("a .safetensors file with tensors only, such as a PyTorc
 
 ARRAYS_FILE = FileKind("NumPy arrays (.npz)", "PyTorch state_dict", remedy=_RECORDING)
 
+_TENSORFLOW = (
+    "convert it on a machine with TensorFlow, python -m tf2onnx.convert --graphdef (or --saved-model), and import the "
+    ".onnx file"
+)
+GRAPH_DEF = FileKind("a frozen graph of TensorFlow 1 (GraphDef)", remedy=_TENSORFLOW, sure=True)
+SAVED_MODEL = FileKind("the graph of a TensorFlow SavedModel", remedy=_TENSORFLOW, sure=True)
+
 _STARTS: tuple[tuple[int, bytes, FileKind], ...] = (
     (0, b"\x89HDF\r\n\x1a\n", _KERAS),
     (4, b"TFL3", FileKind("a TFLite model", "TFLite")),
@@ -125,6 +133,10 @@ def kind_of(path: Path) -> FileKind | None:
     if head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
         legacy = head[2:].startswith(b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19")  # torch.save before it wrote zip files
         return TORCH_FILE if legacy else FileKind("a Python pickle, which could run code and is refused")
+    if head[:3] == b"\x08\x01\x12":  # schema version 1; ONNX is at version 3 or later here
+        return SAVED_MODEL
+    if _is_graph_def(head):
+        return GRAPH_DEF
     tensors = _safetensors(path, found.st_size)
     if tensors is None and head[:1] == b"\x08" and len(head) > 2 and head[1] < 0x40 and head[2] in _ONNX_FIELDS:
         return FileKind("an ONNX graph", "ONNX")
@@ -196,6 +208,21 @@ def _safetensors(path: Path, size: int) -> FileKind | None:
         return MODEL_FILE
     whole = all(isinstance(each, dict) and each.keys() == _TENSOR_KEYS for each in header.values())
     return TENSORS_FILE if header and whole else None
+
+
+def _is_graph_def(head: bytes) -> bool:
+    """True if the first field is a node: a message with a name and the name of an operator."""
+    match = re.match(rb"\n[\x80-\xff]{0,4}[\x00-\x7f]\n", head)
+    if match is None:
+        return False
+    place, words = match.end() - 1, []
+    for tag in (b"\n", b"\x12"):
+        length = (head[place + 1 : place + 2] or b"\0")[0]
+        words.append(head[place + 2 : place + 2 + length])
+        if head[place : place + 1] != tag or not 0 < length < 128 or len(words[-1]) < length:
+            return False
+        place += 2 + length
+    return words[0].isascii() and re.fullmatch(rb"[A-Z][A-Za-z0-9_]*", words[1]) is not None
 
 
 def _text(head: bytes) -> FileKind | None:

@@ -110,7 +110,8 @@ def _reader_of(path: Path) -> Reader:
     named = next((each for each in readers if path.suffix.lower() in each.suffixes), None)
     if found is not None and found.sure and (named is None or named in READERS.own()):
         kinds = ", ".join(each.kind for each in readers)
-        raise FileError(f"{path}: is {found.what}, expected a trained network: {kinds}.")
+        remedy = f" {found.remedy[0].upper()}{found.remedy[1:]}." if found.remedy else ""
+        raise FileError(f"{path}: is {found.what}, expected a trained network: {kinds}.{remedy}")
     if named is None:
         known = ", ".join(suffix for each in readers for suffix in each.suffixes)
         what = f", which is {found.what}" if found else ""
