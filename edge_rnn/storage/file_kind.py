@@ -81,6 +81,7 @@ _STARTS: tuple[tuple[int, bytes, FileKind], ...] = (
     (0, b"\x89HDF\r\n\x1a\n", _KERAS),
     (4, b"TFL3", FileKind("a TFLite model", "TFLite")),
     (4, b"ORTM", ORT_FILE),
+    (0, b"rnnoise-nu model file version", FileKind("an RNNoise network", "RNNoise")),
     (0, b"\x93NUMPY", FileKind("a NumPy array", remedy=_RECORDING, sure=True)),
     (0, b"\x89PNG", FileKind("a picture (PNG)", sure=True)),
     (0, b"\xff\xd8\xff", FileKind("a picture (JPEG)", sure=True)),

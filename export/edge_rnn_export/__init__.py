@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from edge_rnn_export.readers.json.reader import from_json
     from edge_rnn_export.readers.keras.reader import from_keras
     from edge_rnn_export.readers.onnx.reader import from_onnx
+    from edge_rnn_export.readers.rnnoise.reader import from_rnnoise
     from edge_rnn_export.readers.tflite.reader import from_tflite
     from edge_rnn_export.readers.torch.reader import from_torch
     from edge_rnn_export.runtime.ort_stream import OrtStream
@@ -32,6 +33,7 @@ __all__ = [
     "from_json",
     "from_keras",
     "from_onnx",
+    "from_rnnoise",
     "from_tflite",
     "from_torch",
     "to_onnx",
@@ -50,6 +52,7 @@ if not TYPE_CHECKING:
             "readers.json.reader": ("from_json",),
             "readers.keras.reader": ("from_keras",),
             "readers.onnx.reader": ("from_onnx",),
+            "readers.rnnoise.reader": ("from_rnnoise",),
             "readers.tflite.reader": ("from_tflite",),
             "readers.torch.reader": ("from_torch",),
             "runtime.ort_stream": ("OrtStream",),

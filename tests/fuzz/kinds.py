@@ -62,6 +62,12 @@ def _model_of(reader: str, package: str = "edge_rnn_export") -> Callable[[Path, 
     return read
 
 
+def _read_rnnoise(path: Path, number: int) -> str:
+    from edge_rnn_export import from_rnnoise
+
+    return judge.run(from_rnnoise(path, part=("gains", "vad")[number % 2]), number)
+
+
 # A header that says where the rest lies: safetensors
 def _split(data: bytes) -> tuple[Any, bytes]:
     length = int.from_bytes(data[:8], "little")
@@ -387,6 +393,19 @@ def _damaged_text(parts: str) -> Callable[[Random, str], bytes]:
     return damaged
 
 
+def _damaged_numbers(rng: Random, text: str) -> bytes:
+    """Damage a text of lines of whole numbers; half the time by other numbers of 8 bits only."""
+    if rng.random() < 0.5:
+        return _damaged_text(" \n")(rng, text)
+    first, *lines = text.split("\n")
+    for _ in range(damage.several(rng)):
+        place = rng.randrange(len(lines))
+        words = lines[place].split(" ")
+        words[rng.randrange(len(words))] = str(rng.randrange(-128, 128))
+        lines[place] = " ".join(words)
+    return "\n".join([first, *lines]).encode()
+
+
 def _read_front_end(path: Path, number: int) -> str:
     front = frontend.parse(path.read_bytes().decode(errors="replace"))
     xs = np.random.default_rng(number).standard_normal((60, front.input_size)).astype(np.float32)
@@ -460,6 +479,7 @@ KINDS: Mapping[str, Kind] = {
     "torch": Kind(seeds.torch_files, _damaged_pickle, _model_of("from_torch"), ".pt"),
     "torchscript": Kind(seeds.script_files, _damaged_script, _model_of("from_torch"), ".pt"),
     "exported": Kind(seeds.exported_files, _damaged_export, _model_of("from_torch"), ".pt2"),
+    "rnnoise": Kind(seeds.rnnoise_files, _damaged_numbers, _read_rnnoise, ".rnnn"),
     "statedict": Kind(_state_seeds, _damaged_state, _model_of("from_torch"), ".safetensors"),
     "snapshot": Kind(_snapshot_seeds, _damaged_snapshot, _read_snapshot, ".state"),
     "recording": Kind(_recording_seeds, _damaged_recording, _read_recording, ".any"),

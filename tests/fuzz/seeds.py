@@ -230,6 +230,18 @@ def torch_files() -> list[bytes]:
     return [*found, files.zipped(normed | {"1.weight_hh_l0": u(9, 3)})]
 
 
+def rnnoise_files() -> list[str]:
+    """Networks of RNNoise, small ones."""
+    lines = ["rnnoise-nu model file version 1"]
+    sizes = {"dense": (5, 3), "gru": (3, 2), "noise": (10, 4), "denoise": (11, 3), "gains": (3, 4), "vad": (2, 1)}
+    for name, (inputs, units) in sizes.items():
+        lines.append(f"{inputs} {units} {1 if name in ('gains', 'vad') else 2 if units > 2 else 0}")
+        gates = 3 if name in ("gru", "noise", "denoise") else 1
+        counts = (gates * inputs * units, *([3 * units * units] if gates == 3 else []), gates * units)
+        lines += [" ".join(map(str, RNG.integers(-128, 128, count))) for count in counts]
+    return ["\n".join(lines) + "\n"]
+
+
 SCRIPT = """\
 class Net(Module):
   __parameters__ = []

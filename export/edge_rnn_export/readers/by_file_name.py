@@ -17,7 +17,14 @@ from edge_rnn_export.readers.registry import ABOUT, Reader, conflict, takers_of_
 
 __all__ = ["READERS", "Imported", "import_file"]
 
-_FOLDERS = {"PyTorch state_dict": "torch", "JSON": "json", "TFLite": "tflite", "Keras": "keras", "ONNX": "onnx"}
+_FOLDERS = {
+    "PyTorch state_dict": "torch",
+    "JSON": "json",
+    "RNNoise": "rnnoise",
+    "TFLite": "tflite",
+    "Keras": "keras",
+    "ONNX": "onnx",
+}
 
 READERS = Registry(
     "edge_rnn.readers",
