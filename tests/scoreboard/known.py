@@ -14,7 +14,8 @@ import numpy as np
 
 from edge_rnn import Model, reference
 
-__all__ = ["Error", "channels", "dtln_mask", "dtln_signal", "frames", "lines", "series", "silero"]
+__all__ = ["Error", "channels", "decoded", "dtln_mask", "dtln_signal", "encoded", "frames", "keywords", "lines"]
+__all__ += ["series", "silero"]
 
 Error = Callable[[Path, Model], float]
 
@@ -42,6 +43,37 @@ def series(file: str, x: str, y: str, start: int | str = 0, steps: int | None = 
         return _error(model, xs[:, None] if xs.ndim == 1 else xs, ys[first:], slice(first, None))
 
     return error
+
+
+def encoded(models: Path, model: Model) -> float:
+    """States of g2p-en's encoder after each word."""
+    errors = []
+    with np.load(models / "g2p" / "words.npz") as arrays:
+        letters = list(arrays["alphabet"])
+        for word, wanted in zip(arrays["words"], arrays["encoded64"], strict=True):
+            places = [letters.index(each if each in letters else "<unk>") for each in (*word, "</s>")]
+            errors.append(_largest(reference.run(model, np.array(places, np.float32)[:, None])[0][-1], wanted))
+    return max(errors)
+
+
+def decoded(models: Path, model: Model) -> float:
+    """Logits of g2p-en's decoder, from the encoder's states on, with its best phonemes as inputs."""
+    errors = []
+    with np.load(models / "g2p" / "words.npz") as arrays:
+        begin = list(arrays["phoneme_names"]).index("<s>")
+        ends, logits = arrays["offsets"], arrays["logits64"]
+        for first, last, state in zip(ends[:-1], ends[1:], arrays["encoded64"], strict=True):
+            wanted = logits[first:last]
+            tokens = np.array([begin, *wanted[:-1].argmax(axis=1)], np.float32)
+            errors.append(_largest(reference.run(model, tokens[:, None], {"rnn.h": state})[0], wanted))
+    return max(errors)
+
+
+def keywords(models: Path, model: Model) -> float:
+    """Probabilities of GRU-S after the last of 25 frames."""
+    with np.load(models / "ml-kws" / "gru_s.npz") as arrays:
+        pairs = zip(arrays["mfcc"][:, 0], arrays["out"][:, 0], strict=True)
+        return max(_largest(reference.run(model, xs)[0][-1], wanted) for xs, wanted in pairs)
 
 
 def lines(x: str, y: str) -> Error:

@@ -13,7 +13,7 @@ import numpy as np
 import edge_rnn_export
 import keras_js
 import paper_networks
-from edge_rnn import Model, reference
+from edge_rnn import GRU, Dense, Model, reference
 from edge_rnn_export.readers.by_file_name import import_file
 from paper_networks import PaperNetwork
 from tests.scoreboard import known
@@ -89,6 +89,20 @@ class Cell(Part):
             found = reference.run(each, xs)[0][:: self.every]
             errors.append(float(abs(found - ys).max() / max(1.0, abs(ys).max())))
         return max(errors)
+
+
+@dataclass(frozen=True)
+class ByHand(Part):
+    """Arrays of another layout: layers by hand."""
+
+    make: Callable[[Path], Model] = lambda models: Model([])
+
+    @property
+    def call(self) -> str:
+        return f"layers by hand, with the arrays of `{Path(self.file).name}`"
+
+    def read(self, models: Path) -> Model:
+        return self.make(models)
 
 
 @dataclass(frozen=True)
@@ -198,6 +212,25 @@ def _robot(name: str) -> Part:
     return Part(f"unitree/{name}_motion.pt", known.series(f"unitree/{name}.npz", "obs", "action64"), 3e-6, "from_torch")
 
 
+def _spelling(part: str, error: Error, head: Mapping[str, str], **stated: Any) -> Part:
+    """Encoder or decoder of g2p-en: arrays of PyTorch's layout under other names."""
+    roles = {"w_ih": "weight_ih", "w_hh": "weight_hh", "b_ih": "bias_ih", "b_hh": "bias_hh"}
+    names = {f"{part}_emb": "emb.weight", **{f"{part}_{short}": f"rnn.{name}_l0" for short, name in roles.items()}}
+    modules = ["emb", "rnn", *(["fc"] if head else [])]
+    options = {"names": names | dict(head), "modules": modules, "kinds": {"emb": "Embedding"}, **stated}
+    return Part("g2p/checkpoint20.npz", error, 9e-6, "from_torch", options)
+
+
+def _keyword_spotter(models: Path) -> Model:
+    """TensorFlow 1's GRUCell: [x; h] stacked, gates r and z in one matrix, the candidate in another, reset before."""
+    with np.load(models / "ml-kws" / "gru_s.npz") as arrays:
+        found = {name.rpartition("gru_cell|")[2]: arrays[name] for name in arrays.files}
+    matrix = np.hstack([found["gates|kernel"], found["candidate|kernel"]]).T
+    bias = np.concatenate([found["gates|bias"], found["candidate|bias"]])
+    cell = GRU(matrix[:, :10], matrix[:, 10:], bias, reset_after=False)
+    return Model([cell, Dense(found["w:W_o"].T, found["w:b_o"], activation="softmax")])
+
+
 def _recurrent_cells() -> tuple[Part, ...]:
     def build(file: str) -> Callable[[Path], list[PaperNetwork]]:
         return lambda models: [paper_networks.torchrecurrent(models, file)]
@@ -263,7 +296,10 @@ NETWORKS = (
         "Embedding 29x256, GRU 256; Embedding 74x256, GRU 256, Dense 74",
         "Apache-2.0",
         "PyPI g2p-en 2.1.0",
-        (Part("g2p/checkpoint20.npz"),),
+        (
+            _spelling("enc", known.encoded, {}),
+            _spelling("dec", known.decoded, {"fc_w": "fc.weight", "fc_b": "fc.bias"}, activations={"fc": "none"}),
+        ),
     ),
     Network(
         "MNIST rows of TFLite Micro",
@@ -311,7 +347,7 @@ NETWORKS = (
         "GRU 154 of TensorFlow 1, Dense 12; arrays by name",
         "Apache-2.0",
         "github.com/ARM-software/ML-KWS-for-MCU",
-        (Part("ml-kws/gru_s.npz"),),
+        (ByHand("ml-kws/gru_s.npz", known.keywords, 164 * 2.0**-24, make=_keyword_spotter),),
     ),
     Network(
         "BeatNet, beats in music",
