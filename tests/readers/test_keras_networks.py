@@ -168,15 +168,39 @@ def test_several_inputs_follow_one_another(tmp_path: Path, capsys: pytest.Captur
 def test_the_part_before_a_layer_that_cannot_be_read(tmp_path: Path) -> None:
     layers = [L.Dense(4, name="in"), gru(name="rnn"), L.Bidirectional(L.GRU(3, return_sequences=True)), L.Dense(2)]
     model = randomized(sequential(*layers))
-    with pytest.raises(UnsupportedError, match=r"cannot read the Bidirectional .* before it is read by upto='rnn'\."):
+    with pytest.raises(UnsupportedError, match=r"cannot read the Bidirectional .* is read by upto='rnn', .* by after="):
         from_keras(model)
     part = keras.Model(model.inputs, model.get_layer("rnn").output)
     assert from_keras(model, upto="rnn").fingerprint == from_keras(part).fingerprint
     inner = sequential(sequential(*layers[:3]), L.Dense(1))
     name = inner.layers[0].name
-    with pytest.raises(UnsupportedError, match=rf"before it is read by upto='{name}/rnn'\."):
+    with pytest.raises(UnsupportedError, match=rf"before it is read by upto='{name}/rnn'"):
         from_keras(inner)
     assert from_keras(inner, upto=f"{name}/rnn").fingerprint == from_keras(part).fingerprint
+
+
+def test_the_part_after_a_layer_that_cannot_be_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    layers = [L.Conv1D(4, 3, padding="causal", name="conv"), gru(name="rnn"), L.Dense(2)]
+    model = randomized(sequential(*layers))
+    with pytest.raises(UnsupportedError, match=r"cannot read the Conv1D 'conv': its kernel_size is \[3\]"):
+        from_keras(model)
+    read = from_keras(model, after="conv")
+    xs = np.random.default_rng(5).standard_normal((STEPS, IN)).astype(np.float32)
+    ys, _ = reference.run(read, np.asarray(keras.ops.convert_to_numpy(model.layers[0](xs[None])))[0])
+    expected = np.asarray(keras.ops.convert_to_numpy(model(xs[None])))[0]
+    np.testing.assert_allclose(ys, expected, rtol=0, atol=TOLERANCE)
+    path = tmp_path / "net.keras"
+    model.save(path)
+    assert from_keras(path, after="conv").fingerprint == read.fingerprint
+    assert main(["import", str(path), "-o", str(tmp_path / "m.safetensors"), "--after", "conv", "--upto", "rnn"]) == 0
+    assert " on 32 random steps: " in capsys.readouterr().out
+    with pytest.raises(InputError, match=r"after names 'conf', which is no layer; expected one of .*'conv', 'rnn'"):
+        from_keras(model, after="conf")
+    both = [L.Bidirectional(gru(2), name="ways"), L.Bidirectional(gru(2), name="again"), gru(3), L.Dense(2)]
+    model = randomized(sequential(*both))
+    with pytest.raises(UnsupportedError, match=r"'ways': .* after the Bidirectional 'again' is read by after='again'"):
+        from_keras(model)
+    assert [layer.kind for layer in from_keras(model, after="again").layers] == ["GRU", "Dense"]
 
 
 FUNCTIONS: dict[str, Callable[[Any], Any]] = {

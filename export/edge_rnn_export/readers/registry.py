@@ -70,8 +70,8 @@ UPTO = Option("upto", "--upto", "read only the part before this tensor, or up to
 """For kinds of files with named tensors or layers."""
 
 
-AFTER = Option("after", "--after", "read only the part after this tensor", "TENSOR")
-"""For kinds of files with named tensors."""
+AFTER = Option("after", "--after", "read only the part after this tensor or layer", "TENSOR")
+"""For kinds of files with named tensors or layers."""
 
 
 @dataclass(frozen=True, slots=True)

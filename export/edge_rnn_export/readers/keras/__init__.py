@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge_rnn.errors import UnsupportedError
-from edge_rnn_export.readers.registry import UPTO, Option, Reader
+from edge_rnn_export.readers.registry import AFTER, UPTO, Option, Reader
 
 if TYPE_CHECKING:
     from edge_rnn_export.readers.keras.reader import KerasReading
@@ -34,7 +34,7 @@ READER = Reader(
     what="a Keras model",
     suffixes=(".keras", ".h5", ".hdf5"),
     read=_read,
-    options=(UPTO, Option("unpadded", "--unpadded", "ignore Masking: no step of the stream is padding")),
+    options=(UPTO, AFTER, Option("unpadded", "--unpadded", "ignore Masking: no step of the stream is padding")),
     check=_check,
     examples=("edge-rnn import gestures.keras -o gestures.safetensors --labels rest,fist,wave",),
 )

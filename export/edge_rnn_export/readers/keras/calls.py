@@ -19,11 +19,12 @@ _CONSTANT = "_CONSTANT_VALUE"  # in the place of a layer's name, as TensorFlow's
 
 @dataclass(frozen=True, slots=True)
 class Ref:
-    """Output ``place`` of call ``call`` of the layer ``layer``."""
+    """Output ``place`` of call ``call`` of the layer ``layer``, and its shape with the batch, if the file states it."""
 
     layer: str
     call: int
     place: int
+    shape: Any = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,7 +96,7 @@ def _value(title: str, value: object) -> Any:
         return value
     kind, config = value.get("class_name"), value.get("config")
     if kind == "__keras_tensor__" and isinstance(config, dict):
-        return ref_of(title, config.get("keras_history"))
+        return ref_of(title, config.get("keras_history"), config.get("shape"))
     if kind in ("__tensor__", "__numpy__") and isinstance(config, dict):
         array = array_of(f"an argument of {title}", config.get("value"))
         return array if "float" in str(config.get("dtype")) else array.astype(np.int64)
@@ -111,12 +112,12 @@ def _value(title: str, value: object) -> Any:
     return {key: _value(title, each) for key, each in value.items()}
 
 
-def ref_of(title: str, history: object) -> Ref:
+def ref_of(title: str, history: object, shape: object = None) -> Ref:
     """Output that ``[layer, node, tensor]`` names."""
     name, call, place = history if isinstance(history, list) and len(history) == 3 else (None, None, None)
     if not isinstance(name, str) or type(call) is not int or type(place) is not int or min(call, place) < 0:
         raise FileError(f"{title} reads {reprlib.repr(history)}, expected [layer, node, tensor].")
-    return Ref(name, call, place)
+    return Ref(name, call, place, shape)
 
 
 def refs_in(value: object) -> Iterator[Ref]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from edge_rnn.errors import UnsupportedError
 from edge_rnn_export.readers.keras.emission import READER
 from edge_rnn_export.readers.keras.layers import LAYERS, MERGES
-from edge_rnn_export.readers.keras.network import Layer, Network
+from edge_rnn_export.readers.keras.network import Layer, Network, output_shape
 from edge_rnn_export.readers.keras.operations import OPERATIONS
 from edge_rnn_export.readers.keras.options import flag_of
 from edge_rnn_export.readers.keras.order import calls_in_order, targets_of
@@ -26,6 +27,15 @@ _REASONS = {
 _WRAPPERS = ("TimeDistributed",)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Cause:
+    """Layer that cannot be read, the reason, and the layer before it, if that is not an input."""
+
+    layer: Layer
+    reason: str
+    before: str
+
+
 def check_causes(network: Network, order: Sequence[tuple[str, int]], path: Sequence[str], *, unpadded: bool) -> None:
     """Raise the error for the first layer that cannot be read at all; masks come last, as they can be left out.
 
@@ -34,31 +44,41 @@ def check_causes(network: Network, order: Sequence[tuple[str, int]], path: Seque
     UnsupportedError
         A layer is of a class of its own or unknown, works backwards, or skips padding steps.
     """
-    for masks in (False, True):
-        if masks and unpadded:
-            return
-        for error in _causes(network, order, path, masks):
-            raise error
+    found = list(_causes(network, order, path, masks=False))
+    if found:
+        parts = _parts(network, found)
+        raise UnsupportedError(f"{READER} cannot read the {found[0].layer.title}: {found[0].reason}{parts}.")
+    for cause in () if unpadded else _causes(network, order, path, masks=True):
+        raise UnsupportedError(f"{READER} cannot read the {cause.layer.title}: {cause.reason}.")
 
 
 def _causes(
-    network: Network, order: Sequence[tuple[str, int]], path: Sequence[str], masks: bool
-) -> Iterator[UnsupportedError]:
+    network: Network, order: Sequence[tuple[str, int]], path: Sequence[str], *, masks: bool
+) -> Iterator[_Cause]:
     for name, number in order:
         layer = network.layers[name]
         calls = layer.calls[number : number + 1]
         reason = _padding(layer, any(call.masks for call in calls)) if masks else _reason(layer)
         if reason:
-            before = next((ref.layer for call in calls for ref in call.reads), None)
-            more = (
-                "" if masks or before is None or network.layers[before].kind == "InputLayer" else _part(layer, before)
-            )
-            yield UnsupportedError(f"{READER} cannot read the {layer.title}: {reason}{more}.")
+            before = next((ref.layer for call in calls for ref in call.reads), layer.name)
+            is_layer = network.layers[before].kind != "InputLayer" and before != layer.name
+            yield _Cause(layer, reason, "/".join((*layer.names[:-1], before)) if is_layer else "")
         for inner in (layer, *layer.wrapped):
             if inner.network is not None:
                 rest = path[1:] if path and path[0] == name else ()
                 targets = targets_of(inner.network, rest)
-                yield from _causes(inner.network, calls_in_order(inner.network, targets), rest, masks)
+                yield from _causes(inner.network, calls_in_order(inner.network, targets), rest, masks=masks)
+
+
+def _parts(network: Network, found: Sequence[_Cause]) -> str:
+    """Describe how the parts before the first and after the last of the layers are read."""
+    last = found[-1].layer
+    parts = [f"the part before it is read by upto={found[0].before!r}"] if found[0].before else []
+    if last.names == (last.name,) and len(last.calls) == 1 and output_shape(network, last.name) is not None:
+        what = "it" if last is found[0].layer else f"the {last.title}"
+        read = "by" if parts else "is read by"
+        parts.append(f"the part after {what} {read} after={last.name!r}")
+    return "".join(f"{sign}{part}" for sign, part in zip(("; ", ", "), parts, strict=False))
 
 
 def is_operation(layer: Layer) -> bool:
@@ -70,11 +90,6 @@ def is_operation(layer: Layer) -> bool:
 
 def _known_layers() -> tuple[str, ...]:
     return ("InputLayer", *RECURRENT, *LAYERS, *MERGES, *_WRAPPERS)
-
-
-def _part(layer: Layer, before: str) -> str:
-    around = "".join(f"{name}/" for name in layer.names[:-1])
-    return f"; the part of the network before it is read by upto={around + before!r}"
 
 
 def _reason(layer: Layer) -> str:

@@ -61,18 +61,27 @@ def compare(read: KerasReading, path: str | PathLike[str]) -> tuple[str, str]:
     try:
         with _backend(), Worker("edge_rnn_export.readers.keras.job", "Keras", limits) as worker:
             given = {"data": np.frombuffer(data, np.uint8)}
-            about, _ = worker.call("open", given, suffix=Path(path).suffix, upto=read.upto)
-            xs, batches = _inputs(read, about["inputs"])
+            about, _ = worker.call("open", given, suffix=Path(path).suffix, upto=read.upto, after=read.after)
+            xs, batches = (None, _random(about["inputs"])) if read.after else _inputs(read, about["inputs"])
             _, found = worker.call("run", batches)
     except (FileError, UnsupportedError) as error:
         return "", f"with Keras: {str(error).rstrip('.')}"
     ys = np.concatenate([found[f"ys{place}"][0] for place in read.places], axis=-1)
+    if read.after:  # its output is the samples
+        xs = found[f"ys{len(found) - 1}"][0].reshape(-1, read.model.input_size).astype(np.float32)
     own, _ = reference.run(read.model, xs)
     own = own if ys.size == own.size and len(own) > 1 else own[-1:]
     if ys.size != own.size:
         return "", f"with Keras: it returns outputs of shape {ys.shape}, expected {own.shape}"
     off = float(np.abs(own - ys.reshape(own.shape)).max())
     return f"Keras {about['version']} on {len(xs)} random steps: {off:.1e} off at most", ""
+
+
+def _random(shapes: Mapping[str, Sequence[int | None]]) -> dict[str, Any]:
+    """Random inputs of a network whose first layers are not read."""
+    rng = np.random.default_rng(0)
+    lengths = {name: [shape[0] or 1, *(length or STEPS for length in shape[1:])] for name, shape in shapes.items()}
+    return {name: rng.standard_normal(each).astype(np.float32) for name, each in lengths.items()}
 
 
 def _inputs(read: KerasReading, shapes: Mapping[str, Sequence[int | None]]) -> tuple[Any, dict[str, Any]]:

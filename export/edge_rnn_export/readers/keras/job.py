@@ -45,8 +45,10 @@ def _open(about: Mapping[str, Any], arrays: Mapping[str, Any]) -> Answer:
         sys.addaudithook(_guard(folder))
         with _as_unsupported():
             network = keras.models.load_model(path, compile=False, safe_mode=True)
-            if about["upto"]:
-                network = keras.Model(network.inputs, network.get_layer(about["upto"]).output)
+            upto, after = about["upto"], about["after"]
+            if upto or after:
+                ends = [network.get_layer(upto).output] if upto else network.outputs
+                network = keras.Model(network.inputs, [*ends, *([network.get_layer(after).output] if after else [])])
             _loaded[:] = [network]
             return {
                 "version": f"{keras.__version__} ({keras.config.backend()})",
@@ -55,7 +57,7 @@ def _open(about: Mapping[str, Any], arrays: Mapping[str, Any]) -> Answer:
 
 
 def _run(_: Mapping[str, Any], arrays: Mapping[str, Any]) -> Answer:
-    """Return the outputs ``ys0``, ``ys1``, … for batches of the inputs."""
+    """Return the outputs ``ys0``, ``ys1``, … for batches of the inputs; the last is that of the layer ``after``."""
     import keras
 
     with _as_unsupported():

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import re
 import reprlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from edge_rnn.errors import FileError, UnsupportedError
+from edge_rnn.errors import FileError, InputError, UnsupportedError
 from edge_rnn.storage.model_file import MAX_LAYERS
 from edge_rnn_export.readers.keras.calls import Call, Ref, calls_of, replaced, structure_of
 
-__all__ = ["Layer", "Network", "network_of", "shape_of"]
+__all__ = ["Layer", "Network", "listed_names", "network_of", "output_shape"]
+__all__ += ["part_after", "shape_of"]
 
 MAX_DEPTH = 16
 """Maximum depth of models and wrappers inside one another."""
@@ -116,6 +117,49 @@ def network_of(document: Mapping[str, Any]) -> Network:
     return _network(str(kind), document.get("config"), place, top=True)
 
 
+def part_after(network: Network, after: str) -> Network:
+    """Return the network with the output of a layer as an input.
+
+    Raises
+    ------
+    InputError
+        There is no layer of this name.
+    UnsupportedError
+        The layer is called several times, or the file does not state the shape of its output.
+    """
+    layer = network.layers.get(after)
+    if layer is None:
+        raise InputError(f"after names {after!r}, which is no layer; expected one of {listed_names(network.layers)}.")
+    if len(layer.calls) > 1:
+        raise UnsupportedError(
+            f"after names the {layer.title}, which is called {len(layer.calls)} times; expected once."
+        )
+    if layer.kind == "InputLayer":
+        return network
+    shape = output_shape(network, after)
+    if shape is None:
+        raise UnsupportedError(
+            f"after names the {layer.title}, and the file does not state the shape of its output; save the model with "
+            f"Keras 3, or make a keras.Model of the part that you need."
+        )
+    start = Layer("InputLayer", after, {"batch_shape": shape}, names=layer.names)
+    inputs = (*network.inputs, Ref(after, 0, 0))
+    return replace(network, layers={**network.layers, after: start}, inputs=inputs)
+
+
+def output_shape(network: Network, name: str) -> Any:
+    """Shape of a layer's first output as those state it that read it; None if they do not."""
+    read = (ref for layer in network.layers.values() for call in layer.calls for ref in call.reads)
+    return next((ref.shape for ref in read if ref.layer == name and not ref.place and ref.shape is not None), None)
+
+
+def listed_names(names: Iterable[str]) -> str:
+    """Names for a message, a dozen at most."""
+    known = list(names)
+    more = f" and {len(known) - 12} more" if len(known) > 12 else ""
+    return ", ".join(repr(name[:80]) for name in known[:12]) + more
+
+
 def shape_of(title: str, value: object) -> tuple[int | None, ...]:
     """Shape with the batch: ``(None, None, 6)`` for ``[null, null, 6]``."""
     entries = value if isinstance(value, list) and 0 < len(value) <= 8 else [0]
@@ -162,6 +206,8 @@ def _layer(record: object, place: _Place, only: bool = False) -> Layer:
         raise FileError(f"its model_config has the layer {reprlib.repr(record)}, expected class_name and config.")
     given = record["config"]
     config = given if isinstance(given, dict) else {"layers": given}
+    if "build_config" in record:  # of Keras 3, with the shape of the input
+        config = {**config, "build_config": record["build_config"]}
     name = config.get("name", record.get("name"))
     if not isinstance(name, str) or not name:
         raise FileError(f"its model_config has a {reprlib.repr(kind)} without a name.")
@@ -228,7 +274,9 @@ def _chained(layers: list[Layer], config: Mapping[str, Any], top: bool) -> Netwo
     for layer in layers[1:]:
         if layer.kind == "InputLayer":
             raise FileError(f"{layer.title} comes after other layers.")
-        chain[layer.name] = replace(layer, calls=(Call((last,)),))
+        built = layer.config.get("build_config")
+        shape = built.get("input_shape") if isinstance(built, dict) else None
+        chain[layer.name] = replace(layer, calls=(Call((replace(last, shape=shape),)),))
         last = Ref(layer.name, 0, 0)
     return Network(chain, (Ref(layers[0].name, 0, 0),), (last,))
 
@@ -259,7 +307,7 @@ def _renumbered(layers: Mapping[str, Layer], outputs: Sequence[Ref]) -> tuple[di
     }
 
     def moved(ref: Ref, names: set[str]) -> Ref:
-        return Ref(ref.layer, ref.call - 1, ref.place) if ref.call and ref.layer in names else ref
+        return replace(ref, call=ref.call - 1) if ref.call and ref.layer in names else ref
 
     def changed(call: Call) -> Call:
         known = {ref: moved(ref, from_one) for ref in (*call.reads, *call.masks)}

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from edge_rnn.errors import FileError, InputError, UnsupportedError
 from edge_rnn_export.readers.keras.calls import Ref
-from edge_rnn_export.readers.keras.network import Network
+from edge_rnn_export.readers.keras.network import Network, listed_names
 
 __all__ = ["calls_in_order", "check_all_used", "path_to", "targets_of"]
 
@@ -22,10 +22,7 @@ def path_to(network: Network, upto: str) -> tuple[str, ...]:
     """
     found = _find(network, upto)
     if not found:
-        names = list(_names(network))
-        more = f" and {len(names) - 12} more" if len(names) > 12 else ""
-        listed = ", ".join(repr(name[:80]) for name in names[:12])
-        raise InputError(f"upto names {upto!r}, which is no layer; expected one of {listed}{more}.")
+        raise InputError(f"upto names {upto!r}, which is no layer; expected one of {listed_names(_names(network))}.")
     return found
 
 

@@ -27,8 +27,8 @@ class KerasReading:
 
     Parameters
     ----------
-    upto
-        Name of the layer at its end, or None.
+    upto, after
+        Names of the layers at its end and before its start, or None.
     samples
         Names of the inputs with the samples, and where there are several, their numbers of features; all other inputs
         are states.
@@ -40,6 +40,7 @@ class KerasReading:
 
     model: Model
     upto: str | None
+    after: str | None
     samples: Sequence[tuple[str, int]]
     places: Sequence[int]
     joins: Sequence[str] = ()
@@ -49,6 +50,7 @@ def from_keras(
     source: Any,
     *,
     upto: str | None = None,
+    after: str | None = None,
     unpadded: bool = False,
     **about: Unpack[Description],
 ) -> Model:
@@ -65,6 +67,8 @@ def from_keras(
     upto
         Name of a layer: the network is read from its input up to the output of this layer, by default up to the model's
         own. A layer of a model inside the model is called ``"encoder/gru"``.
+    after
+        Name of a layer of the model: its output is taken as the samples, and what it reads is left out.
     unpadded
         True to state that sequences are not padded: Masking and ``mask_zero``, with which Keras skips padding steps,
         are then ignored. By default they are refused, as a stream has no padding.
@@ -94,7 +98,7 @@ def from_keras(
         names the layer, and where it helps the part of the network that can be read. Or the file holds only weights, or
         h5py is not installed.
     InputError
-        The source is neither a path nor a model, or ``upto`` is not the name of a layer.
+        The source is neither a path nor a model, or ``upto`` or ``after`` is not the name of a layer.
     ModelError
         A weight does not fit float32, or labels and names do not fit the network.
 
@@ -102,21 +106,27 @@ def from_keras(
     --------
     >>> model = from_keras("gestures.keras", labels=("rest", "fist", "wave"))  # doctest: +SKIP
     """
-    reading = reading_of(source, upto=upto, unpadded=unpadded, **about)
+    reading = reading_of(source, upto=upto, after=after, unpadded=unpadded, **about)
     for text in reading.joins:
         warnings.warn(f"{READER}: {text}.", ReadingWarning, stacklevel=2)
     return reading.model
 
 
 def reading_of(
-    source: Any, *, upto: str | None = None, unpadded: bool = False, **about: Unpack[Description]
+    source: Any,
+    *,
+    upto: str | None = None,
+    after: str | None = None,
+    unpadded: bool = False,
+    **about: Unpack[Description],
 ) -> KerasReading:
     """Read as :func:`from_keras` does, with details for :mod:`edge_rnn_export.readers.keras.check`."""
     unknown = about.keys() - Description.__annotations__.keys()
     if unknown:
         raise TypeError(f"from_keras() got an unexpected keyword argument {min(unknown)!r}")
-    if upto is not None and not isinstance(upto, str):
-        raise InputTypeError(f"{READER} upto got {upto!r}, expected the name of a layer.")
+    for name, value in (("upto", upto), ("after", after)):
+        if value is not None and not isinstance(value, str):
+            raise InputTypeError(f"{READER} {name} got {value!r}, expected the name of a layer.")
     is_file = isinstance(source, str | PathLike)
     given = open_file(source) if is_file else source
     try:
@@ -125,17 +135,17 @@ def reading_of(
         own = config.get("name") if isinstance(config, dict) else None
         if not about.get("name") and isinstance(own, str) and own.isprintable():
             about["name"] = own
-        return _read(opened, upto, about, unpadded=unpadded)
+        return _read(opened, about, upto=upto, after=after, unpadded=unpadded)
     except EdgeRnnError as error:
         text = str(error)
         what = f"{source}: " if is_file else "" if text.startswith(READER) else f"{READER}: "
         raise type(error)(what + text.removeprefix(f"{READER}: ")) from None
 
 
-def _read(source: Source, upto: str | None, about: Description, *, unpadded: bool) -> KerasReading:
+def _read(source: Source, about: Description, *, upto: str | None, after: str | None, unpadded: bool) -> KerasReading:
     emission = Emission(source)
     try:
-        ends = write_model(network_of(source.document), emission, upto, unpadded=unpadded)
+        ends = write_model(network_of(source.document), emission, upto=upto, after=after, unpadded=unpadded)
     except EdgeRnnError:
         raise
     except DAMAGED as error:
@@ -156,7 +166,7 @@ def _read(source: Source, upto: str | None, about: Description, *, unpadded: boo
     joins = [f"the inputs {_listed(joined)} follow one another in each sample"] if joined else []
     if len(places) > 1:
         joins.append(f"the outputs {_listed(ends.sizes)} follow one another in the model's; upto= names one of them")
-    return KerasReading(found.model, upto, joined or [(name, found.model.input_size)], places, joins)
+    return KerasReading(found.model, upto, after, joined or [(name, found.model.input_size)], places, joins)
 
 
 def _listed(sizes: Sequence[tuple[str, int]]) -> str:

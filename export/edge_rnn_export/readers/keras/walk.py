@@ -12,7 +12,7 @@ from edge_rnn_export.readers.keras.causes import check_causes, is_operation
 from edge_rnn_export.readers.keras.emission import At, Emission, Tensor
 from edge_rnn_export.readers.keras.ends import Ends, write_inputs, write_outputs
 from edge_rnn_export.readers.keras.layers import LAYERS, MERGES
-from edge_rnn_export.readers.keras.network import Layer, Network
+from edge_rnn_export.readers.keras.network import Layer, Network, part_after
 from edge_rnn_export.readers.keras.operations import operate
 from edge_rnn_export.readers.keras.order import calls_in_order, check_all_used, path_to, targets_of
 from edge_rnn_export.readers.keras.recurrent import RECURRENT, recurrent
@@ -21,13 +21,17 @@ from edge_rnn_export.readers.keras.shapes import reshape_to
 __all__ = ["write_model"]
 
 
-def write_model(network: Network, emission: Emission, upto: str | None, *, unpadded: bool) -> Ends:
+def write_model(
+    network: Network, emission: Emission, *, upto: str | None = None, after: str | None = None, unpadded: bool = False
+) -> Ends:
     """Write the operators of a model; return its inputs and outputs.
 
     Parameters
     ----------
     upto
         Name of the layer whose output is wanted; None for the model's outputs.
+    after
+        Name of the layer whose output is taken as the samples; None for the model's inputs.
     unpadded
         True if no step is padding, so that masks may be left out.
 
@@ -36,10 +40,12 @@ def write_model(network: Network, emission: Emission, upto: str | None, *, unpad
     FileError, UnsupportedError, InputError
         See :func:`edge_rnn_export.from_keras`.
     """
+    if after is not None:
+        network = part_after(network, after)
     path = () if upto is None else path_to(network, upto)
     targets = targets_of(network, path)
     order = calls_in_order(network, targets)
-    if upto is None:
+    if upto is None and after is None:
         check_all_used(network, order)
     check_causes(network, order, path, unpadded=unpadded)
     ends = Ends()
