@@ -16,7 +16,8 @@ from edge_rnn_export.readers.keras.emission import READER, Emission
 from edge_rnn_export.readers.keras.network import network_of
 from edge_rnn_export.readers.keras.source import Source, file_source, model_source, open_file
 from edge_rnn_export.readers.keras.walk import write_model
-from edge_rnn_export.readers.tracing.walk import DAMAGED, read_graph, reason_of
+from edge_rnn_export.readers.tracing.damage import DAMAGED, reason_of
+from edge_rnn_export.readers.tracing.walk import read_graph
 
 __all__ = ["KerasReading", "from_keras", "reading_of"]
 

@@ -15,7 +15,8 @@ from edge_rnn_export.readers.onnx.file import open_model
 from edge_rnn_export.readers.onnx.graph import graph_of
 from edge_rnn_export.readers.onnx.own import is_own, own_model
 from edge_rnn_export.readers.onnx.shapes import inferred
-from edge_rnn_export.readers.tracing.walk import DAMAGED, Reading, read_graph, reason_of
+from edge_rnn_export.readers.tracing.damage import DAMAGED, reason_of
+from edge_rnn_export.readers.tracing.walk import Reading, read_graph
 
 __all__ = ["read_onnx"]
 

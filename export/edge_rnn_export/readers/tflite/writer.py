@@ -16,8 +16,8 @@ from edge_rnn.storage.budget import Budget
 from edge_rnn.typing import AnyArray
 from edge_rnn_export.readers.tflite.constants import is_real, numbers_of
 from edge_rnn_export.readers.tflite.contents import Contents, Subgraph, Tensor, TfliteOperator, shape_text
+from edge_rnn_export.readers.tracing.damage import DAMAGED, reason_of
 from edge_rnn_export.readers.tracing.graph import Constant, Graph, Operator, Port
-from edge_rnn_export.readers.tracing.walk import DAMAGED, reason_of
 
 __all__ = ["READER", "Given", "Key", "Shared", "Writer"]
 

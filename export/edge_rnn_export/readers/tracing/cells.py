@@ -15,6 +15,7 @@ from edge_rnn.layers import LAYER_TYPES, Recurrent
 from edge_rnn.typing import AnyArray
 from edge_rnn_export.readers.tracing.codes import Signal, Value
 from edge_rnn_export.readers.tracing.drafts import Draft, Kind
+from edge_rnn_export.readers.tracing.features import features
 from edge_rnn_export.readers.tracing.node import Node
 from edge_rnn_export.readers.tracing.spelled import spelled
 
@@ -55,7 +56,7 @@ def _cell(node: Node) -> list[Value]:
     fields |= {name: value for name, value in node.operator.beyond.items() if name != "weight_hr"}
     if len(codes) == 1 and any(_is_computed(node, node.input(5 + place)) for place in range(len(sizes))):
         return _step(node, fields, sizes, Signal(codes[0]), batch_first)
-    reads, rows = trace.features(node.operator, Signal(codes))
+    reads, rows = features(trace, node.operator, Signal(codes))
     trace.settle_grid(node.operator, rows)
     _check_lengths(node, *rows.shape)
     draft = trace.draft(node.operator, _KINDS[kind], sizes["h"], reads, **fields)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,9 +16,10 @@ from edge_rnn.storage.budget import Budget
 from edge_rnn.storage.model_file import MAX_LAYERS
 from edge_rnn_export.readers.tracing.drafts import Draft, reachable
 from edge_rnn_export.readers.tracing.equations import layer_of
+from edge_rnn_export.readers.tracing.folding import fold, settled
+from edge_rnn_export.readers.tracing.grouping import Group, groups_of
 from edge_rnn_export.readers.tracing.recognition import recognized
 from edge_rnn_export.readers.tracing.terms import Term, Terms
-from edge_rnn_export.readers.tracing.values import value_of
 
 __all__ = ["Finished", "finished"]
 
@@ -47,18 +48,6 @@ class Finished:
     used: Collection[Draft] = ()
 
 
-@dataclass(slots=True, eq=False)
-class _Group:
-    """Drafts that become one layer."""
-
-    drafts: list[Draft]
-    outputs: list[Draft] = field(default_factory=list)
-
-    @property
-    def is_cell(self) -> bool:
-        return any(draft.kind == "delay" for draft in self.drafts)
-
-
 def finished(end: Draft, same: Mapping[Draft, Draft], budget: Budget) -> Finished:
     """Convert drafts to layers.
 
@@ -76,256 +65,14 @@ def finished(end: Draft, same: Mapping[Draft, Draft], budget: Budget) -> Finishe
     UnsupportedError
         There are too many layers.
     """
-    end = _settled(end, same)
+    end = settled(end, same)
     used = reachable(end)
-    _fold(used, end)
+    fold(used, end)
     order = reachable(end)
-    groups = _groups(order, end)
+    groups = groups_of(order, end)
     if len(groups) > MAX_LAYERS:
         raise UnsupportedError(f"The network has {len(groups)} layers, expected {MAX_LAYERS} at most.")
     return replace(_Layers(budget).made(groups, end), used=used)
-
-
-def _settled(end: Draft, same: Mapping[Draft, Draft]) -> Draft:
-    """Replace instances and values at one step by the drafts of all steps, and what constants give by constants."""
-
-    def through(draft: Draft) -> Draft:
-        while draft.is_read_at or (draft in same and same[draft] is not draft):
-            draft = draft.reads[0] if draft.is_read_at else same[draft]
-        return draft
-
-    end = through(end)
-    seen: set[Draft] = set()
-    waiting = [end]
-    while waiting:
-        draft = waiting.pop()
-        if draft in seen:
-            continue
-        seen.add(draft)
-        draft.args = tuple(through(arg) if isinstance(arg, Draft) else arg for arg in draft.args)
-        waiting += draft.reads
-    for draft in reachable(end):
-        if any(map(_is_constant, draft.reads)) and draft.kind in ("op", "Dense") and not _is_constant(draft):
-            _with_constants(draft)
-    return end
-
-
-def _is_constant(draft: Draft) -> bool:
-    """True if a draft is computed from constants alone."""
-    return draft.kind == "start" or (
-        draft.kind in ("op", "Dense") and draft.first_row < 0 and draft.rows is not None and _has_no_state(draft)
-    )
-
-
-def _has_no_state(draft: Draft) -> bool:
-    return all(each.kind in ("op", "Dense", "start") and each.first_row < 0 for each in reachable(draft))
-
-
-def _with_constants(draft: Draft) -> None:
-    """Take what constants give as constants: of a Dense, as a part of its bias."""
-    values = {each: value_of(each) for each in draft.reads if _is_constant(each)}
-    if draft.kind == "op":
-        shape = None if draft.operation == "concat" else (draft.size,)
-        for each, value in values.items():
-            values[each] = np.array(value if shape is None else np.broadcast_to(value, shape), np.float32)
-        draft.args = tuple(values.get(arg, arg) if isinstance(arg, Draft) else arg for arg in draft.args)
-        return
-    weight = np.asarray(draft.fields["weight"], np.float64)
-    bias = np.asarray(draft.fields.get("bias", np.zeros(len(weight))), np.float64)
-    kept, place = [], 0
-    for each in draft.reads:
-        columns = weight[:, place : place + each.size]
-        place += each.size
-        if each in values:
-            bias = bias + columns @ values[each]
-        else:
-            kept.append(columns)
-    draft.args = tuple(each for each in draft.reads if each not in values)
-    draft.fields |= {"weight": np.concatenate(kept, axis=1), "bias": bias}
-
-
-def _readers(order: Sequence[Draft]) -> dict[Draft, list[Draft]]:
-    readers: dict[Draft, list[Draft]] = {draft: [] for draft in order}
-    for draft in order:
-        for each in draft.reads:
-            readers[each].append(draft)
-    return readers
-
-
-def _fold(order: Sequence[Draft], end: Draft) -> None:
-    """Fold biases, scales and activations into the Dense that they alone read."""
-    readers = _readers(order)
-    folded: dict[Draft, Draft] = {}
-    cells = _of_cycles(order)
-    for draft in order:
-        if draft.kind != "op" or len(draft.reads) != 1:
-            continue
-        before = folded.get(draft.reads[0], draft.reads[0])
-        alone = len(readers[draft.reads[0]]) == 1 and draft.reads[0] is not end
-        if before.kind != "Dense" or not alone or before in cells or draft in cells or before.size != draft.size:
-            continue
-        if _taken(before, draft):
-            folded[draft] = before
-    for draft in order:
-        draft.args = tuple(folded.get(arg, arg) if isinstance(arg, Draft) else arg for arg in draft.args)
-    if end in folded:  # the end stays the object that it is
-        dense = folded[end]
-        end.kind, end.args, end.fields, end.operation, end.function = "Dense", dense.args, dense.fields, "", None
-        end.name, end.title = dense.name, dense.title
-
-
-def _taken(dense: Draft, draft: Draft) -> bool:
-    """Fold a function of units into a Dense without activation; False if a Dense cannot take it."""
-    if "activation" in dense.fields:
-        return False
-    if draft.operation.startswith("activation:") or draft.operation == "softmax":
-        text = draft.operation.removeprefix("activation:")
-        if text not in Dense.ACTIVATIONS and text.partition(":")[0] not in Dense.ACTIVATIONS:
-            return False
-        dense.fields["activation"] = text
-        return True
-    numbers = [np.asarray(arg, np.float64) for arg in draft.args if not isinstance(arg, Draft)]
-    if len(numbers) != 1 or draft.operation not in ("add", "sub", "mul", "div"):
-        return False
-    first = isinstance(draft.args[0], Draft)
-    if draft.operation in ("sub", "div") and not first:
-        return False
-    weight, bias = dense.fields["weight"], dense.fields.get("bias")
-    with np.errstate(all="ignore"):  # non-finite values are refused when they become weights
-        if draft.operation in ("add", "sub"):
-            shift = numbers[0] if draft.operation == "add" else -numbers[0]
-            dense.fields["bias"] = shift if bias is None else np.asarray(bias, np.float64) + shift
-        else:
-            scale = numbers[0] if draft.operation == "mul" else 1 / numbers[0]
-            dense.fields["weight"] = np.asarray(weight, np.float64) * scale[:, None]
-            if bias is not None:
-                dense.fields["bias"] = np.asarray(bias, np.float64) * scale
-    return True
-
-
-def _of_cycles(order: Sequence[Draft]) -> dict[Draft, int]:
-    """Number of the cycle that each draft on a cycle belongs to (Tarjan 1972, doi:10.1137/0201010)."""
-    index: dict[Draft, int] = {}
-    low: dict[Draft, int] = {}
-    stack: list[Draft] = []
-    on_stack: set[Draft] = set()
-    found: dict[Draft, int] = {}
-    cycles = 0
-    for root in order:
-        if root in index:
-            continue
-        work: list[tuple[Draft, int]] = [(root, 0)]
-        while work:
-            draft, place = work.pop()
-            if place == 0:
-                index[draft] = low[draft] = len(index)
-                stack.append(draft)
-                on_stack.add(draft)
-            reads = draft.reads
-            descended = False
-            for number in range(place, len(reads)):
-                each = reads[number]
-                if each not in index:
-                    work += [(draft, number + 1), (each, 0)]
-                    descended = True
-                    break
-                if each in on_stack:
-                    low[draft] = min(low[draft], index[each])
-            if descended:
-                continue
-            for each in reads:
-                if each in on_stack:
-                    low[draft] = min(low[draft], low[each])
-            if low[draft] == index[draft]:
-                members = []
-                while True:
-                    each = stack.pop()
-                    on_stack.discard(each)
-                    members.append(each)
-                    if each is draft:
-                        break
-                if len(members) > 1 or draft in draft.reads:
-                    found.update(dict.fromkeys(members, cycles))
-                    cycles += 1
-    return found
-
-
-def _groups(order: Sequence[Draft], end: Draft) -> list[_Group]:
-    """Groups in topological order."""
-    cycles = _of_cycles(order)
-    readers = _readers(order)
-    groups: dict[int, _Group] = {}
-    of: dict[Draft, _Group] = {}
-    passed: dict[Draft, bool] = {}  # True behind the matrix through which a cell reads a vector
-    for draft in order:
-        if draft in cycles:
-            group = groups.setdefault(cycles[draft], _Group([]))
-            group.drafts.append(draft)
-            of[draft] = group
-            passed[draft] = draft.kind == "Dense"
-    for draft in reversed(order):
-        if draft in of or draft.kind in ("input", "start"):
-            continue
-        joined = {id(of[each]): of[each] for each in readers[draft] if each in of}
-        outside = draft is end or any(each not in of for each in readers[draft])
-        group = next(iter(joined.values())) if len(joined) == 1 and not outside else _Group([])
-        if group.drafts and not _may_join(draft, group, [passed[each] for each in readers[draft] if each in passed]):
-            group = _Group([])
-        group.drafts.append(draft)
-        of[draft] = group
-        passed[draft] = draft.kind == "Dense" or (group.is_cell and any(passed[each] for each in readers[draft]))
-    for draft in order:  # functions of several vectors of a cell that nothing else needs
-        alone = draft in of and not of[draft].is_cell and len(of[draft].drafts) == 1
-        if not alone or draft.kind != "op" or len(draft.reads) < 2:
-            continue
-        behind = {id(of[each]): of[each] for each in draft.reads if each in of}
-        if (
-            len(behind) == 1
-            and all(each in of for each in draft.reads)
-            and (cell := next(iter(behind.values()))).is_cell
-        ):
-            cell.drafts.append(draft)
-            of[draft] = cell
-    for draft in order:
-        if draft in of and (draft is end or any(of.get(each) is not of[draft] for each in readers[draft])):
-            of[draft].outputs.append(draft)
-    return _sorted(order, of)
-
-
-def _may_join(draft: Draft, group: _Group, passed: Sequence[bool]) -> bool:
-    """True if a draft that only a group reads may become part of it."""
-    if draft.kind == "op":
-        first = group.drafts[0]
-        return first.kind in ("op", "delay", "Dense") and (group.is_cell or first.kind == "op") and not any(passed)
-    if draft.kind == "Dense":
-        return group.is_cell and not any(passed) and draft.fields.get("activation", "none") == "none"
-    return draft.kind == "delay" and group.is_cell
-
-
-def _sorted(order: Sequence[Draft], of: Mapping[Draft, _Group]) -> list[_Group]:
-    """Groups, each after those that it reads; the drafts of each in the order given."""
-    groups: dict[int, _Group] = {}
-    for draft in order:
-        if draft in of:
-            groups.setdefault(id(of[draft]), of[draft])
-    for group in groups.values():
-        inside = set(group.drafts)
-        group.drafts = [draft for draft in order if draft in inside]
-    result: list[_Group] = []
-    done: set[int] = set()
-    waiting = list(reversed(groups.values()))
-    while waiting:
-        group = waiting[-1]
-        needed = {id(of[each]): of[each] for draft in group.drafts for each in draft.reads if each in of}
-        missing = [each for key, each in needed.items() if key not in done and each is not group]
-        if id(group) in done or not missing:
-            waiting.pop()
-            if id(group) not in done:
-                done.add(id(group))
-                result.append(group)
-            continue
-        waiting += missing
-    return result
 
 
 class _Layers:
@@ -339,7 +86,7 @@ class _Layers:
         self._places: dict[Draft, tuple[int, int]] = {}  # of outputs that share a layer: start, and size of the layer
         self._taken: Counter[str] = Counter([INPUT])
 
-    def made(self, groups: Sequence[_Group], end: Draft) -> Finished:
+    def made(self, groups: Sequence[Group], end: Draft) -> Finished:
         for group in groups:
             self._make(group)
         if end in self._places:
@@ -349,7 +96,7 @@ class _Layers:
                 self.names[draft] = INPUT
         return Finished(tuple(self.layers), self.names, self.states)
 
-    def _make(self, group: _Group) -> None:
+    def _make(self, group: Group) -> None:
         inside = set(group.drafts)
         reads = list(dict.fromkeys(each for draft in group.drafts for each in draft.reads if each not in inside))
         constants = [each for each in reads if each.kind == "start"]
@@ -369,7 +116,7 @@ class _Layers:
                 self._places[draft] = (place, size)
                 place += draft.size
 
-    def _layer(self, group: _Group, reads: Sequence[Draft], last: Draft) -> Layer:
+    def _layer(self, group: Group, reads: Sequence[Draft], last: Draft) -> Layer:
         draft = group.drafts[0]
         if len(group.drafts) == 1 and draft.kind in (*_NATIVE, "Dense"):
             args = draft.reads
@@ -392,7 +139,7 @@ class _Layers:
         self.states.update({delay: (about["name"], name) for delay, name in names.items()})
         return layer
 
-    def _simple(self, group: _Group) -> Layer | None:
+    def _simple(self, group: Group) -> Layer | None:
         """Layer for a sum of two vectors, and for shifts and scales by constants; None for anything else."""
         drafts = group.drafts
         if len(drafts) == 1 and drafts[0].operation == "add" and len(drafts[0].reads) == 2:

@@ -12,6 +12,7 @@ from edge_rnn.equations.functions import concat, maximum, minimum, prelu
 from edge_rnn.typing import AnyArray
 from edge_rnn_export.readers.tracing.codes import Codes, Signal, Value
 from edge_rnn_export.readers.tracing.drafts import Draft, Vector
+from edge_rnn_export.readers.tracing.features import feature_axis, features
 from edge_rnn_export.readers.tracing.functions import BINARY, NORMS, REDUCTIONS, UNARY, WHOLE, Function
 from edge_rnn_export.readers.tracing.node import Node
 
@@ -52,7 +53,7 @@ def dense(node: Node, signal: Signal, weight: AnyArray, **fields: Any) -> Signal
     """Matrix times the last axis of a signal, with fields of a Dense."""
     if weight.ndim != 2 or weight.dtype.kind != "f":
         raise node.refuse(f"it multiplies by {weight.dtype} of shape {weight.shape}, expected a matrix.")
-    reads, rows = node.trace.features(node.operator, signal)
+    reads, rows = features(node.trace, node.operator, signal)
     count = sum(draft.size for draft in reads)
     if count != weight.shape[1]:
         raise node.damaged(f"reads {count} values, expected {weight.shape[1]}.")
@@ -72,7 +73,7 @@ def _conv(node: Node) -> Signal:
         )
     if any(value != 1 for value in ones[1] or ()):
         raise node.refuse("it leaves out positions.")
-    reads, rows = node.trace.features(node.operator, signal, 1)
+    reads, rows = features(node.trace, node.operator, signal, 1)
     fields = {} if node.input(2) is None else {"bias": node.numbers(2)}
     matrix = weight.reshape(weight.shape[:2])
     draft = node.trace.draft(node.operator, "Dense", len(matrix), reads, weight=matrix, **fields)
@@ -95,7 +96,7 @@ def applied(node: Node, function: Function, values: Sequence[Value]) -> Signal:
     shape = np.broadcast_shapes(*(_shape(value) for value in values))
     signals = [value for value in values if isinstance(value, Signal)]
     main = max(signals, key=lambda signal: signal.codes.size)
-    axis = node.trace.place(node.operator, main, _varying(values, shape)) + len(shape) - main.codes.ndim
+    axis = feature_axis(node.trace, node.operator, main, _varying(values, shape)) + len(shape) - main.codes.ndim
     args: list[Vector] = []
     rows: list[Codes] = []
     for value in values:
@@ -130,7 +131,7 @@ def _shape(value: Value) -> tuple[int, ...]:
 def _along(node: Node, signal: Signal, shape: tuple[int, ...], axis: int) -> tuple[tuple[Draft, ...], Codes]:
     """Vectors that a signal holds along an axis of the shape it is broadcast to, and the rows of that shape."""
     codes = signal.codes.reshape((1,) * (len(shape) - signal.codes.ndim) + signal.codes.shape)
-    reads, rows = node.trace.features(node.operator, Signal(codes, signal.whole), axis)
+    reads, rows = features(node.trace, node.operator, Signal(codes, signal.whole), axis)
     wanted = tuple(length for place, length in enumerate(shape) if place != axis)
     return reads, np.broadcast_to(rows, wanted)
 
@@ -226,7 +227,7 @@ def _prelu(node: Node) -> Signal:
 def _axis(node: Node, given: int, signal: Signal) -> int:
     shape = signal.codes.shape
     axis = given + len(shape) if given < 0 else given
-    place = node.trace.place(node.operator, signal)
+    place = feature_axis(node.trace, node.operator, signal)
     if axis != place:
         raise node.refuse(f"it works along axis {given} of {shape}, expected the feature axis, {place}.")
     return axis
@@ -251,7 +252,7 @@ def _reduced(node: Node) -> Signal:
     if axes is None or len(axes) != 1:
         raise node.refuse(f"it works along axes {axes}, expected the feature axis.")
     axis = _axis(node, axes[0], signal)
-    reads, rows = node.trace.features(node.operator, signal, axis)
+    reads, rows = features(node.trace, node.operator, signal, axis)
     found = _put(node, REDUCTIONS[node.kind], [joined(node, reads)], rows, 1, axis)
     return found if kept else Signal(np.squeeze(found.codes, axis))
 
@@ -281,7 +282,7 @@ def _batch_norm(node: Node) -> Signal:
     signal = node.signal(0)
     if signal.codes.ndim < 2:
         raise node.refuse(f"it scales axis 1 of a value of shape {signal.codes.shape}.")
-    reads, rows = node.trace.features(node.operator, signal, 1)
+    reads, rows = features(node.trace, node.operator, signal, 1)
     size = sum(draft.size for draft in reads)
     scale, bias, mean, variance = (node.numbers(place).astype(np.float64) for place in range(1, 5))
     if any(array.shape != (size,) for array in (scale, bias, mean, variance)):
@@ -290,7 +291,7 @@ def _batch_norm(node: Node) -> Signal:
         factor = scale / np.sqrt(variance + epsilon)
         bias = bias - mean * factor
     scaled = _put(node, BINARY["Mul"], [joined(node, reads), factor], rows, size, 1)
-    reads, rows = node.trace.features(node.operator, scaled, 1)
+    reads, rows = features(node.trace, node.operator, scaled, 1)
     return _put(node, BINARY["Add"], [reads[0], bias], rows, size, 1)
 
 
@@ -299,7 +300,7 @@ def _table(node: Node) -> Signal:
     table, signal = node.numbers(0), node.signal(1)
     if table.ndim != 2 or table.dtype.kind != "f" or node.take("axis", 0):
         raise node.refuse(f"it takes parts of {table.dtype} of shape {table.shape}, expected rows of a table.")
-    reads, rows = node.trace.features(node.operator, Signal(signal.codes[..., None], signal.whole))
+    reads, rows = features(node.trace, node.operator, Signal(signal.codes[..., None], signal.whole))
     source = node.trace.rolls.of_all(reads[0]) or reads[0]
     if source.kind != "input" or source.size != 1:
         raise node.refuse("it takes rows by something other than one symbol per step.")

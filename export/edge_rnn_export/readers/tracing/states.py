@@ -10,6 +10,7 @@ from edge_rnn.errors import InputError, UnsupportedError
 from edge_rnn.layers import GRU, LSTM, Layer
 from edge_rnn_export.readers.tracing.codes import Signal, Source
 from edge_rnn_export.readers.tracing.drafts import Draft
+from edge_rnn_export.readers.tracing.features import features
 from edge_rnn_export.readers.tracing.graph import Operator
 from edge_rnn_export.readers.tracing.node import Node
 from edge_rnn_export.readers.tracing.operators import joined
@@ -140,7 +141,7 @@ def _new_value(trace: Trace, operator: Operator, name: str, leaf: Draft) -> Draf
     signal = trace.values[name]
     assert isinstance(signal, Signal)
     codes = signal.codes.reshape(-1)[leaf.fields["places"]]
-    reads, _ = trace.features(operator, Signal(codes))
+    reads, _ = features(trace, operator, Signal(codes))
     return joined(Node(operator, (), {}, trace), reads)
 
 

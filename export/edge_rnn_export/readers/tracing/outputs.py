@@ -1,0 +1,96 @@
+"""Choose the output of a graph, and check that nothing else is left out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from edge_rnn.errors import FileError, UnsupportedError
+from edge_rnn_export.readers.tracing.codes import Signal
+from edge_rnn_export.readers.tracing.drafts import Draft
+from edge_rnn_export.readers.tracing.execution import Output
+from edge_rnn_export.readers.tracing.features import feature_axis, features, is_along
+from edge_rnn_export.readers.tracing.layering import Finished
+from edge_rnn_export.readers.tracing.node import Node
+from edge_rnn_export.readers.tracing.operators import joined
+from edge_rnn_export.readers.tracing.part import listed, names_read
+from edge_rnn_export.readers.tracing.rolling import is_alike
+from edge_rnn_export.readers.tracing.states import Pair, is_state
+from edge_rnn_export.readers.tracing.trace import Trace
+
+__all__ = ["check_all_used", "end_of", "output_of"]
+
+
+def output_of(trace: Trace, pairs: Mapping[str, Pair]) -> str:
+    """Name of the output, the only one that is not a final state; if all are, that of the last layer."""
+    kinds: dict[str, set[str]] = {}
+    signals: dict[str, Signal] = {}
+    for name in trace.graph.outputs:
+        value = trace.values.get(name)
+        if not isinstance(value, Signal):
+            raise FileError(
+                f"{trace.graph.reader}: no operator produces the graph's output {name[:80]!r}, or it is constant."
+            )
+        trace.work.take(f"output {name[:80]!r}", value.codes.size)
+        kinds[name], signals[name] = trace.kinds(value), value
+    outputs = [name for name, found in kinds.items() if not found <= {"h", "c"}]
+    if len(outputs) > 1:
+        outputs = [name for name in outputs if not is_state(trace, name, pairs)] or outputs
+    if not outputs:
+        outputs = [name for name, found in kinds.items() if found == {"h"} and trace.is_last(signals[name])]
+    # One value under two names, such as the final state and the output of the same layer, is not a choice.
+    if not outputs or any(not np.array_equal(signals[outputs[0]].codes, signals[name].codes) for name in outputs):
+        raise UnsupportedError(
+            f"{trace.graph.reader} found the outputs {listed(list(kinds))}, expected one besides final states; name "
+            f"one by upto=."
+        )
+    return outputs[0]
+
+
+def end_of(trace: Trace, output: str) -> tuple[Draft, int]:
+    """Layer that produces the output, of all steps or of the last; and the feature axis."""
+    end = Output("output", "output", (output,), (), {}, reader=trace.graph.reader)
+    signal = Node(end, (trace.values[output],), {}, trace).signal(0)
+    axis = feature_axis(trace, end, signal)
+    if not is_along(trace.decode(signal.codes)[1], axis):  # a single output, whose axis was removed
+        signal, axis = Signal(signal.codes[..., None]), signal.codes.ndim
+    reads, rows = features(trace, end, signal, axis)
+    every = np.arange(trace.rows)
+    got = np.sort(rows, axis=None)
+    if not np.array_equal(got, every):
+        for each in reads:
+            trace.rolls.roll_back(end, each, trace.rows)
+        if trace.grid is None and trace.rolls.same:
+            trace.grid = trace.grid_of(got)
+        last = every if trace.grid is None else np.sort(trace.grid[-1])
+        if not np.array_equal(got, last):
+            raise end.refuse(
+                f"it holds {got.size} of {every.size} steps of the batch, expected all, or the last of each."
+            )
+    return joined(Node(end, (), {}, trace), reads), axis
+
+
+def check_all_used(trace: Trace, layers: Finished) -> None:
+    """Check that no part of the graph was left out."""
+    used = {*layers.names, *layers.used}
+    for draft in trace.drafts:
+        if draft.first_row < 0 or trace.rolls.same.get(draft, draft) in used:
+            continue
+        if not any(is_alike(draft, each) for each in used if each.title == draft.title or each.kind == draft.kind):
+            raise UnsupportedError(
+                f"{trace.graph.reader}: the {draft.title} does not contribute to the output; choose one by upto=."
+            )
+    read = names_read(trace.graph)
+    for port in trace.graph.inputs:
+        if port.name not in read:
+            raise UnsupportedError(
+                f"{trace.graph.reader}: nothing reads the input {port.name[:80]!r}; remove it, or name the output by "
+                f"upto=."
+            )
+    for name in trace.graph.constants:
+        if name not in read and trace.graph.holds_weights(name):
+            raise UnsupportedError(
+                f"{trace.graph.reader}: nothing reads the constant {name[:80]!r}; remove it, or name the output by "
+                f"upto=."
+            )
