@@ -312,6 +312,7 @@ REFUSED: list[tuple[dict[str, Any], type[EdgeRnnError], str]] = [
     ({"layers": []}, FileError, r"got 0 layers"),
     ({"a": 1}, FileError, r"it holds \['a'\], expected layers"),
     ({}, FileError, r"it holds \[\], expected layers"),
+    ({"class_name": "Sequential", "config": {}}, UnsupportedError, r"layers of a Keras model without their weights"),
     ({"0.weight": [[1.0]], "2.weight": [[1.0]]}, InputError, r"whether '0', '2', .* is an Embedding or a Linear"),
     ({"weight": [[1e39]], "bias": [0.0]}, ModelError, r"expected finite float32 values"),
 ]

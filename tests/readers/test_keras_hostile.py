@@ -349,11 +349,57 @@ def test_damaged_files(tmp_path: Path, kind: str, data: st.DataObject) -> None:
     survives(tmp_path / "damaged.keras", archive(MANY, weights=damaged) if kind == "weights" else damaged)
 
 
+def functional_3() -> tuple[dict[str, Any], list[Spec]]:
+    """Keras 3's way to describe a model inside a model, operations, states, a mask and a stack of cells."""
+
+    def tensor(name: str, place: int = 0) -> dict[str, Any]:
+        config = {"shape": [None, None, H], "dtype": "float32", "keras_history": [name, 0, place]}
+        return {"class_name": "__keras_tensor__", "config": config}
+
+    def called(spec: Spec, *args: Any, module: str = "keras.layers", **kwargs: Any) -> dict[str, Any]:
+        calls = [{"args": list(args), "kwargs": kwargs}] if args else []
+        return {"module": module, **spec.record, "name": spec.name, "inbound_nodes": calls}
+
+    rnn, head = recurrent("LSTM", name="rnn", return_state=True), dense(name="head")
+    cell = {**recurrent("GRU", H, name="cell").config, "name": "cell"}
+    stack = {
+        "class_name": "StackedRNNCells",
+        "config": {"name": "cells", "cells": [{"class_name": "GRUCell", "config": cell}]},
+    }
+    inner = {
+        "layers": [Spec("InputLayer", {"name": "z", "batch_shape": [None, None, H]}).record, head.record],
+        "name": "in",
+    }
+    whole, key = {"start": None, "stop": None, "step": None}, "__slice__"
+    ops = "keras.src.ops.numpy"
+    layers = [
+        called(Spec("InputLayer", {"name": "x", "batch_shape": [None, None, IN]})),
+        called(Spec("NotEqual", {"name": "odd"}), tensor("x"), 0.0, module=ops),
+        called(Spec("Any", {"name": "any", "axis": -1}), tensor("odd"), module=ops),
+        called(rnn, tensor("x"), mask=tensor("any"), training=False),
+        called(Spec("RNN", {"name": "deep", "cell": stack, "return_sequences": True}), tensor("rnn")),
+        called(Spec("Multiply", {"name": "half"}), tensor("deep"), 0.5, module=ops),
+        called(
+            Spec("GetItem", {"name": "part"}), tensor("half"), [{"class_name": key, "config": whole}, -1], module=ops
+        ),
+        called(Spec("Sequential", inner), tensor("part"), module="keras"),
+        called(Spec("TimeDistributed", {"name": "each", "layer": head.record}), tensor("half")),
+    ]
+    config = {
+        "name": "m",
+        "layers": layers,
+        "input_layers": ["x", 0, 0],
+        "output_layers": [["in", 0, 0], ["rnn", 0, 1]],
+    }
+    return {"module": "keras", "class_name": "Functional", "config": config}, [rnn, head]
+
+
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_damaged_descriptions(tmp_path: Path, data: st.DataObject) -> None:
     """Any value of the configuration replaced by any other."""
-    document, specs = functional_2() if data.draw(st.booleans()) else (sequential(*MANY), list(MANY))
+    documents = [functional_2(), functional_3(), (sequential(*MANY), list(MANY))]
+    document, specs = data.draw(st.sampled_from(documents))
     document = json.loads(json.dumps(document))
     node: Any = document
     while True:

@@ -216,6 +216,11 @@ REFUSED: dict[str, tuple[Callable[[], bytes], type[EdgeRnnError], str]] = {
         FileError,
         r"two of its layers have the same name",
     ),
+    "layers alone": (
+        lambda: json.dumps(sequential(dense(IN))).encode(),
+        UnsupportedError,
+        r"it holds the layers of a Keras model without their weights; save the whole model, model.save\('model",
+    ),
     "no layers": (lambda: glued(layers=[]), FileError, r"no list of 1 to 1000 layers"),
     "shape": (lambda: glued(dense(IN), size=-1), FileError, r"InputLayer 'x' has the shape \[None, None, -1\]"),
 }

@@ -9,10 +9,10 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from edge_rnn.errors import FileError
+from edge_rnn.errors import FileError, UnsupportedError
 from edge_rnn.typing import F64
 
-__all__ = ["MAX_COUNT", "MAX_JSON_BYTES", "array_of", "count_of", "parse_object"]
+__all__ = ["MAX_COUNT", "MAX_JSON_BYTES", "WHOLE_KERAS", "array_of", "check_weights", "count_of", "parse_object"]
 
 
 MAX_JSON_BYTES = 2**26
@@ -28,6 +28,22 @@ MAX_COUNT = 2**24
 
 MAX_DIMENSIONS = 4
 """Maximum number of dimensions of an array."""
+
+
+WHOLE_KERAS = "save the whole model, model.save('model.keras'), or load the weights into it and hand over the model"
+"""What to do with half a Keras model."""
+
+
+def check_weights(content: Mapping[str, Any]) -> None:
+    """Refuse what ``model.to_json()`` of Keras returns.
+
+    Raises
+    ------
+    UnsupportedError
+        The content is a Keras model without weights.
+    """
+    if isinstance(content.get("class_name"), str) and "config" in content:
+        raise UnsupportedError(f"it holds the layers of a Keras model without their weights; {WHOLE_KERAS}.")
 
 
 def parse_object(data: bytes) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from edge_rnn_export.readers.file_bytes import read_bytes
 from edge_rnn_export.readers.json.aidax import Reference, read_layer_list
 from edge_rnn_export.readers.json.guitarml import read_guitarml
 from edge_rnn_export.readers.json.nam import read_nam
-from edge_rnn_export.readers.json_text import MAX_JSON_BYTES, array_of, parse_object
+from edge_rnn_export.readers.json_text import MAX_JSON_BYTES, array_of, check_weights, parse_object
 from edge_rnn_export.readers.torch.files import MAX_NAME, MAX_PARAMETERS
 from edge_rnn_export.readers.torch.reader import read_torch
 
@@ -126,6 +126,7 @@ def read_json(
 
 def _read(document: Mapping[str, Any], said: Mapping[str, Any], about: Description) -> Reading:
     """Recognize the kind and read the network."""
+    check_weights(document)
     kinds = [key for key in ("architecture", "model_data", "layers") if key in document]
     if len(kinds) > 1:
         raise FileError(f"it holds {' and '.join(map(repr, kinds))}, which are of different programs; expected one.")

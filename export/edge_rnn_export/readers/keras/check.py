@@ -62,7 +62,8 @@ def compare(read: KerasReading, path: str | PathLike[str]) -> tuple[str, str]:
         with _backend(), Worker("edge_rnn_export.readers.keras.job", "Keras", limits) as worker:
             given = {"data": np.frombuffer(data, np.uint8)}
             about, _ = worker.call("open", given, suffix=Path(path).suffix, upto=read.upto, after=read.after)
-            xs, batches = (None, _random(about["inputs"])) if read.after else _inputs(read, about["inputs"])
+            xs: Any = None
+            xs, batches = (xs, _random(about["inputs"])) if read.after else _inputs(read, about["inputs"])
             _, found = worker.call("run", batches)
     except (FileError, UnsupportedError) as error:
         return "", f"with Keras: {str(error).rstrip('.')}"

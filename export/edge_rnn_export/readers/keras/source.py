@@ -20,7 +20,7 @@ import numpy as np
 from edge_rnn.errors import EdgeRnnError, FileError, InputTypeError, UnsupportedError
 from edge_rnn.typing import AnyArray
 from edge_rnn_export.readers.file_bytes import read_bytes
-from edge_rnn_export.readers.json_text import MAX_JSON_BYTES, parse_object
+from edge_rnn_export.readers.json_text import MAX_JSON_BYTES, WHOLE_KERAS, check_weights, parse_object
 from edge_rnn_export.readers.keras.hdf5 import Hdf5, by_stem
 from edge_rnn_export.readers.keras.network import Layer
 
@@ -33,7 +33,6 @@ MAX_MEMBERS = 1024
 
 _ZIP, _HDF5 = b"PK\x03\x04", b"\x89HDF\r\n\x1a\n"
 _WITH_CELL = ("SimpleRNN", "GRU", "LSTM")  # their arrays belong to a cell inside
-_WHOLE = "save the whole model, model.save('model.keras'), or load the weights into it and hand over the model"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,6 +84,8 @@ def file_source(data: bytes) -> Source:
         return _of_archive(data)
     if data.startswith(_HDF5):
         return _of_hdf5(data)
+    if data.lstrip()[:1] == b"{":
+        check_weights(parse_object(data))
     raise FileError("it is neither a .keras archive nor an HDF5 file.")
 
 
@@ -164,7 +165,7 @@ def _of_hdf5(data: bytes) -> Source:
     if config is None:
         weights = file.has("layers") or file.has("_layer_checkpoint_dependencies") or file.has("model_weights")
         if weights or file.has("top_level_model_weights") or file.text("keras_version") is not None:
-            raise UnsupportedError(f"it holds only weights, without the layers that use them; {_WHOLE}.")
+            raise UnsupportedError(f"it holds only weights, without the layers that use them; {WHOLE_KERAS}.")
         raise FileError("it is an HDF5 file, but not from Keras: it has no model_config.")
     version = file.text("keras_version")
     document = parse_object(config.encode(errors="surrogatepass"))
