@@ -20,6 +20,7 @@ from keras_files import (
     GATES,
     IN,
     OUT,
+    SEQUENCE,
     STEPS,
     H,
     Spec,
@@ -169,6 +170,49 @@ def test_functional_model_of_keras_2(tmp_path: Path) -> None:
     xs = np.random.default_rng(1).standard_normal((STEPS, IN))
     h, y = keras_run(specs[:1], xs, 2), keras_run(specs, xs, 2)
     np.testing.assert_allclose(reference.run(model, xs)[0], np.hstack([y + xs, h]), rtol=0, atol=1e-12)
+
+
+def tensorflow_model(*calls: tuple[str, str, list[Any]]) -> tuple[dict[str, Any], list[Spec]]:
+    """Model of TensorFlow's Keras: a GRU, then functions by name, each with its node; the last is the output."""
+    spec = recurrent("GRU", reset_after=True, name="rnn")
+    layers = [{**SEQUENCE, "name": "x", "inbound_nodes": []}]
+    layers.append({**spec.record, "name": "rnn", "inbound_nodes": [[["x", 0, 0, {}]]]})
+    for name, function, node in calls:
+        kind = "SlicingOpLambda" if function.endswith("getitem") else "TFOpLambda"
+        config = {"name": name, "trainable": True, "dtype": "float32", "function": function}
+        layers.append({"class_name": kind, "name": name, "config": config, "inbound_nodes": [node]})
+    config = {"name": "m", "layers": layers, "input_layers": [["x", 0, 0]], "output_layers": [[calls[-1][0], 0, 0]]}
+    return {"class_name": "Functional", "config": config}, [spec]
+
+
+def test_functions_of_tensorflow_in_keras_2(tmp_path: Path) -> None:
+    every = {"start": None, "stop": None, "step": None}
+    part = {"class_name": "__tuple__", "items": [every, every, {"start": 1, "stop": 3, "step": None}]}
+    document, specs = tensorflow_model(
+        ("twice", "math.multiply", ["rnn", 0, 0, {"y": 2.0, "name": None}]),
+        ("less", "math.subtract", ["_CONSTANT_VALUE", -1, 1.0, {"y": ["twice", 0, 0], "name": None}]),
+        ("sum", "__operators__.add", ["less", 0, 0, {"y": ["rnn", 0, 0], "name": None}]),
+        ("act", "nn.relu", ["sum", 0, 0, {"name": None}]),
+        ("part", "__operators__.getitem", ["rnn", 0, 0, {"slice_spec": part}]),
+        ("all", "concat", [["act", 0, 0, {"axis": -1}], ["part", 0, 0, {"axis": -1}]]),
+    )
+    model = read(hdf5(specs, document), tmp_path)
+    xs = np.random.default_rng(1).standard_normal((STEPS, IN))
+    h = keras_run(specs, xs, 2)
+    expected = np.hstack([np.maximum(1 - 2 * h + h, 0), h[:, 1:3]])
+    np.testing.assert_allclose(reference.run(model, xs)[0], expected, rtol=0, atol=1e-12)
+    document, specs = tensorflow_model(
+        ("parts", "split", ["rnn", 0, 0, {"num_or_size_splits": [1, 3], "axis": -1}]),
+        ("last", "__operators__.getitem", ["parts", 0, 1, {"slice_spec": [every, -1]}]),
+    )
+    np.testing.assert_allclose(
+        reference.run(read(hdf5(specs, document), tmp_path), xs)[0], h[:, 1:], rtol=0, atol=1e-12
+    )
+    document, specs = tensorflow_model(("odd", "signal.fft", ["rnn", 0, 0, {}]))
+    with pytest.raises(
+        UnsupportedError, match=r"TFOpLambda 'odd': edge_rnn has no counterpart of its function, 'signal"
+    ):
+        read(hdf5(specs, document), tmp_path)
 
 
 def test_old_spellings(tmp_path: Path) -> None:

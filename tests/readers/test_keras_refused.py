@@ -216,6 +216,11 @@ REFUSED: dict[str, tuple[Callable[[], bytes], type[EdgeRnnError], str]] = {
         FileError,
         r"two of its layers have the same name",
     ),
+    "Keras 1": (
+        lambda: glued(Spec("Dense", {"output_dim": 3, "activation": "linear"}, dense(IN).arrays)),
+        UnsupportedError,
+        r"Dense 'dense' was written by Keras 1; load the model in Keras 2",
+    ),
     "layers alone": (
         lambda: json.dumps(sequential(dense(IN))).encode(),
         UnsupportedError,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ from edge_rnn_export.readers.keras.operations import OPERATIONS
 from edge_rnn_export.readers.keras.options import flag_of
 from edge_rnn_export.readers.keras.order import calls_in_order, targets_of
 from edge_rnn_export.readers.keras.recurrent import CELLS, RECURRENT
+from edge_rnn_export.readers.keras.tensorflow_calls import LAMBDAS
 
 __all__ = ["check_causes", "is_operation"]
 
@@ -96,6 +98,8 @@ def _reason(layer: Layer) -> str:
     """Reason why a layer cannot be read, or empty."""
     if layer.foreign:
         return f"it is not Keras's own, but from {layer.foreign}"
+    if layer.kind in LAMBDAS:
+        return f"edge_rnn has no counterpart of its function, {reprlib.repr(layer.config.get('function'))}"
     operation = is_operation(layer)
     if layer.kind in _REASONS and not operation:
         return _REASONS[layer.kind]

@@ -11,6 +11,7 @@ from typing import Any
 from edge_rnn.errors import FileError, InputError, UnsupportedError
 from edge_rnn.storage.model_file import MAX_LAYERS
 from edge_rnn_export.readers.keras.calls import Call, Ref, calls_of, replaced, structure_of
+from edge_rnn_export.readers.keras.tensorflow_calls import LAMBDAS, translated
 
 __all__ = ["Layer", "Network", "listed_names", "network_of", "output_shape"]
 __all__ += ["part_after", "shape_of"]
@@ -288,6 +289,11 @@ def _wired(layer: Layer, record: Mapping[str, Any]) -> Layer:
         raise FileError(f"{layer.title} reads something.")
     if layer.kind != "InputLayer" and not all(call.reads for call in calls):
         raise FileError(f"{layer.title} reads nothing.")
+    if layer.kind in LAMBDAS and len(calls) == 1:
+        found = translated(layer.title, layer.config, calls[0])
+        if found is not None:
+            kind, config, call = found
+            return replace(layer, kind=kind, config=config, operation=True, calls=(replace(call, old=True),))
     return replace(layer, calls=tuple(calls))
 
 

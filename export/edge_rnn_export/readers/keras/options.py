@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from math import isfinite
 from typing import Any
 
-from edge_rnn.errors import FileError
+from edge_rnn.errors import FileError, UnsupportedError
 from edge_rnn.typing import F64
 from edge_rnn_export.readers.json_text import array_of
 
@@ -48,6 +48,10 @@ def flag_of(title: str, config: Mapping[str, Any], key: str, default: bool) -> b
 def count_of(title: str, config: Mapping[str, Any], key: str) -> int:
     """Positive whole number among the options."""
     value = config.get(key)
+    if value is None and "output_dim" in config and key in ("units", "filters"):
+        raise UnsupportedError(
+            f"{title} was written by Keras 1; load the model in Keras 2, for example with TensorFlow 1.15, and save it."
+        )
     if type(value) is not int or value <= 0:
         raise FileError(f"{title} {key} got {reprlib.repr(value)}, expected a positive whole number.")
     return value
