@@ -16,10 +16,12 @@ from tests.readers.trials.judge import Run, Trial
 from tests.readers.trials.torch_program import Key, Program
 from tests.readers.trials.torch_write import write
 
-__all__ = ["SEQUENCES", "made", "outputs", "shaped", "trial"]
+__all__ = ["SEQUENCES", "arguments", "made", "outputs", "runs", "trial", "with_example"]
 
 SEQUENCES = ((1.0, 200), (0.1, 60), (10.0, 60), (1000.0, 40))
 """Scale and length of each sequence of samples."""
+STEPS = 12
+"""Length of a sequence that shows the shape of the arguments."""
 LENGTHS = (1, 2, 7, 40)
 """Lengths of sequences, for networks that return only the last step."""
 
@@ -31,6 +33,32 @@ def trial(seed: int, number: int) -> Trial:
     return Trial(
         program.text, program.obstacle, lambda: from_torch(module), lambda: runs(program, module), program.logs
     )
+
+
+def with_example(seed: int, number: int) -> Trial:
+    """Return a trial of ``from_torch`` with the arguments of forward."""
+    program = write(Random(f"torch/{seed}/{number}"))
+    module = made(program, number)
+    return Trial(
+        program.text,
+        program.obstacle,
+        lambda: from_torch(module, example=arguments(program)),
+        lambda: runs(program, module),
+        program.logs,
+    )
+
+
+def arguments(program: Program) -> tuple[Any, ...]:
+    """Return arguments of forward: samples, and zero states; a whole sequence of a bare module starts without."""
+    rng = np.random.default_rng(1)
+    steps = 1 if program.layout == "step" else STEPS
+    if program.symbols:
+        xs = rng.integers(0, program.inputs, (steps, 1)).astype(np.float32)
+    else:
+        xs = rng.standard_normal((steps, program.inputs)).astype(np.float32)
+    x = shaped(program, xs)
+    states = [] if program.bare and program.layout != "step" else zeros(program)
+    return (x if program.symbols else x.float(), *states)
 
 
 def made(program: Program, number: int) -> Any:
