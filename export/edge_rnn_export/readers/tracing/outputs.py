@@ -75,7 +75,7 @@ def check_all_used(trace: Trace, layers: Finished) -> None:
     """Check that no part of the graph was left out."""
     used = {*layers.names, *layers.used}
     for draft in trace.drafts:
-        if draft.first_row < 0 or trace.rolls.same.get(draft, draft) in used:
+        if draft.first_row < 0 or trace.rolls.same.get(draft, draft) in used or draft in trace.rolls.simplified:
             continue
         if not any(is_alike(draft, each) for each in used if each.title == draft.title or each.kind == draft.kind):
             raise UnsupportedError(

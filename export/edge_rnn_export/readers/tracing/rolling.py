@@ -17,6 +17,7 @@ import numpy as np
 
 from edge_rnn.typing import AnyArray
 from edge_rnn_export.readers.tracing.drafts import Draft, Vector, reachable
+from edge_rnn_export.readers.tracing.first_steps import Steps, simplified
 from edge_rnn_export.readers.tracing.graph import Operator
 from edge_rnn_export.readers.tracing.values import computed, value_of
 
@@ -44,11 +45,14 @@ class Rolls:
         For each part of an input of the graph that a recurrence begins with, the draft of the old value.
     delays
         For each draft that is read at the next step, the draft of its old value.
+    simplified
+        Drafts of first steps that an exporter has simplified, since states are zero there.
     """
 
     same: dict[Draft, Draft] = field(default_factory=dict)
     begun: dict[Draft, Draft] = field(default_factory=dict)
     delays: dict[Draft, Draft] = field(default_factory=dict)
+    simplified: set[Draft] = field(default_factory=set)
 
     def roll(self, operator: Operator, steps: Sequence[Draft]) -> None:
         """Roll a sequence of drafts, one a step in order of time; that of the last step becomes that of all steps.
@@ -150,6 +154,7 @@ class _Roll:
         self.after: dict[Draft, Draft] = {}
         self.first: dict[Draft, AnyArray] = {}
         self.leaves: dict[Draft, Draft] = {}
+        self.simplified: set[Draft] = set()
         self._compare(last, before)
 
     def _compare(self, last: Draft, before: Draft) -> None:
@@ -190,8 +195,18 @@ class _Roll:
             count += 1
             if count > _MOST_STEPS:
                 raise _DifferentError(f"there are more than {_MOST_STEPS} of them")
-            earlier = steps[-1 - count] if count < len(steps) else None
-            current = self._earlier(current, earlier, count)
+            earlier, first = steps[-1 - count] if count < len(steps) else None, dict(self.first)
+            try:
+                current = self._earlier(current, earlier, count)
+            except _DifferentError:
+                self.first = first
+                found = simplified(Steps(self.root, self.before, self.after, self.rolls.of_all), current, earlier)
+                if found is None:
+                    raise
+                same.update({draft: of_all for of_all, draft in found.drafts.items()})
+                self.first.update({of_all: np.zeros(of_all.size) for of_all in found.states})
+                self.simplified = found.read
+                break
         if any(step not in same for step in steps):
             raise _DifferentError("some of them are not the step before the next one")
         delayed = self._read_states()
@@ -199,6 +214,7 @@ class _Roll:
         for draft in self.before:
             draft.whole = True
         self.rolls.same.update(same)
+        self.rolls.simplified.update(self.simplified)
         self.rolls.begun.update({leaf: delayed[draft] for leaf, draft in self.leaves.items() if draft in delayed})
 
     def _earlier(self, current: Mapping[Draft, Draft], root: Draft | None, count: int) -> dict[Draft, Draft]:
