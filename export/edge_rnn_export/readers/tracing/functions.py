@@ -15,6 +15,7 @@ import numpy as np
 from edge_rnn.activation import ACTIVATIONS, Activation
 from edge_rnn.equations.activations import activated
 from edge_rnn.equations.functions import (
+    above,
     absolute,
     celu,
     erf,
@@ -37,7 +38,7 @@ from edge_rnn.equations.functions import (
 )
 from edge_rnn_export.readers.tracing.node import Node
 
-__all__ = ["BINARY", "NORMS", "REDUCTIONS", "UNARY", "WHOLE", "Function", "activation"]
+__all__ = ["BINARY", "COMPARISONS", "NORMS", "REDUCTIONS", "UNARY", "WHOLE", "Function", "activation", "chosen"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,40 @@ BINARY: Mapping[str, Function] = {
     "Sub": Function("sub", _sub),
 }
 """Operators of two vectors, or of a vector and constants."""
+
+
+def greater(a: Any, b: Any) -> Any:
+    """1 where ``a`` is greater than ``b``, else 0; a fraction of 1 where they differ by less than 1e-30."""
+    difference = a - b
+    return above(difference, 0.0) / maximum(difference, 1e-30)
+
+
+def _less(a: Any, b: Any) -> Any:
+    return greater(b, a)
+
+
+def _at_least(a: Any, b: Any) -> Any:
+    return 1.0 - greater(b, a)
+
+
+def _at_most(a: Any, b: Any) -> Any:
+    return 1.0 - greater(a, b)
+
+
+COMPARISONS: Mapping[str, Function] = {
+    "And": Function("and", _mul),
+    "Greater": Function("greater", greater),
+    "GreaterOrEqual": Function("at_least", _at_least),
+    "Less": Function("less", _less),
+    "LessOrEqual": Function("at_most", _at_most),
+    "Or": Function("or", maximum),
+}
+"""Operators whose result is 1 for true and 0 for false."""
+
+
+def chosen(condition: Any, a: Any, b: Any) -> Any:
+    """``a`` where the condition is 1, ``b`` where it is 0; both are computed."""
+    return condition * a + (1.0 - condition) * b
 
 
 def _negative(x: Any) -> Any:
@@ -139,6 +174,7 @@ UNARY: Mapping[str, Callable[[Node], Function]] = {
     "Log": _fixed("log", log),
     "Mish": _fixed("mish", mish),
     "Neg": _fixed("neg", _negative),
+    "Not": _fixed("not", lambda x: 1.0 - x),
     "Reciprocal": _fixed("reciprocal", _reciprocal),
     "Relu": _with_numbers("relu"),
     "Selu": _selu,

@@ -13,7 +13,16 @@ from edge_rnn.typing import AnyArray
 from edge_rnn_export.readers.tracing.codes import Codes, Signal, Value
 from edge_rnn_export.readers.tracing.drafts import Draft, Vector
 from edge_rnn_export.readers.tracing.features import feature_axis, features
-from edge_rnn_export.readers.tracing.functions import BINARY, NORMS, REDUCTIONS, UNARY, WHOLE, Function
+from edge_rnn_export.readers.tracing.functions import (
+    BINARY,
+    COMPARISONS,
+    NORMS,
+    REDUCTIONS,
+    UNARY,
+    WHOLE,
+    Function,
+    chosen,
+)
 from edge_rnn_export.readers.tracing.node import Node
 
 __all__ = ["OPERATORS", "applied", "dense", "joined"]
@@ -182,6 +191,20 @@ def _is_neutral(kind: str, value: Value, shape: tuple[int, ...]) -> bool:
     return bool(value.reshape(()) == neutral)
 
 
+def _compared(node: Node) -> Signal:
+    return applied(node, COMPARISONS[node.kind], [node.input(0), node.input(1)])
+
+
+def _where(node: Node) -> Signal:
+    condition, a, b = (node.input(place) for place in range(3))
+    if not isinstance(condition, Signal):
+        numbers = node.numbers(0).astype(np.float32)
+        return applied(node, Function("where", chosen), [numbers, a, b])
+    if condition.whole:
+        raise node.refuse("its condition is about integers, of which samples have none.")
+    return applied(node, Function("where", chosen), [condition, a, b])
+
+
 def _sum(node: Node) -> Signal:
     signal = node.signal(0)
     for place in range(1, len(node.inputs)):
@@ -310,6 +333,7 @@ def _table(node: Node) -> Signal:
 
 OPERATORS: Mapping[str, Callable[[Node], Signal]] = {
     **dict.fromkeys(BINARY, _binary),
+    **dict.fromkeys(COMPARISONS, _compared),
     **dict.fromkeys(NORMS, _norm),
     **dict.fromkeys(REDUCTIONS, _reduced),
     **dict.fromkeys(UNARY, _unary),
@@ -323,5 +347,6 @@ OPERATORS: Mapping[str, Callable[[Node], Signal]] = {
     "PRelu": _prelu,
     "Pow": _power,
     "Sum": _sum,
+    "Where": _where,
 }
 """Operators that read a signal and compute vectors."""

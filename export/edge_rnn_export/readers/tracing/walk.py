@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -25,7 +26,7 @@ __all__ = ["Reading", "read_graph"]
 _TRACED_BYTES, _TRACED_NUMBERS = 2**26, 2**28
 # Lengths of open axes, in turn. An operation with a fixed number on an open axis gives different results for the two.
 _LENGTHS = ((3, 5, 2, 7, 4, 6), (13, 11, 17, 8, 19, 9))
-_MOST_AXES, _LONGEST = 4, 512  # where steps of a fixed number are spelled
+_MOST_AXES, _MOST_LENGTHS, _LONGEST = 4, 8, 512  # that are tried where a length is fixed
 _MOST_PORTS = 8  # inputs that are tried as the samples
 
 
@@ -146,21 +147,32 @@ def _with_steps_spelled(
 
     An exporter that unrolls a loop fixes its length, and declares the axis as open nevertheless.
     """
-    counts = sorted({len(each.outputs) for each in graph.operators if each.kind == "Split" and len(each.outputs) > 2})
-    numbers: dict[str, Any] = {**graph.constants}
-    numbers |= {each.outputs[0]: each.attributes.get("value") for each in graph.operators if each.kind == "Constant"}
-    read = [numbers.get(each.inputs[1]) for each in graph.operators if each.kind == "Gather" and len(each.inputs) > 1]
-    places = [each.load() for each in read if isinstance(each, Constant) and not each.floating]
-    counts += [max((int(each.reshape(())) + 1 for each in places if each.size == 1), default=0)]
+    counts = _lengths_told(graph)
     for axis in list(sizes)[:_MOST_AXES]:
-        for count in dict.fromkeys(reversed(counts)):
-            if not 2 < count <= _LONGEST:
-                continue
+        for count in counts:
             try:
                 return _with_any_samples(graph, {**sizes, axis: count}, upto, about, states)
             except (FileError, UnsupportedError):
                 continue
     return None
+
+
+def _lengths_told(graph: Graph) -> list[int]:
+    """Lengths that a graph may have fixed: numbers of parts, and those in constants for shapes and places, by use."""
+    numbers: dict[str, Any] = {**graph.constants}
+    numbers |= {each.outputs[0]: each.attributes.get("value") for each in graph.operators if each.kind == "Constant"}
+    found = Counter(len(each.outputs) for each in graph.operators if each.kind == "Split")
+    largest = 0
+    for operator in graph.operators:
+        constants = [numbers.get(name) for name in operator.inputs[1:]]
+        integers = [each.load() for each in constants if isinstance(each, Constant) and not each.floating]
+        values = [int(value) for each in integers if each.size <= _MOST_LENGTHS for value in each.reshape(-1)]
+        if operator.kind in ("Reshape", "Expand", "Slice"):
+            found.update(values)
+        elif operator.kind == "Gather":
+            largest = max([largest, *values])
+    found[largest + 1] += len(graph.operators)
+    return [count for count, _ in found.most_common(_MOST_LENGTHS) if 2 < count <= _LONGEST]
 
 
 def _with_any_samples(
