@@ -24,7 +24,7 @@ __all__ = ["LENGTHS", "Output", "run"]
 LENGTHS = "expected sequences of a few thousand steps or of open length"
 """Remedy for sequences that are too long to be traced."""
 
-_MOST_OPERATIONS = 2**15
+_MOST_OPERATIONS = 2**13
 _DEEPEST = 16  # loops and branches inside each other
 
 
