@@ -201,7 +201,7 @@ def _where(node: Node) -> Signal:
         numbers = node.numbers(0).astype(np.float32)
         return applied(node, Function("where", chosen), [numbers, a, b])
     if condition.whole:
-        raise node.refuse("its condition is about integers, of which samples have none.")
+        raise node.refuse("its condition is an integer, and samples are no integers.")
     return applied(node, Function("where", chosen), [condition, a, b])
 
 

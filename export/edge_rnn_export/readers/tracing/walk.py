@@ -167,7 +167,7 @@ def _lengths_told(graph: Graph) -> list[int]:
         constants = [numbers.get(name) for name in operator.inputs[1:]]
         integers = [each.load() for each in constants if isinstance(each, Constant) and not each.floating]
         values = [int(value) for each in integers if each.size <= _MOST_LENGTHS for value in each.reshape(-1)]
-        if operator.kind in ("Reshape", "Expand", "Slice"):
+        if operator.kind in ("Reshape", "Expand"):
             found.update(values)
         elif operator.kind == "Gather":
             largest = max([largest, *values])
