@@ -134,11 +134,18 @@ def test_keras_2_13_names_its_groups_otherwise(tmp_path: Path) -> None:
     assert read(old, tmp_path).fingerprint == read(archive(specs), tmp_path).fingerprint
 
 
-def test_batch_normalization(tmp_path: Path) -> None:
+def test_batch_normalization_is_folded_in_float64(tmp_path: Path) -> None:
     """Weights are rounded once, to half a last place; sums of up to 9 terms of size 2."""
     specs = [recurrent("LSTM"), normalized(), dense(units=H), normalized(name="second")]
     for data in (hdf5(specs), archive(specs)):
-        assert_equal_to_equations(data, specs, tmp_path, 3, 32 * 2.0**-24)
+        model = assert_equal_to_equations(data, specs, tmp_path, 3, 32 * 2.0**-24)
+        assert [layer.kind for layer in model.layers] == ["LSTM", "Dense"]
+        before, gain = (
+            specs[place].arrays["gamma"] / np.sqrt(specs[place].arrays["moving_variance"].astype(np.float64) + 0.01)
+            for place in (1, 3)
+        )
+        wanted = gain[:, None] * (specs[2].arrays["kernel"].T * before)
+        np.testing.assert_allclose(model.layers[1].arrays["weight"], wanted, rtol=2.0**-23)
 
 
 def cudnn(spec: Spec) -> Spec:

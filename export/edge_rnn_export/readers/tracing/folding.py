@@ -1,4 +1,4 @@
-"""Fold drafts: constants that others compute, and functions of units into the Dense before them."""
+"""Fold drafts: constants that others compute, functions of units into the Dense before, scales into what follows."""
 
 from __future__ import annotations
 
@@ -73,7 +73,12 @@ def _with_constants(draft: Draft) -> None:
 
 
 def fold(order: Sequence[Draft], end: Draft) -> None:
-    """Fold biases, scales and activations into the Dense that they alone read."""
+    """Fold biases, scales and activations into the Dense that they alone read, and others into the matrices behind."""
+    _fold_back(order, end)
+    _fold_ahead(reachable(end), end)
+
+
+def _fold_back(order: Sequence[Draft], end: Draft) -> None:
     readers = readers_of(order)
     folded: dict[Draft, Draft] = {}
     cells = cycles_of(order)
@@ -121,3 +126,47 @@ def _taken(dense: Draft, draft: Draft) -> bool:
             if bias is not None:
                 dense.fields["bias"] = np.asarray(bias, np.float64) * scale
     return True
+
+
+def _fold_ahead(order: Sequence[Draft], end: Draft) -> None:
+    """Fold products with constants and sums, such as those of a BatchNormalization, into the matrices that read them.
+
+    Differences and quotients stay: they are the Standardize layer that shows in which units the samples are.
+    """
+    readers, cells = readers_of(order), cycles_of(order)
+    for draft in reversed(order):
+        if draft.operation not in ("add", "mul") or len(draft.reads) != 1 or len(draft.args) != 2:
+            continue
+        before, takers = draft.reads[0], dict.fromkeys(readers[draft])
+        if draft is end or draft in cells or before.size != draft.size or not takers:
+            continue
+        if all(each.kind in _MATRICES and each not in cells for each in takers):
+            for each in takers:
+                _take_scale(each, draft)
+            readers[before] = [each for each in readers[before] if each is not draft] + list(takers)
+
+
+_MATRICES = {"Dense": ("weight", "bias"), **dict.fromkeys(("Elman", "GRU", "LSTM"), ("weight_ih", "bias_ih"))}
+"""Fields with the matrix of the input and its bias."""
+
+
+def _take_scale(taker: Draft, draft: Draft) -> None:
+    """Let a layer read what a product or a sum reads, with its own matrix and bias changed."""
+    matrix, bias = _MATRICES[taker.kind]
+    weight = np.array(taker.fields[matrix], np.float64)
+    (constant,) = (np.asarray(arg, np.float64) for arg in draft.args if not isinstance(arg, Draft))
+    values, shift, place = np.broadcast_to(constant, (draft.size,)), np.zeros(len(weight)), 0
+    with np.errstate(all="ignore"):  # non-finite values are refused when they become weights
+        for each in taker.reads:
+            columns = slice(place, place + each.size)
+            place += each.size
+            if each is draft and draft.operation == "mul":
+                weight[:, columns] *= values
+            elif each is draft:
+                shift += weight[:, columns] @ values
+    if draft.operation == "mul":
+        taker.fields[matrix] = weight
+    else:
+        known = taker.fields.get(bias)
+        taker.fields[bias] = shift if known is None else np.asarray(known, np.float64) + shift
+    taker.args = tuple(draft.reads[0] if each is draft else each for each in taker.args)
