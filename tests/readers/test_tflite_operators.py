@@ -276,8 +276,17 @@ def test_written_operators_compute_what_litert_computes(tmp_path: Path, case: st
     np.testing.assert_allclose(found, expected, rtol=TOLERANCE, atol=TOLERANCE)
 
 
+def by_rows() -> Net:
+    """SELECT, unlike SELECT_V2, takes a condition for each row."""
+    net = x()
+    reads: list[T | int] = [const(np.bool_([True, False])), 0, const(uniform(RNG, B, S, F))]
+    net.outputs = net.op("SELECT", reads, [T([B, S, F])])
+    return net
+
+
 REFUSED: dict[str, tuple[Callable[[], Net], type[EdgeRnnError], str]] = {
     "sign": (with_constant("ADD", (F,), ADD, FusedActivationFunction=5), UnsupportedError, r"activation SIGN_BIT"),
+    "rows": (by_rows, UnsupportedError, r"it chooses by a condition of shape \(2,\) from \(2, 3, 4\)"),
     "ellipsis": (
         sliced([0, -1, 0], [0, 0, 0], [1, 1, 1], [B, F], EllipsisMask=1),
         UnsupportedError,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,27 @@ def test_glue_between_layers(tmp_path: Path) -> None:
     net.add("EXPAND_DIMS", [const(np.int32(1))], T([STEPS, 1, H]))
     model = assert_equal_to_litert(dense(net, OUT), tmp_path)
     assert [layer.kind for layer in model.layers] == ["Dense", "LSTM", "Dense"]
+
+
+def test_axes_that_are_open_by_the_signature_alone(tmp_path: Path) -> None:
+    """A network for one sequence, whose signature allows any number of them."""
+    net = Net(T([1, STEPS, IN], signature=[-1, STEPS, IN], name="x"))
+    net.add("RESHAPE", [const(np.int32([STEPS, 1, IN]))], T([STEPS, 1, IN]))
+    cell = lstm_net(time_major=True)
+    kind, places, _, title, options = cell.operators[0]
+    net.add(kind, [None if p < 0 else cell.tensors[p] for p in places[1:]], T([STEPS, 1, H]), title, **options)
+    model = assert_equal_to_litert(dense(net, OUT), tmp_path)
+    assert [layer.kind for layer in model.layers] == ["LSTM", "Dense"]
+    damaged = dense(lstm_net(), OUT, inputs=5)
+    damaged.tensors[0] = replace(damaged.x, signature=[-1, STEPS, IN])
+    with pytest.raises(FileError, match=r"does not fit what it reads"):
+        read(damaged, tmp_path)
+
+
+def test_wake_words_of_others_are_refused_for_their_convolutions(shared_data: Path) -> None:
+    for name in ("okay_nabu", "vad"):
+        with pytest.raises(UnsupportedError, match=r"CONV_2D \(operator \d+\): it is a convolution or a pooling"):
+            from_tflite(shared_data / "models" / "microwakeword" / f"{name}.tflite")
 
 
 def test_metadata(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from math import prod
 from typing import NamedTuple
 
@@ -27,9 +28,22 @@ _END = TfliteOperator("", (), (), {}, "", "end of the network")
 
 
 class Network(NamedTuple):
-    """Graph of a network, inputs that are variables with their new values, and the constant tensors that it reads."""
+    """Network of a file.
+
+    Parameters
+    ----------
+    graph
+        Graph with the open axes of the file's signature.
+    fixed
+        Graph with the lengths of axes in the file; the same if none is open.
+    states
+        Inputs that are variables, with their new values.
+    read
+        Constant tensors that it reads.
+    """
 
     graph: Graph
+    fixed: Graph
     states: Mapping[str, str]
     read: tuple[Tensor, ...]
 
@@ -70,18 +84,23 @@ def graph_of(contents: Contents, begin: int | None, end: int | None) -> Network:
             return LISTS[operator.custom.removeprefix("Flex")](writer, operator)
         return _WRITE[operator.kind](writer, operator)
 
-    writer, ports = Writer(Shared(contents, budget, write), main, current=_END), []
+    writer, ports = Writer(Shared(contents, budget, write), main, current=_END), list[Port]()
+    lengths: dict[str, tuple[int, ...]] = {}
     for place in begins:
         tensor, skipped = _entered(main, operators, main.tensors[place], ends)
         operators = tuple(operator for operator in operators if operator not in skipped)
         ports.append(_port(tensor, writer.shared.unique(tensor.label)))
         writer.names[tensor.place] = ports[-1].name
+        lengths[ports[-1].name] = tensor.shape
     writer.write(operators)
     writer.current = _END
     outputs = list(dict.fromkeys(writer.value(_END, main.tensors[place]) for place in ends))
     states = variables.states(writer, outputs)
     graph = writer.graph((*ports, *states), [*outputs, *states.values()])
-    return Network(graph, {port.name: name for port, name in states.items()}, tuple(writer.shared.read))
+    is_open = any(length is None for port in ports for length in port.shape)
+    inputs = tuple(replace(port, shape=lengths.get(port.name, port.shape)) for port in graph.inputs)
+    fixed = replace(graph, inputs=inputs) if is_open else graph
+    return Network(graph, fixed, {port.name: name for port, name in states.items()}, tuple(writer.shared.read))
 
 
 def _between(main: Subgraph, begins: Sequence[int], ends: Sequence[int]) -> tuple[TfliteOperator, ...]:

@@ -173,6 +173,9 @@ def _not_equal(writer: Writer, operator: TfliteOperator) -> list[str]:
 def _select(writer: Writer, operator: TfliteOperator) -> list[str]:
     if _counts_from_the_end(writer, operator):
         return [writer.input(operator, 2)]
+    shapes = [writer.tensor(operator, place).shape for place in range(2)]
+    if operator.kind == "SELECT" and shapes[0] and shapes[0] != shapes[1]:  # by rows, unlike SELECT_V2
+        raise operator.refuse(f"it chooses by a condition of shape {shapes[0]} from {shapes[1]}, expected equal ones.")
     return writer.add("Where", *(writer.input(operator, place) for place in range(3)))
 
 

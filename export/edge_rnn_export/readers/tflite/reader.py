@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Unpack
 
 from edge_rnn.checks import is_whole
-from edge_rnn.errors import InputError, InputTypeError
+from edge_rnn.errors import FileError, InputError, InputTypeError
 from edge_rnn.model import Description, Model
 from edge_rnn_export.readers.tflite.contents import Subgraph
 from edge_rnn_export.readers.tflite.file import open_contents
@@ -78,8 +78,14 @@ def from_tflite(
         raise InputTypeError(f"from_tflite got {type(source).__name__}, expected the path of a .tflite file.")
     contents = open_contents(Path(source))
     begin, end = (_place(contents.subgraphs[0], what, each) for what, each in (("after", after), ("upto", upto)))
-    graph, states, tensors = graph_of(contents, begin, end)
-    model = read_graph(graph, None, about, states=states).model
+    graph, fixed, states, tensors = graph_of(contents, begin, end)
+    try:
+        model = read_graph(graph, None, about, states=states).model
+    except FileError:
+        # Axes that are open by their signature, in a network that was converted for the lengths in the file.
+        if fixed is graph:
+            raise
+        model = read_graph(fixed, None, about, states=states).model
     return with_integers(model, tensors, graph.budget) if keep_int8 else model
 
 
