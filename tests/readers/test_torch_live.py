@@ -210,6 +210,50 @@ def test_a_step_with_its_state_as_an_argument() -> None:
     assert off(from_torch(module), stepped(module, xs, (zeros, zeros)), xs) <= TOLERANCE
 
 
+def loop(self: Any, x: Any) -> Any:
+    h, ys = None, []
+    for u in x.unbind(1):
+        h = self.cell(u, h)
+        ys.append(self.out(h[0] if isinstance(h, tuple) else h))
+    return torch.stack(ys, 1)
+
+
+def filled(self: Any, x: Any) -> Any:
+    """Writes its outputs into one tensor."""
+    h = x.new_zeros(x.shape[1], H)
+    ys = x.new_empty(x.shape[0], x.shape[1], O)
+    for t in range(len(x)):
+        h = self.cell(x[t], h)
+        ys[t] = self.out(h)
+    return ys
+
+
+CELLS = {
+    "gru": lambda **options: nn.GRUCell(I, H, **options),
+    "lstm": lambda **options: nn.LSTMCell(I, H, **options),
+    "tanh": lambda **options: nn.RNNCell(I, H, **options),
+    "relu": lambda **options: nn.RNNCell(I, H, nonlinearity="relu", **options),
+}
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("kind", CELLS)
+def test_a_loop_over_a_cell_is_the_layer(kind: str, bias: bool) -> None:
+    xs = samples()
+    module = network(loop, cell=CELLS[kind](bias=bias), out=nn.Linear(H, O))
+    model = from_torch(module)
+    assert [layer.kind for layer in model.layers] == [{"gru": "GRU", "lstm": "LSTM"}.get(kind, "Elman"), "Dense"]
+    expected = in_double(module, lambda net: net(torch.from_numpy(xs).double()[None])[0])
+    assert off(model, expected, xs) <= 1e-6  # the sum of two biases is rounded
+
+
+def test_a_loop_that_writes_into_a_tensor() -> None:
+    xs = samples()
+    module = network(filled, cell=nn.GRUCell(I, H), out=nn.Linear(H, O))
+    expected = in_double(module, lambda net: net(torch.from_numpy(xs).double()[:, None])[:, 0])
+    assert off(from_torch(module), expected, xs) <= 1e-6
+
+
 @pytest.mark.parametrize("forward", [pair, optional])
 def test_states_of_sequences_start_at_zero(forward: Callable[..., Any]) -> None:
     xs = samples()
@@ -277,9 +321,32 @@ def test_one_of_several_outputs_by_name_or_index(upto: Any, function: Callable[[
     assert off(from_torch(module, upto=upto), expected, xs) <= TOLERANCE
 
 
+def test_several_outputs_are_joined_by_a_tuple_as_the_refusal_says() -> None:
+    xs = samples()
+    module = network(two_heads, rnn=nn.GRU(I, H, batch_first=True), a=nn.Linear(H, O), b=nn.Linear(H, O))
+    with pytest.raises(UnsupportedError, match=r"name one by upto=\. Several .*such as upto=\('mean', 'scale'\)\."):
+        from_torch(module)
+
+    def both(net: Any) -> Any:
+        given = net(torch.from_numpy(xs).double()[None])
+        return torch.cat([given["mean"], given["scale"]], -1)[0]
+
+    assert off(from_torch(module, upto=("mean", "scale")), in_double(module, both), xs) <= TOLERANCE
+
+
+def test_what_a_module_inside_returns() -> None:
+    xs = samples()
+    module = network(over_time, rnn=nn.GRU(I, H, batch_first=True), out=nn.Linear(H, O))
+    expected = in_double(module, lambda net: net.rnn(torch.from_numpy(xs).double()[None])[0][0])
+    assert off(from_torch(module, upto="rnn"), expected, xs) <= TOLERANCE
+    module = network(lambda self, x: self.b(torch.tanh(self.a(x))).sum(1), a=nn.Linear(I, H), b=nn.Linear(H, O))
+    expected = in_double(module, lambda net: net.a(torch.from_numpy(xs).double()))
+    assert off(from_torch(module, upto="a"), expected, xs) <= TOLERANCE
+
+
 def test_several_outputs_are_listed() -> None:
     module = network(two_heads, rnn=nn.GRU(I, H, batch_first=True), a=nn.Linear(H, O), b=nn.Linear(H, O))
-    with pytest.raises(InputError, match=r"expected one of the outputs and modules 'mean', 'scale', 'state', 'rnn'"):
+    with pytest.raises(InputError, match=r"one of the outputs 'mean', 'scale', 'state', or of the modules .*'rnn'"):
         from_torch(module, upto="median")
     with pytest.raises(InputTypeError, match=r"upto got 1\.5, expected the name or the index"):
         from_torch(module, upto=1.5)

@@ -171,10 +171,13 @@ def calls_of(torch: Any, module: Any) -> list[Call]:
     """
     said = ""
     found: list[Call] = []
-    for layout in _layouts(torch, module):
+    layouts = list(_layouts(torch, module))
+    for layout, ones in [*itertools.product(layouts, [False]), *itertools.product(layouts, [True])]:
+        if ones and found:
+            break
         sized: list[Call] = []
         for leaf in layout:
-            call, message = _with_states(torch, module, leaf)
+            call, message = _with_states(torch, module, leaf, ones=ones)
             said = said or message
             if call is not None:
                 sized.append(call)
@@ -235,20 +238,20 @@ def _sizes(torch: Any, module: Any) -> list[int]:
     return list(dict.fromkeys([*found, 1]))[:40]
 
 
-def _with_states(torch: Any, module: Any, samples: Leaf) -> tuple[Call | None, str]:
+def _with_states(torch: Any, module: Any, samples: Leaf, *, ones: bool) -> tuple[Call | None, str]:
     """Return a call with these samples, with the states that forward cannot do without; or the reason against it."""
-    call, message = _tried(torch, module, Call((samples,), ()))
+    call, message = _tried(torch, module, Call((samples,), ()), ones=ones)
     if call is not None:
         return call, ""
     needed = _needed(module)
     if not 1 <= needed <= _MAX_STATES:
         return None, message
-    call, other = _tried(torch, module, Call((samples, *[None] * needed), ()))
+    call, other = _tried(torch, module, Call((samples, *[None] * needed), ()), ones=ones)
     if call is not None:
         return call, ""
     message = other or message
     for states in itertools.islice(_states(torch, module, samples, needed), _MAX_TRIES):
-        call, _ = _tried(torch, module, Call((samples, *states), ()))
+        call, _ = _tried(torch, module, Call((samples, *states), ()), ones=ones)
         if call is not None:
             return call, ""
     return None, message
@@ -301,15 +304,18 @@ def _states(torch: Any, module: Any, samples: Leaf, needed: int) -> Iterator[tup
                 yield ((Leaf((*line, size)),) * 2,)
 
 
-def _tried(torch: Any, module: Any, call: Call) -> tuple[Call | None, str]:
-    """Return the call with open lengths that run, or the reason why none does."""
+def _tried(torch: Any, module: Any, call: Call, *, ones: bool) -> tuple[Call | None, str]:
+    """Return the call with open lengths that run, or the reason why none does.
+
+    With ``ones``, the batch has one sequence, whichever axis that is.
+    """
     taken = {length for each in itertools.chain(module.parameters(), module.buffers()) for length in each.shape}
     # Lengths unlike those of weights, so that samples fit in one layout only.
     long, short = ([each for each in lengths if each not in taken][:2] for lengths in (_LONG, _SHORT))
     wide = [{"a": a, "b": b} for a, b in zip(long, short, strict=False)]
     message = ""
     single = () if _is_turned(call.samples) else (lambda one: {**one, "b": 1}, lambda one: {**one, "a": 1})
-    for pick in (lambda one: one, *single):
+    for pick in single if ones else (lambda one: one,):
         sizes = [pick(one) for one in wide]
         message = _failure(torch, module, call, sizes[0])
         if not message:

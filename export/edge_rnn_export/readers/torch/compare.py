@@ -44,11 +44,21 @@ _STEADY = 1e-10
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """Network as read, with what the comparison needs."""
+    """Network as read, with what the comparison needs.
+
+    Parameters
+    ----------
+    heads
+        Names of the outputs that the model joins.
+    inside
+        Name of the module whose output was read; empty if forward's was.
+    """
 
     program: Program
     reading: Reading
     call: Call
+    heads: tuple[str, ...] = ()
+    inside: str = ""
 
     @property
     def model(self) -> Model:
@@ -165,6 +175,7 @@ class _Run:
     dtype: Any
     symbols: int
     copy: Any = None
+    inside: Any = None
 
     @property
     def title(self) -> str:
@@ -186,7 +197,7 @@ class _Run:
         return xs[: _LENGTHS[-1]]
 
     def outputs(self, xs: AnyArray, states: States) -> list[AnyArray]:
-        """Tensors that a call returns, and then the buffers that it updated."""
+        """Output that was read, then all tensors that a call returns, then the buffers that it updated."""
         torch = self.torch
         before = torch.get_default_dtype()
         try:
@@ -195,12 +206,14 @@ class _Run:
                 warnings.simplefilter("ignore")
                 if self.copy is None:
                     self.copy = in_use(self.module).to(self.dtype)
+                    if self.read.inside:
+                        self.copy.get_submodule(self.read.inside).register_forward_hook(self._note)
                 buffers = dict(self.copy.named_buffers())
                 for target, name, _ in self.read.program.kept:
                     buffers[target].copy_(self._tensor(old_states(self.read.reading, name, states)))
                 found = tensors_of(torch, self.copy(*self._arguments(xs, states)))
                 buffers = dict(self.copy.named_buffers())
-                found += [buffers[target] for target, _, _ in self.read.program.kept]
+                found = [self._main(found), *found, *(buffers[target] for target, _, _ in self.read.program.kept)]
                 return [each.double().numpy().copy() for each in found]
         except Exception as error:  # forward is user code: it may raise anything
             if self.dtype is torch.float64:
@@ -210,6 +223,17 @@ class _Run:
             ) from None
         finally:
             torch.set_default_dtype(before)
+
+    def _note(self, _: Any, given: Any, output: Any) -> None:
+        """Keep what a module inside returns."""
+        self.inside = tensors_of(self.torch, output)[0]
+
+    def _main(self, tensors: Sequence[Any]) -> Any:
+        """Output that was read, given all tensors that forward returns."""
+        if self.read.inside:
+            return self.inside
+        heads = [tensors[self.read.program.outputs.index(name)] for name in self.read.heads]
+        return heads[0] if len(heads) == 1 else self.torch.cat(heads, self.read.reading.axis)
 
     def _tensor(self, array: AnyArray) -> Any:
         return self.torch.from_numpy(np.array(array)).to(self.dtype)
@@ -230,13 +254,15 @@ class _Run:
 
     def difference(self, given: Sequence[AnyArray], ys: AnyArray, ends: States, tolerance: float) -> str:
         """Describe the first output that differs; empty if none does."""
-        names = [*self.read.program.outputs, *(out for _, _, out in self.read.program.kept)]
-        for name, array in zip(names, given, strict=True):
-            if name == self.read.reading.output:
-                wanted: AnyArray | None = self.axes.output(ys)
+        read = self.read
+        names = [read.reading.output, *read.program.outputs, *(out for _, _, out in read.program.kept)]
+        for place, (name, array) in enumerate(zip(names, given, strict=True)):
+            wanted: AnyArray | None
+            if place == 0:
+                wanted = self.axes.output(ys)
                 channel = self.axes.outputs.index("f") if "f" in self.axes.outputs else None
             else:
-                wanted, channel = final_states(self.read.reading, name, ends), None
+                wanted, channel = final_states(read.reading, name, ends), None
             if wanted is None:
                 continue
             if array.shape != wanted.shape:

@@ -15,9 +15,14 @@ from edge_rnn_export.readers.torch.compare import Read, check
 from edge_rnn_export.readers.torch.program import Program
 from edge_rnn_export.readers.torch.reparametrized import without_reparametrizations
 from edge_rnn_export.readers.torch.traced import traced
+from edge_rnn_export.readers.torch.writer import READER
+from edge_rnn_export.readers.tracing.graph import Graph, Operator
 from edge_rnn_export.readers.tracing.walk import read_graph
 
-__all__ = ["has_forward", "read_module"]
+__all__ = ["Upto", "has_forward", "read_module"]
+
+Upto = str | int | Sequence[str | int] | None
+"""Name or index of an output, or several of them to be joined."""
 
 
 def has_forward(module: Any) -> bool:
@@ -26,7 +31,7 @@ def has_forward(module: Any) -> bool:
     return getattr(type(module), "forward", None) is not nn.Module.forward or "forward" in vars(module)
 
 
-def read_module(module: Any, *, example: Any, upto: str | int | None, ignore: Sequence[str], compare: bool) -> Model:
+def read_module(module: Any, *, example: Any, upto: Upto, ignore: Sequence[str], compare: bool) -> Model:
     """Trace a module with random samples, read the graph, and compare the model with the module.
 
     Parameters
@@ -101,9 +106,7 @@ def _check_unused(module: Any, read: Read, ignore: Sequence[str]) -> None:
             raise InputError(f"from_torch ignore names {wanted!r}, {problem}; remove it from ignore=.")
 
 
-def _with_others(
-    torch: Any, module: Any, calls: list[Call], upto: str | int | None, refusal: UnsupportedError
-) -> EdgeRnnError:
+def _with_others(torch: Any, module: Any, calls: list[Call], upto: Upto, refusal: UnsupportedError) -> EdgeRnnError:
     """Return the refusal, with the layout of samples that can be read, if there is one."""
     for call in calls:
         try:
@@ -116,7 +119,7 @@ def _with_others(
     return refusal
 
 
-def _read(torch: Any, module: Any, call: Call, upto: str | int | None) -> Read:
+def _read(torch: Any, module: Any, call: Call, upto: Upto) -> Read:
     """Read the network with the lengths of the call; two sets of lengths must give the same model."""
     first = _once(torch, module, call, call.sizes[0], upto)
     if not call.samples.is_open:
@@ -132,15 +135,40 @@ def _read(torch: Any, module: Any, call: Call, upto: str | int | None) -> Read:
     return second
 
 
-def _once(torch: Any, module: Any, call: Call, sizes: Mapping[str, int], upto: str | int | None) -> Read:
+def _once(torch: Any, module: Any, call: Call, sizes: Mapping[str, int], upto: Upto) -> Read:
     program = traced(torch, module, call.made(torch, sizes))
-    return Read(program, read_graph(program.graph, _named(program, upto), {}), call)
+    if isinstance(upto, tuple | list):
+        heads = tuple(_output_named(program, each) for each in upto)
+        graph, name = _joined(program, heads)
+        return Read(program, read_graph(graph, name, {}), call, heads)
+    if isinstance(upto, str) and upto not in program.outputs and program.modules.get(upto):
+        return Read(program, read_graph(program.graph, program.modules[upto], {}), call, inside=upto)
+    try:
+        reading = read_graph(program.graph, None if upto is None else _output_named(program, upto), {})
+    except UnsupportedError as refusal:
+        heads = tuple(filter(None, program.outputs))
+        if upto is None and len(heads) > 1 and "name one by upto=" in str(refusal):
+            raise UnsupportedError(f"{refusal} Several in a tuple are joined, such as upto={heads[:2]}.") from None
+        raise
+    return Read(program, reading, call, (reading.output,))
 
 
-def _named(program: Program, upto: str | int | None) -> str | None:
-    """Name of the value in the graph that ``upto`` stands for."""
-    if upto is None:
-        return None
+def _joined(program: Program, names: Sequence[str]) -> tuple[Graph, str]:
+    """Graph with an operator that joins outputs, and the name of its output."""
+    axes = {read_graph(program.graph, name, {}).axis for name in names}
+    if len(axes) != 1:
+        raise UnsupportedError(
+            f"from_torch cannot join the outputs {', '.join(map(repr, names))}: their features are along the axes "
+            f"{sorted(axes)}; read one of them by upto=."
+        )
+    join = Operator(
+        "Concat", "/joined", tuple(names), ("joined",), {"axis": axes.pop()}, reader=READER, label="outputs of upto="
+    )
+    return replace(program.graph, operators=(*program.graph.operators, join)), "joined"
+
+
+def _output_named(program: Program, upto: Any) -> str:
+    """Name of the output that a name or an index stands for."""
     if isinstance(upto, bool) or not isinstance(upto, str | int):
         raise InputTypeError(f"from_torch upto got {upto!r}, expected the name or the index of an output.")
     names = program.outputs
@@ -148,10 +176,8 @@ def _named(program: Program, upto: str | int | None) -> str | None:
         return names[upto]
     if upto in names and upto:
         return str(upto)
-    if upto in program.modules:
-        return program.modules[str(upto)]
-    listed = ", ".join(repr(name) for name in (*filter(None, names), *filter(None, program.modules)))
-    raise InputError(f"from_torch upto got {upto!r}, expected one of the outputs and modules {listed}.")
+    heads, modules = (", ".join(repr(each) for each in found if each) for found in (names, program.modules))
+    raise InputError(f"from_torch upto got {upto!r}, expected one of the outputs {heads}, or of the modules {modules}.")
 
 
 def _opened(torch: Any, module: Any, call: Call, read: Read) -> Call:

@@ -106,6 +106,16 @@ def _softplus(writer: Writer, a: Any) -> Traced:
     return found if a.beta == 1 else writer.emit("Div", found, np.float32(a.beta))
 
 
+def _log_sigmoid(writer: Writer, a: Any) -> Traced:
+    return writer.emit("Neg", writer.emit("Softplus", writer.emit("Neg", a.self)))
+
+
+def _threshold(writer: Writer, a: Any) -> Traced:
+    if a.value != 0:
+        raise writer.refuse(f"it gives {a.value} below a threshold, expected 0.")
+    return writer.emit("ThresholdedRelu", a.self, alpha=float(a.threshold))
+
+
 def _gelu(writer: Writer, a: Any) -> Traced:
     return writer.emit("Gelu", a.self, approximate=a.approximate)
 
@@ -206,6 +216,7 @@ OPERATORS: dict[str, Callable[[Writer, Any], Any]] = {
     "hardswish": _plain("HardSwish"),
     "hardtanh": _clip("min_val", "max_val"),
     "leaky_relu": _plain("LeakyRelu", negative_slope="alpha"),
+    "log_sigmoid": _log_sigmoid,
     "mish": _plain("Mish"),
     "neg": _plain("Neg"),
     "prelu": _prelu,
@@ -220,6 +231,7 @@ OPERATORS: dict[str, Callable[[Writer, Any], Any]] = {
     "sqrt": _plain("Sqrt"),
     "square": _square,
     "tanh": _plain("Tanh"),
+    "threshold": _threshold,
     "clamp": _clip("min", "max"),
     "clamp_min": _clip("min", ""),
     "clamp_max": _clip("", "max"),

@@ -42,11 +42,11 @@ class Program:
     kept
         Buffers that ``forward`` updates: name in the module, and names of the graph's input and output for it.
     modules
-        Names of values by the dotted name of the module that computes them.
+        Names of values by the dotted name of the module that returns them, as far as this shows.
     unknown
         PyTorch's operators that the table does not have.
     rounds
-        True if forward rounds to float32 itself, computes weights from others, or has constants that float32 rounds.
+        True if float32 rounds what forward does: its values, weights that it computes from others, or a loop's biases.
     used
         Names of the parameters and buffers that forward reads.
     """
@@ -81,6 +81,7 @@ def graph_of(torch: Any, exported: Any, table: Mapping[str, Any], raw: frozenset
         Forward draws random numbers, or is too long.
     """
     writer = Writer()
+    writer.weights.update(_weights(node) for node in exported.graph.nodes if node.op == "call_function")
     values, ports, kept = _inputs(torch, exported)
     ends: list[Any] = []
     for node in exported.graph.nodes:
@@ -179,7 +180,16 @@ def _written(
     if key in writer.written:  # a module that forward calls twice with the same
         return writer.written[key]
     writer.written[key] = found = _computed(torch, writer, node, args, kwargs, table, raw, title)
+    if isinstance(found, Traced):
+        for path, _ in (node.meta.get("nn_module_stack") or {}).values():
+            if path not in writer.recurrent:
+                writer.aliases[path] = found.name
     return found
+
+
+def _weights(node: Any) -> Any:
+    """Operator and parameters of a node, which the steps of a loop share."""
+    return node.target, tuple(each for each in node.args if getattr(each, "op", "") == "placeholder")
 
 
 def _key(value: Any) -> Any:
@@ -203,6 +213,8 @@ def _computed(
 ) -> Any:
     schema = node.target._schema
     op = schema.name.partition("::")[2]
+    writer.repeated = writer.weights[_weights(node)] > 1
+    writer.rounds |= writer.repeated  # biases of a cell that a loop spells out are added
     _place(writer, node, op, title)
     if op not in table and torch.Tag.nondeterministic_seeded in node.target.tags:
         raise writer.refuse("it draws random numbers; a stream computes the same for the same samples.")

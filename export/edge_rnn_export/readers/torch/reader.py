@@ -18,7 +18,7 @@ from edge_rnn_export.readers.layer_names import free_name
 from edge_rnn_export.readers.torch.chain import check_activations, check_all_used, is_inside, names_of, selected
 from edge_rnn_export.readers.torch.files import as_array
 from edge_rnn_export.readers.torch.forward import check_forward
-from edge_rnn_export.readers.torch.live import has_forward, read_module
+from edge_rnn_export.readers.torch.live import Upto, has_forward, read_module
 from edge_rnn_export.readers.torch.normalizers import normalized
 from edge_rnn_export.readers.torch.source import is_module, opened
 from edge_rnn_export.readers.torch.state import Part, layers_of, split_name
@@ -51,7 +51,7 @@ def from_torch(
     normalizer: str | None = None,
     standardize: Standardize | tuple[ArrayLike, ArrayLike] | None = None,
     example: Any = None,
-    upto: str | int | None = None,
+    upto: Upto = None,
     check: bool = True,
     **about: Unpack[Description],
 ) -> Model:
@@ -109,7 +109,7 @@ def from_torch(
         Values do not matter.
     upto
         Of a module, the output to read, if it returns several besides states: its key in a dict, its place in a tuple,
-        ``"1.0"`` inside another. Or the name of a module: what this module returns.
+        ``"1.0"`` inside another; several in a tuple are joined. Or the name of a module: what this module returns.
     check
         True to run a module, on a copy in eval mode, and compare it with the model on random samples of 0.05 to 1000,
         sequences of 300 steps and several calls, from random states if it takes states. They must agree in float64. A
@@ -196,7 +196,7 @@ def read_torch(
     normalizer: str | None = None,
     standardize: Standardize | tuple[ArrayLike, ArrayLike] | None = None,
     example: Any = None,
-    upto: str | int | None = None,
+    upto: Upto = None,
     check: bool = True,
     **about: Unpack[Description],
 ) -> Reading:

@@ -10,7 +10,7 @@ import numpy as np
 from edge_rnn.typing import AnyArray
 from edge_rnn_export.readers.torch.writer import Traced, Writer
 
-__all__ = ["RECURRENT"]
+__all__ = ["CELLS", "RECURRENT"]
 
 # PyTorch's order of the gates (in, out): RNN h; GRU r z n; LSTM i f g o. ONNX's: GRU z r h; LSTM i o f c.
 _ORDER: Mapping[str, tuple[int, ...]] = {"RNN": (0,), "GRU": (1, 0, 2), "LSTM": (0, 3, 1, 2)}
@@ -91,6 +91,7 @@ def _stacked(kind: str, **attributes: Any) -> Callable[[Writer, Any], list[Trace
             last.append(ends)
         y = _turned(writer, x) if a.batch_first else x
         writer.aliases[writer.path] = y.name
+        writer.recurrent.add(writer.path)
         stacks = zip(*last, strict=True)
         joined = [parts[0] if len(parts) == 1 else _joined(writer, parts) for parts in stacks]
         return [y, *joined]
@@ -104,13 +105,16 @@ def _joined(writer: Writer, parts: Sequence[Traced]) -> Traced:
 
 
 def _cell(kind: str, **attributes: Any) -> Callable[[Writer, Any], list[Traced] | Traced]:
-    """Write one step of a cell."""
+    """Write one step of a cell: as an operator, or one of many steps by its equation."""
 
     def write(writer: Writer, a: Any) -> list[Traced] | Traced:
         states = list(a.hx) if kind == "LSTM" else [a.hx]
         weights = [array for array in (a.w_ih, a.w_hh, a.b_ih, a.b_hh) if array is not None]
-        if not isinstance(a.input, Traced):
-            raise writer.refuse("what it reads does not depend on the samples.")
+        if any(isinstance(array, Traced) for array in weights) or not isinstance(a.input, Traced):
+            raise writer.refuse("its weights are computed from samples, or its input is not.")
+        if writer.repeated or len(a.input.shape) != 2:
+            written: list[Traced] | Traced = _EQUATIONS[kind](writer, a, attributes)
+            return written
         x = writer.reshaped(a.input, (1, *a.input.shape))
         mine = [
             writer.reshaped(state, (1, *state.shape)) if isinstance(state, Traced) else state[None] for state in states
@@ -120,6 +124,59 @@ def _cell(kind: str, **attributes: Any) -> Callable[[Writer, Any], list[Traced] 
         return found if kind == "LSTM" else found[0]
 
     return write
+
+
+def _products(writer: Writer, a: Any) -> list[Traced | AnyArray]:
+    """Matrices times the input and times the hidden state, with biases."""
+    hidden = a.hx[0] if isinstance(a.hx, list) else a.hx
+    found: list[Traced | AnyArray] = []
+    for value, weight, bias in ((a.input, a.w_ih, a.b_ih), (hidden, a.w_hh, a.b_hh)):
+        if isinstance(value, Traced):
+            product = writer.emit("MatMul", value, weight.T, shape=(*value.shape[:-1], len(weight)))
+            found.append(product if bias is None else writer.emit("Add", product, bias, shape=product.shape))
+        else:  # the state before the first step
+            found.append(np.asarray(value @ weight.T if bias is None else value @ weight.T + bias, np.float32))
+    return found
+
+
+def _gates(writer: Writer, value: Traced | AnyArray, count: int) -> list[Any]:
+    if not isinstance(value, Traced):
+        return list(np.split(value, count, -1))
+    size = value.shape[-1] // count
+    shape = (*value.shape[:-1], size)
+    return writer.emit_all("Split", value, np.full(count, size), shapes=[shape] * count, axis=len(shape) - 1)
+
+
+def _elman_step(writer: Writer, a: Any, attributes: Mapping[str, Any]) -> Traced:
+    kind = attributes.get("activations", ["Tanh"])[0]
+    return writer.emit(kind, writer.emit("Add", *_products(writer, a)))
+
+
+def _gru_step(writer: Writer, a: Any, attributes: Mapping[str, Any]) -> Traced:
+    """Write ``r, z = sigmoid(Wx + Uh); n = tanh(Wx + r Uh); (1 - z) n + z h``."""
+    of_x, of_h = (_gates(writer, value, 3) for value in _products(writer, a))
+    r, z = (writer.emit("Sigmoid", writer.emit("Add", of_x[gate], of_h[gate])) for gate in range(2))
+    n = writer.emit("Tanh", writer.emit("Add", of_x[2], writer.emit("Mul", r, of_h[2])))
+    kept = writer.emit("Mul", writer.emit("Sub", np.float32(1), z), n)
+    return writer.emit("Add", kept, writer.emit("Mul", z, a.hx))
+
+
+def _lstm_step(writer: Writer, a: Any, attributes: Mapping[str, Any]) -> list[Traced]:
+    """Write ``i, f, g, o = Wx + Uh; c = f c + i g; o tanh(c)``."""
+    of_x, of_h = _products(writer, a)
+    assert isinstance(of_x, Traced)
+    i, f, g, o = _gates(writer, writer.emit("Add", of_x, of_h, shape=of_x.shape), 4)
+    i, f, o = (writer.emit("Sigmoid", gate) for gate in (i, f, o))
+    g = writer.emit("Tanh", g)
+    c = writer.emit("Add", writer.emit("Mul", f, a.hx[1]), writer.emit("Mul", i, g))
+    return [writer.emit("Mul", o, writer.emit("Tanh", c)), c]
+
+
+_EQUATIONS: Mapping[str, Callable[[Writer, Any, Mapping[str, Any]], Any]] = {
+    "GRU": _gru_step,
+    "LSTM": _lstm_step,
+    "RNN": _elman_step,
+}
 
 
 RECURRENT: dict[str, Callable[[Writer, Any], Any]] = {
@@ -133,3 +190,6 @@ RECURRENT: dict[str, Callable[[Writer, Any], Any]] = {
     "rnn_tanh_cell": _cell("RNN"),
 }
 """Functions that write PyTorch's recurrent operators."""
+
+CELLS = frozenset(name for name in RECURRENT if name.endswith("_cell"))
+"""Names of those that compute one step."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -49,9 +50,12 @@ class Writer:
     op: str = ""
     shapes: Sequence[tuple[int, ...]] = ()
     aliases: dict[str, str] = field(default_factory=dict)
+    recurrent: set[str] = field(default_factory=set)
     unknown: set[Any] = field(default_factory=set)
     rounds: bool = False
     written: dict[Any, Any] = field(default_factory=dict)
+    weights: Counter[Any] = field(default_factory=Counter)
+    repeated: bool = False
 
     @property
     def shape(self) -> tuple[int, ...]:
