@@ -46,6 +46,15 @@ def test_a_loop_computes_what_litert_computes(tmp_path: Path, way: str) -> None:
     np.testing.assert_allclose(outputs(net, tmp_path), litert(net.bytes(), *XS), rtol=0, atol=TOLERANCE)
 
 
+def test_a_body_has_few_operators_as_each_step_takes_all_of_them(tmp_path: Path) -> None:
+    """16 of the file, the condition, and what masks, shapes and axes of ONNX add."""
+    (loop,) = (each for each in graph(looped("concatenation"), tmp_path).operators if each.kind == "Loop")
+    kinds = [each.kind for each in loop.bodies["body"].operators]
+    assert kinds.count("Identity") == 1  # the samples, which every step passes on
+    assert kinds.count("Cast") == 0
+    assert len(kinds) <= 16 + 1 + 4
+
+
 def test_lists_of_tensors_compute_what_arrays_do(tmp_path: Path) -> None:
     """LiteRT lacks TensorFlow's operators on lists."""
     arrays = outputs(looped("update"), tmp_path)

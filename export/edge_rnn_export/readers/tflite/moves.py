@@ -36,6 +36,9 @@ def _whole(writer: Writer, operator: TfliteOperator, position: int, what: str) -
 
 def _lengths(writer: Writer, operator: TfliteOperator, position: int) -> str:
     """Lengths of axes as ONNX has them, int64."""
+    stored = writer.stored(operator, position) if operator.has(position) else None
+    if stored is not None and stored.dtype.kind == "i":
+        return writer.number(stored, np.int64)
     return writer.one("Cast", writer.input(operator, position, "shape"), to=7)
 
 
@@ -94,6 +97,9 @@ def _slice(writer: Writer, operator: TfliteOperator) -> list[str]:
     """Slice all axes by begin and size; a size of -1 takes what remains."""
     begin, size = writer.input(operator, 1, "begin"), writer.input(operator, 2, "size")
     whole = {"INT64": np.int64}.get(writer.tensor(operator, 2).type, np.int32)
+    stored = writer.stored(operator, 2)
+    if stored is not None and (stored == -1).all():
+        return writer.add("Slice", writer.input(operator, 0), begin, writer.number(np.full(stored.shape, END, whole)))
     rest = writer.one("Equal", size, writer.number([-1], whole))
     ends = writer.one("Where", rest, writer.number([END], whole), writer.one("Add", begin, size))
     return writer.add("Slice", writer.input(operator, 0), begin, ends)

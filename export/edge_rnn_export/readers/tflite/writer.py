@@ -209,6 +209,12 @@ class Writer:
         self.shared.read.append(tensor)
         return numbers_of(tensor, self.shared.budget)
 
+    def stored(self, operator: TfliteOperator, position: int) -> AnyArray | None:
+        """Numbers of an input, or None if it is computed."""
+        tensor = self.tensor(operator, position)
+        is_stored = self.names.get(tensor.place, "") in self.constants or self._is_stored(tensor)
+        return self.constant(operator, position, "") if is_stored else None
+
     def _is_stored(self, tensor: Tensor) -> bool:
         computed = tensor.place in self.subgraph.producers or tensor.variable
         return not computed and (tensor.data is not None or prod(tensor.shape) == 0)
@@ -254,7 +260,9 @@ class Writer:
         """Return the graph of a loop or a branch, whose operators a function writes; it returns the outputs."""
         inner = Writer(self.shared, self.subgraph, self.depth, current=operator)
         given = write(inner)
-        outputs = [inner.one("Identity", name) for name in given]  # none is an input, or there twice
+        made = {name for each in inner.operators for name in each.outputs}
+        own = [name in made and given.count(name) == 1 for name in given]  # others are inputs, constants or there twice
+        outputs = [name if is_own else inner.one("Identity", name) for name, is_own in zip(given, own, strict=True)]
         ports = tuple(Port(name, ()) for name in inputs)
         return inner.graph(ports, outputs)
 

@@ -24,7 +24,8 @@ __all__ = ["LENGTHS", "Output", "run"]
 LENGTHS = "expected sequences of a few thousand steps or of open length"
 """Remedy for sequences that are too long to be traced."""
 
-_MOST_OPERATIONS = 2**13
+_MOST_OPERATIONS = 2**13  # on signals; operations on constants cost an eighth
+_COST = 8
 _DEEPEST = 16  # loops and branches inside each other
 
 
@@ -47,8 +48,8 @@ def run(trace: Trace, operator: Operator, graphs: tuple[Graph, ...]) -> None:
         raise node.refuse(operator.refusal)
     if operator.bodies and operator.kind not in CONTROL:
         raise node.damaged(f"has {min(operator.bodies)[:80]}, a graph, expected another type.")
-    trace.operations += 1
-    if trace.operations > _MOST_OPERATIONS:
+    trace.operations += _COST if any(isinstance(value, Signal) for value in inputs) else 1
+    if trace.operations > _COST * _MOST_OPERATIONS:
         raise node.refuse(f"the loops of the graph take more than {_MOST_OPERATIONS} operations; {LENGTHS}.")
     trace.work.take(f"the {node.title}", sum(value.codes.size for value in inputs if isinstance(value, Signal)))
     try:
