@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edge_rnn import reference
 from edge_rnn.errors import UnsupportedError
 from edge_rnn_export import from_keras
-from keras_models import IN, H, L, assert_equal_to_keras, functional, keras, randomized, sequential
+from keras_models import IN, TOLERANCE, H, L, assert_equal_to_keras, functional, keras, randomized, sequential
 
 pytestmark = [pytest.mark.torch, pytest.mark.filterwarnings("ignore")]
 
@@ -101,6 +102,20 @@ def test_cells_whose_activations_onnx_lacks(tmp_path: Path, case: str) -> None:
         randomized(sequential(CELLS[case](), L.Dense(2))), tmp_path, endings=("keras",), streamed=False
     )
     assert {layer.kind for layer in read.layers} == {"Cell", "Dense"}
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+@pytest.mark.parametrize("kind", ["SimpleRNN", "GRU", "LSTM"])
+def test_a_stateful_cell_whose_activation_onnx_lacks(kind: str, steps: int) -> None:
+    """A single step from zeros shows no recurrence: its state has to come from outside."""
+    cells = [getattr(L, kind)(H, activation="silu", stateful=True, return_sequences=True) for _ in range(2)]
+    model = randomized(keras.Sequential([keras.Input(batch_shape=(1, steps, IN)), *cells, L.Dense(2)]))
+    read = from_keras(model)
+    assert [layer.kind for layer in read.layers] == ["Cell", "Cell", "Dense"]
+    xs = np.random.default_rng(5).standard_normal((6, IN)).astype(np.float32)
+    parts = [model(part[None]) for part in np.split(xs, 6 // steps)]
+    expected = np.concatenate([np.asarray(keras.ops.convert_to_numpy(part))[0] for part in parts])
+    np.testing.assert_allclose(reference.run(read, xs)[0], expected, rtol=1e-5, atol=TOLERANCE)
 
 
 def test_states_of_a_cell_whose_activation_onnx_lacks() -> None:

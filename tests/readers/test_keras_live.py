@@ -233,6 +233,10 @@ LIVE_REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
         r"the GRU 'gru\w*': its initial_h is computed from samples",
     ),
     "training": (lambda: functional(lambda x: L.Dropout(0.5)(L.GRU(H)(x), training=True)), r"called with 'training'"),
+    "attention": (
+        lambda: functional(lambda x: L.Dot(axes=(2, 2))([x, x])),
+        r"cannot read the Dot 'dot\w*': it mixes the steps of a sequence",
+    ),
     "unbuilt": (lambda: keras.Sequential([L.GRU(H)]), r"saved before it was built"),
     "both ways": (lambda: sequential(L.Bidirectional(L.GRU(H))), r"the backward half needs samples"),
     "convolution": (lambda: sequential(L.Conv1D(H, 3)), r"the Conv1D 'conv1d\w*': its kernel_size is \[3\]"),

@@ -222,6 +222,18 @@ def test_functions_of_tensorflow_in_keras_2(tmp_path: Path) -> None:
         read(hdf5(specs, document), tmp_path)
 
 
+def test_unit_normalization_of_small_values_is_by_version(tmp_path: Path) -> None:
+    """Keras 3 divides by 1e-12 at least, Keras 2 by 1e-6."""
+    specs = [dense(IN), Spec("UnitNormalization", {"axis": -1})]
+    xs = np.zeros((1, IN))
+    for array in specs[0].arrays.values():
+        array *= 1e-8
+    y = xs @ specs[0].arrays["kernel"] + specs[0].arrays["bias"].astype(np.float64)
+    for data, least in ((hdf5(specs, version="2.15.0"), 1e-6), (archive(specs), 1e-12)):
+        expected = y / max(np.sqrt((y**2).sum()), least)
+        np.testing.assert_allclose(reference.run(read(data, tmp_path), xs)[0], expected, rtol=1e-6)
+
+
 def test_old_spellings(tmp_path: Path) -> None:
     """A Sequential as a list without an InputLayer, a slope called alpha in an ndarray, text attributes of bytes."""
     rnn = recurrent("SimpleRNN", batch_input_shape=[None, 7, IN])

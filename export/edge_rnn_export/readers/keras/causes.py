@@ -85,7 +85,7 @@ def _parts(network: Network, found: Sequence[_Cause]) -> str:
 
 def is_operation(layer: Layer) -> bool:
     """True for a function of ``keras.ops``; HDF5 files do not tell it apart from a layer of the same name."""
-    named = layer.kind in OPERATIONS and not layer.foreign
+    named = layer.kind in OPERATIONS and layer.kind not in _REASONS and not layer.foreign
     apart = layer.kind not in _known_layers() or any(len(call.args) > 1 for call in layer.calls)
     return layer.operation or (named and apart)
 

@@ -53,6 +53,11 @@ def write_steps(at: At, sequence: Tensor, initial: Sequence[Tensor], cell: Cell)
     """Write a cell over a sequence; return its outputs of all steps and its final states."""
     count = 2 if cell.kind == "LSTM" else 1
     starts: list[Tensor | str] = list(initial)
+    if not starts and sequence.shape[1] == 1:  # a single step shows no recurrence: the state comes from outside
+        axis = sequence.shape[0] or "batch"
+        places = range(len(at.emission.states), len(at.emission.states) + count)
+        starts = [f"{at.layer.name.replace('/', '_')}/state {place}" for place in places]
+        at.emission.ports += [Port(str(name), (axis, cell.units)) for name in starts]
     if not starts:
         shape = at("Concat", at("Shape", sequence, start=0, end=1), [cell.units], axis=0)
         starts = [at("ConstantOfShape", shape)] * count
@@ -72,6 +77,10 @@ def write_steps(at: At, sequence: Tensor, initial: Sequence[Tensor], cell: Cell)
         scan_input_axes=[1],
         scan_output_axes=[1],
     )
+    if sequence.shape[1] == 1:
+        known = {port.name for port in at.emission.ports}
+        names = [start.name if isinstance(start, Tensor) else start for start in starts]
+        at.emission.states |= {name: new for name, new in zip(names, made, strict=False) if name in known}
     batch, time = sequence.shape[:2]
     final = [Tensor(name, (batch, cell.units), state=True) for name in made[:count]]
     return Tensor(made[count], (batch, time, cell.units)), final

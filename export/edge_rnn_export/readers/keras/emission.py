@@ -65,6 +65,8 @@ class Emission:
     ----------
     source
         Weights, and Keras's major version.
+    states
+        Inputs that are states, and the outputs with their new values, of models that take a single step.
     steps
         First recurrent layer, and the number of steps that it reads, None if open.
     joins
@@ -75,6 +77,7 @@ class Emission:
     operators: list[Operator] = field(default_factory=list)
     ports: list[Port] = field(default_factory=list)
     constants: dict[str, Constant] = field(default_factory=dict)
+    states: dict[str, str] = field(default_factory=dict)
     steps: tuple[str, int | None] | None = None
     joins: str = ""
     numbers: Iterator[int] = field(default_factory=count)
@@ -95,7 +98,8 @@ class Emission:
 
     def graph(self, outputs: Sequence[str], budget: Budget) -> Graph:
         """Return the graph with these outputs."""
-        return Graph(tuple(self.operators), tuple(self.ports), tuple(outputs), self.constants, budget, reader=READER)
+        ends = (*outputs, *self.states.values())
+        return Graph(tuple(self.operators), tuple(self.ports), ends, self.constants, budget, reader=READER)
 
     def identity(self, name: str, tensor: Tensor) -> None:
         """Give a value a name of its own, as an output of the model."""

@@ -84,8 +84,8 @@ def _trailing(at: At, x: Tensor) -> tuple[int, tuple[int | None, ...]]:
 
 
 def unit_normalization(at: At, x: Tensor) -> Tensor:
-    """``x / max(sqrt(sum of x^2), 1e-12)`` over each step's features."""
-    return unit_normalized(at, x, 1e-12)
+    """``x / max(sqrt(sum of x^2), 1e-12)`` over each step's features; in Keras 2 the sum is 1e-12 at least."""
+    return unit_normalized(at, x, 1e-12 if at.version >= 3 else 1e-6)
 
 
 def unit_normalized(at: At, x: Tensor, epsilon: float) -> Tensor:

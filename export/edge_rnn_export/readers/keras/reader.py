@@ -152,7 +152,8 @@ def _read(source: Source, about: Description, *, upto: str | None, after: str | 
     except DAMAGED as error:
         raise FileError(f"its description contradicts itself: {reason_of(error)}.") from None
     try:
-        found = read_graph(emission.graph(tuple(ends.outputs), Budget.of_file(source.stored_bytes)), None, about)
+        graph = emission.graph(tuple(ends.outputs), Budget.of_file(source.stored_bytes))
+        found = read_graph(graph, None, about, states=emission.states or None)
     except UnsupportedError as error:
         if not emission.joins:
             raise
