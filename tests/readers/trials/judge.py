@@ -44,7 +44,7 @@ class Trial:
     obstacle
         Operation over time that a stream cannot do; empty if a stream can do all of it.
     read
-        Reads the network.
+        Reads the network; takes ``upto``, the name of one of several outputs.
     runs
         Returns what the network itself computes.
     logs
@@ -55,7 +55,7 @@ class Trial:
 
     text: str
     obstacle: str
-    read: Callable[[], Model]
+    read: Callable[..., Model]
     runs: Callable[[], list[Run]]
     logs: Sequence[bool] = ()
     tolerance: float = TOLERANCE
@@ -79,7 +79,7 @@ def judge(trial: Trial) -> Outcome:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            model = trial.read()
+            models = _read(trial)
         except EdgeRnnError as error:
             return Outcome("refused", str(error), trial)
         except Exception as error:
@@ -87,6 +87,9 @@ def judge(trial: Trial) -> Outcome:
             place = f" at {Path(own[-1].filename).name}:{own[-1].lineno}" if own else ""
             return Outcome("crash", f"{type(error).__name__}{place}: {error}", trial)
     said = any(issubclass(each.category, ReadingWarning) and "log_softmax" in str(each.message) for each in caught)
+    if len(models) > 1:
+        return _judged_by_head(trial, models)
+    (model,) = models
     whole, first = True, True
     detail = ""
     with warnings.catch_warnings():
@@ -107,6 +110,32 @@ def judge(trial: Trial) -> Outcome:
     if whole:
         return Outcome("read", repr(model), trial)
     return Outcome("partial" if first and len(heads) > 1 else "WRONG", detail, trial)
+
+
+def _read(trial: Trial) -> list[Model]:
+    """Read a network; where it has several outputs, follow the remedy that the refusal names, for each of them."""
+    try:
+        return [trial.read()]
+    except EdgeRnnError as refusal:
+        told = re.search(r"found the outputs (('[^']*'(, )?)+), expected one", str(refusal))
+        if told is None or len(trial.logs) < 2:
+            raise
+        return [trial.read(upto=name) for name in re.findall("'([^']*)'", told[1])]
+
+
+def _judged_by_head(trial: Trial, models: Sequence[Model]) -> Outcome:
+    """Compare models, one for each output, with the heads in their order."""
+    for run in trial.runs():
+        if len(models) != len(run.heads):
+            return Outcome("refused", f"{len(models)} outputs are named, and the network has {len(run.heads)}", trial)
+        for model, head in zip(models, run.heads, strict=True):
+            error = _error(reference.run(model, run.xs)[0][run.rows], head)
+            if not error <= trial.tolerance:
+                scale = np.abs(run.xs).max()
+                return Outcome(
+                    "WRONG", f"error {error:.1e} of the peak at samples of up to {scale:.1e}: {model!r}", trial
+                )
+    return Outcome("read", repr(models), trial)
 
 
 def _error(ys: np.ndarray, wanted: np.ndarray) -> float:

@@ -47,7 +47,13 @@ def _trial(seed: int, number: int, *, dynamo: bool, opsets: range) -> Trial:
         raise UntriedError("written as the logarithm of a sigmoid, which is minus infinity for large samples")
     data = exported(module, arguments(program), options)
     text = f"{program.text}\n\n# torch.onnx.export(Net(), ..., {', '.join(f'{k}={v!r}' for k, v in options.items())})\n"
-    return Trial(text, program.obstacle, lambda: from_onnx(data), lambda: runs(program, module), program.logs)
+    return Trial(
+        text,
+        program.obstacle,
+        lambda **options: from_onnx(data, **options),
+        lambda: runs(program, module),
+        program.logs,
+    )
 
 
 def _open_time(program: Program, axis: int, *, dynamo: bool) -> dict[str, Any]:

@@ -42,8 +42,8 @@ def output_of(trace: Trace, pairs: Mapping[str, Pair]) -> str:
     # One value under two names, such as the final state and the output of the same layer, is not a choice.
     if not outputs or any(not np.array_equal(signals[outputs[0]].codes, signals[name].codes) for name in outputs):
         raise UnsupportedError(
-            f"{trace.graph.reader} found the outputs {listed(list(kinds))}, expected one besides final states; name "
-            f"one by upto=."
+            f"{trace.graph.reader} found the outputs {listed(outputs or list(kinds))}, expected one besides final "
+            f"states; name one by upto=."
         )
     return outputs[0]
 
