@@ -16,7 +16,8 @@ from edge_rnn_export.readers.torch.traced import in_use
 
 __all__ = ["Call", "Leaf", "calls_of", "given_call", "narrow", "ran", "runs", "tensors_of"]
 
-_LONG, _SHORT = (5, 7, 11, 13, 17, 19, 23, 29, 31, 37), (3, 2, 4, 6, 8, 9, 10, 12, 14, 15)  # lengths to try
+# Lengths to try, more than two: the first steps of a loop may be simplified.
+_LONG, _SHORT = (5, 7, 11, 13, 17, 19, 23, 29, 31, 37), (4, 3, 6, 8, 9, 10, 12, 14, 15, 16)
 _MAX_STATES = 4
 _MAX_TRIES = 400
 
@@ -181,7 +182,7 @@ def calls_of(torch: Any, module: Any) -> list[Call]:
             said = said or message
             if call is not None:
                 sized.append(call)
-        sized = [call for call in sized if call.samples.shape[-1] != 1] or sized
+        sized = [call for call in sized if 1 not in call.samples.shape] or sized
         if len(sized) > 1:
             shapes = ", ".join(str(call.samples.sized(call.sizes[0])) for call in sized[:4])
             raise InputError(

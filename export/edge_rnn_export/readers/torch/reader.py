@@ -238,11 +238,8 @@ def read_torch(
 
 
 def _may_be_chain(module: Any, refusal: EdgeRnnError) -> bool:
-    """True if a chain of the module's parts may compute what its forward, which could not be traced, does."""
-    if isinstance(refusal, InputError):
-        return True
-    cells = sys.modules["torch"].nn.RNNCellBase
-    return any(isinstance(each, cells) or hasattr(each, "trained") for each in module.modules())
+    """True for a forward that did not run, and for modules that hold layers of to_torch."""
+    return isinstance(refusal, InputError) or any(hasattr(each, "trained") for each in module.modules())
 
 
 def _chained(
