@@ -136,6 +136,10 @@ def test_several_outputs_follow_one_another(tmp_path: Path, capsys: pytest.Captu
     for name, wanted in zip(("left", "right"), expected, strict=True):
         ys, _ = reference.run(from_keras(model, upto=name), xs)
         np.testing.assert_allclose(ys, wanted, rtol=0, atol=TOLERANCE)
+    both = from_keras(model, upto=("right", "left"))
+    np.testing.assert_array_equal(
+        reference.run(both, xs)[0][:, 3:], reference.run(from_keras(model, upto="left"), xs)[0]
+    )
     with pytest.raises(InputError, match=r"upto names 'middle', which is no layer; expected one of 'rnn', 'left', 'ri"):
         from_keras(model, upto="middle")
     model.save(tmp_path / "net.keras")

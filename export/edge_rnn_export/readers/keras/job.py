@@ -47,7 +47,8 @@ def _open(about: Mapping[str, Any], arrays: Mapping[str, Any]) -> Answer:
             network = keras.models.load_model(path, compile=False, safe_mode=True)
             upto, after = about["upto"], about["after"]
             if upto or after:
-                ends = [network.get_layer(upto).output] if upto else network.outputs
+                named = [upto] if isinstance(upto, str) else upto or ()
+                ends = [network.get_layer(name).output for name in named] or network.outputs
                 network = keras.Model(network.inputs, [*ends, *([network.get_layer(after).output] if after else [])])
             _loaded[:] = [network]
             return {

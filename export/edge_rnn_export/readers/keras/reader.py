@@ -40,7 +40,7 @@ class KerasReading:
     """
 
     model: Model
-    upto: str | None
+    upto: str | Sequence[str] | None
     after: str | None
     samples: Sequence[tuple[str, int]]
     places: Sequence[int]
@@ -50,7 +50,7 @@ class KerasReading:
 def from_keras(
     source: Any,
     *,
-    upto: str | None = None,
+    upto: str | Sequence[str] | None = None,
     after: str | None = None,
     unpadded: bool = False,
     **about: Unpack[Description],
@@ -67,7 +67,8 @@ def from_keras(
         axes, TimeDistributed, and functions of ``keras.ops`` between them.
     upto
         Name of a layer: the network is read from its input up to the output of this layer, by default up to the model's
-        own. A layer of a model inside the model is called ``"encoder/gru"``.
+        own. A layer of a model inside the model is called ``"encoder/gru"``. The outputs of several layers follow one
+        another.
     after
         Name of a layer of the model: its output is taken as the samples, and what it reads is left out.
     unpadded
@@ -88,7 +89,7 @@ def from_keras(
     Warns
     -----
     ReadingWarning
-        Inputs or outputs are joined; the message lists them.
+        Inputs are joined, or outputs without ``upto``; the message lists them.
 
     Raises
     ------
@@ -116,7 +117,7 @@ def from_keras(
 def reading_of(
     source: Any,
     *,
-    upto: str | None = None,
+    upto: str | Sequence[str] | None = None,
     after: str | None = None,
     unpadded: bool = False,
     **about: Unpack[Description],
@@ -125,9 +126,10 @@ def reading_of(
     unknown = about.keys() - Description.__annotations__.keys()
     if unknown:
         raise TypeError(f"from_keras() got an unexpected keyword argument {min(unknown)!r}")
-    for name, value in (("upto", upto), ("after", after)):
+    names = upto if isinstance(upto, list | tuple) else [upto]
+    for what, value in (*(("upto", each) for each in names), ("after", after)):
         if value is not None and not isinstance(value, str):
-            raise InputTypeError(f"{READER} {name} got {value!r}, expected the name of a layer.")
+            raise InputTypeError(f"{READER} {what} got {value!r}, expected the name of a layer.")
     is_file = isinstance(source, str | PathLike)
     given = open_file(source) if is_file else source
     try:
@@ -143,7 +145,9 @@ def reading_of(
         raise type(error)(what + text.removeprefix(f"{READER}: ")) from None
 
 
-def _read(source: Source, about: Description, *, upto: str | None, after: str | None, unpadded: bool) -> KerasReading:
+def _read(
+    source: Source, about: Description, *, upto: str | Sequence[str] | None, after: str | None, unpadded: bool
+) -> KerasReading:
     emission = Emission(source)
     try:
         ends = write_model(network_of(source.document), emission, upto=upto, after=after, unpadded=unpadded)
@@ -166,8 +170,10 @@ def _read(source: Source, about: Description, *, upto: str | None, after: str | 
     joined = ends.joined if name not in {port.name for port in emission.ports[1:]} else ()
     places = ends.outputs[found.output]
     joins = [f"the inputs {_listed(joined)} follow one another in each sample"] if joined else []
-    if len(places) > 1:
-        joins.append(f"the outputs {_listed(ends.sizes)} follow one another in the model's; upto= names one of them")
+    if len(places) > 1 and upto is None:
+        joins.append(
+            f"the outputs {_listed(ends.sizes)} follow one another in the model's; upto= names one or more of them"
+        )
     return KerasReading(found.model, upto, after, joined or [(name, found.model.input_size)], places, joins)
 
 

@@ -22,14 +22,19 @@ __all__ = ["write_model"]
 
 
 def write_model(
-    network: Network, emission: Emission, *, upto: str | None = None, after: str | None = None, unpadded: bool = False
+    network: Network,
+    emission: Emission,
+    *,
+    upto: str | Sequence[str] | None = None,
+    after: str | None = None,
+    unpadded: bool = False,
 ) -> Ends:
     """Write the operators of a model; return its inputs and outputs.
 
     Parameters
     ----------
     upto
-        Name of the layer whose output is wanted; None for the model's outputs.
+        Name of the layer whose output is wanted, or several names; None for the model's outputs.
     after
         Name of the layer whose output is taken as the samples; None for the model's inputs.
     unpadded
@@ -42,8 +47,11 @@ def write_model(
     """
     if after is not None:
         network = part_after(network, after)
-    path = () if upto is None else path_to(network, upto)
-    targets = targets_of(network, path)
+    paths = [path_to(network, name) for name in ([upto] if isinstance(upto, str) else upto or ())]
+    path = paths[0] if len(paths) == 1 else ()
+    if any(len(each) > 1 for each in paths if not path):
+        raise UnsupportedError("several layers in upto must be layers of the model itself, not of a model inside.")
+    targets = [ref for each in paths or [()] for ref in targets_of(network, each)]
     order = calls_in_order(network, targets)
     if upto is None and after is None:
         check_all_used(network, order)
@@ -53,7 +61,7 @@ def write_model(
     found = _written(network, emission, inputs, order, path)
     outputs = {}
     for ref in targets:
-        name = upto or (f"{ref.layer}:{ref.place}" if ref.place else ref.layer)
+        name = "/".join(path) or (f"{ref.layer}:{ref.place}" if ref.place else ref.layer)
         outputs[name] = _output(network.layers[ref.layer], ref, found)
     write_outputs(emission, outputs, ends)
     return ends
