@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnxruntime
+import pytest
 
 from edge_rnn import reference
+from edge_rnn.errors import UnsupportedError
 from edge_rnn_export import from_onnx
 
 BLOCK, HOP, FRAME, CONTEXT = 512, 128, 512, 64
@@ -42,6 +44,8 @@ def test_lstm_of_silero_behind_its_encoder(shared_data: Path, tmp_path: Path) ->
     """The LSTM is inside of branches, whose conditions are about the rate and about shapes."""
     folder = shared_data / "models" / "silero-vad"
     path = folder / "silero_vad_16k_op15.onnx"
+    with pytest.raises(UnsupportedError, match=f"Conv node.*it is a convolution.*read by after='{ENCODED}'"):
+        from_onnx(path)
     model = from_onnx(path, after=ENCODED, given={"sr": 16000})
     assert [layer.kind for layer in model.layers][:1] == ["LSTM"]
     proto = onnx.load(path)

@@ -28,6 +28,8 @@ _TYPES: dict[int, tuple[str, str, str]] = {
     TensorProto.INT64: ("int64", "<i8", "int64_data"),
     TensorProto.INT32: ("int32", "<i4", "int32_data"),
     TensorProto.BOOL: ("bool", "?", "int32_data"),
+    TensorProto.INT8: ("int8", "i1", "int32_data"),
+    TensorProto.UINT8: ("uint8", "u1", "int32_data"),
 }
 
 _MAX_AXES = 8

@@ -228,6 +228,24 @@ def _shape(node: Node, place: int) -> tuple[int, ...]:
     return tuple(int(length) for length in entries.reshape(-1))
 
 
+def _dequantize(node: Node) -> list[AnyArray]:
+    """Weights that are stored as integers."""
+    array, scale = node.numbers(0), node.numbers(1)
+    zero = node.numbers(2) if node.input(2) is not None else np.zeros((), array.dtype)
+    axis, block = node.take("axis", 1), node.take("block_size", 0)
+    node.take("output_dtype", 0)
+    if array.dtype.kind not in "iu" or scale.dtype.kind != "f" or block or scale.ndim > 1 or zero.shape != scale.shape:
+        raise node.refuse("it dequantizes in blocks, or other numbers than integers.")
+    shape = [1] * array.ndim
+    if scale.ndim:
+        shape[axis] = -1
+    node.budget.take(f"the {node.title}", 8 * array.size)
+    values = (array.astype(np.float64) - zero.astype(np.float64).reshape(shape if zero.ndim else ())) * scale.astype(
+        np.float64
+    ).reshape(shape if scale.ndim else ())
+    return [values.astype(np.float32)]
+
+
 def _tile(node: Node) -> list[AnyArray]:
     array, counts = node.numbers(0), _shape(node, 1)
     count = array.nbytes
@@ -306,6 +324,7 @@ FOLDS: dict[str, Callable[[Node], list[AnyArray]]] = GLUE | {
     "And": _arithmetic(np.logical_and, booleans=True),
     "Constant": _constant,
     "ConstantOfShape": _constant_of_shape,
+    "DequantizeLinear": _dequantize,
     "Div": _arithmetic(_quotient),
     "Equal": _arithmetic(np.equal),
     "Greater": _arithmetic(np.greater),

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from edge_rnn.errors import EdgeRnnError, FileError, InputTypeError, UnsupportedError
 from edge_rnn.model import Description, Model
 from edge_rnn.storage.budget import Budget
+from edge_rnn_export.readers.tracing.causes import check_causes
 from edge_rnn_export.readers.tracing.damage import DAMAGED, reason_of
 from edge_rnn_export.readers.tracing.execution import LENGTHS, run
 from edge_rnn_export.readers.tracing.graph import Constant, Graph, Port
@@ -91,6 +92,7 @@ def read_graph(
             raise InputTypeError(f"{graph.reader} {name} got {value!r}, expected the name of a value.")
     try:
         part = part_of(graph, upto, after, given or {})
+        check_causes(part)
         return replace(_read_part(part, upto, about, states or {}, after), after=after, given=given or {})
     except EdgeRnnError:
         raise
