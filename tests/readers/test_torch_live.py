@@ -291,6 +291,59 @@ def test_a_state_that_the_module_keeps_in_a_buffer() -> None:
     assert off(model, expected, xs) <= TOLERANCE
 
 
+class Stepping(nn.Module):  # type: ignore[name-defined,misc]
+    """Keeps its state in an attribute, and counts its calls; one step each."""
+
+    def __init__(self, start: Any) -> None:
+        super().__init__()
+        self.cell = nn.GRUCell(I, H)
+        self.out = nn.Linear(H, O)
+        self.h = start
+        self.register_buffer("calls", torch.zeros((), dtype=torch.long))
+
+    def forward(self, x: Any) -> Any:
+        self.h = self.cell(x, self.h)
+        self.calls += 1
+        return self.out(self.h)
+
+
+def test_a_state_that_the_module_keeps_in_an_attribute() -> None:
+    xs = samples()
+    module = Stepping(torch.zeros(1, H)).eval()
+    model = from_torch(module)
+    assert not module.h.any()
+    module.h = torch.zeros(1, H, dtype=torch.float64)
+    expected = in_double(module, lambda net: torch.cat([net(x[None]) for x in torch.from_numpy(xs).double()]))
+    assert off(model, expected, xs) <= TOLERANCE
+    module.h = module.h.float()
+    with pytest.raises(UnsupportedError, match=r"forward updates 'h', which is not zero .* set it to zero"):
+        from_torch(module)
+    module.h = torch.zeros(1, H)
+    assert from_torch(module).fingerprint == model.fingerprint
+    module.h = None  # the first call makes it
+    assert from_torch(module).fingerprint == model.fingerprint
+
+
+def mixed_states(self: Any, x: Any, h: Any, c: Any, state: Any) -> Any:
+    h, c = self.a(x, (h, c))
+    state = self.b(h, state)
+    return self.out(state[0]), (h, c), state
+
+
+def test_states_alone_and_in_pairs() -> None:
+    xs = samples()
+    module = network(mixed_states, a=nn.LSTMCell(I, H), b=nn.LSTMCell(H, 4), out=nn.Linear(4, O))
+    states = [torch.zeros(1, size, dtype=torch.float64) for size in (H, H, 4, 4)]
+    ys = []
+    with torch.no_grad():
+        module.double()
+        for x in torch.from_numpy(xs).double():
+            y, (states[0], states[1]), (states[2], states[3]) = module(x[None], *states[:2], tuple(states[2:]))
+            ys.append(y[0].numpy())
+        module.float()
+    assert off(from_torch(module), np.array(ys), xs) <= TOLERANCE
+
+
 def test_an_embedding_reads_symbols() -> None:
     module = network(
         lambda self, x: self.out(self.rnn(self.table(x))[0])[:, -1],
@@ -429,7 +482,7 @@ class Counting(nn.Module):  # type: ignore[name-defined,misc]
 
 
 def test_a_state_that_the_program_does_not_show_is_found_by_running() -> None:
-    with pytest.raises(UnsupportedError, match=r"does not compute the same .* at a later call, so it keeps a state"):
+    with pytest.raises(UnsupportedError, match=r"does not compute the same .* at a later call: it keeps a state"):
         from_torch(Counting().eval())
 
 

@@ -283,19 +283,16 @@ def _states(torch: Any, module: Any, samples: Leaf, needed: int) -> Iterator[tup
         elif isinstance(each, nn.RNNCellBase):
             h = Leaf(("a", each.hidden_size))
             own.append([h, h] if isinstance(each, nn.LSTMCell) else [h])
-    for start in range(len(own)):
-        flat: list[Leaf] = []
-        trees: list[Any] = []
-        for group in own[start:]:
-            flat += group
-            trees.append(tuple(group) if len(group) > 1 else group[0])
-            if len(flat) == needed:
-                yield tuple(flat)
-            if len(trees) == needed:
-                yield tuple(trees)
-            if needed == 1:
-                yield (tuple(trees),)
-                yield (tuple(flat),)
+    for start, stop in itertools.combinations(range(min(len(own), _MAX_STATES + 1) + 1), 2):
+        groups = own[start:stop]
+        for apart in itertools.product((True, False), repeat=len(groups)):
+            args: list[Any] = []
+            for group, each in zip(groups, apart, strict=True):
+                args += group if each or len(group) == 1 else [tuple(group)]
+            if len(args) == needed:
+                yield tuple(args)
+            elif needed == 1:
+                yield (tuple(args),)
     sizes = list(dict.fromkeys(value.shape[0] for value in module.parameters() if value.ndim))
     lines: tuple[tuple[int | str, ...], ...] = (("a",), ("b",), (1, "a"), (1, "b"), ())
     for size in sizes:

@@ -139,7 +139,11 @@ def _check(
             ys, ends = _reference(read.model, xs, fresh)
             problem = run.difference(given, ys, ends, tolerance)
         if problem:
-            later = " at a later call, so it keeps a state in an attribute" if place else ""
+            later = (
+                " at a later call: it keeps a state that is no tensor from the beginning; make it a buffer"
+                if place
+                else ""
+            )
             raise UnsupportedError(
                 f"from_torch: {run.title} does not compute the same as {read.model!r}{later}: on random samples of "
                 f"about {scale:g} {problem}. Build the Model by hand, or name what to read by upto=; check=False "

@@ -14,7 +14,7 @@ from edge_rnn_export.readers.torch.calls import Call, Leaf, calls_of, given_call
 from edge_rnn_export.readers.torch.compare import Read, check
 from edge_rnn_export.readers.torch.program import Program
 from edge_rnn_export.readers.torch.reparametrized import without_reparametrizations
-from edge_rnn_export.readers.torch.traced import traced
+from edge_rnn_export.readers.torch.traced import in_use, traced
 from edge_rnn_export.readers.torch.writer import READER
 from edge_rnn_export.readers.tracing.graph import Graph, Operator
 from edge_rnn_export.readers.tracing.walk import read_graph
@@ -65,6 +65,7 @@ def read_module(module: Any, *, example: Any, upto: Upto, ignore: Sequence[str],
             others = [*narrow(torch, module, calls[0]), *calls[1:]]
             raise _with_others(torch, module, others, upto, refusal) from None
     _check_unused(module, read, ignore)
+    _check_start(module, read)
     if compare:
         check(torch, module, read)
     return read.model
@@ -104,6 +105,17 @@ def _check_unused(module: Any, read: Read, ignore: Sequence[str]) -> None:
         if not inside or taken:
             problem = f"but {taken[0]!r} is used" if taken else "which does not exist"
             raise InputError(f"from_torch ignore names {wanted!r}, {problem}; remove it from ignore=.")
+
+
+def _check_start(module: Any, read: Read) -> None:
+    """Check that buffers that hold states are zero, as states at the start of a stream are."""
+    held = {**dict(module.named_buffers()), **dict(in_use(module).named_buffers())}
+    for name, _, _ in read.program.kept:
+        if held[name].any():
+            raise UnsupportedError(
+                f"from_torch: forward updates {name!r}, which is not zero but holds the state of an earlier call; set "
+                f"it to zero, as it is at the start of a stream."
+            )
 
 
 def _with_others(torch: Any, module: Any, calls: list[Call], upto: Upto, refusal: UnsupportedError) -> EdgeRnnError:

@@ -55,6 +55,11 @@ def _turn(writer: Writer, a: Any) -> Traced:
     return writer.emit("Transpose", a.self, perm=list(reversed(range(len(a.self.shape)))))
 
 
+def _last_two(writer: Writer, a: Any) -> Traced:
+    first = range(len(a.self.shape) - 2)
+    return writer.emit("Transpose", a.self, perm=[*first, len(first) + 1, len(first)])
+
+
 def _expand(writer: Writer, a: Any) -> Traced:
     return writer.emit("Expand", a.self, np.array(writer.shape, np.int64))
 
@@ -168,11 +173,12 @@ MOVEMENTS: dict[str, Callable[[Writer, Any], Any]] = {
         ),
         _reshape,
     ),
-    **dict.fromkeys(("t", "numpy_T", "mT"), _turn),
+    **dict.fromkeys(("t", "numpy_T"), _turn),
     **dict.fromkeys(("expand", "expand_as", "broadcast_to"), _expand),
     **dict.fromkeys(("split", "split_with_sizes", "chunk"), _split),
     **dict.fromkeys(("cat", "concat"), _cat),
     "flip": _flip,
+    "mT": _last_two,
     "permute": _permute,
     "roll": _roll,
     "transpose": _transpose,

@@ -83,11 +83,9 @@ def graph_of(torch: Any, exported: Any, table: Mapping[str, Any], raw: frozenset
     writer = Writer()
     writer.weights.update(_weights(node) for node in exported.graph.nodes if node.op == "call_function")
     values, ports, kept = _inputs(torch, exported)
-    ends: list[Any] = []
+    ends, needed = _needed(torch, exported)
     for node in exported.graph.nodes:
-        if node.op == "output":
-            ends = list(node.args[0])
-        elif node.op == "call_function":
+        if node.op == "call_function" and node in needed:
             values[node] = _written(torch, writer, node, values, table, raw, title)
     outputs = _outputs(torch, exported, writer, [_of(values, end) for end in ends], kept)
     stored = sum(constant.load().nbytes for constant in writer.constants.values())
@@ -118,6 +116,23 @@ def graph_of(torch: Any, exported: Any, table: Mapping[str, Any], raw: frozenset
     )
 
 
+def _needed(torch: Any, exported: Any) -> tuple[list[Any], set[Any]]:
+    """Return the outputs, without counters of calls, and all nodes that they depend on."""
+    (output,) = [node for node in exported.graph.nodes if node.op == "output"]
+    ends = list(output.args[0])
+    for place, spec in enumerate(exported.graph_signature.output_specs):
+        if spec.kind.name == "BUFFER_MUTATION" and not ends[place].meta["val"].is_floating_point():
+            ends[place] = None
+    needed: set[Any] = set()
+    waiting = [end for end in ends if hasattr(end, "all_input_nodes")]
+    while waiting:
+        node = waiting.pop()
+        if node not in needed:
+            needed.add(node)
+            waiting += node.all_input_nodes
+    return ends, needed
+
+
 def _inputs(torch: Any, exported: Any) -> tuple[dict[Any, Any], list[Port], list[tuple[str, str, str]]]:
     """Values of placeholders, inputs of the graph, and the buffers among these."""
     signature = exported.graph_signature
@@ -130,7 +145,7 @@ def _inputs(torch: Any, exported: Any) -> tuple[dict[Any, Any], list[Port], list
         if node.op != "placeholder":
             continue
         spec = specs[node.name]
-        held = spec.kind.name == "BUFFER" and spec.target in mutated
+        held = spec.kind.name == "BUFFER" and spec.target in mutated and node.meta["val"].is_floating_point()
         if spec.kind.name != "USER_INPUT" and not held:
             found = exported.state_dict if spec.target in exported.state_dict else exported.constants
             values[node] = found[spec.target].detach()
@@ -286,7 +301,7 @@ def _outputs(
     found = []
     writer.path, writer.op, writer.label = "", "output", "output"
     for spec, value in zip(specs, ends, strict=True):
-        if spec.kind.name == "BUFFER_MUTATION":
+        if spec.kind.name == "BUFFER_MUTATION" and value is not None:
             _end(writer, value, buffers[spec.target])
         elif spec.kind.name == "USER_OUTPUT":
             name = next(names)

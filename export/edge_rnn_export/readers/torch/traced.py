@@ -19,8 +19,17 @@ __all__ = ["in_use", "traced"]
 
 
 def in_use(module: Any) -> Any:
-    """Copy of a module on the CPU, in eval mode and float32."""
-    return copied(module).cpu().eval().float().requires_grad_(False)
+    """Copy of a module on the CPU, in eval mode and float32; tensors in plain attributes become buffers.
+
+    An attribute may hold a state, and torch.export follows only that of a buffer.
+    """
+    fresh = copied(module).cpu().eval().requires_grad_(False)
+    for part in fresh.modules():
+        for name, value in list(vars(part).items()):
+            if hasattr(value, "detach"):
+                delattr(part, name)
+                part.register_buffer(name, value.detach().cpu(), persistent=False)
+    return fresh.float()
 
 
 def traced(torch: Any, module: Any, args: Sequence[Any]) -> Program:
