@@ -344,6 +344,22 @@ def test_states_alone_and_in_pairs() -> None:
     assert off(from_torch(module), np.array(ys), xs) <= TOLERANCE
 
 
+def test_samples_that_would_crash_pytorch_are_not_tried() -> None:
+    def of_a_width(self: Any, x: Any) -> Any:
+        h = c = torch.zeros(x.size(1), I)  # with (time, I) in place of (time, batch, I), a matrix for a single step
+        ys = []
+        for u in x:
+            h, c = self.cell(u, (h, c))
+            ys.append(h)
+        return torch.stack(ys)
+
+    xs = samples()
+    module = network(of_a_width, cell=nn.LSTMCell(I, I, bias=False))
+    with torch.no_grad():
+        expected = module(torch.from_numpy(xs)[:, None])[:, 0].numpy()
+    assert off(from_torch(module), expected, xs) <= 1e-5  # in float32
+
+
 def test_an_embedding_reads_symbols() -> None:
     module = network(
         lambda self, x: self.out(self.rnn(self.table(x))[0])[:, -1],

@@ -105,7 +105,19 @@ def ran(torch: Any, module: Any, args: Sequence[Any]) -> Any:
     """Result of a fresh copy of the module; forward may keep states in it."""
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return in_use(module)(*args)
+        fresh = in_use(module)
+        for each in fresh.modules():
+            if isinstance(each, torch.nn.RNNCellBase):
+                each.register_forward_pre_hook(_check_axes)
+        return fresh(*args)
+
+
+def _check_axes(_: Any, given: tuple[Any, ...]) -> None:
+    """Refuse states of a cell with more axes than its input: PyTorch does not check these, and crashes."""
+    x, *states = given
+    flat = [each for state in states if state is not None for each in (state if isinstance(state, tuple) else (state,))]
+    if any(each.dim() != x.dim() for each in flat):
+        raise ValueError("a cell got an input and states of different numbers of axes")
 
 
 def runs(torch: Any, module: Any, call: Call, sizes: Mapping[str, int]) -> bool:
