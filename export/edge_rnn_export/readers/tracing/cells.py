@@ -16,6 +16,7 @@ from edge_rnn.typing import AnyArray
 from edge_rnn_export.readers.tracing.codes import Signal, Value
 from edge_rnn_export.readers.tracing.drafts import Draft, Kind
 from edge_rnn_export.readers.tracing.features import features
+from edge_rnn_export.readers.tracing.functions import shortest
 from edge_rnn_export.readers.tracing.node import Node
 from edge_rnn_export.readers.tracing.spelled import spelled
 
@@ -48,7 +49,7 @@ def _cell(node: Node) -> list[Value]:
     fields |= _activations(node)
     clip = node.take("clip", None, float, int)
     if clip is not None:
-        fields["gate_clip"] = _shortest(clip)
+        fields["gate_clip"] = shortest(clip)
     if kind == "GRU":
         fields["reset_after"] = bool(node.take("linear_before_reset", 0))
     if kind == "LSTM" and node.take("input_forget", 0):
@@ -185,7 +186,7 @@ def _activations(node: Node) -> dict[str, str]:
     used = _USED[node.kind]
     texts = node.take("activations", None, list)
     alphas, betas = (
-        [_shortest(value) for value in node.take(f"activation_{key}", None, list) or []] for key in ("alpha", "beta")
+        [shortest(value) for value in node.take(f"activation_{key}", None, list) or []] for key in ("alpha", "beta")
     )
     texts = [default for _, default in used] if texts is None else texts
     names = [_NAMES.get(str(text).lower()) for text in texts]
@@ -226,12 +227,6 @@ def _parameters(node: Node, what: str, names: Sequence[str], place: int, given: 
             f"the assignment is ambiguous. List them only for those."
         )
     return in_order
-
-
-def _shortest(number: float) -> float:
-    """Shortest decimal form of a float32: 0.2, not 0.20000000298. A number that is no float32 is left as it is."""
-    single = np.float32(number)
-    return float(str(single)) if float(single) == number else number
 
 
 def _initial(

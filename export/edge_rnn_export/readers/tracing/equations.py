@@ -12,6 +12,7 @@ from edge_rnn.equations.symbols import Symbol
 from edge_rnn.layers import Cell
 from edge_rnn.typing import AnyArray
 from edge_rnn_export.readers.tracing.drafts import Draft
+from edge_rnn_export.readers.tracing.functions import shortest
 from edge_rnn_export.readers.tracing.terms import Leaf, Sum, Term
 
 __all__ = ["layer_of"]
@@ -119,7 +120,7 @@ class _Writer:
     def _constants(self, array: AnyArray) -> Any:
         """Number if all are equal, and a parameter else."""
         if (array == array.reshape(-1)[:1]).all():
-            return float(str(np.float32(array.reshape(-1)[0])))
+            return shortest(float(array.reshape(-1)[0]))
         return Symbol(self.builder, self._parameter(array, "p"))
 
     def _parameter(self, array: AnyArray, stem: str) -> int:

@@ -38,7 +38,19 @@ from edge_rnn.equations.functions import (
 )
 from edge_rnn_export.readers.tracing.node import Node
 
-__all__ = ["BINARY", "COMPARISONS", "NORMS", "REDUCTIONS", "UNARY", "WHOLE", "Function", "activation", "chosen"]
+__all__ = [
+    "BINARY",
+    "COMPARISONS",
+    "NORMS",
+    "REDUCTIONS",
+    "UNARY",
+    "WHOLE",
+    "Function",
+    "activation",
+    "chosen",
+    "greater",
+    "shortest",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,14 +136,15 @@ def _reciprocal(x: Any) -> Any:
     return 1.0 / x
 
 
-def _shortest(number: Any) -> float:
-    """Shortest decimal form of a float32: 0.2, not 0.20000000298."""
-    return float(str(np.float32(number)))
+def shortest(number: float) -> float:
+    """Shortest decimal form of a float32: 0.2, not 0.20000000298. A number that is no float32 is left as it is."""
+    single = np.float32(number)
+    return float(str(single)) if float(single) == number else number
 
 
 def _with_numbers(name: str, *options: tuple[str, float]) -> Callable[[Node], Function]:
     def read(node: Node) -> Function:
-        return activation(name, tuple(_shortest(node.take(key, default)) for key, default in options))
+        return activation(name, tuple(shortest(node.take(key, default)) for key, default in options))
 
     return read
 
@@ -157,7 +170,7 @@ def _selu(node: Node) -> Function:
 
 
 def _celu_of(node: Node) -> Function:
-    alpha = _shortest(node.take("alpha", 1.0))
+    alpha = shortest(node.take("alpha", 1.0))
     return Function(f"celu:{alpha}", partial(celu, alpha=alpha))
 
 

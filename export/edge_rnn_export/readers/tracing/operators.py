@@ -22,6 +22,7 @@ from edge_rnn_export.readers.tracing.functions import (
     WHOLE,
     Function,
     chosen,
+    shortest,
 )
 from edge_rnn_export.readers.tracing.node import Node
 
@@ -284,7 +285,7 @@ def _norm(node: Node) -> Signal:
     """Read a normalization over all units: LayerNormalization, RMSNormalization."""
     signal, axis = node.signal(0), node.take("axis", -1)
     node.take("stash_type", 1)
-    epsilon = float(str(np.float32(node.take("epsilon", 1e-5))))
+    epsilon = shortest(node.take("epsilon", 1e-5))
     place = _axis(node, axis, signal)
     if signal.codes.shape[place + 1 :]:
         raise node.refuse("it normalizes over several axes, expected the feature axis.")
