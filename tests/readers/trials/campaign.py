@@ -42,8 +42,8 @@ class Kind:
 
 
 KINDS = {
-    "torch": Kind("torch_trials:trial", 0.47, 25, 400, ("torch",)),
-    "torch-example": Kind("torch_trials:with_example", 0.53, 15, 400, ("torch",)),
+    "torch": Kind("torch_trials:trial", 0.9, 25, 400, ("torch",)),
+    "torch-example": Kind("torch_trials:with_example", 0.85, 15, 400, ("torch",)),
     "onnx": Kind("onnx_trials:script", 0.67, 60, 600, ("torch",)),
     "onnx-dynamo": Kind("onnx_trials:dynamo", 0.5, 10, 120, ("torch", "onnxscript")),
     "keras": Kind("keras_trials:trial", 0.95, 60, 600, ("torch", "keras", "h5py")),

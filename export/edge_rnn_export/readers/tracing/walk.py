@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from edge_rnn.errors import EdgeRnnError, FileError, InputTypeError, UnsupportedError
@@ -105,7 +106,8 @@ def _read_part(
 ) -> Reading:
     """Read a graph; a value inside it whose axes are open may also be a single step of one sequence."""
     try:
-        return _read_graph(graph, upto, about, states)
+        with np.errstate(all="ignore"):  # numbers that are not finite are refused where they become weights
+            return _read_graph(graph, upto, about, states)
     except (FileError, UnsupportedError):
         if after is None or all(isinstance(length, int) for length in graph.inputs[0].shape):
             raise
