@@ -13,11 +13,11 @@ from edge_rnn_export.readers.tracing.execution import Output
 from edge_rnn_export.readers.tracing.features import feature_axis, features, is_along
 from edge_rnn_export.readers.tracing.layering import Finished
 from edge_rnn_export.readers.tracing.node import Node
-from edge_rnn_export.readers.tracing.operators import joined
 from edge_rnn_export.readers.tracing.part import listed, names_read
 from edge_rnn_export.readers.tracing.rolling import is_alike
 from edge_rnn_export.readers.tracing.states import Pair, is_state
 from edge_rnn_export.readers.tracing.trace import Trace
+from edge_rnn_export.readers.tracing.units import joined
 
 __all__ = ["check_all_used", "end_of", "output_of"]
 

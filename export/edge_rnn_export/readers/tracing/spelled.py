@@ -13,7 +13,8 @@ from edge_rnn.layers import Recurrent
 from edge_rnn_export.readers.tracing.codes import Signal, Value
 from edge_rnn_export.readers.tracing.functions import BINARY, Function, activation
 from edge_rnn_export.readers.tracing.node import Node
-from edge_rnn_export.readers.tracing.operators import applied, dense
+from edge_rnn_export.readers.tracing.operators import dense
+from edge_rnn_export.readers.tracing.units import applied
 
 __all__ = ["spelled"]
 

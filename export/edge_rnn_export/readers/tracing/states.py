@@ -13,8 +13,8 @@ from edge_rnn_export.readers.tracing.drafts import Draft
 from edge_rnn_export.readers.tracing.features import features
 from edge_rnn_export.readers.tracing.graph import Operator
 from edge_rnn_export.readers.tracing.node import Node
-from edge_rnn_export.readers.tracing.operators import joined
 from edge_rnn_export.readers.tracing.trace import Trace
+from edge_rnn_export.readers.tracing.units import joined
 
 __all__ = ["MayBeStateError", "Pair", "bind_states", "check_states", "is_state", "pairs_of"]
 
