@@ -329,3 +329,21 @@ def test_sequential_that_pytorch_cannot_run_is_taken_unless_it_was_changed() -> 
     module[0].register_forward_pre_hook(lambda module, inputs: inputs)
     with pytest.raises(InputError, match=r"could not run Sequential\.forward .*check=False"):
         from_torch(module)
+
+
+class Counting(nn.Module):  # type: ignore[name-defined,misc]
+    """Keeps a state that is no tensor."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.out = nn.Linear(3, 2)
+        self.calls = 0
+
+    def forward(self, x: Any) -> Any:
+        self.calls += 1
+        return self.out(x) * self.calls
+
+
+def test_a_state_that_the_program_does_not_show_is_found_by_running() -> None:
+    with pytest.raises(UnsupportedError, match=r"does not compute the same .* at a later call: it keeps a state"):
+        from_torch(Counting().eval())

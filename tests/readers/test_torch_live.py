@@ -484,24 +484,6 @@ def test_what_a_stream_cannot_do_is_refused_by_its_cause(name: str) -> None:
         from_torch(module)
 
 
-class Counting(nn.Module):  # type: ignore[name-defined,misc]
-    """Keeps a state that is no tensor."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.out = nn.Linear(I, O)
-        self.calls = 0
-
-    def forward(self, x: Any) -> Any:
-        self.calls += 1
-        return self.out(x) * self.calls
-
-
-def test_a_state_that_the_program_does_not_show_is_found_by_running() -> None:
-    with pytest.raises(UnsupportedError, match=r"does not compute the same .* at a later call: it keeps a state"):
-        from_torch(Counting().eval())
-
-
 def test_no_refusal_leaves_a_package_of_others() -> None:
     module = network(lambda self, x: self.nothing(x), rnn=nn.GRU(I, H))
     with pytest.raises(

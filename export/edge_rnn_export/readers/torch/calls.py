@@ -16,7 +16,7 @@ from edge_rnn_export.readers.torch.traced import in_use
 
 __all__ = ["Call", "Leaf", "calls_of", "given_call", "narrow", "ran", "runs", "tensors_of"]
 
-# Lengths to try, more than two: the first steps of a loop may be simplified.
+# Lengths to try, more than two: a loop's first steps may be simplified.
 _LONG, _SHORT = (5, 7, 11, 13, 17, 19, 23, 29, 31, 37), (4, 3, 6, 8, 9, 10, 12, 14, 15, 16)
 _MAX_STATES = 4
 _MAX_TRIES = 400
@@ -214,9 +214,8 @@ def calls_of(torch: Any, module: Any) -> list[Call]:
 
 def _layouts(torch: Any, module: Any) -> Iterator[list[Leaf]]:
     """Samples by number of axes, in all sizes that the module's weights suggest."""
-    tables = [each.num_embeddings for each in module.modules() if isinstance(each, torch.nn.Embedding)]
     sizes = _sizes(torch, module)
-    if tables:
+    if tables := [each.num_embeddings for each in module.modules() if isinstance(each, torch.nn.Embedding)]:
         for shape in (("a", "b"), ("a",), ("a", "b", 1)):
             yield [Leaf(shape, min(tables))]
     for before in (("a", "b"), ("a",), ()):
