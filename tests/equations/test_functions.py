@@ -95,6 +95,7 @@ def test_default_of_rms_norm_is_that_of_pytorch_in_float32() -> None:
     assert np.abs(eq.rms_norm(x, eps=0.0) - expected).max() > 0.1
 
 
+@pytest.mark.slow
 def test_kernel_of_every_function_is_as_near_float64_as_its_operations() -> None:
     layer, xs = make_all_functions(), normal(5, 40, INPUTS)
     stream = Stream(Model([layer]))

@@ -120,6 +120,7 @@ def steps_of(layer: Cell) -> Any:
     return steps
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", LAYERS)
 def test_streams_and_banks_agree_with_float64(name: str) -> None:
     layer = LAYERS[name]()
@@ -140,6 +141,7 @@ def test_nothing_is_kept_from_step_to_step(name: str) -> None:
     np.testing.assert_array_equal(other.run(XS), ys)
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("name", LAYERS)
 def test_file_holds_the_layer_without_its_function(name: str, tmp_path: Path) -> None:
     model, path = Model([LAYERS[name]()]), tmp_path / "m.safetensors"
@@ -151,6 +153,7 @@ def test_file_holds_the_layer_without_its_function(name: str, tmp_path: Path) ->
     np.testing.assert_array_equal(reference.run(again, XS)[0], ys)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", ["gated", "by hand"])
 @pytest.mark.parametrize("format_", ["int8", "w8a8", "int4", "float16", "sparse:0.5"])
 def test_matrices_inside_are_quantized(name: str, format_: str) -> None:
@@ -175,6 +178,7 @@ def test_calibration_covers_vectors_that_the_step_computes(name: str) -> None:
     quantize(Model([layer]), "int8", calibration=XS)
 
 
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize("name", LAYERS)
 @pytest.mark.parametrize("form", ["step", "sequence"])
 def test_onnx_graph_agrees(name: str, form: Any, tmp_path: Path) -> None:
@@ -192,6 +196,7 @@ def test_onnx_graph_of_a_sequence_has_no_loop_without_states(name: str, tmp_path
     assert nodes["sequence"] == nodes["step"]
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("precision", ["float16", "int8", "int8-weights", "int4"])
 @pytest.mark.parametrize("operators", ["onnxruntime", "standard"])
 def test_onnx_graph_of_every_precision_agrees(precision: Any, operators: Any, tmp_path: Path) -> None:
