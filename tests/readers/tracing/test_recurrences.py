@@ -349,3 +349,23 @@ def test_steps_of_a_fixed_number_on_an_axis_that_is_declared_open() -> None:
     graph = unrolled(gru, 1, START, False, False)
     ports = (replace(graph.inputs[0], shape=("time", BATCH, IN)),)
     assert kinds(read(replace(graph, inputs=ports))) == "GRU"
+
+
+@pytest.mark.parametrize(
+    "names", [("h0", "c0", "cn", "hn"), ("h", "c", "new_c", "new_h"), ("h_in", "c_in", "c_out", "h_out")]
+)
+def test_names_tell_which_output_is_the_new_value_of_a_state(names: tuple[str, ...]) -> None:
+    h, c, new_c, new_h = names
+    w = Writer()
+    y, new = lstm(w, "x", [h, c])
+    w.operators += [op("Identity", y, "y"), op("Identity", new[1], new_c), op("Identity", new[0], new_h)]
+    ports: dict[str, Any] = {h: ("batch", H), c: ("batch", H)}
+    assert kinds(read(finished(w, f"y {new_c} {new_h}", x=("batch", IN), **ports))) == "LSTM"
+
+
+def test_a_condition_called_c_is_no_state() -> None:
+    w = Writer()
+    y, _ = elman(w, "x", ["c"])
+    w.operators.append(op("Identity", y, "y"))
+    with pytest.raises(UnsupportedError, match="may be a state"):
+        read(finished(w, "y", x=("batch", IN), c=("batch", H)))

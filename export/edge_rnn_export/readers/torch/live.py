@@ -152,11 +152,11 @@ def _once(torch: Any, module: Any, call: Call, sizes: Mapping[str, int], upto: U
     if isinstance(upto, tuple | list):
         heads = tuple(_output_named(program, each) for each in upto)
         graph, name = _joined(program, heads)
-        return Read(program, read_graph(graph, name, {}), call, heads)
+        return Read(program, read_graph(graph, name, {}, ordered=True), call, heads)
     if isinstance(upto, str) and upto not in program.outputs and program.modules.get(upto):
-        return Read(program, read_graph(program.graph, program.modules[upto], {}), call, inside=upto)
+        return Read(program, read_graph(program.graph, program.modules[upto], {}, ordered=True), call, inside=upto)
     try:
-        reading = read_graph(program.graph, None if upto is None else _output_named(program, upto), {})
+        reading = read_graph(program.graph, None if upto is None else _output_named(program, upto), {}, ordered=True)
     except UnsupportedError as refusal:
         heads = tuple(filter(None, program.outputs))
         if upto is None and len(heads) > 1 and "name one by upto=" in str(refusal):
@@ -167,7 +167,7 @@ def _once(torch: Any, module: Any, call: Call, sizes: Mapping[str, int], upto: U
 
 def _joined(program: Program, names: Sequence[str]) -> tuple[Graph, str]:
     """Graph with an operator that joins outputs, and the name of its output."""
-    axes = {read_graph(program.graph, name, {}).axis for name in names}
+    axes = {read_graph(program.graph, name, {}, ordered=True).axis for name in names}
     if len(axes) != 1:
         raise UnsupportedError(
             f"from_torch cannot join the outputs {', '.join(map(repr, names))}: their features are along the axes "

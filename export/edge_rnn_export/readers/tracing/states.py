@@ -11,7 +11,7 @@ from edge_rnn.layers import GRU, LSTM, Layer
 from edge_rnn_export.readers.tracing.codes import Signal, Source
 from edge_rnn_export.readers.tracing.drafts import Draft
 from edge_rnn_export.readers.tracing.features import features
-from edge_rnn_export.readers.tracing.graph import Operator
+from edge_rnn_export.readers.tracing.graph import Graph, Operator
 from edge_rnn_export.readers.tracing.node import Node
 from edge_rnn_export.readers.tracing.trace import Trace
 from edge_rnn_export.readers.tracing.units import joined
@@ -19,7 +19,9 @@ from edge_rnn_export.readers.tracing.units import joined
 __all__ = ["MayBeStateError", "Pair", "bind_states", "check_states", "is_state", "pairs_of"]
 
 _DIRECTIONS = r"(^|[_.:/-])(in|out|input|output|old|new|prev|previous|next|n|0|1|initial|final)(?=$|[_.:/-])"
-_STATE = re.compile(r"(^|[^a-z])(h|c|hx|cx|hn|cn|h0|c0|hidden|cell|states?|memory|carry|past|cache)($|[^a-z])")
+_STATE = re.compile(r"(^|[^a-z])(h|hx|cx|hn|cn|hidden|cell|states?|memory|carry|cache)($|[^a-z])")
+_CELL_STATE = re.compile(r"(^|[^a-z])c($|[^a-z])")  # next to a state h: alone, it may be a condition
+_LETTER = re.compile(r"([hc])(0|n|x|t)")
 
 
 class MayBeStateError(UnsupportedError):
@@ -34,7 +36,7 @@ class Pair:
     named: bool
 
 
-def pairs_of(trace: Trace, states: Mapping[str, str]) -> dict[str, Pair]:
+def pairs_of(trace: Trace, states: Mapping[str, str], *, ordered: bool) -> dict[str, Pair]:
     """Pair the inputs that are read as states with outputs.
 
     Names tell where they can, as in ``h_in`` and ``h_out``; else inputs and outputs of a shape have the same order.
@@ -43,6 +45,8 @@ def pairs_of(trace: Trace, states: Mapping[str, str]) -> dict[str, Pair]:
     ----------
     states
         Names of inputs, and of outputs with their new values, as given.
+    ordered
+        True if the order of several states is sure, or compared afterwards.
 
     Raises
     ------
@@ -63,7 +67,7 @@ def pairs_of(trace: Trace, states: Mapping[str, str]) -> dict[str, Pair]:
         if all(len(each) == 1 for each in by_name.values()):
             found.update({name: Pair(each[0], True) for name, each in by_name.items()})
             continue
-        named = all(_STATE.search(name.lower()) for name in names)
+        named = all(_is_named(name, graph) for name in names) and (ordered or len(names) == 1)
         if len(names) == len(outputs):
             found.update({name: Pair(each, named) for name, each in zip(names, outputs, strict=True)})
         elif len(names) + 1 == len(outputs):
@@ -108,8 +112,17 @@ def check_states(
 
 
 def _stem(name: str) -> str:
-    """Name without what tells old from new: ``"h"`` of ``"h_in"``."""
-    return re.sub(_DIRECTIONS, "", name.lower().removesuffix(":0"))
+    """Name without what tells old from new: ``"h"`` of ``"h_in"``, ``"h0"`` and ``"hn"``."""
+    stem = re.sub(_DIRECTIONS, "", name.lower().removesuffix(":0")).strip("_.:/-")
+    letter = _LETTER.fullmatch(stem)
+    return letter[1] if letter else stem
+
+
+def _is_named(name: str, graph: Graph) -> bool:
+    """True if an input is called as states are."""
+    if _CELL_STATE.search(name.lower()):
+        return any(_STATE.search(port.name.lower()) for port in graph.inputs)
+    return bool(_STATE.search(name.lower()))
 
 
 def _has_shape(trace: Trace, name: str, shape: tuple[int, ...]) -> bool:

@@ -63,6 +63,7 @@ def read_graph(
     after: str | None = None,
     given: Mapping[str, ArrayLike] | None = None,
     states: Mapping[str, str] | None = None,
+    ordered: bool = False,
 ) -> Reading:
     """Read a graph.
 
@@ -78,6 +79,9 @@ def read_graph(
         Values of inputs that are constant from now on.
     states
         Names of inputs that are states, and of the outputs with their new values.
+    ordered
+        True if states and their new values have the same order for sure, or the caller compares the model with the
+        network. Otherwise several states of a shape are paired by names, or if they become those of an LSTM.
 
     Raises
     ------
@@ -94,20 +98,30 @@ def read_graph(
     try:
         part = part_of(graph, upto, after, given or {})
         check_causes(part)
-        return replace(_read_part(part, upto, about, states or {}, after), after=after, given=given or {})
+        return replace(
+            _read_part(part, _Request(upto, about, states or {}, ordered), after), after=after, given=given or {}
+        )
     except EdgeRnnError:
         raise
     except DAMAGED as error:
         raise FileError(f"{graph.reader} got a damaged graph: {reason_of(error)}.") from None
 
 
-def _read_part(
-    graph: Graph, upto: str | None, about: Description, states: Mapping[str, str], after: str | None
-) -> Reading:
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """Arguments of :func:`read_graph` that hold for all lengths."""
+
+    upto: str | None
+    about: Description
+    states: Mapping[str, str]
+    ordered: bool
+
+
+def _read_part(graph: Graph, request: _Request, after: str | None) -> Reading:
     """Read a graph; a value inside it whose axes are open may also be a single step of one sequence."""
     try:
         with np.errstate(all="ignore"):  # numbers that are not finite are refused where they become weights
-            return _read_graph(graph, upto, about, states)
+            return _read_graph(graph, request)
     except (FileError, UnsupportedError):
         if after is None or all(isinstance(length, int) for length in graph.inputs[0].shape):
             raise
@@ -116,13 +130,13 @@ def _read_part(
             for port in graph.inputs
         )
         try:
-            return _read_graph(replace(graph, inputs=ports), upto, about, states)
+            return _read_graph(replace(graph, inputs=ports), request)
         except (FileError, UnsupportedError):
             pass
         raise
 
 
-def _read_graph(graph: Graph, upto: str | None, about: Description, states: Mapping[str, str]) -> Reading:
+def _read_graph(graph: Graph, request: _Request) -> Reading:
     """Read the graph with two sets of lengths for open axes: both must give the same model."""
     axes = [(port.name, place, length) for port in graph.inputs for place, length in enumerate(port.shape)]
     names = dict.fromkeys(
@@ -130,9 +144,9 @@ def _read_graph(graph: Graph, upto: str | None, about: Description, states: Mapp
     )
     sizes = [{name: each[place % len(each)] for place, name in enumerate(names)} for each in _LENGTHS]
     try:
-        found = [_with_any_samples(graph, each, upto, about, states) for each in (sizes if names else sizes[:1])]
+        found = [_with_any_samples(graph, each, request) for each in (sizes if names else sizes[:1])]
     except (FileError, UnsupportedError) as error:
-        reading = _with_steps_spelled(graph, sizes[0], upto, about, states)
+        reading = _with_steps_spelled(graph, sizes[0], request)
         if reading is None:
             raise error from None
         return reading
@@ -144,9 +158,7 @@ def _read_graph(graph: Graph, upto: str | None, about: Description, states: Mapp
     return found[-1]
 
 
-def _with_steps_spelled(
-    graph: Graph, sizes: Mapping[str, int], upto: str | None, about: Description, states: Mapping[str, str]
-) -> Reading | None:
+def _with_steps_spelled(graph: Graph, sizes: Mapping[str, int], request: _Request) -> Reading | None:
     """Read a graph that declares open sequences but spells the steps of one length; None if there is no such length.
 
     An exporter that unrolls a loop fixes its length, and declares the axis as open nevertheless.
@@ -155,7 +167,7 @@ def _with_steps_spelled(
     for axis in list(sizes)[:_MOST_AXES]:
         for count in counts:
             try:
-                return _with_any_samples(graph, {**sizes, axis: count}, upto, about, states)
+                return _with_any_samples(graph, {**sizes, axis: count}, request)
             except (FileError, UnsupportedError):
                 continue
     return None
@@ -179,17 +191,15 @@ def _lengths_told(graph: Graph) -> list[int]:
     return [count for count, _ in found.most_common(_MOST_LENGTHS) if 2 < count <= _LONGEST]
 
 
-def _with_any_samples(
-    graph: Graph, sizes: Mapping[str, int], upto: str | None, about: Description, states: Mapping[str, str]
-) -> Reading:
+def _with_any_samples(graph: Graph, sizes: Mapping[str, int], request: _Request) -> Reading:
     """Read the graph with the input that is read first as samples, or if that fails with another, others as states."""
-    ports = [port.name for port in graph.inputs if port.name not in states][:_MOST_PORTS]
-    wanted: list[str | None] = [None] if len(graph.outputs) < 2 and not states else []
+    ports = [port.name for port in graph.inputs if port.name not in request.states][:_MOST_PORTS]
+    wanted: list[str | None] = [None] if len(graph.outputs) < 2 and not request.states else []
     wanted += ports if len(graph.inputs) > 1 else []
     refusal: UnsupportedError | None = None
     for name in wanted or [None]:
         try:
-            return _traced(graph, dict(sizes), upto, about, name, states)
+            return _traced(graph, dict(sizes), request, name)
         except MayBeStateError:
             raise
         except UnsupportedError as error:
@@ -198,14 +208,7 @@ def _with_any_samples(
     raise refusal
 
 
-def _traced(
-    graph: Graph,
-    sizes: dict[str, int],
-    upto: str | None,
-    about: Description,
-    wanted: str | None,
-    states: Mapping[str, str],
-) -> Reading:
+def _traced(graph: Graph, sizes: dict[str, int], request: _Request, wanted: str | None) -> Reading:
     """Read the graph with these lengths of open axes; ``wanted`` is the input that has the samples."""
     codes, work = (Budget(count, remedy=LENGTHS, error=UnsupportedError) for count in (_TRACED_BYTES, _TRACED_NUMBERS))
     trace = Trace(graph, sizes, codes, work, wanted)
@@ -213,17 +216,17 @@ def _traced(
         trace.enter(port)
     for operator in graph.operators:
         run(trace, operator, (graph,))
-    pairs = pairs_of(trace, states)
-    output = output_of(trace, pairs) if upto is None else upto
+    pairs = pairs_of(trace, request.states, ordered=request.ordered)
+    output = output_of(trace, pairs) if request.upto is None else request.upto
     end, axis = end_of(trace, output)
     bind_states(trace, pairs)
     layers = finished(end, trace.rolls.same, graph.budget)
     check_states(trace, pairs, layers.states, {layer.name: layer for layer in layers.layers})
-    if upto is None:
+    if request.upto is None:
         check_all_used(trace, layers)
     if trace.samples is None or not layers.layers:
         raise UnsupportedError(f"{graph.reader} found no layer between input and output.")
     assert trace.samples.draft is not None
     trace.name_states(layers.states)
-    model = Model(layers.layers, input_size=trace.samples.draft.size, **about)
+    model = Model(layers.layers, input_size=trace.samples.draft.size, **request.about)
     return Reading(model, output, axis, trace, layers)
