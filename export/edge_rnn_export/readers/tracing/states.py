@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from edge_rnn.errors import InputError, UnsupportedError
 from edge_rnn.layers import GRU, LSTM, Layer
 from edge_rnn_export.readers.tracing.codes import Signal, Source
@@ -107,7 +109,7 @@ def check_states(
             raise MayBeStateError(
                 f"{trace.graph.reader}: the graph's input {port.name[:80]!r} may be a state, whose new value is the "
                 f"output {output[:80]!r}, or a second input of samples. If it is a state, say so: "
-                f"states={ {port.name[:80]: output[:80]} }."
+                f"states={ {port.name[:80]: output[:80]} }, or --state-input {port.name[:80]}={output[:80]}."
             )
 
 
@@ -138,6 +140,8 @@ def bind_states(trace: Trace, pairs: Mapping[str, Pair]) -> None:
     UnsupportedError
         An input is neither samples nor a state with a new value.
     """
+    if trace.leaves and trace.grid is None:
+        trace.grid = np.arange(trace.rows)[None]  # a single step
     for (place, _), leaf in list(trace.leaves.items()):
         if leaf in trace.rolls.begun or leaf.args:
             continue
