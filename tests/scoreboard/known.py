@@ -11,11 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
+import onnxruntime
 
 from edge_rnn import Model, reference
 
 __all__ = ["Error", "channels", "decoded", "dtln_mask", "dtln_signal", "encoded", "frames", "keywords", "lines"]
-__all__ += ["series", "silero"]
+__all__ += ["SILERO_ENCODED", "series", "silero", "silero_encoded"]
+
+SILERO_ENCODED = "/model/encoder/3/activation/Relu_output_0"
+"""Value between Silero's encoder and its LSTM."""
 
 Error = Callable[[Path, Model], float]
 
@@ -116,6 +121,19 @@ def silero(y: str) -> Error:
             return _error(model, xs, arrays[y])
 
     return error
+
+
+def silero_encoded(models: Path, model: Model) -> float:
+    """Probability of speech in the first 200 frames, of what onnxruntime's encoder makes of them."""
+    folder = models / "silero-vad"
+    proto = onnx.load(folder / "silero_vad_16k_op15.onnx")
+    proto.graph.output.append(onnx.helper.make_empty_tensor_value_info(SILERO_ENCODED))
+    session = onnxruntime.InferenceSession(proto.SerializeToString())
+    states = {"state": np.zeros((2, 1, 128), np.float32), "sr": np.array(16000)}
+    xs = frames(_sound(folder / "speech.wav"), 576, 512)[:200].astype(np.float32)
+    encoded = [session.run([SILERO_ENCODED], {"input": x[None], **states})[0].reshape(-1) for x in xs]
+    with np.load(folder / "speech.npz") as arrays:
+        return _error(model, np.array(encoded), arrays["probability64"][:200])
 
 
 def _spectra(models: Path) -> np.ndarray:

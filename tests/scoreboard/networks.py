@@ -288,6 +288,13 @@ NETWORKS = (
         (
             Part("silero-vad/silero_vad_16k_sequence.onnx", known.silero("probability64"), 2e-6, "from_onnx"),
             Part("silero-vad/silero_vad_16k_op15.onnx", known.silero("probability64"), 2e-6, "from_onnx"),
+            Part(
+                "silero-vad/silero_vad_16k_op15.onnx",
+                known.silero_encoded,
+                2e-6,
+                "from_onnx",
+                {"after": known.SILERO_ENCODED, "given": {"sr": 16000}},
+            ),
             Part("silero-vad/silero_vad_16k.safetensors", known.silero("safetensors64"), 2e-6, "from_torch"),
         ),
     ),
