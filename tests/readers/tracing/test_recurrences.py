@@ -14,7 +14,7 @@ from onnx.reference import ReferenceEvaluator
 from edge_rnn import reference
 from edge_rnn.errors import InputError, UnsupportedError
 from edge_rnn.model import Model
-from edge_rnn_export.readers.tracing.graph import Constant, Graph, Operator
+from edge_rnn_export.readers.tracing.graph import Constant, Graph, Operator, Port
 from edge_rnn_export.readers.tracing.walk import read_graph
 from tracing_graphs import as_onnx, op, small_graph
 
@@ -369,3 +369,18 @@ def test_a_condition_called_c_is_no_state() -> None:
     w.operators.append(op("Identity", y, "y"))
     with pytest.raises(UnsupportedError, match="may be a state"):
         read(finished(w, "y", x=("batch", IN), c=("batch", H)))
+
+
+@pytest.mark.parametrize("batch_first", [False, True])
+@pytest.mark.parametrize("skipped", [1, 3])
+def test_a_recurrence_over_the_last_samples_alone_is_refused(skipped: int, batch_first: bool) -> None:
+    """A window: a stream's recurrence has seen all samples."""
+    graph = unrolled(gru, 1, START, batch_first, last=True)
+    front = [op("Slice", "long start end axis", "x")]
+    places = {"start": [skipped], "end": [skipped + STEPS], "axis": [1 if batch_first else 0]}
+    constants = {**graph.constants, **{name: Constant.of(np.array(value)) for name, value in places.items()}}
+    steps = STEPS + skipped
+    shape = (BATCH, steps, IN) if batch_first else (steps, BATCH, IN)
+    window = Graph((*front, *graph.operators), (Port("long", shape),), ("y",), constants, graph.budget)
+    with pytest.raises(UnsupportedError, match="begins at a later sample"):
+        read(window)

@@ -33,6 +33,10 @@ class _DifferentError(Exception):
     """Two steps do not compute the same."""
 
 
+class _LaterError(_DifferentError):
+    """All steps compute the same, but they are not all samples."""
+
+
 @dataclass(slots=True)
 class Rolls:
     """Recurrences that have been rolled.
@@ -85,10 +89,12 @@ class Rolls:
             order = [draft for draft in reachable(end) if draft.rows is not None and not draft.whole]
             latest = max(draft.first_row for draft in order)
             reasons = ["nothing that it depends on computes the same at the step before"]
-            for last in reversed([draft for draft in order if draft.first_row == latest and not draft.is_read_at]):
-                if self._is_rolled_back(last, order, reasons):
-                    break
-            else:
+            try:
+                lasts = [draft for draft in order if draft.first_row == latest and not draft.is_read_at]
+                is_rolled = any(self._is_rolled_back(last, order, reasons) for last in reversed(lasts))
+            except _LaterError as error:
+                raise operator.refuse(f"{error}; in a stream it has seen all samples.") from None
+            if not is_rolled:
                 raise operator.refuse(
                     f"it reads the last step of a computation over steps that is no recurrence: {reasons[-1]}."
                 )
@@ -98,6 +104,8 @@ class Rolls:
         for before in sorted(earlier, key=lambda draft: -draft.first_row)[:_MOST_TRIES]:
             try:
                 _Roll(self, last, before).finish([before, last])
+            except _LaterError:
+                raise
             except _DifferentError as error:
                 reasons.append(str(error))
             else:
@@ -207,6 +215,8 @@ class _Roll:
                 self.first.update({of_all: np.zeros(of_all.size) for of_all in found.states})
                 self.simplified = found.read
                 break
+        if min(draft.first_row for draft in same if draft.first_row >= 0) >= self.stride:
+            raise _LaterError("the recurrence begins at a later sample than the first")
         if any(step not in same for step in steps):
             raise _DifferentError("some of them are not the step before the next one")
         delayed = self._read_states()
