@@ -384,3 +384,12 @@ def test_a_recurrence_over_the_last_samples_alone_is_refused(skipped: int, batch
     window = Graph((*front, *graph.operators), (Port("long", shape),), ("y",), constants, graph.budget)
     with pytest.raises(UnsupportedError, match="begins at a later sample"):
         read(window)
+
+
+def test_a_recurrence_over_every_other_sample_is_refused() -> None:
+    graph = unrolled(gru, 1, START, False, last=True)
+    places = {f"t{t}": Constant.of(np.array(2 * t)) for t in range(STEPS)}
+    port = Port("x", (2 * STEPS - 1, BATCH, IN))
+    every = Graph(graph.operators, (port,), graph.outputs, {**graph.constants, **places}, graph.budget)
+    with pytest.raises(UnsupportedError, match="the recurrence leaves out samples"):
+        read(every)

@@ -157,7 +157,7 @@ def _roll(trace: Trace, operator: Operator, codes: Codes) -> None:
         if any(one.kind != "y" or one.draft is None or one.draft.whole for one in found):
             raise operator.refuse(f"axis -1 of what it reads, of shape {codes.shape}, {_NO_STEP}")
         steps = [one.draft for one in found if one.draft is not None]
-        trace.rolls.roll(operator, steps)
+        trace.rolls.roll(operator, steps, trace.rows)
         rows = [step.rows for step in steps if step.rows is not None]
         if sum(each.size for each in rows) == trace.rows and len({each.size for each in rows}) == 1:
             trace.settle_grid(operator, np.stack(rows))

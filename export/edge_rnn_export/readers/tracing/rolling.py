@@ -58,8 +58,10 @@ class Rolls:
     delays: dict[Draft, Draft] = field(default_factory=dict)
     simplified: set[Draft] = field(default_factory=set)
 
-    def roll(self, operator: Operator, steps: Sequence[Draft]) -> None:
+    def roll(self, operator: Operator, steps: Sequence[Draft], count: int) -> None:
         """Roll a sequence of drafts, one a step in order of time; that of the last step becomes that of all steps.
+
+        ``count`` is the number of samples.
 
         Raises
         ------
@@ -69,7 +71,7 @@ class Rolls:
         if len(steps) < 2:
             raise operator.refuse("it reads a single step of a recurrence; export it with a longer sequence.")
         try:
-            _Roll(self, steps[-1], steps[-2]).finish(steps)
+            _Roll(self, steps[-1], steps[-2]).finish(steps, count)
         except _DifferentError as error:
             raise operator.refuse(
                 f"it reads steps that do not all compute the same: {error}. A stream computes each step alike."
@@ -91,7 +93,7 @@ class Rolls:
             reasons = ["nothing that it depends on computes the same at the step before"]
             try:
                 lasts = [draft for draft in order if draft.first_row == latest and not draft.is_read_at]
-                is_rolled = any(self._is_rolled_back(last, order, reasons) for last in reversed(lasts))
+                is_rolled = any(self._is_rolled_back(last, order, reasons, count) for last in reversed(lasts))
             except _LaterError as error:
                 raise operator.refuse(f"{error}; in a stream it has seen all samples.") from None
             if not is_rolled:
@@ -99,11 +101,11 @@ class Rolls:
                     f"it reads the last step of a computation over steps that is no recurrence: {reasons[-1]}."
                 )
 
-    def _is_rolled_back(self, last: Draft, order: Sequence[Draft], reasons: list[str]) -> bool:
+    def _is_rolled_back(self, last: Draft, order: Sequence[Draft], reasons: list[str], count: int) -> bool:
         earlier = [draft for draft in order if 0 <= draft.first_row < last.first_row and is_alike(last, draft)]
         for before in sorted(earlier, key=lambda draft: -draft.first_row)[:_MOST_TRIES]:
             try:
-                _Roll(self, last, before).finish([before, last])
+                _Roll(self, last, before).finish([before, last], count)
             except _LaterError:
                 raise
             except _DifferentError as error:
@@ -194,7 +196,7 @@ class _Roll:
         one = self.rolls.of_all(a)
         return one is not None and self.rolls.of_all(b) is one and a.first_row - b.first_row == steps * self.stride
 
-    def finish(self, steps: Sequence[Draft]) -> None:
+    def finish(self, steps: Sequence[Draft], samples: int) -> None:
         """Check all earlier steps, and make the last one read states."""
         same = {draft: draft for draft in self.before}
         current, count = dict(self.before), 1
@@ -215,6 +217,9 @@ class _Roll:
                 self.first.update({of_all: np.zeros(of_all.size) for of_all in found.states})
                 self.simplified = found.read
                 break
+        batch = 0 if self.root.rows is None else self.root.rows.size
+        if (self.root.first_row // self.stride + 1) * batch != samples:
+            raise _LaterError("the recurrence leaves out samples")
         if min(draft.first_row for draft in same if draft.first_row >= 0) >= self.stride:
             raise _LaterError("the recurrence begins at a later sample than the first")
         if any(step not in same for step in steps):
