@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ import edge_rnn_export
 import keras_js
 import paper_networks
 from edge_rnn import GRU, Dense, Model, reference
+from edge_rnn.errors import ReadingWarning
 from edge_rnn_export.readers.by_file_name import import_file
 from paper_networks import PaperNetwork
 from tests.scoreboard import known
@@ -59,7 +61,9 @@ class Part:
         path = models / self.file
         if not self.reader:
             return import_file(path).model
-        model: Model = getattr(edge_rnn_export, self.reader)(path, **self.options)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ReadingWarning)
+            model: Model = getattr(edge_rnn_export, self.reader)(path, **self.options)
         return model
 
     def largest(self, models: Path, model: Model) -> float | None:

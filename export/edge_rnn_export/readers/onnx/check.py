@@ -41,7 +41,8 @@ def compared(reading: Reading, path: str | PathLike[str], seed: int = 0) -> tupl
         onnxruntime is not installed, or does not run the graph; the message says why.
     """
     if reading.after is not None:
-        raise UnsupportedError(f"what follows {reading.after[:80]!r} inside the graph cannot be run by itself.")
+        assumed = f"; assumed: {reading.assumed}" if reading.assumed else ""
+        raise UnsupportedError(f"what follows {reading.after[:80]!r} cannot be run by itself{assumed}.")
     rng = np.random.default_rng(seed)
     worst, steps = 0.0, 0
     once = _own if reading.trace is None else _foreign

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Unpack
 
 from numpy.typing import ArrayLike
 
-from edge_rnn.errors import UnsupportedError
+from edge_rnn.errors import ReadingWarning, UnsupportedError
 from edge_rnn.model import Description, Model
 
 if TYPE_CHECKING:
@@ -69,11 +70,20 @@ def from_onnx(
     InputError
         ``upto``, ``after``, ``given`` or ``states`` is not the name of a value in the graph.
 
+    Warns
+    -----
+    ReadingWarning
+        A value named by ``after``, whose axes are open, was taken as a single step: what averages over steps behind it
+        averages over one.
+
     Examples
     --------
     >>> model = from_onnx("wrist.onnx", labels=("stand", "walk", "run"))  # doctest: +SKIP
     """
-    return reading_of(source, upto=upto, after=after, given=given, states=states, **about).model
+    reading = reading_of(source, upto=upto, after=after, given=given, states=states, **about)
+    if reading.assumed:
+        warnings.warn(f"from_onnx assumed: {reading.assumed}.", ReadingWarning, stacklevel=2)
+    return reading.model
 
 
 def reading_of(

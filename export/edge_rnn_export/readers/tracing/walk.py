@@ -44,6 +44,8 @@ class Reading:
         State of the trace; None for a graph that edge_rnn wrote.
     after, given
         Value that was taken as the samples, and constant values of inputs.
+    assumed
+        What was taken for granted; empty if there is nothing.
     """
 
     model: Model
@@ -53,6 +55,7 @@ class Reading:
     layers: Finished | None = None
     after: str | None = None
     given: Mapping[str, ArrayLike] = field(default_factory=dict)
+    assumed: str = ""
 
 
 def read_graph(
@@ -122,7 +125,7 @@ def _read_part(graph: Graph, request: _Request, after: str | None) -> Reading:
     try:
         with np.errstate(all="ignore"):  # numbers that are not finite are refused where they become weights
             return _read_graph(graph, request)
-    except (FileError, UnsupportedError):
+    except (FileError, UnsupportedError) as refusal:
         if after is None or all(isinstance(length, int) for length in graph.inputs[0].shape):
             raise
         ports = tuple(
@@ -130,10 +133,10 @@ def _read_part(graph: Graph, request: _Request, after: str | None) -> Reading:
             for port in graph.inputs
         )
         try:
-            return _read_graph(replace(graph, inputs=ports), request)
+            found = _read_graph(replace(graph, inputs=ports), request)
         except (FileError, UnsupportedError):
-            pass
-        raise
+            raise refusal from None
+        return replace(found, assumed=f"{after[:80]!r} is a single step of one sequence; of more it cannot be read")
 
 
 def _read_graph(graph: Graph, request: _Request) -> Reading:
