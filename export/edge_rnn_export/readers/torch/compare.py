@@ -83,6 +83,34 @@ def check(torch: Any, module: Any, read: Read) -> None:
             except _CannotRunError:
                 continue
             break
+    if axes.batch > 1 and not _has_ports(read):
+        _check_alone(torch, module, read, axes, rng, symbols)
+
+
+def _check_alone(torch: Any, module: Any, read: Read, axes: Axes, rng: np.random.Generator, symbols: int) -> None:
+    """Compare the module on equal sequences of a batch with the same one alone, as a stream is.
+
+    Raises
+    ------
+    UnsupportedError
+        They differ.
+    """
+    shape = (axes.steps, 1, read.model.input_size)
+    xs = rng.integers(0, symbols, shape) if symbols else rng.standard_normal(shape)
+    xs = xs.astype(np.float32).astype(np.float64)
+    run = _Run(torch, module, read, axes, torch.float64, symbols)
+    states = [dict(read.model.initial_state) for _ in range(axes.batch)]
+    try:
+        together = run.outputs(np.repeat(xs, axes.batch, 1), states)[0]
+        run.copy = None
+        alone = run.outputs(xs, states[:1])[0]
+    except (_CannotRunError, UnsupportedError, ValueError):
+        return  # it runs in batches of other sizes alone
+    if alone.ndim == together.ndim and np.abs(together - alone).max() > _ROUNDED_TOLERANCE * np.abs(alone).max():
+        raise UnsupportedError(
+            f"from_torch: {run.title} computes something else for a batch of one, which a stream is; give an example= "
+            f"with a batch of one."
+        )
 
 
 class _CannotRunError(Exception):
@@ -112,7 +140,7 @@ def _check(
 ) -> None:
     """Compare call after call, from the states that the model has then."""
     dtype, tolerance = (torch.float64, _DOUBLE_TOLERANCE) if double else (torch.float32, _SINGLE_TOLERANCE)
-    if double and read.program.rounds:
+    if double and (read.program.rounds or _has_new_weights(module, read.model)):
         tolerance = _ROUNDED_TOLERANCE
 
     def drawn(steps: int) -> AnyArray:
@@ -133,6 +161,11 @@ def _check(
         given = run.outputs(xs, states)
         ys, ends = _reference(read.model, xs, states)
         problem = run.difference(given, ys, ends, tolerance)
+        if problem and place and axes.stepwise and not _has_ports(read) and _has_sequences(torch, module):
+            raise UnsupportedError(
+                f"from_torch: {run.title} starts afresh at each call, of a single step, and {read.model!r} keeps a "
+                f"state; give an example= of several steps, or of its states."
+            )
         if problem and place and not _has_ports(read):
             # Without states among the arguments, a later call starts afresh, unless forward keeps the states itself.
             fresh = [dict(read.model.initial_state) for _ in states]
@@ -150,6 +183,23 @@ def _check(
                 f"takes the layers as they are."
             )
         states = ends
+
+
+def _has_sequences(torch: Any, module: Any) -> bool:
+    """True if the module has recurrent parts that run over sequences, and so start afresh at each call."""
+    return any(isinstance(each, torch.nn.RNNBase) for each in module.modules())
+
+
+def _has_new_weights(module: Any, model: Model) -> bool:
+    """True if a matrix has rows that are none of the module's: scales were folded into them, and rounded."""
+    known = {
+        row.tobytes()
+        for tensor in module.state_dict().values()
+        if tensor.ndim == 2 and tensor.is_floating_point()
+        for row in tensor.detach().float().cpu().numpy()
+    }
+    matrices = [array for layer in model.layers for array in layer.arrays.values() if array.ndim == 2]
+    return any(row.tobytes() not in known for matrix in matrices for row in matrix)
 
 
 def _has_ports(read: Read) -> bool:

@@ -6,7 +6,7 @@ ONNX operators, in :mod:`edge_rnn_export.readers.torch.operators`. A value keeps
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
@@ -84,6 +84,7 @@ def graph_of(torch: Any, exported: Any, table: Mapping[str, Any], raw: frozenset
     writer.weights.update(_weights(node) for node in exported.graph.nodes if node.op == "call_function")
     values, ports, kept = _inputs(torch, exported)
     ends, needed = _needed(torch, exported)
+    _check_counters(exported, needed, title)
     for node in exported.graph.nodes:
         if node.op == "call_function" and node in needed:
             values[node] = _written(torch, writer, node, values, table, raw, title)
@@ -131,6 +132,22 @@ def _needed(torch: Any, exported: Any) -> tuple[list[Any], set[Any]]:
             needed.add(node)
             waiting += node.all_input_nodes
     return ends, needed
+
+
+def _check_counters(exported: Any, needed: Set[Any], title: str) -> None:
+    """Refuse to compute with a buffer of integers that forward updates: it would be a constant."""
+    signature = exported.graph_signature
+    mutated = {spec.target for spec in signature.output_specs if spec.kind.name == "BUFFER_MUTATION"}
+    counters = {spec.arg.name: spec.target for spec in signature.input_specs if spec.target in mutated}
+    for node in exported.graph.nodes:
+        if node.op == "placeholder" and node.name in counters and node in needed:
+            value = node.meta["val"]
+            if not value.is_floating_point():
+                kind = str(value.dtype).removeprefix("torch.")
+                raise UnsupportedError(
+                    f"from_torch cannot read {title}: it counts in the buffer {counters[node.name]!r} ({kind}) and "
+                    f"computes with it, and a stream keeps floating-point states alone; compute that part outside."
+                )
 
 
 def _inputs(torch: Any, exported: Any) -> tuple[dict[Any, Any], list[Port], list[tuple[str, str, str]]]:

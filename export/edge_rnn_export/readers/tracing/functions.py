@@ -124,8 +124,11 @@ COMPARISONS: Mapping[str, Function] = {
 
 
 def chosen(condition: Any, a: Any, b: Any) -> Any:
-    """``a`` where the condition is 1, ``b`` where it is 0; both are computed."""
-    return condition * a + (1.0 - condition) * b
+    """``a`` where the condition is 1, ``b`` where it is 0; both are computed.
+
+    The complement is spelled such that this is no mixture, which would be computed as ``b + condition (a - b)``.
+    """
+    return condition * a + absolute(condition - 1.0) * b
 
 
 def _negative(x: Any) -> Any:

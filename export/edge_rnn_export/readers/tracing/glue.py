@@ -22,6 +22,7 @@ __all__ = ["FOLDS", "GLUE", "is_whole"]
 
 _FLOATS: dict[int, Any] = {1: np.float32, 10: np.float16, 11: np.float64, 16: np.float32}
 _INTEGERS: dict[int, Any] = {6: np.int32, 7: np.int64, 9: np.bool_}
+_BOOL = 9
 _END = 2**31 - 1  # at or beyond this, exporters mean "to the end"
 
 
@@ -48,6 +49,8 @@ def _cast(node: Node) -> list[AnyArray]:
     if to not in _FLOATS and to not in _INTEGERS:
         raise node.refuse(f"it casts to type {to}, expected floating point or integers.")
     if isinstance(value, Signal):
+        if to == _BOOL:
+            raise node.refuse("it casts samples or outputs of layers to booleans.")
         port = node.trace.only_port(value)
         if port is None and to not in _FLOATS:
             raise node.refuse("it casts the output of a layer to integers.")

@@ -145,8 +145,9 @@ def _power(node: Node) -> Signal:
         2.0: Function("square", lambda x: x * x),
         0.5: UNARY["Sqrt"](node),
         -1.0: UNARY["Reciprocal"](node),
-        1.0: Function("part:0", lambda x: x),
     }
+    if exponents.tolist() == [1.0]:
+        return node.signal(0)
     if len(exponents) != 1 or float(exponents[0]) not in known:
         raise node.refuse(f"it raises to the power {exponents.tolist()[:4]}, expected 2, 0.5, -1 or 1.")
     return applied(node, known[float(exponents[0])], [node.signal(0)])

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import permutations
 
 import numpy as np
 
 from edge_rnn.errors import FileError, UnsupportedError
-from edge_rnn_export.readers.tracing.codes import Signal
+from edge_rnn_export.readers.tracing.codes import Codes, Signal
 from edge_rnn_export.readers.tracing.drafts import Draft
 from edge_rnn_export.readers.tracing.execution import Output
 from edge_rnn_export.readers.tracing.features import feature_axis, features, is_along
@@ -56,19 +57,32 @@ def end_of(trace: Trace, output: str) -> tuple[Draft, int]:
     if not is_along(trace.decode(signal.codes)[1], axis):  # a single output, whose axis was removed
         signal, axis = Signal(signal.codes[..., None]), signal.codes.ndim
     reads, rows = features(trace, end, signal, axis)
-    every = np.arange(trace.rows)
-    got = np.sort(rows, axis=None)
-    if not np.array_equal(got, every):
+    got = rows.reshape(-1)
+    if got.size != trace.rows:
         for each in reads:
             trace.rolls.roll_back(end, each, trace.rows)
-        if trace.grid is None and trace.rolls.same:
-            trace.grid = trace.grid_of(got)
-        last = every if trace.grid is None else np.sort(trace.grid[-1])
-        if not np.array_equal(got, last):
-            raise end.refuse(
-                f"it holds {got.size} of {every.size} steps of the batch, expected all, or the last of each."
-            )
+        if trace.grid is None and trace.rolls.same and trace.rows % got.size == 0:
+            trace.grid = trace.grid_of(np.sort(got))
+    if not _is_in_order(trace, rows):
+        raise end.refuse(
+            f"it holds {got.size} of {trace.rows} steps of the batch, expected all, or the last of each, in order."
+        )
     return joined(Node(end, (), {}, trace), reads), axis
+
+
+def _is_in_order(trace: Trace, rows: Codes) -> bool:
+    """True if an output holds all samples in the input's or a recurrence's order, or the last of each sequence."""
+    held = np.squeeze(rows)
+    every = np.arange(trace.rows)
+    if trace.grid is not None:
+        orders = [trace.grid, trace.grid.T, trace.grid[-1]]
+    elif trace.samples is not None:
+        shape = [length for axis, length in enumerate(trace.samples.shape) if axis != trace.samples.axis]
+        each = np.squeeze(every.reshape(shape))
+        orders = [np.transpose(each, axes) for axes in permutations(range(each.ndim))]
+    else:
+        orders = []
+    return any(np.array_equal(held, np.squeeze(order)) or np.array_equal(held, order.reshape(-1)) for order in orders)
 
 
 def check_all_used(trace: Trace, layers: Finished) -> None:

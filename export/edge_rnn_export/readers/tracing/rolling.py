@@ -72,6 +72,8 @@ class Rolls:
             raise operator.refuse("it reads a single step of a recurrence; export it with a longer sequence.")
         try:
             _Roll(self, steps[-1], steps[-2]).finish(steps, count)
+        except _LaterError as error:
+            raise operator.refuse(f"{error}; in a stream it has seen all samples.") from None
         except _DifferentError as error:
             raise operator.refuse(
                 f"it reads steps that do not all compute the same: {error}. A stream computes each step alike."
@@ -160,6 +162,8 @@ class _Roll:
     def __init__(self, rolls: Rolls, last: Draft, before: Draft) -> None:
         self.rolls, self.root = rolls, last
         self.stride = last.first_row - before.first_row
+        if self.stride <= 0:
+            raise _DifferentError(f"the {last.title} and the {before.title} are of one step")
         self.before: dict[Draft, Draft] = {}
         self.after: dict[Draft, Draft] = {}
         self.first: dict[Draft, AnyArray] = {}
@@ -206,6 +210,7 @@ class _Roll:
             if count > _MOST_STEPS:
                 raise _DifferentError(f"there are more than {_MOST_STEPS} of them")
             earlier, first = steps[-1 - count] if count < len(steps) else None, dict(self.first)
+            later = current
             try:
                 current = self._earlier(current, earlier, count)
             except _DifferentError:
@@ -216,11 +221,17 @@ class _Roll:
                 same.update({draft: of_all for of_all, draft in found.drafts.items()})
                 self.first.update({of_all: np.zeros(of_all.size) for of_all in found.states})
                 self.simplified = found.read
+                self._check_strides(later, found.drafts)
                 break
+            self._check_strides(later, current)
         batch = 0 if self.root.rows is None else self.root.rows.size
         if (self.root.first_row // self.stride + 1) * batch != samples:
             raise _LaterError("the recurrence leaves out samples")
-        if min(draft.first_row for draft in same if draft.first_row >= 0) >= self.stride:
+        firsts: dict[Draft, int] = {}
+        for draft, of_all in same.items():
+            firsts[of_all] = min(firsts.get(of_all, draft.first_row), draft.first_row)
+        # A first step that was simplified lacks the vectors that are computed from states alone.
+        if (min if self.simplified else max)(firsts.values()) >= self.stride:
             raise _LaterError("the recurrence begins at a later sample than the first")
         if any(step not in same for step in steps):
             raise _DifferentError("some of them are not the step before the next one")
@@ -231,6 +242,12 @@ class _Roll:
         self.rolls.same.update(same)
         self.rolls.simplified.update(self.simplified)
         self.rolls.begun.update({leaf: delayed[draft] for leaf, draft in self.leaves.items() if draft in delayed})
+
+    def _check_strides(self, later: Mapping[Draft, Draft], earlier: Mapping[Draft, Draft]) -> None:
+        """Check that two steps are as far apart as the last two."""
+        for of_all, draft in earlier.items():
+            if of_all in later and draft.first_row >= 0 and later[of_all].first_row - draft.first_row != self.stride:
+                raise _LaterError("the recurrence leaves out samples")
 
     def _earlier(self, current: Mapping[Draft, Draft], root: Draft | None, count: int) -> dict[Draft, Draft]:
         """Counterparts one step earlier than the ``current`` ones, which are ``count - 1`` steps before the last."""
@@ -244,12 +261,12 @@ class _Roll:
             if not is_alike(of_all, draft):
                 raise _DifferentError(f"the {draft.title} comes before the {of_all.title}")
             if draft.first_row < 0:
-                self._begin(of_all, draft)
+                self._begin(of_all, draft, draft)
             for x, y in zip(of_all.args, draft.args, strict=True):
                 if isinstance(x, Draft) and x in self.before and x not in self.after:
                     if x not in earlier and isinstance(y, Draft) and y.kind not in ("start", "delay"):
                         waiting.append(x)
-                    self._bind(earlier, x, y)
+                    self._bind(earlier, x, y, draft)
         return earlier
 
     def _follow(
@@ -262,21 +279,23 @@ class _Roll:
             if not isinstance(x, Draft):
                 continue
             if x in self.after:
-                self._bind(earlier, self.after[x], y)
+                self._bind(earlier, self.after[x], y, draft)
             elif x in self.before:
                 if current.get(x) is not y:
-                    self._begin(x, y)
+                    self._begin(x, y, draft)
             elif not (isinstance(y, Draft) and self._is_read(x, y, count - 1)):
-                self._begin(self.rolls.of_all(x) or x, y)
+                self._begin(self.rolls.of_all(x) or x, y, draft)
 
-    def _bind(self, earlier: dict[Draft, Draft], of_all: Draft, read: Vector) -> None:
+    def _bind(self, earlier: dict[Draft, Draft], of_all: Draft, read: Vector, reader: Draft) -> None:
         if not isinstance(read, Draft) or read.kind in ("start", "delay"):
-            self._begin(of_all, read)
+            self._begin(of_all, read, reader)
         elif earlier.setdefault(of_all, read) is not read:
             raise _DifferentError(f"the {of_all.title} and the {read.title} are read as one")
 
-    def _begin(self, of_all: Draft, read: Vector) -> None:
-        """Record values from before the first step."""
+    def _begin(self, of_all: Draft, read: Vector, reader: Draft) -> None:
+        """Record values from before the first step, which only the first step may read."""
+        if reader.first_row >= self.stride:
+            raise _LaterError(f"the {of_all.title} begins at a later sample than the first")
         try:
             value = np.broadcast_to(value_of(read), (of_all.size,))
         except (KeyError, ValueError):

@@ -18,7 +18,7 @@ from edge_rnn_export.readers.tracing.node import Node
 from edge_rnn_export.readers.tracing.trace import Trace
 from edge_rnn_export.readers.tracing.units import joined
 
-__all__ = ["MayBeStateError", "Pair", "bind_states", "check_states", "is_state", "pairs_of"]
+__all__ = ["MayBeStateError", "Pair", "bind_states", "check_states", "is_state", "pairs_of", "stem_of"]
 
 _DIRECTIONS = r"(^|[_.:/-])(in|out|input|output|old|new|prev|previous|next|n|0|1|initial|final)(?=$|[_.:/-])"
 _STATE = re.compile(r"(^|[^a-z])(h|hx|cx|hn|cn|hidden|cell|states?|memory|carry|cache)($|[^a-z])")
@@ -65,11 +65,16 @@ def pairs_of(trace: Trace, states: Mapping[str, str], *, ordered: bool) -> dict[
         names = [port.port.name for port in ports if port.port and port.shape == shape]
         names = [name for name in names if name not in found]
         outputs = [name for name in graph.outputs if _has_shape(trace, name, shape) and name not in states.values()]
-        by_name = {name: [each for each in outputs if _stem(each) == _stem(name)] for name in names}
+        by_name = {name: [each for each in outputs if stem_of(each) == stem_of(name)] for name in names}
         if all(len(each) == 1 for each in by_name.values()):
             found.update({name: Pair(each[0], True) for name, each in by_name.items()})
             continue
         named = all(_is_named(name, graph) for name in names) and (ordered or len(names) == 1)
+        called = [name for name in outputs if _is_named(name, graph)]
+        if len(called) == len(names) < len(outputs):
+            outputs = called
+        elif len(outputs) > len(names) and not ordered:
+            named = False
         if len(names) == len(outputs):
             found.update({name: Pair(each, named) for name, each in zip(names, outputs, strict=True)})
         elif len(names) + 1 == len(outputs):
@@ -113,7 +118,7 @@ def check_states(
             )
 
 
-def _stem(name: str) -> str:
+def stem_of(name: str) -> str:
     """Name without what tells old from new: ``"h"`` of ``"h_in"``, ``"h0"`` and ``"hn"``."""
     stem = re.sub(_DIRECTIONS, "", name.lower().removesuffix(":0")).strip("_.:/-")
     letter = _LETTER.fullmatch(stem)

@@ -33,7 +33,8 @@ def applied(node: Node, function: Function, values: Sequence[Value]) -> Signal:
     shape = np.broadcast_shapes(*(_shape(value) for value in values))
     signals = [value for value in values if isinstance(value, Signal)]
     main = max(signals, key=lambda signal: signal.codes.size)
-    axis = feature_axis(node.trace, node.operator, main, _varying(values, shape)) + len(shape) - main.codes.ndim
+    first = max(_varying(values, shape), -main.codes.ndim)
+    axis = feature_axis(node.trace, node.operator, main, first) + len(shape) - main.codes.ndim
     args: list[Vector] = []
     rows: list[Codes] = []
     for value in values:

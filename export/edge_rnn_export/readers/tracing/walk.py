@@ -20,7 +20,7 @@ from edge_rnn_export.readers.tracing.graph import Constant, Graph, Port
 from edge_rnn_export.readers.tracing.layering import Finished, finished
 from edge_rnn_export.readers.tracing.outputs import check_all_used, end_of, output_of
 from edge_rnn_export.readers.tracing.part import part_of
-from edge_rnn_export.readers.tracing.states import MayBeStateError, bind_states, check_states, pairs_of
+from edge_rnn_export.readers.tracing.states import MayBeStateError, bind_states, check_states, pairs_of, stem_of
 from edge_rnn_export.readers.tracing.trace import Trace
 
 __all__ = ["Reading", "read_graph"]
@@ -181,7 +181,7 @@ def _lengths_told(graph: Graph) -> list[int]:
     numbers: dict[str, Any] = {**graph.constants}
     numbers |= {each.outputs[0]: each.attributes.get("value") for each in graph.operators if each.kind == "Constant"}
     found = Counter(len(each.outputs) for each in graph.operators if each.kind == "Split")
-    largest = 0
+    places: dict[str, set[int]] = {}
     for operator in graph.operators:
         constants = [numbers.get(name) for name in operator.inputs[1:]]
         integers = [each.load() for each in constants if isinstance(each, Constant) and not each.floating]
@@ -189,14 +189,18 @@ def _lengths_told(graph: Graph) -> list[int]:
         if operator.kind in ("Reshape", "Expand"):
             found.update(values)
         elif operator.kind == "Gather":
-            largest = max([largest, *values])
-    found[largest + 1] += len(graph.operators)
+            places.setdefault(operator.inputs[0], set()).update(values)
+    for read in places.values():  # each step by itself
+        if read == set(range(len(read))):
+            found[len(read)] += len(graph.operators)
     return [count for count, _ in found.most_common(_MOST_LENGTHS) if 2 < count <= _LONGEST]
 
 
 def _with_any_samples(graph: Graph, sizes: Mapping[str, int], request: _Request) -> Reading:
     """Read the graph with the input that is read first as samples, or if that fails with another, others as states."""
     ports = [port.name for port in graph.inputs if port.name not in request.states][:_MOST_PORTS]
+    stems = {stem_of(name) for name in graph.outputs}
+    ports.sort(key=lambda name: stem_of(name) in stems)  # an input called as an output is a state
     wanted: list[str | None] = [None] if len(graph.outputs) < 2 and not request.states else []
     wanted += ports if len(graph.inputs) > 1 else []
     refusal: UnsupportedError | None = None
