@@ -1,4 +1,4 @@
-"""Outputs in another order, states that begin anew, and values that a stream has not: refused, never read."""
+"""Outputs in another order, states that begin again, values that a stream lacks: refused, and not read."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ def refused(operators: list[Operator], words: str, constants: dict[str, Any] | N
         read_graph(graph, None, {})
 
 
-def steps(times: list[int], anew: int | None = None) -> tuple[list[Operator], list[str], dict[str, Any]]:
-    """Unrolled steps of an Elman cell over some samples; ``anew`` is the step before which the state begins again."""
+def steps(times: list[int], again: int | None = None) -> tuple[list[Operator], list[str], dict[str, Any]]:
+    """Unrolled steps of an Elman cell over some samples; before the step ``again`` the state is the first one."""
     operators, outputs, h = [], [], "s0"
     for place, time in enumerate(times):
-        h = "s0" if place == anew else h
+        h = "s0" if place == again else h
         operators += [
             op("Gather", f"x t{time}", f"x{place}", axis=0), op("Gemm", f"x{place} w b", f"i{place}"),
             op("MatMul", f"{h} u", f"r{place}"), op("Add", f"i{place} r{place}", f"a{place}"),
@@ -42,9 +42,9 @@ def steps(times: list[int], anew: int | None = None) -> tuple[list[Operator], li
     return operators, outputs, {f"t{time}": np.array(time) for time in times}
 
 
-@pytest.mark.parametrize("anew", [2, 3])
-def test_a_state_that_begins_anew_in_the_middle(anew: int) -> None:
-    operators, outputs, places = steps([0, 1, 2, 3, 4], anew)
+@pytest.mark.parametrize("again", [2, 3])
+def test_a_state_that_begins_again_in_the_middle(again: int) -> None:
+    operators, outputs, places = steps([0, 1, 2, 3, 4], again)
     rows = [op("Unsqueeze", f"{h} zero", f"o{h}") for h in outputs]
     joined = op("Concat", " ".join(f"o{h}" for h in outputs), "y", axis=0)
     refused([*operators, *rows, joined], "later sample|leaves out samples", places | {"zero": [0]})
