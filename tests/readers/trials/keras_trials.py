@@ -117,7 +117,10 @@ def _called(program: KerasProgram, model: Any, xs: np.ndarray) -> list[np.ndarra
         given: Any = [xs[None, :, 0].astype(np.int64)]
     else:
         given = np.split(xs[None].astype(np.float64), np.cumsum(program.inputs)[:-1], axis=-1)
-    returned = model(given[0] if len(given) == 1 else given, training=False)
+    try:
+        returned = model(given[0] if len(given) == 1 else given, training=False)
+    except ValueError as error:  # a Softmax that gets the mask of another shape, which Keras itself refuses
+        raise UntriedError(f"Keras does not run it: {str(error).splitlines()[0]}") from None
     heads = returned if isinstance(returned, list | tuple) else [returned]
     arrays = [keras.ops.convert_to_numpy(head).astype(np.float64) for head in heads]
     return [array.reshape(-1, array.shape[-1]) for array in arrays]

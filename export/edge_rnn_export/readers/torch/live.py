@@ -59,6 +59,7 @@ def read_module(module: Any, *, example: Any, upto: Upto, ignore: Sequence[str],
         read = _read(torch, module, given_call(torch, module, example), upto)
     else:
         calls = calls_of(torch, module)
+        _check_single(torch, module, calls[0])
         try:
             read = _read(torch, module, calls[0], upto)
         except UnsupportedError as refusal:
@@ -69,6 +70,16 @@ def read_module(module: Any, *, example: Any, upto: Upto, ignore: Sequence[str],
     if compare:
         check(torch, module, read)
     return read.model
+
+
+def _check_single(torch: Any, module: Any, call: Call) -> None:
+    """Ask for an example where recurrent parts over sequences run on a sample without axes: these may be steps."""
+    shape = call.samples.sized(call.sizes[0])
+    if len(shape) == 1 and any(isinstance(each, torch.nn.RNNBase) for each in module.modules()):
+        raise InputError(
+            f"from_torch: forward runs on one sample of the shape {shape}, and may take sequences as well; say which "
+            f"by example=torch.zeros{shape} or example=torch.zeros(5, {shape[0]}), with its states if it takes some."
+        )
 
 
 def _check_modules(torch: Any, module: Any) -> None:
