@@ -239,14 +239,10 @@ def _dequantize(node: Node) -> list[AnyArray]:
     node.take("output_dtype", 0)
     if array.dtype.kind not in "iu" or scale.dtype.kind != "f" or block or scale.ndim > 1 or zero.shape != scale.shape:
         raise node.refuse("it dequantizes in blocks, or other numbers than integers.")
-    shape = [1] * array.ndim
-    if scale.ndim:
-        shape[axis] = -1
+    shape = [-1 if place == axis % array.ndim else 1 for place in range(array.ndim)] if scale.ndim else []
     node.budget.take(f"the {node.title}", 8 * array.size)
-    values = (array.astype(np.float64) - zero.astype(np.float64).reshape(shape if zero.ndim else ())) * scale.astype(
-        np.float64
-    ).reshape(shape if scale.ndim else ())
-    return [values.astype(np.float32)]
+    offset, factor = (each.astype(np.float64).reshape(shape) for each in (zero, scale))
+    return [((array - offset) * factor).astype(np.float32)]
 
 
 def _tile(node: Node) -> list[AnyArray]:
