@@ -94,3 +94,20 @@ def test_symbols_that_are_cast_to_booleans() -> None:
     table = {"table": RNG.normal(size=(5, H))}
     operators = [op("Cast", "x", "b", to=9), op("Cast", "b", "i", to=7), op("Gather", "table i", "y")]
     refused(operators, "casts samples or outputs of layers to booleans", table, x=(STEPS, BATCH))
+
+
+def test_names_that_are_directions_alone_tell_nothing() -> None:
+    """An exporter calls the samples ``input.1`` and the new state ``input``."""
+    operators = [
+        op("Gemm", "state.1 u b", "r"), op("Gemm", "input.1 wo b", "i"), op("Add", "r i", "a"),
+        op("Tanh", "a", "input"), op("MatMul", "input u2", "19"),
+    ]  # fmt: skip
+    constants = {**WEIGHTS, "wo": RNG.normal(size=(H, H)), "u2": RNG.normal(size=(H, H))}
+    read = {name for each in operators for name in each.inputs}
+    kept = {k: v for k, v in constants.items() if k in read}
+    ports = {"input.1": (1, H), "state.1": (1, H)}
+    graph = small_graph(operators, kept, "19 input", **ports)
+    with pytest.raises(UnsupportedError, match=r"input 'state\.1' may be a state, whose new value is the"):
+        read_graph(graph, None, {})
+    cell = read_graph(graph, None, {}, states={"state.1": "input"}).model.layers[0]
+    np.testing.assert_allclose(np.asarray(cell.weight_ih), constants["wo"].T, rtol=1e-6)  # type: ignore[attr-defined]

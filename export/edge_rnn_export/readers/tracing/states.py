@@ -65,7 +65,7 @@ def pairs_of(trace: Trace, states: Mapping[str, str], *, ordered: bool) -> dict[
         names = [port.port.name for port in ports if port.port and port.shape == shape]
         names = [name for name in names if name not in found]
         outputs = [name for name in graph.outputs if _has_shape(trace, name, shape) and name not in states.values()]
-        by_name = {name: [each for each in outputs if stem_of(each) == stem_of(name)] for name in names}
+        by_name = {name: [each for each in outputs if stem_of(each) == stem_of(name) != ""] for name in names}
         if all(len(each) == 1 for each in by_name.values()):
             found.update({name: Pair(each[0], True) for name, each in by_name.items()})
             continue

@@ -199,7 +199,7 @@ def _lengths_told(graph: Graph) -> list[int]:
 def _with_any_samples(graph: Graph, sizes: Mapping[str, int], request: _Request) -> Reading:
     """Read the graph with the input that is read first as samples, or if that fails with another, others as states."""
     ports = [port.name for port in graph.inputs if port.name not in request.states][:_MOST_PORTS]
-    stems = {stem_of(name) for name in graph.outputs}
+    stems = {stem_of(name) for name in graph.outputs} - {""}
     ports.sort(key=lambda name: stem_of(name) in stems)  # an input called as an output is a state
     wanted: list[str | None] = [None] if len(graph.outputs) < 2 and not request.states else []
     wanted += ports if len(graph.inputs) > 1 else []
