@@ -23,6 +23,7 @@ CONSTANTS = {
     "W2": RNG.uniform(-1, 1, (1, 3 * H, 2 * IN)),
     "M": RNG.uniform(-1, 1, (IN, 2)),
     "axis": np.array([2]),
+    "one": np.array([[1.0], [-2.0], [0.5], [3.0]]),
 }
 NORMED = (op("Mul", "x scale", "s"), op("Add", "s shift", "n"))
 XS = RNG.standard_normal((9, IN)).astype(np.float32)
@@ -86,3 +87,11 @@ def test_not_if_anything_else_reads_it(behind: Sequence[Operator], outputs: str)
 def test_a_difference_and_a_quotient_stay_a_layer() -> None:
     model = read([op("Sub", "x shift", "s"), op("Div", "s scale", "n"), *cell("n", name="y")])
     assert [layer.kind for layer in model.layers] == ["Standardize", "GRU"]
+
+
+@pytest.mark.parametrize(("kind", "function"), [("Sub", np.subtract), ("Add", np.add), ("Div", np.divide)])
+def test_one_value_and_several_constants_give_several_values(kind: str, function: np.ufunc) -> None:
+    model = read([*cell("x"), op("MatMul", "h one", "d"), op(kind, "d scale", "y")])
+    states, _ = reference.run(read(cell("x", name="y")), XS)
+    expected = function(states @ CONSTANTS["one"], CONSTANTS["scale"].astype(np.float32))
+    np.testing.assert_allclose(reference.run(model, XS)[0], expected, rtol=0, atol=2.0**-20)

@@ -152,6 +152,7 @@ class _Layers:
             if (
                 len(draft.args) != 2
                 or len(numbers) != 1
+                or draft.reads[0].size != draft.size
                 or (draft.operation != "add" and draft.args[1] is draft.reads[0])
             ):
                 return None
