@@ -169,14 +169,7 @@ class Terms:
             )
             return Sum(size, products, None if term.bias is None else term.bias[start:end])
         if isinstance(term, Applied) and _is_of_units(term.operation):
-            args = tuple(
-                arg[start:end]
-                if isinstance(arg, np.ndarray)
-                else arg
-                if arg.size == 1
-                else self._part(arg, start, size)
-                for arg in term.args
-            )
+            args = tuple(self._part_of_arg(arg, start, size) for arg in term.args)
             return Applied(size, term.operation, term.function, args)
         if isinstance(term, Applied) and term.operation == "concat":
             place = 0
@@ -193,18 +186,7 @@ class Terms:
 
 
 def _is_of_units(operation: str) -> bool:
-    name = operation.partition(":")[0]
-    return name not in (
-        "concat",
-        "part",
-        "softmax",
-        "log_softmax",
-        "layer_norm",
-        "rms_norm",
-        "mean",
-        "total",
-        "largest",
-    )
+    return operation.partition(":")[0] not in _OF_ALL_UNITS
 
 
 def numbers_of(term: Term, values: Mapping[Draft, AnyArray]) -> AnyArray:
