@@ -134,11 +134,15 @@ def _needed(torch: Any, exported: Any) -> tuple[list[Any], set[Any]]:
     return ends, needed
 
 
+def _updated(exported: Any) -> set[str]:
+    """Return the names of the buffers that forward updates."""
+    return {spec.target for spec in exported.graph_signature.output_specs if spec.kind.name == "BUFFER_MUTATION"}
+
+
 def _check_counters(exported: Any, needed: Set[Any], title: str) -> None:
     """Refuse to compute with a buffer of integers that forward updates: it would be a constant."""
-    signature = exported.graph_signature
-    mutated = {spec.target for spec in signature.output_specs if spec.kind.name == "BUFFER_MUTATION"}
-    counters = {spec.arg.name: spec.target for spec in signature.input_specs if spec.target in mutated}
+    updated = _updated(exported)
+    counters = {spec.arg.name: spec.target for spec in exported.graph_signature.input_specs if spec.target in updated}
     for node in exported.graph.nodes:
         if node.op == "placeholder" and node.name in counters and node in needed:
             value = node.meta["val"]
@@ -152,9 +156,8 @@ def _check_counters(exported: Any, needed: Set[Any], title: str) -> None:
 
 def _inputs(torch: Any, exported: Any) -> tuple[dict[Any, Any], list[Port], list[tuple[str, str, str]]]:
     """Values of placeholders, inputs of the graph, and the buffers among these."""
-    signature = exported.graph_signature
-    mutated = {spec.target for spec in signature.output_specs if spec.kind.name == "BUFFER_MUTATION"}
-    specs = {spec.arg.name: spec for spec in signature.input_specs}
+    updated = _updated(exported)
+    specs = {spec.arg.name: spec for spec in exported.graph_signature.input_specs}
     values: dict[Any, Any] = {}
     ports: list[Port] = []
     kept: list[tuple[str, str, str]] = []
@@ -162,7 +165,7 @@ def _inputs(torch: Any, exported: Any) -> tuple[dict[Any, Any], list[Port], list
         if node.op != "placeholder":
             continue
         spec = specs[node.name]
-        held = spec.kind.name == "BUFFER" and spec.target in mutated and node.meta["val"].is_floating_point()
+        held = spec.kind.name == "BUFFER" and spec.target in updated and node.meta["val"].is_floating_point()
         if spec.kind.name != "USER_INPUT" and not held:
             found = exported.state_dict if spec.target in exported.state_dict else exported.constants
             values[node] = found[spec.target].detach()
