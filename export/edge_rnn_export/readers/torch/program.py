@@ -83,7 +83,7 @@ def graph_of(torch: Any, exported: Any, table: Mapping[str, Any], raw: frozenset
     writer = Writer()
     writer.weights.update(_weights(node) for node in exported.graph.nodes if node.op == "call_function")
     values, ports, kept = _inputs(torch, exported)
-    ends, needed = _needed(torch, exported)
+    ends, needed = _needed(exported)
     _check_counters(exported, needed, title)
     for node in exported.graph.nodes:
         if node.op == "call_function" and node in needed:
@@ -117,7 +117,7 @@ def graph_of(torch: Any, exported: Any, table: Mapping[str, Any], raw: frozenset
     )
 
 
-def _needed(torch: Any, exported: Any) -> tuple[list[Any], set[Any]]:
+def _needed(exported: Any) -> tuple[list[Any], set[Any]]:
     """Return the outputs, without counters of calls, and all nodes that they depend on."""
     (output,) = [node for node in exported.graph.nodes if node.op == "output"]
     ends = list(output.args[0])
@@ -144,14 +144,12 @@ def _check_counters(exported: Any, needed: Set[Any], title: str) -> None:
     updated = _updated(exported)
     counters = {spec.arg.name: spec.target for spec in exported.graph_signature.input_specs if spec.target in updated}
     for node in exported.graph.nodes:
-        if node.op == "placeholder" and node.name in counters and node in needed:
-            value = node.meta["val"]
-            if not value.is_floating_point():
-                kind = str(value.dtype).removeprefix("torch.")
-                raise UnsupportedError(
-                    f"from_torch cannot read {title}: it counts in the buffer {counters[node.name]!r} ({kind}) and "
-                    f"computes with it, and a stream keeps floating-point states alone; compute that part outside."
-                )
+        if node.name in counters and node in needed and not node.meta["val"].is_floating_point():
+            kind = str(node.meta["val"].dtype).removeprefix("torch.")
+            raise UnsupportedError(
+                f"from_torch cannot read {title}: it counts in the buffer {counters[node.name]!r} ({kind}) and "
+                f"computes with it, and a stream keeps floating-point states alone; compute that part outside."
+            )
 
 
 def _inputs(torch: Any, exported: Any) -> tuple[dict[Any, Any], list[Port], list[tuple[str, str, str]]]:
