@@ -70,5 +70,5 @@ def rollout(stream: Stream, x: ArrayLike, steps: int) -> F32:
 @cache
 def _loop() -> Callable[[int, int, int, int], int]:
     """Load through CFUNCTYPE, which releases the GIL."""
-    pointer, size = ctypes.c_void_p, ctypes.c_ssize_t
+    pointer, size = ctypes.c_void_p, ctypes.c_int64
     return ctypes.CFUNCTYPE(size, pointer, pointer, pointer, size)(object_cache.load("rollout").address)

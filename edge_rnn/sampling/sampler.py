@@ -125,7 +125,7 @@ class Sampler:
             Choice.WEIGHTS: np.zeros(count, np.int32),
             Choice.STOPS: np.array([n for row in rows for n in (len(row), *row)] + [0], np.int32),
         }
-        self._table = np.zeros(len(Choice), np.intp)
+        self._table = np.zeros(len(Choice), np.int64)
         for word, array in self._arrays.items():
             self._table[word] = array.ctypes.data
         words = {
@@ -278,6 +278,6 @@ def stop_rows(stream: Stream, stop: Stop) -> list[list[int]]:
 @cache
 def _loop() -> Callable[..., int]:
     """Load through CFUNCTYPE, which releases the GIL."""
-    pointer, size = ctypes.c_void_p, ctypes.c_ssize_t
+    pointer, size = ctypes.c_void_p, ctypes.c_int64
     address = object_cache.load("generate").address
     return ctypes.CFUNCTYPE(size, pointer, pointer, size, pointer, pointer, size, size)(address)

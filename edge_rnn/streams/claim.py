@@ -32,7 +32,7 @@ def check_alone(status: int, call: str) -> None:
 
 
 @contextmanager
-def claimed(handle: NDArray[np.intp], call: str, *, even_mixed: bool = False) -> Iterator[None]:
+def claimed(handle: NDArray[np.int64], call: str, *, even_mixed: bool = False) -> Iterator[None]:
     """Keep all other calls out of a stream.
 
     Parameters

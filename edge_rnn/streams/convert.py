@@ -80,6 +80,4 @@ def stepper() -> Callable[[int, int, int], int]:
 @cache
 def runner() -> Callable[[int, int, int, int], int]:
     """Return the compiled run as a function of handle, samples, outputs and count; CFUNCTYPE releases the GIL."""
-    return ctypes.CFUNCTYPE(ctypes.c_ssize_t, *(ctypes.c_void_p,) * 3, ctypes.c_ssize_t)(
-        object_cache.load("run").address
-    )
+    return ctypes.CFUNCTYPE(ctypes.c_int64, *(ctypes.c_void_p,) * 3, ctypes.c_int64)(object_cache.load("run").address)

@@ -128,7 +128,7 @@ class Plan:
     def state_bytes(self) -> int:
         """Bytes that belong to one stream alone: arena, output, handle, table of functions."""
         words = len(Handle) + len(self.operations)
-        return 4 * (self.arena_floats + self.last_output.size) + words * np.intp(0).itemsize
+        return 4 * (self.arena_floats + self.last_output.size) + words * np.int64(0).itemsize
 
 
 def aligned(size: int) -> F32:

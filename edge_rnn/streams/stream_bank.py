@@ -85,14 +85,14 @@ class StreamBank:
         group = object_cache.host().group
         grouped = [_grouped(name, group) if n >= group > 1 else 0 for name in plan_of(model).operations]
         self._arrays = {
-            Bank.HANDLES: np.array([stream.handle for stream in self._streams], np.intp),
-            Bank.PRESENT: np.ones(n, np.intp),
-            Bank.GROUPED: np.array(grouped, np.intp),
-            Bank.WHO: np.zeros(n, np.intp),
-            Bank.RECORDS: np.zeros(n, np.intp),
-            Bank.ARENAS: np.zeros(n, np.intp),
+            Bank.HANDLES: np.array([stream.handle for stream in self._streams], np.int64),
+            Bank.PRESENT: np.ones(n, np.int64),
+            Bank.GROUPED: np.array(grouped, np.int64),
+            Bank.WHO: np.zeros(n, np.int64),
+            Bank.RECORDS: np.zeros(n, np.int64),
+            Bank.ARENAS: np.zeros(n, np.int64),
         }
-        self._table = np.zeros(len(Bank), np.intp)
+        self._table = np.zeros(len(Bank), np.int64)
         self._table[Bank.COUNT], self._table[Bank.GROUP] = n, group
         for word, array in self._arrays.items():
             self._table[word] = array.ctypes.data
@@ -155,7 +155,7 @@ def _grouped(name: str, group: int) -> int:
 
 
 def _convert_and_step(
-    streams: tuple[Stream, ...], arrays: dict[Bank, NDArray[np.intp]], table: NDArray[np.intp], ys: F32, xs: ArrayLike
+    streams: tuple[Stream, ...], arrays: dict[Bank, NDArray[np.int64]], table: NDArray[np.int64], ys: F32, xs: ArrayLike
 ) -> F32:
     """Take one step for samples that the fast path does not take: convert them, or raise InputError.
 

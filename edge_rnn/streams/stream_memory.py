@@ -22,9 +22,9 @@ class StreamMemory:
     """Arrays whose addresses a handle holds; every user of the handle keeps this object alive."""
 
     plan: Plan
-    functions: NDArray[np.intp]
+    functions: NDArray[np.int64]
     arena: F32
-    handle: NDArray[np.intp]
+    handle: NDArray[np.int64]
     address: int
     y: F32
 
@@ -43,8 +43,8 @@ class StreamMemory:
 def stream_memory(model: Model, policy: Policy) -> StreamMemory:
     """Allocate the memory of a new stream and fill in its handle."""
     plan = plan_of(model)
-    functions = np.array([object_cache.load(name).address for name in plan.operations], np.intp)
-    handle = np.zeros(len(Handle), np.intp)
+    functions = np.array([object_cache.load(name).address for name in plan.operations], np.int64)
+    handle = np.zeros(len(Handle), np.int64)
     y = np.zeros(model.output_size, np.float32)[:]  # a view, which cannot be resized
     memory = StreamMemory(plan, functions, aligned(plan.arena_floats), handle, handle.ctypes.data, y)
     words = plan.words | {

@@ -29,8 +29,8 @@ from edge_rnn.kernels.vectors.vector import Vector
 
 __all__ = ["ByElement", "addresses", "aligned", "compiled", "load_sums", "runnable", "store_sums"]
 
-_DTYPES = {FLOATS: np.dtype(np.float32), INT32S: np.dtype(np.int32), WORDS: np.dtype(np.intp)}
-_RETURNED = {types.void: None, types.int32: ctypes.c_int32, types.intp: ctypes.c_ssize_t}
+_DTYPES = {FLOATS: np.dtype(np.float32), INT32S: np.dtype(np.int32), WORDS: np.dtype(np.int64)}
+_RETURNED = {types.void: None, types.int32: ctypes.c_int32, types.int64: ctypes.c_int64}
 
 
 def compiled(function: Callable[..., Any], given: Any, target: Target | None = None) -> Callable[..., Any]:
@@ -41,7 +41,7 @@ def compiled(function: Callable[..., Any], given: Any, target: Target | None = N
     """
     name = function.__name__
     code = compile_object(name, function, given, target or object_cache.host())
-    kinds = [ctypes.c_void_p if kind in _DTYPES else ctypes.c_ssize_t for kind in given.args]
+    kinds = [ctypes.c_void_p if kind in _DTYPES else ctypes.c_int64 for kind in given.args]
     entry = ctypes.CFUNCTYPE(_RETURNED[given.return_type], *kinds)(object_cache._address(name, code))
 
     def call(*values: Any) -> Any:
@@ -76,9 +76,9 @@ def aligned(values: ArrayLike, dtype: DTypeLike = np.float32, behind: float = np
     return found
 
 
-def addresses(arrays: Iterable[NDArray[Any]]) -> NDArray[np.intp]:
+def addresses(arrays: Iterable[NDArray[Any]]) -> NDArray[np.int64]:
     """Table of the addresses of arrays, which the caller keeps."""
-    return np.array([array.ctypes.data for array in arrays], np.intp)
+    return np.array([array.ctypes.data for array in arrays], np.int64)
 
 
 # ---- tuples of vectors, which hot loops take and return

@@ -23,8 +23,10 @@ def build(name: str, target: Target, streams: int) -> Any:
         x, out = record[Record.X], record[Record.OUT]
         for i in range(record[Record.N_OUT]):
             total = arena[x + i]
-            for j in range(i + record[Record.N_OUT], record[Record.N_IN], record[Record.N_OUT]):
+            j = i + record[Record.N_OUT]
+            while j < record[Record.N_IN]:  # a range would divide, which 32-bit ARM leaves to a library
                 total += arena[x + j]
+                j += record[Record.N_OUT]
             arena[out + i] = total
 
     return add

@@ -32,7 +32,7 @@ def build(name: str, target: Target, streams: int) -> Any:
     zero, rounding = np.float32(0), np.float32(12582912.0)  # 1.5 * 2^23: adding it leaves a whole number
 
     def embedding(record, weights, arena):  # type: ignore[no-untyped-def]
-        given, last = arena[record[Record.X]], np.float32(record[Record.UNIT_FLOATS] - 1)
+        given, last = arena[record[Record.X]], np.float32(np.int32(record[Record.UNIT_FLOATS] - 1))
         wanted = zero  # row 0 for all that is not above 0, NaN included
         if given > zero:
             wanted = given if given < last else last

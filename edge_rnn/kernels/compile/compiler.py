@@ -32,8 +32,8 @@ FLOATS = types.CPointer(types.float32)
 """``float*``: weights, state, samples."""
 INT32S = types.CPointer(types.int32)
 """``int32_t*``: records."""
-WORDS = types.CPointer(types.intp)
-"""``intptr_t*``: handles and tables of addresses."""
+WORDS = types.CPointer(types.int64)
+"""``int64_t*``: handles and tables of addresses."""
 
 # The numpy error model divides as C does; the default one turns every "/" into an early exit, which prevents
 # vectorization. Dispatchers are made directly, because numba.njit returns the bare function under NUMBA_DISABLE_JIT=1.

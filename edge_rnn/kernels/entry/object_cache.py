@@ -228,11 +228,11 @@ def function_of(name: str, cpu: target.Target) -> tuple[Callable[..., Any], Any]
     signatures = {
         "step": types.int32(WORDS, FLOATS, FLOATS),
         "advance": types.int32(WORDS, FLOATS, FLOATS),
-        "run": types.intp(WORDS, FLOATS, FLOATS, types.intp),
-        "rollout": types.intp(WORDS, FLOATS, FLOATS, types.intp),
-        "generate": types.intp(WORDS, INT32S, types.intp, INT32S, FLOATS, types.intp, types.intp),
-        "call": types.intp(types.intp, types.intp),
-        "call_run": types.intp(types.intp, types.intp),
+        "run": types.int64(WORDS, FLOATS, FLOATS, types.int64),
+        "rollout": types.int64(WORDS, FLOATS, FLOATS, types.int64),
+        "generate": types.int64(WORDS, INT32S, types.int64, INT32S, FLOATS, types.int64, types.int64),
+        "call": types.int64(types.int64, types.int64),
+        "call_run": types.int64(types.int64, types.int64),
         "bank": types.int32(WORDS, FLOATS, FLOATS),
     }
     if isinstance(name, Generated):

@@ -80,15 +80,15 @@ def _layout_problem() -> str:
 
 _lock = threading.Lock()
 _definitions: dict[str, _MethodDefinition] = {}
-_tables: list[NDArray[np.intp]] = []
+_tables: list[NDArray[np.int64]] = []
 os.register_at_fork(after_in_child=lambda: globals().update(_lock=threading.Lock()))
 
 
-def _python_addresses() -> NDArray[np.intp]:
+def _python_addresses() -> NDArray[np.int64]:
     """Table for ``Call.PYTHON``, one per process; see :class:`edge_rnn.kernels.entry.words.Python`."""
     with _lock:
         if not _tables:
-            table = np.zeros(len(Python), np.intp)
+            table = np.zeros(len(Python), np.int64)
             table[Python.ARRAY_TYPE] = id(np.ndarray)
             table[Python.FLOAT32] = id(np.dtype(np.float32))
             table[Python.INCREF] = _address_of("Py_IncRef")
@@ -135,7 +135,7 @@ class _Owner(tuple[Any, ...]):
 
 
 def make_callable(
-    function: str, target: NDArray[np.intp], shape: tuple[int, ...], y: F32, slow: Callable[[Any], Any]
+    function: str, target: NDArray[np.int64], shape: tuple[int, ...], y: F32, slow: Callable[[Any], Any]
 ) -> Callable[[Any], Any]:
     """Make the callable for a step: a builtin, or ``slow`` if a builtin is impossible.
 
@@ -162,7 +162,7 @@ def make_callable(
 
 
 def make_runner(
-    target: NDArray[np.intp],
+    target: NDArray[np.int64],
     sizes: tuple[int, int],
     slow: Callable[[Any], F32],
     refused: Callable[[Any, int], NoReturn],
@@ -195,16 +195,16 @@ def make_runner(
     return _builtin("call_run", words, (target, slow, make, tell))
 
 
-def _words(function: str, target: NDArray[np.intp], shape: tuple[int, ...], slow: Callable[[Any], Any]) -> Any:
+def _words(function: str, target: NDArray[np.int64], shape: tuple[int, ...], slow: Callable[[Any], Any]) -> Any:
     """Self of a builtin, with the words that both builtins have in common."""
-    words = np.zeros(len(Call), np.intp)
+    words = np.zeros(len(Call), np.int64)
     words[Call.FUNCTION], words[Call.TARGET] = object_cache.load(function).address, target.ctypes.data
     words[Call.NDIM], words[Call.ROWS], words[Call.COLUMNS] = len(shape), shape[0], shape[-1]
     words[Call.SLOW], words[Call.PYTHON] = id(slow), _python_addresses().ctypes.data
     return words
 
 
-def _builtin(name: str, words: NDArray[np.intp], keep_alive: tuple[Any, ...]) -> Callable[[Any], Any]:
+def _builtin(name: str, words: NDArray[np.int64], keep_alive: tuple[Any, ...]) -> Callable[[Any], Any]:
     new = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.POINTER(_MethodDefinition), ctypes.py_object, ctypes.py_object)(
         ("PyCFunction_NewEx", ctypes.pythonapi)
     )

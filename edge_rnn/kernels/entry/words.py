@@ -8,7 +8,7 @@ __all__ = ["Call", "Python"]
 
 
 class Call(Words):
-    """Layout of the self of a Python builtin, an array of ``intptr_t``."""
+    """Layout of the self of a Python builtin, an array of ``int64_t``."""
 
     FUNCTION = 0
     """Address of ``int32_t function(target, x, y)``, which returns 0 on success."""

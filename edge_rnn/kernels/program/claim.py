@@ -22,15 +22,17 @@ from edge_rnn.kernels.vectors.addresses import to_word
 
 __all__ = ["busy", "enter", "enter_atomically", "leave", "own_number"]
 
+_WORD_BYTES = 8
+
 
 @intrinsic
 def _read(typing_context: Any, word: Any) -> Any:
     """Load the word at an address from memory, atomically."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        return builder.load_atomic(args[0], "monotonic", context.get_abi_sizeof(context.get_value_type(types.intp)))
+        return builder.load_atomic(args[0], "monotonic", _WORD_BYTES)
 
-    return types.intp(word), generate
+    return types.int64(word), generate
 
 
 @intrinsic
@@ -38,9 +40,8 @@ def _write(typing_context: Any, word: Any, value: Any) -> Any:
     """Store a value to the word at an address, atomically."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        kind = context.get_value_type(types.intp)
-        given = context.cast(builder, args[1], sig.args[1], types.intp)
-        builder.store_atomic(given, args[0], "monotonic", context.get_abi_sizeof(kind))
+        given = context.cast(builder, args[1], sig.args[1], types.int64)
+        builder.store_atomic(given, args[0], "monotonic", _WORD_BYTES)
         return context.get_dummy_value()
 
     return types.void(word, value), generate
@@ -51,10 +52,10 @@ def _exchange_if_free(typing_context: Any, word: Any, value: Any) -> Any:
     """Store ``value`` if the word is free, by one atomic exchange; return the old word."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        free = ir.Constant(context.get_value_type(types.intp), FREE)
+        free = ir.Constant(ir.IntType(64), FREE)
         return builder.extract_value(builder.cmpxchg(args[0], free, args[1], "acq_rel", "acquire"), 0)
 
-    return types.intp(word, value), generate
+    return types.int64(word, value), generate
 
 
 @helper

@@ -78,7 +78,7 @@ def _advance() -> Any:
 
 
 def _run() -> Any:
-    """Build ``intptr_t run(handle, const float *xs, float *ys, intptr_t count)``.
+    """Build ``int64_t run(handle, const float *xs, float *ys, int64_t count)``.
 
     It returns the number of steps done before one was refused. A result below 0 is a :class:`Status` with its sign
     changed: another call is in the stream, or was.
@@ -99,7 +99,7 @@ def _run() -> Any:
 
 
 def _rollout() -> Any:
-    """Build ``intptr_t rollout(handle, const float *x, float *ys, intptr_t count)``.
+    """Build ``int64_t rollout(handle, const float *x, float *ys, int64_t count)``.
 
     As ``run``, but the first step reads ``x``, and each other step reads the output of the step before.
     """

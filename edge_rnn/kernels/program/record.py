@@ -1,5 +1,8 @@
 """Words that compiled code reads: records (one per operation of a step) and handles (one per stream).
 
+Words of handles and tables have 64 bits in processes of 32 bits too, where an address fills the low half of a word: so
+one text of a kernel, compiled on a 64-bit machine, fits both.
+
 A step is a program: a table of function addresses, and for each function a record of int32 with the places of its
 weights, inputs, outputs and states. Every state has two slots, old and new, which are swapped after each step: each
 operation has two records, for even and for odd steps, so that a cell need not know which it is. A step that must not
@@ -58,7 +61,7 @@ class Record(Words):
 
 
 class Handle(Words):
-    """Layout of a handle, an array of ``intptr_t``, one per stream.
+    """Layout of a handle, an array of ``int64_t``, one per stream.
 
     The first three words never move: loops that users have compiled and cached read them.
     """
@@ -110,7 +113,7 @@ MIXED = -1
 
 
 class Bank(Words):
-    """Layout of the table of a bank of streams, an array of ``intptr_t``."""
+    """Layout of the table of a bank of streams, an array of ``int64_t``."""
 
     COUNT = 0
     """Number of streams."""

@@ -59,7 +59,7 @@ def stores(values: Mapping[int, int]) -> Any:
     def typed(typing_context: Any, words: Any) -> Any:
         def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
             for place, value in values.items():
-                word = ir.Constant(context.get_value_type(types.intp), value)
+                word = ir.Constant(context.get_value_type(types.int64), value)
                 builder.store(word, builder.gep(args[0], [llvm.I32(place)]))
             return context.get_dummy_value()
 
@@ -70,10 +70,10 @@ def stores(values: Mapping[int, int]) -> Any:
 
 @intrinsic(prefer_literal=True)
 def own_words(typing_context: Any, count: Any) -> Any:
-    """Allocate ``count`` (a literal) words on the function's stack: ``intptr_t*``."""
+    """Allocate ``count`` (a literal) words on the function's stack: ``int64_t*``."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        room = alloca_once(builder, ir.ArrayType(context.get_value_type(types.intp), count.literal_value))
+        room = alloca_once(builder, ir.ArrayType(context.get_value_type(types.int64), count.literal_value))
         return builder.bitcast(room, context.get_value_type(WORDS))
 
     return WORDS(count), generate

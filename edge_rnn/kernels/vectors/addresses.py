@@ -43,7 +43,7 @@ as_doubles = intrinsic(_pointer_from_word(types.CPointer(types.float64)))
 as_int32s = intrinsic(_pointer_from_word(INT32S))
 """Convert a word to ``int32_t*``."""
 as_words = intrinsic(_pointer_from_word(WORDS))
-"""Convert a word to ``intptr_t*``."""
+"""Convert a word to ``int64_t*``."""
 
 
 @intrinsic
@@ -68,12 +68,12 @@ def as_floats_at(typing_context: Any, integers: Any, offset: Any) -> Any:
 
 @intrinsic
 def to_word(typing_context: Any, pointer: Any) -> Any:
-    """Convert a pointer to a word."""
+    """Convert a pointer to a word; one of 32 bits is extended by zeros."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        return builder.ptrtoint(args[0], context.get_value_type(types.intp))
+        return builder.ptrtoint(args[0], context.get_value_type(types.int64))
 
-    return types.intp(pointer), generate
+    return types.int64(pointer), generate
 
 
 def _typed_pointers(pointer: types.CPointer) -> Any:
@@ -118,5 +118,5 @@ call_kernel = intrinsic(_call(types.void))
 """Call ``void f(…)``."""
 call_for_status = intrinsic(_call(types.int32))
 """Call ``int32_t f(…)``."""
-call_for_word = intrinsic(_call(types.intp))
-"""Call ``intptr_t f(…)``, or a function that returns a pointer."""
+call_for_word = intrinsic(_call(types.int64))
+"""Call ``int64_t f(…)``, or a function that returns a pointer."""

@@ -20,7 +20,7 @@ ONE = 2**30
 
 
 class Choice(Words):
-    """Layout of the table of a sampler, an array of ``intptr_t``; float arrays are padded to 8."""
+    """Layout of the table of a sampler, an array of ``int64_t``; float arrays are padded to 8."""
 
     HANDLE = 0
     """Address of the stream's handle."""

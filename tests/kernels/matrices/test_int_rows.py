@@ -68,7 +68,7 @@ def call_of(kind: str, cpu: str, gates: int, units: int) -> Callable[..., None]:
     def add_rows(sums, weights, xs, rows):  # type: ignore[no-untyped-def]
         store_sums(loop(load_sums(gates, units, sums), weights, units, floats_from(1, xs), rows), sums)
 
-    return compiled(add_rows, types.void(FLOATS, FLOATS, WORDS, types.intp), TARGETS[cpu])
+    return compiled(add_rows, types.void(FLOATS, FLOATS, WORDS, types.int64), TARGETS[cpu])
 
 
 def whole(rng: np.random.Generator, most: int, *shape: int) -> np.ndarray:

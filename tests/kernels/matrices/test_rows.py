@@ -52,7 +52,7 @@ def call_of(
         start = load_sums(gates, width, sums)
         store_sums(rows_of(chains, start, weights, pitch, floats_from(streams, xs), rows), sums)
 
-    return compiled(add_rows, types.void(FLOATS, FLOATS, WORDS, types.intp), target)
+    return compiled(add_rows, types.void(FLOATS, FLOATS, WORDS, types.int64), target)
 
 
 def whole(rng: np.random.Generator, most: int, *shape: int) -> np.ndarray:
@@ -186,7 +186,7 @@ def test_rows_with_an_index_take_the_value_that_it_names(chains: int, gates: int
         start = load_sums(gates, lanes, sums)
         store_sums(fma_rows_listed(chains, start, weights, pitch, floats_from(1, xs), rows, index), sums)
 
-    call = compiled(add_listed, types.void(FLOATS, FLOATS, WORDS, types.intp, INT32S), TARGETS["host"])
+    call = compiled(add_listed, types.void(FLOATS, FLOATS, WORDS, types.int64, INT32S), TARGETS["host"])
     for rows in (0, 1, 2, 3, 4, 5, 30):
         rng = np.random.default_rng(rows)
         weights, start = whole(rng, 50, rows, gates, lanes), whole(rng, 1000, gates, 1, lanes)

@@ -51,7 +51,7 @@ def calls() -> dict[str, Callable[..., Any]]:
     return {
         "take": compiled(take_sample, types.int32(WORDS, FLOATS)),
         "is_finite": compiled(look, types.int32(WORDS)),
-        "hand_over": compiled(put_out, types.void(WORDS, FLOATS, types.intp)),
+        "hand_over": compiled(put_out, types.void(WORDS, FLOATS, types.int64)),
         "repeat_last": compiled(put_out_again, types.void(WORDS, FLOATS)),
     }
 
@@ -61,7 +61,7 @@ class Memory:
 
     def __init__(self, inputs: int = 1, outputs: int = 1, policy: Policy = Policy.RAISE, **words: int) -> None:
         self.arena = aligned(np.full(ROOM * (1 + len(PLACES)), MARK))
-        self.handle = np.zeros(len(Handle), np.intp)
+        self.handle = np.zeros(len(Handle), np.int64)
         self.handle[Handle.ARENA] = self.arena.ctypes.data
         self.handle[[Handle.INPUT_SIZE, Handle.OUTPUT_SIZE, Handle.POLICY]] = inputs, outputs, policy
         for number, name in enumerate(PLACES):

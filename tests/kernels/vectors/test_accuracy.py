@@ -39,7 +39,7 @@ def over_arrays(name: str, cpu: str) -> Callable[[Array], Array]:
         for i in range(0, count, LANES):
             store(helper(load(LANES, x, i)), y, i)
 
-    call = compiled(run, types.void(FLOATS, FLOATS, types.intp), runnable()[cpu])
+    call = compiled(run, types.void(FLOATS, FLOATS, types.int64), runnable()[cpu])
 
     def function(x: Array) -> Array:
         assert x.size % LANES == 0

@@ -71,7 +71,7 @@ def choose_kernel() -> Callable[..., int]:
     def choose_one(table, logs, place):  # type: ignore[no-untyped-def]
         return whole(table, logs, place)
 
-    return compiled(choose_one, types.intp(WORDS, FLOATS, types.intp))
+    return compiled(choose_one, types.int64(WORDS, FLOATS, types.int64))
 
 
 @cache
@@ -82,7 +82,7 @@ def draw_kernel() -> Callable[..., int]:
     def draw_one(table, shares):  # type: ignore[no-untyped-def]
         return part(table, shares)
 
-    return compiled(draw_one, types.intp(WORDS, FLOATS))
+    return compiled(draw_one, types.int64(WORDS, FLOATS))
 
 
 class Table:
@@ -101,7 +101,7 @@ class Table:
             Choice.WEIGHTS: aligned(np.full(count, -5), np.int32),
         }
         self.rooms[Choice.Y][:count] = scores
-        self.words = np.zeros(len(Choice), np.intp)
+        self.words = np.zeros(len(Choice), np.int64)
         for word, room in self.rooms.items():
             self.words[word] = room.ctypes.data
         given = {"symbols": count, "top_k": count, "top_p": 2**32, "min_weight": 1, "penalized": penalty != 1}
