@@ -8,7 +8,7 @@ it can be kept in a file and loaded by a process that never imports Numba.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -26,7 +26,7 @@ from edge_rnn.errors import CompileError
 from edge_rnn.kernels.compile.target import Target
 from edge_rnn.kernels.compile.words import Words, WordsType
 
-__all__ = ["FLOATS", "INT32S", "WORDS", "compile_assembly", "compile_module", "compile_object", "helper"]
+__all__ = ["FLOATS", "INT32S", "WORDS", "compile_assembly", "compile_module", "compile_object", "definition", "helper"]
 
 FLOATS = types.CPointer(types.float32)
 """``float*``: weights, state, samples."""
@@ -98,6 +98,7 @@ def compile_module(
     constants: str,
     target: Target,
     machine: Any,
+    inlined: Collection[str] = (),
 ) -> Any:
     """Link functions that call each other by name into one optimized LLVM module; check that it is self-contained.
 
@@ -111,6 +112,8 @@ def compile_module(
         LLVM text that defines the constants that functions read by name.
     target, machine
         CPU to compile for, and its llvmlite machine.
+    inlined
+        Names of functions that are inlined wherever they are called.
 
     Raises
     ------
@@ -123,6 +126,8 @@ def compile_module(
         for value in (*module.functions, *module.global_variables):
             if not value.is_declaration and value.name not in functions:
                 value.linkage = llvm.Linkage.internal  # helpers of two functions may have one name
+        if name in inlined:
+            module.get_function(name).add_function_attribute("alwaysinline")
         whole.link_in(module)
     whole.triple, whole.data_layout = target.triple, str(machine.target_data)
     for value in (*whole.functions, *whole.global_variables):
@@ -135,6 +140,12 @@ def compile_module(
     builder.getModulePassManager().run(whole, builder)
     _check_self_contained(", ".join(exports), whole)
     return whole
+
+
+def definition(name: str, data: bytes, alignment: int) -> str:
+    """LLVM text of a constant, for :func:`compile_module`."""
+    escaped = "\\" + data.hex("\\") if data else ""
+    return f'@{name} = constant [{len(data)} x i8] c"{escaped}", align {alignment}'
 
 
 def _lowered(name: str, function: Callable[..., Any], signature: Any, target: Target) -> str:

@@ -16,8 +16,8 @@ from numba.core import types
 from numba.extending import intrinsic
 
 from edge_rnn.kernels.compile.compiler import helper
+from edge_rnn.kernels.compile.module_names import own_words
 from edge_rnn.kernels.program.record import FREE, MIXED, Status
-from edge_rnn.kernels.standalone.module_names import own_words
 from edge_rnn.kernels.vectors.addresses import to_word
 
 __all__ = ["busy", "enter", "enter_atomically", "leave", "own_number"]

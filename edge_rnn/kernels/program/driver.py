@@ -11,7 +11,7 @@ from typing import Any
 from edge_rnn.kernels.compile.target import Target
 from edge_rnn.kernels.program.record import FREE, Handle, Policy, Status
 
-__all__ = ["build", "not_done"]
+__all__ = ["advancing", "build", "not_done", "stepping"]
 
 
 def build(name: str, target: Target, streams: int) -> Any:
@@ -26,11 +26,16 @@ def not_done(count: int) -> Status:
 
 def _step() -> Any:
     """Build ``int32_t step(handle, const float *x, float *y)``: a :class:`Status`; ``y`` changes only with DONE."""
+    return stepping(_advance())
+
+
+def stepping(advance: Any) -> Any:
+    """Build ``step`` around ``advance``: claim the stream, advance, release it."""
     from edge_rnn.kernels.compile.compiler import helper
     from edge_rnn.kernels.program.claim import busy, enter, leave, own_number
     from edge_rnn.kernels.vectors.load_store import at
 
-    advance = helper(_advance())
+    advance = helper(advance)
 
     def step(handle, x, y):  # type: ignore[no-untyped-def]
         word, number = at(handle, Handle.IN_USE), own_number()
@@ -46,9 +51,30 @@ def _step() -> Any:
 def _advance() -> Any:
     """Build ``int32_t advance(handle, const float *x, float *y)``: as ``step``, for a stream that is claimed."""
     from edge_rnn.kernels.compile.compiler import helper
-    from edge_rnn.kernels.program.policy import REFUSED, hand_over, is_finite, repeat_last, take
     from edge_rnn.kernels.vectors.addresses import as_floats, as_int32s, as_words, call_kernel, to_word
     from edge_rnn.kernels.vectors.load_store import at
+
+    @helper
+    def program(handle):  # type: ignore[no-untyped-def]
+        """Run the operations in the handle's table."""
+        arena, weights = as_floats(handle[Handle.ARENA]), as_floats(handle[Handle.WEIGHTS])
+        function = as_words(handle[Handle.FUNCTIONS])
+        end, length = to_word(at(function, handle[Handle.OPERATIONS])), handle[Handle.RECORD_LENGTH]
+        record = as_int32s(handle[Handle.RECORDS_ODD] if handle[Handle.PARITY] else handle[Handle.RECORDS_EVEN])
+        while to_word(function) != end:
+            call_kernel(function[0], (record, weights, arena))
+            function, record = at(function, 1), at(record, length)
+
+    return advancing(program)
+
+
+def advancing(program: Any) -> Any:
+    """Build ``int32_t advance(handle, const float *x, float *y)``, which runs the operations by ``program(handle)``.
+
+    Words of the handle are read at constant indices, so that a handle that is local to the caller is optimized away.
+    """
+    from edge_rnn.kernels.compile.compiler import helper
+    from edge_rnn.kernels.program.policy import REFUSED, hand_over, is_finite, repeat_last, take
 
     @helper
     def refuse(handle, y, status):  # type: ignore[no-untyped-def]
@@ -62,13 +88,7 @@ def _advance() -> Any:
         held = take(handle, x)
         if held == REFUSED:
             return refuse(handle, y, Status.BAD_SAMPLE)
-        arena, weights = as_floats(handle[Handle.ARENA]), as_floats(handle[Handle.WEIGHTS])
-        function = as_words(handle[Handle.FUNCTIONS])
-        end, length = to_word(at(function, handle[Handle.OPERATIONS])), handle[Handle.RECORD_LENGTH]
-        record = as_int32s(handle[Handle.RECORDS_EVEN + handle[Handle.PARITY]])
-        while to_word(function) != end:
-            call_kernel(function[0], (record, weights, arena))
-            function, record = at(function, 1), at(record, length)
+        program(handle)
         if not is_finite(handle):
             return refuse(handle, y, Status.BAD_OUTPUT)
         hand_over(handle, y, held)

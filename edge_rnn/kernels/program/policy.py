@@ -45,7 +45,7 @@ def take(handle: Any, x: Any) -> Any:
 @helper
 def is_finite(handle: Any) -> Any:
     """Return True if the step's output is finite, and its states too where they have to be checked."""
-    states = handle[Handle.STATES_EVEN + handle[Handle.PARITY]]
+    states = handle[Handle.STATES_ODD] if handle[Handle.PARITY] else handle[Handle.STATES_EVEN]
     return _all_finite(_output(handle), handle[Handle.OUTPUT_SIZE]) and _all_finite(
         at(as_floats(handle[Handle.ARENA]), states), handle[Handle.STATE_FLOATS]
     )
@@ -79,7 +79,7 @@ def repeat_last(handle: Any, y: Any) -> None:
 @helper
 def _output(handle: Any) -> Any:
     """Output of the step."""
-    place = handle[Handle.OUTPUT_EVEN + handle[Handle.PARITY]]
+    place = handle[Handle.OUTPUT_ODD] if handle[Handle.PARITY] else handle[Handle.OUTPUT_EVEN]
     return at(as_floats(handle[Handle.ARENA]), place)
 
 

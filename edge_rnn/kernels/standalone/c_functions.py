@@ -9,17 +9,16 @@ import numpy as np
 from numba.core import types
 
 from edge_rnn.kernels.compile.compiler import FLOATS, INT32S, helper
-from edge_rnn.kernels.program.policy import REFUSED, hand_over, is_finite, repeat_last, take
-from edge_rnn.kernels.program.record import Handle, Policy, Status
-from edge_rnn.kernels.standalone.c_layout import HEADER_INTS, STATE_ALIGNMENT_BYTES, Layout, Refusal, State
-from edge_rnn.kernels.standalone.module_names import (
-    calls_in_order,
+from edge_rnn.kernels.compile.module_names import (
     external,
     is_aligned,
     named_constant,
     own_words,
     stores,
 )
+from edge_rnn.kernels.program.fixed import fixed_advance
+from edge_rnn.kernels.program.record import Handle, Policy, Status
+from edge_rnn.kernels.standalone.c_layout import HEADER_INTS, STATE_ALIGNMENT_BYTES, Layout, Refusal, State
 from edge_rnn.kernels.vectors.addresses import as_floats_at, to_word
 from edge_rnn.kernels.vectors.load_store import at
 
@@ -45,33 +44,24 @@ def _arena(state: Any) -> Any:
 
 def _stepping(name: str, layout: Layout) -> Functions:
     tag, n_in, n_out = layout.tag, layout.words[Handle.INPUT_SIZE], layout.words[Handle.OUTPUT_SIZE]
-    length = layout.records.shape[2]
-    record_ints = len(layout.operations) * length
-    weights, records = named_constant("weights", FLOATS), named_constant("records", INT32S)
-    kernels = calls_in_order(layout.operations, length)
-    set_words = stores({int(word): value for word, value in layout.words.items()})
+    weights, set_words = named_constant("weights", FLOATS), stores({int(w): v for w, v in layout.words.items()})
+    advance = fixed_advance(layout.operations, layout.records)
     step_by_name = external(f"{name}_step", _I32(FLOATS, FLOATS, INT32S))
 
     def step(x, y, state):  # type: ignore[no-untyped-def]
         if state[State.MODEL] != tag:
             return Refusal.NOT_RESET
-        handle, arena = own_words(_HANDLE_WORDS), _arena(state)
+        handle = own_words(_HANDLE_WORDS)
         set_words(handle)
-        handle[Handle.ARENA], handle[Handle.PARITY] = to_word(arena), state[State.PARITY]
-        handle[Handle.POLICY], handle[Handle.REFUSED] = state[State.POLICY], 0
-        held, status = take(handle, x), Status.BAD_SAMPLE
-        if held != REFUSED:
-            kernels(at(records(), state[State.PARITY] * record_ints), weights(), arena)
-            if is_finite(handle):
-                hand_over(handle, y, held)
-                state[State.PARITY], state[State.REFUSED] = handle[Handle.PARITY], state[State.REFUSED] + held
-                return Status.DONE
-            status = Status.BAD_OUTPUT
-        if state[State.POLICY] == Policy.RAISE:
-            return status
-        repeat_last(handle, y)
-        state[State.REFUSED] += 1
-        return Status.DONE
+        handle[Handle.ARENA], handle[Handle.WEIGHTS] = to_word(_arena(state)), to_word(weights())
+        handle[Handle.PARITY], handle[Handle.POLICY], handle[Handle.REFUSED] = (
+            state[State.PARITY],
+            state[State.POLICY],
+            0,
+        )
+        status = advance(handle, x, y)
+        state[State.PARITY], state[State.REFUSED] = handle[Handle.PARITY], state[State.REFUSED] + handle[Handle.REFUSED]
+        return status
 
     def run(xs, ys, count, state):  # type: ignore[no-untyped-def]
         for t in range(count):

@@ -42,7 +42,8 @@ def compile_library(name: str, layout: Layout, texts: Mapping[str, str], target:
     CompileError
         The code is not self-contained.
     """
-    from edge_rnn.kernels.compile.compiler import compile_module
+    from edge_rnn.kernels.compile.compiler import compile_module, definition
+    from edge_rnn.kernels.program.fixed import inlined
     from edge_rnn.kernels.standalone.c_functions import c_functions
 
     functions = {kernel: object_cache.function_of(kernel, target) for kernel in dict.fromkeys(layout.operations)}
@@ -55,15 +56,9 @@ def compile_library(name: str, layout: Layout, texts: Mapping[str, str], target:
         "test_x": layout.test_x,
         "test_y": layout.test_y,
     }
-    lines = [_definition(key, array.tobytes(), 64) for key, array in constants.items()]
-    lines += [_definition(key, text.encode() + b"\0", 1) for key, text in texts.items()]
+    lines = [definition(key, array.tobytes(), 64) for key, array in constants.items()]
+    lines += [definition(key, text.encode() + b"\0", 1) for key, text in texts.items()]
     exports = (*(f"{name}_{key}" for key in FUNCTIONS), *texts)
     machine = target.machine()
-    module = compile_module(functions, exports, "\n".join(lines), target, machine)
+    module = compile_module(functions, exports, "\n".join(lines), target, machine, inlined(layout.operations))
     return str(module), bytes(machine.emit_object(module))
-
-
-def _definition(name: str, data: bytes, alignment: int) -> str:
-    """LLVM text of a constant."""
-    escaped = "\\" + data.hex("\\") if data else ""
-    return f'@{name} = constant [{len(data)} x i8] c"{escaped}", align {alignment}'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,8 +13,14 @@ from numba.extending import intrinsic
 
 from edge_rnn.kernels.compile import llvm
 from edge_rnn.kernels.compile.compiler import WORDS
+from edge_rnn.typing import I32
 
-__all__ = ["calls_in_order", "external", "is_aligned", "named_constant", "own_words", "stores"]
+__all__ = ["MOST_INLINED", "calls_in_order", "external", "is_aligned", "named_constant", "own_words", "stores"]
+
+MOST_INLINED = 4
+"""Most calls of a kernel in one step that are inlined, so that sizes and places become constants in each of them."""
+
+_INT32S = llvm.I32.as_pointer()
 
 
 def named_constant(name: str, pointer: types.CPointer) -> Any:
@@ -21,31 +28,61 @@ def named_constant(name: str, pointer: types.CPointer) -> Any:
 
     def typed(typing_context: Any) -> Any:
         def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-            byte = ir.IntType(8)
-            known = builder.module.globals.get(name) or ir.GlobalVariable(builder.module, byte, name)
-            known.global_constant = True
-            return builder.bitcast(known, context.get_value_type(pointer))
+            return builder.bitcast(_constant(builder, name), context.get_value_type(pointer))
 
         return pointer(), generate
 
     return intrinsic(typed)
 
 
-def calls_in_order(names: Sequence[str], record_ints: int) -> Any:
-    """Make an intrinsic ``(record, weights, arena)`` that calls kernels by name, each with the next record."""
+def calls_in_order(names: Sequence[str], records: I32) -> Any:
+    """Make an intrinsic ``(parity, weights, arena)`` that calls kernels by name, each with its record as constants.
 
-    def typed(typing_context: Any, record: Any, weights: Any, arena: Any) -> Any:
+    A word that differs between even and odd steps is chosen by ``parity``. A kernel that is called too often to be
+    inlined reads its records from the module's constant ``records``.
+
+    Parameters
+    ----------
+    names
+        Kernel of each operation.
+    records
+        ``(2, operations, length)`` int32: records for even and for odd steps.
+    """
+    uses, (_, count, length) = Counter(names), records.shape
+
+    def record_of(builder: Any, odd: Any, place: int) -> Any:
+        """Address of the record of an operation: a local copy, which is optimized away once the kernel is inlined."""
+        if uses[names[place]] > MOST_INLINED:
+            both = builder.bitcast(_constant(builder, "records"), _INT32S)
+            even, other = (builder.gep(both, [llvm.I32((i * count + place) * length)]) for i in (0, 1))
+            return builder.select(odd, other, even)
+        record = builder.bitcast(alloca_once(builder, ir.ArrayType(llvm.I32, length)), _INT32S)
+        for word, values in enumerate(records[:, place].T.tolist()):
+            even, other = map(llvm.I32, values)
+            value = even if values[0] == values[1] else builder.select(odd, other, even)
+            builder.store(value, builder.gep(record, [llvm.I32(word)]))
+        return record
+
+    def typed(typing_context: Any, parity: Any, weights: Any, arena: Any) -> Any:
         def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-            record, weights, arena = args
-            signature = ir.FunctionType(ir.VoidType(), [value.type for value in args])
+            parity, *memory = args
+            odd = builder.icmp_signed("!=", parity, ir.Constant(parity.type, 0))
+            signature = ir.FunctionType(ir.VoidType(), [_INT32S, *(value.type for value in memory)])
             for place, name in enumerate(names):
                 kernel = get_or_insert_function(builder.module, signature, name)
-                builder.call(kernel, [builder.gep(record, [llvm.I32(place * record_ints)]), weights, arena])
+                builder.call(kernel, [record_of(builder, odd, place), *memory])
             return context.get_dummy_value()
 
-        return types.void(record, weights, arena), generate
+        return types.void(parity, weights, arena), generate
 
     return intrinsic(typed)
+
+
+def _constant(builder: Any, name: str) -> Any:
+    """Address of the module's constant ``name``."""
+    known = builder.module.globals.get(name) or ir.GlobalVariable(builder.module, ir.IntType(8), name)
+    known.global_constant = True
+    return known
 
 
 def external(name: str, signature: Any) -> Any:
