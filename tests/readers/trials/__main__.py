@@ -21,7 +21,9 @@ def main() -> int:
     numbers = range(args.count) if args.only is None else [args.only]
     began = time.monotonic()
     table = run(args.kind, args.seed, numbers)
-    if args.only is not None:
+    if args.only is not None and table.untried:
+        print("not tried:", *table.untried)
+    elif args.only is not None:
         outcome = table.outcomes[args.only]
         print(f"{outcome.trial.text}\nobstacle: {outcome.trial.obstacle or 'none'}\n{outcome.what}: {outcome.detail}")
     else:

@@ -7,6 +7,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,10 +17,16 @@ from edge_rnn import reference
 from edge_rnn.errors import EdgeRnnError, ReadingWarning
 from edge_rnn.model import Model
 
-__all__ = ["Outcome", "Run", "Table", "Trial", "UntriedError", "judge", "same"]
+__all__ = ["Outcome", "Run", "Table", "Trial", "UntriedError", "judge", "nudged", "same"]
 
 TOLERANCE = 1e-5
 """Largest error relative to the peak of an output: float32 weights that a reader folds, amplified over a network."""
+CALM = TOLERANCE / 10
+"""Largest movement, relative to the peak, of an output that says something: by samples nudged by one rounding."""
+NUDGES = 4
+"""Number of times that samples are nudged: one alone may leave a chaotic network in place for some steps more."""
+LEAST = 3
+"""Least number of steps to compare, where a run has more: the first does not depend on recurrent weights."""
 
 
 class Run(NamedTuple):
@@ -31,6 +38,8 @@ class Run(NamedTuple):
     """Steps whose outputs are known."""
     heads: list[np.ndarray]
     """``(steps, O)`` float64 for each head."""
+    again: Callable[[np.ndarray], list[np.ndarray]] | None = None
+    """Returns the network's own heads on other samples; None for symbols, and for outputs that are only recorded."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +71,7 @@ class Trial:
 
 
 class UntriedError(Exception):
-    """A network could not be written in the form that is tried; this is the fault of the tool that writes it."""
+    """A network says nothing: it was not written in the form that is tried, or it is chaotic from the beginning."""
 
 
 class Outcome(NamedTuple):
@@ -90,26 +99,22 @@ def judge(trial: Trial) -> Outcome:
     if len(models) > 1:
         return _judged_by_head(trial, models)
     (model,) = models
-    whole, first = True, True
-    detail = ""
+    logs = trial.logs if said and any(trial.logs) else ()
+    whole, first = _Comparison(trial), _Comparison(trial)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        runs = trial.runs()
-    for run in runs:
-        ys = reference.run(model, run.xs)[0][run.rows]
-        heads = run.heads
-        if said and any(trial.logs):
-            heads = [np.exp(head) if log else head for head, log in zip(heads, trial.logs, strict=True)]
-        error = _error(ys, np.concatenate(heads, -1))
-        if not error <= trial.tolerance:
-            detail = (
-                detail or f"error {error:.1e} of the peak at samples of up to {np.abs(run.xs).max():.1e}: {model!r}"
-            )
-            whole = False
-        first &= _error(ys, heads[0]) <= trial.tolerance
-    if whole:
-        return Outcome("read", repr(model), trial)
-    return Outcome("partial" if first and len(heads) > 1 else "WRONG", detail, trial)
+        for run in trial.runs():
+            ys = reference.run(model, run.xs)[0][run.rows]
+            whole.add(run, ys, model, lambda heads: np.concatenate(_exponentials(heads, logs), -1))
+            first.add(run, ys, model, lambda heads: _exponentials(heads, logs)[0])
+    if not whole.detail:
+        return whole.outcome(repr(model))
+    return Outcome("partial" if not first.detail and len(run.heads) > 1 else "WRONG", whole.detail, trial)
+
+
+def _exponentials(heads: list[np.ndarray], logs: Sequence[bool]) -> list[np.ndarray]:
+    """Heads with the exponentials of those that are logarithms."""
+    return [np.exp(head) if log else head for head, log in zip(heads, logs, strict=True)] if logs else heads
 
 
 def _read(trial: Trial) -> list[Model]:
@@ -125,29 +130,77 @@ def _read(trial: Trial) -> list[Model]:
 
 def _judged_by_head(trial: Trial, models: Sequence[Model]) -> Outcome:
     """Compare models, one for each output, with the heads in their order."""
+    compared = _Comparison(trial)
     for run in trial.runs():
         if len(models) != len(run.heads):
             return Outcome("refused", f"{len(models)} outputs are named, and the network has {len(run.heads)}", trial)
-        for model, head in zip(models, run.heads, strict=True):
-            error = _error(reference.run(model, run.xs)[0][run.rows], head)
-            if not error <= trial.tolerance:
-                scale = np.abs(run.xs).max()
-                return Outcome(
-                    "WRONG", f"error {error:.1e} of the peak at samples of up to {scale:.1e}: {model!r}", trial
-                )
-    return Outcome("read", repr(models), trial)
+        for place, model in enumerate(models):
+            compared.add(run, reference.run(model, run.xs)[0][run.rows], model, itemgetter(place))
+    return compared.outcome(repr(models))
 
 
-def _error(ys: np.ndarray, wanted: np.ndarray) -> float:
-    """Largest error relative to the peak, until the outputs are beyond float32; infinite if the shapes differ."""
+@dataclass
+class _Comparison:
+    """Comparison of models with a network over several runs."""
+
+    trial: Trial
+    detail: str = ""
+    """First error above the tolerance; empty if there is none."""
+    chaotic: bool = False
+    """True if a run has too few steps to compare."""
+
+    def add(self, run: Run, ys: np.ndarray, model: Model, chosen: Callable[[list[np.ndarray]], np.ndarray]) -> None:
+        """Compare the outputs of a model with those that ``chosen`` takes from the heads of a network."""
+        wanted = chosen(run.heads)
+        steps = _within_float32(wanted)
+        error = _error(ys, wanted, steps)
+        if not error <= self.trial.tolerance and ys.shape == wanted.shape and run.again is not None:
+            moved = np.stack([chosen(run.again(nudged(run.xs, seed))) for seed in range(NUDGES)])
+            calm = _calm(wanted, moved, steps)
+            self.chaotic |= calm < min(LEAST, steps)
+            error = _error(ys, wanted, calm)
+        if not error <= self.trial.tolerance:
+            scale = np.abs(run.xs).max()
+            self.detail = self.detail or f"error {error:.1e} of the peak at samples of up to {scale:.1e}: {model!r}"
+
+    def outcome(self, read: str) -> Outcome:
+        """Return the outcome; what was read is the detail of a network that was read right."""
+        if self.detail:
+            return Outcome("WRONG", self.detail, self.trial)
+        if self.chaotic:
+            raise UntriedError("chaotic: a rounding of its samples moves the outputs of the network from the beginning")
+        return Outcome("read", read, self.trial)
+
+
+def _within_float32(wanted: np.ndarray) -> int:
+    """Number of steps until the outputs are beyond float32."""
+    inside = np.abs(wanted).max(-1) < np.finfo(np.float32).max  # False for NaN, too
+    return len(inside) if inside.all() else int(inside.argmin())
+
+
+def _error(ys: np.ndarray, wanted: np.ndarray, steps: int) -> float:
+    """Largest error of the first steps relative to the peak; infinite if the shapes differ."""
     if ys.shape != wanted.shape:
         return np.inf
-    inside = np.abs(wanted).max(-1) < np.finfo(np.float32).max  # False for NaN, too
-    if not inside.all():
-        ys, wanted = ys[: inside.argmin()], wanted[: inside.argmin()]
-    if not len(ys):
-        return 0.0
-    return float(np.abs(ys - wanted).max() / max(np.abs(wanted).max(), 1e-2))
+    return float(np.abs(ys[:steps] - wanted[:steps]).max(initial=0) / _peak(wanted[:steps]))
+
+
+def _peak(outputs: np.ndarray) -> float:
+    return float(max(np.abs(outputs).max(initial=0), 1e-2))
+
+
+def _calm(wanted: np.ndarray, moved: np.ndarray, steps: int) -> int:
+    """Number of the first steps whose outputs hardly move with the samples, relative to the peak of these steps."""
+    movement = np.abs(moved - wanted).max((0, -1))
+    while not (calm := movement[:steps] <= CALM * _peak(wanted[:steps])).all():  # False for NaN, too
+        steps = int(calm.argmin())
+    return steps
+
+
+def nudged(xs: np.ndarray, seed: int) -> np.ndarray:
+    """Return samples moved by one rounding of float32, up or down at random."""
+    towards = np.random.default_rng(seed).choice([-np.inf, np.inf], xs.shape)
+    return np.nextafter(xs, towards.astype(np.float32))
 
 
 def same(message: str) -> str:
@@ -178,7 +231,7 @@ class Table:
     """Networks read wrong, and crashes, by number."""
     outcomes: dict[int, Outcome] = field(default_factory=dict)
     untried: dict[str, int] = field(default_factory=dict)
-    """Counts of networks that were not written, by cause."""
+    """Counts of networks that say nothing, by cause."""
 
     def add(self, number: int, outcome: Outcome) -> None:
         """Count a trial."""

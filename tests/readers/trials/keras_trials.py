@@ -90,7 +90,8 @@ def runs(program: KerasProgram, model: Any, number: int) -> list[Run]:
             xs = rng.integers(program.masked, program.inputs[0], (steps, 1)).astype(np.float32)
         else:
             xs = (scale * rng.standard_normal((steps, sum(program.inputs)))).astype(np.float32)
-        found.append(Run(xs, *outputs(program, wide, xs)))
+        again = None if program.symbols else lambda xs: outputs(program, wide, xs)[1]
+        found.append(Run(xs, *outputs(program, wide, xs), again))
     return found
 
 

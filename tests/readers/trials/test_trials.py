@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 import needs
-from edge_rnn import GRU, Dense, Model, reference
+from edge_rnn import GRU, Dense, Elman, Model, reference
 from edge_rnn.errors import UnsupportedError
 from tests.readers.trials import campaign
 from tests.readers.trials.campaign import KINDS
-from tests.readers.trials.judge import Run, Table, Trial, judge, same
+from tests.readers.trials.judge import Run, Table, Trial, UntriedError, judge, nudged, same
 
 RUNS = [
     *(pytest.param(kind, 1, KINDS[kind].few, id=f"{kind}-few") for kind in KINDS),
@@ -75,6 +75,80 @@ def test_a_difference_at_large_samples_alone_is_found() -> None:
     small, large = runs_of(model)
     wrong = Run(large.xs, large.rows, [1.1 * head for head in large.heads])
     assert outcome(lambda: model, [small, wrong]) == "WRONG"
+
+
+# Networks whose own outputs say nothing from some step on
+def chaotic() -> Model:
+    """Elman network whose states part by a factor at each step, and meet the tolerance after some steps."""
+    rng = np.random.default_rng(5)
+    weights = [scale * rng.standard_normal(shape) for scale, shape in ((0.1, (32, 3)), (1.5, (32, 32)), (1, (2, 32)))]
+    return Model([Elman(*weights[:2], activation="softsign"), Dense(weights[2])])
+
+
+def rounded(model: Model) -> Model:
+    """Return a model with other roundings of the weights of its samples, as if a reader had folded them."""
+    layer = model.layers[0]
+    return replace(model, layers=[replace(layer, weight_ih=nudged(np.asarray(layer.weight_ih), 9)), *model.layers[1:]])
+
+
+def repeated(model: Model, network: Model) -> list[Run]:
+    """Runs of a network that can be computed on other samples."""
+    return [run._replace(again=lambda xs: [reference.run(network, xs)[0]]) for run in runs_of(model)]
+
+
+def test_a_chaotic_network_is_compared_while_its_own_outputs_are_sure() -> None:
+    model = chaotic()
+    assert outcome(lambda: rounded(model), runs_of(model)) == "WRONG"  # symbols, say: nothing is excused
+    assert outcome(lambda: rounded(model), repeated(model, model)) == "read"
+
+
+def test_a_wrong_network_that_becomes_chaotic_is_wrong_by_its_first_steps() -> None:
+    model = chaotic()
+    assert outcome(lambda: changed(model, 1 + 1e-4), repeated(model, model)) == "WRONG"
+    layer = model.layers[0]
+    later = replace(layer, weight_hh=1.001 * np.asarray(layer.weight_hh))  # right at the first step
+    wrong = replace(model, layers=[later, *model.layers[1:]])
+    assert outcome(lambda: wrong, repeated(model, model)) == "WRONG"
+
+
+def test_a_chaotic_model_of_a_calm_network_is_wrong() -> None:
+    calm = network()
+    assert outcome(chaotic, repeated(calm, calm)) == "WRONG"
+
+
+def test_samples_are_nudged_only_for_an_error() -> None:
+    def refused(xs: np.ndarray) -> list[np.ndarray]:
+        raise AssertionError
+
+    model = network()
+    assert outcome(lambda: model, [run._replace(again=refused) for run in runs_of(model)]) == "read"
+    with pytest.raises(AssertionError):
+        outcome(lambda: changed(model, 2), [run._replace(again=refused) for run in runs_of(model)])
+
+
+@pytest.mark.parametrize(("calm", "says"), [(2, False), (3, True)])
+def test_a_network_that_is_chaotic_from_the_beginning_says_nothing(calm: int, says: bool) -> None:
+    model = network()
+    runs = []
+    for run in runs_of(model):
+        ys = run.heads[0].copy()
+        ys[calm:] += 1
+        runs.append(Run(run.xs, run.rows, [ys], lambda xs, ys=ys, step=calm: [ys + (np.arange(50) >= step)[:, None]]))  # type: ignore[misc]
+    if says:
+        assert outcome(lambda: model, runs) == "read"
+    else:
+        with pytest.raises(UntriedError, match="chaotic"):
+            outcome(lambda: model, runs)
+        assert outcome(lambda: changed(model, 2), runs) == "WRONG"
+
+
+def test_nudged_samples_are_neighbors_in_both_directions() -> None:
+    xs = np.random.default_rng(1).standard_normal((50, 3)).astype(np.float32)
+    moved = nudged(xs, 1)
+    assert moved.dtype == np.float32
+    np.testing.assert_array_max_ulp(moved, xs, 1)
+    assert 0.3 < np.mean(moved > xs) < 0.7
+    assert (moved != xs).all()
 
 
 def test_outcomes_without_a_model() -> None:

@@ -100,7 +100,8 @@ def runs(program: Program, module: Any) -> list[Run]:
             xs = rng.integers(0, program.inputs, (steps, 1)).astype(np.float32)
         else:
             xs = (scale * rng.standard_normal((steps, program.inputs))).astype(np.float32)
-        found.append(Run(xs, *outputs(program, module, xs)))
+        again = None if program.symbols else lambda xs: outputs(program, module, xs)[1]
+        found.append(Run(xs, *outputs(program, module, xs), again))
     return found
 
 
