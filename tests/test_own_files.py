@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from edge_rnn.bench import machine
+from edge_rnn.kernels.compile.image import Image
 from edge_rnn.kernels.entry import object_cache
 from edge_rnn.own_files import distrusted, read_own
 
@@ -100,12 +101,11 @@ def test_kernels_are_kept_for_their_owner_alone_and_compiled_where_that_cannot_b
 ) -> None:
     compiled: list[str] = []
 
-    def compile_for(name: str, cpu: object) -> bytes:
+    def compile_one(name: str) -> Image:
         compiled.append(name)
-        return b"object code"
+        return Image(b"never called", {name: 0})
 
-    monkeypatch.setattr(object_cache, "compile_for", compile_for)
-    monkeypatch.setattr(object_cache, "_address", lambda name, code: 1)
+    monkeypatch.setattr(object_cache, "_compiled", compile_one)
 
     def cached() -> bool:
         monkeypatch.setattr(object_cache, "_loaded", {})
@@ -118,7 +118,7 @@ def test_kernels_are_kept_for_their_owner_alone_and_compiled_where_that_cannot_b
         assert [cached(), cached()] == [False, True]
     finally:
         os.umask(kept)
-    (path,) = place.iterdir()
+    (path,) = place.glob("*.image")
     assert [each.stat().st_mode & 0o777 for each in (path, place, place.parent)] == [0o600, 0o700, 0o700]
     path.chmod(0o620)
     assert machine.cache()["not_own"] == 1

@@ -112,7 +112,7 @@ def cache() -> dict[str, Any]:
         return _cache_facts(None, writable=False, trusted=False, reason=str(error))
     place = object_cache.cache_directory()
     try:
-        found = [path.lstat() for path in place.path.glob("*.o")]
+        found = [path.lstat() for path in place.path.glob(f"*{object_cache.SUFFIX}")]
     except OSError:
         found = []
     return _cache_facts(str(place.path), place.writable, place.trusted, place.reason, found)

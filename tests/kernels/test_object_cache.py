@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 import json
 import os
 import shutil
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from edge_rnn.kernels.compile.image import Image
 from edge_rnn.kernels.entry import object_cache
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -27,11 +29,12 @@ stream = Stream(Model([layer]))
 y = stream.step(np.array([0.1, 0.2], np.float32)).tolist() + stream.run(np.array([[0.3, 0.4]], np.float32))[0].tolist()
 names = ("step", "run", *plan_of(stream.model).operations)
 names += () if type(stream.step).__name__ == "partial" else ("call",)
+heavy = ("numba", "llvmlite", "importlib.metadata", "edge_rnn.kernels.compile.link")
 json.dump({
     "y": y,
     "cached": [library.load(name).cached for name in names],
     "writable": library.cache_directory().writable,
-    "numba": "numba" in sys.modules,
+    "heavy": [name for name in heavy if name in sys.modules],
     "lowered": "edge_rnn.kernels.lower.lowered" in sys.modules,
 }, sys.stdout)
 """
@@ -55,16 +58,16 @@ def report(process: subprocess.Popen[str]) -> dict[str, object]:
     return dict(json.loads(out))
 
 
-def test_two_processes_fill_one_cache_at_once_and_a_third_needs_no_numba(tmp_path: Path) -> None:
+def test_two_processes_fill_one_cache_at_once_and_a_third_imports_no_compiler(tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     both = [start(cache) for _ in range(2)]
     first, second = (report(process) for process in both)
-    assert first["numba"] is True
+    assert first["heavy"] == ["numba", "llvmlite", "importlib.metadata", "edge_rnn.kernels.compile.link"]
     third = report(start(cache))
-    assert third["numba"] is False
+    assert third["heavy"] == []
     assert third["cached"] == [True] * 4
     assert first["y"] == second["y"] == third["y"]
-    assert not [path for path in cache.iterdir() if path.suffix != ".o"]
+    assert {path.suffix for path in cache.iterdir()} == {".image", ".json"}
 
 
 @pytest.mark.slow
@@ -80,6 +83,60 @@ def test_a_damaged_file_is_compiled_again(tmp_path: Path) -> None:
     assert again["cached"] == [False] * 4
     assert again["y"] == good["y"]
     assert [path.stat().st_size for path in files] == sizes
+
+
+def resigned(path: Path, data: bytes) -> None:
+    """Write a cache file with a checksum that fits."""
+    path.write_bytes(data + hashlib.sha256(data).digest())
+    path.chmod(0o600)
+
+
+def test_image_that_is_none_is_compiled_again_whatever_its_checksum(tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    good = report(start(cache))
+    wrong = (
+        b"\x7fELF" + bytes(100),
+        Image(b"\xc3", {"another": 0}).to_bytes(),
+        Image(b"\xc3", {"standardize": 1}).to_bytes(),
+        Image(b"\xc3" * 8, {"standardize": 4}).to_bytes()[1:],
+    )
+    (path,) = cache.glob("standardize-*.image")
+    kept = path.read_bytes()
+    for data in wrong:
+        resigned(path, data)
+        again = report(start(cache))
+        assert again["y"] == good["y"]
+        assert sorted(again["cached"]) == [False, True, True, True]  # type: ignore[call-overload]
+        assert path.read_bytes() == kept
+
+
+AT_THE_END = """
+import builtins, os, sys
+import numpy as np
+from edge_rnn import Model, Standardize, Stream
+
+class Last:
+    def __init__(self, step, x, modules, write):
+        self.step, self.x, self.modules, self.write = step, x, modules, write
+    def __del__(self):
+        self.write(1, b"%r %r" % (self.step(self.x).tolist(), [*self.modules]))
+
+step = Stream(Model([Standardize([0.5, 0.25], [2, 4])])).step
+builtins.last = Last(step, np.array([0.75, 0.25], np.float32), sys.modules, os.write)
+"""
+
+
+def test_code_may_be_called_when_all_modules_have_been_torn_down(tmp_path: Path) -> None:
+    for _ in range(2):  # just compiled, and from the cache
+        done = subprocess.run(
+            [sys.executable, "-c", AT_THE_END],
+            env=os.environ | {"PYTHONPATH": str(ROOT), "EDGE_RNN_CACHE_DIR": str(tmp_path / "cache")},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout == "[0.125, 0.0] []"
 
 
 @pytest.mark.slow
@@ -163,9 +220,7 @@ def test_an_edited_kernel_never_runs_stale_code(tmp_path: Path) -> None:
     source, cache = tmp_path / "source", tmp_path / "cache"
     shutil.copytree(ROOT / "edge_rnn", source / "edge_rnn")
     cache.mkdir(mode=0o700)
-    for path in object_cache.cache_directory().path.glob(
-        "*.o"
-    ):  # of the same sources, so that they need not be compiled
+    for path in object_cache.cache_directory().path.glob("*.image"):  # of the same sources: not to be compiled again
         shutil.copy2(path, cache)
     before = report(start(cache, source))
     kernel = source / "edge_rnn" / "kernels" / "cells" / "standardize.py"
@@ -182,8 +237,8 @@ def test_a_second_start_lowers_nothing_unless_what_was_kept_is_damaged(tmp_path:
     first, second = (report(start(tmp_path, network="recurrent")) for _ in range(2))
     assert (first["lowered"], second["lowered"]) == (True, False)
     assert second["cached"] == [True] * 4
-    (kept,) = tmp_path.glob("*.json")
-    kept.write_bytes(kept.read_bytes()[:-1])
+    for kept in tmp_path.glob("*.json"):
+        kept.write_bytes(kept.read_bytes()[:-1])
     third = report(start(tmp_path, network="recurrent"))
     assert third["lowered"] is True
     assert first["y"] == second["y"] == third["y"]

@@ -312,4 +312,4 @@ def test_code_for_another_cpu_gives_the_same_bits(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr
         digests.append(done.stdout)
     assert digests[0] == digests[1]
-    assert len(list(tmp_path.glob("generate-*.o"))) == 2
+    assert len(list(tmp_path.glob("generate-*.image"))) == 2

@@ -23,8 +23,10 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from edge_rnn.kernels.compile import llvm
 from edge_rnn.kernels.compile.compiler import FLOATS, INT32S, WORDS, compile_object
+from edge_rnn.kernels.compile.link import link
 from edge_rnn.kernels.compile.target import Target
 from edge_rnn.kernels.entry import object_cache
+from edge_rnn.kernels.entry.code_memory import place
 from edge_rnn.kernels.vectors.vector import Vector
 
 __all__ = ["ByElement", "addresses", "aligned", "compiled", "load_sums", "runnable", "store_sums"]
@@ -40,9 +42,10 @@ def compiled(function: Callable[..., Any], given: Any, target: Target | None = N
     call of this compiles, which takes 0.1 to 0.7 s.
     """
     name = function.__name__
-    code = compile_object(name, function, given, target or object_cache.host())
+    cpu = target or object_cache.host()
+    addresses_of = place(link([compile_object(name, function, given, cpu)], cpu))
     kinds = [ctypes.c_void_p if kind in _DTYPES else ctypes.c_int64 for kind in given.args]
-    entry = ctypes.CFUNCTYPE(_RETURNED[given.return_type], *kinds)(object_cache._address(name, code))
+    entry = ctypes.CFUNCTYPE(_RETURNED[given.return_type], *kinds)(addresses_of[name])
 
     def call(*values: Any) -> Any:
         assert len(values) == len(given.args)

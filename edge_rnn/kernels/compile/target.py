@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import os
+import re
+import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Literal
 
-__all__ = ["Target", "host"]
+__all__ = ["Target", "host", "host_facts"]
+
+_OVERRIDES = ("NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES")
+_CPUINFO = re.compile(
+    r"(?:vendor_id|cpu family|model|model name|stepping|flags"  # x86
+    r"|Features|CPU (?:implementer|architecture|variant|part|revision)"  # ARM
+    r"|isa|hart isa|uarch|mvendorid|marchid|mimpid)\s*:"  # RISC-V
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,11 +134,29 @@ def host() -> Target:
     return Target(llvm.get_process_triple(), name, features)
 
 
+def host_facts() -> str:
+    """Everything that :func:`host` depends on, found without LLVM; empty if the system does not describe the CPU.
+
+    The cores of an ARM processor may differ, those of others have the same instructions.
+    """
+    lines = _cpuinfo()
+    first = list(takewhile(str.strip, lines))
+    cores = [*first, *lines] if any(line.startswith("CPU implementer") for line in first) else first
+    found = sorted({line.strip() for line in cores if _CPUINFO.match(line)})
+    system = os.uname()
+    return repr((found, system.release, system.machine, sys.maxsize, *map(os.environ.get, _OVERRIDES))) if found else ""
+
+
 def _unnoticed() -> str:
     """Features that LLVM does not detect on ARM, but Linux reports: ``",+dotprod"``."""
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
-    except OSError:
-        return ""
-    cores = [line.partition(":")[2].split() for line in text.splitlines() if line.startswith("Features")]
+    cores = [line.partition(":")[2].split() for line in _cpuinfo() if line.startswith("Features")]
     return ",+dotprod" if cores and all("asimddp" in words for words in cores) else ""
+
+
+def _cpuinfo() -> Iterator[str]:
+    """Yield lines of the system's description of its processors, which it writes as they are read."""
+    try:
+        with Path("/proc/cpuinfo").open(encoding="ascii", errors="replace") as file:
+            yield from file
+    except OSError:
+        return

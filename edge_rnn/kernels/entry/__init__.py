@@ -1,1 +1,1 @@
-"""Entry points to compiled code: from Python, from users' compiled loops, and the cache of object files."""
+"""Entry points to compiled code: from Python, from users' compiled loops, and the cache of images."""

@@ -1,26 +1,26 @@
-"""Cache of compiled functions by name: compiled once, kept as object files, and loaded without Numba from then on.
+"""Cache of compiled functions by name: compiled once, kept as images, and loaded without a compiler from then on.
 
-An object file is named after a hash of its inputs: the sources of this package, the version of llvmlite, and the CPU.
-So an edited kernel cannot run stale code, several versions can share a directory, and several machines a disk. Files
-are written atomically and carry a checksum: neither a process that dies half-way nor two that compile at once do any
-harm. If the directory is not writable, each process compiles for itself.
+An image (:mod:`edge_rnn.kernels.compile.image`) is named after a hash of its inputs: the sources of this package, the
+version of llvmlite, and the CPU. So an edited kernel cannot run stale code, several versions can share a directory, and
+several machines a disk. Files are written atomically and carry a checksum: neither a process that dies half-way nor two
+that compile at once do any harm. If the directory is not writable, each process compiles for itself.
 
-An object file is code that will be executed. So it is used only if it is this user's own, in a directory that no other
-user can write to (:mod:`edge_rnn.own_files`); otherwise the function is compiled. Files are accessible to their owner
-alone.
+An image is code that will be executed. So it is used only if it is this user's own, in a directory that no other user
+can write to (:mod:`edge_rnn.own_files`); otherwise the function is compiled. Files are accessible to their owner alone.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import cache
 from importlib import import_module
-from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
@@ -28,17 +28,19 @@ from typing import Any, Literal
 from edge_rnn import atomic
 from edge_rnn.errors import CompileError, FileError
 from edge_rnn.kernels.compile import target
+from edge_rnn.kernels.compile.image import Image, parse
+from edge_rnn.kernels.entry.code_memory import place
 from edge_rnn.kernels.lower.key import Generated
 from edge_rnn.own_files import distrusted, read_own
 
 __all__ = [
     "CACHE_VARIABLE",
     "SOURCES",
+    "SUFFIX",
     "CacheDirectory",
     "Loaded",
     "cache_directory",
     "compile_for",
-    "engines",
     "function_of",
     "grouped",
     "host",
@@ -47,6 +49,8 @@ __all__ = [
 
 CACHE_VARIABLE = "EDGE_RNN_CACHE_DIR"
 """Environment variable that names the cache directory."""
+SUFFIX = ".image"
+"""Ending of the names of images."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +64,7 @@ class Loaded:
     address
         Address of its code.
     cached
-        True if its object file existed already.
+        True if its image existed already.
     seconds
         Time to compile or load it, in s.
     """
@@ -73,7 +77,7 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True)
 class CacheDirectory:
-    """Directory of object files.
+    """Directory of images.
 
     Parameters
     ----------
@@ -112,7 +116,6 @@ SOURCES = ("kernels/**/*.py", "equations/*.py", "layers/cell_equations.py", "act
 _lock = threading.RLock()
 os.register_at_fork(after_in_child=lambda: globals().update(_lock=threading.RLock()))
 _loaded: dict[str, Loaded] = {}
-_engines: list[Any] = []  # an engine owns the code that it loaded
 
 
 def load(name: str) -> Loaded:
@@ -127,19 +130,19 @@ def load(name: str) -> Loaded:
         if name not in _loaded:
             start = time.perf_counter()
             directory = cache_directory()
-            path = directory.path / f"{name}-{_key(name)}.o"
-            code = _read(path) if directory.trusted else None
-            cached = code is not None
-            if code is None:
-                code = bytes(compile_for(name, host()))
+            path = directory.path / f"{name}-{_key(name)}{SUFFIX}"
+            image = _kept_image(path, name) if directory.trusted else None
+            cached = image is not None
+            if image is None:
+                image = _compiled(name)
                 if directory.trusted:
-                    _write(path, code)
-            _loaded[name] = Loaded(name, _address(name, code), cached, time.perf_counter() - start)
+                    _write(path, image.to_bytes())
+            _loaded[name] = Loaded(name, place(image)[name], cached, time.perf_counter() - start)
         return _loaded[name]
 
 
 def kept_text(key: str, make: Callable[[], str]) -> str:
-    """Return the text of a key from the cache next to the object files; call ``make`` for it only if it is missing."""
+    """Return the text of a key from the cache next to the images; call ``make`` for it only if it is missing."""
     directory = cache_directory()
     path = directory.path / f"{hashlib.sha256(_sources() + key.encode()).hexdigest()[:32]}.json"
     data = _read(path) if directory.trusted else None
@@ -150,19 +153,24 @@ def kept_text(key: str, make: Callable[[], str]) -> str:
     return data.decode()
 
 
-def engines() -> list[Any]:
-    """Owners of the code of all loaded functions; keep them to call a function after this module is torn down."""
-    return _engines
-
-
 @cache
 def host() -> target.Target:
-    """CPU that code is compiled for in this process."""
-    return target.host()
+    """CPU that code is compiled for in this process; a later process knows it without loading LLVM.
+
+    Raises
+    ------
+    ImportError
+        llvmlite is not installed.
+    """
+    facts = target.host_facts()
+    if not facts:
+        return target.host()
+    text = kept_text(repr(("host", facts, _llvmlite())), lambda: json.dumps(astuple(target.host())))
+    return target.Target(*json.loads(text))
 
 
 def cache_directory() -> CacheDirectory:
-    """Directory of object files: ``EDGE_RNN_CACHE_DIR``, else ``edge_rnn`` in the user's cache directory."""
+    """Directory of images: ``EDGE_RNN_CACHE_DIR``, else ``edge_rnn`` in the user's cache directory."""
     given = os.environ.get(CACHE_VARIABLE)
     path = Path(given) if given else Path(os.devnull, "edge_rnn")  # never in the current directory
     try:
@@ -185,7 +193,7 @@ def cache_directory() -> CacheDirectory:
 
 @cache
 def _sources() -> bytes:
-    """Digest of all sources that the code of a kernel depends on, so that a change invalidates old object files."""
+    """Digest of all sources that the code of a kernel depends on, so that a change invalidates old images."""
     digest = hashlib.sha256()
     package = Path(__file__).parents[2]
     for path in sorted(path for pattern in SOURCES for path in package.glob(pattern)):
@@ -193,11 +201,25 @@ def _sources() -> bytes:
     return digest.digest()
 
 
+@cache
+def _llvmlite() -> str:
+    """Text that determines llvmlite's version, found without importing it or the metadata of packages."""
+    spec = find_spec("llvmlite")
+    if spec is None or not spec.origin:
+        raise ModuleNotFoundError("No module named 'llvmlite'", name="llvmlite")
+    try:
+        return Path(spec.origin).with_name("_version.py").read_text(encoding="utf-8")
+    except OSError:
+        from importlib.metadata import version
+
+        return version("llvmlite")
+
+
 def _key(name: str) -> str:
     cpu = host()
     # Not Numba's version: with cached files, Numba need not be installed. llvmlite's version changes with it.
-    parts = (name, version("llvmlite"), cpu.triple, cpu.cpu, cpu.features)
-    return hashlib.sha256(_sources() + "\0".join(map(str, parts)).encode()).hexdigest()[:32]
+    parts = (name, _llvmlite(), cpu.triple, cpu.cpu, cpu.features)
+    return hashlib.sha256(_sources() + "\0".join(parts).encode()).hexdigest()[:32]
 
 
 def compile_for(name: str, cpu: target.Target, form: Literal["object", "assembly"] = "object") -> Any:
@@ -258,21 +280,16 @@ def _module(name: str) -> ModuleType:
     return import_module(f"edge_rnn.kernels.{_MODULES.get(name) or _MODULES.get(cell) or f'cells.{cell}'}")
 
 
-def _address(name: str, code: bytes) -> int:
-    import llvmlite.binding as llvm
+def _compiled(name: str) -> Image:
+    from edge_rnn.kernels.compile.link import link
 
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
-    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), host().machine())
-    engine.add_object_file(llvm.ObjectFileRef.from_data(code))
-    engine.finalize_object()
-    address = int(engine.get_function_address(name))
-    if not address:
-        raise CompileError(
-            f"Kernel {name} is missing from its object code; remove {cache_directory().path} and try again."
-        )
-    _engines.append(engine)
-    return address
+    return link([bytes(compile_for(name, host()))], host())
+
+
+def _kept_image(path: Path, name: str) -> Image | None:
+    data = _read(path)
+    image = None if data is None else parse(data)
+    return image if image and name in image.symbols else None
 
 
 def _read(path: Path) -> bytes | None:

@@ -209,5 +209,5 @@ def _builtin(name: str, words: NDArray[np.int64], keep_alive: tuple[Any, ...]) -
         ("PyCFunction_NewEx", ctypes.pythonapi)
     )
     definition = _definition(name)
-    owner = _Owner((*keep_alive, definition, _python_addresses(), object_cache.engines()))
+    owner = _Owner((*keep_alive, definition, _python_addresses()))
     return new(ctypes.byref(definition), words, owner)  # type: ignore[no-any-return]

@@ -1,4 +1,4 @@
-"""Cache of lowered graphs, next to the object files, so that later starts neither trace equations nor lower them.
+"""Cache of lowered graphs, next to the images, so that later starts neither trace equations nor lower them.
 
 A file is named after a hash of everything that the graph and its kernels depend on.
 """

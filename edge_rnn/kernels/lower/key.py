@@ -10,7 +10,7 @@ __all__ = ["Generated"]
 class Generated(str):
     """Name of a kernel, a hash of its text: equal kernels have the same name and share their object code.
 
-    Object files are found by the name alone; the text is needed to compile one.
+    Images are found by the name alone; the text is needed to compile one.
     """
 
     __slots__ = ("formats", "gates", "streams", "text")
