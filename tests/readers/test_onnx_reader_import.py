@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import onnx
 import pytest
 
 import edge_rnn
+from edge_rnn.cli import main
 from edge_rnn.errors import InputError, UnsupportedError
 from edge_rnn.layers import GRU, LSTM, Dense, Elman, Standardize
 from edge_rnn.model import Model
@@ -53,6 +55,25 @@ def test_upto_reads_a_part() -> None:
     assert [layer.kind for layer in from_onnx(m.proto("y"), upto=m.nodes[2].output[0]).layers] == ["GRU", "Dense"]
     with pytest.raises(InputError, match=r"upto names 'nothing', which no operator produces; expected one of 'v0_0'"):
         from_onnx(m.proto("y"), upto="nothing")
+
+
+def test_upto_joins_several_outputs_as_the_refusal_says(tmp_path: Path, capsys: Any) -> None:
+    m = Maker(("x", ["t", "b", 3]))
+    hidden = rnn(m)
+    m.op("Tanh", hidden, out="y")
+    m.op("MatMul", hidden, uniform(HIDDEN, 2), out="z")
+    with pytest.raises(
+        UnsupportedError, match=r"outputs 'y', 'z', expected one .*, or several in a tuple, which are jo"
+    ):
+        from_onnx(m.proto("y", "z"))
+    model, xs = from_onnx(m.proto("y", "z"), upto=("z", "y")), samples(6, 2)
+    wanted = np.concatenate([ort(m.proto("y", "z"), {"x": xs}, name) for name in "zy"], -1)
+    close(wanted, expected(model, xs))
+    onnx.save(m.proto("y", "z"), tmp_path / "m.onnx")
+    run = ["import", str(tmp_path / "m.onnx"), "-o", str(tmp_path / "m.safetensors"), "--upto", "z", "--upto", "y"]
+    assert main(run) == 0
+    assert re.search(r"onnxruntime over \d+ random steps: \d\.\de-0[789] off at most", capsys.readouterr().out)
+    assert edge_rnn.load(tmp_path / "m.safetensors").fingerprint == model.fingerprint
 
 
 def test_part_of_our_own_graph() -> None:

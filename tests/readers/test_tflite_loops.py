@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edge_rnn import reference
 from edge_rnn.errors import EdgeRnnError, FileError, UnsupportedError
 from edge_rnn_export.readers.tflite.file import open_contents
 from edge_rnn_export.readers.tflite.graph import graph_of
@@ -283,6 +284,16 @@ def test_the_cause_is_named_before_any_operator_is_read(tmp_path: Path, case: st
     make, message = CAUSES[case]
     with pytest.raises(UnsupportedError, match=message):
         read(make(), tmp_path)
+
+
+def test_several_outputs_are_joined_as_the_refusal_says(tmp_path: Path) -> None:
+    net = lstm_net().add("TANH", [], T([1, STEPS, H], name="low")).add("LOGISTIC", [], T([1, STEPS, H], name="high"))
+    net.outputs = [net.outputs[0] - 1, net.outputs[0]]
+    with pytest.raises(UnsupportedError, match=r"found the outputs 'low', 'high', .* or several in a tuple"):
+        read(net, tmp_path)
+    model, xs = read(net, tmp_path, upto=("high", "low")), np.random.default_rng(1).normal(size=(9, 5))
+    low, high = (reference.run(read(net, tmp_path, upto=name), xs)[0] for name in ("low", "high"))
+    np.testing.assert_array_equal(reference.run(model, xs)[0], np.concatenate([high, low], -1))
 
 
 def test_the_ways_out_that_a_refusal_names_are_ways_out(tmp_path: Path) -> None:

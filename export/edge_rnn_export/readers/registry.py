@@ -66,7 +66,14 @@ class Option:
             raise InputError(f"import got {self.flag} {shown}, expected {self.expected or self.metavar}.") from None
 
 
-UPTO = Option("upto", "--upto", "read only the part before this tensor, or up to this layer of Keras", "TENSOR")
+UPTO = Option(
+    "upto",
+    "--upto",
+    "read only the part before this tensor, or up to this layer of Keras; several are joined: repeat it",
+    "TENSOR",
+    lambda texts: texts[0] if len(texts) == 1 else texts,
+    repeated=True,
+)
 """For kinds of files with named tensors or layers."""
 
 

@@ -118,14 +118,18 @@ def _exponentials(heads: list[np.ndarray], logs: Sequence[bool]) -> list[np.ndar
 
 
 def _read(trial: Trial) -> list[Model]:
-    """Read a network; where it has several outputs, follow the remedy that the refusal names, for each of them."""
+    """Read a network; where it has several outputs, follow the remedies that the refusal names: joined, or each."""
     try:
         return [trial.read()]
     except EdgeRnnError as refusal:
         told = re.search(r"found the outputs (('[^']*'(, )?)+), expected one", str(refusal))
         if told is None or len(trial.logs) < 2:
             raise
-        return [trial.read(upto=name) for name in re.findall("'([^']*)'", told[1])]
+        names = re.findall("'([^']*)'", told[1])
+    try:
+        return [trial.read(upto=names)]
+    except EdgeRnnError:
+        return [trial.read(upto=name) for name in names]
 
 
 def _judged_by_head(trial: Trial, models: Sequence[Model]) -> Outcome:

@@ -68,7 +68,7 @@ def _read(program: Program, module: Any, **options: Any) -> Model:
     try:
         return from_torch(module, **options)
     except UnsupportedError as error:
-        if "Several in a tuple are joined" not in str(error):
+        if "which are joined" not in str(error):
             raise
     return from_torch(module, upto=tuple(str(key) for key in program.heads), **options)
 

@@ -47,7 +47,7 @@ def compared(reading: Reading, path: str | PathLike[str], seed: int = 0) -> tupl
     worst, steps = 0.0, 0
     once = _own if reading.trace is None else _foreign
     try:
-        with LimitedGraph(cut_out(path, [reading.output])) as run:
+        with LimitedGraph(cut_out(path, reading.heads or [reading.output])) as run:
             for _ in range(_RUNS):
                 error, count = once(reading, run, rng)
                 worst, steps = max(worst, error), steps + count
@@ -70,7 +70,7 @@ def _own(reading: Reading, run: LimitedGraph, rng: np.random.Generator) -> tuple
         read: dict[str, AnyArray] = {SYMBOL: symbols.reshape(steps, batch)}
     else:
         read = {"x": xs.astype(np.float32)}
-    got = _run(run, "y", read | feeds)
+    (got,) = run.run(["y"], read | feeds)
     worst = 0.0
     for place in range(batch):
         start = {name: feeds[name][0, place] for name in states}
@@ -91,7 +91,10 @@ def _foreign(reading: Reading, run: LimitedGraph, rng: np.random.Generator) -> t
             feeds[source.port.name] = _states(reading, source, states, rng)
     feeds |= {name: np.asarray(value) for name, value in reading.given.items()}
     types = {each.name: _TYPES.get(each.type, np.float32) for each in run.inputs}
-    got = _run(run, reading.output, {name: array.astype(types[name]) for name, array in feeds.items()})
+    feeds = {name: array.astype(types[name]) for name, array in feeds.items()}
+    axis, count = reading.feature_axis
+    heads = run.run(reading.heads or [reading.output], feeds)
+    got = np.concatenate([head[..., None] if head.ndim < count else head for head in heads], axis)
     expected = np.empty((grid.size, model.output_size))
     for place, start in enumerate(states):
         expected[grid[:, place]], _ = reference.run(model, xs[grid[:, place]], start)
@@ -99,11 +102,6 @@ def _foreign(reading: Reading, run: LimitedGraph, rng: np.random.Generator) -> t
     if got.shape != wanted.shape:
         raise UnsupportedError(f"onnxruntime gives outputs of shape {got.shape}, expected {wanted.shape}.")
     return _error(got, wanted), len(grid)
-
-
-def _run(run: LimitedGraph, output: str, feeds: dict[str, AnyArray]) -> AnyArray:
-    (got,) = run.run([output], feeds)
-    return got
 
 
 def _error(got: AnyArray, wanted: AnyArray) -> float:

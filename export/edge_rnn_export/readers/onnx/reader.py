@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Unpack
 
 from numpy.typing import ArrayLike
@@ -20,7 +20,7 @@ __all__ = ["from_onnx", "reading_of"]
 def from_onnx(
     source: Any,
     *,
-    upto: str | None = None,
+    upto: str | Sequence[str] | None = None,
     after: str | None = None,
     given: Mapping[str, ArrayLike] | None = None,
     states: Mapping[str, str] | None = None,
@@ -38,7 +38,7 @@ def from_onnx(
         :func:`~edge_rnn_export.to_onnx` writes is read back as its original model.
     upto
         Name of a value: the network is read from its input up to this value. By default up to the output, which must be
-        the only one besides states; then the whole graph must be used.
+        the only one besides states; then the whole graph must be used. The values of several names follow one another.
     after
         Name of a value, also inside a branch, that is taken as the samples: what it is computed from, such as a
         front end that a stream computes otherwise, is not read.
@@ -89,7 +89,7 @@ def from_onnx(
 def reading_of(
     source: Any,
     *,
-    upto: str | None = None,
+    upto: str | Sequence[str] | None = None,
     after: str | None = None,
     given: Mapping[str, ArrayLike] | None = None,
     states: Mapping[str, str] | None = None,

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from os import PathLike
 from typing import Any
 
 from numpy.typing import ArrayLike
 
-from edge_rnn.errors import EdgeRnnError, FileError, InputTypeError
+from edge_rnn.errors import EdgeRnnError, FileError
 from edge_rnn.model import Description
 from edge_rnn_export.readers.onnx.file import open_model
 from edge_rnn_export.readers.onnx.graph import graph_of
@@ -23,7 +23,7 @@ __all__ = ["read_onnx"]
 
 def read_onnx(
     source: str | PathLike[str] | bytes | Any,
-    upto: str | None,
+    upto: str | Sequence[str] | None,
     about: Description,
     *,
     after: str | None = None,
@@ -34,8 +34,6 @@ def read_onnx(
     unknown = about.keys() - Description.__annotations__.keys()
     if unknown:
         raise TypeError(f"from_onnx() got an unexpected keyword argument {min(unknown)!r}")
-    if upto is not None and not isinstance(upto, str):
-        raise InputTypeError(f"from_onnx upto got {upto!r}, expected the name of a value.")
     proto, folder = open_model(source)
     try:
         if upto is None and after is None and not given and is_own(proto):

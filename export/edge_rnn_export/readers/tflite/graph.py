@@ -40,21 +40,25 @@ class Network(NamedTuple):
         Inputs that are variables, with their new values.
     read
         Constant tensors that it reads.
+    heads
+        Names of several values up to which it is read; None if its outputs are these.
     """
 
     graph: Graph
     fixed: Graph
     states: Mapping[str, str]
     read: tuple[Tensor, ...]
+    heads: Sequence[str] | None
 
 
-def graph_of(contents: Contents, begin: int | None, end: int | None) -> Network:
+def graph_of(contents: Contents, begin: int | None, upto: Sequence[int] | None) -> Network:
     """Return the graph of a file's network.
 
     Parameters
     ----------
-    begin, end
-        Indices of the tensors between which the network is read, or None for its inputs and outputs.
+    begin, upto
+        Index of the tensor from which the network is read, and indices of those up to which it is; or None for its
+        inputs and outputs.
 
     Raises
     ------
@@ -63,15 +67,15 @@ def graph_of(contents: Contents, begin: int | None, end: int | None) -> Network:
     UnsupportedError
         An operator, an option or a type has no counterpart.
     InputError
-        There is no way from ``begin`` to ``end``.
+        There is no way from ``begin`` to ``upto``.
     """
     main = contents.subgraphs[0]
     begins = main.inputs if begin is None else (begin,)
-    ends = main.outputs if end is None else (end,)
+    ends = main.outputs if upto is None else upto
     if min((*begins, *ends), default=-1) < 0:
         raise FileError("from_tflite got a graph with an input or output that is no tensor.")
     operators = main.operators
-    if begin is not None or end is not None:
+    if begin is not None or upto is not None:
         operators = _between(main, begins, ends)
     check_kinds(contents, operators, begins, _KNOWN)
     variables = Variables.of(contents, operators)
@@ -100,7 +104,8 @@ def graph_of(contents: Contents, begin: int | None, end: int | None) -> Network:
     is_open = any(length is None for port in ports for length in port.shape)
     inputs = tuple(replace(port, shape=lengths.get(port.name, port.shape)) for port in graph.inputs)
     fixed = replace(graph, inputs=inputs) if is_open else graph
-    return Network(graph, fixed, {port.name: name for port, name in states.items()}, tuple(writer.shared.read))
+    named = {port.name: name for port, name in states.items()}
+    return Network(graph, fixed, named, tuple(writer.shared.read), outputs if len(upto or ()) > 1 else None)
 
 
 def _between(main: Subgraph, begins: Sequence[int], ends: Sequence[int]) -> tuple[TfliteOperator, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Unpack
@@ -22,7 +23,7 @@ def from_tflite(
     source: str | PathLike[str],
     *,
     keep_int8: bool = False,
-    upto: str | int | None = None,
+    upto: str | int | Sequence[str | int] | None = None,
     after: str | int | None = None,
     **about: Unpack[Description],
 ) -> Model:
@@ -43,7 +44,7 @@ def from_tflite(
         rounding.
     upto
         Name or index of a tensor: the network is read from its input up to this tensor. By default up to the output,
-        which must be the only one besides final states.
+        which must be the only one besides final states. The tensors of several names or indices follow one another.
     after
         Name or index of a tensor that is taken as the input: the network is read from this tensor. A head that takes a
         whole window of steps cannot be part of a stream; read it as a separate network, and pass it the outputs of the
@@ -77,22 +78,23 @@ def from_tflite(
     if not isinstance(source, str | PathLike):
         raise InputTypeError(f"from_tflite got {type(source).__name__}, expected the path of a .tflite file.")
     contents = open_contents(Path(source))
-    begin, end = (_place(contents.subgraphs[0], what, each) for what, each in (("after", after), ("upto", upto)))
-    graph, fixed, states, tensors = graph_of(contents, begin, end)
+    main = contents.subgraphs[0]
+    begin = None if after is None else _place(main, "after", after)
+    heads = upto if isinstance(upto, list | tuple) and upto else [upto]
+    ends = None if upto is None else [_place(main, "upto", each) for each in heads]
+    graph, fixed, states, tensors, names = graph_of(contents, begin, ends)
     try:
-        model = read_graph(graph, None, about, states=states).model
+        model = read_graph(graph, names, about, states=states).model
     except FileError:
         # Axes that are open by their signature, in a network that was converted for the lengths in the file.
         if fixed is graph:
             raise
-        model = read_graph(fixed, None, about, states=states).model
+        model = read_graph(fixed, names, about, states=states).model
     return with_integers(model, tensors, graph.budget) if keep_int8 else model
 
 
-def _place(main: Subgraph, argument: str, wanted: str | int | None) -> int | None:
+def _place(main: Subgraph, argument: str, wanted: object) -> int:
     """Index of the tensor that an argument names."""
-    if wanted is None:
-        return None
     if not isinstance(wanted, str) and not is_whole(wanted):
         raise InputTypeError(f"from_tflite {argument} got {wanted!r}, expected a tensor's name or index.")
     if isinstance(wanted, str):

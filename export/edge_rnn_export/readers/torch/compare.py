@@ -48,8 +48,6 @@ class Read:
 
     Parameters
     ----------
-    heads
-        Names of the outputs that the model joins.
     inside
         Name of the module whose output was read; empty if forward's was.
     """
@@ -57,7 +55,6 @@ class Read:
     program: Program
     reading: Reading
     call: Call
-    heads: tuple[str, ...] = ()
     inside: str = ""
 
     @property
@@ -286,8 +283,12 @@ class _Run:
         """Output that was read, given all tensors that forward returns."""
         if self.read.inside:
             return self.inside
-        heads = [tensors[self.read.program.outputs.index(name)] for name in self.read.heads]
-        return heads[0] if len(heads) == 1 else self.torch.cat(heads, self.read.reading.axis)
+        reading, names = self.read.reading, self.read.program.outputs
+        axis, count = reading.feature_axis
+        heads = [tensors[names.index(name)] for name in reading.heads or (reading.output,)]
+        if len(heads) == 1:
+            return heads[0]
+        return self.torch.cat([each[..., None] if each.ndim < count else each for each in heads], axis)
 
     def _tensor(self, array: AnyArray) -> Any:
         return self.torch.from_numpy(np.array(array)).to(self.dtype)

@@ -15,8 +15,6 @@ from edge_rnn_export.readers.torch.compare import Read, check
 from edge_rnn_export.readers.torch.program import Program
 from edge_rnn_export.readers.torch.reparametrized import without_reparametrizations
 from edge_rnn_export.readers.torch.traced import in_use, traced
-from edge_rnn_export.readers.torch.writer import READER
-from edge_rnn_export.readers.tracing.graph import Graph, Operator
 from edge_rnn_export.readers.tracing.walk import read_graph
 
 __all__ = ["Upto", "has_forward", "read_module"]
@@ -161,33 +159,12 @@ def _read(torch: Any, module: Any, call: Call, upto: Upto) -> Read:
 def _once(torch: Any, module: Any, call: Call, sizes: Mapping[str, int], upto: Upto) -> Read:
     program = traced(torch, module, call.made(torch, sizes))
     if isinstance(upto, tuple | list):
-        heads = tuple(_output_named(program, each) for each in upto)
-        graph, name = _joined(program, heads)
-        return Read(program, read_graph(graph, name, {}, ordered=True), call, heads)
+        heads = [_output_named(program, each) for each in upto]
+        return Read(program, read_graph(program.graph, heads, {}, ordered=True), call)
     if isinstance(upto, str) and upto not in program.outputs and program.modules.get(upto):
         return Read(program, read_graph(program.graph, program.modules[upto], {}, ordered=True), call, inside=upto)
-    try:
-        reading = read_graph(program.graph, None if upto is None else _output_named(program, upto), {}, ordered=True)
-    except UnsupportedError as refusal:
-        heads = tuple(filter(None, program.outputs))
-        if upto is None and len(heads) > 1 and "name one by upto=" in str(refusal):
-            raise UnsupportedError(f"{refusal} Several in a tuple are joined, such as upto={heads[:2]}.") from None
-        raise
-    return Read(program, reading, call, (reading.output,))
-
-
-def _joined(program: Program, names: Sequence[str]) -> tuple[Graph, str]:
-    """Graph with an operator that joins outputs, and the name of its output."""
-    axes = {read_graph(program.graph, name, {}, ordered=True).axis for name in names}
-    if len(axes) != 1:
-        raise UnsupportedError(
-            f"from_torch cannot join the outputs {', '.join(map(repr, names))}: their features are along the axes "
-            f"{sorted(axes)}; read one of them by upto=."
-        )
-    join = Operator(
-        "Concat", "/joined", tuple(names), ("joined",), {"axis": axes.pop()}, reader=READER, label="outputs of upto="
-    )
-    return replace(program.graph, operators=(*program.graph.operators, join)), "joined"
+    name = None if upto is None else _output_named(program, upto)
+    return Read(program, read_graph(program.graph, name, {}, ordered=True), call)
 
 
 def _output_named(program: Program, upto: Any) -> str:

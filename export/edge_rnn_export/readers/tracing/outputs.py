@@ -44,7 +44,7 @@ def output_of(trace: Trace, pairs: Mapping[str, Pair]) -> str:
     if not outputs or any(not np.array_equal(signals[outputs[0]].codes, signals[name].codes) for name in outputs):
         raise UnsupportedError(
             f"{trace.graph.reader} found the outputs {listed(outputs or list(kinds))}, expected one besides final "
-            f"states; name one by upto=."
+            f"states; name one by upto=, or several in a tuple, which are joined."
         )
     return outputs[0]
 

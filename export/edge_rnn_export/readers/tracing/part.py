@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from edge_rnn.errors import InputError, UnsupportedError
 from edge_rnn_export.readers.tracing.graph import Constant, Graph, Operator, Port
 
-__all__ = ["listed", "names_read", "part_of"]
+__all__ = ["is_inside", "listed", "names_read", "part_of"]
 
 
 def part_of(graph: Graph, upto: str | None, after: str | None, given: Mapping[str, ArrayLike]) -> Graph:
@@ -53,6 +53,11 @@ def part_of(graph: Graph, upto: str | None, after: str | None, given: Mapping[st
     ports = tuple(port for port in graph.inputs if port.name in read)
     constants = {name: value for name, value in reader.constants.items() if name in read}
     return replace(reader, inputs=(Port(after, graph.shapes[after]), *ports), constants=constants)
+
+
+def is_inside(graph: Graph, name: str) -> bool:
+    """True if an operator produces a value inside the body of another."""
+    return dict(_produced(graph)).get(name, False)
 
 
 def listed(names: Sequence[str]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,9 +14,11 @@ from edge_rnn.errors import EdgeRnnError, FileError, InputTypeError, Unsupported
 from edge_rnn.model import Description, Model
 from edge_rnn.storage.budget import Budget
 from edge_rnn_export.readers.tracing.causes import check_causes
+from edge_rnn_export.readers.tracing.codes import Signal
 from edge_rnn_export.readers.tracing.damage import DAMAGED, reason_of
 from edge_rnn_export.readers.tracing.execution import LENGTHS, run
 from edge_rnn_export.readers.tracing.graph import Constant, Graph, Port
+from edge_rnn_export.readers.tracing.heads import joined
 from edge_rnn_export.readers.tracing.layering import Finished, finished
 from edge_rnn_export.readers.tracing.outputs import check_all_used, end_of, output_of
 from edge_rnn_export.readers.tracing.part import part_of
@@ -46,6 +48,8 @@ class Reading:
         Value that was taken as the samples, and constant values of inputs.
     assumed
         What was taken for granted; empty if there is nothing.
+    heads
+        Names of the values that ``output`` joins; empty if it is one value of the graph.
     """
 
     model: Model
@@ -56,11 +60,20 @@ class Reading:
     after: str | None = None
     given: Mapping[str, ArrayLike] = field(default_factory=dict)
     assumed: str = ""
+    heads: tuple[str, ...] = ()
+
+    @property
+    def feature_axis(self) -> tuple[int, int]:
+        """Feature axis of the output, and its number of axes."""
+        assert self.trace is not None
+        value = self.trace.values[self.output]
+        assert isinstance(value, Signal)
+        return self.axis, value.codes.ndim
 
 
 def read_graph(
     graph: Graph,
-    upto: str | None,
+    upto: str | Sequence[str] | None,
     about: Description,
     *,
     after: str | None = None,
@@ -73,7 +86,8 @@ def read_graph(
     Parameters
     ----------
     upto
-        Name of the value that is the model's output; None for the graph's only output besides states.
+        Name of the value that is the model's output, or several names, whose values are joined along the features; None
+        for the graph's only output besides states.
     about
         Description of the model.
     after
@@ -95,15 +109,23 @@ def read_graph(
     InputError, InputTypeError
         An argument does not name a value.
     """
-    for name, value in (("upto", upto), ("after", after)):
-        if value is not None and not isinstance(value, str):
-            raise InputTypeError(f"{graph.reader} {name} got {value!r}, expected the name of a value.")
-    try:
-        part = part_of(graph, upto, after, given or {})
+    names: list[Any] = list(upto) if isinstance(upto, list | tuple) and upto else [upto]
+    for argument, value in (*(("upto", each) for each in names if upto is not None), ("after", after or "")):
+        if not isinstance(value, str):
+            raise InputTypeError(f"{graph.reader} {argument} got {value!r}, expected the name of a value.")
+
+    def read(graph: Graph, name: str | None) -> Reading:
+        part = part_of(graph, name, after, given or {})
         check_causes(part)
-        return replace(
-            _read_part(part, _Request(upto, about, states or {}, ordered), after), after=after, given=given or {}
-        )
+        found = _read_part(part, _Request(name, about, states or {}, ordered), after)
+        return replace(found, after=after, given=given or {})
+
+    try:
+        if len(names) == 1:
+            return read(graph, names[0])
+        alone = {name: read(graph, name) for name in names}
+        whole, title = joined(graph, {name: each.feature_axis for name, each in alone.items()})
+        return replace(read(whole, title), heads=tuple(alone))
     except EdgeRnnError:
         raise
     except DAMAGED as error:
