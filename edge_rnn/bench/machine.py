@@ -15,7 +15,7 @@ from edge_rnn.own_files import is_own
 if TYPE_CHECKING:
     from edge_rnn.loop.scheme import Scheme
 
-__all__ = ["cache", "calls", "cores", "packages", "processor", "python", "schemes", "target"]
+__all__ = ["cache", "calls", "code_memory", "cores", "packages", "processor", "python", "schemes", "target"]
 
 _PACKAGES = (
     "numpy",
@@ -102,6 +102,13 @@ def calls() -> str:
         return fast.why_not()
     except ImportError as error:
         return str(error)
+
+
+def code_memory() -> str:
+    """Reason why this system runs no compiled kernels; empty if it does."""
+    from edge_rnn.kernels.entry import code_memory
+
+    return code_memory.why_not()
 
 
 def cache() -> dict[str, Any]:

@@ -73,6 +73,7 @@ def _examination() -> dict[str, Any]:
         "target": machine.target(),
         "fast_calls": not reason,
         "fast_calls_reason": reason,
+        "code_memory_reason": machine.code_memory(),
         "cache": machine.cache(),
         "packages": packages,
         "able": {what: _able(packages, needs, install) for what, needs, install in (*_ABLE, *abilities)},
@@ -92,6 +93,8 @@ def _advice(found: Mapping[str, Any]) -> list[str]:
     if not able[_RUN]["possible"]:
         missing = ", ".join(able[_RUN]["missing"])
         return [f"No model can run without {missing}: {able[_RUN]['install']}, in the environment of {sys.executable}."]
+    if found["code_memory_reason"]:
+        return [f"No model can run: {found['code_memory_reason']}"]
     advice = []
     if not cache["writable"]:
         advice.append("Set EDGE_RNN_CACHE_DIR to a folder that only you can write to: kernels are then compiled once.")

@@ -9,138 +9,34 @@ from __future__ import annotations
 import json
 import re
 import struct
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 import needs
-from edge_rnn import LSTM, Dense, Model, Stream, boards, cell, reference
-from edge_rnn.equations import gelu, log, log_softmax, mish, softplus
+from edge_rnn import Model, Stream, boards
 from edge_rnn_export import build
+from emulated import CASES, LINUX, ZIG, boards_on_linux, check, compiled_c, outputs, run, samples
 
 pytestmark = pytest.mark.emulated
 
 HERE = Path(__file__).parent
-ZIG = [sys.executable, "-m", "ziglang"]
-STEPS = 64
 
-LINUX = {  # board: how zig calls its system, the emulator, the processors to try it on
-    "raspberry_pi_zero_2w": ("aarch64-linux-musl", "qemu-aarch64", ("cortex-a53",)),
-    "raspberry_pi_4": ("aarch64-linux-musl", "qemu-aarch64", ("cortex-a72",)),
-    "raspberry_pi_5": ("aarch64-linux-musl", "qemu-aarch64", ("cortex-a76",)),
-    "raspberry_pi_2": ("arm-linux-musleabihf", "qemu-arm", ("cortex-a7",)),
-    "raspberry_pi_zero_w": ("arm-linux-musleabihf -mcpu=arm1176jzf_s", "qemu-arm", ("arm1176",)),
-    "visionfive_2": ("riscv64-linux-musl", "qemu-riscv64", ("sifive-u54",)),
-    "generic_x86_64": ("x86_64-linux-musl", "qemu-x86_64", ("qemu64",)),
-}
 BARE = {  # board: how zig calls its processor, QEMU's machine and processor, where code and data lie
     "cortex_m4f": ("cortex_m4", "mps2-an386", "cortex-m4", "0x0", "0x20000000"),
     "cortex_m7": ("cortex_m7", "mps2-an500", "cortex-m7", "0x0", "0x20000000"),
     "pico_2": ("cortex_m33", "mps2-an505", "cortex-m33", "0x10000000", "0x38000000"),
 }
 
-# Relative RMS, as tests/kernels/test_formats.py derives it for formats that round vectors to steps.
-ROUNDED = {steps: 13 / steps / np.sqrt(12) for steps in (127, 32639)}
-STEPS_OF = {"int8": 32639, "int4": 32639, "w8a8": 127}
-FORMATS = ("float16", "int8", "w8a8", "int4", "sparse:0.5", "rank:2")
-
-
-def lstm_of_every_option() -> Model:
-    random = np.random.default_rng(5).standard_normal
-    return Model(
-        [
-            LSTM(
-                random((36, 5)) / 2,
-                random((36, 6)) / 2,
-                random(36),
-                random(36),
-                peephole=random(27) / 2,
-                weight_hr=random((6, 9)) / 3,
-                gate_clip=4.0,
-                cell_clip=3.0,
-                gate_activation="hard_sigmoid",
-            ),
-            Dense(random((4, 6)), random(4), activation="elu"),
-        ]
-    )
-
-
-def cell_of_many_functions() -> Model:
-    @cell
-    def many(p: Any, x: Any, h: Any) -> Any:
-        a = p.w @ x + p.u @ h
-        return log_softmax(gelu(a)), {"h": mish(a) / (1 + softplus(a)) + log(a * a + 1e-40)}
-
-    random = np.random.default_rng(6).standard_normal
-    return Model([many(w=random((11, 5)), u=random((11, 11)) / 20)])
-
-
-CELLS = ("elman_tanh", "elman_relu", "gru", "gru_reset_before", "lstm")
-CASES = (*CELLS, "options", "functions", *FORMATS)
-
 
 ModelOf = Callable[[str], Model]
 
 
-@pytest.fixture
-def model_of(make_model: Callable[..., Model], in_format: Callable[[Model, str], Model]) -> ModelOf:
-    def model_of(case: str) -> Model:
-        if case == "options":
-            return lstm_of_every_option()
-        if case == "functions":
-            return cell_of_many_functions()
-        if case in FORMATS:
-            return in_format(make_model("lstm", 9, 24), case)
-        return make_model(case, 5, 19, layers=2, head=11)
-
-    return model_of
-
-
-def samples(model: Model) -> np.ndarray:
-    return np.random.default_rng(2).standard_normal((STEPS, model.input_size)).astype(np.float32)
-
-
-def check(case: str, model: Model, ys: np.ndarray) -> None:
-    """Check outputs within 1e-5 of the reference; for formats that round, within their error, and as Stream."""
-    expected, _ = reference.run(model, samples(model))
-    steps = STEPS_OF.get(case)
-    if steps is None:
-        np.testing.assert_allclose(ys, expected, rtol=0, atol=1e-5 * max(1.0, np.abs(expected).max()))
-        return
-    assert np.sqrt(np.mean((ys - expected) ** 2) / np.mean(expected**2)) < ROUNDED[steps]
-    here = Stream(model).run(samples(model))
-    np.testing.assert_allclose(ys, here, rtol=0, atol=max(1.0, np.abs(expected).max()) / steps)
-
-
-def run(command: list[str], **options: object) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300, **options)  # type: ignore[call-overload]
-    assert isinstance(done, subprocess.CompletedProcess)
-    return done
-
-
-def program(folder: Path, system: str) -> Path:
+def program(folder: Path, board: str) -> Path:
     """Compile the example of a built library to a static program."""
-    target, *options = system.split()
-    out = folder / "example"
-    sources = [str(folder / "example.c"), str(folder / "net.o")]
-    done = run(
-        [*ZIG, "cc", "-target", target, *options, "-O2", "-Wall", "-Werror", "-static", "-o", str(out), *sources]
-    )
-    assert done.returncode == 0, done.stderr
-    return out
-
-
-def boards_on_linux() -> list[Any]:
-    """Names of the boards, each with the needs of its tests."""
-    return [
-        pytest.param(board, marks=pytest.mark.needs(emulator, "ziglang", f"linker:{board}"), id=board)
-        for board, (_, emulator, _) in LINUX.items()
-    ]
+    return compiled_c(folder / "example", board, [folder / "example.c", folder / "net.o"])
 
 
 def as_text(xs: np.ndarray) -> str:
@@ -150,14 +46,14 @@ def as_text(xs: np.ndarray) -> str:
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("board", boards_on_linux())
 def test_from_c_on_linux(board: str, case: str, model_of: ModelOf, tmp_path: Path) -> None:
-    system, emulator, processors = LINUX[board]
+    _, emulator, processors = LINUX[board]
     model = model_of(case)
     build(model, board, tmp_path, name="net")
-    path = program(tmp_path, system)
+    path = program(tmp_path, board)
     for processor in processors:
         done = run([needs.path(emulator), "-cpu", processor, str(path)], input=as_text(samples(model)))
         assert done.returncode == 0, done.stderr
-        check(case, model, np.array([[float(word) for word in line.split()] for line in done.stdout.splitlines()]))
+        check(case, model, outputs(done.stdout))
 
 
 @pytest.mark.needs("qemu-system-arm", "ziglang")
@@ -224,16 +120,15 @@ def test_dot_products_are_kept_from_processors_without_them(model_of: ModelOf, t
     """The example queries the system first; without that, the processor stops at the instruction."""
     model = model_of("int8")
     build(model, "raspberry_pi_5", tmp_path, name="net")
-    system, emulator, _ = LINUX["raspberry_pi_5"]
-    text, path = as_text(samples(model)), str(program(tmp_path, system))
-    emulator = needs.path(emulator)
+    emulator = needs.path("qemu-aarch64")
+    text, path = as_text(samples(model)), str(program(tmp_path, "raspberry_pi_5"))
     assert run([emulator, "-cpu", "cortex-a76", path], input=text).returncode == 0
     refused = run([emulator, "-cpu", "cortex-a53", path], input=text)
     assert refused.returncode == 1
     assert "lacks instructions" in refused.stderr
     header = tmp_path / "net.h"
     header.write_text(re.sub("NEEDS_HWCAP 0x[0-9a-f]+UL", "NEEDS_HWCAP 0x0UL", header.read_text()))
-    unasked = run([emulator, "-cpu", "cortex-a53", str(program(tmp_path, system))], input=text)
+    unasked = run([emulator, "-cpu", "cortex-a53", str(program(tmp_path, "raspberry_pi_5"))], input=text)
     assert unasked.returncode == -4  # SIGILL
     for board in ("raspberry_pi_zero_2w", "raspberry_pi_3", "raspberry_pi_4"):
         assert boards.load(board).target.dot == "mla"

@@ -21,7 +21,7 @@ import numpy as np
 import edge_rnn
 from edge_rnn import Stream, boards, data_path, frontend, reference
 from edge_rnn.errors import EdgeRnnError
-from tests.fuzz import damage, judge, seeds
+from tests.fuzz import damage, images, judge, seeds
 
 __all__ = ["KINDS", "Kind"]
 
@@ -486,5 +486,6 @@ KINDS: Mapping[str, Kind] = {
     "frontend": Kind(lambda: list(FRONT_TEXTS), _damaged_text(":|,=/+"), _read_front_end, ".txt"),
     "url": Kind(lambda: list(SOURCES), _damaged_text(":/?&=,@"), _read_url, ".txt"),
     "device": Kind(_board_seeds, _damaged_board, _read_board, ".toml"),
+    "image": Kind(images.seeds, images.damaged, images.read, ".image"),
     "texts": Kind(_text_seeds, _tree_as_json, _read_texts, ".json"),
 }

@@ -21,7 +21,7 @@ from typing import Any
 from edge_rnn.errors import CompileError
 from edge_rnn.kernels.compile.image import Image
 
-__all__ = ["place"]
+__all__ = ["place", "why_not"]
 
 _CLOSE_ON_EXEC, _ALLOW_SEALING = 1, 2  # of memfd_create; Python has them only if its C library did when it was built
 _ANONYMOUS = -1
@@ -45,6 +45,15 @@ def place(image: Image) -> dict[str, int]:
                 f"This system refuses to make memory executable ({error.strerror}), which compiled kernels need."
             ) from error
     return {name: start + offset for name, offset in image.symbols.items()}
+
+
+def why_not() -> str:
+    """Reason why this system runs no compiled code; empty if it does."""
+    try:
+        place(Image(bytes(1), {}))
+    except CompileError as error:
+        return str(error)
+    return ""
 
 
 def _in_sealed_file(code: bytes) -> int:

@@ -228,11 +228,11 @@ def compile_for(name: str, cpu: target.Target, form: Literal["object", "assembly
     Raises
     ------
     CompileError
-        Numba is missing, or the code is not self-contained.
+        Numba is missing or may not run here, or the code is not self-contained.
     """
     try:
         from edge_rnn.kernels.compile.compiler import compile_assembly, compile_object
-    except ImportError as error:
+    except (ImportError, OSError) as error:
         raise CompileError(
             f"Kernel {name} has to be compiled, but Numba cannot be imported ({error}); install numba, or run "
             f"edge-rnn warm-up on a machine with the same CPU and copy its cache directory."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import json
 import os
 import platform
 import re
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from edge_rnn.cli import main
 from edge_rnn.errors import CompileError
 from edge_rnn.kernels.compile.image import Image
 from edge_rnn.kernels.entry import code_memory
@@ -89,10 +91,16 @@ def test_c_library_without_files_in_memory_will_do(monkeypatch: pytest.MonkeyPat
     assert call(place(SEVEN_AND_NINE)["nine"]) == 9
 
 
-def test_system_that_makes_no_memory_executable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_system_that_makes_no_memory_executable_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert code_memory.why_not() == ""
     refuse(monkeypatch, lambda name, *args: name in ("memfd_create", "mprotect"), errno.EACCES)
     with pytest.raises(CompileError, match=r"^This system refuses to make memory executable \(Permission denied\)"):
         place(SEVEN_AND_NINE)
+    assert main(["doctor", "--json"]) == 0
+    (advice,) = json.loads(capsys.readouterr().out)["advice"]
+    assert advice == f"No model can run: {code_memory.why_not()}"
 
 
 def test_memory_that_is_refused_is_returned(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -151,7 +159,7 @@ import ctypes, sys
 from pathlib import Path
 import numpy as np
 from edge_rnn import LSTM, Dense, Model, Stream
-from edge_rnn.kernels.entry import code_memory
+from edge_rnn.kernels.entry import code_memory, object_cache
 
 def look(*_):
     lines = Path("/proc/self/maps").read_text().splitlines()
@@ -176,8 +184,18 @@ if "without" in sys.argv:
 stream = Stream(Model([LSTM(np.ones((8, 3)), np.ones((8, 2))), Dense(np.ones((1, 2)))]))
 stream.step(np.zeros(3, np.float32))
 look()
+cache = str(object_cache.cache_directory().path)
+assert cache not in Path("/proc/self/maps").read_text()  # so that it may be mounted noexec
 print(len(seen) > 10, seen[0], seen[-1] > 3, *sorted(both), sep="\n")
 """
+
+
+def test_service_that_may_not_make_memory_executable_needs_cached_kernels(tmp_path: Path) -> None:
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "EDGE_RNN_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", FORBIDDEN], env=environment, capture_output=True, text=True, check=False
+    )
+    assert "CompileError: Kernel standardize has to be compiled, but" in done.stderr or done.stdout == "[0.5, 1.0]\n"
 
 
 @pytest.mark.parametrize("memory", ["with", "without"])
