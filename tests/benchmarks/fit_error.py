@@ -26,11 +26,13 @@ import edge_rnn
 from edge_rnn import boards
 from edge_rnn.bench.conditions import conditions
 from edge_rnn.bench.networks import CELLS, table
-from edge_rnn.bench.step import samples
 from edge_rnn.boards.fitting.program import program
 from edge_rnn.boards.fitting.step_time import METHODS, step_time
 from edge_rnn.cli.shared.console import spell_ns
+from edge_rnn.kernels.compile.link import link
 from edge_rnn.kernels.entry import object_cache
+from edge_rnn.kernels.entry.code_memory import place
+from edge_rnn.recordings.random_samples import random_samples
 from edge_rnn.timing import reads, runs, time_chunks
 
 AVX2 = "+avx,+avx2,+fma,+f16c,+bmi,+bmi2,+lzcnt,+movbe,+popcnt,+sse3,+ssse3,+sse4.1,+sse4.2"
@@ -81,7 +83,7 @@ def measure() -> Iterator[dict[str, Any]]:
     for entry in table():
         compiled = program(entry.model, board)
         stream = edge_rnn.Stream(entry.model)
-        taken = time_chunks({"loop": runs(stream, samples(entry.model, 1000))}, seconds=0.3)["loop"].ns
+        taken = time_chunks({"loop": runs(stream, random_samples(entry.model, 1000))}, seconds=0.3)["loop"].ns
         estimates = {name: step_time(compiled, entry.model, [name]) for name in METHODS}
         yield {
             "cell": entry.cell,
@@ -123,11 +125,9 @@ def this_machine() -> boards.Device:
 def clock_hz() -> float:
     import llvmlite.binding as llvm
 
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
-    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(CHAIN), object_cache.host().machine())
-    engine.finalize_object()
-    chain = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)(engine.get_function_address("chain"))
+    host = object_cache.host()
+    code = host.machine().emit_object(llvm.parse_assembly(CHAIN))
+    chain = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)(place(link([code], host))["chain"])
     count, best = 1_000_000, float("inf")
     for _ in range(50):
         start = time.perf_counter()

@@ -15,9 +15,9 @@ from report import PACKAGES, insert, markdown
 import edge_rnn
 from edge_rnn.bench.conditions import conditions
 from edge_rnn.bench.networks import CELLS, SHAPES, table
-from edge_rnn.bench.step import samples
 from edge_rnn.cli.shared.console import spell_ns
 from edge_rnn.quantization.apply import matrices
+from edge_rnn.recordings.random_samples import random_samples
 from edge_rnn.timing import calls, runs, time_chunks, turns
 from edge_rnn_export.rivals.int8 import int8_rivals
 
@@ -52,7 +52,7 @@ def measure(litert: str | None) -> dict[str, Any]:
 
 def _row(entry: Any, litert: str | None) -> dict[str, Any]:
     """Time steps in a compiled loop, formats in turn; then int8 against rivals, from Python and over a sequence."""
-    xs = samples(entry.model, STEPS)
+    xs = random_samples(entry.model, STEPS)
     models = {format_: _in_format(entry.model, format_) for format_ in FORMATS}
     streams = {"float32": edge_rnn.Stream(entry.model)} | {name: edge_rnn.Stream(m) for name, m in models.items()}
     loops = time_chunks({name: runs(stream, xs) for name, stream in streams.items()}, seconds=0.5)

@@ -15,8 +15,8 @@ from report import PACKAGES, insert, markdown
 import edge_rnn
 from edge_rnn.bench.conditions import conditions
 from edge_rnn.bench.networks import CELLS, table
-from edge_rnn.bench.step import samples
 from edge_rnn.cli.shared.console import spell_ns
+from edge_rnn.recordings.random_samples import random_samples
 from edge_rnn.timing import Make, calls, time_chunks, turns
 from edge_rnn_export.runtime.session import bound_step, session
 from graphs import graph_of
@@ -64,7 +64,7 @@ def measure() -> dict[str, Any]:
 
 def _row(entry: Any) -> dict[str, Any]:
     """Time all targets in turn, on one thread that does not spin."""
-    model, xs = entry.model, samples(entry.model, STEPS)
+    model, xs = entry.model, random_samples(entry.model, STEPS)
     expected = edge_rnn.Stream(model).run(xs).astype(np.float64)
     nbytes, errors, makes = {}, {}, {}
     for name, target in TARGETS.items():
