@@ -13,7 +13,6 @@ import hashlib
 import math
 import os
 import re
-import secrets
 import stat
 import time
 from collections.abc import Iterator
@@ -204,7 +203,7 @@ def _target(path: Path, follow: bool) -> Path:
 def _made(target: Path, mode: int | None) -> tuple[Path, int, int]:
     """Make an empty, private and locked temporary file; return it with its descriptor and its final permissions."""
     while True:
-        aside = target.with_name(f".edge_rnn-{_boot()}-{secrets.token_hex(8)}.tmp")
+        aside = target.with_name(f".edge_rnn-{_boot()}-{os.urandom(8).hex()}.tmp")
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         with suppress(FileNotFoundError):
             old = target.lstat()
@@ -230,7 +229,7 @@ def _made(target: Path, mode: int | None) -> tuple[Path, int, int]:
 
 def _keep(target: Path, previous: Path) -> None:
     """Give the existing file a second name, so that it has a name at every moment."""
-    second = target.with_name(f".edge_rnn-{_boot()}-{secrets.token_hex(8)}.tmp")
+    second = target.with_name(f".edge_rnn-{_boot()}-{os.urandom(8).hex()}.tmp")
     try:
         os.link(target, second, follow_symlinks=False)
     except FileNotFoundError:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import signal
 import stat
 import subprocess
@@ -46,7 +45,7 @@ def test_two_writers_do_not_meet(tmp_path: Path) -> None:
 
 
 def test_what_stands_at_the_name_aside_is_not_touched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(secrets, "token_hex", lambda _: "guessed")
+    monkeypatch.setattr(os, "urandom", bytes)
     (tmp_path / "victim").write_bytes(b"precious")
     with written_aside(tmp_path / "b", b"") as aside:
         guessed = aside

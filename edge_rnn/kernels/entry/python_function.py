@@ -12,7 +12,6 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
-import sysconfig
 import threading
 from collections.abc import Callable
 from functools import cache
@@ -46,7 +45,7 @@ def why_not() -> str:
     """Reason why calls from Python take the plain path in this process; empty if they take the fast one."""
     if sys.implementation.name != "cpython":
         return f"the interpreter is {sys.implementation.name}, not CPython"
-    if sysconfig.get_config_var("Py_GIL_DISABLED"):
+    if "t" in sys.abiflags:
         return "this CPython is free-threaded"
     if hasattr(sys, "gettotalrefcount") or hasattr(sys, "getobjects"):
         return "this CPython is a debug build"
