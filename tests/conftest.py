@@ -29,6 +29,7 @@ CELLS: dict[str, tuple[type[Recurrent], dict[str, Any]]] = {
 
 # Compiled kernels of test runs stay with the checkout, not among the user's own.
 os.environ.setdefault("EDGE_RNN_CACHE_DIR", str(Path(__file__).resolve().parents[1] / ".pytest_cache" / "kernels"))
+os.environ["EDGE_RNN_BACKGROUND"] = "off"
 
 # A test must not fail because the machine is busy. `pytest -m hypothesis --hypothesis-profile=thorough` looks longer.
 settings.register_profile("edge_rnn", deadline=None, max_examples=25)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from edge_rnn import plugins
+from edge_rnn.errors import CompileError
 
 if TYPE_CHECKING:
     from edge_rnn.model import Model
@@ -61,10 +63,13 @@ def measure(model: Model, steps: int, rivals: Rivals | None = None, seconds: flo
         ``rivals``: a list, ``not_compared``: reasons by name.
     """
     from edge_rnn.recordings.random_samples import random_samples
+    from edge_rnn.streams.compiled import warm_up
     from edge_rnn.streams.planner import plan_of
     from edge_rnn.streams.stream import Stream
     from edge_rnn.timing import calls, reads, runs, time_chunks, time_steps, turns
 
+    with suppress(CompileError):  # without a compiler, streams step by the kernels that there are
+        warm_up(model)
     stream = Stream(model)
     xs = random_samples(model, SEQUENCE)
     few, hundred = xs[:_ROWS], xs[:100]

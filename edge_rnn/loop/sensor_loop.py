@@ -27,6 +27,7 @@ from edge_rnn.loop.report.journal import Journal
 from edge_rnn.loop.schedule import POLICIES, Policy
 from edge_rnn.loop.stepper import ON_BAD, OnBad, Stepper
 from edge_rnn.loop.system.clock import Clock, SystemClock
+from edge_rnn.loop.system.compiling import compiling
 from edge_rnn.loop.system.garbage import COLLECT, Collect, off_the_hot_path
 from edge_rnn.loop.system.realtime import Realtime, applied
 from edge_rnn.loop.system.signals import handled
@@ -312,6 +313,7 @@ class SensorLoop:
     def _follow(self) -> None:
         """Process samples until the end."""
         with (
+            compiling(self.stream, self._feed),  # before the options of real time, which a child would inherit
             applied(self._realtime, self.rate_hz) as self._warnings,
             off_the_hot_path(self._collect) as self._pace.collector,
             np.errstate(over="ignore"),  # values beyond float32 become infinite; the stream's policy handles them

@@ -14,6 +14,7 @@ from edge_rnn.checks import real, whole
 from edge_rnn.errors import InputError, InputTypeError
 from edge_rnn.kernels.entry import object_cache
 from edge_rnn.kernels.program.driver import not_done
+from edge_rnn.kernels.program.record import Handle
 from edge_rnn.kernels.writing.choose import ONE, Choice
 from edge_rnn.kernels.writing.generate import Outcome
 from edge_rnn.sampling.generated import Generated
@@ -130,7 +131,7 @@ class Sampler:
             self._table[word] = array.ctypes.data
         words = {
             Choice.HANDLE: stream.handle,
-            Choice.ADVANCE: object_cache.load("advance").address,
+            Choice.ADVANCE: int(stream._memory.handle[Handle.ADVANCE]),
             Choice.SYMBOLS: count,
             Choice.ONE_HOT: found.one_hot,
             Choice.SHARES_GIVEN: found.shares_given,

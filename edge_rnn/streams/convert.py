@@ -15,12 +15,12 @@ from edge_rnn.errors import InputError
 from edge_rnn.kernels.entry import object_cache
 from edge_rnn.kernels.entry import python_function as fast
 from edge_rnn.kernels.program.driver import not_done
-from edge_rnn.kernels.program.record import Status
+from edge_rnn.kernels.program.record import Handle, Status
 from edge_rnn.streams.claim import check_alone
 from edge_rnn.streams.stream_memory import StreamMemory
 from edge_rnn.typing import F32
 
-__all__ = ["convert_and_run", "convert_and_step", "refuse_row", "stepper"]
+__all__ = ["convert_and_run", "convert_and_step", "refuse_row"]
 
 
 def convert_and_step(memory: StreamMemory, x: ArrayLike) -> Any:
@@ -35,7 +35,7 @@ def convert_and_step(memory: StreamMemory, x: ArrayLike) -> Any:
         if given.ndim == 2 and given.shape[1] == expected:
             hint = f" One call is one time step; use stream.run for a {given.shape} array."
         raise InputError(f"stream.step got shape {given.shape}, expected ({expected},) float32.{hint}")
-    status = stepper()(memory.address, given.ctypes.data, memory.y.ctypes.data)
+    status = _step_at(int(memory.handle[Handle.STEP]))(memory.address, given.ctypes.data, memory.y.ctypes.data)
     check_alone(status, "stream.step")
     if status != Status.DONE:
         raise InputError(refusal("stream.step", given))
@@ -72,9 +72,9 @@ def refuse_row(xs: F32, row: int) -> NoReturn:
 
 
 @cache
-def stepper() -> Callable[[int, int, int], int]:
-    """Return the compiled step as a function of three addresses that keeps the GIL: handle, sample, output."""
-    return ctypes.PYFUNCTYPE(ctypes.c_int32, *(ctypes.c_void_p,) * 3)(object_cache.load("step").address)
+def _step_at(address: int) -> Callable[[int, int, int], int]:
+    """Return a compiled step as a function of three addresses that keeps the GIL: handle, sample, output."""
+    return ctypes.PYFUNCTYPE(ctypes.c_int32, *(ctypes.c_void_p,) * 3)(address)
 
 
 @cache

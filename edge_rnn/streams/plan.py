@@ -8,11 +8,12 @@ everything that vector instructions access starts at a multiple of 8 floats.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from edge_rnn.kernels.program.record import Handle, padded
+from edge_rnn.kernels.program.structure import Structure
 from edge_rnn.typing import F32, I32
 
 __all__ = ["DRIVER", "Plan", "Slots", "aligned"]
@@ -69,6 +70,8 @@ class Plan:
         states, the values that "hold" takes for a channel without a finite value so far, and NaN as the last output.
     checks_states
         True if a step has to check the new states in addition to the output, to find values that are not finite.
+    rows
+        Most values that the matrices of one operation multiply.
     states
         Place of each state's old value by ``"layer.state"``. All new values of a step are adjacent; rings follow both
         slots.
@@ -85,6 +88,12 @@ class Plan:
     states: Mapping[str, Slots]
     initial: F32
     checks_states: bool
+    rows: int
+    structure: Structure = field(init=False)
+    """All of the plan that compiled code depends on."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "structure", Structure.of(self.operations, self.records, self.words, self.rows))
 
     @property
     def state_floats(self) -> int:

@@ -62,6 +62,7 @@ class _Builder:
         self.operations: list[str] = []
         self.records: list[list[I32]] = [[], []]
         self.states: dict[str, Slots] = {}
+        self.rows = 0
         self.prepared: dict[tuple[str, bytes, Slots], Slots] = {}
 
     def plan(self) -> Plan:
@@ -95,6 +96,7 @@ class _Builder:
             states=MappingProxyType(self.states),
             initial=initial,
             checks_states=_may_hide_overflow(model),
+            rows=self.rows,
         )
 
     def _bound(self, layer: Layer, reads: Sequence[int]) -> float | None:
@@ -138,6 +140,7 @@ class _Builder:
         places = {name: self.states[f"{layer.name}.{name}"] for name in layer.initial_state}
         states = [slots for state in places.values() for slots in (state, state.swapped)]
         out = places[layer.emits].swapped if layer.emits else self._fixed(size)
+        self.rows = max(self.rows, x.size)
         for operation in module.pack(layer.fields, site):
             self._operation(operation, self._made_of(x, operation.x), out, states)
         return out
@@ -166,6 +169,7 @@ class _Builder:
         for place, columns, operand in step.vectors:
             assert places[place].size == columns, (step, place)
             vectors.append(self._made_of(places[place], operand))
+        self.rows = max(self.rows, sum(slots.size for slots in vectors))
         given = iter(vectors)
         ints: list[Slots | int] = []
         for place, count in step.places:

@@ -91,7 +91,7 @@ class Stream:
         memory = self._memory = stream_memory(model, policies[on_nonfinite])
         slow = partial(convert_and_step, memory)
         self._run: Callable[[ArrayLike], F32] | None = None
-        self.step = fast.make_callable("step", memory.handle, (model.input_size,), memory.y, slow)
+        self.step = fast.make_callable(memory.handle, (model.input_size,), memory.y, slow)
         self.reset()
 
     def __repr__(self) -> str:
@@ -184,6 +184,7 @@ class Stream:
         handle, initial = self._memory.handle, self._memory.plan.initial
         self._memory.arena[: initial.size], self._memory.arena[initial.size :] = initial, 0
         handle[Handle.PARITY] = handle[Handle.REFUSED] = 0
+        self._memory.take_program()
 
     def _step_back(self) -> None:
         """Undo the last step; once, and only right after one that was not skipped. The last output stays."""

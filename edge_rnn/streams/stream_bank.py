@@ -21,6 +21,7 @@ from edge_rnn.spelling import counted
 from edge_rnn.streams.claim import check_alone
 from edge_rnn.streams.planner import plan_of
 from edge_rnn.streams.stream import MemoryBytes, Stream
+from edge_rnn.streams.stream_memory import generic_functions
 from edge_rnn.typing import F32
 
 __all__ = ["MAX_STREAMS", "StreamBank"]
@@ -87,17 +88,19 @@ class StreamBank:
         self._arrays = {
             Bank.HANDLES: np.array([stream.handle for stream in self._streams], np.int64),
             Bank.PRESENT: np.ones(n, np.int64),
+            Bank.FUNCTIONS: generic_functions(plan_of(model)),
             Bank.GROUPED: np.array(grouped, np.int64),
             Bank.WHO: np.zeros(n, np.int64),
             Bank.RECORDS: np.zeros(n, np.int64),
             Bank.ARENAS: np.zeros(n, np.int64),
         }
         self._table = np.zeros(len(Bank), np.int64)
+        self._table[Bank.STEP] = object_cache.load("bank").address
         self._table[Bank.COUNT], self._table[Bank.GROUP] = n, group
         for word, array in self._arrays.items():
             self._table[word] = array.ctypes.data
         slow = partial(_convert_and_step, self._streams, self._arrays, self._table, self._ys)
-        self.step = fast.make_callable("bank", self._table, (n, model.input_size), self._ys, slow)
+        self.step = fast.make_callable(self._table, (n, model.input_size), self._ys, slow)
 
     def __repr__(self) -> str:
         return f"<StreamBank of {counted(len(self), 'stream')} of {self.model!r}>"

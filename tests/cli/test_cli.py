@@ -20,7 +20,7 @@ from edge_rnn.cli import main
 from edge_rnn.cli.shared.console import spell_ns
 from edge_rnn.cli.shared.parser import GROUPS, HelpFormatter
 from edge_rnn.cli.warm_up import all_models
-from edge_rnn.kernels.entry import object_cache
+from edge_rnn.kernels.entry import object_cache, programs
 from edge_rnn.layers import LAYER_TYPES
 from edge_rnn.streams.planner import plan_of
 
@@ -295,10 +295,13 @@ def test_bench(path: str, model: Model, capsys: pytest.CaptureFixture[str]) -> N
 
 def test_warm_up(path: str, model: Model, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["warm-up", path]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines[:-1]] == list(plan_of(model).ops)
-    assert all(line.split()[1] in ("cached", "compiled") for line in lines[:-1])
-    assert str(object_cache.cache_directory().path) in lines[-1]
+    *lines, own, whole = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == list(plan_of(model).ops)
+    assert all(line.split()[1] in ("cached", "compiled") for line in lines)
+    assert own.startswith(f"step of {path}  ")
+    assert "kernels and 1 model, " in whole
+    assert str(object_cache.cache_directory().path) in whole
+    assert programs.ready(plan_of(model).structure)
 
 
 def test_warm_up_of_all_covers_every_layer_and_option() -> None:
@@ -315,8 +318,8 @@ def test_warm_up_fails_if_the_cache_is_not_writable(
 ) -> None:
     place = object_cache.CacheDirectory(tmp_path, False, f"{tmp_path} is not writable")
     for cached, code in ((True, 0), (False, 1)):
-        loaded = object_cache.Loaded("gru", 1, cached, 0.5)
-        monkeypatch.setattr(object_cache, "load", lambda name, loaded=loaded: loaded)
+        loaded = object_cache.Loaded("gru", {"gru": 1}, cached, 0.5)
+        monkeypatch.setattr(object_cache, "load", lambda name, *_, loaded=loaded: loaded)
         monkeypatch.setattr(object_cache, "cache_directory", lambda: place)
         assert main(["warm-up", path]) == code
         assert ("cannot be cached" in capsys.readouterr().err) == (code == 1)

@@ -119,7 +119,7 @@ def check_calls(model: Model, guarded: Guarded) -> None:
             first = weights.ctypes.data // PAGE * PAGE
             guarded.protect(first, weights.ctypes.data + weights.nbytes - first, mmap.PROT_READ)
         xs, ys = samples(model, guarded, 5), guarded(5 * model.output_size).reshape(5, -1)
-        call_step = edge_rnn.streams.convert.stepper()
+        call_step = edge_rnn.streams.convert._step_at(int(stream._memory.handle[Handle.STEP]))
         for row in range(5):
             x, y = guarded.copy(xs[row]), guarded(model.output_size)
             call_step(stream.handle, x.ctypes.data, y.ctypes.data)

@@ -99,6 +99,7 @@ def compile_module(
     target: Target,
     machine: Any,
     inlined: Collection[str] = (),
+    unrolled: bool = False,
 ) -> Any:
     """Link functions that call each other by name into one optimized LLVM module; check that it is self-contained.
 
@@ -114,6 +115,8 @@ def compile_module(
         CPU to compile for, and its llvmlite machine.
     inlined
         Names of functions that are inlined wherever they are called.
+    unrolled
+        True if LLVM may unroll loops, which pays off for a few turns whose number is a constant.
 
     Raises
     ------
@@ -135,7 +138,8 @@ def compile_module(
             value.linkage = llvm.Linkage.internal
     tuning = llvm.create_pipeline_tuning_options(speed_level=3)
     # Kernels are written as vectors and unrolled where it helps; LLVM would only add code that rarely runs.
-    tuning.loop_vectorization = tuning.slp_vectorization = tuning.loop_unrolling = False
+    tuning.loop_vectorization = tuning.slp_vectorization = False
+    tuning.loop_unrolling = unrolled
     builder = llvm.create_pass_builder(machine, tuning)
     builder.getModulePassManager().run(whole, builder)
     _check_self_contained(", ".join(exports), whole)

@@ -90,14 +90,14 @@ def external(name: str, signature: Any) -> Any:
     return types.ExternalFunction(name, signature)
 
 
-def stores(values: Mapping[int, int]) -> Any:
-    """Make an intrinsic ``(words)`` that stores constants at constant indices."""
+def stores(values: Mapping[Any, int]) -> Any:
+    """Make an intrinsic ``(words)`` that stores constants at constant indices, whole numbers or members of Words."""
 
     def typed(typing_context: Any, words: Any) -> Any:
         def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
             for place, value in values.items():
                 word = ir.Constant(context.get_value_type(types.int64), value)
-                builder.store(word, builder.gep(args[0], [llvm.I32(place)]))
+                builder.store(word, builder.gep(args[0], [llvm.I32(int(place))]))
             return context.get_dummy_value()
 
         return types.void(words), generate

@@ -16,7 +16,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from functools import cache
 from importlib import import_module
@@ -41,6 +41,7 @@ __all__ = [
     "Loaded",
     "cache_directory",
     "compile_for",
+    "find",
     "function_of",
     "grouped",
     "host",
@@ -55,14 +56,14 @@ SUFFIX = ".image"
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A compiled function in this process.
+    """An image in this process.
 
     Parameters
     ----------
     name
-        Name of the function.
-    address
-        Address of its code.
+        Name of the image, and of its function if it has only one.
+    addresses
+        Address of each function.
     cached
         True if its image existed already.
     seconds
@@ -70,9 +71,14 @@ class Loaded:
     """
 
     name: str
-    address: int
+    addresses: Mapping[str, int]
     cached: bool
     seconds: float
+
+    @property
+    def address(self) -> int:
+        """Address of the function with the image's name."""
+        return self.addresses[self.name]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +124,17 @@ os.register_at_fork(after_in_child=lambda: globals().update(_lock=threading.RLoc
 _loaded: dict[str, Loaded] = {}
 
 
-def load(name: str) -> Loaded:
+def load(name: str, functions: Sequence[str] = (), compiled: Callable[[], Image] | None = None) -> Loaded:
     """Load the function ``name`` (``"dense_tanh"``, ``"step"``), after compiling it if it is not cached.
+
+    Parameters
+    ----------
+    name
+        Name of a function; or of an image with several, which is cached by this name.
+    functions
+        Names of the functions of an image that has several.
+    compiled
+        Function that makes an image that has several.
 
     Raises
     ------
@@ -127,18 +142,30 @@ def load(name: str) -> Loaded:
         It cannot be compiled or loaded on this machine.
     """
     with _lock:
+        found = find(name, functions)
+        if found is None:
+            start, directory = time.perf_counter(), cache_directory()
+            image = compiled() if compiled else _compiled(name)
+            if directory.trusted:
+                _write(_path(directory, name), image.to_bytes())
+            found = _loaded[name] = Loaded(name, place(image), False, time.perf_counter() - start)
+        return found
+
+
+def find(name: str, functions: Sequence[str] = ()) -> Loaded | None:
+    """Return what :func:`load` returns, if it is loaded or cached."""
+    with _lock:
         if name not in _loaded:
-            start = time.perf_counter()
-            directory = cache_directory()
-            path = directory.path / f"{name}-{_key(name)}{SUFFIX}"
-            image = _kept_image(path, name) if directory.trusted else None
-            cached = image is not None
+            start, directory = time.perf_counter(), cache_directory()
+            image = _kept_image(_path(directory, name), functions or (name,)) if directory.trusted else None
             if image is None:
-                image = _compiled(name)
-                if directory.trusted:
-                    _write(path, image.to_bytes())
-            _loaded[name] = Loaded(name, place(image)[name], cached, time.perf_counter() - start)
+                return None
+            _loaded[name] = Loaded(name, place(image), True, time.perf_counter() - start)
         return _loaded[name]
+
+
+def _path(directory: CacheDirectory, name: str) -> Path:
+    return directory.path / f"{name}-{_key(name)}{SUFFIX}"
 
 
 def kept_text(key: str, make: Callable[[], str]) -> str:
@@ -286,10 +313,10 @@ def _compiled(name: str) -> Image:
     return link([bytes(compile_for(name, host()))], host())
 
 
-def _kept_image(path: Path, name: str) -> Image | None:
+def _kept_image(path: Path, functions: Sequence[str]) -> Image | None:
     data = _read(path)
     image = None if data is None else parse(data)
-    return image if image and name in image.symbols else None
+    return image if image and {*functions} <= image.symbols.keys() else None
 
 
 def _read(path: Path) -> bytes | None:

@@ -51,7 +51,7 @@ def _is_float32() -> Any:
 
 
 def _call_run() -> Any:
-    """Build ``PyObject *call_run(PyObject *self, PyObject *xs)``: the function in self over rows, without the GIL."""
+    """Build ``PyObject *call_run(PyObject *self, PyObject *xs)``: many steps, without the GIL."""
     from edge_rnn.kernels.vectors.addresses import as_floats, as_words, call_for_word, call_kernel
 
     is_float32 = _is_float32()
@@ -66,7 +66,7 @@ def _call_run() -> Any:
             return ys
         rows, x, y = as_words(given[_DIMENSIONS])[0], as_floats(given[_DATA]), as_floats(as_words(ys)[_DATA])
         thread = call_for_word(python[Python.SAVE_THREAD], ())
-        done = call_for_word(words[Call.FUNCTION], (words[Call.TARGET], x, y, rows))
+        done = call_for_word(words[Call.RUN], (words[Call.TARGET], x, y, rows))
         call_kernel(python[Python.RESTORE_THREAD], (thread,))
         if done == rows:
             return ys
@@ -78,7 +78,7 @@ def _call_run() -> Any:
 
 
 def _call() -> Any:
-    """Build ``PyObject *call(PyObject *self, PyObject *x)``: call the function in self, an array of :class:`Call`.
+    """Build ``PyObject *call(PyObject *self, PyObject *x)``: one step of the target in self, a :class:`Call`.
 
     A float32 array of the right shape is passed directly, and so is a float if the model has one input and one output.
     Any other object, and a sample that was refused, goes to ``SLOW``, which converts it or raises the error.
@@ -108,14 +108,15 @@ def _call() -> Any:
     def call(self, x):  # type: ignore[no-untyped-def]
         words = as_words(as_words(self)[_DATA])
         python, given, y = as_words(words[Call.PYTHON]), as_words(x), as_floats(words[Call.Y_DATA])
+        step = as_words(words[Call.TARGET])[0]
         if fits(words, python, given):
-            if call_for_status(words[Call.FUNCTION], (words[Call.TARGET], as_floats(given[_DATA]), y)) == 0:
+            if call_for_status(step, (words[Call.TARGET], as_floats(given[_DATA]), y)) == 0:
                 call_kernel(python[Python.INCREF], (words[Call.Y],))
                 return words[Call.Y]
         elif words[Call.SCALAR] and given[_OB_TYPE] == python[Python.FLOAT_TYPE]:
             room = as_floats(to_word(at(words, Call.ROOM)))
             room[0] = as_doubles(x)[_FLOAT_VALUE]
-            if call_for_status(words[Call.FUNCTION], (words[Call.TARGET], room, y)) == 0:
+            if call_for_status(step, (words[Call.TARGET], room, y)) == 0:
                 return call_for_word(python[Python.FLOAT_FROM_DOUBLE], (np.float64(y[0]),))
         return call_for_word(python[Python.CALL_ONE_ARG], (words[Call.SLOW], x))
 

@@ -134,16 +134,14 @@ class _Owner(tuple[Any, ...]):
 
 
 def make_callable(
-    function: str, target: NDArray[np.int64], shape: tuple[int, ...], y: F32, slow: Callable[[Any], Any]
+    target: NDArray[np.int64], shape: tuple[int, ...], y: F32, slow: Callable[[Any], Any]
 ) -> Callable[[Any], Any]:
     """Make the callable for a step: a builtin, or ``slow`` if a builtin is impossible.
 
     Parameters
     ----------
-    function
-        Name of the compiled function ``int32_t function(target, x, y)``.
     target
-        The handle or table that the function takes.
+        Handle or table whose first word is the address of ``int32_t step(target, x, y)``.
     shape
         Shape of arrays that the function takes.
     y
@@ -154,7 +152,7 @@ def make_callable(
     """
     if why_not():
         return slow
-    words = _words(function, target, shape, slow)
+    words = _words(target, shape, slow)
     words[Call.SCALAR] = shape == (1,) and y.shape == (1,)
     words[Call.Y], words[Call.Y_DATA] = id(y), y.ctypes.data
     return _builtin("call", words, (target, y, slow))
@@ -189,15 +187,15 @@ def make_runner(
     def tell(xs: F32) -> NoReturn:
         refused(xs, int(words[Call.ROOM]))
 
-    words = _words("run", target, (0, sizes[0]), slow)
-    words[Call.MAKE], words[Call.REFUSED] = id(make), id(tell)
+    words = _words(target, (0, sizes[0]), slow)
+    words[Call.RUN], words[Call.MAKE], words[Call.REFUSED] = object_cache.load("run").address, id(make), id(tell)
     return _builtin("call_run", words, (target, slow, make, tell))
 
 
-def _words(function: str, target: NDArray[np.int64], shape: tuple[int, ...], slow: Callable[[Any], Any]) -> Any:
+def _words(target: NDArray[np.int64], shape: tuple[int, ...], slow: Callable[[Any], Any]) -> Any:
     """Self of a builtin, with the words that both builtins have in common."""
     words = np.zeros(len(Call), np.int64)
-    words[Call.FUNCTION], words[Call.TARGET] = object_cache.load(function).address, target.ctypes.data
+    words[Call.TARGET] = target.ctypes.data
     words[Call.NDIM], words[Call.ROWS], words[Call.COLUMNS] = len(shape), shape[0], shape[-1]
     words[Call.SLOW], words[Call.PYTHON] = id(slow), _python_addresses().ctypes.data
     return words

@@ -10,10 +10,10 @@ __all__ = ["Call", "Python"]
 class Call(Words):
     """Layout of the self of a Python builtin, an array of ``int64_t``."""
 
-    FUNCTION = 0
-    """Address of ``int32_t function(target, x, y)``, which returns 0 on success."""
-    TARGET = 1
-    """Address of the handle or table that the function takes."""
+    TARGET = 0
+    """Address of a handle or table whose first word is the address of ``int32_t step(target, x, y)``."""
+    RUN = 1
+    """For many steps: address of ``int64_t run(target, xs, ys, count)``."""
     NDIM = 2
     ROWS = 3
     COLUMNS = 4

@@ -151,7 +151,7 @@ def _run_program() -> Any:
         records, arenas = as_words(table[Bank.RECORDS]), as_words(table[Bank.ARENAS])
         handle = as_words(as_words(table[Bank.HANDLES])[0])
         group, grouped = table[Bank.GROUP], as_words(table[Bank.GROUPED])
-        functions, weights = as_words(handle[Handle.FUNCTIONS]), as_floats(handle[Handle.WEIGHTS])
+        functions, weights = as_words(table[Bank.FUNCTIONS]), as_floats(handle[Handle.WEIGHTS])
         record_bytes = 4 * handle[Handle.RECORD_LENGTH]
         for i in range(handle[Handle.OPERATIONS]):
             k = 0

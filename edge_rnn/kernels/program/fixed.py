@@ -7,7 +7,7 @@ either can continue what the other began. Weights stay apart, so that all models
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from numba.core import types
@@ -16,17 +16,17 @@ from edge_rnn.kernels.compile.compiler import FLOATS, WORDS, helper
 from edge_rnn.kernels.compile.module_names import MOST_INLINED, calls_in_order, own_words, stores
 from edge_rnn.kernels.program.driver import advancing, stepping
 from edge_rnn.kernels.program.record import Handle
+from edge_rnn.kernels.program.structure import Structure
 from edge_rnn.kernels.vectors.addresses import as_floats
-from edge_rnn.typing import I32
 
 __all__ = ["fixed_advance", "fixed_functions", "inlined"]
 
 _HANDLE_WORDS = len(Handle)
 
 
-def fixed_advance(operations: Sequence[str], records: I32) -> Any:
+def fixed_advance(structure: Structure) -> Any:
     """Make a helper ``advance(handle, x, y)`` that calls kernels by name, for a handle that is local to its caller."""
-    calls = calls_in_order(operations, records)
+    calls = calls_in_order(structure.operations, structure.records)
 
     @helper
     def program(handle):  # type: ignore[no-untyped-def]
@@ -40,21 +40,9 @@ def inlined(operations: Sequence[str]) -> set[str]:
     return {name for name, uses in Counter(operations).items() if uses <= MOST_INLINED}
 
 
-def fixed_functions(
-    operations: Sequence[str], records: I32, words: Mapping[Handle, int]
-) -> dict[str, tuple[Callable[..., Any], Any]]:
-    """Make ``step`` and ``advance`` of a structure: a Python function over pointers and its Numba signature, by name.
-
-    Parameters
-    ----------
-    operations
-        Name of the kernel of each operation.
-    records
-        ``(2, operations, length)`` int32.
-    words
-        Words of a handle that all streams of the structure share.
-    """
-    inner, set_words = fixed_advance(operations, records), stores({int(word): value for word, value in words.items()})
+def fixed_functions(structure: Structure) -> dict[str, tuple[Callable[..., Any], Any]]:
+    """Make ``step`` and ``advance`` of a structure: Python functions over pointers, with their Numba signatures."""
+    inner, set_words = fixed_advance(structure), stores(structure.words)
 
     def advance(handle, x, y):  # type: ignore[no-untyped-def]
         own = own_words(_HANDLE_WORDS)

@@ -71,7 +71,7 @@ class Handle(Words):
     INPUT_SIZE = 1
     OUTPUT_SIZE = 2
     FUNCTIONS = 3
-    """Address of the table of function addresses."""
+    """Address of the table of function addresses; 0 for a stream that steps by its structure's program."""
     OPERATIONS = 4
     """Number of operations in a step."""
     RECORDS_EVEN = 5
@@ -115,21 +115,25 @@ MIXED = -1
 class Bank(Words):
     """Layout of the table of a bank of streams, an array of ``int64_t``."""
 
-    COUNT = 0
+    STEP = 0
+    """Address of ``int32_t bank(table, xs, ys)``."""
+    COUNT = 1
     """Number of streams."""
-    HANDLES = 1
+    HANDLES = 2
     """Address of a table with the address of each stream's handle."""
-    PRESENT = 2
+    PRESENT = 3
     """Address of a word for each stream: 0 if it takes no part."""
-    GROUP = 3
+    GROUP = 4
     """Number of streams that the functions in GROUPED take at once."""
-    GROUPED = 4
+    FUNCTIONS = 5
+    """Address of a table of functions for a single stream, one per operation."""
+    GROUPED = 6
     """Address of a table of functions, one per operation; 0 if there is none for several streams."""
-    WHO = 5
+    WHO = 7
     """Address of scratch, a word per stream that takes part: its index times 2, plus 1 if values were held."""
-    RECORDS = 6
+    RECORDS = 8
     """Address of scratch, a word per stream that takes part: address of its current record."""
-    ARENAS = 7
+    ARENAS = 9
     """Address of scratch, a word per stream that takes part: address of its arena."""
 
 

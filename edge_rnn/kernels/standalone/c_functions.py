@@ -43,9 +43,9 @@ def _arena(state: Any) -> Any:
 
 
 def _stepping(name: str, layout: Layout) -> Functions:
-    tag, n_in, n_out = layout.tag, layout.words[Handle.INPUT_SIZE], layout.words[Handle.OUTPUT_SIZE]
-    weights, set_words = named_constant("weights", FLOATS), stores({int(w): v for w, v in layout.words.items()})
-    advance = fixed_advance(layout.operations, layout.records)
+    tag, words = layout.tag, layout.structure.words
+    n_in, n_out = words[Handle.INPUT_SIZE], words[Handle.OUTPUT_SIZE]
+    weights, set_words, advance = named_constant("weights", FLOATS), stores(words), fixed_advance(layout.structure)
     step_by_name = external(f"{name}_step", _I32(FLOATS, FLOATS, INT32S))
 
     def step(x, y, state):  # type: ignore[no-untyped-def]
@@ -150,8 +150,9 @@ def _keeping(layout: Layout) -> Functions:
 
 
 def _testing(name: str, layout: Layout) -> Functions:
-    n_in, n_out, tests = layout.words[Handle.INPUT_SIZE], layout.words[Handle.OUTPUT_SIZE], len(layout.test_x)
-    last_output, tolerance = layout.words[Handle.LAST_OUTPUT], np.float32(layout.test_tolerance)
+    words, tests = layout.structure.words, len(layout.test_x)
+    n_in, n_out, last_output = words[Handle.INPUT_SIZE], words[Handle.OUTPUT_SIZE], words[Handle.LAST_OUTPUT]
+    tolerance = np.float32(layout.test_tolerance)
     test_x, test_y = named_constant("test_x", FLOATS), named_constant("test_y", FLOATS)
     step = external(f"{name}_step", _I32(FLOATS, FLOATS, INT32S))
     reset = external(f"{name}_reset", _I32(INT32S))

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from edge_rnn.kernels.compile.words import Words
-from edge_rnn.kernels.program.record import Handle
+from edge_rnn.kernels.program.structure import Structure
 from edge_rnn.typing import F32, I32
 
 __all__ = ["HEADER_INTS", "STATE_ALIGNMENT_BYTES", "Layout", "Refusal", "State"]
@@ -46,14 +45,10 @@ class Layout:
 
     Parameters
     ----------
-    operations
-        Name of the kernel of each operation of a step.
-    records
-        ``(2, operations, length)`` int32.
+    structure
+        Operations and sizes.
     weights
         ``(n,)`` float32.
-    words
-        Words of a handle, without addresses, parity and policy.
     arena_floats
         Length of the arena.
     initial
@@ -69,10 +64,8 @@ class Layout:
         Largest absolute error that passes the self-test.
     """
 
-    operations: tuple[str, ...]
-    records: I32
+    structure: Structure
     weights: F32
-    words: Mapping[Handle, int]
     arena_floats: int
     initial: F32
     kept: I32

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from edge_rnn.kernels.compile.target import Target
-from edge_rnn.kernels.entry import object_cache
 from edge_rnn.kernels.standalone.c_layout import Layout
 
 __all__ = ["FUNCTIONS", "compile_library"]
@@ -42,15 +41,13 @@ def compile_library(name: str, layout: Layout, texts: Mapping[str, str], target:
     CompileError
         The code is not self-contained.
     """
-    from edge_rnn.kernels.compile.compiler import compile_module, definition
-    from edge_rnn.kernels.program.fixed import inlined
+    from edge_rnn.kernels.compile.compiler import definition
+    from edge_rnn.kernels.entry.program_module import compile_program
     from edge_rnn.kernels.standalone.c_functions import c_functions
 
-    functions = {kernel: object_cache.function_of(kernel, target) for kernel in dict.fromkeys(layout.operations)}
-    functions |= {f"{name}_{key}": value for key, value in c_functions(name, layout).items()}
+    functions = {f"{name}_{key}": value for key, value in c_functions(name, layout).items()}
     constants = {
         "weights": layout.weights,
-        "records": layout.records,
         "initial": layout.initial,
         "kept": layout.kept,
         "test_x": layout.test_x,
@@ -60,5 +57,5 @@ def compile_library(name: str, layout: Layout, texts: Mapping[str, str], target:
     lines += [definition(key, text.encode() + b"\0", 1) for key, text in texts.items()]
     exports = (*(f"{name}_{key}" for key in FUNCTIONS), *texts)
     machine = target.machine()
-    module = compile_module(functions, exports, "\n".join(lines), target, machine, inlined(layout.operations))
+    module = compile_program(layout.structure, functions, exports, lines, target, machine)
     return str(module), bytes(machine.emit_object(module))

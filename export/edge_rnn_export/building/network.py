@@ -96,10 +96,8 @@ def layout_of(model: Model, target: Target, test: SelfTest) -> Layout:
     plan = plan_for(model, target)
     told = f"{model.fingerprint} {target} {plan.words} {plan.kept}"
     return Layout(
-        operations=plan.operations,
-        records=plan.records,
+        structure=plan.structure,
         weights=plan.weights,
-        words=plan.words,
         arena_floats=plan.arena_floats,
         initial=plan.initial,
         kept=np.array([(slots.even, slots.odd, slots.size) for slots in plan.kept], np.int32),
