@@ -134,16 +134,6 @@ def test_dot_products_are_kept_from_processors_without_them(model_of: ModelOf, t
         assert boards.load(board).target.dot == "mla"
 
 
-@pytest.fixture(scope="session")
-def arm64_python(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """Command for Debian's Python for aarch64, without NumPy and Numba."""
-    root = tmp_path_factory.mktemp("arm64") / "root"
-    options = ["--variant=extract", "--architectures=arm64", "--include=python3,libpython3.11-stdlib"]
-    done = run([needs.path("mmdebstrap"), *options, "bookworm", str(root)])
-    assert done.returncode == 0, done.stderr[-2000:]
-    return [needs.path("qemu-aarch64"), "-L", str(root), str(root / "usr" / "bin" / "python3.11")]
-
-
 LOADER = r"""
 import json, sys
 sys.path.insert(0, sys.argv[1])
@@ -158,12 +148,14 @@ json.dump([ys, stream.snapshot().hex()], sys.stdout)
 
 @pytest.mark.needs("qemu-aarch64", "mmdebstrap", "linker:raspberry_pi_5")
 @pytest.mark.parametrize("case", ["gru", "lstm", "int8"])
-def test_from_plain_python_on_arm64(case: str, model_of: ModelOf, tmp_path: Path, arm64_python: list[str]) -> None:
+def test_from_plain_python_on_arm64(
+    case: str, model_of: ModelOf, tmp_path: Path, debian_python: Callable[[str], list[str]]
+) -> None:
     model = model_of(case)
     build(model, "raspberry_pi_5", tmp_path, name="net")
     xs = samples(model)
     (tmp_path / "samples.json").write_text(json.dumps(xs.tolist()))
-    emulator, *rest = arm64_python
+    emulator, *rest = debian_python("arm64")
     done = run([emulator, "-cpu", "cortex-a76", *rest, "-c", LOADER, str(tmp_path)])
     assert done.returncode == 0, done.stderr
     ys, snapshot = json.loads(done.stdout)

@@ -1,4 +1,4 @@
-"""Images on other processors: mapped from their file by a C program, and run under QEMU."""
+"""Images on other processors, under QEMU: mapped from their file by a C program, and placed by Python."""
 
 from __future__ import annotations
 
@@ -19,10 +19,12 @@ from edge_rnn.kernels.program.record import Handle
 from edge_rnn.streams.plan import Plan
 from edge_rnn.streams.planner import plan_for
 from emulated import CASES, LINUX, boards_on_linux, check, compiled_c, outputs, run, samples
+from linked_code import LOADS, OTHER, assembled
 
 pytestmark = pytest.mark.emulated
 
-SOURCE = Path(__file__).parent / "images" / "run_image.c"
+ROOT = Path(__file__).resolve().parents[2]
+SOURCE = ROOT / "tests" / "devices" / "images" / "run_image.c"
 ADDRESSES = ("STEP", "ADVANCE", "FUNCTIONS", "RECORDS_EVEN", "RECORDS_ODD", "WEIGHTS", "ARENA")
 
 
@@ -81,3 +83,42 @@ def test_image_runs_on_linux(
         done = run(command)
         assert done.returncode == 0, (done.returncode, done.stderr)
         check(case, model, outputs(done.stdout))
+
+
+PLACE = r"""
+import ctypes, sys
+sys.path.insert(0, sys.argv[1])
+from edge_rnn.kernels.compile.image import parse
+from edge_rnn.kernels.entry import code_memory
+
+def rights(address):
+    for line in open("/proc/self/maps"):
+        start, end = (int(word, 16) for word in line.split()[0].split("-"))
+        if start <= address < end:
+            return line.split()[1]
+
+image = parse(open(sys.argv[2], "rb").read())
+for _ in range(2):
+    found = code_memory.place(image)
+    calls = {name: ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_int32)(address) for name, address in found.items()}
+    print(calls["entry"](3), calls["calls"](5), calls["other"](-1), rights(found["entry"]))
+    code_memory._in_sealed_file = code_memory._in_anonymous_memory
+"""
+
+
+@pytest.mark.parametrize(
+    ("architecture", "board"),
+    [
+        pytest.param("arm64", "raspberry_pi_4", marks=pytest.mark.needs("qemu-aarch64", "mmdebstrap")),
+        pytest.param("armhf", "raspberry_pi_zero_w", marks=pytest.mark.needs("qemu-arm", "mmdebstrap")),
+    ],
+)
+def test_python_places_code(
+    architecture: str, board: str, tmp_path: Path, debian_python: Callable[[str], list[str]]
+) -> None:
+    target = boards.load(board).target
+    image = link([assembled(text, target) for text in (LOADS, OTHER)], target)
+    (tmp_path / "small.image").write_bytes(image.to_bytes())
+    done = run([*debian_python(architecture), "-c", PLACE, str(ROOT), str(tmp_path / "small.image")])
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["9 3015 999 r-xp"] * 2

@@ -14,64 +14,9 @@ from edge_rnn.kernels.compile.elf import read_object
 from edge_rnn.kernels.compile.image import Image
 from edge_rnn.kernels.compile.link import link, machine_of
 from edge_rnn.kernels.compile.target import Target
-from linked_code import assembled, called
+from linked_code import LOADS, OTHER, assembled, called
 
 BOARDS = ("generic_x86_64", "raspberry_pi_zero_2w", "raspberry_pi_2", "raspberry_pi_zero_w", "visionfive_2")
-
-# Constants of every size and calls: each relocation of a machine occurs. "volatile" keeps loads that LLVM could fold.
-LOADS = """
-@b8 = internal constant i8 11
-@b16 = internal constant i16 222
-@b32 = internal constant i32 3333
-@b64 = internal constant i64 44444
-@f = internal constant float 1536.5
-@v = internal constant <4 x i32> <i32 1, i32 2, i32 70000, i32 4>
-@table = internal constant [8 x i32] [i32 7, i32 1, i32 4, i32 9, i32 2, i32 3, i32 8, i32 5]
-declare i32 @other(i32)
-
-define i32 @loads(i32 %i) nounwind {
-  %a = load volatile i8, ptr @b8
-  %b = load volatile i16, ptr @b16
-  %c = load volatile i32, ptr @b32
-  %d = load volatile i64, ptr @b64
-  %e = load volatile float, ptr @f
-  %v = load volatile <4 x i32>, ptr @v
-  %a1 = zext i8 %a to i32
-  %b1 = zext i16 %b to i32
-  %d1 = trunc i64 %d to i32
-  %e1 = fptosi float %e to i32
-  %f1 = extractelement <4 x i32> %v, i32 2
-  %1 = add i32 %a1, %b1
-  %2 = add i32 %1, %c
-  %3 = add i32 %2, %d1
-  %4 = add i32 %3, %e1
-  %5 = add i32 %4, %f1
-  ret i32 %5
-}
-define i32 @entry(i32 %i) nounwind {
-  %p = getelementptr i32, ptr @table, i32 %i
-  %r = load i32, ptr %p
-  ret i32 %r
-}
-define i32 @calls(i32 %i) nounwind {
-  %r = call i32 @other(i32 %i)
-  %s = mul i32 %r, 3
-  ret i32 %s
-}
-define i32 @jumps(i32 %i) nounwind {
-  %j = add i32 %i, 1
-  %r = tail call i32 @other(i32 %j)
-  ret i32 %r
-}
-"""
-OTHER = """
-@b32 = internal constant i32 1000
-define i32 @other(i32 %i) nounwind {
-  %a = load volatile i32, ptr @b32
-  %b = add i32 %a, %i
-  ret i32 %b
-}
-"""
 
 
 def target_of(board: str) -> Target:
