@@ -441,7 +441,7 @@ def test_example_says_what_forward_takes() -> None:
 def test_example_and_upto_are_for_forward(option: dict[str, Any]) -> None:
     module = network(lambda self, x: self.out(self.rnn(x)[0]), rnn=nn.GRU(I, H), out=nn.Linear(H, O))
     for source, more in ((module, {"modules": ("rnn", "out")}), (module.state_dict(), {})):
-        with pytest.raises(InputError, match=r"example= or upto=, which say how to read the forward of a module"):
+        with pytest.raises(InputError, match=r"example=, upto= or after=, which say how to read the forward"):
             from_torch(source, **option, **more)
 
 

@@ -14,7 +14,7 @@ from edge_rnn_export.readers.tracing.codes import Signal
 from edge_rnn_export.readers.tracing.trace import Trace
 from edge_rnn_export.readers.tracing.walk import Reading
 
-__all__ = ["Axes", "axes_of", "final_states", "old_states", "start_states"]
+__all__ = ["Axes", "axes_of", "final_states", "is_read", "old_states", "start_states"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,13 @@ class Axes:
     steps: int
     batch: int
     stepwise: bool
+
+    def lengths(self, shape: Sequence[int]) -> tuple[int, int]:
+        """Numbers of steps and of sequences in samples of this shape; zeros if it does not tell."""
+        if any(len(axis) > 1 for axis in self.samples):
+            return 0, 0
+        found = dict(zip(self.samples, shape, strict=True))
+        return found.get("t", 1), found.get("b", 1)
 
     def laid_out(self, xs: AnyArray) -> AnyArray:
         """Arrange ``(time, batch, I)`` in the layout of the samples."""
@@ -118,6 +125,12 @@ def start_states(reading: Reading, names: Mapping[str, AnyArray], batch: int) ->
             for state, values in zip(found, flat[places], strict=True):
                 state[f"{layers.names[draft]}.{key}"] = values
     return found
+
+
+def is_read(reading: Reading, name: str) -> bool:
+    """True if the network that was read has an input of this name."""
+    assert reading.trace is not None
+    return any(each.port is not None and each.port.name == name for each in reading.trace.sources)
 
 
 def old_states(reading: Reading, name: str, states: Sequence[Mapping[str, Any]] | None) -> AnyArray:

@@ -237,6 +237,8 @@ def _sizes(torch: Any, module: Any) -> list[int]:
         if isinstance(each, nn.RNNBase | nn.RNNCellBase):
             found.append(each.input_size)
             hidden.append(each.hidden_size)
+        elif isinstance(each, nn.modules.conv._ConvNd):
+            found.append(each.in_channels)
         elif isinstance(each, nn.Linear):
             found.append(each.in_features)
             hidden.append(each.out_features)

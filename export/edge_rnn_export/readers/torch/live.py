@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from edge_rnn.errors import EdgeRnnError, InputError, InputTypeError, UnsupportedError
 from edge_rnn.model import Model
 from edge_rnn_export.readers.torch.axes import axes_of
 from edge_rnn_export.readers.torch.calls import Call, Leaf, calls_of, given_call, narrow, runs
-from edge_rnn_export.readers.torch.compare import Read, check
+from edge_rnn_export.readers.torch.compare import check
 from edge_rnn_export.readers.torch.program import Program
 from edge_rnn_export.readers.torch.reparametrized import without_reparametrizations
+from edge_rnn_export.readers.torch.running import Read
 from edge_rnn_export.readers.torch.traced import in_use, traced
 from edge_rnn_export.readers.tracing.walk import read_graph
 
-__all__ = ["Upto", "has_forward", "read_module"]
+__all__ = ["Upto", "Wanted", "has_forward", "read_module"]
 
 Upto = str | int | Sequence[str | int] | None
 """Name or index of an output, or several of them to be joined."""
+
+
+class Wanted(NamedTuple):
+    """Part of a module: up to an output or what a module inside returns, from what another module inside returns."""
+
+    upto: Upto = None
+    after: str | None = None
 
 
 def has_forward(module: Any) -> bool:
@@ -29,15 +37,15 @@ def has_forward(module: Any) -> bool:
     return getattr(type(module), "forward", None) is not nn.Module.forward or "forward" in vars(module)
 
 
-def read_module(module: Any, *, example: Any, upto: Upto, ignore: Sequence[str], compare: bool) -> Model:
+def read_module(module: Any, *, example: Any, wanted: Wanted, ignore: Sequence[str], compare: bool) -> Model:
     """Trace a module with random samples, read the graph, and compare the model with the module.
 
     Parameters
     ----------
     example
         Arguments that the user gives; None to find some.
-    upto
-        Name or index of the output; None for the only one.
+    wanted
+        Part of the module to read.
     ignore
         Names of parameters or modules that forward does not use.
     compare
@@ -54,15 +62,15 @@ def read_module(module: Any, *, example: Any, upto: Upto, ignore: Sequence[str],
     _check_modules(torch, module)
     module = without_reparametrizations(module)
     if example is not None:
-        read = _read(torch, module, given_call(torch, module, example), upto)
+        read = _read(torch, module, given_call(torch, module, example), wanted)
     else:
         calls = calls_of(torch, module)
         _check_single(torch, module, calls[0])
         try:
-            read = _read(torch, module, calls[0], upto)
+            read = _read(torch, module, calls[0], wanted)
         except UnsupportedError as refusal:
             others = [*narrow(torch, module, calls[0]), *calls[1:]]
-            raise _with_others(torch, module, others, upto, refusal) from None
+            raise _with_others(torch, module, others, wanted, refusal) from None
     _check_unused(module, read, ignore)
     _check_start(module, read)
     if compare:
@@ -127,11 +135,11 @@ def _check_start(module: Any, read: Read) -> None:
             )
 
 
-def _with_others(torch: Any, module: Any, calls: list[Call], upto: Upto, refusal: UnsupportedError) -> EdgeRnnError:
+def _with_others(torch: Any, module: Any, calls: list[Call], wanted: Wanted, refusal: UnsupportedError) -> EdgeRnnError:
     """Return the refusal, with the layout of samples that can be read, if there is one."""
     for call in calls:
         try:
-            check(torch, module, _read(torch, module, call, upto))
+            check(torch, module, _read(torch, module, call, wanted))
         except EdgeRnnError:
             continue
         shape = call.samples.sized(call.sizes[0])
@@ -140,14 +148,14 @@ def _with_others(torch: Any, module: Any, calls: list[Call], upto: Upto, refusal
     return refusal
 
 
-def _read(torch: Any, module: Any, call: Call, upto: Upto) -> Read:
+def _read(torch: Any, module: Any, call: Call, wanted: Wanted) -> Read:
     """Read the network with the lengths of the call; two sets of lengths must give the same model."""
-    first = _once(torch, module, call, call.sizes[0], upto)
+    first = _once(torch, module, call, call.sizes[0], wanted)
     if not call.samples.is_open:
-        call = _opened(torch, module, call, first)
+        call = _opened_before(torch, module, call) if wanted.after else _opened(torch, module, call, first)
     if len(call.sizes) == 1:
         return replace(first, call=call)
-    second = _once(torch, module, call, call.sizes[1], upto)
+    second = _once(torch, module, call, call.sizes[1], wanted)
     if first.model.fingerprint != second.model.fingerprint:
         raise UnsupportedError(
             f"from_torch: {type(module).__name__}.forward computes something else for sequences or batches of another "
@@ -156,15 +164,30 @@ def _read(torch: Any, module: Any, call: Call, upto: Upto) -> Read:
     return second
 
 
-def _once(torch: Any, module: Any, call: Call, sizes: Mapping[str, int], upto: Upto) -> Read:
+def _once(torch: Any, module: Any, call: Call, sizes: Mapping[str, int], wanted: Wanted) -> Read:
     program = traced(torch, module, call.made(torch, sizes))
+    upto, after = wanted
+    begin = None if after is None else _module_named(program, "after", after)
+    name: str | list[str] | None
+    inside = ""
     if isinstance(upto, tuple | list):
-        heads = [_output_named(program, each) for each in upto]
-        return Read(program, read_graph(program.graph, heads, {}, ordered=True), call)
-    if isinstance(upto, str) and upto not in program.outputs and program.modules.get(upto):
-        return Read(program, read_graph(program.graph, program.modules[upto], {}, ordered=True), call, inside=upto)
-    name = None if upto is None else _output_named(program, upto)
-    return Read(program, read_graph(program.graph, name, {}, ordered=True), call)
+        name = [_output_named(program, each) for each in upto]
+    elif isinstance(upto, str) and upto not in program.outputs and program.modules.get(upto):
+        name, inside = program.modules[upto], upto
+    else:
+        name = None if upto is None else _output_named(program, upto)
+    reading = read_graph(program.graph, name, {}, after=begin, ordered=True)
+    return Read(program, reading, call, inside, after or "")
+
+
+def _module_named(program: Program, argument: str, wanted: Any) -> str:
+    """Name of the value that a module returns."""
+    if not isinstance(wanted, str):
+        raise InputTypeError(f"from_torch {argument} got {wanted!r}, expected the name of a module.")
+    if not wanted or wanted not in program.modules:
+        modules = ", ".join(repr(each) for each in program.modules if each)
+        raise InputError(f"from_torch {argument} got {wanted!r}, expected one of the modules {modules}.")
+    return program.modules[wanted]
 
 
 def _output_named(program: Program, upto: Any) -> str:
@@ -203,5 +226,25 @@ def _opened(torch: Any, module: Any, call: Call, read: Read) -> Call:
         other = {name: length + more[name] if length else 0 for name, length in known.items()}
         found = Call(args, (known, other))
         if other != known and runs(torch, module, found, other):
+            return found
+    return call
+
+
+def _opened_before(torch: Any, module: Any, call: Call) -> Call:
+    """Call with other lengths than those of the example, if what is before the network runs with these.
+
+    That part is not read, so that the axes of its samples are unknown: all are tried, together or one by one.
+    """
+    lengths = {f"axis {place}": int(length) for place, length in enumerate(call.samples.shape)}
+
+    def opened(names: Collection[str]) -> Call:
+        shape = tuple(name if name in names else length for name, length in lengths.items())
+        sizes = ({name: lengths[name] for name in names}, {name: 2 * lengths[name] + 3 for name in names})
+        return Call((replace(call.samples, shape=shape), *call.args[1:]), sizes)
+
+    alone = [name for name in lengths if runs(torch, module, (one := opened([name])), one.sizes[1])]
+    for names in (alone, *([name] for name in alone)):
+        found = opened(names)
+        if names and runs(torch, module, found, found.sizes[1]):
             return found
     return call

@@ -50,6 +50,38 @@ def _one_hot(writer: Writer, a: Any) -> Traced:
     return writer.emit("Gather", np.eye(writer.shape[-1], dtype=np.float32), a.self, axis=0)
 
 
+def _conv(writer: Writer, a: Any) -> Traced:
+    """Convolution, of a batch or of a single sequence."""
+    x, shape = a.input, writer.shape
+    if isinstance(a.weight, Traced):
+        raise writer.refuse("its filter is computed from samples.")
+    if not isinstance(x, Traced):
+        raise writer.refuse("what it reads does not depend on the samples.")
+    if single := len(x.shape) < a.weight.ndim:
+        x = writer.reshaped(x, (1, *x.shape))
+    transposed = getattr(a, "transposed", writer.op.startswith("conv_transpose"))
+    found = writer.emit(
+        "ConvTranspose" if transposed else "Conv",
+        x,
+        a.weight,
+        a.bias,
+        shape=(1, *shape) if single else shape,
+        kernel_shape=list(a.weight.shape[2:]),
+        strides=list(a.stride),
+        pads=[] if isinstance(a.padding, str) else list(a.padding),  # "same" or "valid": none for a single position
+        dilations=list(a.dilation),
+        group=int(a.groups),
+    )
+    return writer.reshaped(found, shape)
+
+
+def _pool(kind: str) -> Callable[[Writer, Any], Traced]:
+    def write(writer: Writer, a: Any) -> Traced:
+        return writer.emit(kind, a.self)
+
+    return write
+
+
 def _layer_norm(writer: Writer, a: Any) -> Traced:
     shape = tuple(a.normalized_shape)
     scale = np.ones(shape, np.float32) if a.weight is None else a.weight
@@ -200,6 +232,9 @@ OPERATORS: dict[str, Callable[[Writer, Any], Any]] = {
     **MOVEMENTS,
     **dict.fromkeys(("matmul", "mm", "bmm", "mv", "dot"), _matmul),
     "linear": _linear,
+    **dict.fromkeys(("convolution", "conv1d", "conv2d", "conv_transpose1d", "conv_transpose2d"), _conv),
+    **dict.fromkeys(("avg_pool1d", "avg_pool2d", "adaptive_avg_pool1d", "adaptive_avg_pool2d"), _pool("AveragePool")),
+    **dict.fromkeys(("max_pool1d", "max_pool2d"), _pool("MaxPool")),
     "addmm": _addmm,
     "embedding": _embedding,
     "one_hot": _one_hot,

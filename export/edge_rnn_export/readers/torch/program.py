@@ -97,6 +97,8 @@ def graph_of(torch: Any, exported: Any, table: Mapping[str, Any], raw: frozenset
         writer.constants,
         Budget.of_file(stored, error=UnsupportedError),
         reader=READER,
+        shapes={value.name: value.shape for value in writer.aliases.values()},
+        known_as={writer.aliases[path].name: path for path in sorted(writer.aliases, key=len, reverse=True) if path},
     )
     held = {name for _, name, _ in kept}
     inputs = tuple(port.name for port in ports if port.name not in held)
@@ -110,7 +112,7 @@ def graph_of(torch: Any, exported: Any, table: Mapping[str, Any], raw: frozenset
         inputs,
         tuple(outputs),
         tuple(kept),
-        writer.aliases,
+        {path: value.name for path, value in writer.aliases.items()},
         frozenset(writer.unknown),
         writer.rounds,
         frozenset(used),
@@ -216,7 +218,7 @@ def _written(
     if isinstance(found, Traced):
         for path, _ in (node.meta.get("nn_module_stack") or {}).values():
             if path not in writer.recurrent:
-                writer.aliases[path] = found.name
+                writer.aliases[path] = found
     return found
 
 

@@ -18,7 +18,7 @@ from edge_rnn_export.readers.layer_names import free_name
 from edge_rnn_export.readers.torch.chain import check_activations, check_all_used, is_inside, names_of, selected
 from edge_rnn_export.readers.torch.files import as_array
 from edge_rnn_export.readers.torch.forward import check_forward
-from edge_rnn_export.readers.torch.live import Upto, has_forward, read_module
+from edge_rnn_export.readers.torch.live import Upto, Wanted, has_forward, read_module
 from edge_rnn_export.readers.torch.normalizers import normalized
 from edge_rnn_export.readers.torch.source import is_module, opened
 from edge_rnn_export.readers.torch.state import Part, layers_of, split_name
@@ -52,6 +52,7 @@ def from_torch(
     standardize: Standardize | tuple[ArrayLike, ArrayLike] | None = None,
     example: Any = None,
     upto: Upto = None,
+    after: str | None = None,
     check: bool = True,
     **about: Unpack[Description],
 ) -> Model:
@@ -110,6 +111,8 @@ def from_torch(
     upto
         Of a module, the output to read, if it returns several besides states: its key in a dict, its place in a tuple,
         ``"1.0"`` inside another; several in a tuple are joined. Or the name of a module: what this module returns.
+    after
+        Name of a module inside, whose output is taken as the samples; what is before it is not read.
     check
         True to run a module, on a copy in eval mode, and compare it with the model on random samples of 0.05 to 1000,
         sequences of 300 steps and several calls, from random states if it takes states. They must agree in float64. A
@@ -132,7 +135,6 @@ def from_torch(
         no arguments are found that ``forward`` takes, or a state_dict leaves open what changes the outputs: the order
         of use, an activation, an Embedding or a Linear without bias, a network without a recurrent module. The message
         names the argument that states it.
-
     ModelError
         Parameters are missing or have inconsistent shapes.
     FileError
@@ -173,6 +175,7 @@ def from_torch(
         standardize=standardize,
         example=example,
         upto=upto,
+        after=after,
         check=check,
         **about,
     )
@@ -197,16 +200,19 @@ def read_torch(
     standardize: Standardize | tuple[ArrayLike, ArrayLike] | None = None,
     example: Any = None,
     upto: Upto = None,
+    after: str | None = None,
     check: bool = True,
     **about: Unpack[Description],
 ) -> Reading:
     """Read as :func:`from_torch` does, and return what was assumed instead of a warning."""
     stated = bool(state or names or modules is not None or activations or kinds or normalizer)
     traced = is_module(source) and not stated and has_forward(source)
-    if not traced and (example is not None or upto is not None):
+    wanted = Wanted(upto, after)
+    said = example is not None or any(each is not None for each in wanted)
+    if not traced and said:
         raise InputError(
-            "from_torch got example= or upto=, which say how to read the forward of a module; expected a module, "
-            "without modules=, activations=, kinds=, names=, normalizer= and state=."
+            "from_torch got example=, upto= or after=, which say how to read the forward of a module; expected a "
+            "module, without modules=, activations=, kinds=, names=, normalizer= and state=."
         )
     chain = partial(
         _chained,
@@ -226,9 +232,9 @@ def read_torch(
         return chain()
     ignored = (ignore,) if isinstance(ignore, str) else tuple(ignore)
     try:
-        model = read_module(source, example=example, upto=upto, ignore=ignored, compare=check)
+        model = read_module(source, example=example, wanted=wanted, ignore=ignored, compare=check)
     except (UnsupportedError, InputError, ModelError) as refusal:
-        if example is not None or upto is not None or not _may_be_chain(source, refusal):
+        if said or not _may_be_chain(source, refusal):
             raise
         try:
             return chain()

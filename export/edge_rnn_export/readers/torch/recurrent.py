@@ -90,7 +90,7 @@ def _stacked(kind: str, **attributes: Any) -> Callable[[Writer, Any], list[Trace
             x, ends = _layer(writer, kind, x, mine, a.params[each * layer : each * (layer + 1)], name, **attributes)
             last.append(ends)
         y = _turned(writer, x) if a.batch_first else x
-        writer.aliases[writer.path] = y.name
+        writer.aliases[writer.path] = y
         writer.recurrent.add(writer.path)
         stacks = zip(*last, strict=True)
         joined = [parts[0] if len(parts) == 1 else _joined(writer, parts) for parts in stacks]

@@ -49,7 +49,7 @@ class Writer:
     label: str = ""
     op: str = ""
     shapes: Sequence[tuple[int, ...]] = ()
-    aliases: dict[str, str] = field(default_factory=dict)
+    aliases: dict[str, Traced] = field(default_factory=dict)
     recurrent: set[str] = field(default_factory=set)
     unknown: set[Any] = field(default_factory=set)
     rounds: bool = False

@@ -71,11 +71,13 @@ def _rest(graph: Graph, refused: Sequence[Operator]) -> str:
     rest = graph.operators[last + 1 :]
     if last < 0 or not any(each.kind in (*_RECURRENT, "Loop", "Scan", "If") for each in rest):
         return ""
-    (name, *_) = graph.operators[last].outputs
-    activation = next((each for each in rest if name in each.inputs), None)
+    names = list(graph.operators[last].outputs[:1])
+    activation = next((each for each in rest if names[0] in each.inputs), None)
     if activation is not None and activation.kind in ("Relu", "Sigmoid", "Tanh"):
-        (name, *_) = activation.outputs
-    return f" What is behind it is read by after={name[:80]!r}."
+        names += activation.outputs[:1]
+    if graph.known_as:
+        names = [graph.known_as[name] for name in names if name in graph.known_as]
+    return f" What is behind it is read by after={names[-1][:80]!r}." if names else ""
 
 
 def _all(graph: Graph) -> Iterator[Operator]:

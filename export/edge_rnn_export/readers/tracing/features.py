@@ -199,7 +199,8 @@ def _may_be_samples(trace: Trace, source: Source) -> bool:
 def _take_samples(trace: Trace, operator: Operator, source: Source, axis: int | None) -> None:
     assert source.port is not None
     if trace.samples is not None:
-        other = "" if not trace.samples.port else f" in addition to {trace.samples.port.name!r}"
+        name = trace.samples.port.name if trace.samples.port else ""
+        other = f" in addition to {trace.graph.known_as.get(name, name)!r}" if name else ""
         raise operator.refuse(
             f"it reads the graph's input {source.port.name[:80]!r} as samples{other}; expected one input of "
             f"samples, and states where they are states."

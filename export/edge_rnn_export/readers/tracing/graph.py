@@ -123,6 +123,8 @@ class Graph:
         Function that reads the network, for messages.
     shapes
         Shapes of values besides the inputs, where the network tells them: lengths, names or None.
+    known_as
+        Names under which a user knows values, if those of the graph are others.
     """
 
     operators: tuple[Operator, ...]
@@ -133,6 +135,7 @@ class Graph:
     opset: int = LATEST_OPSET
     reader: str = "from_onnx"
     shapes: Mapping[str, tuple[int | str | None, ...]] = field(default_factory=dict)
+    known_as: Mapping[str, str] = field(default_factory=dict)
     _arrays: dict[str, AnyArray] = field(default_factory=dict)
 
     def constant(self, name: str) -> AnyArray:
