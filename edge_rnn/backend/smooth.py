@@ -57,7 +57,7 @@ class Smooth(PerSample):
     def _can_be(self, numbers: Sequence[int], arrays: Sequence[AnyArray]) -> bool:
         mean, begun = arrays
         known, unknown = np.abs(mean) <= np.finfo(np.float32).max, np.isnan(mean) | (mean == 0)
-        return numbers[0] == begun.all() and bool(np.where(begun, known, unknown).all())
+        return numbers[0] == bool(begun.all()) and bool(np.where(begun, known, unknown).all())
 
     def reset(self) -> None:
         super().reset()
