@@ -190,6 +190,8 @@ def _target(path: Path, follow: bool) -> Path:
     if follow:
         refuse_planted_link(path)
     target = path.resolve() if follow else path.parent.resolve() / path.name
+    if follow and target.is_symlink():  # Python before 3.13 raises RuntimeError for a loop of links
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), os.fspath(path))
     if not target.parent.is_dir():
         raise missing_folder(
             f"{path}: cannot be written: there is no folder {str(target.parent)!r}; make it first.", path

@@ -34,6 +34,7 @@ from typing import Any, BinaryIO, ClassVar, get_args, get_origin, get_type_hints
 
 import numpy as np
 import safetensors.numpy
+from numpy.typing import NDArray
 from safetensors import SafetensorError
 
 from edge_rnn.atomic import write
@@ -344,7 +345,8 @@ def _digest(description: Mapping[str, Any], tensors: Mapping[str, AnyArray]) -> 
 def _array_dtype(hint: Any) -> np.dtype[Any] | None:
     """Dtype of a field annotated as an array, or as an array or None; None for any other field."""
     for part in (hint, *get_args(hint)):
-        if get_origin(part) is np.ndarray:
-            dtype: np.dtype[Any] = np.dtype(get_args(get_args(part)[1])[0])
+        if get_origin(part) in (np.ndarray, NDArray):  # from NumPy 2.5 on, NDArray[float32] is an alias of its own
+            kind = get_args(part)[-1]
+            dtype: np.dtype[Any] = np.dtype(*(get_args(kind) or (kind,)))
             return dtype
     return None

@@ -432,7 +432,7 @@ def test_a_refused_build_leaves_no_files(make_model: Build, tmp_path: Path, monk
         build(make_model("gru", 3, 9), "cortex_m4f", tmp_path / "new", name="net")
     assert not (tmp_path / "new").exists()
     monkeypatch.undo()
-    with pytest.raises(FileError, match="cannot be created: embedded null byte"):
+    with pytest.raises(FileError, match=r"cannot be created: (\w+: )?embedded null"):
         build(make_model("gru", 3, 9), "cortex_m4f", tmp_path / "a\0b", name="net")
 
 

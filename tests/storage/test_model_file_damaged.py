@@ -185,12 +185,13 @@ def test_load_of_what_is_no_file(tmp_path: Path) -> None:
         (fifo, "is a folder or a device"),
         (tmp_path / "none.safetensors", "cannot be read: No such file or directory"),
         (fifo / "m.safetensors", "cannot be read: Not a directory"),
-        (f"{tmp_path}/a\0b", "cannot be read: embedded null"),
+        (f"{tmp_path}/a\0b", "cannot be read: "),
         (tmp_path / ("n" * 300), "cannot be read: File name too long"),
     ]:
         with pytest.raises(FileError) as caught:
             load(path)
         assert str(caught.value).startswith(printable(f"{path}: {message}"))
+        assert ("embedded null" in str(caught.value)) == ("\0" in str(path))
 
 
 def test_load_of_what_may_not_be_read(good: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
