@@ -19,7 +19,7 @@ from edge_rnn.kernels.program.record import Handle
 from edge_rnn.streams.plan import Plan
 from edge_rnn.streams.planner import plan_for
 from emulated import CASES, LINUX, boards_on_linux, check, compiled_c, outputs, run, samples
-from linked_code import LOADS, OTHER, assembled
+from linked_code import LOADS, OTHER, assembled, program_object
 
 pytestmark = pytest.mark.emulated
 
@@ -40,10 +40,11 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     return program
 
 
-def image_of(plan: Plan, target: Target) -> Image:
-    """One image with everything that a stream calls."""
-    names = dict.fromkeys(("step", "advance", "run", *plan.operations))
-    return link([bytes(object_cache.compile_for(name, target)) for name in names], target)
+def image_of(way: str, plan: Plan, target: Target) -> Image:
+    """One image with everything that a stream calls: the kernels of any model, or the program of one structure."""
+    names = ("run",) if way == "program" else ("run", "step", "advance", *plan.operations)
+    objects = [bytes(object_cache.compile_for(name, target)) for name in dict.fromkeys(names)]
+    return link(objects + [program_object(plan, target)] * (way == "program"), target)
 
 
 def job(plan: Plan, image: Image, xs: np.ndarray) -> bytes:
@@ -51,7 +52,7 @@ def job(plan: Plan, image: Image, xs: np.ndarray) -> bytes:
     handle = np.zeros(len(Handle), np.int64)
     for word, value in plan.words.items():
         handle[word] = value
-    functions = np.array([image.symbols[name] for name in plan.operations], np.int64)
+    functions = np.array([image.symbols.get(name, 0) for name in plan.operations], np.int64)
     arena = np.zeros(plan.arena_floats, np.float32)
     arena[: len(plan.initial)] = plan.initial
     entries = [image.symbols[name] for name in ("run", "advance", "step")]
@@ -61,15 +62,18 @@ def job(plan: Plan, image: Image, xs: np.ndarray) -> bytes:
     return b"".join(array.tobytes() for array in arrays)
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(
+    ("way", "case"),
+    [*(("kernels", case) for case in ("lstm", "functions", "w8a8", "int4")), *(("program", case) for case in CASES)],
+)
 @pytest.mark.parametrize("board", boards_on_linux())
 def test_image_runs_on_linux(
-    board: str, case: str, model_of: Callable[[str], Model], program: Callable[[str], Path], tmp_path: Path
+    board: str, way: str, case: str, model_of: Callable[[str], Model], program: Callable[[str], Path], tmp_path: Path
 ) -> None:
     _, emulator, processors = LINUX[board]
     model, target = model_of(case), boards.load(board).target
     plan, xs = plan_for(model, target), samples(model)
-    image = image_of(plan, target)
+    image = image_of(way, plan, target)
     (tmp_path / "net.image").write_bytes(image.to_bytes())
     (tmp_path / "job").write_bytes(job(plan, image, xs))
     for processor in processors:

@@ -15,6 +15,7 @@ from edge_rnn.kernels.entry import object_cache
 from edge_rnn.streams.plan import DRIVER
 from edge_rnn.streams.planner import plan_for
 from emulated import CASES
+from linked_code import program_object
 
 HERE = "here"
 LOOPS = (*DRIVER, "rollout", "generate", "bank", "read", "quantize8", "quantize16")
@@ -52,3 +53,12 @@ def test_kernels_of_a_board_become_images(board: str, case: str, model_of: Calla
         names += filter(None, [object_cache.grouped(name, target.group) for name in names])
     for name in dict.fromkeys(names):
         assert 8 < size_of(name, target) < 64 << 10
+
+
+@pytest.mark.sampled(3)
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("board", targets())
+def test_programs_of_a_board_become_images(board: str, case: str, model_of: Callable[[str], Model]) -> None:
+    target = target_of(board)
+    image = link([program_object(plan_for(model_of(case), target), target)], target)
+    assert {*image.symbols} == {"step", "advance"}

@@ -11,8 +11,11 @@ import llvmlite.binding as llvm
 from edge_rnn.boards.fitting.architecture import architecture
 from edge_rnn.kernels.compile.image import Image
 from edge_rnn.kernels.compile.target import Target
+from edge_rnn.kernels.entry.program_module import compile_program
+from edge_rnn.kernels.program.fixed import fixed_functions
+from edge_rnn.streams.plan import Plan
 
-__all__ = ["LOADS", "OTHER", "assembled", "called"]
+__all__ = ["LOADS", "OTHER", "assembled", "called", "program_object"]
 
 _STACK, _END, _PAGE = 0x40000000, 0x50000000, 0x1000
 _LIMIT_US = 10_000_000
@@ -79,6 +82,12 @@ def assembled(text: str, target: Target) -> bytes:
     module = llvm.parse_assembly(text)
     module.triple, module.data_layout = target.triple, str(machine.target_data)
     return bytes(machine.emit_object(module))
+
+
+def program_object(plan: Plan, target: Target) -> bytes:
+    """Relocatable object of the program of a plan, with the functions ``step`` and ``advance``."""
+    machine, functions = target.machine(), fixed_functions(plan.structure)
+    return bytes(machine.emit_object(compile_program(plan.structure, functions, [*functions], (), target, machine)))
 
 
 def called(image: Image, target: Target, base: int, name: str, argument: int = 0) -> int:
