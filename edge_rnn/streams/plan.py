@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from edge_rnn.kernels.entry.python_function import data_address
 from edge_rnn.kernels.program.record import Handle, padded
 from edge_rnn.kernels.program.structure import Structure
 from edge_rnn.typing import F32, I32
@@ -135,14 +136,13 @@ class Plan:
 
     @property
     def state_bytes(self) -> int:
-        """Bytes that belong to one stream alone: arena, output, handle, table of functions."""
-        words = len(Handle) + len(self.operations)
-        return 4 * (self.arena_floats + self.last_output.size) + words * np.int64(0).itemsize
+        """Bytes that belong to one stream alone: arena, output, handle."""
+        return 4 * (self.arena_floats + self.last_output.size) + len(Handle) * np.int64(0).itemsize
 
 
 def aligned(size: int) -> F32:
     """Allocate ``(size,)`` float32 zeros that start at a multiple of 64 bytes."""
     extra = _ALIGNMENT_BYTES // 4
     block = np.zeros(size + extra, np.float32)
-    start = -block.ctypes.data % _ALIGNMENT_BYTES // 4
+    start = -data_address(block) % _ALIGNMENT_BYTES // 4
     return block[start : start + size]

@@ -25,6 +25,9 @@ from edge_rnn.typing import F32
 __all__ = ["MemoryBytes", "Stream"]
 
 
+_POLICIES = {policy.name.lower(): policy for policy in Policy}
+
+
 class MemoryBytes(NamedTuple):
     """Memory of a stream, by part, in bytes."""
 
@@ -84,15 +87,14 @@ class Stream:
     def __init__(self, model: Model, *, on_nonfinite: Literal["raise", "hold", "skip"] = "raise") -> None:
         if not isinstance(model, Model):
             raise InputTypeError(f"Stream got {type(model).__name__} as model, expected a Model; load(path) reads one.")
-        policies = {policy.name.lower(): policy for policy in Policy}
-        choice("Stream", "on_nonfinite", on_nonfinite, policies)
+        choice("Stream", "on_nonfinite", on_nonfinite, _POLICIES)
         self.model = model
         self._on_nonfinite = on_nonfinite
-        memory = self._memory = stream_memory(model, policies[on_nonfinite])
+        memory = self._memory = stream_memory(model, _POLICIES[on_nonfinite])
         slow = partial(convert_and_step, memory)
         self._run: Callable[[ArrayLike], F32] | None = None
         self.step = fast.make_callable(memory.handle, (model.input_size,), memory.y, slow)
-        self.reset()
+        self._reset()
 
     def __repr__(self) -> str:
         return f"<Stream of {self.model!r}>"

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_rnn.kernels.entry import object_cache, programs
+from edge_rnn.kernels.entry.python_function import data_address
 from edge_rnn.kernels.program.record import FREE, Handle, Policy
 from edge_rnn.model import Model
 from edge_rnn.streams.plan import Plan, aligned
@@ -18,11 +20,27 @@ __all__ = ["StreamMemory", "generic_functions", "stream_memory"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Shared:
+    """Things that the streams of a plan share in addition to it.
+
+    Parameters
+    ----------
+    handle
+        ``(len(Handle),)``: handle of a stream, but for what belongs to the stream alone.
+    functions
+        Table of functions whose address the handle holds; empty if the streams step by the program of their structure.
+    """
+
+    handle: NDArray[np.int64]
+    functions: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class StreamMemory:
     """Arrays whose addresses a handle holds; every user of the handle keeps this object alive."""
 
     plan: Plan
-    functions: NDArray[np.int64]
+    shared: Shared
     arena: F32
     handle: NDArray[np.int64]
     address: int
@@ -38,7 +56,7 @@ class StreamMemory:
         """Return the same memory under a handle that is not in use, for steps within a call that claimed the stream."""
         handle = self.handle.copy()
         handle[Handle.IN_USE] = FREE
-        return replace(self, handle=handle, address=handle.ctypes.data)
+        return replace(self, handle=handle, address=data_address(handle))
 
     def take_over(self, inside: StreamMemory) -> None:
         """Take over parity and rejected samples of the handle that :meth:`inside` returned."""
@@ -49,23 +67,37 @@ class StreamMemory:
 def stream_memory(model: Model, policy: Policy) -> StreamMemory:
     """Allocate the memory of a new stream and fill in its handle."""
     plan = plan_of(model)
+    shared = _shared_of(plan)
+    handle, arena = shared.handle.copy(), aligned(plan.arena_floats)
+    handle[Handle.ARENA], handle[Handle.POLICY] = data_address(arena), policy
+    y = np.zeros(plan.last_output.size, np.float32)[:]  # a view, which cannot be resized
+    return StreamMemory(plan, shared, arena, handle, data_address(handle), y)
+
+
+_shared: WeakKeyDictionary[Plan, Shared] = WeakKeyDictionary()
+
+
+def _shared_of(plan: Plan) -> Shared:
+    """Return the things that the streams of a plan share, with its program as soon as there is one."""
+    known = _shared.get(plan)
+    if known and not known.functions.size:
+        return known
     program = programs.ready(plan.structure)
+    if known and not program:
+        return known
     functions = np.empty(0, np.int64) if program else generic_functions(plan)
     handle = np.zeros(len(Handle), np.int64)
-    y = np.zeros(model.output_size, np.float32)[:]  # a view, which cannot be resized
-    memory = StreamMemory(plan, functions, aligned(plan.arena_floats), handle, handle.ctypes.data, y)
     words = plan.words | {
         **(program or programs.generic()),
-        Handle.FUNCTIONS: 0 if program else functions.ctypes.data,
-        Handle.RECORDS_EVEN: plan.records.ctypes.data,
-        Handle.RECORDS_ODD: plan.records[1:].ctypes.data,
-        Handle.WEIGHTS: plan.weights.ctypes.data,
-        Handle.ARENA: memory.arena.ctypes.data,
-        Handle.POLICY: policy,
+        Handle.FUNCTIONS: 0 if program else data_address(functions),
+        Handle.RECORDS_EVEN: data_address(plan.records),
+        Handle.RECORDS_ODD: data_address(plan.records[1:]),
+        Handle.WEIGHTS: data_address(plan.weights),
     }
     for word, value in words.items():
         handle[word] = value
-    return memory
+    _shared[plan] = Shared(handle, functions)
+    return _shared[plan]
 
 
 def generic_functions(plan: Plan) -> NDArray[np.int64]:

@@ -51,8 +51,7 @@ class Program:
     @property
     def state_bytes(self) -> int:
         """Bytes of each stream on this board."""
-        words = len(Handle) + len(self.plan.operations)
-        return 4 * (self.plan.arena_floats + padded(self.output_size)) + 8 * words
+        return 4 * (self.plan.arena_floats + padded(self.output_size)) + 8 * len(Handle)
 
     @property
     def code_bytes(self) -> int:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from edge_rnn.kernels.entry import object_cache
 from edge_rnn.kernels.entry.words import Call, Python
-from edge_rnn.typing import F32
+from edge_rnn.typing import F32, AnyArray
 
 __all__ = ["data_address", "make_callable", "make_runner", "why_not"]
 
@@ -102,7 +102,7 @@ def _python_addresses() -> NDArray[np.int64]:
         return _tables[0]
 
 
-def data_address(array: F32) -> int:
+def data_address(array: AnyArray) -> int:
     """``array.ctypes.data``, read from the object in a tenth of the time where the layout is known."""
     return array.ctypes.data if why_not() else ctypes.c_ssize_t.from_address(id(array) + 16).value
 
@@ -154,7 +154,7 @@ def make_callable(
         return slow
     words = _words(target, shape, slow)
     words[Call.SCALAR] = shape == (1,) and y.shape == (1,)
-    words[Call.Y], words[Call.Y_DATA] = id(y), y.ctypes.data
+    words[Call.Y], words[Call.Y_DATA] = id(y), data_address(y)
     return _builtin("call", words, (target, y, slow))
 
 
@@ -195,16 +195,19 @@ def make_runner(
 def _words(target: NDArray[np.int64], shape: tuple[int, ...], slow: Callable[[Any], Any]) -> Any:
     """Self of a builtin, with the words that both builtins have in common."""
     words = np.zeros(len(Call), np.int64)
-    words[Call.TARGET] = target.ctypes.data
+    words[Call.TARGET] = data_address(target)
     words[Call.NDIM], words[Call.ROWS], words[Call.COLUMNS] = len(shape), shape[0], shape[-1]
-    words[Call.SLOW], words[Call.PYTHON] = id(slow), _python_addresses().ctypes.data
+    words[Call.SLOW], words[Call.PYTHON] = id(slow), data_address(_python_addresses())
     return words
 
 
+@cache
+def _maker() -> Any:
+    kinds = ctypes.py_object, ctypes.POINTER(_MethodDefinition), ctypes.py_object, ctypes.py_object
+    return ctypes.PYFUNCTYPE(*kinds)(("PyCFunction_NewEx", ctypes.pythonapi))
+
+
 def _builtin(name: str, words: NDArray[np.int64], keep_alive: tuple[Any, ...]) -> Callable[[Any], Any]:
-    new = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.POINTER(_MethodDefinition), ctypes.py_object, ctypes.py_object)(
-        ("PyCFunction_NewEx", ctypes.pythonapi)
-    )
     definition = _definition(name)
     owner = _Owner((*keep_alive, definition, _python_addresses()))
-    return new(ctypes.byref(definition), words, owner)  # type: ignore[no-any-return]
+    return _maker()(ctypes.byref(definition), words, owner)  # type: ignore[no-any-return]

@@ -23,7 +23,7 @@ from edge_rnn.kernels.program.fixed import inlined
 from edge_rnn.kernels.program.record import Handle
 from edge_rnn.kernels.program.structure import Structure
 from edge_rnn.sampling import generate, rollout
-from edge_rnn.streams import warm_up
+from edge_rnn.streams import stream_memory, warm_up
 from edge_rnn.streams.planner import plan_of
 
 XS = np.random.default_rng(3).uniform(-2, 2, (60, 3)).astype(np.float32)
@@ -32,13 +32,13 @@ Make = Callable[..., Model]
 
 def generic_stream(model: Model, **options: Any) -> Stream:
     """Make a stream that steps by the kernels that all models share, even if a program is cached."""
-    structure = plan_of(model).structure
-    before = programs._missed.get(structure)
-    programs._missed[structure] = np.inf
+    plan = plan_of(model)
+    stream_memory._shared.pop(plan, None)
+    programs._missed[plan.structure] = np.inf
     try:
         stream = Stream(model, **options)
     finally:
-        programs._missed[structure] = before or 0.0
+        del programs._missed[plan.structure], stream_memory._shared[plan]
     assert not has_program(stream)
     return stream
 
