@@ -17,7 +17,9 @@ from edge_rnn.layers import GRU, LSTM, Dense, Elman, Layer, Recurrent
 from edge_rnn.model import Model
 from edge_rnn.quantization.apply import matrices, quantize
 
-pytest_plugins = ["distributions", "needs", "quick_timing", "sampled", "skips", "staggered", "surroundings"]
+pytest_plugins = [
+    "distributions", "lowered_once", "needs", "quick_timing", "sampled", "skips", "staggered", "surroundings"
+]  # fmt: skip
 
 CELLS: dict[str, tuple[type[Recurrent], dict[str, Any]]] = {
     "elman_tanh": (Elman, {"activation": "tanh"}),

@@ -18,7 +18,7 @@ import pytest
 import needs
 from edge_rnn import Model, Stream, boards
 from edge_rnn_export import build
-from emulated import CASES, LINUX, ZIG, boards_on_linux, check, compiled_c, outputs, run, samples
+from emulated import CASES, LINUX, ZIG, cases_on_linux, check, compiled_c, outputs, run, samples, shared_out
 
 pytestmark = pytest.mark.emulated
 
@@ -43,8 +43,7 @@ def as_text(xs: np.ndarray) -> str:
     return "\n".join(" ".join(f"{value:.9g}" for value in x) for x in xs) + "\n"
 
 
-@pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("board", boards_on_linux())
+@pytest.mark.parametrize(("board", "case"), cases_on_linux())
 def test_from_c_on_linux(board: str, case: str, model_of: ModelOf, tmp_path: Path) -> None:
     _, emulator, processors = LINUX[board]
     model = model_of(case)
@@ -57,8 +56,7 @@ def test_from_c_on_linux(board: str, case: str, model_of: ModelOf, tmp_path: Pat
 
 
 @pytest.mark.needs("qemu-system-arm", "ziglang")
-@pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("board", BARE)
+@pytest.mark.parametrize(("board", "case"), shared_out(BARE, 3))
 def test_without_a_system(board: str, case: str, model_of: ModelOf, tmp_path: Path) -> None:
     processor, machine, emulated, code, data = BARE[board]
     model = model_of(case)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from edge_rnn.kernels.entry import object_cache
 from edge_rnn.kernels.program.record import Handle
 from edge_rnn.streams.plan import Plan
 from edge_rnn.streams.planner import plan_for
-from emulated import CASES, LINUX, boards_on_linux, check, compiled_c, outputs, run, samples
+from emulated import LINUX, cases_on_linux, check, compiled_c, outputs, run, samples
 from linked_code import LOADS, OTHER, assembled, program_object
 
 pytestmark = pytest.mark.emulated
@@ -62,11 +63,18 @@ def job(plan: Plan, image: Image, xs: np.ndarray) -> bytes:
     return b"".join(array.tobytes() for array in arrays)
 
 
-@pytest.mark.parametrize(
-    ("way", "case"),
-    [*(("kernels", case) for case in ("lstm", "functions", "w8a8", "int4")), *(("program", case) for case in CASES)],
-)
-@pytest.mark.parametrize("board", boards_on_linux())
+def ways() -> list[Any]:
+    """Programs of all cases, and for some also the kernels that a program takes the place of."""
+    kernels = ("lstm", "functions", "w8a8", "int4")
+    return [
+        pytest.param(board, way, case, marks=marks)
+        for (board, case), marks, _ in cases_on_linux()
+        for way in ("kernels", "program")
+        if way == "program" or case in kernels
+    ]
+
+
+@pytest.mark.parametrize(("board", "way", "case"), ways())
 def test_image_runs_on_linux(
     board: str, way: str, case: str, model_of: Callable[[str], Model], program: Callable[[str], Path], tmp_path: Path
 ) -> None:

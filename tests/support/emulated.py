@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterable
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ __all__ = [
     "FORMATS",
     "LINUX",
     "ZIG",
-    "boards_on_linux",
+    "cases_on_linux",
     "cell_of_many_functions",
     "check",
     "compiled_c",
@@ -27,6 +28,7 @@ __all__ = [
     "outputs",
     "run",
     "samples",
+    "shared_out",
 ]
 
 ZIG = [sys.executable, "-m", "ziglang"]
@@ -118,9 +120,15 @@ def outputs(text: str) -> np.ndarray:
     return np.array([[float(word) for word in line.split()] for line in text.splitlines()])
 
 
-def boards_on_linux() -> list[Any]:
-    """Names of the boards, each with the needs of its tests."""
+def shared_out(names: Iterable[str], nth: int) -> list[tuple[str, str]]:
+    """Every ``nth`` case for each board, the other cases for the boards after it."""
+    return [(name, case) for (i, name), (j, case) in product(enumerate(names), enumerate(CASES)) if (i + j) % nth == 0]
+
+
+def cases_on_linux() -> list[Any]:
+    """Boards and cases, each with its needs; bytes on all boards with instructions of their own for dot products."""
+    pairs = shared_out(LINUX, 2) + [(board, "w8a8") for board in ("raspberry_pi_5", "generic_x86_64")]
     return [
-        pytest.param(board, marks=pytest.mark.needs(emulator, "ziglang", f"linker:{board}"), id=board)
-        for board, (_, emulator, _) in LINUX.items()
+        pytest.param(board, case, marks=pytest.mark.needs(LINUX[board][1], "ziglang", f"linker:{board}"))
+        for board, case in pairs
     ]

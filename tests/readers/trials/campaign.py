@@ -42,11 +42,11 @@ class Kind:
 
 
 KINDS = {
-    "torch": Kind("torch_trials:trial", 0.9, 25, 400, ("torch",)),
-    "torch-example": Kind("torch_trials:with_example", 0.85, 15, 400, ("torch",)),
-    "onnx": Kind("onnx_trials:script", 0.67, 60, 600, ("torch",)),
-    "onnx-dynamo": Kind("onnx_trials:dynamo", 0.5, 10, 120, ("torch", "onnxscript")),
-    "keras": Kind("keras_trials:trial", 0.95, 60, 600, ("torch", "keras", "h5py")),
+    "torch": Kind("torch_trials:trial", 0.9, 25, 100, ("torch",)),
+    "torch-example": Kind("torch_trials:with_example", 0.85, 15, 80, ("torch",)),
+    "onnx": Kind("onnx_trials:script", 0.67, 60, 200, ("torch",)),
+    "onnx-dynamo": Kind("onnx_trials:dynamo", 0.5, 6, 30, ("torch", "onnxscript")),
+    "keras": Kind("keras_trials:trial", 0.95, 40, 150, ("torch", "keras", "h5py")),
     "tflite": Kind("tflite_trials:trial", 1.0, 24, 24, obstacles=False),
 }
 """Kinds, each with the share that is read today."""

@@ -1,0 +1,61 @@
+"""Kernels that are lowered once for each target, in all tests and all workers.
+
+Numba's part takes most of a compilation. The object code for this machine is cached, that for boards and libraries is
+not, though their kernels are the same: here the lowered text of each is kept next to the object files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from edge_rnn import atomic
+from edge_rnn.kernels.compile.target import Target
+from edge_rnn.kernels.entry import object_cache
+
+_function_of = object_cache.function_of
+_functions: dict[tuple[str, Target], tuple[Callable[..., Any], Any]] = {}
+_texts: dict[tuple[str, Target], str] = {}
+
+
+def _kept_function_of(name: str, cpu: Target) -> tuple[Callable[..., Any], Any]:
+    if (name, cpu) not in _functions:
+        _functions[name, cpu] = _function_of(name, cpu)
+        from edge_rnn.kernels.compile import compiler
+
+        if not hasattr(compiler._lowered, "keeps"):
+            compiler._lowered = _keeping(compiler._lowered)
+    return _functions[name, cpu]
+
+
+def _keeping(lowered: Callable[..., str]) -> Callable[..., str]:
+    """Make a ``_lowered`` that does each kernel once; other functions have no name of their own."""
+
+    def keeping(name: str, function: Callable[..., Any], signature: Any, target: Target) -> str:
+        if _functions.get((name, target), (None,))[0] is not function:
+            return lowered(name, function, signature, target)
+        if (name, target) not in _texts:
+            path = _path(name, target)
+            try:
+                text = zlib.decompress(path.read_bytes()).decode()
+            except (OSError, zlib.error):
+                text = lowered(name, function, signature, target)
+                path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                atomic.write(path, zlib.compress(text.encode(), 1))
+            _texts[name, target] = text
+        return _texts[name, target]
+
+    keeping.keeps = True  # type: ignore[attr-defined]
+    return keeping
+
+
+def _path(name: str, target: Target) -> Path:
+    key = object_cache._sources() + repr((name, target, version("numba"))).encode()
+    return object_cache.cache_directory().path / "lowered" / f"{hashlib.sha256(key).hexdigest()[:32]}.z"
+
+
+object_cache.function_of = _kept_function_of
