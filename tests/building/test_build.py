@@ -379,6 +379,7 @@ def test_untrusted_words_are_plain_text_in_markdown() -> None:
     assert shown == r"\<img src=x\> \[a\]\(javascript:b\) \`c\` \*\*d\*\* a\|b\\u202e"
 
 
+@pytest.mark.slow
 def test_rebuild_removes_only_what_a_build_makes(make_model: Build, tmp_path: Path) -> None:
     for name in ("precious", "notes.txt", "other.o"):
         (tmp_path / name).write_text("not of a build")

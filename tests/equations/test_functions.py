@@ -105,6 +105,7 @@ def test_kernel_of_every_function_is_as_near_float64_as_its_operations() -> None
 
 
 @pytest.mark.parametrize("form", ["step", "sequence"])
+@pytest.mark.slow
 def test_onnxruntime_computes_every_function(form: Any, tmp_path: Path) -> None:
     model, path = Model([make_all_functions()]), tmp_path / "m.onnx"
     to_onnx(model, path, form=form, steps=60)  # raises where onnxruntime disagrees

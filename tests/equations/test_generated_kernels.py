@@ -126,6 +126,7 @@ def test_states_and_output_of_any_size_and_parts_that_no_gate_begins_at() -> Non
     run_of(odd(w=normal(0, 13, 10), v=normal(1, 7, 13), input_size=3, h=5, c=7), normal(2, 20, 3))
 
 
+@pytest.mark.slow
 def test_padding_does_not_divide_zero_by_zero() -> None:
     @cell
     def share(p: Any, x: Any, h: Any) -> Any:
@@ -135,6 +136,7 @@ def test_padding_does_not_divide_zero_by_zero() -> None:
     run_of(share(w=normal(0, 5, 3), s=np.full(5, 2.0)), normal(1, 10, 3))
 
 
+@pytest.mark.slow
 def test_padding_that_stays_zero_is_not_masked() -> None:
     layer = layer_of(GRU, 3, 5, candidate_activation="softsign")
     (panel,) = lower(layer.graph, frozenset(("weight_ih", "weight_hh"))).steps
@@ -157,6 +159,7 @@ def test_bias_belongs_to_a_matrix_if_nothing_else_reads_it(reset_after: bool) ->
     assert [graph.bias_of(name) for name in ("w", "u", "v")] == [None] * 3
 
 
+@pytest.mark.slow
 def test_matrix_that_multiplies_a_parameter() -> None:
     @cell
     def constant(p: Any, x: Any, h: Any) -> Any:
@@ -166,6 +169,7 @@ def test_matrix_that_multiplies_a_parameter() -> None:
     run_of(constant(w=normal(0, 9, 4), b=normal(1, 4), u=normal(2, 9, 9), v=normal(3, 9, 2)), normal(4, 10, 2))
 
 
+@pytest.mark.slow
 def test_sum_with_a_product_twice_is_not_one_accumulator() -> None:
     @cell
     def twice(p: Any, x: Any, h: Any) -> Any:

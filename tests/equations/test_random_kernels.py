@@ -87,6 +87,7 @@ def test_streams_and_banks_of_one_operation(op: str) -> None:
     check()
 
 
+@pytest.mark.slow
 @examples(1)
 @given(program=programs(most_steps=4))
 def test_integers(program: Program) -> None:

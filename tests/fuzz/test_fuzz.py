@@ -20,6 +20,7 @@ def skip_without_packages(kind: str) -> None:
 
 @pytest.mark.filterwarnings("ignore")  # of libraries, about what is damaged
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "safetensors"])
+@pytest.mark.sampled(8)
 def test_a_few_damaged_files(kind: str, tmp_path: Path) -> None:
     skip_without_packages(kind)
     outcome = campaign.Outcome(kind, 0)
@@ -39,6 +40,7 @@ def test_many_damaged_files(kind: str) -> None:
     assert outcome.counts["refused"] < MANY * 99 // 100  # or nothing is left to read
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", [126, 127])
 def test_streams_that_round_otherwise_than_the_format_says_are_found(
     monkeypatch: pytest.MonkeyPatch, steps: int

@@ -192,6 +192,7 @@ def test_vectors_that_layers_before_keep_next_to_zero_leave_the_bias(format_: st
     np.testing.assert_array_equal(Stream(model).step(np.ones(1, np.float32)), np.float32([1.5, -2.0]))
 
 
+@pytest.mark.slow
 def test_a_recording_of_values_that_are_next_to_nothing_gives_no_range() -> None:
     """States of 1e-31 are rounded by their own largest value; a range that files do not hold is not written."""
     model = Model([edge_rnn.LSTM(np.full((4, 1), 1e-15), np.eye(4, 1), None), Dense(np.ones((1, 1)))])

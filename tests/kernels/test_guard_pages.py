@@ -26,7 +26,7 @@ def run_child(*arguments: str) -> None:
     assert done.returncode == 0, f"{' '.join(arguments)}: {ended} in the case {cases[-1]!r}: {done.stderr[-2000:]}"
 
 
-@pytest.mark.parametrize("what", ["plain", "elman", "gru", "lstm", "writing"])
+@pytest.mark.parametrize("what", ["few", "plain", "elman", "gru", "lstm", "writing"])
 def test_kernels_stay_within_their_memory(what: str) -> None:
     run_child(str(CHILD), what)
 

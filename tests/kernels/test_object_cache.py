@@ -216,6 +216,7 @@ def test_without_numba_a_full_cache_will_do_and_an_empty_one_says_what_to_instal
             assert json.loads(done.stdout)["y"] == expected
 
 
+@pytest.mark.slow
 def test_an_edited_kernel_never_runs_stale_code(tmp_path: Path) -> None:
     source, cache = tmp_path / "source", tmp_path / "cache"
     shutil.copytree(ROOT / "edge_rnn", source / "edge_rnn")

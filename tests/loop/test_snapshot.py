@@ -287,12 +287,12 @@ def kill_at_random(folder: Path, times: int) -> None:
 
 
 def test_kill_at_random_moments(tmp_path: Path) -> None:
-    kill_at_random(tmp_path, 10)
+    kill_at_random(tmp_path, 4)
 
 
 @pytest.mark.slow
-def test_kill_at_thirty_random_moments(tmp_path: Path) -> None:
-    kill_at_random(tmp_path, 30)
+def test_kill_at_many_random_moments(tmp_path: Path) -> None:
+    kill_at_random(tmp_path, 20)
 
 
 def test_files_that_are_not_snapshots(tmp_path: Path) -> None:

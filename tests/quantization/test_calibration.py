@@ -136,6 +136,7 @@ def test_some_states_are_kept_from_all_of_a_recording(monkeypatch: pytest.Monkey
     assert np.diff(spread_out).max() < 2 * 5000 / 200 / 5000 + 1e-6
 
 
+@pytest.mark.slow
 def test_a_matrix_is_rounded_once_for_each_distinct_method(make_model: Build, monkeypatch: pytest.MonkeyPatch) -> None:
     """A search reuses the result any number of times."""
     counts = {"scales": 0, "quantized": 0}

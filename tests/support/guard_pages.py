@@ -70,6 +70,14 @@ def recurrent(cls: Any, inputs: int, hidden: int, outputs: int = 0, **options: A
     return cls(uniform(rows, inputs), uniform(rows, outputs or hidden), uniform(rows), uniform(rows), **options)
 
 
+def few_models() -> Iterator[tuple[str, Model]]:
+    """A recurrent layer, a table of rows, and values too large for one."""
+    yield "gru", Model([recurrent(GRU, 9, 17), Dense(uniform(9, 17), activation="softmax")])
+    yield "embedding", Model([Embedding(uniform(5, 7)), recurrent(GRU, 7, 6)], input_size=1)
+    nan = [Dense([[3e38], [-3e38]]), Dense([[1.0, 1.0]])]
+    yield "embedding of anything", Model([*nan, Embedding(uniform(5, 7))], input_size=1)
+
+
 def plain_models() -> Iterator[tuple[str, Model]]:
     """Every kind of layer, of sizes that fill no vector."""
     for inputs, hidden in ((1, 1), (3, 5), (9, 17), (8, 40)):
@@ -212,7 +220,8 @@ def cases(what: str) -> Iterator[tuple[str, Callable[[Guarded], None]]]:
     if kind == "library":
         yield "the library", partial(check_library, Path(folder))
         return
-    models = plain_models() if what == "plain" else formatted_models({"elman": Elman, "gru": GRU, "lstm": LSTM}[what])
+    cells = {"elman": Elman, "gru": GRU, "lstm": LSTM}
+    models = formatted_models(cells[what]) if what in cells else {"few": few_models, "plain": plain_models}[what]()
     for name, model in models:
         yield name, partial(check_calls, model)
 
