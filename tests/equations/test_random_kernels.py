@@ -46,6 +46,11 @@ def streams_and_banks(program: Program) -> None:
     doors.streams_and_banks(layer, xs, expected(layer, xs))
 
 
+def in_a_stream(program: Program) -> None:
+    layer, xs = as_cell(program), samples(program)
+    doors.follows(Stream(Model([layer.replaced(name="cell1")])), xs, expected(layer, xs))
+
+
 def in_format(program: Program, format_: str) -> None:
     model, xs = quantize(Model([as_cell(program).replaced(name="cell1")]), format_), samples(program)
     (layer,) = model.layers
@@ -70,7 +75,7 @@ def test_streams_and_banks(program: Program) -> None:
 
 
 @pytest.mark.slow
-@examples(20)
+@examples(8)
 @given(program=programs())
 def test_streams_and_banks_of_many(program: Program) -> None:
     streams_and_banks(program)
@@ -78,11 +83,11 @@ def test_streams_and_banks_of_many(program: Program) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("op", [*UNARY, *BINARY, *REDUCED, "matrix", "sum of gates", "row", "part", "concat"])
-def test_streams_and_banks_of_one_operation(op: str) -> None:
+def test_streams_of_one_operation(op: str) -> None:
     @examples(1)
     @given(program=programs(only=(op,), most_steps=3))
     def check(program: Program) -> None:
-        streams_and_banks(program)
+        in_a_stream(program)
 
     check()
 
@@ -97,7 +102,7 @@ def test_integers(program: Program) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("format_", ["int8", "w8a8", "int4", "float16"])
 def test_formats_of_many(format_: str) -> None:
-    @examples(6)
+    @examples(3)
     @given(program=programs())
     def check(program: Program) -> None:
         in_format(program, format_)
@@ -115,7 +120,7 @@ def test_library(program: Program, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.needs("linker:here")
-@examples(6)
+@examples(3)
 @given(program=programs())
 def test_library_of_many(program: Program, tmp_path: Path) -> None:
     in_a_library(program, tmp_path)

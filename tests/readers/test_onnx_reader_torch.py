@@ -124,8 +124,9 @@ def test_modules_with_states(kind: str, layers: int) -> None:
 
 
 @pytest.mark.parametrize(("batch_first", "last"), [(False, False), (True, True)])
-@pytest.mark.parametrize(("layers", "bias"), [(1, True), (2, False), (2, True)])
-@pytest.mark.parametrize("kind", ["GRU", "LSTM"])
+@pytest.mark.parametrize(
+    ("kind", "layers", "bias"), [("GRU", 1, True), ("GRU", 2, False), ("LSTM", 2, True), ("LSTM", 1, False)]
+)
 def test_newer_exporter(kind: str, layers: int, bias: bool, batch_first: bool, last: bool) -> None:
     module, x = module_and_samples(kind, num_layers=layers, bias=bias, batch_first=batch_first, last=last)
     check(from_onnx(exported(module, (x,), dynamo=True)), module, x)
