@@ -162,7 +162,7 @@ def test_weights_are_read_from_where_they_fit() -> None:
 
 
 def test_out_of_order_processor_reads_while_it_computes(make_model: Callable[..., Model]) -> None:
-    model = make_model("lstm", 16, 64)
+    model = make_model("gru", 16, 64)
     board = replace(boards.load("raspberry_pi_4"), l1d_bytes=0, l2_bytes=0)
     times = {}
     for ahead in (True, False):
@@ -200,13 +200,13 @@ def test_without_tools_the_roofline_is_used_and_reported(
 
     monkeypatch.setattr(listing, "_tool", gone)
     model = make_model("gru", 3, 8)
-    estimate = step_time(program(model, boards.load("raspberry_pi_3")), model)
+    estimate = step_time(program(model, boards.load("raspberry_pi_4")), model)
     assert estimate.method.name == "roofline"
     assert estimate.instructions is None
     assert len(estimate.why_not) == 1
     assert "is not installed" in estimate.why_not[0]
-    with pytest.raises(UnsupportedError, match=r"the step time on raspberry_pi_3 cannot be estimated: .*not installed"):
-        step_time(program(model, boards.load("raspberry_pi_3")), model, ["pipeline"])
+    with pytest.raises(UnsupportedError, match=r"the step time on raspberry_pi_4 cannot be estimated: .*not installed"):
+        step_time(program(model, boards.load("raspberry_pi_4")), model, ["pipeline"])
 
 
 @needs_emulator

@@ -66,6 +66,7 @@ def test_model(path: str, model: Model, capsys: pytest.CaptureFixture[str]) -> N
     assert "paced" not in found
 
 
+@pytest.mark.slow
 def test_model_as_text_with_a_paced_run_and_a_picture(
     path: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

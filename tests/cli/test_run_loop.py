@@ -67,6 +67,7 @@ def test_state_goes_on_from_run_to_run(model: Model, start: Any) -> None:
     assert np.array_equal(np.vstack(found), Stream(model).run(XS))
 
 
+@pytest.mark.slow
 def test_file_at_a_rate_in_the_formats_of_run(model: Model, start: Any, tmp_path: Path) -> None:
     (tmp_path / "xs.csv").write_text(CSV)
     process = start("xs.csv", "--rate", "500", "--any-rate", "--output", "json")
@@ -94,7 +95,8 @@ def test_garbage_is_reported_and_summed_up(model: Model, start: Any) -> None:
 
 
 @pytest.mark.usefixtures("default_signals")
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.sampled(1)
 def test_signals(model: Model, start: Any, tmp_path: Path, number: signal.Signals) -> None:
     process = start(
         "--source", "proc:cpu,memory,load", "--sink", "jsonl:-", "--status", "status.json", "--snapshot", "state"
@@ -162,6 +164,7 @@ def test_lost_results_make_a_finite_run_fail(model: Model, start: Any, tmp_path:
     assert (process.returncode, b" lost" in err, b"for good" in err) == (0, True, False)
 
 
+@pytest.mark.slow
 def test_full_stdout_makes_a_run_through_a_pipe_fail(model: Model, tmp_path: Path) -> None:
     for options, words in {(): "from sample 0 on", ("--no-header",): "from sample 0 on"}.items():
         with Path("/dev/full").open("wb") as full:
@@ -180,6 +183,7 @@ def test_full_stdout_makes_a_run_through_a_pipe_fail(model: Model, tmp_path: Pat
         assert len(err.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_reader_that_leaves_ends_the_loop_quietly(model: Model, start: Any) -> None:
     process = start("--source", "proc:cpu,memory,load", "--rate", "200")
     process.stdout.readline()

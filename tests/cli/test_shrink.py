@@ -70,6 +70,7 @@ def test_report_is_written(path: str, recording: str, tmp_path: Path, capsys: py
     assert page.read_text(encoding="utf-8").lower().startswith("<!doctype html>")
 
 
+@pytest.mark.slow
 def test_lines_and_labels_by_name(model: Model, path: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     xs = np.random.default_rng(1).standard_normal((120, 3)).astype(np.float32)
     names = [LABELS[place] for place in Stream(model).run(xs).argmax(axis=1)]

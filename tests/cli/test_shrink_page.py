@@ -170,6 +170,7 @@ def test_verdict_reports_the_step_time(
     assert verdict.endswith(said)
 
 
+@pytest.mark.slow
 def test_page_of_a_search_that_found_nothing(tmp_path: Path, model: Model, shrunk: Shrunk, xs: np.ndarray) -> None:
     plain = replace(shrunk.trials[0], step_ns=None, baseline_ns=None)
     page = Page(written(tmp_path / "page.html", model, Shrunk(model, plain, (plain,), {}, True), xs, None))
@@ -179,7 +180,7 @@ def test_page_of_a_search_that_found_nothing(tmp_path: Path, model: Model, shrun
 
 
 @pytest.mark.parametrize("error", [float("inf"), float("nan"), 0.0])
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(1)
 def test_page_of_trials_without_an_ordinary_error(
     error: float, tmp_path: Path, model: Model, shrunk: Shrunk, xs: np.ndarray
 ) -> None:
@@ -242,6 +243,7 @@ def test_target_is_checked_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         check_target(str(tmp_path / "page.html"))
 
 
+@pytest.mark.slow
 def test_page_that_cannot_be_written(tmp_path: Path, model: Model, shrunk: Shrunk, xs: np.ndarray) -> None:
     with pytest.raises(FileError, match="there is no folder"):
         write_page(str(tmp_path / "none" / "page.html"), model, shrunk, xs, None, {})

@@ -113,6 +113,7 @@ def test_activity_ends_by_ctrl_c_and_keeps_its_state(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(Path("/dev/i2c-1").exists(), reason="needs a machine without /dev/i2c-1")
+@pytest.mark.slow
 def test_activity_without_a_bus_is_the_recording() -> None:
     process = start("raspberry_pi_zero_2w", "--rate", "5000")
     _, err = process.communicate(timeout=300)

@@ -75,6 +75,7 @@ def test_time_goes_through_files_formats_and_graphs(tmp_path: Path) -> None:
         edge_rnn_export.to_onnx(model, tmp_path / "m.onnx", form=form, xs=xs)
 
 
+@pytest.mark.slow
 def test_second_layer_gets_the_time_by_its_inputs() -> None:
     clock = Dense([[0, 0, 0, 1]], name="clock", inputs=("input",))
     second = decaying(w=normal(6, 5, 7), u=normal(7, 5, 5), rate=normal(8, 5), inputs=("first", "clock"))

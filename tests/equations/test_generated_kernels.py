@@ -107,6 +107,7 @@ def test_delay_is_a_cell_without_arithmetic() -> None:
     np.testing.assert_array_equal(ys, np.concatenate([np.zeros((2, 3)), xs[:-2]]).astype(np.float32))
 
 
+@pytest.mark.slow
 def test_output_may_be_a_parameter_and_a_state_the_input() -> None:
     @cell
     def fixed(p: Any, x: Any, h: Any) -> Any:

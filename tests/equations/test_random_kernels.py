@@ -70,8 +70,8 @@ def in_onnxruntime(program: Program) -> None:
 
 @examples(1)
 @given(program=programs(most_steps=4))
-def test_streams_and_banks(program: Program) -> None:
-    streams_and_banks(program)
+def test_streams(program: Program) -> None:
+    in_a_stream(program)
 
 
 @pytest.mark.slow

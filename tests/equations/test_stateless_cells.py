@@ -97,8 +97,8 @@ def by_hand() -> Cell:
 
 
 LAYERS: dict[str, Callable[[], Cell]] = {
-    "layer norm": lambda: layer_norm(scale=1 + normal(0, 6), shift=normal(1, 6)),
     "glu": lambda: glu(input_size=6),
+    "layer norm": lambda: layer_norm(scale=1 + normal(0, 6), shift=normal(1, 6)),
     "gated": lambda: gated(w=normal(0, 14, 6), b=normal(1, 14), v=normal(2, 5, 7)),
     "rms norm": lambda: rms_norm(scale=1 + normal(0, 6), epsilon=1e-5),
     "softmax": lambda: shares(input_size=6),
@@ -120,6 +120,7 @@ def steps_of(layer: Cell) -> Any:
     return steps
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("name", LAYERS)
 def test_streams_and_banks_agree_with_float64(name: str) -> None:
     layer = LAYERS[name]()
@@ -223,6 +224,7 @@ def names_of_a_loop(p: Any, v: Any, x: Any, y: Any, at1: Any, axis: Any) -> Any:
     ids=["parameters", "states"],
 )
 @pytest.mark.parametrize("form", ["step", "sequence"])
+@pytest.mark.sampled(1)
 def test_names_of_a_graphs_own_values_are_names_like_others(layer: Cell, form: Any, tmp_path: Path) -> None:
     edge_rnn_export.to_onnx(Model([layer, Dense(normal(2, 2, 3))]), tmp_path / "m.onnx", form=form, steps=20)
 
@@ -235,6 +237,7 @@ def test_library_agrees(name: str, tmp_path: Path) -> None:
     doors.library(layer, XS, steps_of(layer), tmp_path)
 
 
+@pytest.mark.slow
 def test_several_inputs_are_read_as_one_vector() -> None:
     model = Model([Dense(normal(0, 3, 3), name="first"), by_hand().replaced(name="joined", inputs=("first", "input"))])
     xs = XS[:, :3]

@@ -20,7 +20,7 @@ def skip_without_packages(kind: str) -> None:
 
 @pytest.mark.filterwarnings("ignore")  # of libraries, about what is damaged
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "safetensors"])
-@pytest.mark.sampled(8)
+@pytest.mark.sampled(6)
 def test_a_few_damaged_files(kind: str, tmp_path: Path) -> None:
     skip_without_packages(kind)
     outcome = campaign.Outcome(kind, 0)

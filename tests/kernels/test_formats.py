@@ -26,7 +26,7 @@ pytestmark = pytest.mark.sampled(1)
 Build = Callable[..., Model]
 InFormat = Callable[[Model, str], Model]
 
-CELLS = ("elman_tanh", "elman_relu", "gru", "gru_reset_before", "lstm")
+CELLS = ("gru", "lstm", "elman_tanh", "elman_relu", "gru_reset_before")
 FORMATS = ("float16", "int8", "w8a8", "int4", "sparse:0.5", "rank:2")
 
 # Relative RMS of Stream against the reference with the same matrices, which are exact. What is left is float32 (1e-7 a

@@ -58,6 +58,7 @@ def report(process: subprocess.Popen[str]) -> dict[str, object]:
     return dict(json.loads(out))
 
 
+@pytest.mark.slow
 def test_two_processes_fill_one_cache_at_once_and_a_third_imports_no_compiler(tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     both = [start(cache) for _ in range(2)]

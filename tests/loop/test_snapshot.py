@@ -88,6 +88,7 @@ def test_snapshot_of_another_model_is_reported_and_not_loaded(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("state_too", [False, True])
+@pytest.mark.sampled(1)
 def test_damage_anywhere_is_found_and_the_previous_one_taken(tmp_path: Path, state_too: bool) -> None:
     network = stream()
     for steps, at_s in ((1, 5.0), (2, 6.0)):

@@ -74,6 +74,7 @@ def quiet_and_loud(quiet: int, loud: int) -> tuple[np.ndarray, np.ndarray]:
     return first, second
 
 
+@pytest.mark.slow
 def test_a_quiet_beginning_hides_nothing(make_model: Build) -> None:
     """Weights fit data after half a minute of silence as well as data without it, in either order."""
     model = make_model("gru", 3, 12)

@@ -16,8 +16,8 @@ from edge_rnn.quantization.search import shrink
 from edge_rnn.quantization.trials import Shrunk, Trial, stored_bytes
 from edge_rnn.timing import Chunks
 
-FORMATS = ("int8", "int4", "rank:25%")
-MORE = ("float16", *FORMATS, "sparse:0.5")
+FORMATS = ("int8", "rank:25%")
+MORE = ("float16", "int8", "int4", "rank:25%", "sparse:0.5")
 
 
 @pytest.fixture(scope="module")

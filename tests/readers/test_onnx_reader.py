@@ -285,6 +285,7 @@ def test_softmax_of_older_operator_sets(opset: int, axis: int, read: bool) -> No
             from_onnx(m.proto("y"))
 
 
+@pytest.mark.slow
 def test_large_weights_are_read() -> None:
     m = Maker(("x", ["t", "b", 3]))
     arrays = [np.ones((1, 4096, reads), np.float32) for reads in (3, 1024)]

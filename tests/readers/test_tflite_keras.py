@@ -74,6 +74,7 @@ def test_float_weights_come_back_bit_for_bit_and_compute_what_litert_does(tmp_pa
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("cell", KINDS)
+@pytest.mark.sampled(4)
 def test_int8_weights_are_those_of_the_file(tmp_path: Path, cell: str, way: str) -> None:
     """All else is that of the float file; outputs are compared by the trials of readers."""
     path = path_of(f"{cell}_{way}_int8", tmp_path)

@@ -128,6 +128,7 @@ def test_a_lie_allocates_next_to_nothing(name: str, good: bytes, folder: Path) -
 
 
 @pytest.mark.parametrize("name", ["nested lists", "many empty", "endless number", "metadata nested"])
+@pytest.mark.sampled(1)
 def test_a_full_header_allocates_megabytes_at_most(name: str, good: bytes, folder: Path) -> None:
     """A header of 1 MiB, the bound, costs Python objects for each of its characters at worst."""
     data = {row[0]: row[1] for row in REFUSED}[name](take_apart(good))

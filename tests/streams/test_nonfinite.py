@@ -189,7 +189,7 @@ def test_hold_takes_the_mean_for_a_channel_without_a_past(make_model: Build) -> 
 
 @pytest.mark.parametrize("policy", ["hold", "skip"])
 def test_nothing_is_answered_before_the_first_good_sample(make_model: Build, policy: Any) -> None:
-    model, nothing, xs = Model([MEANS, *make_model("lstm", 3, 9).layers]), np.full(3, np.nan), noise(5)
+    model, nothing, xs = Model([MEANS, *make_model("gru", 3, 9).layers]), np.full(3, np.nan), noise(5)
     expected = Stream(model).run(xs)
     stream = Stream(model, on_nonfinite=policy)
     assert np.isnan(stream.classify([nothing, nothing])).all()

@@ -121,6 +121,7 @@ def test_one_bad_sample_moves_no_stream(make_model: Build) -> None:
     assert [stream.snapshot() for stream in bank] == before
 
 
+@pytest.mark.slow
 def test_one_overflow_moves_no_stream() -> None:
     bank = StreamBank(Model([Elman([[10.0]], [[0.5]], activation="relu"), Dense([[1.0]])]), 5)
     bank.step(np.ones((5, 1)))

@@ -47,7 +47,7 @@ def graph_error(model: Model, steps: int = STEPS) -> float:
     ("cell", "layers", "bias", "initial"),
     list(itertools.product(CELLS, [1, 3], [True, False], [True, False])),
 )
-@pytest.mark.sampled(10)
+@pytest.mark.sampled(6)
 def test_cells_and_their_options(
     cell: str, layers: int, bias: bool, initial: bool, make_model: Callable[..., Model]
 ) -> None:
@@ -56,6 +56,7 @@ def test_cells_and_their_options(
 
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize(("input_size", "hidden_size"), [(1, 1), (1, 8), (13, 33), (40, 128)])
+@pytest.mark.sampled(5)
 def test_sizes(cell: str, input_size: int, hidden_size: int, make_model: Callable[..., Model]) -> None:
     assert graph_error(make_model(cell, input_size, hidden_size, head=2), steps=60) <= TOLERANCE
 
@@ -71,7 +72,7 @@ def test_one_bias_of_two(cls: type[Any], only: str) -> None:
 
 @pytest.mark.parametrize("activation", Dense.ACTIVATIONS)
 @pytest.mark.parametrize("bias", [True, False])
-@pytest.mark.sampled(6)
+@pytest.mark.sampled(4)
 def test_dense(activation: str, bias: bool) -> None:
     rng = np.random.default_rng(4)
     layers = [
