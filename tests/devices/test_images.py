@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from itertools import product
 
 import pytest
 
@@ -14,7 +15,7 @@ from edge_rnn.kernels.compile.target import Target
 from edge_rnn.kernels.entry import object_cache
 from edge_rnn.streams.plan import DRIVER
 from edge_rnn.streams.planner import plan_for
-from emulated import CASES
+from emulated import shared_out
 from linked_code import program_object
 
 HERE = "here"
@@ -43,8 +44,7 @@ def size_of(name: str, target: Target) -> int:
 
 
 @pytest.mark.sampled(5)
-@pytest.mark.parametrize("case", [*CASES, "every layer", "loops"])
-@pytest.mark.parametrize("board", targets())
+@pytest.mark.parametrize(("board", "case"), [*shared_out(targets(), 2), *product(targets(), ["every layer", "loops"])])
 def test_kernels_of_a_board_become_images(board: str, case: str, model_of: Callable[[str], Model]) -> None:
     target = target_of(board)
     models = all_models() if case == "every layer" else [] if case == "loops" else [model_of(case)]
@@ -56,8 +56,7 @@ def test_kernels_of_a_board_become_images(board: str, case: str, model_of: Calla
 
 
 @pytest.mark.sampled(3)
-@pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("board", targets())
+@pytest.mark.parametrize(("board", "case"), shared_out(targets(), 3))
 def test_programs_of_a_board_become_images(board: str, case: str, model_of: Callable[[str], Model]) -> None:
     target = target_of(board)
     image = link([program_object(plan_for(model_of(case), target), target)], target)

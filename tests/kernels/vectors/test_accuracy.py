@@ -79,7 +79,7 @@ def test_some_thousands_of_floats_of_every_size(name: str, cpu: str) -> None:
 @pytest.mark.parametrize("name", HELPERS)
 def test_many_millions_of_floats(name: str, cpu: str) -> None:
     function = over_arrays(name, cpu)
-    for x in floats(name, 37):
+    for x in floats(name, 111):
         assert units_off(function(x), x, name) <= UNITS[name]
 
 
