@@ -18,7 +18,7 @@ from edge_rnn.model import Model
 from edge_rnn.quantization.apply import matrices, quantize
 
 pytest_plugins = [
-    "distributions", "lowered_once", "needs", "quick_timing", "sampled", "skips", "staggered", "surroundings"
+    "distributions", "longest", "lowered_once", "needs", "quick_timing", "sampled", "skips", "staggered", "surroundings"
 ]  # fmt: skip
 
 CELLS: dict[str, tuple[type[Recurrent], dict[str, Any]]] = {
@@ -42,15 +42,6 @@ settings.load_profile("edge_rnn")
 def pytest_xdist_auto_num_workers() -> int:
     """One worker more than there are cores: tests of servers, loops and processes wait for a sixth of the time."""
     return len(os.sched_getaffinity(0)) + 1
-
-
-LONGEST = ("test_site_builds_without_a_warning", "test_many_damaged_files", "test_tool_finds_nothing[mypy]")
-"""Tests that take from ten seconds to some minutes, by the start of their names."""
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Start the longest tests first, so that the run does not end in one of them with the other workers idle."""
-    items.sort(key=lambda item: not item.name.startswith(LONGEST))
 
 
 def pytest_collection_finish() -> None:

@@ -1,4 +1,4 @@
-"""Workers collect from different folders on, and end with one list."""
+"""Workers collect from different folders on, end with one list, and begin with the longest tests."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from longest import dealt
 from staggered import rotated
 
 ROOT = Path(__file__).parents[1]
@@ -20,6 +21,13 @@ def test_each_worker_takes_all_and_they_start_apart() -> None:
     assert orders == [list("abcdefg"), list("cdefgab"), list("efgabcd")]
     assert rotated([], 1, 3) == []
     assert [rotated(["a"], worker, 3) for worker in range(3)] == [["a"]] * 3
+
+
+def test_each_worker_begins_with_its_share_of_the_longest() -> None:
+    assert dealt(list("ABCDE"), list("rstuvwxyz"), 3) == [*"ADrs", *"BEtuv", *"Cwxyz"]
+    assert dealt(list("AB"), list("xyz"), 1) == list("ABxyz")
+    assert dealt([], list("xyz"), 2) == list("xyz")
+    assert dealt(list("ABCD"), ["x"], 3) == [*"AD", *"B", *"Cx"]
 
 
 @pytest.mark.slow

@@ -43,7 +43,7 @@ def size_of(name: str, target: Target) -> int:
     return len(image.code)
 
 
-@pytest.mark.sampled(5)
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(("board", "case"), [*shared_out(targets(), 2), *product(targets(), ["every layer", "loops"])])
 def test_kernels_of_a_board_become_images(board: str, case: str, model_of: Callable[[str], Model]) -> None:
     target = target_of(board)
@@ -55,7 +55,7 @@ def test_kernels_of_a_board_become_images(board: str, case: str, model_of: Calla
         assert 8 < size_of(name, target) < 64 << 10
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(("board", "case"), shared_out(targets(), 3))
 def test_programs_of_a_board_become_images(board: str, case: str, model_of: Callable[[str], Model]) -> None:
     target = target_of(board)
