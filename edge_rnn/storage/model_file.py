@@ -333,9 +333,8 @@ def _layer(cls: type[Layer], record: Mapping[str, Any], arrays: Mapping[str, Any
 
 def _digest(description: Mapping[str, Any], tensors: Mapping[str, AnyArray]) -> str:
     """SHA-256 in hex of the description, without its ``sha256``, and of the tensors as stored in a file."""
-    digest = hashlib.sha256(
-        canonical_json({key: value for key, value in description.items() if key != "sha256"}).encode()
-    )
+    text = canonical_json({key: value for key, value in description.items() if key != "sha256"})
+    digest = hashlib.sha256(text.encode())
     for name, array in sorted(tensors.items()):
         digest.update(f"\0{name} {array.dtype} {array.shape}\0".encode())
         digest.update(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).data)
@@ -346,7 +345,6 @@ def _array_dtype(hint: Any) -> np.dtype[Any] | None:
     """Dtype of a field annotated as an array, or as an array or None; None for any other field."""
     for part in (hint, *get_args(hint)):
         if get_origin(part) in (np.ndarray, NDArray):  # from NumPy 2.5 on, NDArray[float32] is an alias of its own
-            kind = get_args(part)[-1]
-            dtype: np.dtype[Any] = np.dtype(*(get_args(kind) or (kind,)))
+            dtype: np.dtype[Any] = np.dtype(*(get_args(get_args(part)[-1]) or get_args(part)[-1:]))
             return dtype
     return None

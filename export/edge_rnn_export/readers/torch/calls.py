@@ -230,9 +230,7 @@ def _is_turned(samples: Leaf) -> bool:
 
 def _sizes(torch: Any, module: Any) -> list[int]:
     """Numbers of values per step that the weights suggest, in the order of definition."""
-    nn = torch.nn
-    found: list[int] = []
-    hidden: list[int] = []
+    nn, found, hidden = torch.nn, list[int](), list[int]()
     for each in module.modules():
         if isinstance(each, nn.RNNBase | nn.RNNCellBase):
             found.append(each.input_size)

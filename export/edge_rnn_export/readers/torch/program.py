@@ -100,8 +100,7 @@ def graph_of(torch: Any, exported: Any, table: Mapping[str, Any], raw: frozenset
         shapes={value.name: value.shape for value in writer.aliases.values()},
         known_as={writer.aliases[path].name: path for path in sorted(writer.aliases, key=len, reverse=True) if path},
     )
-    held = {name for _, name, _ in kept}
-    inputs = tuple(port.name for port in ports if port.name not in held)
+    inputs = tuple(port.name for port in ports if port.name not in {name for _, name, _ in kept})
     used = {
         spec.target
         for node, spec in zip(exported.graph.nodes, exported.graph_signature.input_specs, strict=False)
