@@ -13,20 +13,15 @@ from edge_rnn.arrays import float32_array
 from edge_rnn.errors import InputError, InputTypeError
 from edge_rnn.typing import F32
 from edge_rnn_export.runtime.session import bindings, session
+from edge_rnn_export.writers.onnx.head import SESSION_CODE
 from edge_rnn_export.writers.onnx.metadata import trained_states
 
 __all__ = ["SAMPLE_CODE", "OrtStream"]
 
 
-SAMPLE_CODE = """\
-import numpy as np
-import onnxruntime
-
-options = onnxruntime.SessionOptions()
-options.intra_op_num_threads = 1  # a small step is over before a second thread wakes up
-options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-session = onnxruntime.InferenceSession("model.onnx", options, providers=["CPUExecutionProvider"])
-
+SAMPLE_CODE = (
+    SESSION_CODE
+    + """\
 inputs = {node.name: np.zeros((1, 1, node.shape[2]), np.float32) for node in session.get_inputs()}
 outputs = [node.name for node in session.get_outputs()]  # y, then each state's new value
 states = [name for name in inputs if name != "x"]
@@ -39,6 +34,7 @@ def step(x):
     inputs.update(zip(states, new))
     return y[0, 0]
 """
+)
 """A program that follows a stream with a step graph, using only onnxruntime and NumPy."""
 
 

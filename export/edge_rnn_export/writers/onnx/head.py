@@ -21,7 +21,7 @@ from edge_rnn.model import Model
 from edge_rnn.sampling.symbols import alphabet, samples
 from edge_rnn.typing import F32
 
-__all__ = ["GREEDY_CODE", "HEADS", "NEXT", "SYMBOL", "Head", "head_of", "symbols_of", "with_head"]
+__all__ = ["GREEDY_CODE", "HEADS", "NEXT", "SESSION_CODE", "SYMBOL", "Head", "head_of", "symbols_of", "with_head"]
 
 Head = Literal["model", "logits", "probabilities", "greedy"]
 HEADS: tuple[str, ...] = get_args(Head)
@@ -29,9 +29,7 @@ HEADS: tuple[str, ...] = get_args(Head)
 SYMBOL, NEXT = "symbol", "next_symbol"
 """Input and output of a greedy graph, besides its states and ``y``."""
 
-GREEDY_CODE = """\
-import json
-
+SESSION_CODE = """\
 import numpy as np
 import onnxruntime
 
@@ -40,6 +38,13 @@ options.intra_op_num_threads = 1  # a small step is over before a second thread 
 options.add_session_config_entry("session.intra_op.allow_spinning", "0")
 session = onnxruntime.InferenceSession("model.onnx", options, providers=["CPUExecutionProvider"])
 
+"""
+"""Beginning of a program that runs a graph."""
+
+GREEDY_CODE = (
+    "import json\n\n"
+    + SESSION_CODE
+    + """\
 description = json.loads(session.get_modelmeta().custom_metadata_map["edge_rnn"])
 vocabulary = description["vocabulary"]
 states = {node.name: np.zeros((1, 1, node.shape[2]), np.float32) for node in session.get_inputs()[1:]}
@@ -64,6 +69,7 @@ def write(prompt, length, stop=()):
             return text
         symbol = read(symbol)
 """
+)
 """Example program that generates text with a greedy step graph, onnxruntime and NumPy; one letter per symbol."""
 
 
