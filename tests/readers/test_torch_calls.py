@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import needs
-from edge_rnn.errors import UnsupportedError
+from edge_rnn.errors import InputError, UnsupportedError
 from edge_rnn_export import from_torch
 
 torch = needs.package("torch")
@@ -57,7 +57,7 @@ def test_another_result_for_a_batch_of_one() -> None:
 
 @pytest.mark.parametrize(("what", "shape"), [("backward", (5, 1, 3)), ("forward", (1, 1, 3))])
 def test_an_example_of_one_step_hides_what_sequences_do(what: str, shape: tuple[int, ...]) -> None:
-    with pytest.raises(UnsupportedError, match="starts afresh at each call, of a single step"):
+    with pytest.raises(UnsupportedError, match=r"starts afresh at each call, of a single step.* batch_first=True says"):
         from_torch(Layers(what).eval(), example=torch.zeros(shape))
 
 
@@ -67,3 +67,46 @@ def test_scales_in_front_are_folded_and_rounded() -> None:
             return self.rnn(x * 3)[0]
 
     assert [layer.kind for layer in from_torch(Scaled("").eval()).layers] == ["GRU"]
+
+
+class Mixed(torch.nn.Module):
+    """One axis for time in recurrent parts, another one in the rest of forward."""
+
+    def __init__(self, first: Any, batch_first: bool) -> None:
+        super().__init__()
+        self.rnn, self.second = (torch.nn.GRU(3, 3, batch_first=each) for each in (batch_first, not batch_first))
+        self.first = first
+
+    def forward(self, x: Any) -> Any:
+        return self.first(self, x)
+
+
+MIXED: dict[str, tuple[Any, bool]] = {
+    "last along the second": (lambda net, x: net.rnn(x)[0][:, -1], False),
+    "last along the first": (lambda net, x: net.rnn(x)[0][-1], True),
+    "states for the first": (lambda net, x: net.rnn(x, torch.zeros(1, x.shape[0], 3))[0], False),
+    "two parts": (lambda net, x: net.second(net.rnn(x)[0])[0], False),
+}
+
+
+@pytest.mark.parametrize("shape", [None, (4, 9, 3)])
+@pytest.mark.parametrize("name", MIXED)
+def test_a_forgotten_batch_first_is_named(name: str, shape: tuple[int, ...] | None) -> None:
+    forward, flag = MIXED[name]
+    module = Mixed(forward, flag).eval()
+    axes = ("second", "first") if flag else ("first", "second")
+    takes = "forward takes" if shape is None else "forward or example= takes"
+    told = (
+        rf"^from_torch: nn\.GRU 'rnn' runs along the {axes[0]} axis, as batch_first={flag} says, and {takes} "
+        rf"the {axes[1]} one for time; it can be read with batch_first={not flag}\. If it was trained as it is"
+    )
+    with pytest.raises((UnsupportedError, InputError), match=told):
+        from_torch(module, example=None if shape is None else torch.zeros(shape))
+    module.rnn.batch_first = not flag  # as the message says
+    assert from_torch(module).output_size == 3
+
+
+def test_other_causes_leave_batch_first_alone() -> None:
+    with pytest.raises(UnsupportedError) as told:
+        from_torch(Mixed(lambda net, x: net.rnn(x)[0].mean(1), False).eval())
+    assert "batch_first" not in str(told.value)

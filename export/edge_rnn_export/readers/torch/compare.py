@@ -124,10 +124,12 @@ def _check(
         given = run.outputs(xs, states)
         ys, ends = _reference(read.model, xs, states)
         problem = run.difference(given, ys, ends, tolerance)
-        if problem and place and axes.stepwise and not _has_ports(read) and _has_sequences(torch, module):
+        rnn = next((each for each in module.modules() if isinstance(each, torch.nn.RNNBase)), None)
+        if problem and place and axes.stepwise and not _has_ports(read) and rnn is not None:
             raise UnsupportedError(
                 f"from_torch: {run.title} starts afresh at each call, of a single step, and {read.model!r} keeps a "
-                f"state; give an example= of several steps, or of its states."
+                f"state; give an example= of several steps, whose axis batch_first={rnn.batch_first} says, or of its "
+                f"states."
             )
         if problem and place and not _has_ports(read):
             # Without states among the arguments, a later call starts afresh, unless forward keeps the states itself.
@@ -146,11 +148,6 @@ def _check(
                 f"takes the layers as they are."
             )
         states = ends
-
-
-def _has_sequences(torch: Any, module: Any) -> bool:
-    """True if the module has recurrent parts that run over sequences, and so start afresh at each call."""
-    return any(isinstance(each, torch.nn.RNNBase) for each in module.modules())
 
 
 def _has_new_weights(module: Any, model: Model) -> bool:

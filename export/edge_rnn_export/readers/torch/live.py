@@ -13,7 +13,7 @@ from edge_rnn_export.readers.torch.axes import axes_of
 from edge_rnn_export.readers.torch.calls import Call, Leaf, calls_of, given_call, narrow, runs
 from edge_rnn_export.readers.torch.compare import check
 from edge_rnn_export.readers.torch.program import Program
-from edge_rnn_export.readers.torch.reparametrized import without_reparametrizations
+from edge_rnn_export.readers.torch.reparametrized import copied, without_reparametrizations
 from edge_rnn_export.readers.torch.running import Read
 from edge_rnn_export.readers.torch.traced import in_use, traced
 from edge_rnn_export.readers.tracing.walk import read_graph
@@ -61,21 +61,52 @@ def read_module(module: Any, *, example: Any, wanted: Wanted, ignore: Sequence[s
     torch: Any = sys.modules["torch"]  # imported already if a module object exists
     _check_modules(torch, module)
     module = without_reparametrizations(module)
-    if example is not None:
-        read = _read(torch, module, given_call(torch, module, example), wanted)
-    else:
-        calls = calls_of(torch, module)
-        _check_single(torch, module, calls[0])
-        try:
-            read = _read(torch, module, calls[0], wanted)
-        except UnsupportedError as refusal:
-            others = [*narrow(torch, module, calls[0]), *calls[1:]]
-            raise _with_others(torch, module, others, wanted, refusal) from None
+    try:
+        read = _found(torch, module, example, wanted)
+    except (UnsupportedError, InputError) as refusal:
+        raise type(refusal)(_forgotten(torch, module, example, wanted) or str(refusal)) from None
     _check_unused(module, read, ignore)
     _check_start(module, read)
     if compare:
         check(torch, module, read)
     return read.model
+
+
+def _found(torch: Any, module: Any, example: Any, wanted: Wanted) -> Read:
+    """Read a module by the arguments given, or found."""
+    if example is not None:
+        return _read(torch, module, given_call(torch, module, example), wanted)
+    calls = calls_of(torch, module)
+    _check_single(torch, module, calls[0])
+    try:
+        return _read(torch, module, calls[0], wanted)
+    except UnsupportedError as refusal:
+        others = [*narrow(torch, module, calls[0]), *calls[1:]]
+        raise _with_others(torch, module, others, wanted, refusal) from None
+
+
+def _forgotten(torch: Any, module: Any, example: Any, wanted: Wanted) -> str:
+    """Message about a batch_first that was forgotten, if the module can be read with the other one; else empty."""
+    parts = {path: each.batch_first for path, each in module.named_modules() if isinstance(each, torch.nn.RNNBase)}
+    for flag, axis, other in ((False, "first", "second"), (True, "second", "first")):
+        paths = [path for path, batch_first in parts.items() if batch_first is flag]
+        turned = copied(module)
+        for path in paths:
+            turned.get_submodule(path).batch_first = not flag
+        try:
+            if not paths:
+                continue
+            check(torch, turned, _found(torch, turned, example, wanted))
+        except EdgeRnnError:
+            continue
+        named = " and ".join(f"nn.{type(module.get_submodule(path)).__name__} {path!r}" for path in paths)
+        takes = "forward or example= takes" if example is not None else "forward takes"
+        return (
+            f"from_torch: {named} runs along the {axis} axis, as batch_first={flag} says, and {takes} the {other} one "
+            f"for time; it can be read with batch_first={not flag}. If it was trained as it is, it learned across the "
+            f"sequences of a batch: train it again with batch_first={not flag}."
+        )
+    return ""
 
 
 def _check_single(torch: Any, module: Any, call: Call) -> None:
