@@ -15,12 +15,13 @@ from edge_rnn.errors import InputError
 from edge_rnn.kernels.entry import object_cache
 from edge_rnn.kernels.entry import python_function as fast
 from edge_rnn.kernels.program.driver import not_done
-from edge_rnn.kernels.program.record import Handle, Status
 from edge_rnn.streams.claim import check_alone
 from edge_rnn.streams.stream_memory import StreamMemory
 from edge_rnn.typing import F32
 
 __all__ = ["convert_and_run", "convert_and_step", "refuse_row"]
+
+_RUN = (ctypes.c_int64, *(ctypes.c_void_p,) * 3, ctypes.c_int64)
 
 
 def convert_and_step(memory: StreamMemory, x: ArrayLike) -> Any:
@@ -35,9 +36,9 @@ def convert_and_step(memory: StreamMemory, x: ArrayLike) -> Any:
         if given.ndim == 2 and given.shape[1] == expected:
             hint = f" One call is one time step; use stream.run for a {given.shape} array."
         raise InputError(f"stream.step got shape {given.shape}, expected ({expected},) float32.{hint}")
-    status = _step_at(int(memory.handle[Handle.STEP]))(memory.address, given.ctypes.data, memory.y.ctypes.data)
-    check_alone(status, "stream.step")
-    if status != Status.DONE:
+    done = _stepper()(memory.address, given.ctypes.data, memory.y.ctypes.data, 1)
+    check_alone(not_done(done), "stream.step")
+    if not done:
         raise InputError(refusal("stream.step", given))
     return float(memory.y[0]) if scalar and memory.y.size == 1 else memory.y
 
@@ -72,12 +73,12 @@ def refuse_row(xs: F32, row: int) -> NoReturn:
 
 
 @cache
-def _step_at(address: int) -> Callable[[int, int, int], int]:
-    """Return a compiled step as a function of three addresses that keeps the GIL: handle, sample, output."""
-    return ctypes.PYFUNCTYPE(ctypes.c_int32, *(ctypes.c_void_p,) * 3)(address)
+def _stepper() -> Callable[[int, int, int, int], int]:
+    """Return :func:`runner`'s function as one that keeps the GIL, for single steps."""
+    return ctypes.PYFUNCTYPE(*_RUN)(object_cache.load("run").address)
 
 
 @cache
 def runner() -> Callable[[int, int, int, int], int]:
     """Return the compiled run as a function of handle, samples, outputs and count; CFUNCTYPE releases the GIL."""
-    return ctypes.CFUNCTYPE(ctypes.c_int64, *(ctypes.c_void_p,) * 3, ctypes.c_int64)(object_cache.load("run").address)
+    return ctypes.CFUNCTYPE(*_RUN)(object_cache.load("run").address)

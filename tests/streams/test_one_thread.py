@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 import edge_rnn
 from edge_rnn import Dense, Model, Stream, StreamBank
 from edge_rnn.errors import StateError
+from edge_rnn.kernels.entry import python_function
 from edge_rnn.kernels.program.record import FREE, MIXED, Handle
 from edge_rnn.sampling import Sampler, beam_search, generate, rollout
 from edge_rnn.streams import WindowedStream
@@ -129,6 +131,37 @@ def test_threads_that_meet_in_a_stream(model: Model, other: str) -> None:
     assert errors
     stream.reset()
     assert np.array_equal(stream.run(xs[:500]), Stream(model).run(xs[:500]))
+
+
+@pytest.mark.parametrize("path", ["fast", "plain"])
+def test_steps_of_several_threads_are_refused_or_taken_whole(
+    model: Model, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a free-threaded build, steps really meet; on any other, the GIL keeps them apart."""
+    if path == "plain":
+        monkeypatch.setattr(python_function, "why_not", lambda: "a test says so")
+    stream, x = Stream(model), np.ones(4, np.float32)
+    taken, together = [0] * 4, threading.Barrier(4)
+
+    def work(thread: int) -> None:
+        together.wait()
+        for _ in range(3000):
+            try:
+                stream.step(x)
+            except StateError as error:
+                assert re.search(IN_USE, str(error))
+            else:
+                taken[thread] += 1
+
+    threads = [threading.Thread(target=work, args=(thread,)) for thread in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(taken)
+    expected = Stream(model)
+    expected.run(np.ones((sum(taken), 4), np.float32))
+    assert stream.snapshot() == expected.snapshot()
 
 
 def test_a_bank_refuses_one_stream_in_use_and_moves_none(model: Model) -> None:

@@ -28,6 +28,7 @@ from edge_rnn.sampling import generate, rollout, sampler
 from edge_rnn.streams import planner, stream_memory
 
 PAGE = mmap.PAGESIZE
+STEP = ctypes.PYFUNCTYPE(ctypes.c_int32, *(ctypes.c_void_p,) * 3)
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.mmap.restype = ctypes.c_void_p
 _libc.mmap.argtypes = (ctypes.c_void_p, ctypes.c_size_t, *(ctypes.c_int,) * 3, ctypes.c_long)
@@ -127,7 +128,7 @@ def check_calls(model: Model, guarded: Guarded) -> None:
             first = weights.ctypes.data // PAGE * PAGE
             guarded.protect(first, weights.ctypes.data + weights.nbytes - first, mmap.PROT_READ)
         xs, ys = samples(model, guarded, 5), guarded(5 * model.output_size).reshape(5, -1)
-        call_step = edge_rnn.streams.convert._step_at(int(stream._memory.handle[Handle.STEP]))
+        call_step = STEP(int(stream._memory.handle[Handle.STEP]))
         for row in range(5):
             x, y = guarded.copy(xs[row]), guarded(model.output_size)
             call_step(stream.handle, x.ctypes.data, y.ctypes.data)

@@ -3,7 +3,8 @@
 A call is identified by an address on its own stack, which no concurrent call has. A single step claims the word by
 plain loads and stores, which cost a nanosecond. Two threads that step at the same moment may both find it free, but
 only one of the two numbers can have been written last, so the call with the other number finds a number that is not its
-own, or none, when it leaves. Long calls claim the word by one atomic exchange. A stream that two calls were in at once
+own, or none, when it leaves. Long calls claim the word by one atomic exchange, and so do steps of Python code that has
+no fast path: without the GIL, these may well start at the same moment. A stream that two calls were in at once
 is marked, and refuses all calls until it is reset.
 """
 
@@ -11,7 +12,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
@@ -20,7 +20,7 @@ from edge_rnn.kernels.compile.module_names import own_words
 from edge_rnn.kernels.program.record import FREE, MIXED, Status
 from edge_rnn.kernels.vectors.addresses import to_word
 
-__all__ = ["busy", "enter", "enter_atomically", "leave", "own_number"]
+__all__ = ["busy", "enter", "enter_atomically", "leave", "leave_atomically", "own_number"]
 
 _WORD_BYTES = 8
 
@@ -48,14 +48,17 @@ def _write(typing_context: Any, word: Any, value: Any) -> Any:
 
 
 @intrinsic
-def _exchange_if_free(typing_context: Any, word: Any, value: Any) -> Any:
-    """Store ``value`` if the word is free, by one atomic exchange; return the old word."""
+def _exchange(typing_context: Any, word: Any, expected: Any, value: Any) -> Any:
+    """Store ``value`` if the word is ``expected``, by one atomic exchange; return the old word.
+
+    Memory that the call before used is seen as that call left it.
+    """
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        free = ir.Constant(ir.IntType(64), FREE)
-        return builder.extract_value(builder.cmpxchg(args[0], free, args[1], "acq_rel", "acquire"), 0)
+        old, new = (context.cast(builder, args[i], sig.args[i], types.int64) for i in (1, 2))
+        return builder.extract_value(builder.cmpxchg(args[0], old, new, "acq_rel", "acquire"), 0)
 
-    return types.int64(word, value), generate
+    return types.int64(word, expected, value), generate
 
 
 @helper
@@ -82,7 +85,7 @@ def enter(word: Any, number: Any) -> Any:
 @helper
 def enter_atomically(word: Any, number: Any) -> Any:
     """Claim a stream for a long call; return its old word, FREE if the claim succeeded."""
-    return _exchange_if_free(word, number)
+    return _exchange(word, FREE, number)
 
 
 @helper
@@ -90,4 +93,13 @@ def leave(word: Any, number: Any) -> Any:
     """Release a stream; return True if no other call entered it meanwhile. Otherwise mark it as MIXED."""
     alone = _read(word) == number
     _write(word, FREE if alone else MIXED)
+    return alone
+
+
+@helper
+def leave_atomically(word: Any, number: Any) -> Any:
+    """Release a stream after a long call, as :func:`leave`."""
+    alone = _exchange(word, number, FREE) == number
+    if not alone:
+        _write(word, MIXED)
     return alone

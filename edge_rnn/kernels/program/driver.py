@@ -142,7 +142,7 @@ def _rollout() -> Any:
 
 def _claimed(advance_all: Any) -> Any:
     """Build a function of many steps that claims the stream once, around all of them."""
-    from edge_rnn.kernels.program.claim import busy, enter_atomically, leave, own_number
+    from edge_rnn.kernels.program.claim import busy, enter_atomically, leave_atomically, own_number
     from edge_rnn.kernels.vectors.load_store import at
 
     def claimed(handle, xs, ys, count):  # type: ignore[no-untyped-def]
@@ -151,6 +151,6 @@ def _claimed(advance_all: Any) -> Any:
         if found != FREE:
             return -busy(found)
         done = advance_all(handle, xs, ys, count)
-        return done if leave(word, number) else -Status.MIXED
+        return done if leave_atomically(word, number) else -Status.MIXED
 
     return claimed

@@ -34,7 +34,7 @@ def build(name: str, target: Target, streams: int) -> Any:
     another call is in the stream, or was. :class:`edge_rnn.kernels.writing.choose.Choice` describes the table.
     """
     from edge_rnn.kernels.compile.compiler import helper
-    from edge_rnn.kernels.program.claim import busy, enter_atomically, leave, own_number
+    from edge_rnn.kernels.program.claim import busy, enter_atomically, leave_atomically, own_number
     from edge_rnn.kernels.vectors.addresses import as_floats, as_int32s, as_words, call_for_status
     from edge_rnn.kernels.vectors.load_store import at
 
@@ -91,6 +91,6 @@ def build(name: str, target: Target, streams: int) -> Any:
         if found != FREE:
             return -busy(found)
         written = write(table, prompt, length, symbols, logs, done, count)
-        return written if leave(word, number) else -Status.MIXED
+        return written if leave_atomically(word, number) else -Status.MIXED
 
     return generate
