@@ -30,11 +30,10 @@ import stat
 from collections.abc import Mapping
 from dataclasses import MISSING, fields
 from pathlib import Path
-from typing import Any, BinaryIO, ClassVar, get_args, get_origin, get_type_hints
+from typing import Any, BinaryIO, ClassVar, get_origin, get_type_hints
 
 import numpy as np
 import safetensors.numpy
-from numpy.typing import NDArray
 from safetensors import SafetensorError
 
 from edge_rnn.atomic import write
@@ -46,7 +45,7 @@ from edge_rnn.model import Model
 from edge_rnn.storage import hub
 from edge_rnn.storage.budget import MAX_FILE_BYTES, Budget
 from edge_rnn.storage.header import canonical_json, check_record, fits, parse_json, spell_type, tensor_dtypes
-from edge_rnn.typing import AnyArray
+from edge_rnn.typing import AnyArray, array_dtype
 
 __all__ = ["MAX_FILE_BYTES", "MAX_HEADER_BYTES", "MAX_LAYERS", "MAX_VALUES", "VERSION", "load", "load_local", "save"]
 
@@ -242,7 +241,7 @@ def _layer_fields(record: dict[str, Any], expected: Mapping[str, Any]) -> tuple[
         return cls, _cell_fields(title, record)
     hints = get_type_hints(cls)
     own = {f.name: f for f in fields(cls) if f.name not in Layer.__dataclass_fields__}
-    dtypes = {name: dtype for name in own if (dtype := _array_dtype(hints[name])) is not None}
+    dtypes = {name: dtype for name in own if (dtype := array_dtype(hints[name])) is not None}
     options = record["options"]
     if unknown := [name for name in record["arrays"] if name not in dtypes]:
         raise FileError(f"{title} has the unknown array {unknown[0]!r}, expected one of {', '.join(dtypes)}")
@@ -339,12 +338,3 @@ def _digest(description: Mapping[str, Any], tensors: Mapping[str, AnyArray]) -> 
         digest.update(f"\0{name} {array.dtype} {array.shape}\0".encode())
         digest.update(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).data)
     return digest.hexdigest()
-
-
-def _array_dtype(hint: Any) -> np.dtype[Any] | None:
-    """Dtype of a field annotated as an array, or as an array or None; None for any other field."""
-    for part in (hint, *get_args(hint)):
-        if get_origin(part) in (np.ndarray, NDArray):  # from NumPy 2.5 on, NDArray[float32] is an alias of its own
-            dtype: np.dtype[Any] = np.dtype(*(get_args(get_args(part)[-1]) or get_args(part)[-1:]))
-            return dtype
-    return None

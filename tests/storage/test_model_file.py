@@ -6,15 +6,11 @@ import json
 import os
 import subprocess
 import sys
-import types
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pytest
 import safetensors.numpy
 from hypothesis import given
-from numpy.typing import NDArray
 
 from edge_rnn.model import Model
 from edge_rnn.storage import model_file
@@ -25,20 +21,6 @@ from model_files import (
     assert_same,
     models,
 )
-
-SPELLINGS = {  # NumPy before 2.5 and from it on; with None; no arrays
-    np.ndarray[Any, np.dtype[np.int8]]: np.int8,
-    types.GenericAlias(NDArray, (np.float32,)): np.float32,
-    np.ndarray[Any, np.dtype[np.float32]] | None: np.float32,
-    types.GenericAlias(NDArray, (np.int8,)) | None: np.int8,
-    float | None: None,
-    list[int]: None,
-}
-
-
-@pytest.mark.parametrize(("hint", "dtype"), SPELLINGS.items(), ids=map(str, SPELLINGS))
-def test_arrays_are_found_however_numpy_spells_their_type(hint: Any, dtype: Any) -> None:
-    assert model_file._array_dtype(hint) == (dtype and np.dtype(dtype))
 
 
 @given(model=models())

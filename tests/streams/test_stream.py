@@ -54,7 +54,7 @@ def test_step_is_run(model: Model) -> None:
 
 @pytest.fixture
 def fast_path() -> None:
-    """Skip a test of the fast path where there is none by design."""
+    """Skip a test of the fast path on systems that have none by design."""
     if sys.maxsize < 2**32 or "t" in sys.abiflags:
         pytest.skip("needs a 64-bit Python with a GIL: others take the plain path")
     assert fast.why_not() == ""
