@@ -143,8 +143,7 @@ def host_facts() -> str:
     first = list(takewhile(str.strip, lines))
     cores = [*first, *lines] if any(line.startswith("CPU implementer") for line in first) else first
     found = sorted({line.strip() for line in cores if _CPUINFO.match(line)})
-    system = os.uname()
-    return repr((found, system.release, system.machine, sys.maxsize, *map(os.environ.get, _OVERRIDES))) if found else ""
+    return repr((found, os.uname().machine, sys.maxsize, *map(os.environ.get, _OVERRIDES))) if found else ""
 
 
 def _unnoticed() -> str:
