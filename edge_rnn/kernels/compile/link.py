@@ -15,11 +15,10 @@ from edge_rnn.kernels.compile.target import Target
 
 __all__ = ["link", "machine_of"]
 
-_CONTENTS, _NOBITS, _NOTE = 1, 8, 7  # section types
+_CONTENTS, _NOBITS = 1, 8  # section types
 _WRITE, _ALLOCATED, _EXECUTABLE, _TLS = 1, 2, 4, 0x400
 _OBJECT_ALIGN = 64
 _MOST_ALIGN = 4096
-_Place = tuple[int, int]
 
 
 def link(objects: Sequence[bytes], target: Target) -> Image:
