@@ -20,14 +20,14 @@ PYTHONS = nox.project.python_versions(nox.project.load_toml("pyproject.toml"))
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
     """Run the usual tests."""
-    session.install("-e", ".[export,plot]", *nox.project.dependency_groups(nox.project.load_toml(), "test"))
+    session.install("-e", ".[cli,export,jit,plot]", *nox.project.dependency_groups(nox.project.load_toml(), "test"))
     session.run("pytest", *session.posargs)
 
 
 @nox.session
 def lint(session: nox.Session) -> None:
     """Run ruff and mypy."""
-    session.install("-e", ".[export,plot]", *nox.project.dependency_groups(nox.project.load_toml(), "lint"))
+    session.install("-e", ".[cli,export,jit,plot]", *nox.project.dependency_groups(nox.project.load_toml(), "lint"))
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("mypy")

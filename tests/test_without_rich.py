@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -60,7 +61,18 @@ def test_command_without_tables_works_without_rich(command: str) -> None:
     assert len(result.stdout.splitlines()) > 20
 
 
+@pytest.mark.parametrize(
+    ("command", "said"), [("doctor", r"(?m)^kernel cache +/"), ("demo", r"(?m)^ +1 +0  Running +Running +\d+ of \d+$")]
+)
+def test_command_that_only_lists_facts_works_without_rich(command: str, said: str) -> None:
+    result = python(COMMAND, command)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert re.search(said, result.stdout), result.stdout
+
+
 def test_command_that_prints_tables_says_that_it_needs_rich() -> None:
     result = python(COMMAND, "inspect", str(edge_rnn.data_path("smart_watch/gru.safetensors")))
     assert (result.returncode, result.stdout) == (1, "")
-    assert result.stderr == ("edge-rnn: this command prints with rich, which is not installed; run pip install rich.\n")
+    assert result.stderr == (
+        "edge-rnn: this command prints with rich, which is not installed: pip install 'edge-rnn[cli]'.\n"
+    )

@@ -80,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(f"{where}{reason_of(error)}.", debug)
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0] == "rich"  # an optional dependency of the library
-        remedy = "this command prints with rich, which is not installed; run pip install rich."
+        remedy = "this command prints with rich, which is not installed: pip install 'edge-rnn[cli]'."
         return _fail(remedy if missing else _unexpected(error), debug)
     except Exception as error:
         return _fail(_unexpected(error), debug)

@@ -23,7 +23,7 @@ examples:
 _RUN = "run models"
 _EXTRA = re.compile(r"\[([a-z,]+)\]")
 _ABLE: tuple[tuple[str, tuple[str, ...], str], ...] = (
-    (_RUN, ("numpy", "safetensors", "llvmlite", "numba"), "edge-rnn"),
+    (_RUN, ("numpy", "safetensors", "llvmlite", "numba"), "edge-rnn[jit]"),
     ("import from PyTorch .safetensors", ("numpy", "safetensors"), "edge-rnn"),
     ("import from PyTorch .pt", ("torch",), "edge-rnn[train]"),
     ("export to ONNX, and demo's comparison", ("onnx", "onnxruntime"), "edge-rnn[export]"),

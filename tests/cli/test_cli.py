@@ -358,10 +358,10 @@ def test_doctor_reports_what_is_missing(capsys: pytest.CaptureFixture[str], monk
     monkeypatch.setattr("edge_rnn.bench.machine.packages", lambda: versions)
     assert main(["doctor"]) == 1
     out = capsys.readouterr().out
-    assert "missing numba: pip install 'edge-rnn'" in out
+    assert "missing numba: pip install 'edge-rnn[jit]'" in out
     assert "missing onnx, onnxruntime: pip install 'edge-rnn[export]'" in out
     assert out[out.index("what to do") :].startswith(
-        "what to do  No model can run without numba: pip install 'edge-rnn'"
+        "what to do  No model can run without numba: pip install 'edge-rnn[jit]'"
     )
 
 

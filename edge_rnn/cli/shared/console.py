@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
 __all__ = [
+    "BareConsole",
     "make_console",
     "print_facts",
     "print_json",
@@ -41,11 +42,23 @@ def warn(text: str, command: str = "edge-rnn") -> None:
     print(printable(f"{command}: {text}"), file=sys.stderr, flush=True)
 
 
+class BareConsole:
+    """Console where rich is not installed: it prints lines of text, and draws nothing."""
+
+    is_terminal, is_dumb_terminal = False, True
+
+    def print(self, text: object = "") -> None:
+        """Print one line."""
+        say(text)
+
+
 def make_console(*, stderr: bool = False) -> Console:
     """Create a console that prints text literally: no markup, and terminal control characters are escaped.
 
-    Lines are 120 columns wide when the output is a pipe.
+    Lines are 120 columns wide when the output is a pipe. Without rich, it is a :class:`BareConsole`.
     """
+    if not _has_rich():
+        return BareConsole()  # type: ignore[return-value]  # for all that is done without drawing
     from edge_rnn.cli.shared.plain_console import PlainConsole
 
     console = PlainConsole(stderr=stderr, markup=False, emoji=False, highlight=False)
@@ -57,7 +70,7 @@ def make_console(*, stderr: bool = False) -> Console:
 @contextmanager
 def waiting(what: str) -> Iterator[None]:
     """Show a message while something slow runs, if stderr is a terminal."""
-    if not sys.stderr.isatty():
+    if not sys.stderr.isatty() or not _has_rich():
         yield
         return
     from rich.text import Text
@@ -72,7 +85,7 @@ def reading(source: BinaryIO, path: Path) -> Iterator[BinaryIO]:
 
     The bar appears only if stderr is a terminal, stdout is not, and ``source`` is a regular file.
     """
-    if not sys.stderr.isatty() or sys.stdout.isatty() or not path.is_file():
+    if not sys.stderr.isatty() or sys.stdout.isatty() or not path.is_file() or not _has_rich():
         yield source
         return
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
@@ -84,6 +97,12 @@ def reading(source: BinaryIO, path: Path) -> Iterator[BinaryIO]:
 
 def print_facts(console: Console, facts: Mapping[str, str] | Iterable[tuple[str, str]]) -> None:
     """Print names and values in two columns, wrapping long values within their column."""
+    if isinstance(console, BareConsole):
+        pairs = [*(facts.items() if isinstance(facts, Mapping) else facts)]
+        width = max(len(name) for name, _ in pairs)
+        for name, value in pairs:
+            console.print(f"{name:{width}}  {value}".rstrip())
+        return
     from rich.table import Table
 
     grid = Table.grid(padding=(0, 2))
@@ -102,6 +121,14 @@ def print_table(console: Console, table: RenderableType) -> None:
     with console.capture() as capture:
         console.print(table)
     print("\n".join(line.rstrip() for line in capture.get().splitlines()), file=console.file)
+
+
+def _has_rich() -> bool:
+    try:
+        import rich  # noqa: F401
+    except ModuleNotFoundError:
+        return False
+    return True
 
 
 def print_json(value: Any) -> None:

@@ -261,8 +261,8 @@ def compile_for(name: str, cpu: target.Target, form: Literal["object", "assembly
         from edge_rnn.kernels.compile.compiler import compile_assembly, compile_object
     except (ImportError, OSError) as error:
         raise CompileError(
-            f"Kernel {name} has to be compiled, but Numba cannot be imported ({error}); install numba, or run "
-            f"edge-rnn warm-up on a machine with the same CPU and copy its cache directory."
+            f"Kernel {name} has to be compiled, but Numba cannot be imported ({error}): pip install 'edge-rnn[jit]', "
+            f"or run edge-rnn warm-up on a machine with the same CPU and copy its cache directory."
         ) from error
     emit = compile_object if form == "object" else compile_assembly
     return emit(name, *function_of(name, cpu), cpu)
