@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import hashlib
 import math
 import os
 import re
@@ -20,6 +19,7 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
+from edge_rnn.digest import sha256
 from edge_rnn.errors import FileError, file_access, file_error, missing_folder, no_regular_file
 
 __all__ = ["refuse_planted_link", "remove_left_overs", "write", "written_aside"]
@@ -269,4 +269,4 @@ def _boot() -> str:
         text = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")
     except OSError:
         text = os.uname().nodename
-    return hashlib.sha256(text.encode()).hexdigest()[:8]
+    return sha256(text.encode()).hexdigest()[:8]

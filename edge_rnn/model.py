@@ -6,7 +6,6 @@ model's own input).
 
 from __future__ import annotations
 
-import hashlib
 import json
 import unicodedata
 from collections import Counter
@@ -15,6 +14,7 @@ from dataclasses import dataclass, field
 from numbers import Integral, Real
 from typing import TypedDict, cast
 
+from edge_rnn.digest import sha256
 from edge_rnn.errors import ModelError, ModelTypeError
 from edge_rnn.layers import INPUT, Embedding, Layer
 from edge_rnn.printable import is_printable
@@ -174,7 +174,9 @@ class Model:
         """SHA-256 in hex of all that a step depends on: layers, options, wiring and weights, but no metadata."""
         if self._fingerprint:
             return self._fingerprint[0]
-        digest = hashlib.sha256(f"edge_rnn model 2, input {self.input_size}".encode())
+        size = sum(array.nbytes for layer in self.layers for array in layer.arrays.values())
+        size += sum(matrix.nbytes for layer in self.layers for matrix in layer.formats.values())
+        digest = sha256(f"edge_rnn model 2, input {self.input_size}".encode(), size)
         for layer, reads in zip(self.layers, self.sources, strict=True):
             header = {
                 "kind": layer.kind,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import errno
 from os import PathLike, fspath
 from pathlib import Path, PurePosixPath
@@ -86,7 +85,9 @@ def _missing(wanted: str, part: str, folder: Path) -> str:
     if folder.is_file():
         return f"edge_rnn ships no {wanted!r}: {folder.relative_to(root).as_posix()!r} is a file."
     there = sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith((".", "__")))
-    close = difflib.get_close_matches(part, there, n=1, cutoff=0.5)
+    from difflib import get_close_matches
+
+    close = get_close_matches(part, there, n=1, cutoff=0.5)
     inside = "" if folder == root else folder.relative_to(root).as_posix() + "/"
     hint = f"did you mean {inside + close[0]!r}? There are " if close else "expected one of "
     return f"edge_rnn ships no {wanted!r}; {hint}{', '.join(inside + name for name in there)}."

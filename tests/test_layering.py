@@ -31,7 +31,7 @@ ROWS = {
         {"activation", "arrays", "atomic", "formats", "own_files", "plugins", "registry", "shipped"},
         {"checks"},
         {"errors", "spelling"},
-        {"lazy", "printable", "typing"},
+        {"digest", "lazy", "printable", "typing"},
     ],
     "edge_rnn_export": [
         {"cli", "demo"},

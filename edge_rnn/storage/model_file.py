@@ -21,7 +21,6 @@ it claims, and every refusal is one FileError.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import os
 import re
@@ -37,6 +36,7 @@ import safetensors.numpy
 from safetensors import SafetensorError
 
 from edge_rnn.atomic import write
+from edge_rnn.digest import sha256
 from edge_rnn.equations.graph import NAME
 from edge_rnn.errors import FileError, InputError, InputTypeError, ModelError, file_error, no_regular_file
 from edge_rnn.formats import FORMATS
@@ -332,8 +332,8 @@ def _layer(cls: type[Layer], record: Mapping[str, Any], arrays: Mapping[str, Any
 
 def _digest(description: Mapping[str, Any], tensors: Mapping[str, AnyArray]) -> str:
     """SHA-256 in hex of the description, without its ``sha256``, and of the tensors as stored in a file."""
-    text = canonical_json({key: value for key, value in description.items() if key != "sha256"})
-    digest = hashlib.sha256(text.encode())
+    described = canonical_json({key: value for key, value in description.items() if key != "sha256"})
+    digest = sha256(described.encode(), sum(array.nbytes for array in tensors.values()))
     for name, array in sorted(tensors.items()):
         digest.update(f"\0{name} {array.dtype} {array.shape}\0".encode())
         digest.update(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).data)

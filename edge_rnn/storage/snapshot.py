@@ -7,7 +7,6 @@ head before it if the kind has fields in it.
 
 from __future__ import annotations
 
-import hashlib
 import struct
 import zlib
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from edge_rnn.digest import sha256
 from edge_rnn.errors import StateError, StateTypeError
 from edge_rnn.spelling import counted
 from edge_rnn.typing import AnyArray
@@ -155,4 +155,4 @@ def _as_bytes(array: AnyArray) -> bytes:
 
 
 def _fingerprint(spec: str) -> bytes:
-    return hashlib.sha256(spec.encode()).digest()
+    return sha256(spec.encode()).digest()

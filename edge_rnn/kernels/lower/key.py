@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+from edge_rnn.digest import sha256
 
 __all__ = ["Generated"]
 
@@ -27,7 +27,7 @@ class Generated(str):
     @classmethod
     def of(cls, text: str, gates: tuple[int, ...], formats: tuple[str, ...], streams: int = 1) -> Generated:
         """Name of the kernel with a text, given the number of sums and the format of each of its products."""
-        digest = hashlib.sha256(repr((text, gates)).encode()).hexdigest()[:16]
+        digest = sha256(repr((text, gates)).encode()).hexdigest()[:16]
         others = f"__{'_'.join(formats)}" if {*formats} - {"float32"} else ""
         name = cls(f"eq_{digest}{others}{f'_x{streams}' if streams > 1 else ''}")
         name.text, name.gates, name.formats, name.streams = text, gates, formats, streams
