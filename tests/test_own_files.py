@@ -9,6 +9,7 @@ import pytest
 
 from edge_rnn.bench import machine
 from edge_rnn.kernels.compile.image import Image
+from edge_rnn.kernels.compile.target import Target
 from edge_rnn.kernels.entry import object_cache
 from edge_rnn.own_files import distrusted, read_own
 
@@ -101,7 +102,7 @@ def test_kernels_are_kept_for_their_owner_alone_and_compiled_where_that_cannot_b
 ) -> None:
     compiled: list[str] = []
 
-    def compile_one(name: str) -> Image:
+    def compile_one(name: str, cpu: Target) -> Image:
         compiled.append(name)
         return Image(b"never called", {name: 0})
 

@@ -10,6 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edge_rnn.errors import CompileError
 from edge_rnn.own_files import is_own
 
 if TYPE_CHECKING:
@@ -83,12 +84,12 @@ def schemes() -> tuple[tuple[Scheme, ...], tuple[str, ...]]:
 
 
 def target() -> dict[str, Any]:
-    """Compilation target in LLVM's notation, or ``"reason"`` if LLVM is not installed."""
+    """Target of kernels in LLVM's notation, or ``"reason"`` if there are none and LLVM is not installed."""
     try:
         from edge_rnn.kernels.entry import object_cache
 
         host = object_cache.host()
-    except ImportError as error:
+    except (ImportError, CompileError) as error:
         return {"triple": None, "cpu": None, "features": [], "block": None, "reason": str(error)}
     features = sorted(each[1:] for each in host.features.split(",") if each.startswith("+"))
     return {"triple": host.triple, "cpu": host.cpu, "features": features, "block": host.block, "reason": ""}

@@ -326,8 +326,7 @@ def _model(
 
 
 def _layer(cls: type[Layer], record: Mapping[str, Any], arrays: Mapping[str, Any]) -> Layer:
-    common: dict[str, Any] = {"name": record["name"], "inputs": tuple(record["inputs"])}
-    return cls.of_options(record["options"], arrays, **common)
+    return cls.of_options(record["options"], arrays, name=record["name"], inputs=tuple(record["inputs"]))
 
 
 def _digest(description: Mapping[str, Any], tensors: Mapping[str, AnyArray]) -> str:

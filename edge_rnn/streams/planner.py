@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from bisect import bisect_right
 from collections.abc import Hashable, Sequence
 from importlib import import_module
 from types import MappingProxyType
@@ -22,7 +23,7 @@ from edge_rnn.model import Model
 from edge_rnn.streams.plan import Plan, Slots, aligned
 from edge_rnn.typing import F32, I32
 
-__all__ = ["plan_for", "plan_of"]
+__all__ = ["layer_of", "plan_for", "plan_of"]
 
 _LINE_FLOATS = 16  # every operation's weights begin at a cache line, so that no wide load spans two
 
@@ -50,6 +51,13 @@ def plan_for(model: Model, target: Target) -> Plan:
     return _Builder(model, target).plan()
 
 
+def layer_of(model: Model, operation: int) -> Layer:
+    """Layer that an operation of the model's plan belongs to, by its index."""
+    builder = _Builder(model, object_cache.host())
+    builder.plan()
+    return model.layers[bisect_right(builder.ends, operation)]
+
+
 class _Builder:
     """Lay out a model, operation by operation."""
 
@@ -63,6 +71,7 @@ class _Builder:
         self.records: list[list[I32]] = [[], []]
         self.states: dict[str, Slots] = {}
         self.rows = 0
+        self.ends: list[int] = []
         self.prepared: dict[tuple[str, bytes, Slots], Slots] = {}
 
     def plan(self) -> Plan:
@@ -74,6 +83,7 @@ class _Builder:
         for layer, reads, size in zip(model.layers, model.sources, model.output_sizes, strict=True):
             x = self._gather([sample if i < 0 else places[i] for i in reads])
             places.append(self._layer(layer, x, size, Site(self.target, self._bound(layer, reads))))
+            self.ends.append(len(self.operations))
         initial = self._initial(held, last_output)
         weights = aligned(self.weights_used)
         np.concatenate([*self.weights, np.empty(0, np.float32)], out=weights)

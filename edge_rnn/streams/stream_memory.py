@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_rnn.errors import CompileError
 from edge_rnn.kernels.entry import object_cache, programs
 from edge_rnn.kernels.entry.python_function import data_address
 from edge_rnn.kernels.program.record import FREE, Handle, Policy
+from edge_rnn.layers import LAYER_TYPES, Layer
 from edge_rnn.model import Model
 from edge_rnn.streams.plan import Plan, aligned
-from edge_rnn.streams.planner import plan_of
+from edge_rnn.streams.planner import layer_of, plan_of
 from edge_rnn.typing import F32
 
 __all__ = ["StreamMemory", "generic_functions", "stream_memory"]
@@ -67,7 +69,12 @@ class StreamMemory:
 def stream_memory(model: Model, policy: Policy) -> StreamMemory:
     """Allocate the memory of a new stream and fill in its handle."""
     plan = plan_of(model)
-    shared = _shared_of(plan)
+    try:
+        shared = _shared_of(plan)
+    except object_cache.NoCompilerError as error:
+        if error.kernel not in plan.operations:
+            raise
+        raise _without_kernel(model, plan.operations.index(error.kernel)) from error
     handle, arena = shared.handle.copy(), aligned(plan.arena_floats)
     handle[Handle.ARENA], handle[Handle.POLICY] = data_address(arena), policy
     y = np.zeros(plan.last_output.size, np.float32)[:]  # a view, which cannot be resized
@@ -103,3 +110,24 @@ def _shared_of(plan: Plan) -> Shared:
 def generic_functions(plan: Plan) -> NDArray[np.int64]:
     """Addresses of the functions of a plan's operations, which serve models of any size."""
     return np.array([object_cache.load(name).address for name in plan.operations], np.int64)
+
+
+def _without_kernel(model: Model, operation: int) -> CompileError:
+    """Error that names the layer of an operation whose function is missing."""
+    layer = layer_of(model, operation)
+    return CompileError(
+        f"{layer.title} ({_described(layer)}) has no kernel in this installation, and there is no compiler to make "
+        f"one: pip install 'edge-rnn[jit]'."
+    )
+
+
+def _described(layer: Layer) -> str:
+    """Describe what a layer's kernel depends on: options, optional arrays, formats."""
+    if layer.kind not in LAYER_TYPES:
+        return "an equation"
+    other = {f"{state}0" for state in layer.initial_state} | {"bias", "bias_ih", "bias_hh"}
+    optional = (each.name for each in fields(layer) if each.default is None and each.name not in other)
+    arrays = (name for name in optional if name in layer.arrays)
+    options = (f"{name}={value!r}" for name, value in layer.options.items())
+    formats = (f"{name} {matrix.format}" for name, matrix in layer.formats.items())
+    return ", ".join((*options, *arrays, *formats)) or "no options"

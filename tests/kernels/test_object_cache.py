@@ -205,7 +205,7 @@ def test_without_numba_a_full_cache_will_do_and_an_empty_one_says_what_to_instal
         "metadata.version = version\n"
     )
     expected = report(start(tmp_path / "full"))["y"]
-    for cache, wanted in (("full", ""), ("empty", "install numba")):
+    for cache, wanted in (("full", ""), ("empty", "edge-rnn[jit]")):
         environment = os.environ | {"PYTHONPATH": str(ROOT), "EDGE_RNN_CACHE_DIR": str(tmp_path / cache)}
         done = subprocess.run(
             [sys.executable, "-c", hidden + PROGRAM], env=environment, capture_output=True, text=True, check=False
@@ -246,7 +246,7 @@ def test_a_second_start_lowers_nothing_unless_what_was_kept_is_damaged(tmp_path:
     assert first["y"] == second["y"] == third["y"]
 
 
-WORDS = ("arrays", "atomic", "checks", "errors", "own_files", "printable", "spelling", "typing")
+WORDS = ("arrays", "atomic", "checks", "digest", "errors", "own_files", "printable", "spelling", "typing")
 """Modules that decide on messages and files alone."""
 
 

@@ -35,7 +35,7 @@ class ShippedTarget:
     Parameters
     ----------
     name
-        Name of its file of kernels.
+        Its name among the shipped targets.
     target
         The target.
     needs
@@ -48,6 +48,11 @@ class ShippedTarget:
     target: Target
     needs: frozenset[str] = frozenset()
     no_parts: frozenset[str] = frozenset()
+
+    @property
+    def file(self) -> str:
+        """Name of the archive of its kernels."""
+        return f"{self.name}.kernels"
 
 
 def _shipped(

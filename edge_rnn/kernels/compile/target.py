@@ -11,9 +11,10 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any, Literal
 
-__all__ = ["Target", "host", "host_facts"]
+__all__ = ["OVERRIDES", "Target", "cpuinfo", "host", "host_facts"]
 
-_OVERRIDES = ("NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES")
+OVERRIDES = ("NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES")
+"""Environment variables that override the CPU of this process, as in Numba."""
 _CPUINFO = re.compile(
     r"(?:vendor_id|cpu family|model|model name|stepping|flags"  # x86
     r"|Features|CPU (?:implementer|architecture|variant|part|revision)"  # ARM
@@ -139,23 +140,23 @@ def host_facts() -> str:
 
     The cores of an ARM processor may differ, those of others have the same instructions.
     """
-    lines = _cpuinfo()
+    lines = cpuinfo()
     first = list(takewhile(str.strip, lines))
     cores = [*first, *lines] if any(line.startswith("CPU implementer") for line in first) else first
     found = sorted({line.strip() for line in cores if _CPUINFO.match(line)})
-    return repr((found, os.uname().machine, sys.maxsize, *map(os.environ.get, _OVERRIDES))) if found else ""
+    return repr((found, os.uname().machine, sys.maxsize, *map(os.environ.get, OVERRIDES))) if found else ""
 
 
 def _unnoticed() -> str:
     """Features that LLVM does not detect on ARM, but Linux reports: ``",+dotprod"``."""
-    cores = [line.partition(":")[2].split() for line in _cpuinfo() if line.startswith("Features")]
+    cores = [line.partition(":")[2].split() for line in cpuinfo() if line.startswith("Features")]
     return ",+dotprod" if cores and all("asimddp" in words for words in cores) else ""
 
 
-def _cpuinfo() -> Iterator[str]:
+def cpuinfo() -> Iterator[str]:
     """Yield lines of the system's description of its processors, which it writes as they are read."""
     try:
-        with Path("/proc/cpuinfo").open(encoding="ascii", errors="replace") as file:
+        with Path("/proc/cpuinfo").open(encoding="utf-8", errors="replace") as file:
             yield from file
     except OSError:
         return

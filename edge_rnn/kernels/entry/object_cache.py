@@ -11,7 +11,6 @@ can write to (:mod:`edge_rnn.own_files`); otherwise the function is compiled. Fi
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import threading
@@ -20,18 +19,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from functools import cache
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
 
-from edge_rnn import atomic
-from edge_rnn.errors import CompileError, FileError
+from edge_rnn.digest import sha256
+from edge_rnn.errors import CompileError
 from edge_rnn.kernels.compile import target
 from edge_rnn.kernels.compile.image import Image, parse
+from edge_rnn.kernels.entry.cache_files import CACHE_VARIABLE, CacheDirectory, cache_directory, read, write
 from edge_rnn.kernels.entry.code_memory import place
+from edge_rnn.kernels.entry.shipped_kernels import shipped_kernels
 from edge_rnn.kernels.lower.key import Generated
-from edge_rnn.own_files import distrusted, read_own
 
 __all__ = [
     "CACHE_VARIABLE",
@@ -39,19 +38,36 @@ __all__ = [
     "SUFFIX",
     "CacheDirectory",
     "Loaded",
+    "NoCompilerError",
     "cache_directory",
     "compile_for",
     "find",
     "function_of",
     "grouped",
     "host",
+    "image_for",
     "load",
+    "sources_digest",
 ]
 
-CACHE_VARIABLE = "EDGE_RNN_CACHE_DIR"
-"""Environment variable that names the cache directory."""
 SUFFIX = ".image"
 """Ending of the names of images."""
+
+
+class NoCompilerError(CompileError):
+    """A kernel is neither shipped nor cached, and there is no compiler.
+
+    Parameters
+    ----------
+    reason
+        Beginning of the message.
+    kernel
+        Name of the kernel; empty if any.
+    """
+
+    def __init__(self, reason: str, kernel: str = "") -> None:
+        super().__init__(f"{reason}: pip install 'edge-rnn[jit]'.")
+        self.kernel = kernel
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,28 +95,6 @@ class Loaded:
     def address(self) -> int:
         """Address of the function with the image's name."""
         return self.addresses[self.name]
-
-
-@dataclass(frozen=True, slots=True)
-class CacheDirectory:
-    """Directory of images.
-
-    Parameters
-    ----------
-    path
-        The directory; it need not exist.
-    writable
-        True if new files can be written there.
-    reason
-        Reason why not; empty if writable.
-    trusted
-        True if no other user can have written files there; otherwise nothing is read from it or written to it.
-    """
-
-    path: Path
-    writable: bool
-    reason: str
-    trusted: bool = True
 
 
 _MODULES = {
@@ -144,39 +138,50 @@ def load(name: str, functions: Sequence[str] = (), compiled: Callable[[], Image]
     with _lock:
         found = find(name, functions)
         if found is None:
-            start, directory = time.perf_counter(), cache_directory()
-            image = compiled() if compiled else _compiled(name)
-            if directory.trusted:
-                _write(_path(directory, name), image.to_bytes())
+            start = time.perf_counter()
+            image = compiled() if compiled else _compiled(name, host())
+            _keep(name, host(), image)
             found = _loaded[name] = Loaded(name, place(image), False, time.perf_counter() - start)
         return found
 
 
 def find(name: str, functions: Sequence[str] = ()) -> Loaded | None:
-    """Return what :func:`load` returns, if it is loaded or cached."""
+    """Return what :func:`load` returns, if it is loaded, shipped or cached."""
     with _lock:
         if name not in _loaded:
-            start, directory = time.perf_counter(), cache_directory()
-            image = _kept_image(_path(directory, name), functions or (name,)) if directory.trusted else None
+            start, shipped = time.perf_counter(), shipped_kernels()
+            image = shipped.image(name) if shipped else None
+            image = image or _kept_image(name, functions or (name,), host())
             if image is None:
                 return None
             _loaded[name] = Loaded(name, place(image), True, time.perf_counter() - start)
         return _loaded[name]
 
 
-def _path(directory: CacheDirectory, name: str) -> Path:
-    return directory.path / f"{name}-{_key(name)}{SUFFIX}"
+def image_for(name: str, cpu: target.Target) -> Image:
+    """Image of a function for any CPU, from the cache or compiled.
+
+    Raises
+    ------
+    CompileError
+        It cannot be compiled.
+    """
+    image = _kept_image(name, (name,), cpu)
+    if image is None:
+        image = _compiled(name, cpu)
+        _keep(name, cpu, image)
+    return image
 
 
 def kept_text(key: str, make: Callable[[], str]) -> str:
     """Return the text of a key from the cache next to the images; call ``make`` for it only if it is missing."""
     directory = cache_directory()
-    path = directory.path / f"{hashlib.sha256(_sources() + key.encode()).hexdigest()[:32]}.json"
-    data = _read(path) if directory.trusted else None
+    path = directory.path / f"{sha256(_sources() + key.encode()).hexdigest()[:32]}.json"
+    data = read(path) if directory.trusted else None
     if data is None:
         data = make().encode()
         if directory.trusted:
-            _write(path, data)
+            write(path, data)
     return data.decode()
 
 
@@ -186,42 +191,34 @@ def host() -> target.Target:
 
     Raises
     ------
-    ImportError
-        llvmlite is not installed.
+    CompileError
+        There are neither shipped kernels nor a compiler.
     """
-    facts = target.host_facts()
+    if shipped := shipped_kernels():
+        return shipped.chosen.target
+    compiler, facts = _llvmlite(), target.host_facts()
+    if not compiler:
+        raise NoCompilerError("Kernels have to be compiled, but llvmlite is not installed")
     if not facts:
         return target.host()
-    text = kept_text(repr(("host", facts, _llvmlite())), lambda: json.dumps(astuple(target.host())))
+    text = kept_text(repr(("host", facts, compiler)), lambda: json.dumps(astuple(target.host())))
     return target.Target(*json.loads(text))
-
-
-def cache_directory() -> CacheDirectory:
-    """Directory of images: ``EDGE_RNN_CACHE_DIR``, else ``edge_rnn`` in the user's cache directory."""
-    given = os.environ.get(CACHE_VARIABLE)
-    path = Path(given) if given else Path(os.devnull, "edge_rnn")  # never in the current directory
-    try:
-        path = path.expanduser()
-        if not given:
-            base = os.environ.get("XDG_CACHE_HOME")
-            path = (Path(base) if base else Path("~/.cache").expanduser()) / "edge_rnn"
-        path = path.absolute()
-        existing = next((place for place in (path, *path.parents) if place.exists()), Path("/"))
-        if not existing.is_dir():
-            return CacheDirectory(path, False, f"{existing} is not a directory")
-        if reason := distrusted(path):
-            return CacheDirectory(path, False, reason, trusted=False)
-        if not os.access(existing, os.W_OK | os.X_OK):
-            return CacheDirectory(path, False, f"{existing} is not writable")
-    except (OSError, RuntimeError) as error:  # not searchable, a name too long; no home directory
-        return CacheDirectory(path, False, str(error), trusted=False)
-    return CacheDirectory(path, True, "")
 
 
 @cache
 def _sources() -> bytes:
-    """Digest of all sources that the code of a kernel depends on, so that a change invalidates old images."""
-    digest = hashlib.sha256()
+    """Digest of all sources that the code of a kernel depends on, so that a change invalidates old images.
+
+    Sources with shipped kernels do not change.
+    """
+    if shipped := shipped_kernels():
+        return shipped.sources
+    return sources_digest()
+
+
+def sources_digest() -> bytes:
+    """Digest of these sources as they are now."""
+    digest = sha256(size=1 << 20)
     package = Path(__file__).parents[2]
     for path in sorted(path for pattern in SOURCES for path in package.glob(pattern)):
         digest.update(path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
@@ -230,10 +227,12 @@ def _sources() -> bytes:
 
 @cache
 def _llvmlite() -> str:
-    """Text that determines llvmlite's version, found without importing it or the metadata of packages."""
+    """Text that determines llvmlite's version, without importing it or the metadata of packages; empty if missing."""
+    from importlib.util import find_spec
+
     spec = find_spec("llvmlite")
     if spec is None or not spec.origin:
-        raise ModuleNotFoundError("No module named 'llvmlite'", name="llvmlite")
+        return ""
     try:
         return Path(spec.origin).with_name("_version.py").read_text(encoding="utf-8")
     except OSError:
@@ -242,11 +241,10 @@ def _llvmlite() -> str:
         return version("llvmlite")
 
 
-def _key(name: str) -> str:
-    cpu = host()
+def _key(name: str, cpu: target.Target) -> str:
     # Not Numba's version: with cached files, Numba need not be installed. llvmlite's version changes with it.
-    parts = (name, _llvmlite(), cpu.triple, cpu.cpu, cpu.features)
-    return hashlib.sha256(_sources() + "\0".join(parts).encode()).hexdigest()[:32]
+    parts = (name, _llvmlite(), *astuple(cpu))
+    return sha256(_sources() + "\0".join(parts).encode()).hexdigest()[:32]
 
 
 def compile_for(name: str, cpu: target.Target, form: Literal["object", "assembly"] = "object") -> Any:
@@ -259,10 +257,12 @@ def compile_for(name: str, cpu: target.Target, form: Literal["object", "assembly
     """
     try:
         from edge_rnn.kernels.compile.compiler import compile_assembly, compile_object
+    except ModuleNotFoundError as error:
+        raise NoCompilerError(f"Kernel {name} has to be compiled, but {error.name} is not installed", name) from error
     except (ImportError, OSError) as error:
         raise CompileError(
-            f"Kernel {name} has to be compiled, but Numba cannot be imported ({error}): pip install 'edge-rnn[jit]', "
-            f"or run edge-rnn warm-up on a machine with the same CPU and copy its cache directory."
+            f"Kernel {name} has to be compiled, but Numba cannot be imported ({error}); run edge-rnn warm-up where it "
+            f"can, on the same machine or on one with the same CPU, and copy its cache directory."
         ) from error
     emit = compile_object if form == "object" else compile_assembly
     return emit(name, *function_of(name, cpu), cpu)
@@ -307,32 +307,26 @@ def _module(name: str) -> ModuleType:
     return import_module(f"edge_rnn.kernels.{_MODULES.get(name) or _MODULES.get(cell) or f'cells.{cell}'}")
 
 
-def _compiled(name: str) -> Image:
+def _compiled(name: str, cpu: target.Target) -> Image:
     from edge_rnn.kernels.compile.link import link
 
-    return link([bytes(compile_for(name, host()))], host())
+    return link([bytes(compile_for(name, cpu))], cpu)
 
 
-def _kept_image(path: Path, functions: Sequence[str]) -> Image | None:
-    data = _read(path)
+def _path(directory: CacheDirectory, name: str, cpu: target.Target) -> Path:
+    return directory.path / f"{name}-{_key(name, cpu)}{SUFFIX}"
+
+
+def _kept_image(name: str, functions: Sequence[str], cpu: target.Target) -> Image | None:
+    directory = cache_directory()
+    if not directory.trusted or not _llvmlite():
+        return None
+    data = read(_path(directory, name, cpu))
     image = None if data is None else parse(data)
     return image if image and {*functions} <= image.symbols.keys() else None
 
 
-def _read(path: Path) -> bytes | None:
-    """Read data from a cache file; None if the file is missing, damaged, or not this user's own."""
-    data = read_own(path)
-    if data is None:
-        return None
-    code, checksum = data[:-32], data[-32:]
-    return code if code and hashlib.sha256(code).digest() == checksum else None
-
-
-def _write(path: Path, code: bytes) -> None:
-    """Write data to the cache if possible; a cache that cannot be written is not an error."""
-    try:
-        for folder in reversed([each for each in (path.parent, *path.parent.parents) if not each.exists()]):
-            folder.mkdir(mode=0o700, exist_ok=True)
-        atomic.write(path, code + hashlib.sha256(code).digest(), mode=0o600, follow=False)
-    except (OSError, FileError):
-        return
+def _keep(name: str, cpu: target.Target, image: Image) -> None:
+    directory = cache_directory()
+    if directory.trusted:
+        write(_path(directory, name, cpu), image.to_bytes())

@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 from functools import partial
 
-from edge_rnn.errors import CompileError
 from edge_rnn.kernels.compile.image import Image
 from edge_rnn.kernels.entry import object_cache
 from edge_rnn.kernels.program.record import Handle
@@ -59,9 +58,9 @@ def _compiled(structure: Structure) -> Image:
     try:
         from edge_rnn.kernels.entry.program_module import compile_program
         from edge_rnn.kernels.program.fixed import fixed_functions
-    except ImportError as error:
-        raise CompileError(
-            f"The program of a model has to be compiled, but Numba cannot be imported ({error}); install numba."
+    except ModuleNotFoundError as error:
+        raise object_cache.NoCompilerError(
+            f"The program of a model has to be compiled, but {error.name} is not installed"
         ) from error
     from edge_rnn.kernels.compile.link import link
 

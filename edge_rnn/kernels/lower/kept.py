@@ -12,7 +12,9 @@ from typing import Any
 
 from edge_rnn.equations.graph import Graph, Node
 from edge_rnn.kernels.entry import object_cache
+from edge_rnn.kernels.entry.shipped_kernels import shipped_kernels
 from edge_rnn.kernels.lower.parts import Lowered, Move, Panel, Scaled
+from edge_rnn.kernels.lower.template import filled, template_of
 
 __all__ = ["kept"]
 
@@ -44,8 +46,18 @@ def kept(recorded_from: Hashable, graph: Callable[[], Graph | None], stackable: 
 
         while len(_lowered) >= _MOST:
             del _lowered[next(iter(_lowered))]
-        _lowered[key] = _read(object_cache.kept_text(repr((recorded_from, sorted(stackable))), make))
+        text = _shipped(recorded_from) or object_cache.kept_text(repr((recorded_from, sorted(stackable))), make)
+        _lowered[key] = _read(text)
     return _lowered[key]
+
+
+def _shipped(recorded_from: Hashable) -> str | None:
+    shipped, found = shipped_kernels(), template_of(recorded_from)
+    if shipped is None or found is None:
+        return None
+    name, sizes = found
+    text = shipped.text(name)
+    return None if text is None else filled(text, sizes)
 
 
 def _read(text: str) -> Lowered:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from edge_rnn.digest import sha256
 from edge_rnn.kernels.program.record import Handle
 from edge_rnn.typing import I32
 
@@ -35,7 +35,7 @@ class Structure(str):
     def of(cls, operations: Sequence[str], records: I32, words: Mapping[Handle, int], rows: int) -> Structure:
         """Name of the program of a structure."""
         given = (*operations, str(records.shape), str(rows), *(f"{int(word)}={words[word]}" for word in sorted(words)))
-        digest = hashlib.sha256("\0".join(given).encode() + np.ascontiguousarray(records, "<i4").tobytes())
+        digest = sha256("\0".join(given).encode() + np.ascontiguousarray(records, "<i4").tobytes())
         name = cls(f"program_{digest.hexdigest()[:32]}")
         name.operations, name.records, name.words, name.rows = tuple(operations), records, words, rows
         return name

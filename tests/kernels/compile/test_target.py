@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from edge_rnn.errors import CompileError
 from edge_rnn.kernels.compile import target
 from edge_rnn.kernels.compile.target import host_facts
 from edge_rnn.kernels.entry import object_cache
@@ -52,7 +53,7 @@ def described(monkeypatch: pytest.MonkeyPatch) -> Describe:
     monkeypatch.delenv("NUMBA_CPU_FEATURES", raising=False)
 
     def described(text: str) -> str:
-        monkeypatch.setattr(target, "_cpuinfo", lambda: iter(text.splitlines(keepends=True)))
+        monkeypatch.setattr(target, "cpuinfo", lambda: iter(text.splitlines(keepends=True)))
         return host_facts()
 
     return described
@@ -111,11 +112,17 @@ def test_version_of_the_compiler_is_found_without_importing_it(tmp_path: Path, m
     version = metadata.version("llvmlite")
     assert version in object_cache._llvmlite.__wrapped__()
     elsewhere = ModuleSpec("llvmlite", None, origin=str(tmp_path / "__init__.py"))  # without a file of its version
-    monkeypatch.setattr(object_cache, "find_spec", lambda name: elsewhere)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: elsewhere)
     assert object_cache._llvmlite.__wrapped__() == version
 
 
-def test_missing_compiler_is_an_import_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(object_cache, "find_spec", lambda name: None)
-    with pytest.raises(ModuleNotFoundError, match=r"^No module named 'llvmlite'$"):
-        object_cache._llvmlite.__wrapped__()
+def test_missing_compiler_is_an_error_that_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(object_cache, "_llvmlite", lambda: "")
+    message = r"^Kernels have to be compiled, but llvmlite is not installed: pip install 'edge-rnn\[jit\]'\.$"
+    with pytest.raises(CompileError, match=message):
+        object_cache.host.__wrapped__()
+
+
+def test_version_of_a_missing_compiler_is_empty(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert object_cache._llvmlite.__wrapped__() == ""
