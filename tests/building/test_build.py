@@ -78,6 +78,7 @@ def test_a_library_for_this_machine_is_stream_bit_by_bit(cell: str, make_model: 
 
 
 @needs_linker
+@pytest.mark.slow
 def test_self_test_is_short_for_a_network_that_amplifies_rounding(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     weights = [rng.standard_normal(shape).astype(np.float32) for shape in ((17, 1), (17, 17), (17,))]
@@ -108,7 +109,7 @@ def test_loader_refuses_the_library_of_another_network(tmp_path: Path) -> None:
 def test_every_format_is_stream_bit_by_bit(
     format_: str, make_model: Build, in_format: InFormat, tmp_path: Path
 ) -> None:
-    model = in_format(make_model("lstm", 9, 24), format_)
+    model = in_format(make_model("gru", 9, 24), format_)
     build(model, this_machine(), tmp_path, name="net")
     built, xs = Library(tmp_path, "net"), samples(model, 100)
     assert built("self_test", built.state) == 0
@@ -357,6 +358,7 @@ def test_every_board_gets_its_files(name: str, make_model: Build, tmp_path: Path
             assert not re.search(r"(?<!\$)\$\{?\w", path.read_text()) or path.name == "Makefile", path
 
 
+@pytest.mark.slow
 def test_untrusted_words_cannot_end_a_comment_or_table(make_model: Build, tmp_path: Path) -> None:
     model = dataclasses.replace(make_model("gru", 1, 2), name="a */ int b; /* c", labels=("d|e", *"fgh"))
     build(model, "cortex_m4f", tmp_path, name="net")
@@ -465,6 +467,7 @@ def test_the_command(make_model: Build, tmp_path: Path, capsys: pytest.CaptureFi
     assert "Traceback" not in err
 
 
+@pytest.mark.slow
 def test_templates_are_complete(make_model: Build, tmp_path: Path) -> None:
     built = build(make_model("gru", 3, 9), "cortex_m4f", tmp_path, name="net")
     texts = sources(device.load("cortex_m4f"), "net", built.meta, is_library=False)

@@ -105,6 +105,7 @@ def test_json_is_what_the_tasks_say(letters: list[str], capsys: pytest.CaptureFi
     assert keeps["accuracy"] == 1 > forgets["accuracy"]
 
 
+@pytest.mark.slow
 def test_recording(wrist: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compare", *wrist, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)

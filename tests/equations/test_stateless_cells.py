@@ -127,6 +127,7 @@ def test_streams_and_banks_agree_with_float64(name: str) -> None:
     doors.streams_and_banks(layer, XS, steps_of(layer))
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("name", STATELESS)
 def test_nothing_is_kept_from_step_to_step(name: str) -> None:
     model = Model([LAYERS[name]()])
@@ -166,7 +167,7 @@ def test_matrices_inside_are_quantized(name: str, format_: str) -> None:
     doors.follows(Stream(model), XS, steps)
 
 
-@pytest.mark.sampled(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["gated", "by hand"])
 def test_calibration_covers_vectors_that_the_step_computes(name: str) -> None:
     layer = LAYERS[name]().replaced(name="cell1")

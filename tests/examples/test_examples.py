@@ -60,6 +60,7 @@ def test_encoder_and_decoder(example: ModuleType) -> None:
 
 
 @modes
+@pytest.mark.slow
 def test_it_prints(example: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
     assert example.main() == 0
     out = capsys.readouterr().out

@@ -76,7 +76,7 @@ MIXED = [("float32", "int8"), ("float16", "sparse:0.5"), ("int8", "float32"), ("
 
 @pytest.mark.parametrize(
     ("cell", "ih", "hh"),
-    [(cell, *formats) for cell in ("lstm", "gru_reset_before") for formats in MIXED],
+    [(cell, *formats) for cell in ("gru", "lstm", "gru_reset_before") for formats in MIXED],
 )
 def test_formats_may_be_mixed(make_model: Build, cell: str, ih: str, hh: str) -> None:
     name = make_model(cell, 16, 24).layers[0].name

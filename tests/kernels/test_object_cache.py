@@ -92,6 +92,7 @@ def resigned(path: Path, data: bytes) -> None:
     path.chmod(0o600)
 
 
+@pytest.mark.slow
 def test_image_that_is_none_is_compiled_again_whatever_its_checksum(tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     good = report(start(cache))

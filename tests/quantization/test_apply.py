@@ -226,7 +226,7 @@ def test_calibration_may_be_made_once(make_model: Build) -> None:
 
 
 @pytest.mark.parametrize("format_", ["int8", "int4", "w8a8", "sparse:0.5", "rank:1"])
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(1)
 def test_dead_inputs_do_not_stop_calibration(format_: str, make_model: Build) -> None:
     """A channel that is always zero has no moments, and a recording of one sample hardly any."""
     model = make_model("gru", 4, 16)

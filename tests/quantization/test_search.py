@@ -136,7 +136,7 @@ def test_bytes_may_be_the_bound(model: Model, xs: np.ndarray) -> None:
     within = [trial for trial in found.trials if trial.nbytes <= limit]
     assert found.best.error == min(trial.error for trial in within)
     with pytest.raises(InputError, match="no formats that keep the bound: float32 takes"):
-        shrink(model, xs, max_bytes=100, formats=("float16",))
+        shrink(model, xs, max_bytes=100, formats=("int8",))
 
 
 def test_speed_may_be_preferred(model: Model, xs: np.ndarray) -> None:

@@ -115,6 +115,7 @@ def test_of_width_one_it_is_greedy() -> None:
         np.testing.assert_allclose(found.log_probabilities, greedy.log_probabilities, rtol=0, atol=TOLERANCE)
 
 
+@pytest.mark.slow
 def test_the_best_is_no_worse_than_greedy_and_sometimes_better() -> None:
     better = 0
     for seed in range(20):

@@ -199,6 +199,7 @@ def test_service_that_may_not_make_memory_executable_needs_cached_kernels(tmp_pa
 
 
 @pytest.mark.parametrize("memory", ["with", "without"])
+@pytest.mark.sampled(1)
 def test_nothing_is_writable_and_executable_at_any_time(memory: str) -> None:
     """Looked at before and after every call that changes memory, in a process that runs a network."""
     command = [sys.executable, "-W", "error", "-c", WATCH, memory]

@@ -194,6 +194,7 @@ def test_symbols_that_were_there_are_penalized_and_their_probability_is_not() ->
 @pytest.mark.parametrize(
     ("penalty", "wanted"), [(2.0**-6, [64, LARGEST, -LARGEST / 64]), (64.0, [0.015625, LARGEST / 64, -LARGEST])]
 )
+@pytest.mark.slow
 def test_a_penalty_that_overflows_is_the_largest_number(penalty: float, wanted: list[float]) -> None:
     table = Table([1, LARGEST, -LARGEST], penalty=penalty, greedy=1)
     table.rooms[Choice.SEEN][:] = 1
