@@ -14,8 +14,12 @@ from edge_rnn_export.readers.tracing.graph import Constant, Graph, Operator, Por
 __all__ = ["is_inside", "listed", "names_read", "part_of"]
 
 
-def part_of(graph: Graph, upto: str | None, after: str | None, given: Mapping[str, ArrayLike]) -> Graph:
+def part_of(
+    graph: Graph, upto: str | None, after: str | None, given: Mapping[str, ArrayLike], states: Sequence[str] = ()
+) -> Graph:
     """Return the graph from the value ``after`` up to the value ``upto``, with constants for inputs.
+
+    Outputs that hold new values of ``states`` stay, if the part reads a state.
 
     Raises
     ------
@@ -36,6 +40,8 @@ def part_of(graph: Graph, upto: str | None, after: str | None, given: Mapping[st
             )
     outputs = graph.outputs if upto is None else (upto, *(each for each in graph.outputs if each != upto))
     reader = replace(graph, operators=_needed(graph.operators, outputs[:1] if upto else outputs, after))
+    if upto is not None and not known[upto] and after is None and states:
+        reader = replace(graph, operators=_needed(graph.operators, (upto, *states), None))
     if upto is not None and known[upto]:
         reader = replace(reader, operators=_entered(reader.operators, upto, after))
     if after is None:

@@ -18,7 +18,8 @@ from edge_rnn_export.readers.tracing.node import Node
 from edge_rnn_export.readers.tracing.trace import Trace
 from edge_rnn_export.readers.tracing.units import joined
 
-__all__ = ["MayBeStateError", "Pair", "bind_states", "check_states", "is_state", "pairs_of", "stem_of"]
+__all__ = ["MayBeStateError", "Pair", "bind_states", "check_crossed", "check_states", "is_state"]
+__all__ += ["new_values", "pairs_of", "stem_of"]
 
 _DIRECTIONS = r"(^|[_.:/-])(in|out|input|output|old|new|prev|previous|next|n|0|1|initial|final)(?=$|[_.:/-])"
 _STATE = re.compile(r"(^|[^a-z])(h|hx|cx|hn|cn|hidden|cell|states?|memory|carry|cache)($|[^a-z])")
@@ -116,6 +117,75 @@ def check_states(
                 f"output {output[:80]!r}, or a second input of samples. If it is a state, say so: "
                 f"states={ {port.name[:80]: output[:80]} }, or --state-input {port.name[:80]}={output[:80]}."
             )
+
+
+def check_crossed(trace: Trace, states: Mapping[str, str]) -> None:
+    """Check that the new value of a recurrent operator's state is that operator's own, as it is in a stream.
+
+    Raises
+    ------
+    UnsupportedError
+        Names, the argument, or the order of what names do not tell pair an input with the state of another operator.
+    """
+    sources = [each for each in trace.sources if each.port is not None and each.states and each is not trace.samples]
+    kinds = {name: trace.kinds(value) for name, value in _signals(trace).items()}
+    outputs = [name for name in kinds if kinds[name] <= {"h", "c"}]
+    pairs: list[tuple[Source, str]] = []
+    for shape in {each.shape for each in sources}:
+        ports = [each for each in sources if each.shape == shape]
+        fit = [name for name in kinds if _has_shape(trace, name, shape) and name not in states.values()]
+        by_name = {place: [name for name in fit if _is_called_alike(each, name)] for place, each in enumerate(ports)}
+        if not all(len(names) == 1 for names in by_name.values()):
+            left = [name for name in fit if name in outputs]
+            by_name = {place: left[place : place + 1] if len(left) == len(ports) else [] for place in by_name}
+        for place, port in enumerate(ports):
+            said = states.get(_name(port))
+            pairs += [(port, name) for name in ([said] if said else by_name[place])]
+    for port, name in pairs:
+        if not _is_next(trace, port, name):
+            own = {_name(each): other for each in sources for other in outputs if _is_next(trace, each, other)}
+            remedy = f"; if names or order alone differ, say states={own}" if len(own) == len(sources) else ""
+            raise UnsupportedError(
+                f"{trace.graph.reader}: the graph's input {_name(port)[:80]!r} is the state of the "
+                f"{port.states[0][0].title}, and its new value {name[:80]!r} is not that operator's final state, as it "
+                f"is in a stream{remedy}."
+            )
+
+
+def new_values(graph: Graph, states: Mapping[str, str]) -> list[str]:
+    """Outputs of a graph that hold new values of states, as names and ``states`` say."""
+    stems = {stem_of(port.name) for port in graph.inputs} - {""}
+    return [name for name in graph.outputs if stem_of(name) in stems or name in states.values()]
+
+
+def _signals(trace: Trace) -> dict[str, Signal]:
+    found = {name: trace.values.get(name) for name in trace.graph.outputs}
+    return {name: value for name, value in found.items() if isinstance(value, Signal)}
+
+
+def _name(source: Source) -> str:
+    assert source.port is not None
+    return source.port.name
+
+
+def _is_called_alike(source: Source, output: str) -> bool:
+    return stem_of(output) == stem_of(_name(source)) != ""
+
+
+def _is_next(trace: Trace, port: Source, output: str) -> bool:
+    """True if an output holds the final states of the operators that have an input of the graph as their first ones."""
+    value = trace.values[output]
+    if not isinstance(value, Signal) or value.codes.shape != port.shape:
+        return False
+    same = trace.rolls.same
+    for draft, key, places in port.states:
+        found, _, unit = trace.decode(value.codes.reshape(-1)[places])
+        ends = [trace.sources[place] for place in np.unique(found).tolist()]
+        own = all(end.draft is not None and same.get(end.draft, end.draft) is same.get(draft, draft) for end in ends)
+        kinds = {end.kind for end in ends}
+        if not own or not kinds <= ({key, "y"} if key == "h" else {key}) or (unit != np.arange(unit.shape[-1])).any():
+            return False
+    return True
 
 
 def stem_of(name: str) -> str:

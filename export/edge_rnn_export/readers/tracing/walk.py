@@ -22,7 +22,15 @@ from edge_rnn_export.readers.tracing.heads import joined
 from edge_rnn_export.readers.tracing.layering import Finished, finished
 from edge_rnn_export.readers.tracing.outputs import check_all_used, end_of, output_of
 from edge_rnn_export.readers.tracing.part import part_of
-from edge_rnn_export.readers.tracing.states import MayBeStateError, bind_states, check_states, pairs_of, stem_of
+from edge_rnn_export.readers.tracing.states import (
+    MayBeStateError,
+    bind_states,
+    check_crossed,
+    check_states,
+    new_values,
+    pairs_of,
+    stem_of,
+)
 from edge_rnn_export.readers.tracing.trace import Trace
 
 __all__ = ["Reading", "read_graph"]
@@ -115,7 +123,7 @@ def read_graph(
             raise InputTypeError(f"{graph.reader} {argument} got {value!r}, expected the name of a value.")
 
     def read(graph: Graph, name: str | None) -> Reading:
-        part = part_of(graph, name, after, given or {})
+        part = part_of(graph, name, after, given or {}, () if ordered else new_values(graph, states or {}))
         check_causes(part)
         found = _read_part(part, _Request(name, about, states or {}, ordered), after)
         return replace(found, after=after, given=given or {})
@@ -250,6 +258,8 @@ def _traced(graph: Graph, sizes: dict[str, int], request: _Request, wanted: str 
     end, axis = end_of(trace, output)
     bind_states(trace, pairs)
     layers = finished(end, trace.rolls.same, graph.budget)
+    if not request.ordered:
+        check_crossed(trace, request.states)
     check_states(trace, pairs, layers.states, {layer.name: layer for layer in layers.layers})
     if request.upto is None:
         check_all_used(trace, layers)
