@@ -34,7 +34,7 @@ os.environ.setdefault("EDGE_RNN_CACHE_DIR", str(Path(__file__).resolve().parents
 os.environ["EDGE_RNN_BACKGROUND"] = "off"
 
 # A test must not fail because the machine is busy. `pytest -m hypothesis --hypothesis-profile=thorough` looks longer.
-settings.register_profile("edge_rnn", deadline=None, max_examples=25)
+settings.register_profile("edge_rnn", deadline=None, max_examples=15)
 settings.register_profile("thorough", deadline=None, max_examples=100)
 settings.load_profile("edge_rnn")
 

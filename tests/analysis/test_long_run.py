@@ -22,7 +22,7 @@ def one_unit(decay: float, activation: str = "relu", bias: float = 0.0) -> Model
 @pytest.mark.parametrize("cell", ["gru", "lstm", "elman_tanh"])
 @pytest.mark.parametrize(("samples", "steps"), [(7, 100), (30, 30), (30, 59), (5, 17), (1, 4)])
 @pytest.mark.parametrize("block_bytes", [1, 1 << 20])
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(1)
 def test_statistics_equal_those_of_all_states_at_once(
     cell: str,
     samples: int,

@@ -445,6 +445,7 @@ def test_default_name_is_the_models(make_model: Build, tmp_path: Path) -> None:
     assert build(model, "cortex_m4f", tmp_path).meta["name"] == "network"
 
 
+@pytest.mark.slow
 def test_refusals(make_model: Build, tmp_path: Path) -> None:
     model = make_model("gru", 3, 9)
     with pytest.raises(InputError, match="unknown device 'raspberry_pi_6'; did you mean raspberry_pi_"):

@@ -151,6 +151,7 @@ def test_deadline_is_the_next_sample(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (found["response_ns_max"], found["wake_ns_max"]) == (25e6, 15e6)
 
 
+@pytest.mark.slow
 def test_table(capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["--table", "--cell", "gru", "--cell", "lstm", "--shape", "2,8", "--steps", "100"]
     found = told(arguments, capsys)

@@ -138,6 +138,7 @@ def test_on_a_board(letters: list[str], capsys: pytest.CaptureFixture[str]) -> N
 
 
 @pytest.mark.parametrize("which", ["letters", "wrist"])
+@pytest.mark.sampled(1)
 def test_page_is_whole_and_needs_nothing_else(
     which: str, request: pytest.FixtureRequest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

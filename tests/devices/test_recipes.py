@@ -64,7 +64,7 @@ def write_wav(path: Path, rate_hz: int, seconds: float, sounds: list[tuple[float
 
 
 @pytest.mark.parametrize("board", RECIPES)
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(1)
 def test_recipe_is_on_its_page_and_has_help(board: str) -> None:
     page = (DEVICES / board / "README.md").read_text(encoding="utf-8")
     assert "`sensor_loop.py`" in page

@@ -270,7 +270,7 @@ def differing_inside(p: Any, x: Any, h: Any) -> Any:
     ],
     ids=["own part", "part in a later layer", "part behind a clip"],
 )
-@pytest.mark.sampled(1)
+@pytest.mark.slow
 def test_state_that_becomes_nan_is_refused_also_if_the_output_does_not_show_it(layers: Any) -> None:
     model = Model(layers())
     stream = Stream(model)

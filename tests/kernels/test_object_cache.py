@@ -128,6 +128,7 @@ builtins.last = Last(step, np.array([0.75, 0.25], np.float32), sys.modules, os.w
 """
 
 
+@pytest.mark.slow
 def test_code_may_be_called_when_all_modules_have_been_torn_down(tmp_path: Path) -> None:
     for _ in range(2):  # just compiled, and from the cache
         done = subprocess.run(

@@ -81,6 +81,7 @@ def test_missing_rivals_are_reported(make_model: Callable[..., Model], monkeypat
     assert all("is not installed" in reason for reason in missing.values())
 
 
+@pytest.mark.slow
 def test_entry_point_and_command(
     make_model: Callable[..., Model], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

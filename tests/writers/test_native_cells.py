@@ -65,7 +65,7 @@ CELLS = {
 
 @pytest.mark.parametrize("name", CELLS)
 @pytest.mark.parametrize("form", ["step", "sequence"])
-@pytest.mark.sampled(1)
+@pytest.mark.slow
 def test_graph_has_the_operator_and_computes_the_same(name: str, form: Any, tmp_path: Path) -> None:
     model = Model([CELLS[name](), Dense(normal(9, 2, 7))])
     operators = [node.op_type for node in graph_of(model, form).graph.node]

@@ -62,7 +62,7 @@ CELLS = ("gru", "lstm", "elman_relu", "gru_reset_before")
 FORMATS = ("float32", "int8", "float16", "w8a8", "int4", "sparse:0.5", "rank:2")
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("cell", "size", "format_"),
     [
