@@ -15,14 +15,12 @@ from edge_rnn_export.readers.tracing.damage import DAMAGED, reason_of
 from edge_rnn_export.readers.tracing.functions import UNARY
 from edge_rnn_export.readers.tracing.glue import FOLDS, GLUE, is_whole
 from edge_rnn_export.readers.tracing.graph import Graph, Operator
+from edge_rnn_export.readers.tracing.lengths import REMEDY, TooLongError
 from edge_rnn_export.readers.tracing.node import Node
 from edge_rnn_export.readers.tracing.operators import OPERATORS
 from edge_rnn_export.readers.tracing.trace import Trace
 
-__all__ = ["LENGTHS", "Output", "run"]
-
-LENGTHS = "expected sequences of a few thousand steps or of open length"
-"""Remedy for sequences that are too long to be traced."""
+__all__ = ["Output", "run"]
 
 _MOST_OPERATIONS = 2**13  # on signals; operations on constants cost an eighth
 _COST = 8
@@ -50,7 +48,9 @@ def run(trace: Trace, operator: Operator, graphs: tuple[Graph, ...]) -> None:
         raise node.damaged(f"has {min(operator.bodies)[:80]}, a graph, expected another type.")
     trace.operations += _COST if any(isinstance(value, Signal) for value in inputs) else 1
     if trace.operations > _COST * _MOST_OPERATIONS:
-        raise node.refuse(f"the loops of the graph take more than {_MOST_OPERATIONS} operations; {LENGTHS}.")
+        raise TooLongError(
+            str(node.refuse(f"the loops of the graph take more than {_MOST_OPERATIONS} operations; {REMEDY}."))
+        )
     trace.work.take(f"the {node.title}", sum(value.codes.size for value in inputs if isinstance(value, Signal)))
     try:
         if operator.kind in CONTROL:

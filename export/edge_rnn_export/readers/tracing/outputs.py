@@ -20,7 +20,11 @@ from edge_rnn_export.readers.tracing.states import Pair, is_state
 from edge_rnn_export.readers.tracing.trace import Trace
 from edge_rnn_export.readers.tracing.units import joined
 
-__all__ = ["check_all_used", "end_of", "output_of"]
+__all__ = ["SeveralOutputsError", "check_all_used", "end_of", "output_of"]
+
+
+class SeveralOutputsError(UnsupportedError):
+    """One of several outputs has to be named."""
 
 
 def output_of(trace: Trace, pairs: Mapping[str, Pair]) -> str:
@@ -42,7 +46,7 @@ def output_of(trace: Trace, pairs: Mapping[str, Pair]) -> str:
         outputs = [name for name, found in kinds.items() if found == {"h"} and trace.is_last(signals[name])]
     # One value under two names, such as the final state and the output of the same layer, is not a choice.
     if not outputs or any(not np.array_equal(signals[outputs[0]].codes, signals[name].codes) for name in outputs):
-        raise UnsupportedError(
+        raise SeveralOutputsError(
             f"{trace.graph.reader} found the outputs {listed(outputs or list(kinds))}, expected one besides final "
             f"states; name one by upto=, or several in a tuple, which are joined."
         )

@@ -17,7 +17,6 @@ from typing import Any, Literal
 
 import numpy as np
 
-from edge_rnn.errors import UnsupportedError
 from edge_rnn.storage.budget import Budget
 from edge_rnn.typing import AnyArray
 from edge_rnn_export.readers.tracing.codes import (
@@ -34,6 +33,7 @@ from edge_rnn_export.readers.tracing.codes import (
 )
 from edge_rnn_export.readers.tracing.drafts import Draft, Kind, Vector
 from edge_rnn_export.readers.tracing.graph import Graph, Operator, Port
+from edge_rnn_export.readers.tracing.lengths import TooLongError
 from edge_rnn_export.readers.tracing.rolling import Rolls
 
 __all__ = ["Trace"]
@@ -99,7 +99,7 @@ class Trace:
 
     def _source(self, source: Source) -> int:
         if len(self.sources) >= MAX_SOURCES:
-            raise UnsupportedError(f"{self.graph.reader} got a graph of more than {MAX_SOURCES} operations.")
+            raise TooLongError(f"{self.graph.reader} got a graph of more than {MAX_SOURCES} operations.")
         self.sources.append(source)
         return len(self.sources) - 1
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -16,11 +15,19 @@ from edge_rnn.storage.budget import Budget
 from edge_rnn_export.readers.tracing.causes import check_causes
 from edge_rnn_export.readers.tracing.codes import Signal
 from edge_rnn_export.readers.tracing.damage import DAMAGED, reason_of
-from edge_rnn_export.readers.tracing.execution import LENGTHS, run
-from edge_rnn_export.readers.tracing.graph import Constant, Graph, Port
+from edge_rnn_export.readers.tracing.execution import run
+from edge_rnn_export.readers.tracing.graph import Graph, Port
 from edge_rnn_export.readers.tracing.heads import joined
 from edge_rnn_export.readers.tracing.layering import Finished, finished
-from edge_rnn_export.readers.tracing.outputs import check_all_used, end_of, output_of
+from edge_rnn_export.readers.tracing.lengths import (
+    LENGTHS,
+    REMEDY,
+    TooLongError,
+    far_length,
+    lengths_told,
+    open_axes,
+)
+from edge_rnn_export.readers.tracing.outputs import SeveralOutputsError, check_all_used, end_of, output_of
 from edge_rnn_export.readers.tracing.part import part_of
 from edge_rnn_export.readers.tracing.states import (
     MayBeStateError,
@@ -36,9 +43,7 @@ from edge_rnn_export.readers.tracing.trace import Trace
 __all__ = ["Reading", "read_graph"]
 
 _TRACED_BYTES, _TRACED_NUMBERS = 2**26, 2**28
-# Lengths of open axes, in turn. An operation with a fixed number on an open axis gives different results for the two.
-_LENGTHS = ((3, 5, 2, 7, 4, 6), (13, 11, 17, 8, 19, 9))
-_MOST_AXES, _MOST_LENGTHS, _LONGEST = 4, 8, 512  # that are tried where a length is fixed
+_MOST_AXES = 4  # of open length, that are tried with others
 _MOST_PORTS = 8  # inputs that are tried as the samples
 
 
@@ -170,12 +175,9 @@ def _read_part(graph: Graph, request: _Request, after: str | None) -> Reading:
 
 
 def _read_graph(graph: Graph, request: _Request) -> Reading:
-    """Read the graph with two sets of lengths for open axes: both must give the same model."""
-    axes = [(port.name, place, length) for port in graph.inputs for place, length in enumerate(port.shape)]
-    names = dict.fromkeys(
-        length or f"{port} {place}" for port, place, length in axes if length is None or isinstance(length, str)
-    )
-    sizes = [{name: each[place % len(each)] for place, name in enumerate(names)} for each in _LENGTHS]
+    """Read the graph with two sets of lengths for open axes: both must give the same model, and so must longer ones."""
+    names = open_axes(graph)
+    sizes = [{name: each[place % len(each)] for place, name in enumerate(names)} for each in LENGTHS]
     try:
         found = [_with_any_samples(graph, each, request) for each in (sizes if names else sizes[:1])]
     except (FileError, UnsupportedError) as error:
@@ -183,12 +185,23 @@ def _read_graph(graph: Graph, request: _Request) -> Reading:
         if reading is None:
             raise error from None
         return reading
+    far = far_length(graph) if names else 0
+    assumed = ""
+    for name in names[:_MOST_AXES] if far else ():
+        try:
+            found.insert(0, _with_any_samples(graph, {**sizes[0], name: far}, request))
+        except TooLongError:
+            assumed = f"longer sequences compute the same as those of {max(sizes[1].values())} steps"
+        except (FileError, UnsupportedError) as error:
+            raise UnsupportedError(
+                f"{error} This holds for sequences or batches of {far}, not of shorter ones."
+            ) from None
     if len({each.model.fingerprint for each in found}) > 1:
         raise UnsupportedError(
             f"{graph.reader} got a graph that computes something else for longer sequences, which a stream cannot; "
             "export it with the length of its sequences fixed."
         )
-    return found[-1]
+    return replace(found[-1], assumed=assumed)
 
 
 def _with_steps_spelled(graph: Graph, sizes: Mapping[str, int], request: _Request) -> Reading | None:
@@ -196,34 +209,16 @@ def _with_steps_spelled(graph: Graph, sizes: Mapping[str, int], request: _Reques
 
     An exporter that unrolls a loop fixes its length, and declares the axis as open nevertheless.
     """
-    counts = _lengths_told(graph)
+    counts = lengths_told(graph)
     for axis in list(sizes)[:_MOST_AXES]:
         for count in counts:
             try:
                 return _with_any_samples(graph, {**sizes, axis: count}, request)
+            except (MayBeStateError, SeveralOutputsError):
+                raise
             except (FileError, UnsupportedError):
                 continue
     return None
-
-
-def _lengths_told(graph: Graph) -> list[int]:
-    """Lengths that a graph may have fixed: numbers of parts, and those in constants for shapes and places, by use."""
-    numbers: dict[str, Any] = {**graph.constants}
-    numbers |= {each.outputs[0]: each.attributes.get("value") for each in graph.operators if each.kind == "Constant"}
-    found = Counter(len(each.outputs) for each in graph.operators if each.kind == "Split")
-    places: dict[str, set[int]] = {}
-    for operator in graph.operators:
-        constants = [numbers.get(name) for name in operator.inputs[1:]]
-        integers = [each.load() for each in constants if isinstance(each, Constant) and not each.floating]
-        values = [int(value) for each in integers if each.size <= _MOST_LENGTHS for value in each.reshape(-1)]
-        if operator.kind in ("Reshape", "Expand"):
-            found.update(values)
-        elif operator.kind == "Gather":
-            places.setdefault(operator.inputs[0], set()).update(values)
-    for read in places.values():  # each step by itself
-        if read == set(range(len(read))):
-            found[len(read)] += len(graph.operators)
-    return [count for count, _ in found.most_common(_MOST_LENGTHS) if 2 < count <= _LONGEST]
 
 
 def _with_any_samples(graph: Graph, sizes: Mapping[str, int], request: _Request) -> Reading:
@@ -247,7 +242,7 @@ def _with_any_samples(graph: Graph, sizes: Mapping[str, int], request: _Request)
 
 def _traced(graph: Graph, sizes: dict[str, int], request: _Request, wanted: str | None) -> Reading:
     """Read the graph with these lengths of open axes; ``wanted`` is the input that has the samples."""
-    codes, work = (Budget(count, remedy=LENGTHS, error=UnsupportedError) for count in (_TRACED_BYTES, _TRACED_NUMBERS))
+    codes, work = (Budget(count, remedy=REMEDY, error=TooLongError) for count in (_TRACED_BYTES, _TRACED_NUMBERS))
     trace = Trace(graph, sizes, codes, work, wanted)
     for port in graph.inputs:
         trace.enter(port)
