@@ -34,16 +34,15 @@ def masked(limit: Any) -> Graph:
 @pytest.mark.parametrize("limit", [10, 50, 1000])
 def test_what_changes_beyond_the_traced_lengths_is_refused(limit: int) -> None:
     assert far_length(masked(np.array(limit))) == limit + 3
-    with pytest.raises(
-        UnsupportedError, match=rf"holds for sequences or batches of {limit + 3}, not of a few|it takes"
-    ):
+    with pytest.raises(UnsupportedError, match="its constants differ between steps") as told:
         read_graph(masked(np.array(limit)), None, {})
+    assert (f"holds for sequences or batches of {limit + 3}, not of shorter ones." in str(told.value)) is (limit > 13)
 
 
 def test_a_limit_above_all_lengths_is_none() -> None:
     graph = masked(np.array(2**40))
     assert far_length(graph) == 0
-    assert [layer.kind for layer in read_graph(graph, None, {}).model.layers] == ["GRU"]
+    assert read_graph(graph, None, {}).model.layers[0].kind == "GRU"
 
 
 def test_what_takes_too_much_memory_to_be_traced_so_far_is_assumed(monkeypatch: pytest.MonkeyPatch) -> None:

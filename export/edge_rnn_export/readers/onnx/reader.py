@@ -74,7 +74,7 @@ def from_onnx(
     -----
     ReadingWarning
         A value named by ``after``, whose axes are open, was taken as a single step: what averages over steps behind it
-        averages over one.
+        averages over one. Or a graph takes too much memory to be traced as far as its constants speak of.
 
     Examples
     --------
