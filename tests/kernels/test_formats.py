@@ -86,6 +86,19 @@ def test_formats_may_be_mixed(make_model: Build, cell: str, ih: str, hh: str) ->
     assert error <= max(TOLERANCE.get(ih, 0.0), TOLERANCE.get(hh, 0.0))
 
 
+@pytest.mark.parametrize("units", [72, 130, 200])
+def test_layers_and_ranks_wider_than_the_widest_panel(units: int) -> None:
+    """A low rank is packed by its own matrices, and must agree with the kernels on the width of panels."""
+    rng = np.random.default_rng(units)
+    plain, left, right = (rng.standard_normal(shape) / np.sqrt(units) for shape in ((units, 3), (5, units), (units, 3)))
+    first = Dense(plain, activation="tanh")
+    model = Model([first, Dense(LowRank(rng.standard_normal((units, units)) / units, np.eye(units))), Dense(left)])
+    xs = samples(model, 20)
+    assert relative_error(Stream(model).run(xs), reference.run(model, xs)[0]) <= 1e-6
+    model = Model([Dense(LowRank(left, right))])
+    assert relative_error(Stream(model).run(xs), reference.run(model, xs)[0]) <= 1e-6
+
+
 @pytest.mark.parametrize("rows", [511, 512, 513, 1100])
 def test_sums_do_not_overflow_in_long_rows(rows: int) -> None:
     """All weights and values at their largest: 1100 * 127 * 32639 is twice what 32 bits hold."""

@@ -38,6 +38,13 @@ QUANTIZED_HEADER = 8
 
 
 class _Float32(Segment):
+    """Rows of float32.
+
+    A panel of 128 units would be the only one of a layer with 128, and a sweep over one panel never turns back.
+    (Sapphire Rapids, panels of 64 : of 128, ns per step: Elman (40,128) 435 : 595, Dense (128,128) 353 : 449.)
+    """
+
+    widest: ClassVar[int] = 64
     per_float: ClassVar[int] = 1
 
     def panel(self, start: int, width: int) -> F32:
@@ -72,7 +79,7 @@ class _LowRank(Segment):
     def operand(self, bound: float | None) -> Operand:
         right = self.matrix.right
         zeros = np.zeros((1, len(right)))
-        packed = pack_panels(zeros, [_Float32(right, (1.0,), self.target)], widths(self.target.block, 1))
+        packed = pack_panels(zeros, [_Float32(right, (1.0,), self.target)], widths_for(self.target, 1, ("float32",)))
         return Operand("dense_none", packed, padded(len(right)), len(right))
 
     def stored(self) -> tuple[AnyArray, F32]:
