@@ -13,6 +13,7 @@ import pytest
 
 import edge_rnn
 from edge_rnn import Stream
+from edge_rnn.cli.shared.console import BareConsole
 
 ROOT = Path(__file__).parents[1]
 BLOCK = "import sys\nsys.modules['rich'] = None\n"  # importing it, or a part of it, is a ModuleNotFoundError
@@ -68,6 +69,11 @@ def test_command_that_only_lists_facts_works_without_rich(command: str, said: st
     result = python(COMMAND, command)
     assert (result.returncode, result.stderr) == (0, "")
     assert re.search(said, result.stdout), result.stdout
+
+
+def test_console_without_rich_draws_nothing() -> None:
+    with pytest.raises(ModuleNotFoundError, match="rich"):
+        BareConsole().width  # noqa: B018
 
 
 def test_command_that_prints_tables_says_that_it_needs_rich() -> None:

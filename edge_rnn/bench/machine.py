@@ -16,7 +16,7 @@ from edge_rnn.own_files import is_own
 if TYPE_CHECKING:
     from edge_rnn.loop.scheme import Scheme
 
-__all__ = ["cache", "calls", "code_memory", "cores", "packages", "processor", "python", "schemes", "target"]
+__all__ = ["cache", "calls", "code_memory", "cores", "packages", "processor", "python", "schemes", "shipped", "target"]
 
 _PACKAGES = (
     "numpy",
@@ -93,6 +93,16 @@ def target() -> dict[str, Any]:
         return {"triple": None, "cpu": None, "features": [], "block": None, "reason": str(error)}
     features = sorted(each[1:] for each in host.features.split(",") if each.startswith("+"))
     return {"triple": host.triple, "cpu": host.cpu, "features": features, "block": host.block, "reason": ""}
+
+
+def shipped() -> str:
+    """Name of the CPU whose shipped kernels run here; empty if there are none."""
+    try:
+        from edge_rnn.kernels.entry.shipped_kernels import shipped_kernels
+    except ImportError:
+        return ""
+    found = shipped_kernels()
+    return found.chosen.name if found else ""
 
 
 def calls() -> str:

@@ -21,16 +21,18 @@ examples:
 """
 
 _RUN = "run models"
+_COMPILE = "compile kernels (other layers, faster steps)"
+_COMPILER, _JIT = ("llvmlite", "numba"), "edge-rnn[jit]"
 _EXTRA = re.compile(r"\[([a-z,]+)\]")
 _ABLE: tuple[tuple[str, tuple[str, ...], str], ...] = (
-    (_RUN, ("numpy", "safetensors", "llvmlite", "numba"), "edge-rnn[jit]"),
+    (_COMPILE, _COMPILER, _JIT),
     ("import from PyTorch .safetensors", ("numpy", "safetensors"), "edge-rnn"),
     ("import from PyTorch .pt", ("torch",), "edge-rnn[train]"),
     ("export to ONNX, and demo's comparison", ("onnx", "onnxruntime"), "edge-rnn[export]"),
     ("draw pictures (demo --plot)", ("matplotlib",), "edge-rnn[plot]"),
     ("load models from the Hugging Face Hub", ("huggingface_hub",), "edge-rnn[hub]"),
 )
-"""Features and their packages, apart from those of sources and sinks."""
+"""Features and their packages, apart from running models and from those of sources and sinks."""
 
 
 def add(subparsers: Any) -> None:
@@ -65,18 +67,21 @@ def _examination() -> dict[str, Any]:
     reason = machine.calls()
     schemes, faults = machine.schemes()
     abilities = [(each.ability, each.packages, each.install) for each in schemes if each.ability]
+    shipped = machine.shipped()
+    run = (_RUN, ("numpy", "safetensors", *(() if shipped else _COMPILER)), "edge-rnn" if shipped else _JIT)
     found = {
         "version": __version__,
         "python": machine.python(),
         "processor": machine.processor(),
         "cores": machine.cores(),
         "target": machine.target(),
+        "shipped_kernels": shipped,
         "fast_calls": not reason,
         "fast_calls_reason": reason,
         "code_memory_reason": machine.code_memory(),
         "cache": machine.cache(),
         "packages": packages,
-        "able": {what: _able(packages, needs, install) for what, needs, install in (*_ABLE, *abilities)},
+        "able": {what: _able(packages, needs, install) for what, needs, install in (run, *_ABLE, *abilities)},
         "faults": faults,
     }
     return found | {"advice": _advice(found)}
@@ -107,7 +112,8 @@ def _advice(found: Mapping[str, Any]) -> list[str]:
     extras = ",".join(sorted({extra for each in able.values() for extra in _EXTRA.findall(each["install"])}))
     if extras:
         advice.append(f"If you need what is missing above: pip install 'edge-rnn[{extras}]'.")
-    advice.append("Models run. Try edge-rnn demo; run edge-rnn warm-up MODEL before a model's first use on a device.")
+    ahead = "; run edge-rnn warm-up MODEL before a model's first use on a device"
+    advice.append(f"Models run. Try edge-rnn demo{ahead if able[_COMPILE]['possible'] else ''}.")
     return advice
 
 
@@ -135,6 +141,7 @@ def _print(found: dict[str, Any]) -> None:
         "processor": f"{found['processor']}, {found['cores']} usable",
         "compiled for": target["reason"]
         or f"{target['triple']}, {target['cpu']}, blocks of {counted(target['block'], 'vector')}",
+        "shipped kernels": found["shipped_kernels"] or "none",
         "features": " ".join(target["features"]) or "none detected",
         "step from Python": "fast path" if found["fast_calls"] else f"plain path: {found['fast_calls_reason']}",
         "kernel cache": f"{cache['path']}, {counted(cache['files'], 'file')}, {spell_bytes(cache['bytes'])}, "

@@ -6,6 +6,7 @@ import argparse
 import time
 from collections.abc import Iterator
 from functools import partial
+from importlib.util import find_spec
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -53,7 +54,8 @@ def _warm_up(parser: argparse.ArgumentParser, args: argparse.Namespace) -> int:
     models = [*given.values(), *(all_models() if args.all else [])]
     names = list(dict.fromkeys(name for model in models for name in (*plan_of(model).ops, *_loops(model))))
     names += [name for name in _LOOPS if args.all and name not in names]
-    structures = {plan_of(model).structure: path for path, model in given.items()}
+    can_compile = find_spec("numba") is not None
+    structures = {plan_of(model).structure: path for path, model in given.items()} if can_compile else {}
     loads = {name: partial(object_cache.load, name) for name in names}
     loads |= {f"step of {path}": partial(programs.make, structure) for structure, path in structures.items()}
     width = max(map(len, loads))
@@ -67,6 +69,10 @@ def _warm_up(parser: argparse.ArgumentParser, args: argparse.Namespace) -> int:
     cache = object_cache.cache_directory()
     programs_made = f" and {counted(len(structures), 'model')}" if structures else ""
     say(f"{counted(len(names), 'kernel')}{programs_made}, {compiled} compiled, {taken}, in {cache.path}")
+    if given and not can_compile:
+        say(
+            "Numba is missing, so models run by the shipped kernels, which serve any size: pip install 'edge-rnn[jit]'."
+        )
     if compiled and not cache.writable:
         warn(f"what was compiled cannot be cached: {cache.reason}.")
         return 1

@@ -358,10 +358,38 @@ def test_doctor_reports_what_is_missing(capsys: pytest.CaptureFixture[str], monk
     monkeypatch.setattr("edge_rnn.bench.machine.packages", lambda: versions)
     assert main(["doctor"]) == 1
     out = capsys.readouterr().out
-    assert "missing numba: pip install 'edge-rnn[jit]'" in out
+    assert re.search(r"run models +missing numba: pip install 'edge-rnn\[jit\]'", out)
     assert "missing onnx, onnxruntime: pip install 'edge-rnn[export]'" in out
     assert out[out.index("what to do") :].startswith(
         "what to do  No model can run without numba: pip install 'edge-rnn[jit]'"
+    )
+
+
+def test_doctor_asks_for_no_compiler_where_kernels_are_shipped(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    versions: dict[str, str | None] = dict.fromkeys(machine.packages(), "1.0") | dict.fromkeys(("llvmlite", "numba"))
+    monkeypatch.setattr("edge_rnn.bench.machine.packages", lambda: versions)
+    monkeypatch.setattr("edge_rnn.bench.machine.shipped", lambda: "x86-64-v3")
+    assert main(["doctor"]) == 0
+    out = capsys.readouterr().out
+    assert re.search(r"(?m)^shipped kernels +x86-64-v3$", out)
+    assert re.search(r"(?m)^run models +yes$", out)
+    assert re.search(r"(?m)^compile kernels .* +missing llvmlite, numba: pip install 'edge-rnn\[jit\]'$", out)
+    assert out.splitlines()[-1].strip() == "Models run. Try edge-rnn demo."
+
+
+def test_warm_up_without_numba_leaves_programs_out(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    loaded = object_cache.Loaded("step", {"step": 1}, True, 1e-5)
+    monkeypatch.setattr("edge_rnn.cli.warm_up.find_spec", lambda name: None)
+    monkeypatch.setattr(object_cache, "load", lambda name: loaded)
+    assert main(["warm-up", path]) == 0
+    out = capsys.readouterr().out
+    assert "step of" not in out
+    assert out.splitlines()[-1].endswith(
+        "run by the shipped kernels, which serve any size: pip install 'edge-rnn[jit]'."
     )
 
 

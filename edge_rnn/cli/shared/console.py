@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
 from edge_rnn.printable import printable
 from edge_rnn.spelling import counted
@@ -43,9 +43,12 @@ def warn(text: str, command: str = "edge-rnn") -> None:
 
 
 class BareConsole:
-    """Console where rich is not installed: it prints lines of text, and draws nothing."""
+    """Console where rich is not installed: it prints lines of text; whatever draws asks for rich."""
 
     is_terminal, is_dumb_terminal = False, True
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise ModuleNotFoundError("No module named 'rich'", name="rich")
 
     def print(self, text: object = "") -> None:
         """Print one line."""
