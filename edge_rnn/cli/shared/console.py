@@ -43,7 +43,7 @@ def warn(text: str, command: str = "edge-rnn") -> None:
 
 
 class BareConsole:
-    """Console where rich is not installed: it prints lines of text; whatever draws asks for rich."""
+    """Console where rich is not installed: it prints lines, and raises the error for rich when it has to draw."""
 
     is_terminal, is_dumb_terminal = False, True
 
