@@ -9,13 +9,17 @@ from __future__ import annotations
 import hashlib
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from edge_rnn import atomic
+from edge_rnn.errors import FileError
 from edge_rnn.kernels.compile.target import Target
 from edge_rnn.kernels.entry import object_cache
+
+_FOLDER = object_cache.cache_directory().path / "lowered"  # of the whole run, not that of a test with its own cache
 
 _function_of = object_cache.function_of
 _functions: dict[tuple[str, Target], tuple[Callable[..., Any], Any]] = {}
@@ -44,8 +48,9 @@ def _keeping(lowered: Callable[..., str]) -> Callable[..., str]:
                 text = zlib.decompress(path.read_bytes()).decode()
             except (OSError, zlib.error):
                 text = lowered(name, function, signature, target)
-                path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-                atomic.write(path, zlib.compress(text.encode(), 1))
+                with suppress(OSError, FileError):
+                    _FOLDER.mkdir(mode=0o700, parents=True, exist_ok=True)
+                    atomic.write(path, zlib.compress(text.encode(), 1))
             _texts[name, target] = text
         return _texts[name, target]
 
@@ -55,7 +60,7 @@ def _keeping(lowered: Callable[..., str]) -> Callable[..., str]:
 
 def _path(name: str, target: Target) -> Path:
     key = object_cache._sources() + repr((name, target, version("numba"))).encode()
-    return object_cache.cache_directory().path / "lowered" / f"{hashlib.sha256(key).hexdigest()[:32]}.z"
+    return _FOLDER / f"{hashlib.sha256(key).hexdigest()[:32]}.z"
 
 
 object_cache.function_of = _kept_function_of
