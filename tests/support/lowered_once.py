@@ -13,6 +13,7 @@ from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 from edge_rnn import atomic
 from edge_rnn.errors import FileError
@@ -22,37 +23,34 @@ from edge_rnn.kernels.entry import object_cache
 _FOLDER = object_cache.cache_directory().path / "lowered"  # of the whole run, not that of a test with its own cache
 
 _function_of = object_cache.function_of
-_functions: dict[tuple[str, Target], tuple[Callable[..., Any], Any]] = {}
-_texts: dict[tuple[str, Target], str] = {}
+_made: WeakSet[Callable[..., Any]] = WeakSet()
 
 
-def _kept_function_of(name: str, cpu: Target) -> tuple[Callable[..., Any], Any]:
-    if (name, cpu) not in _functions:
-        _functions[name, cpu] = _function_of(name, cpu)
-        from edge_rnn.kernels.compile import compiler
+def _remembered(name: str, cpu: Target) -> tuple[Callable[..., Any], Any]:
+    function, signature = _function_of(name, cpu)
+    _made.add(function)
+    from edge_rnn.kernels.compile import compiler
 
-        if not hasattr(compiler._lowered, "keeps"):
-            compiler._lowered = _keeping(compiler._lowered)
-    return _functions[name, cpu]
+    if not hasattr(compiler._lowered, "keeps"):
+        compiler._lowered = _keeping(compiler._lowered)
+    return function, signature
 
 
 def _keeping(lowered: Callable[..., str]) -> Callable[..., str]:
     """Make a ``_lowered`` that does each kernel once; other functions have no name of their own."""
 
     def keeping(name: str, function: Callable[..., Any], signature: Any, target: Target) -> str:
-        if _functions.get((name, target), (None,))[0] is not function:
+        if function not in _made:
             return lowered(name, function, signature, target)
-        if (name, target) not in _texts:
-            path = _path(name, target)
-            try:
-                text = zlib.decompress(path.read_bytes()).decode()
-            except (OSError, zlib.error):
-                text = lowered(name, function, signature, target)
-                with suppress(OSError, FileError):
-                    _FOLDER.mkdir(mode=0o700, parents=True, exist_ok=True)
-                    atomic.write(path, zlib.compress(text.encode(), 1))
-            _texts[name, target] = text
-        return _texts[name, target]
+        path = _path(name, target)
+        try:
+            return zlib.decompress(path.read_bytes()).decode()
+        except (OSError, zlib.error):
+            text = lowered(name, function, signature, target)
+        with suppress(OSError, FileError):
+            _FOLDER.mkdir(mode=0o700, parents=True, exist_ok=True)
+            atomic.write(path, zlib.compress(text.encode(), 1))
+        return text
 
     keeping.keeps = True  # type: ignore[attr-defined]
     return keeping
@@ -63,4 +61,4 @@ def _path(name: str, target: Target) -> Path:
     return _FOLDER / f"{hashlib.sha256(key).hexdigest()[:32]}.z"
 
 
-object_cache.function_of = _kept_function_of
+object_cache.function_of = _remembered
