@@ -48,6 +48,7 @@ def lowered(kind: type[Recurrent], states: Any, fields: Any, stackable: frozense
 
 @pytest.mark.parametrize("biases", BIASES, ids=str)
 @pytest.mark.parametrize("name", CELLS)
+@pytest.mark.sampled(8)
 def test_one_text_serves_all_sizes(name: str, biases: tuple[bool, bool]) -> None:
     stackable = frozenset({"weight_ih", "weight_hh"})
     model = made(name, (11, 13, 17), biases)

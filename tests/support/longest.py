@@ -14,6 +14,7 @@ LONGEST = (
     "test_no_network_is_read_wrong_and_enough_are_read",
     "test_tool_finds_nothing[mypy]",
     "test_many_damaged_files",
+    "test_shipped_kernels_of_every_fifth_network",
     "test_blocks_run",
     "test_streams_and_banks_of_many",
     "test_no_network_of_many_is_read_wrong",

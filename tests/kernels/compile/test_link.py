@@ -136,7 +136,7 @@ def test_object_of_another_machine_is_refused() -> None:
 
 
 @pytest.mark.parametrize("board", ["raspberry_pi_zero_2w", "raspberry_pi_2"])
-@pytest.mark.sampled(1)
+@pytest.mark.slow
 def test_call_beyond_the_reach_of_the_instruction_is_refused(board: str) -> None:
     target = target_of(board)
     far = f"@far = constant [{200 << 20} x i8] zeroinitializer"
