@@ -65,6 +65,7 @@ def test_command_without_tables_works_without_rich(command: str) -> None:
 @pytest.mark.parametrize(
     ("command", "said"), [("doctor", r"(?m)^kernel cache +/"), ("demo", r"(?m)^ +1 +0  Running +Running +\d+ of \d+$")]
 )
+@pytest.mark.sampled(1)
 def test_command_that_only_lists_facts_works_without_rich(command: str, said: str) -> None:
     result = python(COMMAND, command)
     assert (result.returncode, result.stderr) == (0, "")

@@ -221,6 +221,7 @@ def test_a_processor_without_a_model_is_counted(make_model: Callable[..., Model]
     assert estimate.compute_cycles >= estimate.instructions / board.issue_width
 
 
+@pytest.mark.slow
 def test_code_that_cannot_be_emulated_is_estimated_by_the_roofline(make_model: Callable[..., Model]) -> None:
     model = make_model("gru", 3, 8)
     found = fit(model, boards.load("wasm32"))

@@ -152,6 +152,7 @@ def test_a_sample_that_overflows_leaves_the_state(tmp_path: Path) -> None:
 
 
 @needs_linker
+@pytest.mark.slow
 def test_wrong_use_is_reported_by_status(make_model: Build, net: Path, tmp_path: Path) -> None:
     build(make_model("gru", 3, 9, seed=1), this_machine(), tmp_path, name="net")
     built, other = Library(net, "net"), Library(tmp_path, "net")

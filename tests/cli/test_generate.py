@@ -78,6 +78,7 @@ def test_texts_end_at_stop_sequences(run: Callable[..., Any]) -> None:
         assert line["text"].count(stop) == 1
 
 
+@pytest.mark.slow
 def test_beams(run: Callable[..., Any], model: Model) -> None:
     options = ("--beam", "4", "--length-penalty", "0.5", "--stop", "b", "--max-length", "9")
     found = beam_search(Stream(model), "a", width=4, length_penalty=0.5, stop="b", max_length=9)

@@ -85,6 +85,7 @@ def written(path: Path, *arguments: Any) -> str:
     return path.read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_page_is_whole_and_needs_nothing_else(
     tmp_path: Path, model: Model, shrunk: Shrunk, xs: np.ndarray, labels: np.ndarray
 ) -> None:

@@ -95,6 +95,7 @@ def test_calibration_of_a_cell_equals_that_of_a_recurrent_layer() -> None:
         np.testing.assert_allclose(by_equation[name].moving, meets.moving, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_calibration_covers_vectors_that_the_step_computes() -> None:
     model, xs = Model([make_mgu(name="rnn")]), normal(9, 50, 3)
     meets = calibrate(model, xs).meets["rnn.u_h"]
@@ -131,6 +132,7 @@ def test_state_that_integers_would_cut_off_is_refused() -> None:
 
 @pytest.mark.parametrize("form", ["step", "sequence"])
 @pytest.mark.parametrize("name", MODELS)
+@pytest.mark.slow
 def test_onnx_graph_agrees(name: str, form: Any, tmp_path: Path) -> None:
     model, path = MODELS[name](), tmp_path / "m.onnx"
     edge_rnn_export.to_onnx(model, path, form=form, steps=60)  # raises where onnxruntime disagrees

@@ -180,7 +180,7 @@ def test_calibration_covers_vectors_that_the_step_computes(name: str) -> None:
     quantize(Model([layer]), "int8", calibration=XS)
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("name", LAYERS)
 @pytest.mark.parametrize("form", ["step", "sequence"])
 def test_onnx_graph_agrees(name: str, form: Any, tmp_path: Path) -> None:

@@ -100,6 +100,7 @@ def test_layers_and_ranks_wider_than_the_widest_panel(units: int) -> None:
 
 
 @pytest.mark.parametrize("rows", [511, 512, 513, 1100])
+@pytest.mark.slow
 def test_sums_do_not_overflow_in_long_rows(rows: int) -> None:
     """All weights and values at their largest: 1100 * 127 * 32639 is twice what 32 bits hold."""
     weight = Int8(np.full((4, rows), 127, np.int8), np.full(4, 1 / 127, np.float32))
@@ -121,6 +122,7 @@ def test_vectors_are_clipped_at_their_range() -> None:
 
 @pytest.mark.parametrize(("kind", "steps"), [(Int8, 32639), (W8A8, 127)])
 @pytest.mark.parametrize("size", [1.0, 1e36])
+@pytest.mark.slow
 def test_vectors_are_rounded_just_as_the_format_says_at_weights_of_any_size(
     kind: type[Int8], steps: int, size: float
 ) -> None:

@@ -30,6 +30,7 @@ def feedback(handle, x, y, steps):  # type: ignore[no-untyped-def]
 
 
 @pytest.mark.parametrize("cell", ["elman_tanh", "elman_relu", "gru", "gru_reset_before", "lstm"])
+@pytest.mark.sampled(1)
 def test_gives_the_same_bits_as_stream_step(make_model: Build, cell: str) -> None:
     model = make_model(cell, 3, 13, layers=2)
     xs = np.random.default_rng(0).standard_normal((500, 3)).astype(np.float32)

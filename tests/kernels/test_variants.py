@@ -114,6 +114,7 @@ def test_lstm_options(options: str, peephole: bool) -> None:
 
 @pytest.mark.parametrize("clip", [None, 0.05])
 @pytest.mark.parametrize("projected", [1, 3, 12])
+@pytest.mark.slow
 def test_lstm_projection(projected: int, clip: float | None) -> None:
     for inputs, hidden in SIZES:
         layer = LSTM(

@@ -127,6 +127,7 @@ def test_the_best_is_no_worse_than_greedy_and_sometimes_better() -> None:
     assert better >= 5
 
 
+@pytest.mark.slow
 def test_the_stream_has_read_the_prompt_and_no_more() -> None:
     model = network("lstm", 5)
     stream, other = Stream(model), Stream(model)

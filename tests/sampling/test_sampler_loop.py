@@ -104,6 +104,7 @@ def test_a_second_process_needs_no_numba(tmp_path: Path) -> None:
     assert runs[1].endswith("False\n")
 
 
+@pytest.mark.slow
 def test_overflow_is_reported() -> None:
     model = Model([Elman(1e3 * np.eye(2), 1e3 * np.eye(2), activation="relu"), Dense(np.eye(2))])
     stream = Stream(model)

@@ -100,6 +100,7 @@ def test_opset_that_is_no_whole_number_is_a_type_error(opset: Any, tmp_path: Pat
         to_onnx(watch("gru"), tmp_path / "m.onnx", opset=opset)
 
 
+@pytest.mark.slow
 def test_weights_of_four_bits_take_the_first_opset_that_has_them(tmp_path: Path) -> None:
     target: dict[str, Any] = {"precision": "int4", "operators": "standard", "steps": 30}
     with pytest.raises(

@@ -78,6 +78,7 @@ def test_a_loop_that_forgets_its_state_is_found(make_model: Callable[..., Model]
     assert "Two samples in one call give another elman1.h and y than they should" in str(report)
 
 
+@pytest.mark.slow
 def test_ranges_that_a_graph_does_not_clip_to_are_reported(tmp_path: Path) -> None:
     plain = quantize(Model([Dense([[1.0, -0.5]])]), "w8a8")
     for given, told in ((None, False), (2.0, True)):

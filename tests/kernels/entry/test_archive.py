@@ -76,6 +76,7 @@ def test_a_file_that_was_cut_off_is_refused(length: int, tmp_path: Path) -> None
         read_all(tmp_path / "some.kernels", archived(ENTRIES)[:length])
 
 
+@pytest.mark.slow
 def test_every_damaged_byte_is_found_or_changes_no_entry(tmp_path: Path) -> None:
     whole = archived(ENTRIES)
     found = 0

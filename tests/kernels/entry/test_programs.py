@@ -199,6 +199,7 @@ def test_a_structure_survives_the_way_to_another_process(lstm: Model) -> None:
     assert (found.words, found.rows) == (given.words, given.rows)
 
 
+@pytest.mark.slow
 def test_a_process_compiles_meanwhile(make_model: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(compile_aside.BACKGROUND_VARIABLE)
     monkeypatch.setattr(programs, "_AGAIN_SECONDS", 0.0)
