@@ -99,7 +99,7 @@ def test_dense_layers_are_covered_with_every_activation_in_every_format(target: 
         assert is_covered(model, target), (outputs, activation, spelling)
 
 
-@pytest.mark.sampled(6)
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("kind", "options"),
     [(Elman, {}), (GRU, {}), (GRU, {"reset_after": False}), (LSTM, {})],
@@ -171,6 +171,7 @@ def test_every_option_of_a_cell_is_tried_here() -> None:
 
 
 @pytest.mark.parametrize("target", NAMES)
+@pytest.mark.sampled(3)
 def test_streams_of_a_bank_have_kernels_of_their_own(target: str) -> None:
     group = TARGETS[NAMES.index(target)].target.group
     grouped = {name for name in shipped_names(target) if f"_x{group}" in name}
@@ -209,6 +210,7 @@ def test_shipped_kernels_compute_what_compiled_ones_do(few: Path, tmp_path: Path
     assert all(line.split()[0] == best_target().target.cpu and float(line.split()[2]) > 0.01 for line in found)
 
 
+@pytest.mark.slow
 def test_a_start_loads_little(few: Path, tmp_path: Path) -> None:
     """Neither a compiler, even if there is one, nor what traces and lowers equations, nor OpenSSL."""
     code = (
@@ -275,6 +277,7 @@ def test_kernels_are_linked_for_every_target(target: str) -> None:
     ],
     ids=["LSTM", "GRU"],
 )
+@pytest.mark.slow
 def test_a_layer_without_a_kernel_is_named(
     covered: Covered, formats: tuple[str, str], said: str, few: Path, tmp_path: Path
 ) -> None:
@@ -285,6 +288,7 @@ def test_a_layer_without_a_kernel_is_named(
     )
 
 
+@pytest.mark.slow
 def test_a_cell_of_ones_own_without_a_kernel_is_named(few: Path, tmp_path: Path) -> None:
     @edge_rnn.cell
     def leaky(p: Any, x: Any, h: Any) -> Any:

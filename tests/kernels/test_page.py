@@ -63,4 +63,4 @@ def test_every_folder_and_file_that_is_named_is_there() -> None:
         path.parent.name for path in KERNELS.glob("*/__init__.py")
     }
     for name in re.findall(r"`((?:\w+/)?\w+\.py)`", PAGE):
-        assert any(KERNELS.parent.rglob(name)), name
+        assert any(KERNELS.parent.rglob(name)) or (KERNELS.parents[1] / name).is_file(), name
