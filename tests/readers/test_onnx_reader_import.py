@@ -98,6 +98,18 @@ def test_generic_reading_of_our_own_graphs() -> None:
                 assert np.array_equal(getattr(got, key), array)
 
 
+def test_import_compares_an_output_of_one_value_without_its_axis(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from edge_rnn.cli import main
+
+    m = Maker(("x", ["t", "b", 3]))
+    m.op("Squeeze", m.op("MatMul", rnn(m, "x"), uniform(HIDDEN, 1)), [2], out="y")
+    onnx.save(m.proto("y"), tmp_path / "m.onnx")
+    assert main(["import", str(tmp_path / "m.onnx"), "-o", str(tmp_path / "m.safetensors")]) == 0
+    assert "with onnxruntime over" in capsys.readouterr().out
+
+
 def test_import_compares_with_onnxruntime(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from edge_rnn.cli import main
 

@@ -92,9 +92,10 @@ def _foreign(reading: Reading, run: LimitedGraph, rng: np.random.Generator) -> t
     feeds |= {name: np.asarray(value) for name, value in reading.given.items()}
     types = {each.name: _TYPES.get(each.type, np.float32) for each in run.inputs}
     feeds = {name: array.astype(types[name]) for name, array in feeds.items()}
-    axis, count = reading.feature_axis
-    heads = run.run(reading.heads or [reading.output], feeds)
-    got = np.concatenate([head[..., None] if head.ndim < count else head for head in heads], axis)
+    got, *others = heads = run.run(reading.heads or [reading.output], feeds)
+    if others:
+        axis, count = reading.feature_axis
+        got = np.concatenate([head[..., None] if head.ndim < count else head for head in heads], axis)
     expected = np.empty((grid.size, model.output_size))
     for place, start in enumerate(states):
         expected[grid[:, place]], _ = reference.run(model, xs[grid[:, place]], start)
