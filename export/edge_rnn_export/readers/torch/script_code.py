@@ -32,6 +32,8 @@ __all__ = ["chain_of"]
 _MOST_STATEMENTS = 20_000
 _DEEPEST = 40
 
+ast.unparse(ast.Constant(0))  # from Python 3.14 on, this loads a module, and code is read where no file may be opened
+
 
 def chain_of(root: Object, names: Mapping[int, str], code: Callable[[str], str]) -> tuple[Step, ...]:
     """Return the steps of the archive's ``forward``, and the buffers that carry its states.
