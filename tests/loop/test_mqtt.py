@@ -404,9 +404,10 @@ def papers(tmp_path_factory: pytest.TempPathFactory) -> Path:
         subprocess.run([openssl, *words], cwd=folder, check=True, capture_output=True)
 
     curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2")
-    run("req", "-x509", *curve, "-subj", "/CN=authority", "-keyout", "ca.key", "-out", "ca.crt")
+    usage = ("-addext", "keyUsage=critical,keyCertSign,cRLSign")  # Python insists on it from 3.13 on
+    run("req", "-x509", *curve, *usage, "-subj", "/CN=authority", "-keyout", "ca.key", "-out", "ca.crt")
     for name in ("broker", "ours"):
-        (folder / f"{name}.ext").write_text("subjectAltName=IP:127.0.0.1\n")
+        (folder / f"{name}.ext").write_text("subjectAltName=IP:127.0.0.1\nauthorityKeyIdentifier=keyid\n")
         run("req", *curve[:-2], "-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.csr")
         run(
             "x509", "-req", "-in", f"{name}.csr", "-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2",
