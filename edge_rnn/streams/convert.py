@@ -36,9 +36,9 @@ def convert_and_step(memory: StreamMemory, x: ArrayLike) -> Any:
         if given.ndim == 2 and given.shape[1] == expected:
             hint = f" One call is one time step; use stream.run for a {given.shape} array."
         raise InputError(f"stream.step got shape {given.shape}, expected ({expected},) float32.{hint}")
-    done = _stepper()(memory.address, given.ctypes.data, memory.y.ctypes.data, 1)
-    check_alone(not_done(done), "stream.step")
-    if not done:
+    done = _stepper()(memory.address, fast.data_address(given), fast.data_address(memory.y), 1)
+    if done != 1:
+        check_alone(not_done(done), "stream.step")
         raise InputError(refusal("stream.step", given))
     return float(memory.y[0]) if scalar and memory.y.size == 1 else memory.y
 

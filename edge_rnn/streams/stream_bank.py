@@ -168,7 +168,7 @@ def _convert_and_step(
     expected = (len(streams), streams[0].input_size)
     if given.shape != expected:
         raise InputError(f"bank.step got shape {given.shape}, expected {expected} float32: a row for each stream.")
-    refused = _stepper()(table.ctypes.data, given.ctypes.data, ys.ctypes.data)
+    refused = _stepper()(fast.data_address(table), fast.data_address(given), fast.data_address(ys))
     if refused < 0:
         words = streams[-1 - refused]._memory.handle
         check_alone(Status.MIXED if words[Handle.IN_USE] == MIXED else Status.IN_USE, f"bank[{-1 - refused}].step")

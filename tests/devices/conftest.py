@@ -15,7 +15,11 @@ import needs
 from edge_rnn import Model
 from emulated import FORMATS, cell_of_many_functions, lstm_of_every_option, run
 
-DEBIAN = {"arm64": ("qemu-aarch64", "aarch64-linux-gnu"), "armhf": ("qemu-arm", "arm-linux-gnueabihf")}
+DEBIAN = {
+    "arm64": ("qemu-aarch64", "aarch64-linux-gnu"),
+    "armhf": ("qemu-arm", "arm-linux-gnueabihf"),
+    "riscv64": ("qemu-riscv64", "riscv64-linux-gnu"),
+}
 """By architecture: the emulator, and how Debian calls the folder of its libraries."""
 
 
@@ -55,9 +59,9 @@ def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callab
 
 @pytest.fixture(scope="session")
 def debian_python(made_once: Callable[[str, Callable[[Path], None]], Path]) -> Callable[[str], list[str]]:
-    """Function that returns the command of Debian's Python for ``"arm64"`` or ``"armhf"``, with NumPy, without Numba.
+    """Function that returns the command of Debian's Python for an architecture of ``DEBIAN``.
 
-    The system is extracted, not installed.
+    It has NumPy, but no Numba. The system is extracted, not installed.
     """
 
     def debian_python(architecture: str) -> list[str]:

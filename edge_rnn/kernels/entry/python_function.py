@@ -103,8 +103,21 @@ def _python_addresses() -> NDArray[np.int64]:
 
 
 def data_address(array: AnyArray) -> int:
-    """``array.ctypes.data``, read from the object in a tenth of the time where the layout is known."""
-    return array.ctypes.data if why_not() else ctypes.c_ssize_t.from_address(id(array) + 16).value
+    """``array.ctypes.data``, read from the object in a fifth of the time."""
+    offset = _data_offset()
+    return array.ctypes.data if offset is None else ctypes.c_size_t.from_address(id(array) + offset).value
+
+
+@cache
+def _data_offset() -> int | None:
+    """Offset in bytes of the data pointer in an array object, found in live arrays; None if there is none."""
+    if sys.implementation.name != "cpython":
+        return None
+    probes, word = [np.zeros(size, np.float32) for size in (1, 3, 5)], ctypes.sizeof(ctypes.c_size_t)
+    for offset in range(0, np.ndarray.__basicsize__, word):
+        if all(ctypes.c_size_t.from_address(id(probe) + offset).value == probe.ctypes.data for probe in probes):
+            return offset
+    return None
 
 
 def _address_of(name: str) -> int:
