@@ -40,6 +40,34 @@ def test_a_number_of_calls_that_nothing_reads() -> None:
     assert [layer.kind for layer in from_torch(Counting("nothing").eval()).layers] == ["GRU"]
 
 
+class Plain(torch.nn.Module):
+    """Number of calls in a plain attribute, of a module inside."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__()
+        self.cell, self.what, self.inner = torch.nn.GRUCell(3, 6), what, torch.nn.Module()
+        self.register_buffer("h", torch.zeros(1, 6))
+        self.inner.calls = 0
+
+    def forward(self, x: Any) -> Any:
+        h = torch.zeros_like(self.h) if self.what == "state" and self.inner.calls % 400 == 399 else self.h
+        self.h = self.cell(x, h)
+        self.inner.calls += 1
+        return self.h * (1 + (self.what == "output" and self.inner.calls > 250))
+
+
+@pytest.mark.parametrize("what", ["state", "output"])
+def test_a_number_of_calls_in_a_plain_attribute(what: str) -> None:
+    with pytest.raises(
+        UnsupportedError, match=r"it counts in the attribute 'inner\.calls' \(int\) and computes with it"
+    ):
+        from_torch(Plain(what).eval())
+
+
+def test_a_number_of_calls_in_a_plain_attribute_that_nothing_reads() -> None:
+    assert from_torch(Plain("nothing").eval()).layers[0].kind == "GRU"
+
+
 class Layers(torch.nn.Module):
     def __init__(self, what: str) -> None:
         super().__init__()
@@ -53,6 +81,18 @@ class Layers(torch.nn.Module):
 def test_another_result_for_a_batch_of_one() -> None:
     with pytest.raises(UnsupportedError, match="computes something else for a batch of one"):
         from_torch(Layers("alone").eval())
+
+
+@pytest.mark.parametrize(
+    "changed", [lambda y: y[:, :512], lambda y: torch.cat([y[:, :700], 2 * y[:, 700:]], 1) if y.shape[1] > 700 else y]
+)
+def test_a_change_beyond_the_steps_that_most_sequences_have(changed: Any) -> None:
+    class Far(Layers):
+        def forward(self, x: Any) -> Any:
+            return changed(self.rnn(x)[0])
+
+    with pytest.raises(UnsupportedError, match="computes something else for sequences of 1100 steps than for shorter"):
+        from_torch(Far("").eval())
 
 
 @pytest.mark.parametrize(("what", "shape"), [("backward", (5, 1, 3)), ("forward", (1, 1, 3))])

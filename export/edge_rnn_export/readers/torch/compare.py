@@ -17,6 +17,7 @@ from edge_rnn_export.readers.torch.running import LENGTHS, CannotRunError, Read,
 __all__ = ["check"]
 
 _SCALES = (1.0, 30.0, 1e3, 0.05)
+_FAR = 1100  # steps of a single sequence: a forward may take only the first 512 or 1000
 _CALLS = 60  # of a module that takes one step
 
 _DOUBLE_TOLERANCE = 1e-7
@@ -48,6 +49,35 @@ def check(torch: Any, module: Any, read: Read) -> None:
             break
     if axes.batch > 1 and not _has_ports(read) and not read.after:
         _check_alone(torch, module, read, axes, rng, symbols)
+    if len(read.call.sizes) > 1 and not axes.stepwise and not _has_ports(read) and not read.after:
+        _check_far(torch, module, read, axes, rng, symbols)
+
+
+def _check_far(torch: Any, module: Any, read: Read, axes: Axes, rng: np.random.Generator, symbols: int) -> None:
+    """Compare one sequence of more than a thousand steps, where forward runs with one and amplifies no roundings.
+
+    Raises
+    ------
+    UnsupportedError
+        They differ.
+    """
+    shape = (_FAR, 1, read.model.input_size)
+    xs = rng.integers(0, symbols, shape) if symbols else rng.standard_normal(shape)
+    xs = xs.astype(np.float32).astype(np.float64)
+    run, states = Run(torch, module, read, axes, torch.float64, symbols), [dict(read.model.initial_state)]
+    try:
+        if not run.is_steady(xs, states):
+            return
+        given = run.outputs(xs, states)[:1]
+    except (CannotRunError, ValueError):
+        return
+    ys, ends = _reference(read.model, xs, states)
+    problem = run.difference(given, ys, ends, _ROUNDED_TOLERANCE)
+    if problem:
+        raise UnsupportedError(
+            f"from_torch: {run.title} computes something else for sequences of {_FAR} steps than for shorter ones, "
+            f"which a stream cannot: {problem}."
+        )
 
 
 def _check_alone(torch: Any, module: Any, read: Read, axes: Axes, rng: np.random.Generator, symbols: int) -> None:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from edge_rnn.errors import EdgeRnnError, InputError, InputTypeError, UnsupportedError
 from edge_rnn.model import Model
+from edge_rnn_export.readers.torch.attributes import check_attributes
 from edge_rnn_export.readers.torch.axes import axes_of
 from edge_rnn_export.readers.torch.calls import Call, Leaf, calls_of, given_call, narrow, runs
 from edge_rnn_export.readers.torch.compare import check
@@ -69,6 +70,7 @@ def read_module(module: Any, *, example: Any, wanted: Wanted, ignore: Sequence[s
     _check_start(module, read)
     if compare:
         check(torch, module, read)
+        check_attributes(torch, module, read)
     return read.model
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from edge_rnn.errors import UnsupportedError
 from edge_rnn.storage.budget import Budget
 from edge_rnn_export.readers.torch.files import as_array
-from edge_rnn_export.readers.torch.writer import READER, Pieces, Traced, Writer
+from edge_rnn_export.readers.torch.writer import READER, Pieces, Traced, Writer, counting
 from edge_rnn_export.readers.tracing.graph import Graph, Operator, Port
 
 __all__ = ["Program", "graph_of"]
@@ -147,10 +147,7 @@ def _check_counters(exported: Any, needed: Set[Any], title: str) -> None:
     for node in exported.graph.nodes:
         if node.name in counters and node in needed and not node.meta["val"].is_floating_point():
             kind = str(node.meta["val"].dtype).removeprefix("torch.")
-            raise UnsupportedError(
-                f"from_torch cannot read {title}: it counts in the buffer {counters[node.name]!r} ({kind}) and "
-                f"computes with it, and a stream keeps floating-point states alone; compute that part outside."
-            )
+            raise counting(title, f"buffer {counters[node.name]!r}", kind)
 
 
 def _inputs(torch: Any, exported: Any) -> tuple[dict[Any, Any], list[Port], list[tuple[str, str, str]]]:

@@ -115,8 +115,8 @@ def from_torch(
         Name of a module inside, whose output is taken as the samples; what is before it is not read.
     check
         True to run a module, on a copy in eval mode, and compare it with the model on random samples of 0.05 to 1000,
-        sequences of 300 steps and several calls, from random states if it takes states. They must agree in float64. A
-        module without a ``forward`` and a state_dict cannot be checked.
+        sequences of 300 and 1100 steps and several calls, from random states if it takes some. They must agree in
+        float64. A module without a ``forward`` and a state_dict cannot be checked.
 
     Returns
     -------

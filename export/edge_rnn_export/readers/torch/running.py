@@ -224,10 +224,10 @@ class Run:
         return [samples, *map(filled, call.args[1:], made[1:])]
 
     def difference(self, given: Sequence[AnyArray], ys: AnyArray, ends: States, tolerance: float) -> str:
-        """Describe the first output that differs; empty if none does."""
+        """Describe the first output that differs, of those given; empty if none does."""
         read = self.read
         names = [read.reading.output, *read.program.outputs, *(out for _, _, out in read.program.kept)]
-        for place, (name, array) in enumerate(zip(names, given, strict=True)):
+        for place, (name, array) in enumerate(zip(names, given, strict=False)):
             wanted: AnyArray | None
             if place == 0:
                 wanted = self.axes.output(ys)

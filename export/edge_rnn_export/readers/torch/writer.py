@@ -13,11 +13,19 @@ from edge_rnn.errors import UnsupportedError
 from edge_rnn.typing import AnyArray
 from edge_rnn_export.readers.tracing.graph import Constant, Operator
 
-__all__ = ["READER", "Pieces", "Traced", "Writer"]
+__all__ = ["READER", "Pieces", "Traced", "Writer", "counting"]
 
 READER = "from_torch"
 
 _MAX_OPERATORS = 2**15
+
+
+def counting(title: str, where: str, kind: str) -> UnsupportedError:
+    """Return the error about a forward that computes with its number of calls."""
+    return UnsupportedError(
+        f"{READER} cannot read {title}: it counts in the {where} ({kind}) and computes with it, and a stream keeps "
+        f"floating-point states alone; compute that part outside."
+    )
 
 
 @dataclass(frozen=True, slots=True)
