@@ -85,11 +85,11 @@ MACHINES = {
     "Raspberry Pi Zero 2 W and 3": ("aarch64", arm64(ARMV8_0, "0xd03"), "cortex-a53"),
     "Raspberry Pi 4": ("aarch64", arm64(ARMV8_0, "0xd08"), "cortex-a72"),
     "Raspberry Pi 5": ("aarch64", arm64(ARMV8_2, "0xd0b"), "cortex-a76"),
-    "Raspberry Pi 2": ("arm", CORTEX_A7, "cortex-a7"),
-    "Raspberry Pi 4, 32-bit system under a 64-bit kernel": ("arm", arm64(ARMV8_0, "0xd08"), "cortex-a7"),
-    "BeagleBone Black": ("arm", CORTEX_A8, "cortex-a8"),
-    "Raspberry Pi Zero W": ("arm", ARM1176, "arm1176"),
-    "Tegra 2, without NEON": ("arm", TEGRA_2, "arm1176"),
+    "Raspberry Pi 2": ("arm", CORTEX_A7, "armv7"),
+    "Raspberry Pi 4, 32-bit system under a 64-bit kernel": ("arm", arm64(ARMV8_0, "0xd08"), "armv7"),
+    "BeagleBone Black": ("arm", CORTEX_A8, "armv7"),
+    "Raspberry Pi Zero W": ("arm", ARM1176, "armv6"),
+    "Tegra 2, without NEON": ("arm", TEGRA_2, "armv6"),
     "VisionFive 2": ("riscv64", U74, "sifive-u74"),
 }
 
@@ -151,7 +151,7 @@ def test_one_core_in_order_among_others_is_scheduled_for() -> None:
 
 def test_an_emulator_that_shows_the_cpu_of_its_host_gets_the_least() -> None:
     found = {kind: best(kind, x86(SAPPHIRE_RAPIDS)) for kind in SHIPPED}
-    assert found == {"x86_64": "x86-64-v4", "aarch64": "cortex-a53", "arm": "arm1176", "riscv64": "sifive-u74"}
+    assert found == {"x86_64": "x86-64-v4", "aarch64": "cortex-a53", "arm": "armv6", "riscv64": "sifive-u74"}
     assert {kind: best(kind, "") for kind in SHIPPED} == found | {"x86_64": "x86-64-v2"}
 
 
@@ -197,9 +197,8 @@ def test_properties_that_kernels_depend_on() -> None:
         "cortex-a76": (128, 8, 2, "sdot"),
         "cortex-a72": (128, 8, 2, "mla"),
         "cortex-a53": (128, 8, 2, "mla"),
-        "cortex-a7": (128, 4, 1, "mla"),
-        "cortex-a8": (128, 4, 1, "mla"),
-        "arm1176": (32, 1, 1, "mla"),
+        "armv7": (128, 4, 1, "mla"),
+        "armv6": (32, 1, 1, "mla"),
         "sifive-u74": (32, 1, 1, "mla"),
     }
 
@@ -211,9 +210,8 @@ def test_properties_that_kernels_depend_on() -> None:
         ("cortex-a76", "raspberry_pi_5"),
         ("cortex-a72", "raspberry_pi_4"),
         ("cortex-a53", "raspberry_pi_zero_2w"),
-        ("cortex-a7", "raspberry_pi_2"),
-        ("cortex-a8", "beaglebone_black"),
-        ("arm1176", "raspberry_pi_zero_w"),
+        ("armv7", "beaglebone_black"),
+        ("armv6", "raspberry_pi_zero_w"),
         ("sifive-u74", "visionfive_2"),
     ],
 )

@@ -77,9 +77,8 @@ SHIPPED: Mapping[str, tuple[ShippedTarget, ...]] = MappingProxyType(
             _shipped("cortex-a53", "aarch64", "cortex-a53", "", "asimd"),
         ),
         "arm": (
-            _shipped("cortex-a7", "armv7", "cortex-a7", "", "neon vfpv4"),
-            _shipped("cortex-a8", "armv7", "cortex-a8", "", "neon"),
-            _shipped("arm1176", "armv6", "arm1176jzf-s", "", "vfp"),
+            _shipped("armv7", "armv7", "cortex-a8", "", "neon"),  # the code for a Cortex-A7 is the same
+            _shipped("armv6", "armv6", "arm1176jzf-s", "", "vfp"),
         ),
         "riscv64": (_shipped("sifive-u74", "riscv64", "sifive-u74", "", "i m a f d c"),),
     }
@@ -125,7 +124,7 @@ def _features(architecture: str, cpuinfo: str) -> set[str] | None:
         return None
     words = set.intersection(*found)
     if architecture == "arm" and "asimd" in words:  # a 64-bit kernel, whose 32-bit processes have these
-        words |= {"vfp", "neon", "vfpv4"}
+        words |= {"vfp", "neon"}
     return words
 
 
