@@ -80,7 +80,7 @@ def test_the_self_test_of_a_quantized_network_notices_what_is_wrong(cell: str, g
 
 @pytest.mark.parametrize(
     ("cell", "gain", "format_"),
-    [(*hard, format_) for hard in HARD for format_ in ("float32", "int8", "w8a8")],
+    [(*hard, ("float32", "int8", "w8a8")[(place + other) % 3]) for place, hard in enumerate(HARD) for other in (0, 1)],
 )
 def test_the_self_test_tolerates_other_rounding(cell: str, gain: float, format_: str) -> None:
     """Sums of other machines are imitated by the same network with its units in another order, and fresh noise."""

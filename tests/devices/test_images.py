@@ -44,7 +44,7 @@ def size_of(name: str, target: Target) -> int:
 
 
 @pytest.mark.sampled(2)
-@pytest.mark.parametrize(("board", "case"), [*shared_out(targets(), 2), *product(targets(), ["every layer", "loops"])])
+@pytest.mark.parametrize(("board", "case"), [*shared_out(targets(), 3), *product(targets(), ["every layer", "loops"])])
 def test_kernels_of_a_board_become_images(board: str, case: str, model_of: Callable[[str], Model]) -> None:
     target = target_of(board)
     models = all_models() if case == "every layer" else [] if case == "loops" else [model_of(case)]
@@ -56,7 +56,7 @@ def test_kernels_of_a_board_become_images(board: str, case: str, model_of: Calla
 
 
 @pytest.mark.sampled(1)
-@pytest.mark.parametrize(("board", "case"), shared_out(targets(), 3))
+@pytest.mark.parametrize(("board", "case"), shared_out(targets(), 5))
 def test_programs_of_a_board_become_images(board: str, case: str, model_of: Callable[[str], Model]) -> None:
     target = target_of(board)
     image = link([program_object(plan_for(model_of(case), target), target)], target)

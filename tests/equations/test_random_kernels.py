@@ -75,7 +75,7 @@ def test_streams(program: Program) -> None:
 
 
 @pytest.mark.slow
-@examples(6)
+@examples(4)
 @given(program=programs())
 def test_streams_and_banks_of_many(program: Program) -> None:
     streams_and_banks(program)

@@ -50,7 +50,7 @@ def test_together_is_alone(make_model: Build, monkeypatch: pytest.MonkeyPatch, c
         np.testing.assert_allclose(together, alone(model, xs), rtol=0, atol=TOLERANCE)
 
 
-@pytest.mark.parametrize("activation", Dense.ACTIVATIONS)
+@pytest.mark.parametrize("activation", ["none", "relu", "tanh", "sigmoid", "softmax", "elu"])
 @pytest.mark.slow
 def test_dense(activation: str) -> None:
     rng = np.random.default_rng(0)

@@ -68,6 +68,7 @@ FORMATS = ("float32", "int8", "float16", "w8a8", "int4", "sparse:0.5", "rank:2")
     [
         (cell, (24, 5, 40)[(i + j) % 3], format_)
         for (i, cell), (j, format_) in product(enumerate(CELLS), enumerate(FORMATS))
+        if (i + j) % 2 == 0
     ],
 )
 def test_bits_are_those_of_the_generic_kernels(

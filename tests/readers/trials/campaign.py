@@ -42,7 +42,7 @@ class Kind:
 
 
 KINDS = {
-    "torch": Kind("torch_trials:trial", 0.9, 25, 60, ("torch",)),
+    "torch": Kind("torch_trials:trial", 0.9, 15, 60, ("torch",)),
     "torch-example": Kind("torch_trials:with_example", 0.85, 15, 80, ("torch",)),
     "onnx": Kind("onnx_trials:script", 0.67, 60, 200, ("torch",)),
     "onnx-dynamo": Kind("onnx_trials:dynamo", 0.5, 6, 30, ("torch", "onnxscript")),
