@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -44,11 +45,27 @@ def test_a_convolution_says_how_the_rest_is_read() -> None:
         ],
         WEIGHTS, x=(1, 3, "time"),
     )  # fmt: skip
-    with pytest.raises(UnsupportedError, match=r"Conv node 'c': it is a convolution over \[2\] .* read by after='d'\."):
+    with pytest.raises(UnsupportedError, match=r"it is a convolution over 2 positions, for .* read by after='d'\."):
         read_graph(graph, None, {})
     shaped = replace(graph, shapes={"d": (1, 3, "t")})
     (layer,) = read_graph(shaped, None, {}, after="d").model.layers
     assert layer.kind == "Elman"
+
+
+@pytest.mark.parametrize(
+    ("shape", "options", "words"),
+    [
+        ((4, 3, 5, 2), {}, "a convolution over 5 x 2 positions, for which"),  # without kernel_shape
+        ((3, 1, 1), {"group": 3}, "it is a convolution in 3 groups, for which"),
+        ((4, 3, 1), {"pads": [1, 0]}, "it adds positions by padding, which a stream does not have"),
+        ((4, 3, 1), {"strides": [2]}, "it leaves out positions"),
+    ],
+)
+def test_convolutions_that_are_no_matrix(shape: tuple[int, ...], options: dict[str, Any], words: str) -> None:
+    time = (7,) * (len(shape) - 2)
+    graph = small_graph([op("Conv", "x kernel", "y", **options)], {"kernel": np.ones(shape)}, x=(1, 3, *time))
+    with pytest.raises(UnsupportedError, match=words):
+        read_graph(graph, None, {})
 
 
 def test_weights_that_are_stored_as_integers_are_dequantized() -> None:

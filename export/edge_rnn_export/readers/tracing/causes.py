@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from edge_rnn_export.readers.tracing.graph import Graph, Operator
 
-__all__ = ["check_causes"]
+__all__ = ["check_causes", "convolves"]
 
 _BACKWARD = (
     "in reverse it needs the whole sequence before the first output; a stream has seen no more than the samples so far."
@@ -57,9 +57,14 @@ def _convolution(graph: Graph, operator: Operator) -> str:
     if operator.kind != "Conv" or len(operator.inputs) < 2 or operator.inputs[1] not in graph.constants:
         return ""
     kernel = operator.attributes.get("kernel_shape") or []
-    if all(length == 1 for length in kernel) and operator.attributes.get("group", 1) == 1:
-        return ""
-    return f"it is a convolution over {kernel or 'several'} positions or in groups, for which there is no layer."
+    return convolves(kernel, operator.attributes.get("group", 1))
+
+
+def convolves(kernel: Sequence[int], groups: int) -> str:
+    """Reason why a convolution over these lengths is no layer; empty for one over single positions."""
+    what = f" over {' x '.join(map(str, kernel))} positions" if any(length != 1 for length in kernel) else ""
+    what += f" in {groups} groups" if groups != 1 else ""
+    return f"it is a convolution{what}, for which there is no layer." if what else ""
 
 
 _CHECKS: Sequence[Callable[[Graph, Operator], str]] = (_backward, _quantized, _convolution)

@@ -47,5 +47,5 @@ def _operator(
     kind: str, graph: Graph, inputs: Sequence[str], output: str, attributes: Mapping[str, object]
 ) -> Operator:
     return Operator(
-        kind, f"/{output}", tuple(inputs), (output,), attributes, reader=graph.reader, label="outputs of upto="
+        kind, f"/{output}", tuple(inputs), (output,), attributes, reader=graph.reader, label="join of upto="
     )

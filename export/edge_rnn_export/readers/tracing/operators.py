@@ -10,6 +10,7 @@ import numpy as np
 
 from edge_rnn.equations.functions import maximum, minimum, prelu
 from edge_rnn.typing import AnyArray
+from edge_rnn_export.readers.tracing.causes import convolves
 from edge_rnn_export.readers.tracing.codes import Signal, Value
 from edge_rnn_export.readers.tracing.features import feature_axis, features
 from edge_rnn_export.readers.tracing.functions import (
@@ -77,10 +78,10 @@ def _conv(node: Node) -> Signal:
     node.take("auto_pad", "NOTSET")
     ones = [node.take(name, None, list) for name in ("kernel_shape", "strides", "dilations")]
     pads = node.take("pads", None, list)
-    if node.take("group", 1) != 1 or any(length != 1 for length in weight.shape[2:]) or any(pads or ()):
-        raise node.refuse(
-            "it is a convolution over several positions or groups, and streaming convolution is no layer."
-        )
+    if reason := convolves(weight.shape[2:], node.take("group", 1)):
+        raise node.refuse(reason)
+    if any(pads or ()):
+        raise node.refuse("it adds positions by padding, which a stream does not have.")
     if any(value != 1 for value in ones[1] or ()):
         raise node.refuse("it leaves out positions.")
     reads, rows = features(node.trace, node.operator, signal, 1)

@@ -171,7 +171,8 @@ def _read_part(graph: Graph, request: _Request, after: str | None) -> Reading:
             found = _read_graph(replace(graph, inputs=ports), request)
         except (FileError, UnsupportedError):
             raise refusal from None
-        return replace(found, assumed=f"{after[:80]!r} is a single step of one sequence; of more it cannot be read")
+        what = f"{after[:80]!r} is a single step of one sequence, and a mean over steps behind it a mean over one"
+        return replace(found, assumed=f"{what}; of more it cannot be read")
 
 
 def _read_graph(graph: Graph, request: _Request) -> Reading:
