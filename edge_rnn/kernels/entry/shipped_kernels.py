@@ -60,8 +60,8 @@ class ShippedKernels:
 
 @cache
 def shipped_kernels() -> ShippedKernels | None:
-    """Kernels for this CPU; None if there are none, or if the environment names another CPU."""
-    if not FOLDER.is_dir() or any(name in os.environ for name in OVERRIDES):
+    """Kernels for this CPU; None if there are none, or if the environment names a CPU to compile for."""
+    if not FOLDER.is_dir() or (any(name in os.environ for name in OVERRIDES) and _can_compile()):
         return None
     kind, lines = architecture(), cpuinfo()
     if kind == "x86_64":  # all processors have the same features; a list of a hundred takes a while
@@ -71,3 +71,9 @@ def shipped_kernels() -> ShippedKernels | None:
         if path.is_file():
             return ShippedKernels(each, Archive(path))
     return None
+
+
+def _can_compile() -> bool:
+    from importlib.util import find_spec
+
+    return find_spec("llvmlite") is not None
