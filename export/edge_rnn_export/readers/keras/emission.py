@@ -196,7 +196,9 @@ def broadcast(at: At, *shapes: tuple[int | None, ...]) -> tuple[int | None, ...]
     for place in range(max(map(len, shapes))):
         lengths = {shape[-1 - place] for shape in shapes if place < len(shape)} - {1}
         if len(lengths - {None}) > 1:
-            raise at.refuse(f"it combines the shapes {' and '.join(map(str, shapes[:8]))}.")
+            raise at.refuse(
+                f"it combines the shapes {' and '.join(map(str, shapes[:8]))}, expected equal lengths or 1."
+            )
         found.append(next(iter(lengths - {None}), None) if lengths else 1)
     return tuple(reversed(found))
 

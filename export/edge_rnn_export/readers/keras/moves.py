@@ -114,7 +114,7 @@ def _sliced(at: At, tensor: Tensor, axis: int, part: slice) -> Tensor:
 def _reshape(at: At, x: Any) -> Tensor:
     shape = at.config.get("newshape")
     if not isinstance(shape, list) or not all(type(n) is int for n in shape):
-        raise at.refuse(f"it makes the shape {reprlib.repr(shape)}, expected whole numbers.")
+        raise at.refuse(f"its output has the shape {reprlib.repr(shape)}, expected whole numbers.")
     return reshape_to(at, tensor_of(at, x), shape)
 
 

@@ -29,7 +29,7 @@ def operate(at: At, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Tens
     try:
         signature(write).bind(at, *given)
     except TypeError:
-        raise at.refuse(f"it takes {len(given)} arguments, expected another number.") from None
+        raise at.refuse(f"it is called with {len(given)} arguments, which this operation does not take.") from None
     found = write(at, *given)
     return found if isinstance(found, list) else [found]
 
@@ -111,7 +111,7 @@ def _cast(at: At, x: Any) -> Tensor:
     if dtype in ("float32", "float64"):
         return Tensor(at("Cast", tensor, to=1), tensor.shape) if tensor.integers else tensor
     if dtype not in ("int32", "int64"):
-        raise at.refuse(f"it makes {reprlib.repr(dtype)}, expected float32 or int32.")
+        raise at.refuse(f"its dtype is {reprlib.repr(dtype)}, expected float32 or int32.")
     return Tensor(at("Cast", tensor, to=7), tensor.shape, integers=True)
 
 

@@ -171,7 +171,7 @@ def _per_step(at: At, x: Tensor) -> Tensor:
     else:
         (y,) = _applied(inner, flat, ())
     if None in y.shape[1:]:
-        raise at.refuse(f"it makes the shape {y.shape} of each step, expected known lengths.")
+        raise at.refuse(f"its output has the shape {y.shape} at each step, expected known lengths.")
     lengths = at("Concat", at("Shape", x, start=0, end=2), [length or 0 for length in y.shape[1:]], axis=0)
     return Tensor(at("Reshape", y, lengths), (*x.shape[:2], *y.shape[1:]), y.integers)
 

@@ -107,7 +107,7 @@ def _batch_norm(writer: Writer, a: Any) -> list[Traced]:
 
 def _batch_norm_in_use(writer: Writer, a: Any) -> Traced:
     if a.training or a.running_mean is None:
-        raise writer.refuse("it takes the mean over a batch, which a stream has not; use running statistics.")
+        raise writer.refuse("it takes the mean over a batch, which a stream does not have; use running statistics.")
     return _batch_norm(writer, a)[0]
 
 

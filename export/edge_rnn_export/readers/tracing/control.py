@@ -90,7 +90,7 @@ def _body(node: Node, name: str) -> Graph:
 
 def _truth(node: Node, value: Value) -> bool:
     if isinstance(value, Signal):
-        raise node.refuse("whether it goes on depends on samples or states; a stream computes each step alike.")
+        raise node.refuse("its condition depends on samples or states; a stream computes the same at each step.")
     array = np.asarray(value)
     if array.size != 1:
         raise node.damaged(f"has a condition of shape {array.shape}, expected one value.")

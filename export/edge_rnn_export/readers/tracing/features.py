@@ -11,7 +11,10 @@ from edge_rnn_export.readers.tracing.drafts import Draft
 from edge_rnn_export.readers.tracing.graph import Operator
 from edge_rnn_export.readers.tracing.trace import Trace
 
-__all__ = ["feature_axis", "features", "is_along"]
+__all__ = ["ACROSS_STEPS", "feature_axis", "features", "is_along"]
+
+ACROSS_STEPS = "it combines different steps, or different sequences of a batch; a stream has one step at a time."
+"""Reason for refusing an operator."""
 
 _MAX_FEATURES = 2**16
 _MAX_RUNS = 16  # beyond, parts of vectors are picked by a matrix
@@ -87,7 +90,7 @@ def _check_lags(trace: Trace, operator: Operator, row: Codes, rows: Codes) -> No
     """Check that parts of what is read are equally far apart at each sample, and together if all are read."""
     lags = np.where(row < 0, 0, rows[:, None] - row)
     if (lags != lags[:1]).any() or (lags.any() and rows.size == trace.rows):
-        raise operator.refuse("it combines different steps of a sequence, or of different sequences.")
+        raise operator.refuse(ACROSS_STEPS)
 
 
 def _vectors(trace: Trace, operator: Operator, runs: Sequence[tuple[int, Codes]]) -> tuple[Draft, ...]:

@@ -263,7 +263,7 @@ def _where(node: Node) -> list[AnyArray]:
 def _range(node: Node) -> list[AnyArray]:
     start, limit, delta = (node.numbers(place) for place in range(3))
     if any(each.size != 1 or each.dtype.kind not in "iu" for each in (start, limit, delta)):
-        raise node.refuse("it counts in other than integers.")
+        raise node.refuse("it makes a range of floating-point numbers, expected integers.")
     numbers = range(int(start.item()), int(limit.item()), int(delta.item()))
     node.budget.take(f"the {node.title}", 8 * len(numbers))
     return [np.array(numbers, start.dtype)]

@@ -188,7 +188,7 @@ def _whole(node: Node) -> Signal:
     shape = signal.codes.shape
     behind = shape[axis + 1 :] if node.trace.graph.opset < 13 and axis >= 0 else ()
     if any(length > 1 for length in behind):
-        raise node.refuse(f"it works along axis {axis} of {shape} and all behind it, expected the feature axis.")
+        raise node.refuse(f"it works along axis {axis} of {shape} and all axes after it, expected the feature axis.")
     _axis(node, axis, signal)
     return applied(node, WHOLE[node.kind], [signal])
 
@@ -229,7 +229,7 @@ def _batch_norm(node: Node) -> Signal:
         raise node.refuse("it is in training mode; export the network in inference mode.")
     signal = node.signal(0)
     if signal.codes.ndim < 2:
-        raise node.refuse(f"it scales axis 1 of a value of shape {signal.codes.shape}.")
+        raise node.refuse(f"it scales axis 1 of the shape {signal.codes.shape}, expected two axes or more.")
     reads, rows = features(node.trace, node.operator, signal, 1)
     size = sum(draft.size for draft in reads)
     scale, bias, mean, variance = (node.numbers(place).astype(np.float64) for place in range(1, 5))

@@ -10,7 +10,7 @@ from edge_rnn.equations.functions import concat
 from edge_rnn.typing import AnyArray
 from edge_rnn_export.readers.tracing.codes import Codes, Signal, Value
 from edge_rnn_export.readers.tracing.drafts import Draft, Vector
-from edge_rnn_export.readers.tracing.features import feature_axis, features
+from edge_rnn_export.readers.tracing.features import ACROSS_STEPS, feature_axis, features
 from edge_rnn_export.readers.tracing.functions import Function
 from edge_rnn_export.readers.tracing.node import Node
 
@@ -81,7 +81,7 @@ def _latest(node: Node, rows: Sequence[Codes]) -> Codes:
     for each in rows:
         lags = np.where(each < 0, 0, latest - each)
         if (lags != lags.reshape(-1)[0]).any() or (lags.any() and latest.size == node.trace.rows):
-            raise node.refuse("it combines values of different steps, or of different sequences.")
+            raise node.refuse(ACROSS_STEPS)
     return latest
 
 
