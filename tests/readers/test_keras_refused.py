@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from edge_rnn.errors import EdgeRnnError, FileError, UnsupportedError
+from edge_rnn_export.readers.keras.activations import FUNCTIONS
 from keras_files import (
     IN,
     OUT,
@@ -249,3 +250,9 @@ def test_sequence_does_not_meet_its_last_step(tmp_path: Path) -> None:
 
     with pytest.raises(UnsupportedError, match=r"the Add 'sum': it reads the shapes \(None, 5\) and \("):
         read(wired(change), tmp_path)
+
+
+@pytest.mark.parametrize("name", ["soft_shrink", "hard_shrink"])
+def test_a_threshold_below_zero_has_no_middle_to_shrink(name: str) -> None:
+    with pytest.raises(UnsupportedError, match=r"^the layer has the threshold -1\.0, expected 0 or more\.$"):
+        FUNCTIONS[name]("the layer", {"threshold": -1.0})

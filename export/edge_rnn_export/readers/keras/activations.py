@@ -108,7 +108,7 @@ def _glu(at: At, x: str) -> str:
 
 def _shrink(title: str, config: Mapping[str, Any]) -> Function:
     """``x - t`` above a threshold, ``x + t`` below minus it, 0 between."""
-    threshold = number_of(title, config, "threshold", 0.5)
+    threshold = _half_width(title, config)
 
     def write(at: At, x: str) -> str:
         above = at("Relu", at("Sub", x, threshold))
@@ -117,10 +117,15 @@ def _shrink(title: str, config: Mapping[str, Any]) -> Function:
     return Function(several=write)
 
 
-def _hard_shrink(title: str, config: Mapping[str, Any]) -> Function:
+def _half_width(title: str, config: Mapping[str, Any]) -> float:
     threshold = number_of(title, config, "threshold", 0.5)
     if threshold < 0:
         raise UnsupportedError(f"{title} has the threshold {threshold}, expected 0 or more.")
+    return threshold
+
+
+def _hard_shrink(title: str, config: Mapping[str, Any]) -> Function:
+    threshold = _half_width(title, config)
 
     def write(at: At, x: str) -> str:
         above = at("ThresholdedRelu", x, alpha=threshold)
