@@ -181,7 +181,7 @@ def test_page_of_a_search_that_found_nothing(tmp_path: Path, model: Model, shrun
 
 
 @pytest.mark.parametrize("error", [float("inf"), float("nan"), 0.0])
-@pytest.mark.sampled(1)
+@pytest.mark.slow
 def test_page_of_trials_without_an_ordinary_error(
     error: float, tmp_path: Path, model: Model, shrunk: Shrunk, xs: np.ndarray
 ) -> None:

@@ -198,9 +198,9 @@ def test_onnx_graph_of_a_sequence_has_no_loop_without_states(name: str, tmp_path
     assert nodes["sequence"] == nodes["step"]
 
 
-@pytest.mark.sampled(1)
 @pytest.mark.parametrize("precision", ["int8", "float16", "int8-weights", "int4"])
 @pytest.mark.parametrize("operators", ["onnxruntime", "standard"])
+@pytest.mark.slow
 def test_onnx_graph_of_every_precision_agrees(precision: Any, operators: Any, tmp_path: Path) -> None:
     """A normalization stands before rounded matrices, whose vectors are then known up to rounding alone."""
     norm = LAYERS["layer norm"]().replaced(name="norm")

@@ -109,6 +109,7 @@ def test_int8_holds_the_numbers_and_scales_of_the_model(
 
 @pytest.mark.parametrize("columns", [3, 32, 33, 70])
 @pytest.mark.parametrize("operators", OPERATORS)
+@pytest.mark.slow
 def test_int4_holds_the_numbers_and_scales_of_the_model(columns: int, operators: Any, tmp_path: Path) -> None:
     rng = np.random.default_rng(columns)
     model = quantize(Model([Dense(rng.normal(size=(5, columns)))]), "int4")
