@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from itertools import chain
 from typing import Any
 
@@ -38,7 +39,8 @@ def check_attributes(torch: Any, module: Any, read: Read) -> None:
     def run(further: int, changed: dict[tuple[Any, str], float]) -> list[Any]:
         for (part, name), number in begun.items():
             setattr(part, name, number + further if (part, name) in changed else number)
-        with torch.no_grad():
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of user code
             for target, start in starts.items():
                 dict(fresh.named_buffers())[target].copy_(start)
             found = tensors_of(torch, fresh(*args))

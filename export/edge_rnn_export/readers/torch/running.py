@@ -143,7 +143,8 @@ class Run:
             lambda _, given, output: found.append(tuple(tensors_of(self.torch, output)[0].shape))
         )
         try:
-            with self.torch.no_grad():
+            with self.torch.no_grad(), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
                 fresh(*self.read.call.made(self.torch, sizes))
         except Exception:  # forward is user code: it may raise anything
             return []
