@@ -51,7 +51,7 @@ def test_a_wheel_is_pure_unless_kernels_are_asked_for(tmp_path: Path) -> None:
         (name,) = (name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
         about = Parser().parsestr(wheel.read(name).decode())
     needed = [each for each in about.get_all("Requires-Dist", []) if "extra ==" not in each]
-    assert sorted(needed) == ["numpy>=2.0", "safetensors>=0.5.3"]
+    assert sorted(each.partition(">=")[0] for each in needed) == ["numpy", "safetensors"]
     assert {"cli", "jit"} <= {*about.get_all("Provides-Extra", [])}
 
 
