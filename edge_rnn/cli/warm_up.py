@@ -55,20 +55,20 @@ def _warm_up(parser: argparse.ArgumentParser, args: argparse.Namespace) -> int:
     names = list(dict.fromkeys(name for model in models for name in (*plan_of(model).ops, *_loops(model))))
     names += [name for name in _LOOPS if args.all and name not in names]
     can_compile = find_spec("numba") is not None
-    structures = {plan_of(model).structure: path for path, model in given.items()} if can_compile else {}
+    own = given if can_compile else {}
     loads = {name: partial(object_cache.load, name) for name in names}
-    loads |= {f"step of {path}": partial(programs.make, structure) for structure, path in structures.items()}
+    loads |= {f"step of {path}": partial(programs.make, plan_of(model).structure) for path, model in own.items()}
     width = max(map(len, loads))
-    start, compiled = time.perf_counter(), 0
+    start, compiled = time.perf_counter(), set()  # names, since models of equal structure share their step
     for name, load_one in loads.items():
         loaded = load_one()
-        compiled += not loaded.cached
+        compiled |= set() if loaded.cached else {loaded.name}
         how = "cached" if loaded.cached else "compiled"
         say(f"{name:{width}}  {how:8}  {spell_ns(loaded.seconds * 1e9)}", flush=True)
     taken = spell_ns((time.perf_counter() - start) * 1e9)
     cache = object_cache.cache_directory()
-    programs_made = f" and {counted(len(structures), 'model')}" if structures else ""
-    say(f"{counted(len(names), 'kernel')}{programs_made}, {compiled} compiled, {taken}, in {cache.path}")
+    models_too = f" and {counted(len(own), 'model')}" if own else ""
+    say(f"{counted(len(names), 'kernel')}{models_too}, {len(compiled)} compiled, {taken}, in {cache.path}")
     if given and not can_compile:
         say(
             "Numba is missing, so models run by the shipped kernels, which serve any size: pip install 'edge-rnn[jit]'."

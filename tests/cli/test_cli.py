@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -302,6 +303,16 @@ def test_warm_up(path: str, model: Model, capsys: pytest.CaptureFixture[str]) ->
     assert "kernels and 1 model, " in whole
     assert str(object_cache.cache_directory().path) in whole
     assert programs.ready(plan_of(model).structure)
+
+
+def test_warm_up_lists_models_that_share_a_step(path: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    other = str(tmp_path / "other.safetensors")
+    shutil.copy(path, other)
+    assert main(["warm-up", path, other]) == 0
+    *_, first, second, whole = capsys.readouterr().out.splitlines()
+    assert first.startswith(f"step of {path}  ")
+    assert second.startswith(f"step of {other}  ")
+    assert "kernels and 2 models, " in whole
 
 
 def test_warm_up_of_all_covers_every_layer_and_option() -> None:
